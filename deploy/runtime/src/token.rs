@@ -1,0 +1,343 @@
+//! Bearer tokens: JWTs signed with Ed25519. A service holds only the public key, so that no service
+//! can speak for a user; whoever issues tokens holds the private one.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use uuid::Uuid;
+
+/// The `aud` that a token must have: these services and no others.
+pub const AUDIENCE: &str = "chat";
+
+/// Clock difference that is forgiven between issuer and service, in seconds.
+pub const LEEWAY_SECONDS: u64 = 5;
+
+/// A token longer than this is not even parsed. Large enough for a user in a hundred groups.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// What a token says about its bearer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// A user's UUID, or a service's name.
+    pub sub: String,
+    /// Must be [`AUDIENCE`].
+    pub aud: String,
+    /// When the token expires, in seconds since 1970.
+    pub exp: i64,
+    /// When it was issued, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<i64>,
+    /// Whose token it is.
+    pub kind: Kind,
+    /// The organizations that a user belongs to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organizations: Vec<Organization>,
+    /// The groups that a user belongs to, closed over nesting.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<Uuid>,
+    /// Roles over the whole site: `admin`, `auditor`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub site_roles: BTreeSet<String>,
+    /// A suspended user may do nothing.
+    #[serde(default)]
+    pub suspended: bool,
+}
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A person.
+    User,
+    /// One of our own services.
+    Service,
+}
+
+/// A user's membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Which organization.
+    pub id: Uuid,
+    /// As in `admin`, `member`.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
+}
+
+/// Why a token is refused. Neither variant tells the client more than its name.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// There is no `authorization: Bearer` metadata.
+    #[error("no bearer token")]
+    Missing,
+    /// The token is malformed, forged, expired, or for somebody else.
+    #[error("the bearer token is not valid")]
+    Invalid {
+        /// For the log only.
+        #[source]
+        source: Option<jsonwebtoken::errors::Error>,
+    },
+    /// The key is not an Ed25519 key in PEM.
+    #[error("the key is not an Ed25519 key in PEM form")]
+    Key {
+        /// What the parser says.
+        source: jsonwebtoken::errors::Error,
+    },
+}
+
+/// Checks tokens against one public key.
+#[derive(Clone)]
+pub struct Verifier {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Verifier {
+    /// Takes an Ed25519 public key in PEM (`-----BEGIN PUBLIC KEY-----`).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Key`] when it is not one.
+    pub fn from_public_key_pem(pem: &[u8]) -> Result<Self, TokenError> {
+        let key = DecodingKey::from_ed_pem(pem).map_err(|source| TokenError::Key { source })?;
+        // The algorithm is fixed here and never taken from the token's own header.
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "sub", "aud"]);
+        Ok(Self { key, validation })
+    }
+
+    /// Returns the claims of the call's `authorization` metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Missing`] or [`TokenError::Invalid`].
+    pub fn verify_metadata(&self, metadata: &MetadataMap) -> Result<Claims, TokenError> {
+        let value = metadata.get("authorization").ok_or(TokenError::Missing)?;
+        let text = value
+            .to_str()
+            .map_err(|_| TokenError::Invalid { source: None })?;
+        let (scheme, token) = text.split_once(' ').ok_or(TokenError::Missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(TokenError::Missing);
+        }
+        self.verify(token.trim())
+    }
+
+    /// Returns the claims of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Invalid`].
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Invalid { source: None });
+        }
+        jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
+            .map(|data| data.claims)
+            .map_err(|source| TokenError::Invalid {
+                source: Some(source),
+            })
+    }
+}
+
+/// Signs tokens. Only issuers hold one.
+pub struct Signer(EncodingKey);
+
+impl Signer {
+    /// Takes an Ed25519 private key in PEM (PKCS#8, `-----BEGIN PRIVATE KEY-----`).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Key`] when it is not one.
+    pub fn from_private_key_pem(pem: &[u8]) -> Result<Self, TokenError> {
+        EncodingKey::from_ed_pem(pem)
+            .map(Self)
+            .map_err(|source| TokenError::Key { source })
+    }
+
+    /// Signs `claims`.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Invalid`] when they cannot be encoded.
+    pub fn sign(&self, claims: &Claims) -> Result<SecretString, TokenError> {
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.0)
+            .map(SecretString::from)
+            .map_err(|source| TokenError::Invalid {
+                source: Some(source),
+            })
+    }
+}
+
+/// A service's own token, in a file that whoever issues it may replace at any time (as Kubernetes
+/// does with projected tokens). Reads it anew when asked, and keeps the last good one.
+#[derive(Clone)]
+pub struct TokenFile {
+    path: PathBuf,
+    current: Arc<RwLock<SecretString>>,
+}
+
+impl TokenFile {
+    /// Reads the token for the first time.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or holds nothing that fits a header.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let token = read(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            current: Arc::new(RwLock::new(token)),
+        })
+    }
+
+    /// Reads the file again. The last good token stays when that fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenFile::open`].
+    pub fn reload(&self) -> std::io::Result<()> {
+        let token = read(&self.path)?;
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = token;
+        Ok(())
+    }
+
+    /// The `authorization` metadata to send; marked sensitive, so that `Debug` hides it.
+    #[must_use]
+    pub fn bearer(&self) -> Option<MetadataValue<Ascii>> {
+        let current = self
+            .current
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut value =
+            MetadataValue::try_from(format!("Bearer {}", current.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<SecretString> {
+    let text = std::fs::read_to_string(path)?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "the file holds no bearer token",
+        ));
+    }
+    Ok(SecretString::from(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::*;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            STANDARD.encode(der)
+        )
+    }
+
+    /// A key pair as (private, public) PEM. The prefix is RFC 8410's `SubjectPublicKeyInfo`.
+    fn key_pair() -> (String, String) {
+        let document =
+            Ed25519KeyPair::generate_pkcs8v1(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+        let mut spki = vec![
+            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+        ];
+        spki.extend_from_slice(pair.public_key().as_ref());
+        (
+            pem("PRIVATE KEY", document.as_ref()),
+            pem("PUBLIC KEY", &spki),
+        )
+    }
+
+    fn claims(exp: i64) -> Claims {
+        Claims {
+            sub: Uuid::nil().to_string(),
+            aud: AUDIENCE.to_owned(),
+            exp,
+            iat: None,
+            kind: Kind::User,
+            organizations: Vec::new(),
+            groups: BTreeSet::new(),
+            site_roles: BTreeSet::new(),
+            suspended: false,
+        }
+    }
+
+    const FAR: i64 = 4_000_000_000;
+
+    #[test]
+    fn a_signed_token_gives_its_claims_back() {
+        let (private, public) = key_pair();
+        let token = Signer::from_private_key_pem(private.as_bytes())
+            .unwrap()
+            .sign(&claims(FAR))
+            .unwrap();
+        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
+        assert_eq!(verifier.verify(token.expose_secret()).unwrap(), claims(FAR));
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let (private, public) = key_pair();
+        let token = Signer::from_private_key_pem(private.as_bytes())
+            .unwrap()
+            .sign(&claims(1))
+            .unwrap();
+        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
+        assert!(matches!(
+            verifier.verify(token.expose_secret()),
+            Err(TokenError::Invalid { .. })
+        ));
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_audience_is_refused() {
+        let (private, public) = key_pair();
+        let (other, _) = key_pair();
+        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
+        let forged = Signer::from_private_key_pem(other.as_bytes())
+            .unwrap()
+            .sign(&claims(FAR))
+            .unwrap();
+        assert!(verifier.verify(forged.expose_secret()).is_err());
+        let foreign = Claims {
+            aud: "other".to_owned(),
+            ..claims(FAR)
+        };
+        let foreign = Signer::from_private_key_pem(private.as_bytes())
+            .unwrap()
+            .sign(&foreign)
+            .unwrap();
+        assert!(verifier.verify(foreign.expose_secret()).is_err());
+    }
+
+    #[test]
+    fn the_public_key_is_no_hmac_secret() {
+        let (_, public) = key_pair();
+        let key = EncodingKey::from_secret(public.as_bytes());
+        let token =
+            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(FAR), &key).unwrap();
+        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
+        assert!(verifier.verify(&token).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! The contract between the services and with their clients: the messages and services of
+//! `proto/`, their descriptors for reflection, and the stable reasons of errors.
+//!
+//! Nothing here does I/O or knows a rule of either service.
+
+pub mod reason;
+
+/// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.
+pub mod chat {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("chat.v1");
+    }
+}
+
+/// `gitsync.v1`: the state of one worker.
+pub mod gitsync {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("gitsync.v1");
+    }
+}
+
+/// All files of the contract with their imports and comments, encoded as a
+/// `google.protobuf.FileDescriptorSet`, for server reflection and for tests.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

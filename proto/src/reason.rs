@@ -1,0 +1,48 @@
+//! The stable half of an error: `google.rpc.ErrorInfo.reason`. Clients match on these; texts may
+//! change at any time.
+
+/// `google.rpc.ErrorInfo.domain` of every error of both services.
+pub const DOMAIN: &str = "chat.v1";
+
+/// No bearer token came with the call.
+pub const CREDENTIALS_MISSING: &str = "CREDENTIALS_MISSING";
+/// The bearer token is malformed, forged, expired, or for somebody else.
+pub const CREDENTIALS_INVALID: &str = "CREDENTIALS_INVALID";
+/// The resource does not exist for the caller.
+pub const RESOURCE_NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
+/// The caller may see the resource but not do this to it.
+pub const ACTION_NOT_ALLOWED: &str = "ACTION_NOT_ALLOWED";
+/// A field is unacceptable; the `BadRequest` detail names it.
+pub const FIELD_INVALID: &str = "FIELD_INVALID";
+/// A page token that is malformed, forged, or of another request or caller.
+pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
+/// The origin's host is no configured provider's.
+pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
+/// More subjects than a chat may be shared with.
+pub const TOO_MANY_SUBJECTS: &str = "TOO_MANY_SUBJECTS";
+/// The lease expired or was released: write nothing, lease again.
+pub const LEASE_LOST: &str = "LEASE_LOST";
+/// No worker answered a refresh in time.
+pub const NO_WORKER_IN_TIME: &str = "NO_WORKER_IN_TIME";
+/// The git host failed.
+pub const GIT_HOST_FAILED: &str = "GIT_HOST_FAILED";
+/// The owner's rate limit at the git host is spent.
+pub const GIT_HOST_RATE_LIMITED: &str = "GIT_HOST_RATE_LIMITED";
+/// The owner has linked no account at the provider.
+pub const GIT_ACCOUNT_NOT_LINKED: &str = "GIT_ACCOUNT_NOT_LINKED";
+/// The git host does not accept the owner's token.
+pub const GIT_CREDENTIAL_REJECTED: &str = "GIT_CREDENTIAL_REJECTED";
+/// The git host refuses the owner this repository.
+pub const GIT_ACCESS_DENIED: &str = "GIT_ACCESS_DENIED";
+/// The outcome could not be stored.
+pub const OUTCOME_NOT_STORED: &str = "OUTCOME_NOT_STORED";
+/// Another change won; the whole operation may be tried again.
+pub const CONCURRENT_CHANGE: &str = "CONCURRENT_CHANGE";
+/// Too much at once; try again later.
+pub const TOO_MANY_REQUESTS: &str = "TOO_MANY_REQUESTS";
+/// The database or another dependency is away; try again later.
+pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
+/// The call's deadline passed.
+pub const DEADLINE: &str = "DEADLINE";
+/// Our fault.
+pub const INTERNAL: &str = "INTERNAL";
