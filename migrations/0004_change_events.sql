@@ -1,0 +1,33 @@
+-- What changed, for watchers. Written by chat-service only, in the transaction of the change.
+
+-- Identity values are not commit-ordered, so a watcher cannot read by them: one that commits late
+-- would be skipped. The relay gives each committed event its position; positions are.
+CREATE TABLE change_events (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT change_events_pkey PRIMARY KEY,
+    position bigint CONSTRAINT change_events_position_key UNIQUE,
+    chat_id uuid NOT NULL,
+    kind text NOT NULL,
+    -- Whom a share was taken from, as [{"kind": "user", "id": "..."}]: they hear of it.
+    removed_subjects jsonb,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT change_events_kind_check CHECK (
+        kind IN ('created', 'updated', 'status_changed', 'diff_status_changed', 'archived')
+    )
+);
+
+CREATE INDEX change_events_unplaced_idx ON change_events (id) WHERE position IS NULL;
+CREATE INDEX change_events_recorded_at_idx ON change_events (recorded_at);
+
+CREATE SEQUENCE change_positions;
+
+-- Lease and report calls that took effect, so that a repeated one returns the first answer.
+CREATE TABLE sync_requests (
+    request_id uuid NOT NULL CONSTRAINT sync_requests_pkey PRIMARY KEY,
+    kind text NOT NULL,
+    -- Of a report: its results. Of a lease: NULL, since leases are found by their request.
+    answer jsonb,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT sync_requests_kind_check CHECK (kind IN ('lease', 'report'))
+);
+
+CREATE INDEX sync_requests_created_at_idx ON sync_requests (created_at);
