@@ -1,0 +1,119 @@
+//! A chat, apart from how it is stored or sent.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    authz::{ChatFacts, Level, Subject},
+    diff_status::DiffStatus,
+    id::{ChatId, OrganizationId, UserId, WorkspaceId},
+    text_enum::text_enum,
+};
+
+/// Subjects that one chat may be shared with at most.
+pub const MAX_SUBJECTS: usize = 100;
+/// Characters of a title at most.
+pub const MAX_TITLE_CHARS: usize = 200;
+/// Labels of a chat at most.
+pub const MAX_LABELS: usize = 32;
+/// Characters of a label's key at most.
+pub const MAX_LABEL_KEY_CHARS: usize = 63;
+/// Characters of a label's value at most.
+pub const MAX_LABEL_VALUE_CHARS: usize = 255;
+/// The title of a chat that was created without one.
+pub const DEFAULT_TITLE: &str = "New chat";
+
+text_enum! {
+    /// What the agent is doing.
+    ChatStatus {
+        /// For the user.
+        Waiting = "waiting",
+        /// About to run.
+        Pending = "pending",
+        /// At work.
+        Running = "running",
+        /// Stopped for now.
+        Paused = "paused",
+        /// Done.
+        Completed = "completed",
+        /// Failed.
+        Error = "error",
+    }
+}
+
+/// A chat with its git refs and shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chat {
+    /// Which.
+    pub id: ChatId,
+    /// Whose.
+    pub owner: UserId,
+    /// None for a personal chat.
+    pub organization: Option<OrganizationId>,
+    /// Where the agent runs.
+    pub workspace: Option<WorkspaceId>,
+    /// At most [`MAX_TITLE_CHARS`] characters.
+    pub title: String,
+    /// What the agent is doing.
+    pub status: ChatStatus,
+    /// Free pairs.
+    pub labels: BTreeMap<String, String>,
+    /// Out of the way; its refs are not polled.
+    pub archived: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The sort key of lists.
+    pub updated_at: Timestamp,
+    /// Its git refs, the primary first, then by last report.
+    pub diff_statuses: Vec<DiffStatus>,
+    /// Whom it is shared with.
+    pub shares: Vec<(Subject, Level)>,
+}
+
+impl Chat {
+    /// What policy can ask about it.
+    #[must_use]
+    pub fn facts(&self) -> ChatFacts<'_> {
+        ChatFacts {
+            owner: self.owner,
+            organization: self.organization,
+            archived: self.archived,
+            shares: &self.shares,
+        }
+    }
+
+    /// The diff status of the ref reported last.
+    #[must_use]
+    pub fn primary(&self) -> Option<&DiffStatus> {
+        self.diff_statuses.iter().find(|status| status.primary)
+    }
+
+    /// The icon of its row in a list. A pull request's icon stands in only where the agent is idle:
+    /// what is going on matters more than what it led to.
+    #[must_use]
+    pub fn icon(&self) -> &'static str {
+        let own = match self.status {
+            ChatStatus::Waiting | ChatStatus::Completed => "check",
+            ChatStatus::Running | ChatStatus::Pending => return "spinner",
+            ChatStatus::Paused => return "pause",
+            ChatStatus::Error => return "error-triangle",
+        };
+        self.primary()
+            .and_then(DiffStatus::icon)
+            .map_or(own, |icon| icon.name)
+    }
+}
+
+/// What `UpdateChat` changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatChanges {
+    /// The new title.
+    pub title: Option<String>,
+    /// The new status.
+    pub status: Option<ChatStatus>,
+    /// All labels from now on.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Whether it is archived from now on.
+    pub archived: Option<bool>,
+}

@@ -1,0 +1,279 @@
+//! What can go wrong, and what a client hears of it. A [`tonic::Status`] is made here and nowhere
+//! else, and it is logged here, once, with all that the client does not hear.
+
+use std::time::Duration;
+
+use proto::reason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::store::StoreError;
+
+/// Why a call failed. Each variant carries what the client may know; a source is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No bearer token.
+    #[error("a bearer token is required")]
+    CredentialsMissing,
+    /// A bearer token that is not valid (any more).
+    #[error("the bearer token is not valid")]
+    CredentialsInvalid,
+    /// Does not exist for the caller.
+    #[error("{resource} not found")]
+    NotVisible {
+        /// As in `chat`.
+        resource: &'static str,
+    },
+    /// The caller may see it but not do this.
+    #[error("not allowed: {action}")]
+    NotAllowed {
+        /// As in `updateChat`.
+        action: &'static str,
+    },
+    /// A field is unacceptable.
+    #[error("{field}: {problem}")]
+    InvalidArgument {
+        /// Path of the field in the request.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+        /// `FIELD_INVALID` or a narrower reason.
+        reason: &'static str,
+    },
+    /// The request fits, but not the state of things.
+    #[error("{problem}")]
+    FailedPrecondition {
+        /// What is in the way.
+        problem: &'static str,
+        /// Which state.
+        reason: &'static str,
+    },
+    /// Another change won.
+    #[error("another change came first; try again")]
+    Conflict {
+        /// For the log.
+        #[source]
+        source: StoreError,
+    },
+    /// Too much at once.
+    #[error("{problem}")]
+    ResourceExhausted {
+        /// What there is too much of.
+        problem: String,
+        /// Which limit.
+        reason: &'static str,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
+    /// Something that this service needs is away.
+    #[error("{problem}")]
+    Unavailable {
+        /// What is away, in words for a client.
+        problem: &'static str,
+        /// Which of them.
+        reason: &'static str,
+        /// When to come back.
+        retry_after: Option<Duration>,
+        /// For the log.
+        #[source]
+        source: Option<StoreError>,
+    },
+    /// The call's own deadline passed.
+    #[error("the deadline passed")]
+    Deadline,
+    /// Our fault; the client hears nothing more.
+    #[error("internal error")]
+    Internal {
+        /// For the log.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// A field is unacceptable.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::InvalidArgument {
+            field: field.into(),
+            problem: problem.into(),
+            reason: reason::FIELD_INVALID,
+        }
+    }
+
+    /// Our fault.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal {
+            source: source.into(),
+        }
+    }
+
+    /// The code and the stable reason.
+    #[must_use]
+    pub fn code_and_reason(&self) -> (Code, &'static str) {
+        match self {
+            Self::CredentialsMissing => (Code::Unauthenticated, reason::CREDENTIALS_MISSING),
+            Self::CredentialsInvalid => (Code::Unauthenticated, reason::CREDENTIALS_INVALID),
+            Self::NotVisible { .. } => (Code::NotFound, reason::RESOURCE_NOT_FOUND),
+            Self::NotAllowed { .. } => (Code::PermissionDenied, reason::ACTION_NOT_ALLOWED),
+            Self::InvalidArgument { reason, .. } => (Code::InvalidArgument, reason),
+            Self::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Self::Conflict { .. } => (Code::Aborted, reason::CONCURRENT_CHANGE),
+            Self::ResourceExhausted { reason, .. } => (Code::ResourceExhausted, reason),
+            Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
+            Self::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
+            Self::Internal { .. } => (Code::Internal, reason::INTERNAL),
+        }
+    }
+
+    fn details(&self) -> ErrorDetails {
+        let (_, reason) = self.code_and_reason();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, proto::reason::DOMAIN, []);
+        match self {
+            Self::InvalidArgument { field, problem, .. } => {
+                details.add_bad_request_violation(field, problem);
+            }
+            Self::ResourceExhausted { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                if retry_after.is_some() {
+                    details.set_retry_info(*retry_after);
+                }
+            }
+            Self::Conflict { .. } => {
+                details.set_retry_info(Some(Duration::from_millis(50)));
+            }
+            Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::NotVisible { .. }
+            | Self::NotAllowed { .. }
+            | Self::FailedPrecondition { .. }
+            | Self::Deadline
+            | Self::Internal { .. } => {}
+        }
+        details
+    }
+
+    fn log(&self) {
+        let source = std::error::Error::source(self).map(chain);
+        match self {
+            Self::Internal { .. } => {
+                tracing::error!(error = %self, source, "call failed");
+            }
+            Self::Unavailable { .. } | Self::Conflict { .. } => {
+                tracing::warn!(error = %self, source, "call failed");
+            }
+            Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::NotVisible { .. }
+            | Self::NotAllowed { .. }
+            | Self::InvalidArgument { .. }
+            | Self::FailedPrecondition { .. }
+            | Self::ResourceExhausted { .. }
+            | Self::Deadline => tracing::debug!(error = %self, source, "call refused"),
+        }
+    }
+}
+
+/// The texts of an error and of all that caused it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        error.log();
+        let (code, _) = error.code_and_reason();
+        Self::with_error_details(code, error.to_string(), error.details())
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } => Self::Conflict { source: error },
+            StoreError::Unavailable { .. } | StoreError::Uncertain { .. } => Self::Unavailable {
+                problem: "the database is not available",
+                reason: reason::DEPENDENCY_UNAVAILABLE,
+                retry_after: Some(Duration::from_secs(1)),
+                source: Some(error),
+            },
+            StoreError::Timeout { .. } => Self::Deadline,
+            StoreError::Bug { .. } => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// The error after `error` in the table; exhaustive, so that a new variant has to be placed.
+    fn next(error: Option<&Error>) -> Option<Error> {
+        let secret = || StoreError::Unavailable {
+            source: "internals".into(),
+        };
+        Some(match error {
+            None => Error::CredentialsMissing,
+            Some(Error::CredentialsMissing) => Error::CredentialsInvalid,
+            Some(Error::CredentialsInvalid) => Error::NotVisible { resource: "chat" },
+            Some(Error::NotVisible { .. }) => Error::NotAllowed {
+                action: "updateChat",
+            },
+            Some(Error::NotAllowed { .. }) => Error::invalid("page_size", "must not be negative"),
+            Some(Error::InvalidArgument { .. }) => Error::FailedPrecondition {
+                problem: "the lease is lost",
+                reason: reason::LEASE_LOST,
+            },
+            Some(Error::FailedPrecondition { .. }) => Error::Conflict { source: secret() },
+            Some(Error::Conflict { .. }) => Error::ResourceExhausted {
+                problem: "too many streams".to_owned(),
+                reason: reason::TOO_MANY_REQUESTS,
+                retry_after: Some(Duration::from_secs(1)),
+            },
+            Some(Error::ResourceExhausted { .. }) => Error::from(secret()),
+            Some(Error::Unavailable { .. }) => Error::Deadline,
+            Some(Error::Deadline) => Error::internal("internals"),
+            Some(Error::Internal { .. }) => return None,
+        })
+    }
+
+    #[test]
+    fn every_error_has_its_code_reason_and_text_and_tells_no_internals() {
+        let mut table = String::new();
+        let mut error = next(None);
+        while let Some(current) = error {
+            let (code, reason) = current.code_and_reason();
+            let text = current.to_string();
+            assert!(!text.contains("internals"), "{text} tells internals");
+            writeln!(table, "{code:?} | {reason} | {text}").unwrap();
+            error = next(Some(&current));
+            let status = Status::from(current);
+            let details = status.get_error_details();
+            assert_eq!(
+                details.error_info().map(|info| info.reason.as_str()),
+                Some(reason)
+            );
+        }
+        insta::assert_snapshot!(table, @r"
+        Unauthenticated | CREDENTIALS_MISSING | a bearer token is required
+        Unauthenticated | CREDENTIALS_INVALID | the bearer token is not valid
+        NotFound | RESOURCE_NOT_FOUND | chat not found
+        PermissionDenied | ACTION_NOT_ALLOWED | not allowed: updateChat
+        InvalidArgument | FIELD_INVALID | page_size: must not be negative
+        FailedPrecondition | LEASE_LOST | the lease is lost
+        Aborted | CONCURRENT_CHANGE | another change came first; try again
+        ResourceExhausted | TOO_MANY_REQUESTS | too many streams
+        Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available
+        DeadlineExceeded | DEADLINE | the deadline passed
+        Internal | INTERNAL | internal error
+        ");
+    }
+}

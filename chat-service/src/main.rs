@@ -1,0 +1,2 @@
+//! chat-service.
+fn main() {}

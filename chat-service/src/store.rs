@@ -1,0 +1,192 @@
+//! All SQL of this service. One statement, one file under `sql/`, one function, one name. Rows
+//! and `tokio_postgres` types stop here.
+//!
+//! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
+//! no two transactions wait for each other: chat, then account, then budget, then refs by id.
+
+pub mod error;
+pub mod predicate;
+pub mod row;
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Client, GenericClient, Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio_postgres::{NoTls, Row, types::ToSql};
+
+pub use error::StoreError;
+
+/// A statement: its name (also its file's, its metric's and its first comment's) and its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sql {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Loads `sql/<name>.sql`.
+macro_rules! sql {
+    ($name:literal) => {
+        $crate::store::Sql {
+            name: $name,
+            text: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/src/store/sql/",
+                $name,
+                ".sql"
+            )),
+        }
+    };
+}
+pub(crate) use sql;
+
+/// How the pool is set up.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Connections at most.
+    pub size: usize,
+    /// How long a call waits for a connection, and a connection for the server.
+    pub wait: Duration,
+    /// The server ends a statement that takes longer.
+    pub statement_timeout: Duration,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            size: 16,
+            wait: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// Prepares a pool; connects when first used.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is malformed.
+    pub fn new(database_url: &str, options: &PoolOptions) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config = database_url
+            .parse()
+            .map_err(|error| StoreError::bug("parse the database URL", error))?;
+        config.connect_timeout(options.wait);
+        config.application_name("chat-service");
+        // Limits of the server, so that they hold for a query whose caller went away, too.
+        let milliseconds = options.statement_timeout.as_millis();
+        config.options(format!(
+            "-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds} \
+             -c lock_timeout={milliseconds}"
+        ));
+        let manager = Manager::from_config(
+            config,
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(options.size)
+            .wait_timeout(Some(options.wait))
+            .create_timeout(Some(options.wait))
+            .recycle_timeout(Some(options.wait))
+            .runtime(Runtime::Tokio1)
+            .post_create(Hook::sync_fn(|_, _| Ok(())))
+            .build()
+            .map_err(|error| StoreError::bug("build the pool", error))?;
+        Ok(Self { pool })
+    }
+
+    /// A connection from the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => StoreError::from_read(error),
+            PoolError::Timeout(_)
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_) => StoreError::Unavailable {
+                source: Box::new(error),
+            },
+        })
+    }
+
+    /// Whether the schema is new enough.
+    ///
+    /// # Errors
+    ///
+    /// When it is older than this binary wants, with both versions, or the database is away.
+    pub async fn require_current_schema(&self) -> Result<(), SchemaError> {
+        let client = self.client().await?;
+        migrations::require_current(&client).await?;
+        Ok(())
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        client
+            .batch_execute("")
+            .await
+            .map_err(StoreError::from_read)
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(crate) async fn read(
+        &self,
+        sql: Sql,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.client().await?;
+        query(&client, sql.text, params)
+            .await
+            .map_err(StoreError::from_read)
+    }
+
+    /// Runs a single statement that changes something, in a transaction of its own.
+    pub(crate) async fn write(
+        &self,
+        sql: Sql,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.client().await?;
+        query(&client, sql.text, params)
+            .await
+            .map_err(StoreError::from_write)
+    }
+}
+
+/// Prepares (once per connection) and runs a statement.
+pub(crate) async fn query(
+    client: &impl GenericClient,
+    text: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(text).await?;
+    client.query(&statement, params).await
+}
+
+/// Why the schema cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Too old, or not to be read.
+    #[error(transparent)]
+    Migration(#[from] migrations::MigrationError),
+    /// The database is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,112 @@
+//! What a database failure means for the caller: did it happen, and may it be tried again?
+
+use tokio_postgres::{Error as PgError, error::SqlState};
+
+/// Why a statement failed, by consequence.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Rolled back because of another transaction; the whole of it may be tried again.
+    #[error("the transaction conflicted with another")]
+    Conflict {
+        /// What the server said.
+        #[source]
+        source: PgError,
+    },
+    /// Did not happen: the database could not be reached or takes no work.
+    #[error("the database is not available")]
+    Unavailable {
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The connection broke during a write: it may have happened or not.
+    #[error("the connection broke during a write")]
+    Uncertain {
+        /// What failed.
+        #[source]
+        source: PgError,
+    },
+    /// Did not happen: it took too long.
+    #[error("the statement took too long")]
+    Timeout {
+        /// What the server said.
+        #[source]
+        source: PgError,
+    },
+    /// The statement, the schema or the row is not as this binary thinks.
+    #[error("bug: {doing}")]
+    Bug {
+        /// What was being done.
+        doing: &'static str,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// A failure that no caller can cause.
+    pub(crate) fn bug(
+        doing: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Bug {
+            doing,
+            source: source.into(),
+        }
+    }
+
+    /// A row that does not read as expected.
+    pub(crate) fn row(source: PgError) -> Self {
+        Self::bug("read a row", source)
+    }
+
+    /// Classifies the failure of a statement that changes nothing.
+    pub(crate) fn from_read(source: PgError) -> Self {
+        match Self::from_server(source) {
+            Ok(error) => error,
+            Err(source) => Self::Unavailable {
+                source: Box::new(source),
+            },
+        }
+    }
+
+    /// Classifies the failure of a statement, or a commit, that changes something.
+    pub(crate) fn from_write(source: PgError) -> Self {
+        match Self::from_server(source) {
+            Ok(error) => error,
+            Err(source) => Self::Uncertain { source },
+        }
+    }
+
+    /// Classifies what the server itself said; gives back what it did not say.
+    fn from_server(source: PgError) -> Result<Self, PgError> {
+        let Some(state) = source.code().cloned() else {
+            return Err(source);
+        };
+        Ok(
+            if state == SqlState::T_R_SERIALIZATION_FAILURE
+                || state == SqlState::T_R_DEADLOCK_DETECTED
+            {
+                Self::Conflict { source }
+            } else if state == SqlState::QUERY_CANCELED || state == SqlState::LOCK_NOT_AVAILABLE {
+                Self::Timeout { source }
+            } else if matches!(state.code().get(..2), Some("08" | "53" | "57")) {
+                // Connection exceptions, insufficient resources, operator intervention (shutdown). A
+                // server that says so has rolled back.
+                Self::Unavailable {
+                    source: Box::new(source),
+                }
+            } else {
+                Self::bug("run a statement", source)
+            },
+        )
+    }
+}
+
+/// The name of the constraint that refused the statement.
+pub(crate) fn violated_constraint(error: &PgError) -> Option<&str> {
+    error
+        .as_db_error()
+        .and_then(tokio_postgres::error::DbError::constraint)
+}

@@ -1,0 +1,156 @@
+//! Prints a [`Pred`] as SQL over a chat `c`, with bind parameters only. Point reads and writes mark
+//! where a predicate goes; [`composed`] puts it there.
+
+use std::fmt::Write as _;
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::{Sql, StoreError};
+use crate::authz::{Atom, Authorized, Level, Pred, Subject};
+
+/// Where the predicate goes that decides whether a chat exists for the caller.
+pub(crate) const READABLE: &str = "/* readable */ TRUE";
+/// Where the predicate goes that decides whether the caller may do what the statement does.
+pub(crate) const ALLOWED: &str = "/* allowed */ TRUE";
+
+/// Parameters of a statement that is being composed.
+#[derive(Default)]
+pub(crate) struct Params(Vec<Box<dyn ToSql + Sync + Send>>);
+
+impl Params {
+    /// Adds a parameter and returns its number.
+    pub(crate) fn push(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
+        self.0.push(Box::new(value));
+        self.0.len()
+    }
+
+    /// As tokio-postgres wants them.
+    pub(crate) fn as_refs(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0
+            .iter()
+            .map(|value| value.as_ref() as &(dyn ToSql + Sync))
+            .collect()
+    }
+}
+
+/// Puts the predicates where the file marks them. The statement's own parameters come first.
+pub(crate) fn composed(
+    sql: Sql,
+    params: &mut Params,
+    predicates: &[(&'static str, &Authorized)],
+) -> Result<String, StoreError> {
+    let mut text = sql.text.to_owned();
+    for (marker, authorized) in predicates {
+        // A statement that forgot its mark would run without authorization.
+        if !text.contains(marker) {
+            return Err(StoreError::bug(
+                "compose a statement",
+                format!("{}: no {marker}", sql.name),
+            ));
+        }
+        let mut printed = String::new();
+        print(authorized.pred(), params, &mut printed);
+        text = text.replace(marker, &printed);
+    }
+    Ok(text)
+}
+
+/// Prints `pred` in parentheses where needed.
+pub(crate) fn print(pred: &Pred, params: &mut Params, out: &mut String) {
+    match pred {
+        Pred::True => out.push_str("TRUE"),
+        Pred::False => out.push_str("FALSE"),
+        Pred::Atom(atom) => print_atom(atom, params, out),
+        Pred::All(preds) => print_list(preds, " AND ", "TRUE", params, out),
+        Pred::Any(preds) => print_list(preds, " OR ", "FALSE", params, out),
+        Pred::Not(pred) => {
+            out.push_str("NOT (");
+            print(pred, params, out);
+            out.push(')');
+        }
+    }
+}
+
+fn print_list(preds: &[Pred], between: &str, empty: &str, params: &mut Params, out: &mut String) {
+    if preds.is_empty() {
+        out.push_str(empty);
+        return;
+    }
+    out.push('(');
+    for (index, pred) in preds.iter().enumerate() {
+        if index > 0 {
+            out.push_str(between);
+        }
+        print(pred, params, out);
+    }
+    out.push(')');
+}
+
+fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = match atom {
+        Atom::Owner(user) => write!(out, "c.owner_id = ${}", params.push(user.0)),
+        // COALESCE, because a predicate is two-valued: under NOT, a NULL would drop the row.
+        Atom::Organization(ids) => {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            write!(
+                out,
+                "COALESCE(c.organization_id = ANY(${}), FALSE)",
+                params.push(ids)
+            )
+        }
+        Atom::InSomeOrganization => write!(out, "c.organization_id IS NOT NULL"),
+        Atom::SharedWithUser(user, level) => {
+            print_share("user", vec![user.0], *level, params, out);
+            Ok(())
+        }
+        Atom::SharedWithGroup(groups, level) => {
+            print_share(
+                "group",
+                groups.iter().map(|id| id.0).collect(),
+                *level,
+                params,
+                out,
+            );
+            Ok(())
+        }
+        Atom::Archived => write!(out, "c.archived"),
+    };
+}
+
+fn print_share(
+    kind: &'static str,
+    subjects: Vec<Uuid>,
+    level: Level,
+    params: &mut Params,
+    out: &mut String,
+) {
+    let subjects = params.push(subjects);
+    let _ = write!(
+        out,
+        "EXISTS (SELECT FROM chat_acl a WHERE a.chat_id = c.id AND a.subject_kind = '{kind}' \
+         AND a.subject_id = ANY(${subjects})"
+    );
+    match level {
+        Level::Reader => {}
+        Level::Writer => out.push_str(" AND a.level = 'writer'"),
+    }
+    out.push(')');
+}
+
+/// A share's level as the database spells it.
+pub(crate) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Reader => "reader",
+        Level::Writer => "writer",
+    }
+}
+
+/// A subject as the database spells it: kind and id.
+pub(crate) fn subject_columns(subject: Subject) -> (&'static str, Uuid) {
+    match subject {
+        Subject::User(id) => ("user", id.0),
+        Subject::Group(id) => ("group", id.0),
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of chat-service against a real PostgreSQL.
