@@ -1,0 +1,3 @@
+//! The runner and the files, on a real PostgreSQL.
+
+mod apply;

