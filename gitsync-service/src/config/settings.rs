@@ -1,0 +1,157 @@
+//! The table of settings: what there is, what each means, and what it may be.
+
+use std::time::Duration;
+
+use crate::{provider, refresh, schedule, worker};
+
+/// One setting. `name` is the flag without its dashes; the variable is the prefix and the name in
+/// capitals.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    pub(super) variable: &'static str,
+    pub(super) help: &'static str,
+    pub(super) kind: Kind,
+}
+
+/// What a setting may be, and what it is when nobody says.
+pub(super) enum Kind {
+    Required,
+    Optional,
+    Text(&'static str),
+    /// Default, least and most.
+    Count(usize, usize, usize),
+    /// Default, least and most.
+    Span(Duration, Duration, Duration),
+}
+
+impl Kind {
+    pub(super) fn default(&self) -> Option<String> {
+        match self {
+            Self::Required | Self::Optional => None,
+            Self::Text(text) => Some((*text).to_owned()),
+            Self::Count(count, ..) => Some(count.to_string()),
+            Self::Span(span, ..) => Some(super::format_duration(*span)),
+        }
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const TENTH: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Half a lease of 60 s: a call that waited longer would come back with a lease that is nearly over.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+
+macro_rules! settings {
+    ($($name:literal $variable:literal = $kind:expr, $help:literal;)*) => {
+        &[$(Setting {
+            name: $name,
+            variable: concat!("GITSYNC_", $variable),
+            help: $help,
+            kind: $kind,
+        }),*]
+    };
+}
+
+use Kind::{Count, Optional, Required, Span, Text};
+
+/// All settings, in the order of the help text.
+#[rustfmt::skip]
+pub(super) const SETTINGS: &[Setting] = settings! {
+    "chat-service-url" "CHAT_SERVICE_URL" = Required,
+        "chat-service's listener for SyncService, as in http://127.0.0.1:50052";
+    "token-file" "TOKEN_FILE" = Required,
+        "File with this service's own JWT";
+    "jwt-public-key-file" "JWT_PUBLIC_KEY_FILE" = Required,
+        "File with the Ed25519 public key (PEM) of callers' tokens";
+    "listen" "LISTEN" = Text("127.0.0.1:50061"),
+        "Address for WorkerService, health and reflection; port 0 takes any";
+    "ops-listen" "OPS_LISTEN" = Text("127.0.0.1:9061"),
+        "Address for /livez, /readyz and /metrics; port 0 takes any";
+    "worker-id" "WORKER_ID" = Optional,
+        "Names this worker for operators [default: host name and a random suffix]";
+
+    "concurrency" "CONCURRENCY" = Count(refresh::CONCURRENCY, 1, 1_000),
+        "Requests to git hosts at once";
+    "batch-size" "BATCH_SIZE" = Count(worker::BATCH_SIZE, 1, 500),
+        "Refs per lease call";
+    "interval" "INTERVAL" = Span(worker::INTERVAL, TENTH, LONGEST_INTERVAL),
+        "How long a lease call waits for something to become due";
+    "tick-timeout" "TICK_TIMEOUT" = Span(worker::TICK_TIMEOUT, TENTH, HOUR),
+        "How long the refs of a lease may be looked up";
+    "request-timeout" "REQUEST_TIMEOUT" = Span(provider::REQUEST_TIMEOUT, TENTH, HOUR),
+        "How long one request to a git host may take";
+    "drain-timeout" "DRAIN_TIMEOUT" = Span(worker::DRAIN_TIMEOUT, TENTH, HOUR),
+        "How long a stop may take";
+
+    "diff-status-ttl" "DIFF_STATUS_TTL" = Span(schedule::DIFF_STATUS_TTL, TENTH, DAY),
+        "How long an open pull request's status is fresh";
+    "failure-backoff" "FAILURE_BACKOFF" = Span(schedule::FAILURE_BACKOFF, TENTH, DAY),
+        "When to try again after an ordinary failure";
+    "no-token-backoff" "NO_TOKEN_BACKOFF" = Span(schedule::NO_TOKEN_BACKOFF, TENTH, DAY),
+        "When to try again for an owner without an account";
+    "no-pull-request-interval" "NO_PULL_REQUEST_INTERVAL"
+        = Span(schedule::NO_PULL_REQUEST_INTERVAL, TENTH, DAY),
+        "How often to look for a pull request right after a push";
+    "no-pull-request-window" "NO_PULL_REQUEST_WINDOW"
+        = Span(schedule::NO_PULL_REQUEST_WINDOW, Duration::ZERO, DAY),
+        "How long after the push that is";
+    "no-pull-request-cap" "NO_PULL_REQUEST_CAP"
+        = Span(schedule::NO_PULL_REQUEST_CAP, TENTH, MONTH),
+        "How far that interval stretches";
+    "merged-first-confirmation" "MERGED_FIRST_CONFIRMATION"
+        = Span(schedule::MERGED_FIRST_CONFIRMATION, TENTH, DAY),
+        "When a merged pull request is confirmed first";
+    "merged-second-confirmation" "MERGED_SECOND_CONFIRMATION"
+        = Span(schedule::MERGED_SECOND_CONFIRMATION, TENTH, DAY),
+        "When a merged pull request is confirmed last";
+    "closed-interval" "CLOSED_INTERVAL" = Span(schedule::CLOSED_INTERVAL, TENTH, DAY),
+        "When a closed pull request is looked at again; doubles";
+    "closed-cap" "CLOSED_CAP" = Span(schedule::CLOSED_CAP, TENTH, MONTH),
+        "How far that interval stretches";
+    "gone-interval" "GONE_INTERVAL" = Span(schedule::GONE_INTERVAL, TENTH, MONTH),
+        "When to look again for a pull request that is gone";
+    "rate-limit-padding" "RATE_LIMIT_PADDING"
+        = Span(schedule::RATE_LIMIT_PADDING, MILLISECOND, HOUR),
+        "Added to the wait that a host asks for";
+    "jitter-percent" "JITTER_PERCENT" = Count(JITTER_PERCENT, 0, 100),
+        "How much a budget key's jitter may add to an interval";
+
+    "log-format" "LOG_FORMAT" = Text("json"),
+        "json or text";
+    "log-filter" "LOG_FILTER" = Text("info"),
+        "Which log lines, as in info,gitsync_service=debug";
+    "ready-file" "READY_FILE" = Optional,
+        "Written, as JSON, once the process is ready";
+};
+
+const JITTER_PERCENT: usize = schedule::JITTER_PERCENT as usize;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_the_variable_of_the_same_name() {
+        for setting in SETTINGS {
+            let name = setting.name.to_uppercase().replace('-', "_");
+            assert_eq!(setting.variable, format!("GITSYNC_{name}"));
+        }
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        for setting in SETTINGS {
+            match setting.kind {
+                Kind::Count(default, least, most) => {
+                    assert!((least..=most).contains(&default), "{}", setting.name);
+                }
+                Kind::Span(default, least, most) => {
+                    assert!((least..=most).contains(&default), "{}", setting.name);
+                }
+                Kind::Required | Kind::Optional | Kind::Text(_) => {}
+            }
+        }
+    }
+}

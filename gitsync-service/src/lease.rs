@@ -1,0 +1,221 @@
+//! What a worker is given: leases, the groups in them, and the refs to look up.
+//!
+//! Plain data. Nothing here says how to look anything up, and no type prints a secret.
+
+use std::{fmt, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// The exclusive right to a budget key and to some of its due refs.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Proves the right.
+    pub token: LeaseToken,
+    /// Opaque. Requests for it spend the same rate limit at the host.
+    pub budget_key: BudgetKey,
+    /// How long the lease runs, counted from when chat-service granted it.
+    pub expires_in: Duration,
+    /// The refs, by provider and credential.
+    pub groups: Vec<LeaseGroup>,
+}
+
+impl Lease {
+    /// How many refs this lease has.
+    #[must_use]
+    pub fn ref_count(&self) -> usize {
+        self.groups.iter().map(|group| group.refs.len()).sum()
+    }
+}
+
+/// Proves a lease. Whoever has it can write its outcomes, so `Debug` hides it.
+#[derive(Clone)]
+pub struct LeaseToken(SecretString);
+
+impl LeaseToken {
+    /// Takes the token as chat-service sent it.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(SecretString::from(token))
+    }
+
+    /// The token, to send to chat-service and nowhere else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LeaseToken([REDACTED])")
+    }
+}
+
+/// Names the account at a git host whose rate limit a request spends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BudgetKey(pub String);
+
+/// Refs that share a provider and a credential.
+#[derive(Clone, Debug)]
+pub struct LeaseGroup {
+    /// The git host.
+    pub provider: ProviderConfig,
+    /// Absent: the refs' owner has linked no account at this provider.
+    pub access_token: Option<SecretString>,
+    /// What to look up.
+    pub refs: Vec<LeasedRef>,
+}
+
+/// A git host as chat-service's configuration describes it.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Names the provider in logs.
+    pub id: String,
+    /// Which protocol the host speaks.
+    pub kind: ProviderKind,
+    /// The only base that may be dialled for this provider, as in `https://api.github.com`.
+    pub api_base_url: String,
+}
+
+/// Which protocol a git host speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// GitHub and GitHub Enterprise.
+    Github,
+    /// One that this worker does not speak.
+    Unsupported,
+}
+
+/// One branch whose pull request is wanted.
+#[derive(Clone, Debug)]
+pub struct LeasedRef {
+    /// Names the ref in its outcome.
+    pub git_ref_id: String,
+    /// Repeated in the outcome: a report that came meanwhile has a higher one.
+    pub report_seq: i64,
+    /// The repository that the branch is in.
+    pub repository: Repository,
+    /// The branch, case-sensitive.
+    pub branch: String,
+    /// Why the ref is due.
+    pub lane: Lane,
+    /// Since the agent last reported this ref.
+    pub since_reported: Duration,
+    /// Refreshes in a row that found no pull request.
+    pub misses: u32,
+    /// Refreshes in a row that found the same merged or closed pull request.
+    pub settled_count: u32,
+    /// `owner/name` that the repository is a fork of; empty when the host said that it is none;
+    /// absent when not known.
+    pub upstream_repository: Option<String>,
+    /// The pull request as last known.
+    pub known: Option<KnownPullRequest>,
+}
+
+/// A pull request that an earlier refresh found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPullRequest {
+    /// `owner/name` of the repository that it is in.
+    pub repository: String,
+    /// Its number there, as stored.
+    pub number: i32,
+}
+
+/// Why a ref is due, most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody waits for the answer.
+    Interactive,
+    /// Somebody is looking at the chat.
+    Viewed,
+    /// The agent just pushed, or the pull request is open.
+    Active,
+    /// Nothing is expected to happen.
+    Idle,
+}
+
+/// A repository's owner and name. GitHub compares them without regard to case, and so does this.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// The user or organization.
+    pub owner: String,
+    /// The name within the owner.
+    pub name: String,
+}
+
+impl Repository {
+    /// Parses `owner/name`.
+    #[must_use]
+    pub fn parse(full_name: &str) -> Option<Self> {
+        let (owner, name) = full_name.split_once('/')?;
+        if owner.is_empty() || name.is_empty() || name.contains('/') {
+            return None;
+        }
+        Some(Self {
+            owner: owner.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The form in which two spellings of one repository are equal.
+    #[must_use]
+    pub fn key(&self) -> RepositoryKey {
+        RepositoryKey(self.to_string().to_lowercase())
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.owner, self.name)
+    }
+}
+
+impl PartialEq for Repository {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Repository {}
+
+/// A repository's name without its case, to compare and to look up by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryKey(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_are_equal_whatever_their_case() {
+        assert_eq!(Repository::parse("Acme/Web"), Repository::parse("acme/web"));
+        assert_ne!(Repository::parse("acme/web"), Repository::parse("acme/api"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_owner_and_name_is_no_repository() {
+        for name in ["", "acme", "acme/", "/web", "acme/web/x"] {
+            assert_eq!(Repository::parse(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_prints_neither_its_token_nor_a_credential() {
+        let lease = Lease {
+            token: LeaseToken::new("lease-secret".to_owned()),
+            budget_key: BudgetKey("k".to_owned()),
+            expires_in: Duration::from_secs(60),
+            groups: vec![LeaseGroup {
+                provider: ProviderConfig {
+                    id: "github".to_owned(),
+                    kind: ProviderKind::Github,
+                    api_base_url: "https://api.github.com".to_owned(),
+                },
+                access_token: Some(SecretString::from("host-secret")),
+                refs: Vec::new(),
+            }],
+        };
+        let printed = format!("{lease:?}");
+        assert!(!printed.contains("lease-secret") && !printed.contains("host-secret"));
+    }
+}

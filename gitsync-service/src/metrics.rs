@@ -1,0 +1,225 @@
+//! What is counted. Units are in the names; no id, repository or token is ever a label.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use tokio::time::Instant;
+
+use crate::outcome::{Found, Outcome};
+
+/// Seconds: from a cached answer of a near host to the request's deadline.
+const DURATION_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 12.0];
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(crate) refs_leased: Counter,
+    pub(crate) leases_lost: Counter,
+    pub(crate) rate_limit_pauses: Counter,
+    outcomes: Family<OutcomeLabels, Counter>,
+    outcomes_rejected: Counter,
+    calls_failed: Family<CallLabels, Counter>,
+    host_requests: Family<HostRequestLabels, Counter>,
+    host_requests_total: Counter,
+    host_requests_in_flight: Gauge,
+    host_request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+    report_seconds: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    result: &'static str,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+    /// Of the gRPC status, as in `permission_denied`.
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    endpoint: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HostRequestLabels {
+    endpoint: &'static str,
+    /// The HTTP status, or `none`.
+    status: String,
+}
+
+fn durations() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            refs_leased: Counter::default(),
+            leases_lost: Counter::default(),
+            rate_limit_pauses: Counter::default(),
+            outcomes: Family::default(),
+            outcomes_rejected: Counter::default(),
+            calls_failed: Family::default(),
+            host_requests: Family::default(),
+            host_requests_total: Counter::default(),
+            host_requests_in_flight: Gauge::default(),
+            host_request_seconds: Family::new_with_constructor(durations),
+            report_seconds: durations(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes everything visible in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("gitsync");
+        registry.register(
+            "refs_leased",
+            "Refs leased from chat-service",
+            self.refs_leased.clone(),
+        );
+        registry.register(
+            "leases_lost",
+            "Leases that ran out or were taken away while work went on",
+            self.leases_lost.clone(),
+        );
+        registry.register(
+            "rate_limit_pauses",
+            "Budget keys that a host asked to leave alone",
+            self.rate_limit_pauses.clone(),
+        );
+        registry.register(
+            "outcomes",
+            "Outcomes that chat-service accepted, by result and problem class",
+            self.outcomes.clone(),
+        );
+        registry.register(
+            "outcomes_rejected",
+            "Outcomes that chat-service could not store",
+            self.outcomes_rejected.clone(),
+        );
+        registry.register(
+            "sync_calls_failed",
+            "Calls to chat-service that failed, by call and status code",
+            self.calls_failed.clone(),
+        );
+        registry.register(
+            "host_requests",
+            "Requests to git hosts, by endpoint and status",
+            self.host_requests.clone(),
+        );
+        registry.register(
+            "host_requests_in_flight",
+            "Requests to git hosts without an answer yet",
+            self.host_requests_in_flight.clone(),
+        );
+        registry.register(
+            "host_request_duration_seconds",
+            "Time to the head of a git host's answer",
+            self.host_request_seconds.clone(),
+        );
+        registry.register(
+            "report_duration_seconds",
+            "Time to have outcomes accepted, retries included",
+            self.report_seconds.clone(),
+        );
+    }
+
+    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
+        let (result, class) = match &outcome.result {
+            Ok(Found::PullRequest(_)) => ("found", "none"),
+            Ok(Found::NoPullRequest) => ("no_pull_request", "none"),
+            Ok(Found::Gone) => ("gone", "none"),
+            Err(problem) => ("failed", problem.class()),
+        };
+        self.outcomes
+            .get_or_create(&OutcomeLabels { result, class })
+            .inc();
+    }
+
+    pub(crate) fn count_rejected(&self) {
+        self.outcomes_rejected.inc();
+    }
+
+    pub(crate) fn count_failed_call(&self, call: &'static str, code: &'static str) {
+        self.calls_failed
+            .get_or_create(&CallLabels { call, code })
+            .inc();
+    }
+
+    pub(crate) fn observe_report(&self, took: Duration) {
+        self.report_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request to a git host; it is in flight until the guard is gone.
+    pub(crate) fn start_host_request(&self, endpoint: &'static str) -> HostRequest<'_> {
+        self.host_requests_total.inc();
+        self.host_requests_in_flight.inc();
+        HostRequest {
+            metrics: self,
+            endpoint,
+            since: Instant::now(),
+        }
+    }
+
+    pub(crate) fn host_requests(&self) -> u64 {
+        self.host_requests_total.get()
+    }
+
+    pub(crate) fn host_requests_in_flight(&self) -> i64 {
+        self.host_requests_in_flight.get()
+    }
+}
+
+/// One request to a git host, while it lasts.
+pub(crate) struct HostRequest<'a> {
+    metrics: &'a Metrics,
+    endpoint: &'static str,
+    since: Instant,
+}
+
+impl HostRequest<'_> {
+    /// The host answered with this status.
+    pub(crate) fn answered(self, status: u16) {
+        self.finish(status.to_string());
+    }
+
+    /// The host did not answer.
+    pub(crate) fn failed(self) {
+        self.finish("none".to_owned());
+    }
+
+    fn finish(self, status: String) {
+        let endpoint = self.endpoint;
+        self.metrics
+            .host_requests
+            .get_or_create(&HostRequestLabels { endpoint, status })
+            .inc();
+        self.metrics
+            .host_request_seconds
+            .get_or_create(&EndpointLabels { endpoint })
+            .observe(self.since.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for HostRequest<'_> {
+    fn drop(&mut self) {
+        self.metrics.host_requests_in_flight.dec();
+    }
+}
+
+/// A registry with everything in it.
+#[must_use]
+pub fn registry(metrics: &Metrics) -> Arc<Registry> {
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    Arc::new(registry)
+}

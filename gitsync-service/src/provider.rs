@@ -1,0 +1,73 @@
+//! Git hosts: how a ref is looked up at the host that its lease names.
+//!
+//! A session is opened once per lease group, with the group's provider and credential, and asked
+//! for each ref. What may be sent at all is decided by the [`gate`], never here and never by a
+//! session.
+
+pub(crate) mod gate;
+mod github;
+mod memo;
+
+use secrecy::SecretString;
+
+use crate::{
+    lease::{KnownPullRequest, ProviderConfig, ProviderKind, Repository},
+    outcome::{Found, Problem},
+};
+
+pub(crate) use github::HttpClient;
+pub use github::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_REVIEW_PAGES, REQUEST_TIMEOUT};
+
+use gate::Asker;
+
+/// The branch whose pull request is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) repository: Repository,
+    pub(crate) branch: String,
+    /// `owner/name`; empty: no fork; absent: not known.
+    pub(crate) upstream_repository: Option<String>,
+}
+
+/// What a lookup brought.
+pub(crate) struct Finding {
+    pub(crate) result: Result<Found, Problem>,
+    /// Whether the repository is a fork and of what, if that was learned on the way.
+    pub(crate) upstream_repository: Option<String>,
+}
+
+/// A host, opened with one credential. Remembers every answer for as long as it lives, so that
+/// refs with the same question cost one.
+pub(crate) enum Session {
+    Github(Box<github::Session>),
+}
+
+impl Session {
+    /// Opens the group's provider with its credential. Sends nothing.
+    pub(crate) fn open(
+        http: &HttpClient,
+        provider: &ProviderConfig,
+        access_token: Option<&SecretString>,
+    ) -> Result<Self, Problem> {
+        match provider.kind {
+            ProviderKind::Unsupported => Err(Problem::ProviderUnsupported),
+            ProviderKind::Github => {
+                let token = access_token.ok_or(Problem::NoAccount)?;
+                let session = github::Session::open(http, &provider.api_base_url, token)?;
+                Ok(Self::Github(Box::new(session)))
+            }
+        }
+    }
+
+    /// Looks up the pull request of a branch, starting from what is known of it.
+    pub(crate) async fn look_up(
+        &self,
+        asker: &Asker<'_>,
+        target: &Target,
+        known: Option<&KnownPullRequest>,
+    ) -> Finding {
+        match self {
+            Self::Github(session) => session.look_up(asker, target, known).await,
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! From a branch to the status of its pull request, in as few requests as GitHub allows.
+//!
+//! Two rules keep a lookup honest. Only open pull requests are adopted by branch, since a branch
+//! name is used again and again; a merged or closed one is kept only if it was known. And a lookup
+//! that failed anywhere is a failure: it never looks like "no pull request".
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::{
+    lease::{KnownPullRequest, Repository, RepositoryKey},
+    outcome::{Found, Problem, PullRequest, PullRequestState, ReviewSummary},
+    provider::{Finding, Target, gate::Asker, memo::Memo},
+};
+
+use super::{
+    client::{Client, Endpoint, HttpClient},
+    model::{ListedPull, Pull, RepositoryInfo, Review},
+    reviews::summarize,
+};
+
+/// The most pages of reviews that are read. A pull request with more (2,000 reviews) is refused
+/// rather than judged by its oldest ones.
+pub const MAX_REVIEW_PAGES: usize = 20;
+/// GitHub's largest page.
+const REVIEWS_PER_PAGE: &str = "100";
+/// A branch has one open pull request per base; more than this many bases are not looked at.
+const PULLS_PER_PAGE: &str = "30";
+
+/// One credential at one GitHub.
+pub(crate) struct Session {
+    client: Client,
+    pulls: Memo<(RepositoryKey, i32), Option<Arc<Pull>>>,
+    reviews: Memo<(RepositoryKey, i32), ReviewSummary>,
+    repositories: Memo<RepositoryKey, Option<Arc<RepositoryInfo>>>,
+    open_pulls: Memo<(RepositoryKey, RepositoryKey, String), Option<Listed>>,
+}
+
+/// What a repository's list of open pull requests says about a branch.
+#[derive(Clone, Copy)]
+struct Listed {
+    /// The branch's latest open pull request.
+    latest: Option<i32>,
+    /// The repository has another name by now.
+    renamed: bool,
+}
+
+impl Session {
+    pub(crate) fn open(
+        http: &HttpClient,
+        api_base_url: &str,
+        token: &SecretString,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            client: Client::new(http, api_base_url, token)?,
+            pulls: Memo::default(),
+            reviews: Memo::default(),
+            repositories: Memo::default(),
+            open_pulls: Memo::default(),
+        })
+    }
+
+    pub(crate) async fn look_up(
+        &self,
+        asker: &Asker<'_>,
+        target: &Target,
+        known: Option<&KnownPullRequest>,
+    ) -> Finding {
+        let mut upstream_repository = None;
+        let result = match known {
+            Some(known) => {
+                self.follow_known(asker, target, known, &mut upstream_repository)
+                    .await
+            }
+            None => self
+                .find_open(asker, target, &mut upstream_repository)
+                .await
+                .map(|open| open.map_or(Found::NoPullRequest, Found::PullRequest)),
+        };
+        Finding {
+            result,
+            upstream_repository,
+        }
+    }
+
+    /// The known pull request, or the one that took its place on the branch.
+    async fn follow_known(
+        &self,
+        asker: &Asker<'_>,
+        target: &Target,
+        known: &KnownPullRequest,
+        learned: &mut Option<String>,
+    ) -> Result<Found, Problem> {
+        let repository = Repository::parse(&known.repository).ok_or(Problem::Internal(
+            "the known pull request's repository is not owner/name",
+        ))?;
+        let Some(pull) = self.pull(asker, &repository, known.number).await? else {
+            // GitHub says 404 of everything that a token may not see. Only a repository that
+            // answers makes its pull request gone.
+            return match self.repository(asker, &repository).await? {
+                Some(_) => Ok(Found::Gone),
+                None => Err(Problem::RepositoryNotFound),
+            };
+        };
+        let ours = self.brings_branch(asker, &pull, target).await?;
+        if ours && pull.state()? == PullRequestState::Open {
+            return self.status(asker, &pull).await.map(Found::PullRequest);
+        }
+        match self.find_open(asker, target, learned).await {
+            Ok(Some(open)) => Ok(Found::PullRequest(open)),
+            Ok(None) if ours => self.status(asker, &pull).await.map(Found::PullRequest),
+            Ok(None) => Ok(Found::NoPullRequest),
+            // A fork is often deleted once its pull request is settled, which says nothing about
+            // the pull request.
+            Err(Problem::RepositoryNotFound) if ours => {
+                self.status(asker, &pull).await.map(Found::PullRequest)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Whether `pull` is of the target's branch. A head whose repository is gone is taken at its
+    /// branch's name.
+    async fn brings_branch(
+        &self,
+        asker: &Asker<'_>,
+        pull: &Pull,
+        target: &Target,
+    ) -> Result<bool, Problem> {
+        if pull.head.branch != target.branch {
+            return Ok(false);
+        }
+        let Some(head) = &pull.head.repo else {
+            return Ok(true);
+        };
+        if head.is(&target.repository) {
+            return Ok(true);
+        }
+        // The names differ, but the target may be spelled by a name from before a rename.
+        Ok(self
+            .repository(asker, &target.repository)
+            .await?
+            .and_then(|info| Repository::parse(&info.full_name))
+            .is_some_and(|present| head.is(&present)))
+    }
+
+    /// The branch's open pull request: in its own repository, else in the one that this is a fork
+    /// of; of several the one with the highest number.
+    async fn find_open(
+        &self,
+        asker: &Asker<'_>,
+        target: &Target,
+        learned: &mut Option<String>,
+    ) -> Result<Option<Arc<PullRequest>>, Problem> {
+        let mut head = target.repository.clone();
+        let mut own = self
+            .list_open(asker, &head, &head, &target.branch)
+            .await?
+            .ok_or(Problem::RepositoryNotFound)?;
+        if own.renamed {
+            // Heads carry the present name, and the filter needs the present owner.
+            let info = self
+                .repository(asker, &head)
+                .await?
+                .ok_or(Problem::RepositoryNotFound)?;
+            head = parse_full_name(&info.full_name)?;
+            own = self
+                .list_open(asker, &head, &head, &target.branch)
+                .await?
+                .ok_or(Problem::RepositoryNotFound)?;
+        }
+        if let Some(number) = own.latest {
+            return self.listed_status(asker, &head, number).await.map(Some);
+        }
+
+        let remembered = match target.upstream_repository.as_deref() {
+            Some("") => return Ok(None),
+            Some(name) => Some(parse_full_name(name)?),
+            None => None,
+        };
+        if let Some(upstream) = &remembered
+            && let Some(there) = self
+                .list_open(asker, upstream, &head, &target.branch)
+                .await?
+        {
+            return self.latest_of(asker, upstream, there).await;
+        }
+        // Not known, or no longer there: the host says what it is a fork of now.
+        let Some(upstream) = self.upstream(asker, &head, learned).await? else {
+            return Ok(None);
+        };
+        let there = self
+            .list_open(asker, &upstream, &head, &target.branch)
+            .await?
+            .ok_or(Problem::RepositoryNotFound)?;
+        self.latest_of(asker, &upstream, there).await
+    }
+
+    async fn latest_of(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        listed: Listed,
+    ) -> Result<Option<Arc<PullRequest>>, Problem> {
+        match listed.latest {
+            Some(number) => self
+                .listed_status(asker, repository, number)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks what `repository` is a fork of, and notes the answer for later lookups.
+    async fn upstream(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        learned: &mut Option<String>,
+    ) -> Result<Option<Repository>, Problem> {
+        let info = self
+            .repository(asker, repository)
+            .await?
+            .ok_or(Problem::RepositoryNotFound)?;
+        if !info.fork {
+            *learned = Some(String::new());
+            return Ok(None);
+        }
+        // A fork without a visible parent may get one when the token's access changes, so that
+        // nothing is noted.
+        let Some(parent) = &info.parent else {
+            return Ok(None);
+        };
+        let upstream = parse_full_name(&parent.full_name)?;
+        *learned = Some(parent.full_name.clone());
+        Ok(Some(upstream))
+    }
+
+    async fn listed_status(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        number: i32,
+    ) -> Result<Arc<PullRequest>, Problem> {
+        let pull = self
+            .pull(asker, repository, number)
+            .await?
+            .ok_or(Problem::HostUnavailable(
+                "it lists a pull request and does not find it",
+            ))?;
+        self.status(asker, &pull).await
+    }
+
+    async fn status(&self, asker: &Asker<'_>, pull: &Pull) -> Result<Arc<PullRequest>, Problem> {
+        let repository = pull.repository()?;
+        let number = pull.number();
+        let reviews = self
+            .reviews
+            .get((repository.key(), number), || {
+                self.ask_reviews(asker, &repository, number)
+            })
+            .await?;
+        pull.status(reviews).map(Arc::new)
+    }
+
+    async fn pull(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        number: i32,
+    ) -> Result<Option<Arc<Pull>>, Problem> {
+        self.pulls
+            .get((repository.key(), number), || async {
+                let number = number.to_string();
+                let url = self.client.url(
+                    &[
+                        "repos",
+                        &repository.owner,
+                        &repository.name,
+                        "pulls",
+                        &number,
+                    ],
+                    &[],
+                )?;
+                let answer = self.client.get(asker, Endpoint::GetPull, url).await?;
+                Ok(answer.map(|answer| Arc::new(answer.body)))
+            })
+            .await
+    }
+
+    async fn repository(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+    ) -> Result<Option<Arc<RepositoryInfo>>, Problem> {
+        self.repositories
+            .get(repository.key(), || async {
+                let url = self
+                    .client
+                    .url(&["repos", &repository.owner, &repository.name], &[])?;
+                let answer = self.client.get(asker, Endpoint::GetRepository, url).await?;
+                Ok(answer.map(|answer| Arc::new(answer.body)))
+            })
+            .await
+    }
+
+    /// The open pull requests in `repository` that bring `branch` of `head`. `None` when the
+    /// repository does not exist for this token.
+    async fn list_open(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        head: &Repository,
+        branch: &str,
+    ) -> Result<Option<Listed>, Problem> {
+        let question = (repository.key(), head.key(), branch.to_owned());
+        self.open_pulls
+            .get(question, || async {
+                let url = self.client.url(
+                    &["repos", &repository.owner, &repository.name, "pulls"],
+                    &[
+                        ("state", "open"),
+                        ("head", &format!("{}:{branch}", head.owner)),
+                        ("sort", "updated"),
+                        ("direction", "desc"),
+                        ("per_page", PULLS_PER_PAGE),
+                    ],
+                )?;
+                let answer = self
+                    .client
+                    .get::<Vec<ListedPull>>(asker, Endpoint::ListPulls, url)
+                    .await?;
+                Ok(answer.map(|answer| Listed {
+                    // GitHub filters by owner and branch, and not at all when it does not like
+                    // the filter; which repository it is, only the head says.
+                    latest: answer
+                        .body
+                        .iter()
+                        .filter(|pull| pull.head.branch == branch)
+                        .filter(|pull| pull.head.repo.as_ref().is_some_and(|repo| repo.is(head)))
+                        .map(|pull| pull.number)
+                        .max(),
+                    renamed: answer.redirected,
+                }))
+            })
+            .await
+    }
+
+    /// All reviews: they come oldest first, so the last page is the one that counts.
+    async fn ask_reviews(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        number: i32,
+    ) -> Result<ReviewSummary, Problem> {
+        let number = number.to_string();
+        let mut url = self.client.url(
+            &[
+                "repos",
+                &repository.owner,
+                &repository.name,
+                "pulls",
+                &number,
+                "reviews",
+            ],
+            &[("per_page", REVIEWS_PER_PAGE)],
+        )?;
+        let mut reviews = Vec::new();
+        for _ in 0..MAX_REVIEW_PAGES {
+            let page = self
+                .client
+                .get::<Vec<Review>>(asker, Endpoint::ListReviews, url)
+                .await?
+                .ok_or(Problem::HostUnavailable(
+                    "it has a pull request without its reviews",
+                ))?;
+            reviews.extend(page.body);
+            match page.next {
+                Some(next) => url = next,
+                None => return Ok(summarize(&reviews)),
+            }
+        }
+        Err(Problem::HostAnswerInvalid("too many pages of reviews"))
+    }
+}
+
+fn parse_full_name(name: &str) -> Result<Repository, Problem> {
+    Repository::parse(name).ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
+}

@@ -1,0 +1,264 @@
+//! Puts the process together: listeners, the worker, and the order in which they start and stop.
+//!
+//! Start: bind, say where, serve, work, and be ready when chat-service has answered. Stop: not
+//! ready, drain the worker, then stop serving, so that operators can watch the drain.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
+use service_runtime::{
+    ops::{self, Readiness},
+    shutdown,
+};
+use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+use crate::{
+    config::Config,
+    grpc::{SyncClient, SyncClientError, WorkerApi},
+    metrics::{self, Metrics},
+    refresh::{Refresher, RefresherError},
+    worker::Worker,
+};
+
+/// How often the token file is read without being asked to: well within the life of a projected
+/// Kubernetes token, which is replaced when 80 % of it has passed.
+const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+/// How long listeners may take to close: a peer that never answers must not hold the process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Behind a balancer that works on connections, long ones never move to a new pod.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const CALLS_PER_CONNECTION: usize = 32;
+
+/// Why the process could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener, a signal handler or the ready file.
+    #[error("the process cannot be set up")]
+    Io(#[from] io::Error),
+    /// chat-service's address.
+    #[error("chat-service cannot be called")]
+    SyncClient(#[from] SyncClientError),
+    /// The HTTP client.
+    #[error("the refresher cannot be built")]
+    Refresher(#[from] RefresherError),
+    /// Reflection.
+    #[error("the contract cannot be served by reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A listener stopped serving.
+    #[error("a listener failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// A part of the process is gone.
+    #[error("a part of the process panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Runs the process until a signal comes and everything is drained.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let grpc_listener = ops::bind(config.listen).await?;
+    let ops_listener = ops::bind(config.ops_listen).await?;
+    let grpc_address = grpc_listener.local_addr()?;
+    let ops_address = ops_listener.local_addr()?;
+    tracing::info!(
+        event = "listening",
+        grpc = %grpc_address,
+        ops = %ops_address,
+        "listening"
+    );
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        settings = ?config.effective(),
+        "effective configuration"
+    );
+
+    let metrics = Arc::new(Metrics::default());
+    let sync = SyncClient::new(
+        &config.chat_service_url,
+        config.token.clone(),
+        config.worker_id.clone(),
+    )?;
+    let worker = build_worker(&config, sync.clone(), Arc::clone(&metrics))?;
+    let readiness = Readiness::new();
+    let stop = CancellationToken::new();
+    let close = CancellationToken::new();
+
+    let mut tasks: JoinSet<Result<(), RunError>> = JoinSet::new();
+    let signals = stop.clone();
+    tasks.spawn(async move { Ok(shutdown::cancel_on_signal(signals).await?) });
+    tasks.spawn(reload_token(sync, stop.clone()));
+    let ops_served = ops::serve(
+        ops_listener,
+        readiness.clone(),
+        metrics::registry(&metrics),
+        close.clone().cancelled_owned(),
+    );
+    let mut servers: JoinSet<Result<(), RunError>> = JoinSet::new();
+    servers.spawn(async move { Ok(ops_served.await?) });
+    let api = WorkerApi {
+        verifier: config.verifier.clone(),
+        state: Arc::clone(worker.state()),
+        metrics,
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    servers.spawn(serve_grpc(
+        grpc_listener,
+        api,
+        health_service,
+        close.clone(),
+    )?);
+
+    let first_answer = worker.first_answer();
+    let mut working = JoinSet::new();
+    working.spawn(worker.run(stop.clone()));
+    let addresses = Addresses {
+        grpc: grpc_address,
+        ops: ops_address,
+    };
+    let until_stopped = async {
+        tokio::select! {
+            () = first_answer => {
+                readiness.ready();
+                health.set_serving::<WorkerServiceServer<WorkerApi>>().await;
+                health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+                tracing::info!(event = "ready", "chat-service answered");
+                if let Some(path) = &config.ready_file {
+                    addresses.write(path)?;
+                }
+                stop.cancelled().await;
+            }
+            () = stop.cancelled() => {}
+        }
+        Ok::<(), RunError>(())
+    };
+    // Whatever ends before the stop does so unasked.
+    let ended = tokio::select! {
+        stopped = until_stopped => stopped,
+        Some(ended) = tasks.join_next() => flatten(ended),
+        Some(ended) = servers.join_next() => flatten(ended),
+        Some(ended) = working.join_next() => ended.map_err(RunError::from),
+    };
+
+    stop.cancel();
+    readiness.not_ready("draining");
+    health
+        .set_not_serving::<WorkerServiceServer<WorkerApi>>()
+        .await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
+    let drained = match working.join_next().await {
+        Some(drained) => drained.map_err(RunError::from),
+        None => Ok(()),
+    };
+    close.cancel();
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
+        while let Some(ended) = servers.join_next().await {
+            flatten(ended)?;
+        }
+        Ok::<(), RunError>(())
+    })
+    .await;
+    // Too late is not wrong: the peer was silent, and everything that matters is done.
+    let closed = closed.unwrap_or(Ok(()));
+    tracing::info!(event = "stopped", "drained");
+    ended.and(drained).and(closed)
+}
+
+fn flatten(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
+    ended?
+}
+
+fn build_worker(
+    config: &Config,
+    sync: SyncClient,
+    metrics: Arc<Metrics>,
+) -> Result<Worker, RunError> {
+    let refresher = Refresher::builder()
+        .concurrency(config.concurrency)
+        .request_timeout(config.request_timeout)
+        .schedule(config.schedule.clone())
+        .metrics(metrics)
+        .build()?;
+    Ok(Worker::builder()
+        .interval(config.interval)
+        .batch_size(config.batch_size)
+        .tick_timeout(config.tick_timeout)
+        .drain_timeout(config.drain_timeout)
+        .build(sync, refresher))
+}
+
+/// Serves until `close`. What cannot be set up fails here, before anything runs.
+fn serve_grpc(
+    listener: TcpListener,
+    api: WorkerApi,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
+    close: CancellationToken,
+) -> Result<impl Future<Output = Result<(), RunError>> + Send + 'static, RunError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("gitsync.v1.WorkerService")
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let router = tonic::transport::Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .add_service(WorkerServiceServer::new(api))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(async move {
+        router
+            .serve_with_incoming_shutdown(incoming, close.cancelled_owned())
+            .await?;
+        Ok(())
+    })
+}
+
+async fn reload_token(sync: SyncClient, stop: CancellationToken) -> Result<(), RunError> {
+    let mut ticks = tokio::time::interval(TOKEN_RELOAD_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => {
+                // Ending would look like a part that is gone.
+                return std::future::pending().await;
+            }
+            _ = ticks.tick() => sync.reload_token(),
+        }
+    }
+}
+
+/// Where the process can be reached.
+struct Addresses {
+    grpc: SocketAddr,
+    ops: SocketAddr,
+}
+
+impl Addresses {
+    /// Writes the ready file under another name first, so that nobody reads half of it.
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let json = serde_json::json!({
+            "grpc": format!("http://{}", self.grpc),
+            "ops": format!("http://{}", self.ops),
+        });
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(format!(".{}", std::process::id()));
+        std::fs::write(&partial, format!("{json}\n"))?;
+        std::fs::rename(&partial, path)
+    }
+}

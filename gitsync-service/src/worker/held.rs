@@ -1,0 +1,206 @@
+//! One lease in hand: its time, its renewal, and its work.
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    grpc::{SyncClient, SyncError},
+    lease::Lease,
+    refresh::Refresher,
+};
+
+use super::{
+    WorkerState,
+    backoff::Backoff,
+    report::{Over, Reporter},
+    state::Listed,
+};
+
+/// A lease is renewed when this share of it has passed, which leaves time for two more tries.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// What the work on a lease needs of its worker.
+#[derive(Clone)]
+pub(super) struct Hands {
+    pub(super) sync: SyncClient,
+    pub(super) refresher: Refresher,
+    pub(super) state: Arc<WorkerState>,
+    pub(super) tick_timeout: Duration,
+    /// Cancelled when a stopping worker must turn from looking up to reporting.
+    pub(super) wind_up: CancellationToken,
+}
+
+/// Works on a lease until everything is reported and the lease is given back, or it is lost.
+/// `asked_at` is when the call that granted it was sent.
+pub(super) async fn work(hands: Hands, lease: Lease, asked_at: Instant) {
+    let lease = Arc::new(lease);
+    let held = Held::new(&hands, Arc::clone(&lease), asked_at);
+    let refresh = hands.refresher.open(Arc::clone(&lease));
+    let (found, finished) = mpsc::unbounded_channel();
+    let deadline = Instant::now() + hands.tick_timeout;
+
+    let looking_up = async {
+        tokio::select! {
+            () = refresh.run(deadline, &found) => {}
+            () = hands.wind_up.cancelled() => {}
+        }
+        // The reporter ends when nothing more can come.
+        drop(found);
+        Ok::<(), Over>(())
+    };
+    let reporter = Reporter {
+        sync: &hands.sync,
+        state: &hands.state,
+        held: &held,
+        refresh: &refresh,
+    };
+    let working = async { tokio::try_join!(looking_up, reporter.run(finished)) };
+
+    let over = tokio::select! {
+        biased;
+        worked = working => worked.err(),
+        () = held.keep() => Some(Over::Lost),
+    };
+    match over {
+        None => {}
+        Some(Over::Lost) => {
+            hands.state.metrics().leases_lost.inc();
+            hands
+                .state
+                .note_error("lease", "a lease was lost".to_owned());
+            tracing::warn!(
+                refs = lease.ref_count(),
+                "a lease was lost; its results are dropped"
+            );
+        }
+        Some(Over::Unreported) => {
+            tracing::warn!(
+                refs = lease.ref_count(),
+                "outcomes could not be reported for as long as the lease ran"
+            );
+        }
+    }
+}
+
+/// A lease and how long it is still ours, as far as this side can know.
+pub(super) struct Held {
+    pub(super) lease: Arc<Lease>,
+    sync: SyncClient,
+    state: Arc<WorkerState>,
+    listed: Listed,
+    times: Mutex<Times>,
+    releasing: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+impl Times {
+    /// The lease began at some moment after `asked_at`, so that it lasts at least as long as this.
+    fn new(asked_at: Instant, expires_in: Duration) -> Self {
+        Self {
+            renew_at: asked_at + expires_in / RENEWALS_PER_LEASE,
+            expires_at: asked_at + expires_in,
+        }
+    }
+}
+
+impl Held {
+    fn new(hands: &Hands, lease: Arc<Lease>, asked_at: Instant) -> Self {
+        let times = Times::new(asked_at, lease.expires_in);
+        Self {
+            listed: hands.state.hold(&lease, times.expires_at),
+            lease,
+            sync: hands.sync.clone(),
+            state: Arc::clone(&hands.state),
+            times: Mutex::new(times),
+            releasing: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn expires_at(&self) -> Instant {
+        self.times().expires_at
+    }
+
+    pub(super) fn done(&self, refs: usize) {
+        self.listed.done(refs);
+    }
+
+    /// Stops renewing: from here on the lease may end by our own word, and a renewal that crosses
+    /// it on the way must not make a finished lease a lost one.
+    pub(super) fn begin_release(&self) {
+        self.releasing.store(true, Ordering::Relaxed);
+    }
+
+    /// Renews for as long as the lease is ours; resolves when it is lost.
+    async fn keep(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            tokio::time::sleep_until(self.times().renew_at).await;
+            if self.releasing.load(Ordering::Relaxed) || self.renew(&mut backoff).await.is_break() {
+                break;
+            }
+        }
+        if self.releasing.load(Ordering::Relaxed) {
+            tokio::time::sleep_until(self.expires_at()).await;
+        }
+    }
+
+    async fn renew(&self, backoff: &mut Backoff) -> ControlFlow<()> {
+        let asked_at = Instant::now();
+        let expires_at = self.expires_at();
+        match tokio::time::timeout_at(expires_at, self.sync.renew(&self.lease.token)).await {
+            Ok(Ok(expires_in)) => {
+                self.set(Times::new(asked_at, expires_in));
+                *backoff = Backoff::new();
+                ControlFlow::Continue(())
+            }
+            Ok(Err(SyncError::LeaseLost)) | Err(_) => ControlFlow::Break(()),
+            Ok(Err(
+                error @ (SyncError::Unanswered(_)
+                | SyncError::Unauthenticated
+                | SyncError::Refused(_)),
+            )) => {
+                if matches!(error, SyncError::Unauthenticated) {
+                    self.sync.reload_token();
+                }
+                self.state
+                    .metrics()
+                    .count_failed_call("renew", error.code());
+                self.state.note_error("lease", error.to_string());
+                // Tried again until the lease is over by our own clock.
+                let renew_at = (Instant::now() + backoff.next()).min(expires_at);
+                self.set(Times {
+                    renew_at,
+                    expires_at,
+                });
+                if Instant::now() >= expires_at {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            }
+        }
+    }
+
+    fn times(&self) -> Times {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, times: Times) {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) = times;
+        self.listed.expires_at(times.expires_at);
+    }
+}

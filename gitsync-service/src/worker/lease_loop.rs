@@ -1,0 +1,211 @@
+//! Leases whenever there is room for more, hands each lease to its own task, and winds everything
+//! up when told to stop.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    grpc::{SyncClient, SyncError},
+    lease::Lease,
+};
+
+use super::{
+    Worker, WorkerState,
+    backoff::Backoff,
+    held::{self, Hands},
+};
+
+/// How long to wait after an answer that was empty before its time. It should not happen; if it
+/// does, it must not become a loop without a pause.
+const EARLY_EMPTY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs `worker` until `stop` is cancelled and everything is wound up.
+pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+    let hands = Hands {
+        sync: worker.sync.clone(),
+        refresher: worker.refresher.clone(),
+        state: worker.state.clone(),
+        tick_timeout: worker.tick_timeout,
+        wind_up: CancellationToken::new(),
+    };
+    let leaser = Leaser {
+        sync: &worker.sync,
+        state: &worker.state,
+        batch_size: worker.batch_size,
+        interval: worker.interval,
+        outstanding: Mutex::new(None),
+    };
+    let mut works = JoinSet::new();
+    lease_until(&stop, &leaser, &hands, &mut works).await;
+
+    worker.state.drain();
+    let begun = Instant::now();
+    let outstanding = leaser.take_outstanding();
+    if let Some(request_id) = outstanding {
+        let sync = worker.sync.clone();
+        let batch_size = worker.batch_size;
+        works.spawn(async move { give_back(&sync, request_id, batch_size).await });
+    }
+    // A quarter of the time is kept for reports.
+    let wind_up_at = begun + worker.drain_timeout * 3 / 4;
+    if tokio::time::timeout_at(wind_up_at, join_all(&mut works))
+        .await
+        .is_ok()
+    {
+        return;
+    }
+    hands.wind_up.cancel();
+    let end = begun + worker.drain_timeout;
+    if tokio::time::timeout_at(end, join_all(&mut works))
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            leases = works.len(),
+            "the drain took too long; the leases that are left run out by themselves"
+        );
+        works.shutdown().await;
+    }
+}
+
+async fn lease_until(
+    stop: &CancellationToken,
+    leaser: &Leaser<'_>,
+    hands: &Hands,
+    works: &mut JoinSet<()>,
+) {
+    // The first call does not wait: its answer says that chat-service is there and knows us.
+    let mut wait = Duration::ZERO;
+    loop {
+        let next = leaser.next(wait);
+        tokio::pin!(next);
+        let (leases, asked_at) = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(ended) = works.join_next() => note_end(ended),
+                leases = &mut next => break leases,
+            }
+        };
+        wait = leaser.interval;
+        for lease in leases {
+            works.spawn(held::work(hands.clone(), lease, asked_at));
+        }
+    }
+}
+
+async fn join_all(works: &mut JoinSet<()>) {
+    while let Some(ended) = works.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the work on a lease panicked; the lease runs out by itself"
+        );
+    }
+}
+
+/// Asks for leases, one call at a time.
+struct Leaser<'a> {
+    sync: &'a SyncClient,
+    state: &'a WorkerState,
+    batch_size: usize,
+    interval: Duration,
+    /// The call that has no answer yet.
+    outstanding: Mutex<Option<Uuid>>,
+}
+
+impl Leaser<'_> {
+    /// Waits for room, and then for leases. Returns them with the moment at which the call that
+    /// brought them was sent.
+    async fn next(&self, wait: Duration) -> (Vec<Lease>, Instant) {
+        self.state.spare_capacity(self.batch_size).await;
+        let mut backoff = Backoff::new();
+        let mut request_id = self.begin();
+        loop {
+            let asked_at = Instant::now();
+            match self.sync.lease(request_id, self.batch_size, wait).await {
+                Ok(leases) => {
+                    self.take_outstanding();
+                    self.state.note_answer();
+                    let refs: usize = leases.iter().map(Lease::ref_count).sum();
+                    self.state
+                        .metrics()
+                        .refs_leased
+                        .inc_by(u64::try_from(refs).unwrap_or(0));
+                    let early = wait.saturating_sub(asked_at.elapsed());
+                    if leases.is_empty() && !early.is_zero() {
+                        tokio::time::sleep(early.min(EARLY_EMPTY_PAUSE)).await;
+                    }
+                    return (leases, asked_at);
+                }
+                Err(error) => {
+                    self.note(&error);
+                    // What may have leased something is asked again by the same id, so that a
+                    // lost answer strands nothing.
+                    if !matches!(error, SyncError::Unanswered(_)) {
+                        request_id = self.begin();
+                    }
+                    tokio::time::sleep(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    fn note(&self, error: &SyncError) {
+        if matches!(error, SyncError::Unauthenticated) {
+            self.sync.reload_token();
+        }
+        self.state
+            .metrics()
+            .count_failed_call("lease", error.code());
+        self.state.note_error("lease", error.to_string());
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "no lease from chat-service; trying again"
+        );
+    }
+
+    fn begin(&self) -> Uuid {
+        let request_id = Uuid::new_v4();
+        *self.lock() = Some(request_id);
+        request_id
+    }
+
+    fn take_outstanding(&self) -> Option<Uuid> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Uuid>> {
+        self.outstanding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives back what a call leased whose answer nobody waited for. If it leased nothing, the
+/// repeated call may, and that is given back just the same.
+async fn give_back(sync: &SyncClient, request_id: Uuid, batch_size: usize) {
+    let Ok(leases) = sync.lease(request_id, batch_size, Duration::ZERO).await else {
+        return;
+    };
+    for lease in leases {
+        // What cannot be given back runs out by itself.
+        let _ = sync.release(&lease.token).await;
+    }
+}

@@ -1,0 +1,225 @@
+//! Outcomes on their way back: gathered for a moment, reported, and reported again until
+//! chat-service has answered or the lease is over.
+
+use std::time::Duration;
+
+use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use uuid::Uuid;
+
+use crate::{
+    grpc::{OutcomeStatus, Report, SyncClient, SyncError},
+    outcome::{Outcome, Problem},
+    refresh::Refresh,
+};
+
+use super::{WorkerState, backoff::Backoff, held::Held};
+
+/// How long a first outcome waits for others: too short to be noticed, long enough for those that
+/// were asked for together.
+const GATHER_WINDOW: Duration = Duration::from_millis(50);
+/// The most outcomes in a report.
+const REPORT_SIZE: usize = 50;
+
+/// Why the work on a lease ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The lease is not ours any more.
+    Lost,
+    /// chat-service did not answer for as long as the lease ran.
+    Unreported,
+}
+
+/// Reports the outcomes of one lease.
+pub(super) struct Reporter<'a> {
+    pub(super) sync: &'a SyncClient,
+    pub(super) state: &'a WorkerState,
+    pub(super) held: &'a Held,
+    pub(super) refresh: &'a Refresh,
+}
+
+impl Reporter<'_> {
+    /// Reports everything that comes; when nothing more can come, gives the lease back.
+    pub(super) async fn run(&self, mut finished: UnboundedReceiver<Outcome>) -> Result<(), Over> {
+        while let Some(first) = finished.recv().await {
+            let mut outcomes = vec![first];
+            let gathered = tokio::time::sleep(GATHER_WINDOW);
+            tokio::pin!(gathered);
+            while outcomes.len() < REPORT_SIZE {
+                tokio::select! {
+                    biased;
+                    next = finished.recv() => match next {
+                        Some(next) => outcomes.push(next),
+                        None => break,
+                    },
+                    () = &mut gathered => break,
+                }
+            }
+            let last = finished.is_closed() && finished.is_empty();
+            self.report(&outcomes, last).await?;
+            if last {
+                return Ok(());
+            }
+        }
+        self.release().await
+    }
+
+    async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
+        match self.deliver(outcomes, last).await {
+            Ok(statuses) => {
+                self.count(outcomes, &statuses);
+                Ok(())
+            }
+            Err(Undelivered::Over(over)) => Err(over),
+            // One outcome that chat-service cannot take must not cost the others.
+            Err(Undelivered::Refused) => self.report_singly(outcomes, last).await,
+        }
+    }
+
+    async fn report_singly(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
+        let single = outcomes.len() == 1;
+        for outcome in outcomes {
+            let outcome = std::slice::from_ref(outcome);
+            let statuses = if single {
+                vec![OutcomeStatus::Rejected]
+            } else {
+                match self.deliver(outcome, false).await {
+                    Ok(statuses) => statuses,
+                    Err(Undelivered::Refused) => vec![OutcomeStatus::Rejected],
+                    Err(Undelivered::Over(over)) => return Err(over),
+                }
+            };
+            self.count(outcome, &statuses);
+        }
+        if last { self.release().await } else { Ok(()) }
+    }
+
+    /// Sends one report until it is answered. Every try has the same request id, so that a report
+    /// whose answer was lost is not applied twice.
+    async fn deliver(
+        &self,
+        outcomes: &[Outcome],
+        release: bool,
+    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
+        if release {
+            self.held.begin_release();
+        }
+        let request_id = Uuid::new_v4();
+        let begun = Instant::now();
+        self.until_answered("report", || async {
+            let report = Report {
+                request_id,
+                lease: &self.held.lease.token,
+                outcomes,
+                budget: self.refresh.budget(),
+                release,
+            };
+            let answer = self.sync.report(&report).await;
+            if answer.is_ok() {
+                self.state.metrics().observe_report(begun.elapsed());
+            }
+            answer
+        })
+        .await
+    }
+
+    /// Gives the lease back; what has no outcome is due again at once.
+    async fn release(&self) -> Result<(), Over> {
+        self.held.begin_release();
+        let released = self
+            .until_answered("release", || self.sync.release(&self.held.lease.token))
+            .await;
+        match released {
+            // One that is refused expires by itself.
+            Ok(()) | Err(Undelivered::Refused) => Ok(()),
+            Err(Undelivered::Over(over)) => Err(over),
+        }
+    }
+
+    async fn until_answered<T, F>(
+        &self,
+        call: &'static str,
+        send: impl Fn() -> F,
+    ) -> Result<T, Undelivered>
+    where
+        F: Future<Output = Result<T, SyncError>>,
+    {
+        let give_up_at = self
+            .held
+            .expires_at()
+            .max(Instant::now() + self.held.lease.expires_in);
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            self.state.metrics().count_failed_call(call, error.code());
+            match &error {
+                SyncError::LeaseLost => return Err(Undelivered::Over(Over::Lost)),
+                SyncError::Refused(_) => {
+                    self.note(call, &error);
+                    return Err(Undelivered::Refused);
+                }
+                SyncError::Unauthenticated => self.sync.reload_token(),
+                SyncError::Unanswered(_) => {}
+            }
+            self.note(call, &error);
+            let pause = backoff.next();
+            if Instant::now() + pause >= give_up_at {
+                return Err(Undelivered::Over(Over::Unreported));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn note(&self, call: &'static str, error: &SyncError) {
+        self.state.note_error("report", error.to_string());
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            call,
+            "chat-service did not take a report"
+        );
+    }
+
+    fn count(&self, outcomes: &[Outcome], statuses: &[OutcomeStatus]) {
+        let mut taken = 0;
+        for (index, outcome) in outcomes.iter().enumerate() {
+            if let Err(problem) = &outcome.result {
+                self.note_problem(outcome, problem);
+            }
+            match statuses.get(index) {
+                Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) => {
+                    taken += 1;
+                    self.state.metrics().count_outcome(outcome);
+                }
+                Some(OutcomeStatus::Rejected) | None => {
+                    self.state.metrics().count_rejected();
+                    self.state
+                        .note_error("report", "an outcome was rejected".to_owned());
+                    tracing::warn!(
+                        git_ref.id = outcome.git_ref_id,
+                        "chat-service cannot store an outcome"
+                    );
+                }
+            }
+        }
+        self.state.note_reported(taken);
+        self.held.done(outcomes.len());
+    }
+
+    fn note_problem(&self, outcome: &Outcome, problem: &Problem) {
+        self.state.note_error(problem.class(), problem.to_string());
+        tracing::info!(
+            git_ref.id = outcome.git_ref_id,
+            class = problem.class(),
+            problem = %problem,
+            "a ref could not be looked up"
+        );
+    }
+}
+
+enum Undelivered {
+    /// The call was refused as it is.
+    Refused,
+    Over(Over),
+}

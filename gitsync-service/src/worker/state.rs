@@ -1,0 +1,254 @@
+//! What a worker is doing now: which leases it holds, how fast it goes, what failed last.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::{
+    lease::{BudgetKey, Lease},
+    metrics::Metrics,
+};
+
+/// As many as the contract lists.
+const LAST_ERRORS: usize = 20;
+/// The window of `outcomes_per_second`.
+const RATE_WINDOW_SECONDS: u64 = 60;
+
+/// The state of one worker, shared by its tasks and whoever looks at it.
+#[derive(Debug)]
+pub(crate) struct WorkerState {
+    worker_id: String,
+    started: Instant,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    answered: watch::Sender<bool>,
+    outcomes_reported: AtomicU64,
+    /// Said whenever a lease is further than before.
+    progress: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next_id: u64,
+    leases: BTreeMap<u64, LeaseProgress>,
+    /// Outcomes per second since the start, oldest first.
+    reported: VecDeque<(u64, u64)>,
+    errors: VecDeque<(&'static str, String, Instant)>,
+}
+
+#[derive(Debug)]
+struct LeaseProgress {
+    budget_key: BudgetKey,
+    refs: usize,
+    done: usize,
+    expires_at: Instant,
+}
+
+/// What [`WorkerState`] says at one moment.
+pub(crate) struct WorkerSnapshot {
+    pub(crate) worker_id: String,
+    pub(crate) uptime: Duration,
+    pub(crate) draining: bool,
+    pub(crate) leases: Vec<LeaseSnapshot>,
+    pub(crate) outcomes_reported: u64,
+    pub(crate) outcomes_per_second: f64,
+    pub(crate) last_errors: Vec<ErrorSnapshot>,
+}
+
+pub(crate) struct LeaseSnapshot {
+    pub(crate) budget_key: BudgetKey,
+    pub(crate) refs: usize,
+    pub(crate) refs_done: usize,
+    pub(crate) expires_in: Duration,
+}
+
+pub(crate) struct ErrorSnapshot {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+    pub(crate) ago: Duration,
+}
+
+impl WorkerState {
+    pub(super) fn new(worker_id: String, metrics: Arc<Metrics>) -> Self {
+        Self {
+            worker_id,
+            started: Instant::now(),
+            metrics,
+            draining: AtomicBool::new(false),
+            answered: watch::Sender::new(false),
+            outcomes_reported: AtomicU64::new(0),
+            progress: Notify::new(),
+            inner: Mutex::default(),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_answer(&self) {
+        self.answered.send_replace(true);
+    }
+
+    pub(super) async fn first_answer(&self) {
+        // The sender is part of `self`, so that this cannot fail.
+        let _ = self
+            .answered
+            .subscribe()
+            .wait_for(|answered| *answered)
+            .await;
+    }
+
+    /// Remembers a failure for operators. `message` must hold nothing secret.
+    pub(super) fn note_error(&self, kind: &'static str, message: String) {
+        let mut inner = self.lock();
+        inner.errors.push_front((kind, message, Instant::now()));
+        inner.errors.truncate(LAST_ERRORS);
+    }
+
+    pub(super) fn note_reported(&self, outcomes: u64) {
+        self.outcomes_reported
+            .fetch_add(outcomes, Ordering::Relaxed);
+        let second = self.started.elapsed().as_secs();
+        let mut inner = self.lock();
+        match inner.reported.back_mut() {
+            Some((last, count)) if *last == second => *count += outcomes,
+            _ => inner.reported.push_back((second, outcomes)),
+        }
+        while inner
+            .reported
+            .front()
+            .is_some_and(|(at, _)| at + RATE_WINDOW_SECONDS < second)
+        {
+            inner.reported.pop_front();
+        }
+    }
+
+    /// Lists a lease until the guard is gone.
+    pub(super) fn hold(self: &Arc<Self>, lease: &Lease, expires_at: Instant) -> Listed {
+        let mut inner = self.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.leases.insert(
+            id,
+            LeaseProgress {
+                budget_key: lease.budget_key.clone(),
+                refs: lease.ref_count(),
+                done: 0,
+                expires_at,
+            },
+        );
+        Listed {
+            state: Arc::clone(self),
+            id,
+        }
+    }
+
+    /// Waits until the refs in hand leave room for another batch.
+    ///
+    /// A lease counts for at most half a batch: one slow key with a full batch leaves room for
+    /// others, and a full batch of one key is followed by the next without waiting.
+    pub(super) async fn spare_capacity(&self, batch_size: usize) {
+        loop {
+            let in_hand: usize = self
+                .lock()
+                .leases
+                .values()
+                .map(|lease| (lease.refs - lease.done.min(lease.refs)).min(batch_size.div_ceil(2)))
+                .sum();
+            if in_hand < batch_size {
+                return;
+            }
+            // There is one waiter, and a notification that nobody waits for is kept for it.
+            self.progress.notified().await;
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> WorkerSnapshot {
+        let uptime = self.started.elapsed();
+        let inner = self.lock();
+        let recent: u64 = inner
+            .reported
+            .iter()
+            .filter(|(at, _)| at + RATE_WINDOW_SECONDS > uptime.as_secs())
+            .map(|(_, count)| count)
+            .sum();
+        let window = uptime.as_secs().clamp(1, RATE_WINDOW_SECONDS);
+        WorkerSnapshot {
+            worker_id: self.worker_id.clone(),
+            uptime,
+            draining: self.draining.load(Ordering::Relaxed),
+            leases: inner.leases.values().map(LeaseProgress::snapshot).collect(),
+            outcomes_reported: self.outcomes_reported.load(Ordering::Relaxed),
+            outcomes_per_second: Duration::from_secs(recent).as_secs_f64()
+                / Duration::from_secs(window).as_secs_f64(),
+            last_errors: inner
+                .errors
+                .iter()
+                .map(|(kind, message, at)| ErrorSnapshot {
+                    kind,
+                    message: message.clone(),
+                    ago: at.elapsed(),
+                })
+                .collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeaseProgress {
+    fn snapshot(&self) -> LeaseSnapshot {
+        LeaseSnapshot {
+            budget_key: self.budget_key.clone(),
+            refs: self.refs,
+            refs_done: self.done,
+            expires_in: self.expires_at.saturating_duration_since(Instant::now()),
+        }
+    }
+}
+
+/// A lease's entry in the list, for as long as it is worked on.
+pub(super) struct Listed {
+    state: Arc<WorkerState>,
+    id: u64,
+}
+
+impl Listed {
+    pub(super) fn expires_at(&self, expires_at: Instant) {
+        if let Some(lease) = self.state.lock().leases.get_mut(&self.id) {
+            lease.expires_at = expires_at;
+        }
+    }
+
+    pub(super) fn done(&self, refs: usize) {
+        if let Some(lease) = self.state.lock().leases.get_mut(&self.id) {
+            lease.done += refs;
+        }
+        self.state.progress.notify_one();
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.state.lock().leases.remove(&self.id);
+        self.state.progress.notify_one();
+    }
+}
