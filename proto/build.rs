@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(out_dir.join("descriptor.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
+        .btree_map(".")
         .skip_debug(SECRET_MESSAGES)
         .compile_fds(descriptors)?;
     Ok(())
