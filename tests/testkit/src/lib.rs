@@ -4,5 +4,6 @@
 //!
 //! It knows no service; it depends on `migrations` alone. The local launcher uses it too.
 
+pub mod github;
 pub mod postgres;
 pub mod process;

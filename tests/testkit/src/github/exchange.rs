@@ -1,0 +1,120 @@
+//! One request from arrival to answer: recorded, delayed, held, spoiled or answered.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use url::form_urlencoded;
+
+use super::answer::{Answer, Incoming};
+use super::front;
+use super::record::RecordedRequest;
+use super::server::Line;
+use super::spoil;
+use super::state::{Shared, Visit};
+
+/// The path under which an enterprise server has its REST API.
+pub const ENTERPRISE_PREFIX: &str = "/api/v3";
+const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+pub(crate) async fn answer(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+) -> Response<Body> {
+    let Ok(incoming) = read(&shared, request).await else {
+        return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large").into_response();
+    };
+    let visit = Visit::begin(&shared, &incoming.recorded);
+    wait(&shared, &incoming).await;
+
+    let fault = shared.lock().faults.take(&incoming.recorded);
+    match fault {
+        Some(fault) => spoil::answer(&shared, &incoming, &line, &visit, fault).await,
+        None => ordinary(&shared, &incoming, &visit).into_response(),
+    }
+}
+
+/// The answer when nothing goes wrong on purpose.
+pub(crate) fn ordinary(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Answer {
+    let reply = front::answer(&mut shared.lock(), incoming);
+    visit.answered(reply.answer.status.as_u16(), reply.unexpected);
+    reply.answer
+}
+
+async fn wait(shared: &Shared, incoming: &Incoming) {
+    let (latency, gates) = {
+        let mut world = shared.lock();
+        world.holds.retain(|gate| !gate.is_open());
+        let gates: Vec<_> = world
+            .holds
+            .iter()
+            .filter(|gate| gate.stops(&incoming.recorded))
+            .map(Arc::clone)
+            .collect();
+        (world.latency, gates)
+    };
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    for gate in gates {
+        gate.pass().await;
+    }
+}
+
+async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_REQUEST_BYTES).await?;
+    let full_path = parts.uri.path();
+    let (prefix, path) = match full_path.strip_prefix(ENTERPRISE_PREFIX) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (ENTERPRISE_PREFIX, rest),
+        Some(_) | None => ("", full_path),
+    };
+    let raw_query = parts.uri.query().map(str::to_owned);
+    let query = form_urlencoded::parse(raw_query.as_deref().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect();
+    let token = bearer(&parts.headers);
+    let mut headers = parts.headers;
+    if let Some(value) = headers.get_mut(AUTHORIZATION) {
+        *value = HeaderValue::from_static("[redacted]");
+    }
+
+    let world = shared.lock();
+    let (caller, _) = world.caller(token.as_deref());
+    let recorded = RecordedRequest {
+        sequence: 0,
+        method: parts.method,
+        path: path.to_owned(),
+        query,
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        caller,
+        arrived_at: world.now(),
+        status: None,
+        unexpected: false,
+    };
+    Ok(Incoming {
+        recorded,
+        prefix,
+        raw_query,
+        token,
+    })
+}
+
+/// The token of an `Authorization` header in either of the forms that GitHub takes. Any other
+/// form is a token that nobody has.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    let token = match value.split_once(' ') {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") =>
+        {
+            token.trim()
+        }
+        Some(_) | None => "",
+    };
+    Some(token.to_owned())
+}

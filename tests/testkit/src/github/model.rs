@@ -1,0 +1,359 @@
+//! What the stand-in knows: accounts, tokens, repositories, pull requests and reviews.
+//!
+//! Nothing here knows of HTTP. REST renders this model; GraphQL will render the same one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::pull_request::PullRequest;
+
+/// The number that GitHub calls `id` of a user or an organization.
+pub type AccountId = u64;
+/// The number that GitHub calls `id` of a repository.
+pub type RepositoryId = u64;
+
+/// What sort of account it is, in GitHub's words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AccountKind {
+    /// A person.
+    User,
+    /// An organization.
+    Organization,
+    /// An app's account, as `dependabot[bot]` is.
+    Bot,
+}
+
+impl AccountKind {
+    /// The `type` of the account in GitHub's answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Organization => "Organization",
+            Self::Bot => "Bot",
+        }
+    }
+}
+
+/// A user, an organization or a bot.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// GitHub's number for it.
+    pub id: AccountId,
+    /// The name in URLs, as written by its owner; compared without regard to case.
+    pub login: String,
+    /// Where its picture is.
+    pub avatar_url: String,
+    /// Person, organization or bot.
+    pub kind: AccountKind,
+}
+
+impl Account {
+    /// GitHub's opaque id for the GraphQL API.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("U_kgDO{:08X}", self.id)
+    }
+}
+
+/// A repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// GitHub's number for it; survives renames.
+    pub id: RepositoryId,
+    /// The account it belongs to.
+    pub owner: AccountId,
+    /// The name without the owner, as written by its owner.
+    pub name: String,
+    /// Whether only those with access may know of it.
+    pub private: bool,
+    /// Whether it is read-only.
+    pub archived: bool,
+    /// The branch that pull requests go to unless they say otherwise.
+    pub default_branch: String,
+    /// The repository that it was forked from.
+    pub fork_of: Option<RepositoryId>,
+    /// Who may read it when it is private; the owner may anyway.
+    pub access: BTreeSet<AccountId>,
+    /// Branches and the commit each is at.
+    pub branches: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The pull requests into it, by number.
+    pub pull_requests: BTreeMap<u64, PullRequest>,
+}
+
+impl Repository {
+    /// GitHub's opaque id for the GraphQL API.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("R_kgDO{:08X}", self.id)
+    }
+}
+
+/// All accounts, tokens and repositories of one stand-in.
+#[derive(Default)]
+pub(crate) struct Model {
+    accounts: BTreeMap<AccountId, Account>,
+    tokens: HashMap<String, AccountId>,
+    repositories: BTreeMap<RepositoryId, Repository>,
+    /// Lower-cased former full names.
+    renamed: HashMap<String, RepositoryId>,
+    last_id: u64,
+    last_change: u64,
+}
+
+impl Model {
+    /// The next number for anything that has one. They start high, as real ones do, so that
+    /// nobody mistakes a pull request's id for its number.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        583_200 + self.last_id
+    }
+
+    /// A commit id that no other commit has.
+    pub(crate) fn next_sha(&mut self) -> String {
+        let id = self.next_id();
+        // An odd multiplier only permutes the numbers, so the result stays unique.
+        let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        format!("{mixed:016x}{:016x}{:08x}", mixed.rotate_left(23), id)
+    }
+
+    /// Orders changes that happen within the same second.
+    pub(crate) fn next_change(&mut self) -> u64 {
+        self.last_change += 1;
+        self.last_change
+    }
+
+    pub(crate) fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(&id)
+    }
+
+    pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(&id)
+    }
+
+    pub(crate) fn find_account(&self, login: &str) -> Option<&Account> {
+        self.accounts
+            .values()
+            .find(|account| account.login.eq_ignore_ascii_case(login))
+    }
+
+    /// The account of that login, created if there is none.
+    pub(crate) fn ensure_account(&mut self, login: &str, kind: AccountKind) -> AccountId {
+        if let Some(account) = self.find_account(login) {
+            return account.id;
+        }
+        let id = self.next_id();
+        let account = Account {
+            id,
+            login: login.to_owned(),
+            avatar_url: format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
+            kind,
+        };
+        self.accounts.insert(id, account);
+        id
+    }
+
+    /// Removes an account with its tokens and access; what it wrote stays, without an author.
+    pub(crate) fn delete_account(&mut self, id: AccountId) {
+        self.accounts.remove(&id);
+        self.tokens.retain(|_, owner| *owner != id);
+        for repository in self.repositories.values_mut() {
+            repository.access.remove(&id);
+        }
+    }
+
+    pub(crate) fn add_token(&mut self, token: &str, owner: AccountId) {
+        self.tokens.insert(token.to_owned(), owner);
+    }
+
+    pub(crate) fn revoke_token(&mut self, token: &str) -> bool {
+        self.tokens.remove(token).is_some()
+    }
+
+    pub(crate) fn token_owner(&self, token: &str) -> Option<AccountId> {
+        self.tokens.get(token).copied()
+    }
+
+    pub(crate) fn repository(&self, id: RepositoryId) -> Option<&Repository> {
+        self.repositories.get(&id)
+    }
+
+    pub(crate) fn repository_mut(&mut self, id: RepositoryId) -> Option<&mut Repository> {
+        self.repositories.get_mut(&id)
+    }
+
+    /// The repository of that name today; case does not matter.
+    pub(crate) fn find_repository(&self, owner: &str, name: &str) -> Option<&Repository> {
+        self.repositories.values().find(|repository| {
+            repository.name.eq_ignore_ascii_case(name)
+                && self
+                    .account(repository.owner)
+                    .is_some_and(|account| account.login.eq_ignore_ascii_case(owner))
+        })
+    }
+
+    /// The repository that once had that name, unless another took the name since.
+    pub(crate) fn find_renamed(&self, owner: &str, name: &str) -> Option<&Repository> {
+        let id = self.renamed.get(&key(owner, name))?;
+        self.repository(*id)
+    }
+
+    pub(crate) fn full_name(&self, repository: &Repository) -> String {
+        let owner = self
+            .account(repository.owner)
+            .map_or("ghost", |account| account.login.as_str());
+        format!("{owner}/{}", repository.name)
+    }
+
+    pub(crate) fn insert_repository(
+        &mut self,
+        owner: AccountId,
+        name: &str,
+        now: Timestamp,
+    ) -> RepositoryId {
+        let id = self.next_id();
+        let sha = self.next_sha();
+        let repository = Repository {
+            id,
+            owner,
+            name: name.to_owned(),
+            private: true,
+            archived: false,
+            default_branch: "main".to_owned(),
+            fork_of: None,
+            access: BTreeSet::new(),
+            branches: BTreeMap::from([("main".to_owned(), sha)]),
+            created_at: now,
+            pull_requests: BTreeMap::new(),
+        };
+        let full_name = self.full_name(&repository);
+        self.renamed.remove(&full_name.to_ascii_lowercase());
+        self.repositories.insert(id, repository);
+        id
+    }
+
+    /// Copies a repository without its pull requests, as forking does. Who may read the
+    /// original may read the fork.
+    pub(crate) fn fork_repository(
+        &mut self,
+        parent: &Repository,
+        owner: AccountId,
+        now: Timestamp,
+    ) -> RepositoryId {
+        let id = self.insert_repository(owner, &parent.name, now);
+        if let Some(fork) = self.repositories.get_mut(&id) {
+            fork.private = parent.private;
+            fork.default_branch.clone_from(&parent.default_branch);
+            fork.fork_of = Some(parent.id);
+            fork.access.clone_from(&parent.access);
+            fork.access.insert(parent.owner);
+            fork.branches.clone_from(&parent.branches);
+        }
+        id
+    }
+
+    /// Gives a repository another name or owner; the old name redirects from now on.
+    pub(crate) fn rename_repository(&mut self, id: RepositoryId, owner: AccountId, name: &str) {
+        let Some(old_name) = self.repository(id).map(|found| self.full_name(found)) else {
+            return;
+        };
+        if let Some(repository) = self.repositories.get_mut(&id) {
+            repository.owner = owner;
+            name.clone_into(&mut repository.name);
+        }
+        let new_name = self
+            .repository(id)
+            .map(|found| self.full_name(found))
+            .unwrap_or_default();
+        self.renamed.insert(old_name.to_ascii_lowercase(), id);
+        self.renamed.remove(&new_name.to_ascii_lowercase());
+    }
+
+    pub(crate) fn delete_repository(&mut self, id: RepositoryId) {
+        self.repositories.remove(&id);
+    }
+
+    /// Whether `viewer` may know that the repository exists.
+    pub(crate) fn may_read(&self, viewer: Option<AccountId>, repository: &Repository) -> bool {
+        !repository.private
+            || viewer.is_some_and(|id| repository.owner == id || repository.access.contains(&id))
+    }
+
+    /// Moves a branch to a new commit, and with it the open pull requests that come from it.
+    pub(crate) fn push(&mut self, id: RepositoryId, branch: &str, sha: &str, now: Timestamp) {
+        let change = self.next_change();
+        if let Some(repository) = self.repositories.get_mut(&id) {
+            repository
+                .branches
+                .insert(branch.to_owned(), sha.to_owned());
+        }
+        for repository in self.repositories.values_mut() {
+            for pull_request in repository.pull_requests.values_mut() {
+                if pull_request.is_open()
+                    && pull_request.head.repository == id
+                    && pull_request.head.branch == branch
+                {
+                    sha.clone_into(&mut pull_request.head.sha);
+                    pull_request.touch(now, change);
+                }
+            }
+        }
+    }
+}
+
+fn key(owner: &str, name: &str) -> String {
+    format!("{owner}/{name}").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_epoch() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    #[test]
+    fn names_are_compared_without_regard_to_case() {
+        let mut model = Model::default();
+        let acme = model.ensure_account("Acme", AccountKind::Organization);
+        let id = model.insert_repository(acme, "Web", at_epoch());
+
+        assert_eq!(model.ensure_account("ACME", AccountKind::User), acme);
+        assert_eq!(
+            model.find_repository("acme", "web").map(|found| found.id),
+            Some(id)
+        );
+    }
+
+    #[test]
+    fn a_new_repository_takes_over_the_name_that_another_gave_up() {
+        let mut model = Model::default();
+        let acme = model.ensure_account("acme", AccountKind::Organization);
+        let first = model.insert_repository(acme, "web", at_epoch());
+        model.rename_repository(first, acme, "site");
+        assert_eq!(
+            model.find_renamed("acme", "WEB").map(|found| found.id),
+            Some(first)
+        );
+
+        let second = model.insert_repository(acme, "web", at_epoch());
+
+        assert!(model.find_renamed("acme", "web").is_none());
+        assert_eq!(
+            model.find_repository("acme", "web").map(|found| found.id),
+            Some(second)
+        );
+    }
+
+    #[test]
+    fn commit_ids_are_unique_and_of_full_length() {
+        let mut model = Model::default();
+        let shas: BTreeSet<String> = (0..1000).map(|_| model.next_sha()).collect();
+        assert_eq!(shas.len(), 1000);
+        assert!(shas.iter().all(|sha| sha.len() == 40));
+    }
+}

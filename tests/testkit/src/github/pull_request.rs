@@ -1,0 +1,155 @@
+//! A pull request of the model, its reviews, and what may happen to them.
+
+use jiff::Timestamp;
+
+use super::model::{AccountId, RepositoryId};
+
+/// A pull request.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// GitHub's number for it among everything.
+    pub id: u64,
+    /// Its number in its repository.
+    pub number: u64,
+    /// The title.
+    pub title: String,
+    /// Who opened it; an account that is gone is shown as none at all.
+    pub author: AccountId,
+    /// Where it comes from.
+    pub head: Head,
+    /// The branch it goes to.
+    pub base_branch: String,
+    /// The commit of the base branch it is compared with.
+    pub base_sha: String,
+    /// Open, merged or closed.
+    pub state: PullRequestState,
+    /// Whether it is a draft. GitHub keeps the flag when a draft is closed.
+    pub draft: bool,
+    /// Lines added.
+    pub additions: u64,
+    /// Lines removed.
+    pub deletions: u64,
+    /// Files touched.
+    pub changed_files: u64,
+    /// Commits in it.
+    pub commits: u64,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When anything about it last changed.
+    pub updated_at: Timestamp,
+    /// When it was closed or merged.
+    pub closed_at: Option<Timestamp>,
+    /// Its reviews, oldest first.
+    pub reviews: Vec<Review>,
+    /// Orders changes that happen within one second.
+    pub(crate) changed: u64,
+}
+
+/// The branch that a pull request comes from.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The repository; it may be gone, and is then `null` in GitHub's answers.
+    pub repository: RepositoryId,
+    /// The account that owned that repository when the pull request was opened.
+    pub owner: AccountId,
+    /// That account's login at the time; `head.label` keeps it.
+    pub owner_login: String,
+    /// The branch; case matters.
+    pub branch: String,
+    /// The last commit.
+    pub sha: String,
+}
+
+/// What has become of a pull request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PullRequestState {
+    /// Still open, perhaps as a draft.
+    Open,
+    /// Closed without being merged.
+    Closed,
+    /// Merged.
+    Merged {
+        /// Who merged it.
+        by: AccountId,
+        /// The commit that the merge made.
+        commit: String,
+    },
+}
+
+/// One review of a pull request.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// GitHub's number for it; they grow with time.
+    pub id: u64,
+    /// Who wrote it; an account that is gone is shown as none at all.
+    pub author: AccountId,
+    /// The verdict.
+    pub state: ReviewState,
+    /// When it was submitted; a pending one was not.
+    pub submitted_at: Option<Timestamp>,
+    /// The commit that it looked at.
+    pub commit: String,
+}
+
+/// The verdict of a review.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReviewState {
+    /// The reviewer agrees.
+    Approved,
+    /// The reviewer wants changes first.
+    ChangesRequested,
+    /// A verdict that somebody set aside.
+    Dismissed,
+    /// Remarks without a verdict.
+    Commented,
+    /// Not submitted yet; only its author sees it.
+    Pending,
+}
+
+impl ReviewState {
+    /// The `state` of the review in GitHub's answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "APPROVED",
+            Self::ChangesRequested => "CHANGES_REQUESTED",
+            Self::Dismissed => "DISMISSED",
+            Self::Commented => "COMMENTED",
+            Self::Pending => "PENDING",
+        }
+    }
+}
+
+impl PullRequest {
+    /// GitHub's opaque id for the GraphQL API.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("PR_kwDO{:08X}", self.id)
+    }
+
+    /// Whether it is open, draft or not.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == PullRequestState::Open
+    }
+
+    /// Whether it was merged.
+    #[must_use]
+    pub fn is_merged(&self) -> bool {
+        matches!(self.state, PullRequestState::Merged { .. })
+    }
+
+    /// Notes that something about it changed.
+    pub(crate) fn touch(&mut self, now: Timestamp, change: u64) {
+        self.updated_at = now;
+        self.changed = change;
+    }
+
+    /// The reviews that `viewer` may see, oldest first.
+    pub(crate) fn visible_reviews(&self, viewer: Option<AccountId>) -> Vec<&Review> {
+        self.reviews
+            .iter()
+            .filter(|review| review.state != ReviewState::Pending || Some(review.author) == viewer)
+            .collect()
+    }
+}

@@ -1,0 +1,284 @@
+//! The REST endpoints: which there are, and what each answers.
+
+mod paging;
+mod render;
+mod template;
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use self::paging::Page;
+use self::render::Renderer;
+use super::answer::{Answer, Incoming};
+use super::limit::Resource;
+use super::model::{AccountId, Repository};
+use super::pull_request::PullRequest;
+use super::state::World;
+
+/// Answers a request, or `None` if there is no such endpoint.
+pub(crate) fn route(
+    world: &mut World,
+    incoming: &Incoming,
+    viewer: Option<AccountId>,
+) -> Option<Answer> {
+    if incoming.recorded.method != Method::GET {
+        return None;
+    }
+    let decoded: Vec<String> = incoming
+        .recorded
+        .path
+        .split('/')
+        .skip(1)
+        .map(percent_decoded)
+        .collect();
+    let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["user"] => Some(get_user(world, incoming, viewer)),
+        ["rate_limit"] => Some(get_rate_limit(world, viewer)),
+        ["repos", owner, name, rest @ ..] => {
+            let endpoint = Endpoint::parse(rest)?;
+            Some(named(world, incoming, viewer, (owner, name), endpoint))
+        }
+        ["repositories", id, rest @ ..] => {
+            let endpoint = Endpoint::parse(rest)?;
+            let found = id.parse().ok().and_then(|id| world.model.repository(id));
+            Some(in_repository(world, incoming, viewer, found, endpoint))
+        }
+        _ => None,
+    }
+}
+
+/// GitHub's answer for what does not exist, or not for this caller.
+pub(crate) fn not_found() -> Answer {
+    Answer::error(StatusCode::NOT_FOUND, "Not Found")
+}
+
+/// What is asked of a repository.
+#[derive(Clone, Copy)]
+enum Endpoint<'a> {
+    Repository,
+    PullRequests,
+    PullRequest(&'a str),
+    Reviews(&'a str),
+}
+
+impl<'a> Endpoint<'a> {
+    fn parse(segments: &[&'a str]) -> Option<Self> {
+        match segments {
+            [] => Some(Self::Repository),
+            ["pulls"] => Some(Self::PullRequests),
+            ["pulls", number] => Some(Self::PullRequest(number)),
+            ["pulls", number, "reviews"] => Some(Self::Reviews(number)),
+            _ => None,
+        }
+    }
+}
+
+/// A repository by its name, which may be a former one.
+fn named(
+    world: &World,
+    incoming: &Incoming,
+    viewer: Option<AccountId>,
+    (owner, name): (&str, &str),
+    endpoint: Endpoint<'_>,
+) -> Answer {
+    let found = world.model.find_repository(owner, name);
+    if found.is_some() {
+        return in_repository(world, incoming, viewer, found, endpoint);
+    }
+    let renamed = world
+        .model
+        .find_renamed(owner, name)
+        .filter(|repository| world.model.may_read(viewer, repository));
+    let Some(repository) = renamed else {
+        return not_found();
+    };
+    // Everything after the name stays as it was sent.
+    let rest: String = incoming
+        .recorded
+        .path
+        .splitn(5, '/')
+        .skip(4)
+        .map(|rest| format!("/{rest}"))
+        .collect();
+    let query = incoming
+        .raw_query
+        .as_ref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let base = &world.api_base;
+    let location = format!(
+        "{base}{}/repositories/{}{rest}{query}",
+        incoming.prefix, repository.id
+    );
+    Answer::redirect(StatusCode::MOVED_PERMANENTLY, &location)
+}
+
+fn in_repository(
+    world: &World,
+    incoming: &Incoming,
+    viewer: Option<AccountId>,
+    found: Option<&Repository>,
+    endpoint: Endpoint<'_>,
+) -> Answer {
+    let Some(repository) = found.filter(|found| world.model.may_read(viewer, found)) else {
+        return not_found();
+    };
+    let renderer = Renderer::new(world, incoming.prefix, viewer);
+    match endpoint {
+        Endpoint::Repository => ok(&renderer.full_repository(repository)),
+        Endpoint::PullRequests => list_pull_requests(&renderer, incoming, repository),
+        Endpoint::PullRequest(number) => match find(repository, number) {
+            Some(pull_request) => ok(&renderer.pull_request(repository, pull_request)),
+            None => not_found(),
+        },
+        Endpoint::Reviews(number) => match find(repository, number) {
+            Some(pull_request) => {
+                let page = Page::of(incoming);
+                let reviews = pull_request.visible_reviews(viewer);
+                let body = page
+                    .cut(&reviews)
+                    .iter()
+                    .map(|review| renderer.review(repository, pull_request, review))
+                    .collect();
+                page.answer(
+                    &renderer.repository_api(repository, endpoint_path(incoming)),
+                    &Value::Array(body),
+                    reviews.len(),
+                )
+            }
+            None => not_found(),
+        },
+    }
+}
+
+fn list_pull_requests(
+    renderer: &Renderer<'_>,
+    incoming: &Incoming,
+    repository: &Repository,
+) -> Answer {
+    let request = &incoming.recorded;
+    let mut found: Vec<&PullRequest> = repository.pull_requests.values().collect();
+    match request.query_value("state").unwrap_or("open") {
+        "open" => found.retain(|pull_request| pull_request.is_open()),
+        "closed" => found.retain(|pull_request| !pull_request.is_open()),
+        "all" => {}
+        _ => return validation_failed("state"),
+    }
+    if let Some(base) = request.query_value("base") {
+        found.retain(|pull_request| pull_request.base_branch == base);
+    }
+    // GitHub ignores a head without an owner.
+    if let Some((owner, branch)) = request
+        .query_value("head")
+        .and_then(|head| head.split_once(':'))
+    {
+        found.retain(|pull_request| {
+            pull_request.head.branch == branch
+                && renderer
+                    .head_owner(pull_request)
+                    .eq_ignore_ascii_case(owner)
+        });
+    }
+    let sort = request.query_value("sort").unwrap_or("created");
+    match sort {
+        "created" => {
+            found.sort_by_key(|pull_request| (pull_request.created_at, pull_request.number));
+        }
+        "updated" => {
+            found.sort_by_key(|pull_request| (pull_request.updated_at, pull_request.changed));
+        }
+        _ => return validation_failed("sort"),
+    }
+    match request.query_value("direction") {
+        Some("asc") => {}
+        Some("desc") => found.reverse(),
+        Some(_) => return validation_failed("direction"),
+        None if sort == "created" => found.reverse(),
+        None => {}
+    }
+    let page = Page::of(incoming);
+    let body = page
+        .cut(&found)
+        .iter()
+        .map(|pull_request| renderer.pull_request_item(repository, pull_request))
+        .collect();
+    let path = renderer.repository_api(repository, endpoint_path(incoming));
+    page.answer(&path, &Value::Array(body), found.len())
+}
+
+/// The part of the path after the repository, as it was sent.
+fn endpoint_path(incoming: &Incoming) -> &str {
+    let path = &incoming.recorded.path;
+    let skipped = if path.starts_with("/repositories/") {
+        3
+    } else {
+        4
+    };
+    path.splitn(skipped + 1, '/')
+        .nth(skipped)
+        .unwrap_or_default()
+}
+
+fn find<'a>(repository: &'a Repository, number: &str) -> Option<&'a PullRequest> {
+    repository.pull_requests.get(&number.parse().ok()?)
+}
+
+fn get_user(world: &World, incoming: &Incoming, viewer: Option<AccountId>) -> Answer {
+    match viewer.and_then(|id| world.model.account(id)) {
+        Some(account) => ok(&Renderer::new(world, incoming.prefix, viewer).private_user(account)),
+        None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
+    }
+}
+
+fn get_rate_limit(world: &mut World, viewer: Option<AccountId>) -> Answer {
+    if world.limits.is_disabled() {
+        return Answer::error(StatusCode::NOT_FOUND, "Rate limiting is not enabled.");
+    }
+    let now = world.now();
+    let core = *world.limits.bucket(viewer, Resource::Core, now);
+    let graphql = *world.limits.bucket(viewer, Resource::Graphql, now);
+    ok(&render::rate_limit(&core, &graphql))
+}
+
+fn ok(body: &Value) -> Answer {
+    Answer::json(StatusCode::OK, body)
+}
+
+fn validation_failed(field: &str) -> Answer {
+    let body = json!({
+        "message": "Validation Failed",
+        "errors": [{"resource": "PullRequest", "field": field, "code": "invalid"}],
+        "documentation_url": "https://docs.github.com/rest/pulls/pulls#list-pull-requests",
+        "status": "422",
+    });
+    Answer::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+/// Undoes percent-encoding in one path segment; what is not valid stays as it is.
+fn percent_decoded(segment: &str) -> String {
+    // Form decoding also turns a plus into a space; in a path a plus is a plus.
+    let pair = format!("={}", segment.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map_or_else(|| segment.to_owned(), |(_, value)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decoded;
+
+    #[test]
+    fn path_segments_are_percent_decoded_only() {
+        let cases = [
+            ("web", "web"),
+            ("a%2Eb", "a.b"),
+            ("a+b", "a+b"),
+            ("a&b=c", "a&b=c"),
+            ("50%", "50%"),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(percent_decoded(sent), expected);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Plays the faults.
+
+use std::convert::Infallible;
+use std::io;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderName, Response, StatusCode};
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Incoming};
+use super::exchange::ordinary;
+use super::fault::Fault;
+use super::front;
+use super::server::Line;
+use super::state::{Shared, Visit};
+
+const SECONDARY_LIMIT: &str = "You have exceeded a secondary rate limit. Please wait a few \
+    minutes before you try again. If you reach out to GitHub Support for help, please include the \
+    request ID.";
+const SECONDARY_LIMIT_DOCUMENTATION: &str = "https://docs.github.com/free-pro-team@latest/rest/\
+    overview/rate-limits-for-the-rest-api#about-secondary-rate-limits";
+const NO_PERMISSION: &str = "Resource not accessible by personal access token";
+const SINGLE_SIGN_ON: &str = "Resource protected by organization SAML enforcement. You must grant \
+    your Personal Access token access to this organization.";
+const UNICORN: &str = "<!DOCTYPE html>\n<html>\n<head><title>Unicorn! &middot; GitHub</title>\
+    </head>\n<body><p>We had issues producing the response to your request.</p></body>\n</html>\n";
+
+pub(crate) async fn answer(
+    shared: &Shared,
+    incoming: &Incoming,
+    line: &Line,
+    visit: &Visit,
+    fault: Fault,
+) -> Response<Body> {
+    let answer = match fault {
+        Fault::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            return ordinary(shared, incoming, visit).into_response();
+        }
+        Fault::TruncatedJson => {
+            let mut answer = ordinary(shared, incoming, visit);
+            answer.body.truncate(answer.body.len() / 2);
+            return answer.into_response();
+        }
+        Fault::HalfBody => {
+            let answer = ordinary(shared, incoming, visit);
+            return half_of(answer);
+        }
+        Fault::LargeJson { bytes } => {
+            return enlarged(ordinary(shared, incoming, visit), bytes).into_response();
+        }
+        Fault::Hang => match std::future::pending::<Infallible>().await {},
+        Fault::Reset => {
+            line.cut();
+            return Response::new(Body::empty());
+        }
+        Fault::BadCredentials => return bad_credentials(shared, incoming, visit),
+        Fault::Status(status) => {
+            let status = status_code(status);
+            Answer::error(status, status.canonical_reason().unwrap_or("Unknown"))
+        }
+        Fault::Answer {
+            status,
+            headers,
+            body,
+        } => custom(status, headers, body),
+        Fault::Html => Answer::text(
+            StatusCode::OK,
+            "text/html; charset=utf-8",
+            UNICORN.to_owned(),
+        ),
+        Fault::Redirect { status, location } => redirect(shared, incoming, status, &location),
+        Fault::RedirectHost { status, base } => {
+            let location = format!("{base}{}{}", incoming.prefix, incoming.path_and_query());
+            Answer::redirect(status_code(status), &location)
+        }
+        Fault::SecondaryLimit {
+            status,
+            retry_after,
+        } => secondary(status, retry_after),
+        Fault::Forbidden => Answer::error(StatusCode::FORBIDDEN, NO_PERMISSION)
+            .with("x-accepted-github-permissions", "pull_requests=read"),
+        Fault::SsoRequired => Answer::error(StatusCode::FORBIDDEN, SINGLE_SIGN_ON).with(
+            "x-github-sso",
+            "required; url=https://github.com/orgs/acme/sso?authorization_request=A1B2C3",
+        ),
+    };
+    finish(shared, incoming, visit, answer)
+}
+
+fn finish(
+    shared: &Shared,
+    incoming: &Incoming,
+    visit: &Visit,
+    mut answer: Answer,
+) -> Response<Body> {
+    front::stamp(&mut shared.lock(), incoming, &mut answer);
+    visit.answered(answer.status.as_u16(), false);
+    answer.into_response()
+}
+
+fn bad_credentials(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Response<Body> {
+    let mut answer = front::bad_credentials();
+    front::stamp_as(&mut shared.lock(), None, incoming, &mut answer);
+    visit.answered(answer.status.as_u16(), false);
+    answer.into_response()
+}
+
+fn secondary(status: u16, retry_after: Option<u64>) -> Answer {
+    let status = status_code(status);
+    let answer = Answer::error_about(status, SECONDARY_LIMIT, SECONDARY_LIMIT_DOCUMENTATION);
+    match retry_after {
+        Some(seconds) => answer.with("retry-after", &seconds.to_string()),
+        None => answer,
+    }
+}
+
+fn custom(status: u16, headers: Vec<(String, String)>, body: String) -> Answer {
+    let mut answer = Answer::text(status_code(status), "application/json; charset=utf-8", body);
+    for (name, value) in headers {
+        if let Ok(name) = HeaderName::try_from(name) {
+            answer.set(name, &value);
+        }
+    }
+    answer
+}
+
+fn redirect(shared: &Shared, incoming: &Incoming, status: u16, location: &str) -> Answer {
+    let location = if location.starts_with('/') {
+        format!("{}{}{location}", shared.lock().api_base, incoming.prefix)
+    } else {
+        location.to_owned()
+    };
+    Answer::redirect(status_code(status), &location)
+}
+
+/// A status that HTTP does not know is a mistake in the test; 500 shows it.
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Announces the whole body, sends half of it and breaks off.
+fn half_of(mut answer: Answer) -> Response<Body> {
+    answer.set(CONTENT_LENGTH, &answer.body.len().to_string());
+    answer.into_response_with(|body| {
+        let half = body.slice(..body.len() / 2);
+        Body::from_stream(stream::unfold(Some(half), break_off))
+    })
+}
+
+async fn break_off(half: Option<Bytes>) -> Option<(io::Result<Bytes>, Option<Bytes>)> {
+    match half {
+        Some(half) => Some((Ok(half), None)),
+        None => {
+            // The server writes out what it has whenever the body is not ready, so the half
+            // leaves before the error closes the connection.
+            tokio::task::yield_now().await;
+            Some((Err(io::ErrorKind::ConnectionAborted.into()), None))
+        }
+    }
+}
+
+fn enlarged(mut answer: Answer, bytes: usize) -> Answer {
+    let padding = Value::String("x".repeat(bytes));
+    let enlarged = match serde_json::from_slice(&answer.body) {
+        Ok(Value::Object(mut object)) => {
+            object.insert("body".to_owned(), padding);
+            Value::Object(object)
+        }
+        Ok(Value::Array(mut items)) => {
+            match items.first_mut() {
+                Some(Value::Object(first)) => {
+                    first.insert("body".to_owned(), padding);
+                }
+                Some(_) | None => items.push(json!({ "body": padding })),
+            }
+            Value::Array(items)
+        }
+        Ok(_) | Err(_) => json!({ "body": padding }),
+    };
+    answer.body = enlarged.to_string().into();
+    answer
+}

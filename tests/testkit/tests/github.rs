@@ -1,0 +1,16 @@
+//! The GitHub stand-in, asked over real HTTP.
+
+#[path = "github/client.rs"]
+mod client;
+#[path = "github/faults.rs"]
+mod faults;
+#[path = "github/holds.rs"]
+mod holds;
+#[path = "github/limits.rs"]
+mod limits;
+#[path = "github/rest.rs"]
+mod rest;
+#[path = "github/sample.rs"]
+mod sample;
+#[path = "github/visibility.rs"]
+mod visibility;

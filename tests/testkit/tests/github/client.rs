@@ -1,0 +1,128 @@
+//! A client that does nothing by itself: no redirects, no retries.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use serde_json::Value;
+use testkit::github::GitHub;
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Client {
+    /// A client without a token.
+    pub(crate) fn anonymous(github: &GitHub) -> Self {
+        Self::at(&github.api_base_url(), None)
+    }
+
+    /// A client with this token.
+    pub(crate) fn with(github: &GitHub, token: &str) -> Self {
+        Self::at(&github.api_base_url(), Some(token))
+    }
+
+    pub(crate) fn at(base: &str, token: Option<&str>) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .redirect(Policy::none())
+            .user_agent("testkit")
+            .build()
+            .expect("the client's settings are valid");
+        Self {
+            http,
+            base: base.to_owned(),
+            token: token.map(str::to_owned),
+        }
+    }
+
+    /// A request to a path, or to an absolute address.
+    pub(crate) fn request(&self, target: &str) -> reqwest::RequestBuilder {
+        let url = match target.strip_prefix('/') {
+            Some(path) => format!("{}/{path}", self.base),
+            None => target.to_owned(),
+        };
+        let request = self
+            .http
+            .get(url)
+            .header("accept", "application/vnd.github+json");
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn try_get(&self, target: &str) -> reqwest::Result<Reply> {
+        Self::read(self.request(target)).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Reply {
+        self.try_get(target).await.expect("the stand-in answers")
+    }
+
+    pub(crate) async fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
+        let request = headers
+            .iter()
+            .fold(self.request(target), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        Self::read(request).await.expect("the stand-in answers")
+    }
+
+    async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
+        let response = request.send().await?;
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.text().await?,
+        })
+    }
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn message(&self) -> String {
+        self.json()["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The numbers of a list of pull requests.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let list = self.json();
+        let items = list.as_array().expect("the body is a list");
+        items
+            .iter()
+            .filter_map(|item| item["number"].as_u64())
+            .collect()
+    }
+
+    /// The address of that relation in the `Link` header.
+    pub(crate) fn link(&self, relation: &str) -> Option<String> {
+        let wanted = format!("rel=\"{relation}\"");
+        self.header("link").split(", ").find_map(|link| {
+            let (address, have) = link.split_once("; ")?;
+            (have == wanted).then(|| address.trim_matches(['<', '>']).to_owned())
+        })
+    }
+}
