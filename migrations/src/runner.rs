@@ -213,8 +213,8 @@ async fn apply_one(client: &mut Client, migration: &Migration) -> Result<(), Mig
     let failed = |source| MigrationError::statement(migration.name, migration.sql, source);
     let checksum = checksum(migration.sql);
     if migration.sql.lines().next() == Some(NO_TRANSACTION) {
-        // A crash between the two leaves the statement done but unrecorded: such a file says
-        // IF NOT EXISTS, and checks nothing but its own object.
+        // A crash between the two leaves the statement done but unrecorded. The next run then fails
+        // on the name that exists, which is better than taking an invalid index for a good one.
         client.batch_execute(migration.sql).await.map_err(failed)?;
         return client
             .execute(RECORD, &[&migration.version, &migration.name, &checksum])

@@ -7,3 +7,5 @@
 pub mod github;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
+pub mod wait;

@@ -3,7 +3,8 @@
 //! The first test of a process starts a private server (see [`Server`]); every test then gets a copy
 //! of a migrated template: real isolation, also for `LISTEN`/`NOTIFY` and advisory locks.
 //! `TEST_DATABASE_URL` names an existing server instead, whose user must be allowed to create
-//! databases. A missing server is a panic, never a skip.
+//! databases; `TESTKIT_POSTGRES_BIN` names the directory of the programs, or is `embedded` for the
+//! prebuilt server. A missing server is a panic, never a skip.
 //!
 //! ```no_run
 //! # async fn test() {
@@ -17,11 +18,13 @@
 mod binaries;
 mod database;
 mod embedded;
+mod error;
 mod server;
 
 pub use self::{
     database::{Client, Database},
-    server::{Durability, Options, Server, StartError},
+    error::StartError,
+    server::{Durability, Options, Server},
 };
 
 /// Returns a migrated database of its own.

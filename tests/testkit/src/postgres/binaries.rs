@@ -7,8 +7,12 @@ use std::{
 
 use super::{StartError, embedded};
 
-/// Names the directory of `initdb` and `postgres`, before all other places.
+/// Names the directory of `initdb` and `postgres`, before all other places; or says
+/// [`EMBEDDED`].
 const DIRECTORY_VARIABLE: &str = "TESTKIT_POSTGRES_BIN";
+
+/// Asks for the prebuilt server, even where one is installed.
+const EMBEDDED: &str = "embedded";
 
 /// Where Debian and its kin put the server, which is not in `PATH` there.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -20,15 +24,20 @@ pub(super) struct Binaries(PathBuf);
 impl Binaries {
     /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server.
     pub(super) fn find() -> Result<Self, StartError> {
-        if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
-            let directory = PathBuf::from(directory);
-            return Self::at(&directory).ok_or(StartError::NotInDirectory {
-                variable: DIRECTORY_VARIABLE,
-                directory,
-            });
-        }
-        if let Some(found) = installed() {
-            return Ok(found);
+        match std::env::var_os(DIRECTORY_VARIABLE) {
+            Some(named) if named == EMBEDDED => {}
+            Some(named) => {
+                let directory = PathBuf::from(named);
+                return Self::at(&directory).ok_or(StartError::NotInDirectory {
+                    variable: DIRECTORY_VARIABLE,
+                    directory,
+                });
+            }
+            None => {
+                if let Some(found) = installed() {
+                    return Ok(found);
+                }
+            }
         }
         let directory = embedded::fetch().map_err(|source| StartError::NoBinaries {
             source: Box::new(source),

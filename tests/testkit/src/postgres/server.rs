@@ -12,20 +12,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::NoTls;
 
-use super::binaries::{Binaries, User, owner_to_become, user_to_become};
+use super::{
+    StartError,
+    binaries::{Binaries, User, owner_to_become, user_to_become},
+    error::PATIENCE,
+};
 use crate::process::guard::{self, Guard};
 
 /// The superuser of the server.
 const USER: &str = "postgres";
 
-/// How long a server may take to accept connections, or to stop. A busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A free port may be taken between looking and binding; so many ports are tried.
 const PORT_ATTEMPTS: u32 = 10;
+
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longer than this, with the socket's name added, a path does not fit a socket address.
 const MAX_SOCKET_DIRECTORY: usize = 80;
@@ -68,81 +72,6 @@ pub struct Server {
 struct Running {
     child: Child,
     guard: Guard,
-}
-
-/// Why a server did not start or stop.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is none, and none could be fetched.
-    #[error(
-        "no PostgreSQL server was found (`initdb` and `postgres` in PATH, /usr/lib/postgresql/*/bin \
-         or TESTKIT_POSTGRES_BIN), and none could be fetched: {source}\n\
-         Install one, as in: apt-get install postgresql"
-    )]
-    NoBinaries {
-        /// Why none could be fetched.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A directory that should have the programs has not.
-    #[error("{} ({variable}) does not have `initdb` and `postgres`", .directory.display())]
-    NotInDirectory {
-        /// What names the directory.
-        variable: &'static str,
-        /// The directory.
-        directory: PathBuf,
-    },
-    /// PostgreSQL does not run as root, and there is nobody else.
-    #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")]
-    NoUser,
-    /// A new cluster is only made in an empty directory, which then changes hands.
-    #[error("{} is not empty, and no former start made it", .directory.display())]
-    Foreign {
-        /// The directory.
-        directory: PathBuf,
-    },
-    /// `initdb` failed.
-    #[error("initdb failed: {output}")]
-    InitDb {
-        /// What it printed.
-        output: String,
-    },
-    /// The server ended instead of starting.
-    #[error("PostgreSQL ended at its start ({status}); its log ends with:\n{log}")]
-    Ended {
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// The end of its log.
-        log: String,
-    },
-    /// The server does not answer, or does not end.
-    #[error("PostgreSQL {what} within {PATIENCE:?}; its log ends with:\n{log}")]
-    Slow {
-        /// What it did not do.
-        what: &'static str,
-        /// The end of its log.
-        log: String,
-    },
-    /// A file or process could not be handled.
-    #[error("cannot {doing} {}: {source}", .path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-}
-
-impl StartError {
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
-    }
 }
 
 impl Server {
@@ -372,8 +301,10 @@ impl Server {
         let url = self.url("postgres");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // The password is ours alone: whoever accepts it is our server.
-            if tokio_postgres::connect(&url, NoTls).await.is_ok() {
+            // The password is ours alone: whoever accepts it is our server. A stranger on the port
+            // may as well never answer.
+            let connecting = timeout(CONNECT_TIMEOUT, tokio_postgres::connect(&url, NoTls));
+            if matches!(connecting.await, Ok(Ok(_))) {
                 return Ok(());
             }
             let ended = self
@@ -447,11 +378,9 @@ impl Server {
             Some(_) | None => "unix_socket_directories=".to_owned(),
         });
         if let Durability::Throwaway = self.options.durability {
-            for setting in [
-                "fsync=off",
-                "synchronous_commit=off",
-                "full_page_writes=off",
-            ] {
+            // Commits stay synchronous: that costs nothing without fsync, and a crash of the server
+            // (not of the machine) must not lose what was committed.
+            for setting in ["fsync=off", "full_page_writes=off"] {
                 settings.push(setting.to_owned());
             }
         }
@@ -486,11 +415,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(Running { child, guard }) = self.running.take() {
-            // The guard kills, waits and removes; the child is left to be reaped when this
-            // process ends, so that its id is not reused before the guard has done.
+        if let Some(Running { mut child, guard }) = self.running.take() {
             drop(guard);
-            drop(child);
+            // The guard waits for the server's end before it removes the files, and a process that
+            // is not reaped does not end.
+            std::thread::spawn(move || child.wait());
         }
     }
 }
@@ -500,3 +429,6 @@ fn free_port() -> Result<u16, StartError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed())?;
     Ok(listener.local_addr().map_err(failed())?.port())
 }
+
+#[cfg(test)]
+mod tests;

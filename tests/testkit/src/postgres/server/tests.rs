@@ -1,0 +1,106 @@
+use super::*;
+
+async fn query(server: &Server, sql: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(&server.url("postgres"), NoTls)
+        .await
+        .unwrap();
+    let answer = async {
+        let row = client.query_opt(sql, &[]).await.unwrap();
+        row.map_or_else(String::new, |row| row.try_get(0).unwrap())
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => panic!("the connection ended: {ended:?}"),
+    }
+}
+
+fn scratch() -> PathBuf {
+    std::env::temp_dir().join(format!("testkit-kept-{}", uuid::Uuid::now_v7().simple()))
+}
+
+#[tokio::test]
+async fn a_stopped_throwaway_server_leaves_nothing_behind() {
+    let server = Server::start(Options::default()).await.unwrap();
+    let (directory, url) = (server.directory.clone(), server.url("postgres"));
+    assert_eq!(query(&server, "SHOW fsync").await, "off");
+    assert!(directory.exists());
+    server.stop().await.unwrap();
+    assert!(!directory.exists());
+    assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_throwaway_server_leaves_nothing_behind_soon() {
+    let server = Server::start(Options::default()).await.unwrap();
+    let directory = server.directory.clone();
+    drop(server);
+    crate::wait::until("the directory is gone", || {
+        let exists = directory.exists();
+        async move { if exists { Err("there") } else { Ok(()) } }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_committed_survives_a_crash_and_the_address_stays() {
+    let mut server = Server::start(Options::default()).await.unwrap();
+    query(
+        &server,
+        "CREATE TABLE kept AS SELECT 'before the crash' AS note",
+    )
+    .await;
+    let url = server.url("postgres");
+    server.crash().await.unwrap();
+    assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
+    server.resume().await.unwrap();
+    assert_eq!(server.url("postgres"), url);
+    assert_eq!(
+        query(&server, "SELECT note FROM kept").await,
+        "before the crash"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_server_is_synced_to_disk_and_found_again() {
+    let directory = scratch();
+    let options = Options {
+        durability: Durability::Kept(directory.clone()),
+        ..Options::default()
+    };
+    let server = Server::start(options.clone()).await.unwrap();
+    assert_eq!(query(&server, "SHOW fsync").await, "on");
+    query(&server, "CREATE TABLE kept AS SELECT 'first run' AS note").await;
+    server.stop().await.unwrap();
+    let server = Server::start(options).await.unwrap();
+    assert_eq!(query(&server, "SELECT note FROM kept").await, "first run");
+    server.stop().await.unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_with_other_things_in_it_is_refused() {
+    let directory = scratch();
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("thesis.tex"), "").unwrap();
+    let error = Server::start(Options {
+        durability: Durability::Kept(directory.clone()),
+        ..Options::default()
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, StartError::Foreign { .. }), "{error}");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_in_the_error() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let error = Server::start(Options {
+        port: Some(taken.local_addr().unwrap().port()),
+        ..Options::default()
+    })
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("could not bind"), "{error}");
+}

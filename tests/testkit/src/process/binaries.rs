@@ -1,0 +1,131 @@
+//! Where the services' binaries are: built once per process, or named by the environment.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+
+/// Name a binary that is built already, one from an image for example.
+const CHAT_SERVICE_VARIABLE: &str = "CHAT_SERVICE_BIN";
+const GITSYNC_SERVICE_VARIABLE: &str = "GITSYNC_SERVICE_BIN";
+
+/// The two services' binaries.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// `chat-service`.
+    pub chat_service: PathBuf,
+    /// `gitsync-service`.
+    pub gitsync_service: PathBuf,
+}
+
+/// Why the binaries could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Cargo could not be run.
+    #[error("cargo cannot be run: {0}")]
+    Run(#[source] std::io::Error),
+    /// The build failed.
+    #[error("`cargo build` of the services failed ({status})\n{stderr}")]
+    Failed {
+        /// How Cargo ended.
+        status: std::process::ExitStatus,
+        /// What it said, unless it said it to the terminal.
+        stderr: String,
+    },
+    /// The build worked, and yet there is no such binary.
+    #[error("`cargo build` made no binary {0}")]
+    Missing(&'static str),
+}
+
+/// Builds the binaries at the first call; later calls of the process return the same.
+///
+/// # Panics
+///
+/// When the build fails, with what the compiler says.
+pub fn binaries() -> &'static Binaries {
+    static BINARIES: OnceLock<Binaries> = OnceLock::new();
+    BINARIES.get_or_init(|| build(false).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Builds the binaries, unless `CHAT_SERVICE_BIN` and `GITSYNC_SERVICE_BIN` name them. Cargo holds no
+/// lock while it runs tests or a program, so that this does not wait for itself.
+///
+/// # Errors
+///
+/// [`BuildError`].
+pub fn build(progress_to_terminal: bool) -> Result<Binaries, BuildError> {
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+    if let (Some(chat_service), Some(gitsync_service)) = (
+        named(CHAT_SERVICE_VARIABLE),
+        named(GITSYNC_SERVICE_VARIABLE),
+    ) {
+        return Ok(Binaries {
+            chat_service,
+            gitsync_service,
+        });
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--locked", "-p", "chat-service"])
+        .args(["-p", "gitsync-service", "--bins"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(if progress_to_terminal {
+            Stdio::inherit()
+        } else {
+            Stdio::piped()
+        })
+        .output()
+        .map_err(BuildError::Run)?;
+    if !output.status.success() {
+        return Err(BuildError::Failed {
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let built = |name| executable(&messages, name).ok_or(BuildError::Missing(name));
+    Ok(Binaries {
+        chat_service: named(CHAT_SERVICE_VARIABLE).map_or_else(|| built("chat-service"), Ok)?,
+        gitsync_service: named(GITSYNC_SERVICE_VARIABLE)
+            .map_or_else(|| built("gitsync-service"), Ok)?,
+    })
+}
+
+/// The path of binary `name`, as Cargo's messages tell it.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|message| {
+            message["target"]["name"] == name && message["target"]["kind"][0] == "bin"
+        })?["executable"]
+        .as_str()
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_is_found_among_cargos_messages_and_not_its_library() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"chat-service"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"chat-service"},"executable":"/t/chat-service"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(
+            executable(messages, "chat-service"),
+            Some(PathBuf::from("/t/chat-service"))
+        );
+        assert_eq!(executable(messages, "gitsync-service"), None);
+    }
+}
