@@ -96,9 +96,13 @@ impl Repository {
 #[derive(Default)]
 pub(crate) struct Model {
     accounts: BTreeMap<AccountId, Account>,
+    /// By lower-cased login.
+    logins: HashMap<String, AccountId>,
     tokens: HashMap<String, AccountId>,
     repositories: BTreeMap<RepositoryId, Repository>,
-    /// Lower-cased former full names.
+    /// By lower-cased full name.
+    names: HashMap<String, RepositoryId>,
+    /// By lower-cased former full name.
     renamed: HashMap<String, RepositoryId>,
     last_id: u64,
     last_change: u64,
@@ -135,9 +139,7 @@ impl Model {
     }
 
     pub(crate) fn find_account(&self, login: &str) -> Option<&Account> {
-        self.accounts
-            .values()
-            .find(|account| account.login.eq_ignore_ascii_case(login))
+        self.account(*self.logins.get(&login.to_ascii_lowercase())?)
     }
 
     /// The account of that login, created if there is none.
@@ -153,13 +155,25 @@ impl Model {
             kind,
         };
         self.accounts.insert(id, account);
+        self.logins.insert(login.to_ascii_lowercase(), id);
         id
     }
 
-    /// Removes an account with its tokens and access; what it wrote stays, without an author.
+    /// Removes an account with its tokens, access and repositories; what it wrote elsewhere stays,
+    /// without an author.
     pub(crate) fn delete_account(&mut self, id: AccountId) {
         self.accounts.remove(&id);
+        self.logins.retain(|_, account| *account != id);
         self.tokens.retain(|_, owner| *owner != id);
+        let owned: Vec<RepositoryId> = self
+            .repositories
+            .values()
+            .filter(|found| found.owner == id)
+            .map(|found| found.id)
+            .collect();
+        for repository in owned {
+            self.delete_repository(repository);
+        }
         for repository in self.repositories.values_mut() {
             repository.access.remove(&id);
         }
@@ -187,12 +201,7 @@ impl Model {
 
     /// The repository of that name today; case does not matter.
     pub(crate) fn find_repository(&self, owner: &str, name: &str) -> Option<&Repository> {
-        self.repositories.values().find(|repository| {
-            repository.name.eq_ignore_ascii_case(name)
-                && self
-                    .account(repository.owner)
-                    .is_some_and(|account| account.login.eq_ignore_ascii_case(owner))
-        })
+        self.repository(*self.names.get(&key(owner, name))?)
     }
 
     /// The repository that once had that name, unless another took the name since.
@@ -229,8 +238,9 @@ impl Model {
             created_at: now,
             pull_requests: BTreeMap::new(),
         };
-        let full_name = self.full_name(&repository);
-        self.renamed.remove(&full_name.to_ascii_lowercase());
+        let full_name = self.full_name(&repository).to_ascii_lowercase();
+        self.renamed.remove(&full_name);
+        self.names.insert(full_name, id);
         self.repositories.insert(id, repository);
         id
     }
@@ -257,23 +267,29 @@ impl Model {
 
     /// Gives a repository another name or owner; the old name redirects from now on.
     pub(crate) fn rename_repository(&mut self, id: RepositoryId, owner: AccountId, name: &str) {
-        let Some(old_name) = self.repository(id).map(|found| self.full_name(found)) else {
-            return;
-        };
+        let old_name = self.key_of(id);
         if let Some(repository) = self.repositories.get_mut(&id) {
             repository.owner = owner;
             name.clone_into(&mut repository.name);
         }
-        let new_name = self
-            .repository(id)
-            .map(|found| self.full_name(found))
-            .unwrap_or_default();
-        self.renamed.insert(old_name.to_ascii_lowercase(), id);
-        self.renamed.remove(&new_name.to_ascii_lowercase());
+        let new_name = self.key_of(id);
+        self.names.remove(&old_name);
+        self.names.insert(new_name.clone(), id);
+        self.renamed.insert(old_name, id);
+        self.renamed.remove(&new_name);
     }
 
     pub(crate) fn delete_repository(&mut self, id: RepositoryId) {
         self.repositories.remove(&id);
+        self.names.retain(|_, repository| *repository != id);
+        self.renamed.retain(|_, repository| *repository != id);
+    }
+
+    fn key_of(&self, id: RepositoryId) -> String {
+        let full_name = self
+            .repository(id)
+            .map(|repository| self.full_name(repository));
+        full_name.unwrap_or_default().to_ascii_lowercase()
     }
 
     /// Whether `viewer` may know that the repository exists.

@@ -37,7 +37,8 @@ impl GitHub {
         UserHandle::new(Arc::clone(&self.shared), id)
     }
 
-    /// Deletes an account: its tokens die, and what it wrote has no author any more.
+    /// Deletes an account with its repositories: its tokens die, and what it wrote elsewhere has no
+    /// author any more.
     #[track_caller]
     pub fn delete_user(&self, login: &str) {
         let mut world = self.shared.lock();
