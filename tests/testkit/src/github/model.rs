@@ -366,6 +366,22 @@ mod tests {
     }
 
     #[test]
+    fn an_account_goes_with_its_tokens_and_repositories() {
+        let mut model = Model::default();
+        let ann = model.ensure_account("ann", AccountKind::User);
+        model.add_token("secret", ann);
+        let id = model.insert_repository(ann, "web", at_epoch());
+        model.rename_repository(id, ann, "site");
+
+        model.delete_account(ann);
+
+        assert!(model.find_account("ANN").is_none());
+        assert_eq!(model.token_owner("secret"), None);
+        assert!(model.find_repository("ann", "site").is_none());
+        assert!(model.find_renamed("ann", "web").is_none());
+    }
+
+    #[test]
     fn commit_ids_are_unique_and_of_full_length() {
         let mut model = Model::default();
         let shas: BTreeSet<String> = (0..1000).map(|_| model.next_sha()).collect();
