@@ -54,7 +54,6 @@ pub struct Refresher {
 
 impl Refresher {
     /// Starts from the defaults.
-    #[must_use]
     pub fn builder() -> RefresherBuilder {
         RefresherBuilder::default()
     }

@@ -43,7 +43,6 @@ pub struct Worker {
 
 impl Worker {
     /// Starts from the defaults.
-    #[must_use]
     pub fn builder() -> WorkerBuilder {
         WorkerBuilder::default()
     }

@@ -144,13 +144,13 @@ mod tests {
     fn every_default_is_within_its_range() {
         for setting in SETTINGS {
             match setting.kind {
-                Kind::Count(default, least, most) => {
+                Count(default, least, most) => {
                     assert!((least..=most).contains(&default), "{}", setting.name);
                 }
-                Kind::Span(default, least, most) => {
+                Span(default, least, most) => {
                     assert!((least..=most).contains(&default), "{}", setting.name);
                 }
-                Kind::Required | Kind::Optional | Kind::Text(_) => {}
+                Required | Optional | Text(_) => {}
             }
         }
     }

@@ -37,13 +37,26 @@ pub(crate) struct Session {
     open_pulls: Memo<(RepositoryKey, RepositoryKey, String), Option<Listed>>,
 }
 
-/// What a repository's list of open pull requests says about a branch.
-#[derive(Clone, Copy)]
+/// What a repository's list of open pull requests says about a branch name.
+#[derive(Clone)]
 struct Listed {
-    /// The branch's latest open pull request.
-    latest: Option<i32>,
+    pulls: Arc<[ListedPull]>,
     /// The repository has another name by now.
     renamed: bool,
+}
+
+impl Listed {
+    /// The latest pull request that brings the branch of `head`. GitHub filters by owner and
+    /// branch, and not at all when it does not like the filter; which repository a branch is of,
+    /// only the head says.
+    fn latest(&self, head: &Repository, branch: &str) -> Option<i32> {
+        self.pulls
+            .iter()
+            .filter(|pull| pull.head.branch == branch)
+            .filter(|pull| pull.head.repo.as_ref().is_some_and(|repo| repo.is(head)))
+            .map(|pull| pull.number)
+            .max()
+    }
 }
 
 impl Session {
@@ -153,24 +166,28 @@ impl Session {
         target: &Target,
         learned: &mut Option<String>,
     ) -> Result<Option<Arc<PullRequest>>, Problem> {
+        let branch = target.branch.as_str();
         let mut head = target.repository.clone();
         let mut own = self
-            .list_open(asker, &head, &head, &target.branch)
+            .list_open(asker, &head, &head, branch)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
         if own.renamed {
-            // Heads carry the present name, and the filter needs the present owner.
+            // Heads carry the present name. The filter that was sent may have missed them all if
+            // the owner is another.
             let info = self
                 .repository(asker, &head)
                 .await?
                 .ok_or(Problem::RepositoryNotFound)?;
             head = parse_full_name(&info.full_name)?;
-            own = self
-                .list_open(asker, &head, &head, &target.branch)
-                .await?
-                .ok_or(Problem::RepositoryNotFound)?;
+            if own.latest(&head, branch).is_none() {
+                own = self
+                    .list_open(asker, &head, &head, branch)
+                    .await?
+                    .ok_or(Problem::RepositoryNotFound)?;
+            }
         }
-        if let Some(number) = own.latest {
+        if let Some(number) = own.latest(&head, branch) {
             return self.listed_status(asker, &head, number).await.map(Some);
         }
 
@@ -180,30 +197,30 @@ impl Session {
             None => None,
         };
         if let Some(upstream) = &remembered
-            && let Some(there) = self
-                .list_open(asker, upstream, &head, &target.branch)
-                .await?
+            && let Some(there) = self.list_open(asker, upstream, &head, branch).await?
         {
-            return self.latest_of(asker, upstream, there).await;
+            let latest = there.latest(&head, branch);
+            return self.maybe_status(asker, upstream, latest).await;
         }
         // Not known, or no longer there: the host says what it is a fork of now.
         let Some(upstream) = self.upstream(asker, &head, learned).await? else {
             return Ok(None);
         };
         let there = self
-            .list_open(asker, &upstream, &head, &target.branch)
+            .list_open(asker, &upstream, &head, branch)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
-        self.latest_of(asker, &upstream, there).await
+        let latest = there.latest(&head, branch);
+        self.maybe_status(asker, &upstream, latest).await
     }
 
-    async fn latest_of(
+    async fn maybe_status(
         &self,
         asker: &Asker<'_>,
         repository: &Repository,
-        listed: Listed,
+        number: Option<i32>,
     ) -> Result<Option<Arc<PullRequest>>, Problem> {
-        match listed.latest {
+        match number {
             Some(number) => self
                 .listed_status(asker, repository, number)
                 .await
@@ -305,8 +322,8 @@ impl Session {
             .await
     }
 
-    /// The open pull requests in `repository` that bring `branch` of `head`. `None` when the
-    /// repository does not exist for this token.
+    /// The open pull requests in `repository` that bring `branch` of an account's repositories,
+    /// and perhaps others. `None` when the repository does not exist for this token.
     async fn list_open(
         &self,
         asker: &Asker<'_>,
@@ -332,15 +349,7 @@ impl Session {
                     .get::<Vec<ListedPull>>(asker, Endpoint::ListPulls, url)
                     .await?;
                 Ok(answer.map(|answer| Listed {
-                    // GitHub filters by owner and branch, and not at all when it does not like
-                    // the filter; which repository it is, only the head says.
-                    latest: answer
-                        .body
-                        .iter()
-                        .filter(|pull| pull.head.branch == branch)
-                        .filter(|pull| pull.head.repo.as_ref().is_some_and(|repo| repo.is(head)))
-                        .map(|pull| pull.number)
-                        .max(),
+                    pulls: answer.body.into(),
                     renamed: answer.redirected,
                 }))
             })

@@ -1,0 +1,292 @@
+//! From a branch to its pull request.
+
+use gitsync_service::outcome::{Found, Problem, PullRequestState};
+use testkit::github::ReviewState;
+
+use crate::support::{
+    found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one, refresher, world,
+};
+
+#[tokio::test]
+async fn a_known_pull_request_is_fetched_without_resolving_its_branch() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    let known = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
+    let outcome = refresh_one(&github, &token, known).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(
+        paths(&github),
+        ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
+    );
+}
+
+#[tokio::test]
+async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(found(&outcome).number, 1);
+    assert_eq!(outcome.report_seq, 7);
+
+    let requests = github.requests();
+    let list = &requests[0];
+    assert_eq!(list.path, "/repos/acme/web/pulls");
+    for (name, value) in [
+        ("state", "open"),
+        ("head", "acme:feature"),
+        ("sort", "updated"),
+        ("direction", "desc"),
+    ] {
+        assert_eq!(list.query_value(name), Some(value), "{name}");
+    }
+    for request in &requests {
+        assert_eq!(
+            request.header("accept"),
+            Some("application/vnd.github+json")
+        );
+        assert_eq!(request.header("x-github-api-version"), Some("2022-11-28"));
+        assert_eq!(
+            request.header("user-agent"),
+            Some(concat!("gitsync-service/", env!("CARGO_PKG_VERSION")))
+        );
+        assert_eq!(request.login(), Some("ann"));
+    }
+    assert!(github.unexpected().is_empty());
+}
+
+#[tokio::test]
+async fn a_branch_without_a_pull_request_is_no_failure_and_costs_one_request() {
+    let (github, token) = world().await;
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(paths(&github), ["/repos/acme/web/pulls?head=acme:feature"]);
+}
+
+#[tokio::test]
+async fn every_field_of_a_pull_request_is_filled() {
+    let (github, token) = world().await;
+    github
+        .user("eve")
+        .set_avatar_url("https://avatars.example.com/eve");
+    let pull = github
+        .pull_request("acme/web")
+        .head("feature")
+        .base("main")
+        .title("Add a thing")
+        .author("eve")
+        .diff(10, 2, 3)
+        .commits(4)
+        .open();
+    github.review("acme/web", pull, "bob", ReviewState::Approved);
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    let model = github.find_pull_request("acme/web", pull).unwrap();
+    let found = found(&outcome);
+    assert_eq!(found.repository, "acme/web");
+    assert_eq!(found.url, format!("{}/acme/web/pull/1", github.web_base()));
+    assert_eq!(found.state, PullRequestState::Open);
+    assert_eq!(found.title, "Add a thing");
+    assert_eq!(
+        (
+            found.additions,
+            found.deletions,
+            found.changed_files,
+            found.commits
+        ),
+        (10, 2, 3, 4)
+    );
+    assert_eq!(
+        (&*found.head_branch, &*found.base_branch),
+        ("feature", "main")
+    );
+    assert_eq!(found.head_sha, model.head.sha);
+    let author = found.author.as_ref().unwrap();
+    assert_eq!(author.login, "eve");
+    assert_eq!(
+        author.avatar_url.as_deref(),
+        Some("https://avatars.example.com/eve")
+    );
+    assert!(found.node_id.is_some());
+    assert!(found.reviews.approved && !found.reviews.changes_requested);
+    assert_eq!(found.reviews.reviewer_count, 1);
+    assert!(!found.draft);
+}
+
+#[tokio::test]
+async fn draft_merged_and_closed_are_told_apart() {
+    let (github, token) = world().await;
+    let draft = github.pull_request("acme/web").head("a").draft().open();
+    let merged = github.pull_request("acme/web").head("b").merged();
+    let closed = github.pull_request("acme/web").head("c").closed();
+    for (branch, pull, state, is_draft) in [
+        ("a", draft, PullRequestState::Open, true),
+        ("b", merged, PullRequestState::Merged, false),
+        ("c", closed, PullRequestState::Closed, false),
+    ] {
+        let known = knowing(git_ref("r", "acme/web", branch), "acme/web", pull);
+        let outcome = refresh_one(&github, &token, known).await;
+        assert_eq!(
+            (found(&outcome).state, found(&outcome).draft),
+            (state, is_draft)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_of_another_branch_is_looked_up_again() {
+    let (github, token) = world().await;
+    let old = github.pull_request("acme/web").head("old").open();
+    let new = github.pull_request("acme/web").head("new").open();
+    let switched = knowing(git_ref("r", "acme/web", "new"), "acme/web", old);
+    let outcome = refresh_one(&github, &token, switched).await;
+    assert_eq!(found(&outcome).number, number(new));
+
+    let alone = knowing(git_ref("r", "acme/web", "alone"), "acme/web", old);
+    let outcome = refresh_one(&github, &token, alone).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+}
+
+#[tokio::test]
+async fn branches_are_compared_with_their_case_and_repositories_without() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("Feature").open();
+    let other_case = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
+    let outcome = refresh_one(&github, &token, other_case).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+
+    let outcome = refresh_one(&github, &token, git_ref("r", "ACME/Web", "Feature")).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).repository, "acme/web");
+}
+
+#[tokio::test]
+async fn a_settled_pull_request_stays_until_the_branch_has_an_open_one() {
+    let (github, token) = world().await;
+    let merged = github.pull_request("acme/web").head("feature").merged();
+    let known = || knowing(git_ref("r", "acme/web", "feature"), "acme/web", merged);
+    let outcome = refresh_one(&github, &token, known()).await;
+    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+
+    let open = github.pull_request("acme/web").head("feature").open();
+    let outcome = refresh_one(&github, &token, known()).await;
+    assert_eq!(found(&outcome).number, number(open));
+}
+
+#[tokio::test]
+async fn a_settled_pull_request_is_never_adopted_by_its_branch_alone() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").merged();
+    github.pull_request("acme/web").head("feature").closed();
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+}
+
+#[tokio::test]
+async fn of_several_open_pull_requests_the_one_with_the_highest_number_counts() {
+    let (github, token) = world().await;
+    github.repository("acme/web").push("release");
+    let first = github.pull_request("acme/web").head("feature").open();
+    let second = github
+        .pull_request("acme/web")
+        .head("feature")
+        .base("release")
+        .open();
+    github.edit_pull_request("acme/web", first, |pull| pull.title.push('!'));
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(found(&outcome).number, number(second));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
+    let (github, token) = world().await;
+    let gone = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 99);
+    let outcome = refresh_one(&github, &token, gone).await;
+    assert_eq!(outcome.result, Ok(Found::Gone));
+
+    let nowhere = knowing(git_ref("r", "acme/api", "feature"), "acme/api", 1);
+    let outcome = refresh_one(&github, &token, nowhere).await;
+    assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+
+    let unseen = git_ref("r", "acme/api", "feature");
+    let outcome = refresh_one(&github, &token, unseen).await;
+    assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+}
+
+#[tokio::test]
+async fn all_pages_of_reviews_count_and_the_last_ones_most() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    for _ in 0..205 {
+        github.review("acme/web", pull, "bob", ReviewState::ChangesRequested);
+    }
+    github.review("acme/web", pull, "bob", ReviewState::Approved);
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert!(found(&outcome).reviews.approved);
+    assert_eq!(github.count("/pulls/1/reviews"), 3);
+}
+
+#[tokio::test]
+async fn a_renamed_repository_is_followed_by_branch_and_by_number() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    github.rename("acme/web", "acme/site");
+    let by_branch = git_ref("r", "acme/web", "feature");
+    let by_number = knowing(by_branch.clone(), "acme/web", pull);
+    for git_ref in [&by_branch, &by_number] {
+        let outcome = refresh_one(&github, &token, git_ref.clone()).await;
+        assert_eq!(found(&outcome).number, number(pull));
+        assert_eq!(found(&outcome).repository, "acme/site");
+    }
+
+    github.organization("acorp");
+    github.rename("acme/site", "acorp/site");
+    for git_ref in [by_branch, by_number] {
+        let outcome = refresh_one(&github, &token, git_ref).await;
+        assert_eq!(found(&outcome).number, number(pull));
+        assert_eq!(
+            found(&outcome).repository,
+            "acorp/site",
+            "{:?}",
+            paths(&github)
+        );
+    }
+}
+
+#[tokio::test]
+async fn github_enterprise_is_asked_below_its_own_path() {
+    let (github, token) = world().await;
+    github.set_rate_limits(false);
+    github.pull_request("acme/web").head("feature").open();
+    let refs = vec![git_ref("r", "acme/web", "feature")];
+    let base = format!("{}/", github.enterprise_base_url());
+    let refreshed = refresh(
+        &refresher(),
+        lease(vec![group_at(&base, Some(&token), refs)]),
+    )
+    .await;
+    assert_eq!(refreshed.found("r").number, 1);
+    assert!(refreshed.budget.is_none(), "{:?}", refreshed.budget);
+}
+
+#[tokio::test]
+async fn an_author_whose_account_is_gone_is_nobody() {
+    let (github, token) = world().await;
+    github
+        .pull_request("acme/web")
+        .head("feature")
+        .author("eve")
+        .open();
+    github.delete_user("eve");
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(found(&outcome).author, None);
+}
+
+#[tokio::test]
+async fn branches_with_any_characters_are_found() {
+    let (github, token) = world().await;
+    for branch in ["feat/a+b", "ünï/cödé", "a&b=c#d", "100%25"] {
+        let pull = github.pull_request("acme/web").head(branch).open();
+        let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", branch)).await;
+        assert_eq!(found(&outcome).number, number(pull), "{branch}");
+        assert_eq!(found(&outcome).head_branch, branch);
+    }
+}

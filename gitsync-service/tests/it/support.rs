@@ -1,0 +1,173 @@
+//! Leases and refs to look up, and what came of them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use gitsync_service::{
+    lease::{
+        BudgetKey, KnownPullRequest, Lane, Lease, LeaseGroup, LeaseToken, LeasedRef,
+        ProviderConfig, ProviderKind, Repository,
+    },
+    outcome::{BudgetObservation, Found, Outcome, Problem, PullRequest},
+    refresh::Refresher,
+    schedule::Schedule,
+    worker::TICK_TIMEOUT,
+};
+use secrecy::SecretString;
+use testkit::github::GitHub;
+use tokio::{sync::mpsc, time::Instant};
+
+/// Without jitter, so that intervals are exact.
+pub fn exact_schedule() -> Schedule {
+    Schedule {
+        jitter_percent: 0,
+        ..Schedule::default()
+    }
+}
+
+pub fn refresher() -> Refresher {
+    Refresher::builder()
+        .schedule(exact_schedule())
+        .build()
+        .unwrap()
+}
+
+pub fn git_ref(id: &str, repository: &str, branch: &str) -> LeasedRef {
+    LeasedRef {
+        git_ref_id: id.to_owned(),
+        report_seq: 7,
+        repository: Repository::parse(repository).unwrap(),
+        branch: branch.to_owned(),
+        lane: Lane::Active,
+        since_reported: Duration::ZERO,
+        misses: 0,
+        settled_count: 0,
+        // Most tests are not about forks.
+        upstream_repository: Some(String::new()),
+        known: None,
+    }
+}
+
+pub fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
+    LeasedRef {
+        known: Some(KnownPullRequest {
+            repository: repository.to_owned(),
+            number: i32::try_from(number).unwrap(),
+        }),
+        ..git_ref
+    }
+}
+
+pub fn group(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> LeaseGroup {
+    group_at(&github.api_base_url(), Some(token), refs)
+}
+
+pub fn group_at(api_base_url: &str, token: Option<&str>, refs: Vec<LeasedRef>) -> LeaseGroup {
+    LeaseGroup {
+        provider: ProviderConfig {
+            id: "github".to_owned(),
+            kind: ProviderKind::Github,
+            api_base_url: api_base_url.to_owned(),
+        },
+        access_token: token.map(SecretString::from),
+        refs,
+    }
+}
+
+pub fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
+    Arc::new(Lease {
+        token: LeaseToken::new("lease-secret".to_owned()),
+        budget_key: BudgetKey("key".to_owned()),
+        expires_in: Duration::from_secs(60),
+        groups,
+    })
+}
+
+/// What a refresh brought.
+#[derive(Debug)]
+pub struct Refreshed {
+    pub outcomes: BTreeMap<String, Outcome>,
+    /// In the order in which they came.
+    pub order: Vec<String>,
+    pub budget: Option<BudgetObservation>,
+}
+
+pub async fn refresh(refresher: &Refresher, lease: Arc<Lease>) -> Refreshed {
+    refresh_until(refresher, lease, TICK_TIMEOUT).await
+}
+
+pub async fn refresh_until(
+    refresher: &Refresher,
+    lease: Arc<Lease>,
+    timeout: Duration,
+) -> Refreshed {
+    let refresh = refresher.open(lease);
+    let (found, mut finished) = mpsc::unbounded_channel();
+    refresh.run(Instant::now() + timeout, &found).await;
+    drop(found);
+    let mut outcomes = BTreeMap::new();
+    let mut order = Vec::new();
+    while let Some(outcome) = finished.recv().await {
+        order.push(outcome.git_ref_id.clone());
+        let again = outcomes.insert(outcome.git_ref_id.clone(), outcome);
+        assert!(again.is_none(), "two outcomes of one ref: {again:?}");
+    }
+    Refreshed {
+        outcomes,
+        order,
+        budget: refresh.budget(),
+    }
+}
+
+/// Refreshes the one ref with a fresh refresher.
+pub async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
+    let id = git_ref.git_ref_id.clone();
+    let lease = lease(vec![group(github, token, vec![git_ref])]);
+    let mut refreshed = refresh(&refresher(), lease).await;
+    refreshed.outcomes.remove(&id).unwrap()
+}
+
+impl Refreshed {
+    pub fn result(&self, id: &str) -> &Result<Found, Problem> {
+        &self.outcomes[id].result
+    }
+
+    pub fn found(&self, id: &str) -> &PullRequest {
+        found(&self.outcomes[id])
+    }
+
+    pub fn next(&self, id: &str) -> Option<Duration> {
+        self.outcomes[id].next.refresh_in
+    }
+}
+
+pub fn found(outcome: &Outcome) -> &PullRequest {
+    match &outcome.result {
+        Ok(Found::PullRequest(found)) => found,
+        other => panic!("a pull request should have been found, but: {other:?}"),
+    }
+}
+
+pub fn number(number: u64) -> i32 {
+    i32::try_from(number).unwrap()
+}
+
+/// A world with one user, who may see `acme/web`, and a token of theirs.
+pub async fn world() -> (GitHub, String) {
+    let github = GitHub::start().await;
+    let ann = github.user("ann");
+    github.repository("acme/web").grant(&ann);
+    let token = ann.token();
+    (github, token)
+}
+
+/// The paths of all requests so far, with what matters of their queries.
+pub fn paths(github: &GitHub) -> Vec<String> {
+    github
+        .requests()
+        .iter()
+        .map(|request| match request.query_value("head") {
+            Some(head) => format!("{}?head={head}", request.path),
+            None => request.path.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! Branches of forks, whose pull requests are in another repository.
+
+use gitsync_service::{
+    lease::LeasedRef,
+    outcome::{Found, PullRequestState},
+};
+use testkit::github::GitHub;
+
+use crate::support::{found, git_ref, knowing, number, paths, refresh_one, world};
+
+/// `ann/web`, a fork of `acme/web`, with a pull request from its branch `feature`.
+async fn forked() -> (GitHub, String, u64) {
+    let (github, token) = world().await;
+    github.fork("acme/web", "ann");
+    github.repository("ann/web").push("feature");
+    let pull = github
+        .pull_request("acme/web")
+        .from_fork("ann/web")
+        .head("feature")
+        .author("ann")
+        .open();
+    (github, token, pull)
+}
+
+fn unexplored(branch: &str) -> LeasedRef {
+    LeasedRef {
+        upstream_repository: None,
+        ..git_ref("r", "ann/web", branch)
+    }
+}
+
+#[tokio::test]
+async fn a_forks_pull_request_is_found_upstream_and_the_way_is_remembered() {
+    let (github, token, pull) = forked().await;
+    let outcome = refresh_one(&github, &token, unexplored("feature")).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).repository, "acme/web");
+    assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+    assert_eq!(
+        paths(&github),
+        [
+            "/repos/ann/web/pulls?head=ann:feature",
+            "/repos/ann/web",
+            "/repos/acme/web/pulls?head=ann:feature",
+            "/repos/acme/web/pulls/1",
+            "/repos/acme/web/pulls/1/reviews",
+        ]
+    );
+
+    github.clear_requests();
+    let remembered = LeasedRef {
+        upstream_repository: Some("acme/web".to_owned()),
+        ..unexplored("feature")
+    };
+    let outcome = refresh_one(&github, &token, remembered).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert!(!paths(&github).contains(&"/repos/ann/web".to_owned()));
+}
+
+#[tokio::test]
+async fn a_known_pull_request_of_a_fork_is_fetched_upstream() {
+    let (github, token, pull) = forked().await;
+    let known = knowing(unexplored("feature"), "acme/web", pull);
+    let outcome = refresh_one(&github, &token, known).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(
+        paths(&github),
+        ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
+    );
+}
+
+#[tokio::test]
+async fn a_repository_that_is_no_fork_is_asked_about_once_and_remembered_as_none() {
+    let (github, token) = world().await;
+    let outcome = refresh_one(
+        &github,
+        &token,
+        LeasedRef {
+            upstream_repository: None,
+            ..git_ref("r", "acme/web", "feature")
+        },
+    )
+    .await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(outcome.upstream_repository.as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn a_branch_of_the_same_name_in_another_fork_is_not_ours() {
+    let (github, token, pull) = forked().await;
+    // The repository itself has a branch of that name, without a pull request.
+    let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    let mistaken = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
+    let outcome = refresh_one(&github, &token, mistaken).await;
+    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+}
+
+#[tokio::test]
+async fn a_pull_request_in_the_forks_own_repository_comes_first() {
+    let (github, token, _) = forked().await;
+    let own = github
+        .pull_request("ann/web")
+        .head("feature")
+        .author("ann")
+        .open();
+    let outcome = refresh_one(&github, &token, unexplored("feature")).await;
+    assert_eq!(found(&outcome).repository, "ann/web");
+    assert_eq!(found(&outcome).number, number(own));
+}
+
+#[tokio::test]
+async fn a_merged_pull_request_outlives_its_fork() {
+    let (github, token, pull) = forked().await;
+    github.merge("acme/web", pull);
+    github.delete_repository("ann/web");
+    let known = knowing(unexplored("feature"), "acme/web", pull);
+    let outcome = refresh_one(&github, &token, known).await;
+    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+}
+
+#[tokio::test]
+async fn a_remembered_upstream_that_is_gone_is_asked_for_again() {
+    let (github, token, pull) = forked().await;
+    let misled = LeasedRef {
+        upstream_repository: Some("acme/gone".to_owned()),
+        ..unexplored("feature")
+    };
+    let outcome = refresh_one(&github, &token, misled).await;
+    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+}
