@@ -102,7 +102,8 @@ CREATE TABLE chat_diff_statuses (
 );
 
 CREATE UNIQUE INDEX chat_diff_statuses_primary_key ON chat_diff_statuses (chat_id) WHERE is_primary;
-CREATE INDEX chat_diff_statuses_due_at_idx ON chat_diff_statuses (budget_id, due_at)
+-- By lane first: a lease takes the most urgent of a budget's due refs without sorting them all.
+CREATE INDEX chat_diff_statuses_due_at_idx ON chat_diff_statuses (budget_id, lane, due_at)
     WHERE due_at IS NOT NULL;
 CREATE INDEX chat_diff_statuses_early_at_idx ON chat_diff_statuses (budget_id, early_at)
     WHERE early_at IS NOT NULL;

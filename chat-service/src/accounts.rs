@@ -1,0 +1,79 @@
+//! Users' credentials at git hosts: sealed at rest, opened only for a lease, never printed.
+
+pub mod seal;
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::hmac;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{id::UserId, provider::Provider};
+
+pub use seal::{KeyRing, KeyRingError, SealError};
+
+/// Names the account at a git host whose rate limit a request spends. Opaque to everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BudgetKey(pub String);
+
+impl BudgetKey {
+    /// The provisional key of a token, until the host tells whose it is: a keyed hash, so that the
+    /// same token linked twice is one budget, and nobody can try tokens against a stolen table.
+    #[must_use]
+    pub fn of_token(ring: &KeyRing, provider: &Provider, token: &SecretString) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &ring.derive("budget-key"));
+        let tag = hmac::sign(&key, token.expose_secret().as_bytes());
+        let mut text = format!("{}|token:", provider.api_host());
+        for byte in tag.as_ref() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
+    }
+
+    /// The key of a user who has linked no account at `provider`: nothing is spent for it, but their
+    /// refs have a place to wait in.
+    #[must_use]
+    pub fn of_unlinked(provider: &Provider, user: UserId) -> Self {
+        Self(format!(
+            "{}|{}|unlinked:{user}",
+            provider.api_host(),
+            provider.id
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderKind;
+
+    fn provider(api_base_url: &str) -> Provider {
+        Provider {
+            id: "github".to_owned(),
+            kind: ProviderKind::Github,
+            host: "github.com".to_owned(),
+            api_base_url: api_base_url.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_budget_key_tells_one_account_from_another_and_holds_no_token() {
+        let ring = KeyRing::parse(KeyRing::generate_file_text().expose_secret()).unwrap();
+        let other_ring = KeyRing::parse(KeyRing::generate_file_text().expose_secret()).unwrap();
+        let github = provider("https://api.github.com");
+        let token = SecretString::from("ghp_hush");
+        let key = BudgetKey::of_token(&ring, &github, &token);
+        assert!(!key.0.contains("hush"));
+        assert!(key.0.starts_with("api.github.com|token:"));
+        assert_eq!(key, BudgetKey::of_token(&ring, &github, &token));
+        assert_ne!(
+            key,
+            BudgetKey::of_token(&ring, &github, &SecretString::from("ghp_other"))
+        );
+        assert_ne!(
+            key,
+            BudgetKey::of_token(&ring, &provider("https://ghe.example/api/v3"), &token)
+        );
+        assert_ne!(key, BudgetKey::of_token(&other_ring, &github, &token));
+    }
+}

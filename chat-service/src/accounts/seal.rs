@@ -1,0 +1,359 @@
+//! Sealing of tokens: AES-256-GCM under a key ring.
+//!
+//! The file of a ring holds one key per line, `id base64(32 bytes)`; the first seals, all open. To
+//! rotate, put a new line first; an old one may go when no row names it any more. What is sealed is
+//! bound to its row and column, so that a value copied elsewhere does not open.
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
+    hkdf::{HKDF_SHA256, Prk, Salt},
+    rand,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
+use uuid::Uuid;
+
+use crate::id::GitAccountId;
+
+/// Bytes of a key.
+const KEY_BYTES: usize = 32;
+/// Bytes of AES-GCM's nonce, which precedes the sealed text.
+const NONCE_BYTES: usize = 12;
+/// Keys that a ring may have. More are a file that is no key ring.
+const MAX_KEYS: usize = 100;
+
+/// Separates what this service derives from whatever else somebody derives from the same key.
+const DERIVE_SALT: &[u8] = b"chat-service/1";
+
+/// A column that holds a sealed token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// `git_accounts.access_token_sealed`
+    AccessToken,
+    /// `git_accounts.refresh_token_sealed`
+    RefreshToken,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token_sealed",
+            Self::RefreshToken => "refresh_token_sealed",
+        }
+    }
+}
+
+/// Why a key ring's file is refused. No variant repeats what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRingError {
+    /// There is no key in it.
+    #[error("the key ring has no key")]
+    Empty,
+    /// There are too many.
+    #[error("the key ring has more than 100 keys")]
+    TooMany,
+    /// A line is not `id base64`.
+    #[error("line {line} of the key ring is not `id base64(32 bytes)`")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Two keys have one id.
+    #[error("line {line} of the key ring repeats an id")]
+    Repeated {
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
+/// Why a token cannot be sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The key that sealed it is not in the ring.
+    #[error("the key {0:?} is not in the key ring")]
+    UnknownKey(String),
+    /// It was sealed under another key, for another row or column, or it was altered.
+    #[error("the sealed value does not open")]
+    Broken,
+    /// The cipher failed.
+    #[error("sealing failed")]
+    Cipher,
+}
+
+/// The keys that seal and open tokens. Has no `Debug`.
+pub struct KeyRing {
+    active: Key,
+    others: Vec<Key>,
+}
+
+struct Key {
+    id: String,
+    cipher: RandomizedNonceKey,
+    derive: Prk,
+}
+
+impl KeyRing {
+    /// Reads the text of a key ring's file. Empty lines and lines that begin with `#` are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError`].
+    pub fn parse(text: &str) -> Result<Self, KeyRingError> {
+        let mut keys: Vec<Key> = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line_number = index + 1;
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let key = Key::parse(line).ok_or(KeyRingError::Line { line: line_number })?;
+            if keys.iter().any(|other| other.id == key.id) {
+                return Err(KeyRingError::Repeated { line: line_number });
+            }
+            if keys.len() == MAX_KEYS {
+                return Err(KeyRingError::TooMany);
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        let active = keys.next().ok_or(KeyRingError::Empty)?;
+        Ok(Self {
+            active,
+            others: keys.collect(),
+        })
+    }
+
+    /// The text of a file with one new key.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no random numbers.
+    #[must_use]
+    pub fn generate_file_text() -> SecretString {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        #[expect(
+            clippy::expect_used,
+            reason = "without randomness there is no key to go on with"
+        )]
+        rand::fill(key.as_mut()).expect("the operating system gives random numbers");
+        let id = Uuid::now_v7().simple();
+        SecretString::from(format!("{id} {}\n", STANDARD.encode(key.as_ref())))
+    }
+
+    /// The id of the key that seals, to be kept beside what it sealed.
+    #[must_use]
+    pub fn active_id(&self) -> &str {
+        &self.active.id
+    }
+
+    /// Seals `token` for a column of the row `account`.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Cipher`].
+    pub fn seal(
+        &self,
+        account: GitAccountId,
+        column: Column,
+        token: &SecretString,
+    ) -> Result<Vec<u8>, SealError> {
+        let token = token.expose_secret().as_bytes();
+        // Room for the tag, so that the text is not moved while it is still readable.
+        let mut text = Vec::with_capacity(token.len() + AES_256_GCM.tag_len());
+        text.extend_from_slice(token);
+        let nonce = self
+            .active
+            .cipher
+            .seal_in_place_append_tag(aad(account, column), &mut text)
+            .map_err(|_| SealError::Cipher)?;
+        let mut sealed = nonce.as_ref().to_vec();
+        sealed.extend_from_slice(&text);
+        Ok(sealed)
+    }
+
+    /// Opens what [`KeyRing::seal`] made under the key `key_id`, for the same row and column.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::UnknownKey`] or [`SealError::Broken`].
+    pub fn open(
+        &self,
+        key_id: &str,
+        account: GitAccountId,
+        column: Column,
+        sealed: &[u8],
+    ) -> Result<SecretString, SealError> {
+        let key = std::iter::once(&self.active)
+            .chain(&self.others)
+            .find(|key| key.id == key_id)
+            .ok_or_else(|| SealError::UnknownKey(key_id.to_owned()))?;
+        let (nonce, text) = sealed
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(SealError::Broken)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let opened = key
+            .cipher
+            .open_in_place(
+                Nonce::from(nonce),
+                aad(account, column),
+                text.as_mut_slice(),
+            )
+            .map_err(|_| SealError::Broken)?;
+        let opened = std::str::from_utf8(opened).map_err(|_| SealError::Broken)?;
+        Ok(SecretString::from(opened))
+    }
+
+    /// A key for another purpose, derived from the active one: each label has its own. It changes
+    /// with the active key.
+    #[must_use]
+    pub fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
+        let mut derived = [0; KEY_BYTES];
+        let filled = self
+            .active
+            .derive
+            .expand(&[label.as_bytes()], HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut derived));
+        // Fails only for lengths that HKDF does not have; 32 bytes are one block.
+        debug_assert!(filled.is_ok(), "HKDF gives one block");
+        derived
+    }
+}
+
+impl Key {
+    fn parse(line: &str) -> Option<Self> {
+        let (id, encoded) = line.split_once(char::is_whitespace)?;
+        let plain = (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !plain {
+            return None;
+        }
+        let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+        if bytes.len() != KEY_BYTES {
+            return None;
+        }
+        Some(Self {
+            id: id.to_owned(),
+            cipher: RandomizedNonceKey::new(&AES_256_GCM, &bytes).ok()?,
+            derive: Salt::new(HKDF_SHA256, DERIVE_SALT).extract(&bytes),
+        })
+    }
+}
+
+fn aad(account: GitAccountId, column: Column) -> Aad<Vec<u8>> {
+    let mut bound = account.0.as_bytes().to_vec();
+    bound.extend_from_slice(column.name().as_bytes());
+    Aad::from(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> KeyRing {
+        KeyRing::parse(KeyRing::generate_file_text().expose_secret()).unwrap()
+    }
+
+    fn account() -> GitAccountId {
+        GitAccountId(Uuid::now_v7())
+    }
+
+    #[test]
+    fn a_sealed_token_opens_for_its_row_and_column_only() {
+        let ring = ring();
+        let (account, other) = (account(), account());
+        let token = SecretString::from("ghp_hush");
+        let sealed = ring.seal(account, Column::AccessToken, &token).unwrap();
+        let key = ring.active_id();
+        let opened = ring
+            .open(key, account, Column::AccessToken, &sealed)
+            .unwrap();
+        assert_eq!(opened.expose_secret(), "ghp_hush");
+        for (account, column) in [
+            (other, Column::AccessToken),
+            (account, Column::RefreshToken),
+        ] {
+            assert_eq!(
+                ring.open(key, account, column, &sealed).err(),
+                Some(SealError::Broken)
+            );
+        }
+        assert!(!sealed.windows(4).any(|window| window == b"hush"));
+    }
+
+    #[test]
+    fn no_byte_of_a_sealed_token_can_be_changed() {
+        let ring = ring();
+        let account = account();
+        let token = SecretString::from("ghp_hush");
+        let sealed = ring.seal(account, Column::AccessToken, &token).unwrap();
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            if let Some(byte) = altered.get_mut(index) {
+                *byte ^= 1;
+            }
+            let opened = ring.open(ring.active_id(), account, Column::AccessToken, &altered);
+            assert_eq!(opened.err(), Some(SealError::Broken), "byte {index}");
+        }
+        let short = ring.open(ring.active_id(), account, Column::AccessToken, b"short");
+        assert_eq!(short.err(), Some(SealError::Broken));
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let old_text = KeyRing::generate_file_text();
+        let new_text = KeyRing::generate_file_text();
+        let old = KeyRing::parse(old_text.expose_secret()).unwrap();
+        let both = format!(
+            "# rotated\n\n{}{}",
+            new_text.expose_secret(),
+            old_text.expose_secret()
+        );
+        let both = KeyRing::parse(&both).unwrap();
+        let new = KeyRing::parse(new_text.expose_secret()).unwrap();
+        let account = account();
+        let token = SecretString::from("ghp_hush");
+        let sealed = old.seal(account, Column::AccessToken, &token).unwrap();
+        assert!(
+            both.open(old.active_id(), account, Column::AccessToken, &sealed)
+                .is_ok()
+        );
+        assert_eq!(
+            new.open(old.active_id(), account, Column::AccessToken, &sealed)
+                .err(),
+            Some(SealError::UnknownKey(old.active_id().to_owned()))
+        );
+        assert_eq!(both.active_id(), new.active_id());
+        let sealed = both.seal(account, Column::AccessToken, &token).unwrap();
+        assert!(
+            new.open(new.active_id(), account, Column::AccessToken, &sealed)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn derived_keys_differ_by_label_and_by_ring() {
+        let (one, other) = (ring(), ring());
+        assert_eq!(one.derive("a"), one.derive("a"));
+        assert_ne!(one.derive("a"), one.derive("b"));
+        assert_ne!(one.derive("a"), other.derive("a"));
+        assert_ne!(one.derive("a"), [0; 32]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_ring_is_refused_by_line_and_not_repeated() {
+        let good = KeyRing::generate_file_text();
+        let good = good.expose_secret();
+        assert_eq!(KeyRing::parse("").err(), Some(KeyRingError::Empty));
+        for bad in ["hush", "id hush!", "id aHVzaA==", "i/d aHVzaA=="] {
+            let error = KeyRing::parse(&format!("{good}{bad}\n")).err().unwrap();
+            assert_eq!(error, KeyRingError::Line { line: 2 });
+            assert!(!error.to_string().contains("hush"));
+        }
+        assert_eq!(
+            KeyRing::parse(&format!("{good}{good}")).err(),
+            Some(KeyRingError::Repeated { line: 2 })
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! `chat.v1.GitAccountService`: per RPC authenticate, parse, make one call, render.
+
+use std::sync::Arc;
+
+use aws_lc_rs::{constant_time, hmac};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use proto::{
+    chat::v1::{self, git_account_service_server::GitAccountService},
+    reason,
+};
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::{
+    accounts::{
+        BudgetKey, KeyRing,
+        seal::{Column, SealError},
+    },
+    auth::Auth,
+    authz::{Action, Authorizer, Principal},
+    chat_filter::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE},
+    error::Error,
+    events::bell::{Bell, Ring},
+    id::UserId,
+    provider::{Provider, Providers},
+    store::{
+        Store, StoreError,
+        git_account::{GitAccount, NewGitAccount, SealedTokens},
+    },
+};
+
+/// Characters of a token at most.
+const MAX_TOKEN_CHARS: usize = 4096;
+/// Of HMAC-SHA256; half of it is beyond guessing.
+const TAG_BYTES: usize = 16;
+
+/// Serves git accounts.
+#[derive(Clone)]
+pub(crate) struct GitAccountGrpc {
+    /// The database.
+    pub(crate) store: Store,
+    /// Decides.
+    pub(crate) authorizer: Authorizer,
+    /// Authenticates.
+    pub(crate) auth: Auth,
+    /// Wakes workers.
+    pub(crate) bell: Bell,
+    /// Seals tokens.
+    pub(crate) keys: Arc<KeyRing>,
+    /// Where accounts can be.
+    pub(crate) providers: Arc<Providers>,
+}
+
+impl GitAccountGrpc {
+    async fn link(
+        &self,
+        principal: &Principal,
+        request: v1::LinkGitAccountRequest,
+    ) -> Result<GitAccount, Error> {
+        let v1::LinkGitAccountRequest {
+            user_id,
+            provider_id,
+            access_token,
+            refresh_token,
+            expires_at,
+        } = request;
+        let user = user(principal, user_id.as_deref())?;
+        self.authorizer
+            .git_accounts(principal, Action::LinkGitAccount, user)?;
+        let provider = self.provider(&provider_id)?;
+        let access_token = token("access_token", access_token)?;
+        let refresh_token = refresh_token
+            .map(|refresh_token| token("refresh_token", refresh_token))
+            .transpose()?;
+        let expires_at = expires_at.map(timestamp).transpose()?;
+        let account = NewGitAccount {
+            user,
+            provider_id: &provider.id,
+            budget_key: BudgetKey::of_token(&self.keys, provider, &access_token),
+            expires_at,
+        };
+        let seal = |id| {
+            let sealed = |column, token: &SecretString| self.keys.seal(id, column, token);
+            let seal_all = || {
+                Ok(SealedTokens {
+                    key_id: self.keys.active_id().to_owned(),
+                    access_token: sealed(Column::AccessToken, &access_token)?,
+                    refresh_token: refresh_token
+                        .as_ref()
+                        .map(|token| sealed(Column::RefreshToken, token))
+                        .transpose()?,
+                })
+            };
+            seal_all().map_err(|error: SealError| StoreError::bug("seal a token", error))
+        };
+        let linked = self.store.link_git_account(&account, &seal).await?;
+        tracing::info!(user.id = %user, provider_id = provider.id, "a git account was linked");
+        self.bell.ring(Ring::Due);
+        Ok(linked)
+    }
+
+    async fn list(
+        &self,
+        principal: &Principal,
+        request: v1::ListGitAccountsRequest,
+    ) -> Result<v1::ListGitAccountsResponse, Error> {
+        let v1::ListGitAccountsRequest {
+            user_id,
+            page_size,
+            page_token,
+        } = request;
+        let user = user(principal, user_id.as_deref())?;
+        self.authorizer
+            .git_accounts(principal, Action::ListGitAccounts, user)?;
+        let page_size = page_size_of(page_size)?;
+        let after = self.decode_token(principal, user, &page_token)?;
+        // One more than asked for tells whether this is the last page.
+        let limit = i64::try_from(page_size + 1).map_err(Error::internal)?;
+        let mut accounts = self
+            .store
+            .list_git_accounts(user, after.as_deref(), limit)
+            .await?;
+        let more = accounts.len() > page_size;
+        accounts.truncate(page_size);
+        let next_page_token = match accounts.last() {
+            Some(last) if more => self.encode_token(principal, user, &last.provider_id),
+            _ => String::new(),
+        };
+        Ok(v1::ListGitAccountsResponse {
+            accounts: accounts.iter().map(render).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn unlink(
+        &self,
+        principal: &Principal,
+        request: v1::UnlinkGitAccountRequest,
+    ) -> Result<(), Error> {
+        let v1::UnlinkGitAccountRequest {
+            user_id,
+            provider_id,
+        } = request;
+        let user = user(principal, user_id.as_deref())?;
+        self.authorizer
+            .git_accounts(principal, Action::UnlinkGitAccount, user)?;
+        let provider = self.provider(&provider_id)?;
+        let unlinked = BudgetKey::of_unlinked(provider, user);
+        let done = self
+            .store
+            .unlink_git_account(user, &provider.id, &unlinked)
+            .await?;
+        if !done {
+            return Err(Error::NotVisible {
+                resource: "git account",
+            });
+        }
+        tracing::info!(user.id = %user, provider_id = provider.id, "a git account was unlinked");
+        self.bell.ring(Ring::Due);
+        Ok(())
+    }
+
+    fn provider(&self, id: &str) -> Result<&Provider, Error> {
+        self.providers
+            .by_id(id)
+            .ok_or_else(|| Error::InvalidArgument {
+                field: "provider_id".to_owned(),
+                problem: "is no configured provider's".to_owned(),
+                reason: reason::PROVIDER_NOT_CONFIGURED,
+            })
+    }
+
+    /// A page token names the provider after which the next page begins, bound to caller and user.
+    fn encode_token(&self, principal: &Principal, user: UserId, provider_id: &str) -> String {
+        let mut token = self.tag(principal, user, provider_id).to_vec();
+        token.extend_from_slice(provider_id.as_bytes());
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    fn decode_token(
+        &self,
+        principal: &Principal,
+        user: UserId,
+        token: &str,
+    ) -> Result<Option<String>, Error> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let decoded = || {
+            let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+            let (tag, provider_id) = bytes.split_first_chunk::<TAG_BYTES>()?;
+            let provider_id = std::str::from_utf8(provider_id).ok()?;
+            let expected = self.tag(principal, user, provider_id);
+            constant_time::verify_slices_are_equal(&expected, tag).ok()?;
+            Some(provider_id.to_owned())
+        };
+        decoded().map(Some).ok_or_else(|| Error::InvalidArgument {
+            field: "page_token".to_owned(),
+            problem: "is not a token of this list for this caller".to_owned(),
+            reason: reason::PAGE_TOKEN_INVALID,
+        })
+    }
+
+    fn tag(&self, principal: &Principal, user: UserId, provider_id: &str) -> [u8; TAG_BYTES] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.keys.derive("git-account-page"));
+        let mut context = hmac::Context::with_key(&key);
+        for part in [
+            principal.name().as_bytes(),
+            user.0.as_bytes(),
+            provider_id.as_bytes(),
+        ] {
+            // Lengths keep neighbours apart.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut tag = [0; TAG_BYTES];
+        for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        tag
+    }
+}
+
+#[tonic::async_trait]
+impl GitAccountService for GitAccountGrpc {
+    async fn link_git_account(
+        &self,
+        request: Request<v1::LinkGitAccountRequest>,
+    ) -> Result<Response<v1::LinkGitAccountResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let account = self.link(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::LinkGitAccountResponse {
+            account: Some(render(&account)),
+        }))
+    }
+
+    async fn list_git_accounts(
+        &self,
+        request: Request<v1::ListGitAccountsRequest>,
+    ) -> Result<Response<v1::ListGitAccountsResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let page = self.list(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(page))
+    }
+
+    async fn unlink_git_account(
+        &self,
+        request: Request<v1::UnlinkGitAccountRequest>,
+    ) -> Result<Response<v1::UnlinkGitAccountResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        self.unlink(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::UnlinkGitAccountResponse {}))
+    }
+}
+
+/// The user that the call is about: the caller unless it says otherwise.
+fn user(principal: &Principal, user_id: Option<&str>) -> Result<UserId, Error> {
+    match convert::maybe_uuid("user_id", user_id)? {
+        Some(id) => Ok(UserId(id)),
+        None => principal
+            .user_id()
+            .ok_or_else(|| Error::invalid("user_id", "a service must name the user")),
+    }
+}
+
+/// A token. It goes into a header, so nothing else may be in it.
+fn token(field: &str, text: String) -> Result<SecretString, Error> {
+    let token = SecretString::from(text);
+    let text = secrecy::ExposeSecret::expose_secret(&token);
+    if !(1..=MAX_TOKEN_CHARS).contains(&text.len())
+        || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err(Error::invalid(
+            field,
+            format!("must be 1 to {MAX_TOKEN_CHARS} visible ASCII characters"),
+        ));
+    }
+    Ok(token)
+}
+
+fn timestamp(at: prost_types::Timestamp) -> Result<Timestamp, Error> {
+    let whole = (0..1_000_000_000).contains(&at.nanos);
+    Timestamp::new(at.seconds, at.nanos)
+        .ok()
+        .filter(|_| whole)
+        .ok_or_else(|| Error::invalid("expires_at", "is not a time"))
+}
+
+fn page_size_of(page_size: i32) -> Result<usize, Error> {
+    match usize::try_from(page_size) {
+        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
+        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+    }
+}
+
+fn render(account: &GitAccount) -> v1::GitAccount {
+    let GitAccount {
+        id,
+        user,
+        provider_id,
+        linked_at,
+        expires_at,
+    } = account;
+    v1::GitAccount {
+        id: id.to_string(),
+        user_id: user.to_string(),
+        provider_id: provider_id.clone(),
+        linked_at: Some(convert::timestamp(*linked_at)),
+        expires_at: expires_at.map(convert::timestamp),
+    }
+}

@@ -1,0 +1,216 @@
+//! A worker's report, from the contract's message to outcomes. What is malformed is an error with the
+//! field's path; what the host said and does not fit is sorted out per row, later.
+
+use std::{collections::HashSet, time::Duration};
+
+use proto::chat::v1;
+
+use super::{convert, duration, lease_token};
+use crate::{
+    diff_status::{ProblemClass, PullRequestState},
+    error::Error,
+    id::{GitRefId, RequestId},
+    sync::{
+        Lane,
+        outcome::{
+            BudgetObservation, Found, FoundPullRequest, MAX_NEXT_REFRESH, MAX_OUTCOMES, MAX_PAUSE,
+            Outcome, Report,
+        },
+    },
+};
+
+/// Understands a report.
+pub(super) fn report(request: v1::ReportOutcomesRequest) -> Result<Report, Error> {
+    let v1::ReportOutcomesRequest {
+        request_id,
+        lease_token: token,
+        outcomes,
+        budget,
+        release_lease,
+    } = request;
+    if outcomes.len() > MAX_OUTCOMES {
+        return Err(Error::invalid(
+            "outcomes",
+            format!("has more than {MAX_OUTCOMES} entries"),
+        ));
+    }
+    let mut refs = HashSet::with_capacity(outcomes.len());
+    let outcomes = outcomes
+        .into_iter()
+        .enumerate()
+        .map(|(index, message)| {
+            let path = format!("outcomes[{index}]");
+            let outcome = outcome(&path, message)?;
+            if !refs.insert(outcome.git_ref) {
+                return Err(Error::invalid(
+                    format!("{path}.git_ref_id"),
+                    "has an outcome already",
+                ));
+            }
+            Ok(outcome)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Report {
+        request: RequestId(convert::uuid("request_id", &request_id)?),
+        lease: lease_token(&token)?,
+        outcomes,
+        budget: budget.map(observation).transpose()?,
+        release_lease,
+    })
+}
+
+fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
+    let v1::Outcome {
+        git_ref_id,
+        report_seq,
+        result,
+        next_refresh_in,
+        next_lane,
+        upstream_repository,
+    } = message;
+    let at = |field: &str| format!("{path}.{field}");
+    if report_seq < 1 {
+        return Err(Error::invalid(
+            at("report_seq"),
+            "must be that of the lease",
+        ));
+    }
+    let result = match result {
+        Some(v1::outcome::Result::Found(message)) => {
+            Found::PullRequest(Box::new(found(&at("found"), message)?))
+        }
+        Some(v1::outcome::Result::NoPullRequest(v1::NoPullRequest {})) => Found::NoPullRequest,
+        Some(v1::outcome::Result::Gone(v1::Gone {})) => Found::Gone,
+        Some(v1::outcome::Result::Failed(v1::Failed { class, retry_after })) => Found::Failed {
+            class: problem_class(&at("failed.class"), class)?,
+            retry_after: maybe_duration(&at("failed.retry_after"), retry_after, MAX_PAUSE)?,
+        },
+        None => return Err(Error::invalid(at("result"), "must say what was found")),
+    };
+    Ok(Outcome {
+        git_ref: GitRefId(convert::uuid(&at("git_ref_id"), &git_ref_id)?),
+        report_seq,
+        result,
+        next_refresh_in: maybe_duration(&at("next_refresh_in"), next_refresh_in, MAX_NEXT_REFRESH)?,
+        next_lane: lane(&at("next_lane"), next_lane)?,
+        upstream_repository,
+    })
+}
+
+fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error> {
+    let v1::PullRequest {
+        repository,
+        number,
+        url,
+        state,
+        draft,
+        title,
+        changes_requested,
+        approved,
+        reviewer_count,
+        additions,
+        deletions,
+        changed_files,
+        commits,
+        head_branch,
+        base_branch,
+        head_sha,
+        author_login,
+        author_avatar_url,
+        node_id,
+    } = message;
+    let state = match v1::PullRequestState::try_from(state) {
+        Ok(v1::PullRequestState::Open) => PullRequestState::Open,
+        Ok(v1::PullRequestState::Merged) => PullRequestState::Merged,
+        Ok(v1::PullRequestState::Closed) => PullRequestState::Closed,
+        Ok(v1::PullRequestState::Draft | v1::PullRequestState::Unspecified) | Err(_) => {
+            return Err(Error::invalid(
+                format!("{path}.state"),
+                "must be open, merged or closed",
+            ));
+        }
+    };
+    Ok(FoundPullRequest {
+        repository,
+        number,
+        url,
+        state: Some(state),
+        draft,
+        title,
+        changes_requested,
+        approved,
+        reviewer_count,
+        additions,
+        deletions,
+        changed_files,
+        commits,
+        head_branch,
+        base_branch,
+        head_sha,
+        author_login,
+        author_avatar_url,
+        node_id,
+    })
+}
+
+fn observation(message: v1::BudgetObservation) -> Result<BudgetObservation, Error> {
+    let v1::BudgetObservation {
+        // Provisional keys are not merged by account yet.
+        account_id: _,
+        limit,
+        remaining,
+        reset_in,
+        pause_for,
+    } = message;
+    for (field, value) in [("budget.limit", limit), ("budget.remaining", remaining)] {
+        if value.is_some_and(|value| value < 0) {
+            return Err(Error::invalid(field, "must not be negative"));
+        }
+    }
+    Ok(BudgetObservation {
+        limit,
+        remaining,
+        reset_in: maybe_duration("budget.reset_in", reset_in, MAX_PAUSE)?,
+        pause_for: maybe_duration("budget.pause_for", pause_for, MAX_PAUSE)?,
+    })
+}
+
+/// A duration, cut to `most`: what a host says must not plan a ref or a pause beyond reason.
+fn maybe_duration(
+    field: &str,
+    message: Option<prost_types::Duration>,
+    most: Duration,
+) -> Result<Option<Duration>, Error> {
+    message
+        .map(|message| Ok(duration(field, message)?.min(most)))
+        .transpose()
+}
+
+fn lane(field: &str, value: i32) -> Result<Lane, Error> {
+    match v1::Lane::try_from(value) {
+        Ok(v1::Lane::Interactive) => Ok(Lane::Interactive),
+        Ok(v1::Lane::Viewed) => Ok(Lane::Viewed),
+        Ok(v1::Lane::Active) => Ok(Lane::Active),
+        Ok(v1::Lane::Unspecified | v1::Lane::Idle) => Ok(Lane::Idle),
+        Err(_) => Err(Error::invalid(field, format!("{value} is not a lane"))),
+    }
+}
+
+fn problem_class(field: &str, value: i32) -> Result<ProblemClass, Error> {
+    match v1::ProblemClass::try_from(value) {
+        Ok(v1::ProblemClass::NoAccount) => Ok(ProblemClass::NoAccount),
+        Ok(v1::ProblemClass::RateLimited) => Ok(ProblemClass::RateLimited),
+        Ok(v1::ProblemClass::CredentialRejected) => Ok(ProblemClass::CredentialRejected),
+        Ok(v1::ProblemClass::AccessDenied) => Ok(ProblemClass::AccessDenied),
+        Ok(v1::ProblemClass::RepositoryNotFound) => Ok(ProblemClass::RepositoryNotFound),
+        Ok(v1::ProblemClass::PullRequestGone) => Ok(ProblemClass::PullRequestGone),
+        Ok(v1::ProblemClass::HostUnavailable) => Ok(ProblemClass::HostUnavailable),
+        Ok(v1::ProblemClass::HostAnswerInvalid) => Ok(ProblemClass::HostAnswerInvalid),
+        Ok(v1::ProblemClass::ProviderUnsupported) => Ok(ProblemClass::ProviderUnsupported),
+        Ok(v1::ProblemClass::Internal) => Ok(ProblemClass::Internal),
+        Ok(v1::ProblemClass::Unspecified) | Err(_) => Err(Error::invalid(
+            field,
+            format!("{value} is not a class of failure"),
+        )),
+    }
+}

@@ -1,0 +1,13 @@
+-- name: make_budgets_due
+-- Makes the budgets $1 due now at the latest, and locks them. A pause stays: ready_at follows it.
+WITH locked AS (
+    SELECT b.id
+    FROM git_budgets b
+    WHERE b.id = ANY($1::uuid[])
+    ORDER BY b.id
+    FOR UPDATE
+)
+UPDATE git_budgets b
+SET next_due_at = least(b.next_due_at, now())
+FROM locked l
+WHERE b.id = l.id

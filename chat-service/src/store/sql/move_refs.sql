@@ -1,0 +1,37 @@
+-- name: move_refs
+-- Moves the refs of the user $1 at the provider $2 to the budget $3, whose row and whose former
+-- budgets' rows the caller has locked.
+--
+-- With $4 (an account was linked): a ref that waited for an account, or whose lookup with the former
+-- credential is under way, is due at once. The latter's report_seq is raised, so that what the
+-- former credential could not see does not end the need to look.
+WITH moved AS (
+    SELECT
+        s.id,
+        ($4::boolean AND b.lease_token = s.lease_token AND b.lease_expires_at > now())
+            IS TRUE AS under_way,
+        (
+            $4::boolean
+            AND (s.is_primary OR s.pull_request_state = 'open')
+            AND NOT c.archived
+            AND (
+                s.problem_class IN ('no_account', 'credential_rejected')
+                OR (b.lease_token = s.lease_token AND b.lease_expires_at > now())
+            )
+        ) IS TRUE AS due
+    FROM chat_diff_statuses s
+    JOIN git_budgets b ON b.id = s.budget_id
+    JOIN chats c ON c.id = s.chat_id
+    WHERE s.owner_id = $1
+        AND s.provider_id = $2
+    ORDER BY s.id
+    FOR UPDATE OF s
+)
+UPDATE chat_diff_statuses s
+SET budget_id = $3,
+    report_seq = s.report_seq + m.under_way::int,
+    due_at = CASE WHEN m.due THEN now() ELSE s.due_at END,
+    early_at = CASE WHEN m.due THEN now() ELSE s.early_at END,
+    lane = CASE WHEN m.due THEN least(s.lane, 3) ELSE s.lane END
+FROM moved m
+WHERE s.id = m.id

@@ -1,0 +1,39 @@
+-- name: report_refs
+-- Makes a ref the primary of each of the chats $2, due at once, with its change event: provider $3,
+-- origin $4, repository $5/$6, branch $7, commit $8, in the budget $9. A ref that is new takes the id
+-- of $1 at the same place, and nothing of the chat's other refs. One that is known keeps what is
+-- known of it; its report_seq is raised, so that a lookup that began before does not end the need to
+-- look. The caller has locked the chats, the budget and the refs, and has demoted the former primary.
+WITH reported AS (
+    INSERT INTO chat_diff_statuses AS s (
+        id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner, repository_name,
+        git_branch, commit_sha, is_primary, budget_id, due_at, early_at, lane
+    )
+    SELECT
+        n.id, c.id, c.owner_id, $3, $4, $5, $6, $7, $8, TRUE, $9,
+        CASE WHEN NOT c.archived THEN now() END,
+        CASE WHEN NOT c.archived THEN now() END,
+        3
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (id, chat_id)
+    JOIN chats c ON c.id = n.chat_id
+    ON CONFLICT ON CONSTRAINT chat_diff_statuses_ref_key DO UPDATE
+    SET git_remote_origin = excluded.git_remote_origin,
+        repository_owner = excluded.repository_owner,
+        repository_name = excluded.repository_name,
+        commit_sha = excluded.commit_sha,
+        is_primary = TRUE,
+        reported_at = now(),
+        report_seq = s.report_seq + 1,
+        budget_id = excluded.budget_id,
+        due_at = excluded.due_at,
+        early_at = excluded.early_at,
+        -- Somebody may be waiting for it already.
+        lane = CASE WHEN s.due_at <= now() THEN least(s.lane, 3) ELSE 3 END,
+        misses = 0,
+        settled_count = 0
+    RETURNING s.chat_id
+)
+INSERT INTO change_events (chat_id, kind)
+SELECT r.chat_id, 'diff_status_changed'
+FROM reported r
+RETURNING chat_id

@@ -1,0 +1,449 @@
+//! Applying outcomes: lease check, outcomes, events, next due times and the stored answer are one
+//! transaction.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::{GenericClient, Transaction};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT};
+use crate::{
+    diff_status::{ProblemClass, PullRequestState},
+    id::LeaseToken,
+    store::{
+        Sql, Store, StoreError, query, sql,
+        transaction::{retrying, settle_budgets},
+    },
+    sync::outcome::{BudgetObservation, Found, FoundPullRequest, Outcome, OutcomeStatus, Report},
+};
+
+const LOCK_LEASE: Sql = sql!("lock_lease");
+const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
+const OBSERVE_BUDGET: Sql = sql!("observe_budget");
+const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
+
+/// How long a ref waits whose outcome could not be stored: the next one is likely the same.
+const REJECTED_BACKOFF: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// What came of a report.
+pub(crate) enum Reported {
+    /// It was applied now.
+    Applied(Applied),
+    /// It was applied before, with this answer.
+    Before(Vec<OutcomeStatus>),
+    /// Nothing was applied.
+    LeaseLost,
+    /// The request id was a lease's.
+    OtherKind,
+}
+
+/// What a report did.
+pub(crate) struct Applied {
+    /// In the order of the outcomes.
+    pub(crate) statuses: Vec<OutcomeStatus>,
+    /// Some reader sees something new.
+    pub(crate) events: bool,
+}
+
+impl Store {
+    /// Applies a report under its lease.
+    pub(crate) async fn report_outcomes(&self, report: &Report) -> Result<Reported, StoreError> {
+        retrying(|| self.report_once(report)).await
+    }
+
+    async fn report_once(&self, report: &Report) -> Result<Reported, StoreError> {
+        let mut client = self.client().await?;
+        let mut transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        let noted = query(
+            &transaction,
+            INSERT_SYNC_REQUEST.text,
+            &[&report.request.0, &REPORT],
+        )
+        .await
+        .map_err(StoreError::from_write)?;
+        if noted.is_empty() {
+            return answer_before(&transaction, report).await;
+        }
+        let locked = query(&transaction, LOCK_LEASE.text, &[&report.lease.0])
+            .await
+            .map_err(StoreError::from_read)?;
+        let Some(row) = locked.first() else {
+            return Ok(Reported::LeaseLost);
+        };
+        let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
+        let applied = apply_all(&mut transaction, report).await?;
+        if let Some(observation) = &report.budget {
+            observe(&transaction, budget, observation).await?;
+        }
+        if report.release_lease {
+            query(&transaction, RELEASE_REFS.text, &[&report.lease.0])
+                .await
+                .map_err(StoreError::from_write)?;
+        }
+        settle_budgets(&transaction, &[budget], report.release_lease).await?;
+        let answer: Value = applied
+            .statuses
+            .iter()
+            .map(|status| status.name())
+            .collect();
+        query(
+            &transaction,
+            ANSWER_SYNC_REQUEST.text,
+            &[&report.request.0, &answer],
+        )
+        .await
+        .map_err(StoreError::from_write)?;
+        transaction.commit().await.map_err(StoreError::from_write)?;
+        Ok(Reported::Applied(applied))
+    }
+}
+
+async fn answer_before(
+    client: &impl GenericClient,
+    report: &Report,
+) -> Result<Reported, StoreError> {
+    let rows = query(client, FIND_SYNC_REQUEST.text, &[&report.request.0])
+        .await
+        .map_err(StoreError::from_read)?;
+    let Some(row) = rows.first() else {
+        return Err(StoreError::bug("repeat a report", "the request was pruned"));
+    };
+    let kind: &str = row.try_get("kind").map_err(StoreError::row)?;
+    if kind != REPORT {
+        return Ok(Reported::OtherKind);
+    }
+    let answer: Option<Value> = row.try_get("answer").map_err(StoreError::row)?;
+    let statuses = answer
+        .as_ref()
+        .and_then(Value::as_array)
+        .and_then(|names| {
+            names
+                .iter()
+                .map(|name| name.as_str().and_then(OutcomeStatus::parse))
+                .collect::<Option<Vec<_>>>()
+        })
+        .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))?;
+    Ok(Reported::Before(statuses))
+}
+
+/// Applies all outcomes in one statement. Only if that fails because of some row's data, each has a
+/// statement of its own, and one that fails is rejected.
+async fn apply_all(
+    transaction: &mut Transaction<'_>,
+    report: &Report,
+) -> Result<Applied, StoreError> {
+    let mut batch = Batch::default();
+    for outcome in &report.outcomes {
+        match outcome.clone().fitted() {
+            Some(fitted) => batch.rows.push(row(&fitted)),
+            None => batch.rejected.push(outcome),
+        }
+    }
+    let savepoint = transaction
+        .savepoint("all_outcomes")
+        .await
+        .map_err(StoreError::from_write)?;
+    match apply(&savepoint, report.lease, &batch.rows).await {
+        Ok(effects) => {
+            savepoint.commit().await.map_err(StoreError::from_write)?;
+            batch.take(effects);
+        }
+        Err(ApplyError::Data(error)) => {
+            savepoint.rollback().await.map_err(StoreError::from_write)?;
+            tracing::warn!(%error, "a report cannot be stored as a whole; storing row by row");
+            let fitted = std::mem::take(&mut batch.rows);
+            for row in fitted {
+                apply_one(transaction, report, row, &mut batch).await?;
+            }
+        }
+        Err(ApplyError::Store(error)) => return Err(error),
+    }
+    // A ref whose outcome cannot be stored would be leased again at once, for ever; and somebody may
+    // be waiting for it. It had an outcome, too: our own failure.
+    let failures: Vec<Value> = batch
+        .rejected
+        .iter()
+        .map(|outcome| {
+            row(&Outcome::failed(
+                outcome.git_ref,
+                outcome.report_seq,
+                ProblemClass::Internal,
+                REJECTED_BACKOFF,
+            ))
+        })
+        .collect();
+    if !failures.is_empty() {
+        match apply(transaction, report.lease, &failures).await {
+            Ok(effects) => batch.events |= effects.iter().any(|effect| effect.events),
+            Err(ApplyError::Data(error)) => {
+                return Err(StoreError::bug("store a failure", error));
+            }
+            Err(ApplyError::Store(error)) => return Err(error),
+        }
+    }
+    let statuses = report
+        .outcomes
+        .iter()
+        .map(|outcome| {
+            batch
+                .statuses
+                .get(&outcome.git_ref.0)
+                .copied()
+                .unwrap_or(OutcomeStatus::Rejected)
+        })
+        .collect();
+    Ok(Applied {
+        statuses,
+        events: batch.events,
+    })
+}
+
+async fn apply_one<'report>(
+    transaction: &mut Transaction<'_>,
+    report: &'report Report,
+    row: Value,
+    batch: &mut Batch<'report>,
+) -> Result<(), StoreError> {
+    let savepoint = transaction
+        .savepoint("one_outcome")
+        .await
+        .map_err(StoreError::from_write)?;
+    let id = row.get("id").cloned();
+    match apply(&savepoint, report.lease, &[row]).await {
+        Ok(effects) => {
+            savepoint.commit().await.map_err(StoreError::from_write)?;
+            batch.take(effects);
+        }
+        Err(ApplyError::Data(error)) => {
+            savepoint.rollback().await.map_err(StoreError::from_write)?;
+            let outcome = report
+                .outcomes
+                .iter()
+                .find(|outcome| Some(json!(outcome.git_ref.0)) == id);
+            if let Some(outcome) = outcome {
+                tracing::error!(git_ref.id = %outcome.git_ref, %error, "an outcome cannot be stored");
+                batch.rejected.push(outcome);
+            }
+        }
+        Err(ApplyError::Store(error)) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The outcomes of a report on their way.
+#[derive(Default)]
+struct Batch<'report> {
+    rows: Vec<Value>,
+    rejected: Vec<&'report Outcome>,
+    statuses: HashMap<Uuid, OutcomeStatus>,
+    events: bool,
+}
+
+impl Batch<'_> {
+    fn take(&mut self, effects: Vec<Effect>) {
+        for Effect {
+            id,
+            current,
+            events,
+        } in effects
+        {
+            let status = if current {
+                OutcomeStatus::Applied
+            } else {
+                OutcomeStatus::Superseded
+            };
+            self.statuses.insert(id, status);
+            self.events |= events;
+        }
+    }
+}
+
+/// What an outcome did to its ref.
+struct Effect {
+    id: Uuid,
+    current: bool,
+    events: bool,
+}
+
+enum ApplyError {
+    /// Some row's data.
+    Data(tokio_postgres::Error),
+    Store(StoreError),
+}
+
+async fn apply(
+    client: &impl GenericClient,
+    lease: LeaseToken,
+    rows: &[Value],
+) -> Result<Vec<Effect>, ApplyError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = Value::Array(rows.to_vec());
+    let applied = query(client, APPLY_OUTCOMES.text, &[&lease.0, &rows])
+        .await
+        .map_err(|error| {
+            if is_about_data(&error) {
+                ApplyError::Data(error)
+            } else {
+                ApplyError::Store(StoreError::from_write(error))
+            }
+        })?;
+    applied
+        .iter()
+        .map(|row| {
+            Ok(Effect {
+                id: row.try_get("id")?,
+                current: row.try_get("current")?,
+                events: row.try_get("events")?,
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| ApplyError::Store(StoreError::row(error)))
+}
+
+/// Data exceptions (22) and violated constraints (23): another row may well be fine.
+fn is_about_data(error: &tokio_postgres::Error) -> bool {
+    let class = error.code().and_then(|state| state.code().get(..2));
+    matches!(class, Some("22" | "23"))
+}
+
+async fn observe(
+    client: &impl GenericClient,
+    budget: Uuid,
+    observation: &BudgetObservation,
+) -> Result<(), StoreError> {
+    let BudgetObservation {
+        limit,
+        remaining,
+        reset_in,
+        pause_for,
+    } = observation;
+    query(
+        client,
+        OBSERVE_BUDGET.text,
+        &[
+            &budget,
+            limit,
+            remaining,
+            &reset_in.map(|reset| reset.as_secs_f64()),
+            &pause_for.map(|pause| pause.as_secs_f64()),
+        ],
+    )
+    .await
+    .map_err(StoreError::from_write)?;
+    Ok(())
+}
+
+/// An outcome as `apply_outcomes.sql` reads it.
+#[derive(Serialize)]
+struct OutcomeRow<'a> {
+    id: Uuid,
+    report_seq: i64,
+    kind: &'static str,
+    next_seconds: Option<f64>,
+    next_lane: i16,
+    upstream_repository: Option<&'a str>,
+    #[serde(flatten)]
+    found: Option<FoundRow<'a>>,
+    problem_class: Option<&'static str>,
+    retry_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct FoundRow<'a> {
+    repository: &'a str,
+    number: i32,
+    url: &'a str,
+    state: Option<&'static str>,
+    draft: bool,
+    title: &'a str,
+    changes_requested: bool,
+    approved: bool,
+    reviewer_count: i32,
+    additions: i32,
+    deletions: i32,
+    changed_files: i32,
+    commits: i32,
+    head_branch: &'a str,
+    base_branch: &'a str,
+    head_sha: &'a str,
+    author_login: Option<&'a str>,
+    author_avatar_url: Option<&'a str>,
+    node_id: Option<&'a str>,
+}
+
+fn row(outcome: &Outcome) -> Value {
+    let Outcome {
+        git_ref,
+        report_seq,
+        result,
+        next_refresh_in,
+        next_lane,
+        upstream_repository,
+    } = outcome;
+    let (kind, found, problem_class, retry_after) = match result {
+        Found::PullRequest(found) => ("found", Some(found_row(found)), None, None),
+        Found::NoPullRequest => ("no_pull_request", None, None, None),
+        Found::Gone => ("gone", None, None, None),
+        Found::Failed { class, retry_after } => ("failed", None, Some(class.name()), *retry_after),
+    };
+    json!(OutcomeRow {
+        id: git_ref.0,
+        report_seq: *report_seq,
+        kind,
+        next_seconds: next_refresh_in.map(|next| next.as_secs_f64()),
+        next_lane: next_lane.number(),
+        upstream_repository: upstream_repository.as_deref(),
+        found,
+        problem_class,
+        retry_seconds: retry_after.map(|retry| retry.as_secs_f64()),
+    })
+}
+
+fn found_row(found: &FoundPullRequest) -> FoundRow<'_> {
+    let FoundPullRequest {
+        repository,
+        number,
+        url,
+        state,
+        draft,
+        title,
+        changes_requested,
+        approved,
+        reviewer_count,
+        additions,
+        deletions,
+        changed_files,
+        commits,
+        head_branch,
+        base_branch,
+        head_sha,
+        author_login,
+        author_avatar_url,
+        node_id,
+    } = found;
+    FoundRow {
+        repository,
+        number: *number,
+        url,
+        state: state.map(PullRequestState::name),
+        draft: *draft,
+        title,
+        changes_requested: *changes_requested,
+        approved: *approved,
+        reviewer_count: *reviewer_count,
+        additions: *additions,
+        deletions: *deletions,
+        changed_files: *changed_files,
+        commits: *commits,
+        head_branch,
+        base_branch,
+        head_sha,
+        author_login: author_login.as_deref(),
+        author_avatar_url: author_avatar_url.as_deref(),
+        node_id: node_id.as_deref(),
+    }
+}

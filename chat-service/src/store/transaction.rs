@@ -1,0 +1,89 @@
+//! What transactions share: trying again after a conflict, and budgets, which every change of a due
+//! time touches.
+
+use std::{future::Future, time::Duration};
+
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use super::{Sql, StoreError, query, sql};
+
+pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
+pub(super) const MAKE_BUDGETS_DUE: Sql = sql!("make_budgets_due");
+pub(super) const ENSURE_BUDGET: Sql = sql!("ensure_budget");
+pub(super) const FIND_BUDGET: Sql = sql!("find_budget");
+
+/// How often a transaction is begun at most.
+const ATTEMPTS: u32 = 3;
+/// Grows with each attempt, so that two that met do not meet again.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Runs `transaction`, and runs it again when the database rolled it back for another's sake. It
+/// must be one transaction, from beginning to commit.
+pub(super) async fn retrying<T, F>(mut transaction: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut attempt = 1;
+    loop {
+        match transaction().await {
+            Err(StoreError::Conflict { source }) if attempt < ATTEMPTS => {
+                tracing::debug!(error = %source, attempt, "a transaction conflicted");
+                tokio::time::sleep(CONFLICT_PAUSE * attempt).await;
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The budget of `key`, made if there is none. Its row is not locked.
+pub(super) async fn ensure_budget(
+    client: &impl GenericClient,
+    key: &str,
+    provider_id: &str,
+) -> Result<Uuid, StoreError> {
+    let rows = query(client, FIND_BUDGET.text, &[&key])
+        .await
+        .map_err(StoreError::from_read)?;
+    if let Some(row) = rows.first() {
+        return row.try_get("id").map_err(StoreError::row);
+    }
+    query(
+        client,
+        ENSURE_BUDGET.text,
+        &[&Uuid::now_v7(), &key, &provider_id],
+    )
+    .await
+    .map_err(StoreError::from_write)?;
+    let rows = query(client, FIND_BUDGET.text, &[&key])
+        .await
+        .map_err(StoreError::from_read)?;
+    match rows.first() {
+        Some(row) => row.try_get("id").map_err(StoreError::row),
+        None => Err(StoreError::bug("make a budget", "neither made nor found")),
+    }
+}
+
+/// Makes `budgets` due now at the latest, and locks them.
+pub(super) async fn make_budgets_due(
+    client: &impl GenericClient,
+    budgets: &[Uuid],
+) -> Result<(), StoreError> {
+    query(client, MAKE_BUDGETS_DUE.text, &[&budgets])
+        .await
+        .map_err(StoreError::from_write)?;
+    Ok(())
+}
+
+/// Sets when `budgets`, which are locked, are due, and ends their leases if `release`.
+pub(super) async fn settle_budgets(
+    client: &impl GenericClient,
+    budgets: &[Uuid],
+    release: bool,
+) -> Result<(), StoreError> {
+    query(client, SETTLE_BUDGETS.text, &[&budgets, &release])
+        .await
+        .map_err(StoreError::from_write)?;
+    Ok(())
+}

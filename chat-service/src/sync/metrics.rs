@@ -1,0 +1,71 @@
+//! Counts of what is leased, what came of it, and what must not happen.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+use super::outcome::OutcomeStatus;
+
+/// The counters of the sync side. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SyncMetrics {
+    /// Refs handed to workers.
+    pub leased_refs: Counter,
+    /// Calls with a lease that was lost.
+    pub leases_lost: Counter,
+    /// Lease calls of a worker that may not read credentials. Anything but 0 is an outage.
+    pub credential_denied: Counter,
+    /// Refs whose credential could not be opened.
+    pub credential_unopened: Counter,
+    outcomes: Family<StatusLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+impl SyncMetrics {
+    /// Registers the counters.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "sync_leased_refs",
+            "Refs handed to workers",
+            metrics.leased_refs.clone(),
+        );
+        registry.register(
+            "sync_leases_lost",
+            "Calls with a lease that was lost",
+            metrics.leases_lost.clone(),
+        );
+        registry.register(
+            "sync_credential_denied",
+            "Lease calls of a worker that policy does not let read credentials",
+            metrics.credential_denied.clone(),
+        );
+        registry.register(
+            "sync_credential_unopened",
+            "Leased refs whose credential could not be opened",
+            metrics.credential_unopened.clone(),
+        );
+        registry.register(
+            "sync_outcomes",
+            "Outcomes of refreshes by what became of them",
+            metrics.outcomes.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn count_outcomes(&self, statuses: &[OutcomeStatus]) {
+        for status in statuses {
+            let label = StatusLabel {
+                status: status.name(),
+            };
+            self.outcomes.get_or_create(&label).inc();
+        }
+    }
+}
