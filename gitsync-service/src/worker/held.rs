@@ -40,10 +40,8 @@ pub(super) struct Hands {
 }
 
 /// Works on a lease until everything is reported and the lease is given back, or it is lost.
-/// `asked_at` is when the call that granted it was sent.
-pub(super) async fn work(hands: Hands, lease: Lease, asked_at: Instant) {
-    let lease = Arc::new(lease);
-    let held = Held::new(&hands, Arc::clone(&lease), asked_at);
+pub(super) async fn work(hands: Hands, held: Held) {
+    let lease = Arc::clone(&held.lease);
     let refresh = hands.refresher.open(Arc::clone(&lease));
     let (found, finished) = mpsc::unbounded_channel();
     let deadline = Instant::now() + hands.tick_timeout;
@@ -118,11 +116,13 @@ impl Times {
 }
 
 impl Held {
-    fn new(hands: &Hands, lease: Arc<Lease>, asked_at: Instant) -> Self {
+    /// Takes a lease in hand; from here on it counts as work to do. `asked_at` is when the call
+    /// that granted it was sent.
+    pub(super) fn new(hands: &Hands, lease: Lease, asked_at: Instant) -> Self {
         let times = Times::new(asked_at, lease.expires_in);
         Self {
             listed: hands.state.hold(&lease, times.expires_at),
-            lease,
+            lease: Arc::new(lease),
             sync: hands.sync.clone(),
             state: Arc::clone(&hands.state),
             times: Mutex::new(times),

@@ -21,7 +21,7 @@ use crate::{
 use super::{
     Worker, WorkerState,
     backoff::Backoff,
-    held::{self, Hands},
+    held::{self, Hands, Held},
 };
 
 /// How long to wait after an answer that was empty before its time. It should not happen; if it
@@ -98,7 +98,8 @@ async fn lease_until(
         };
         wait = leaser.interval;
         for lease in leases {
-            works.spawn(held::work(hands.clone(), lease, asked_at));
+            let held = Held::new(hands, lease, asked_at);
+            works.spawn(held::work(hands.clone(), held));
         }
     }
 }

@@ -17,21 +17,21 @@ use testkit::github::GitHub;
 use tokio::{sync::mpsc, time::Instant};
 
 /// Without jitter, so that intervals are exact.
-pub fn exact_schedule() -> Schedule {
+pub(crate) fn exact_schedule() -> Schedule {
     Schedule {
         jitter_percent: 0,
         ..Schedule::default()
     }
 }
 
-pub fn refresher() -> Refresher {
+pub(crate) fn refresher() -> Refresher {
     Refresher::builder()
         .schedule(exact_schedule())
         .build()
         .unwrap()
 }
 
-pub fn git_ref(id: &str, repository: &str, branch: &str) -> LeasedRef {
+pub(crate) fn git_ref(id: &str, repository: &str, branch: &str) -> LeasedRef {
     LeasedRef {
         git_ref_id: id.to_owned(),
         report_seq: 7,
@@ -47,7 +47,7 @@ pub fn git_ref(id: &str, repository: &str, branch: &str) -> LeasedRef {
     }
 }
 
-pub fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
+pub(crate) fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
     LeasedRef {
         known: Some(KnownPullRequest {
             repository: repository.to_owned(),
@@ -57,11 +57,15 @@ pub fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
     }
 }
 
-pub fn group(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> LeaseGroup {
+pub(crate) fn group(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> LeaseGroup {
     group_at(&github.api_base_url(), Some(token), refs)
 }
 
-pub fn group_at(api_base_url: &str, token: Option<&str>, refs: Vec<LeasedRef>) -> LeaseGroup {
+pub(crate) fn group_at(
+    api_base_url: &str,
+    token: Option<&str>,
+    refs: Vec<LeasedRef>,
+) -> LeaseGroup {
     LeaseGroup {
         provider: ProviderConfig {
             id: "github".to_owned(),
@@ -73,7 +77,7 @@ pub fn group_at(api_base_url: &str, token: Option<&str>, refs: Vec<LeasedRef>) -
     }
 }
 
-pub fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
+pub(crate) fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
     Arc::new(Lease {
         token: LeaseToken::new("lease-secret".to_owned()),
         budget_key: BudgetKey("key".to_owned()),
@@ -84,18 +88,18 @@ pub fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
 
 /// What a refresh brought.
 #[derive(Debug)]
-pub struct Refreshed {
-    pub outcomes: BTreeMap<String, Outcome>,
+pub(crate) struct Refreshed {
+    pub(crate) outcomes: BTreeMap<String, Outcome>,
     /// In the order in which they came.
-    pub order: Vec<String>,
-    pub budget: Option<BudgetObservation>,
+    pub(crate) order: Vec<String>,
+    pub(crate) budget: Option<BudgetObservation>,
 }
 
-pub async fn refresh(refresher: &Refresher, lease: Arc<Lease>) -> Refreshed {
+pub(crate) async fn refresh(refresher: &Refresher, lease: Arc<Lease>) -> Refreshed {
     refresh_until(refresher, lease, TICK_TIMEOUT).await
 }
 
-pub async fn refresh_until(
+pub(crate) async fn refresh_until(
     refresher: &Refresher,
     lease: Arc<Lease>,
     timeout: Duration,
@@ -119,7 +123,7 @@ pub async fn refresh_until(
 }
 
 /// Refreshes the one ref with a fresh refresher.
-pub async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
+pub(crate) async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
     let id = git_ref.git_ref_id.clone();
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(&refresher(), lease).await;
@@ -127,32 +131,32 @@ pub async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Ou
 }
 
 impl Refreshed {
-    pub fn result(&self, id: &str) -> &Result<Found, Problem> {
+    pub(crate) fn result(&self, id: &str) -> &Result<Found, Problem> {
         &self.outcomes[id].result
     }
 
-    pub fn found(&self, id: &str) -> &PullRequest {
+    pub(crate) fn found(&self, id: &str) -> &PullRequest {
         found(&self.outcomes[id])
     }
 
-    pub fn next(&self, id: &str) -> Option<Duration> {
+    pub(crate) fn next(&self, id: &str) -> Option<Duration> {
         self.outcomes[id].next.refresh_in
     }
 }
 
-pub fn found(outcome: &Outcome) -> &PullRequest {
+pub(crate) fn found(outcome: &Outcome) -> &PullRequest {
     match &outcome.result {
         Ok(Found::PullRequest(found)) => found,
         other => panic!("a pull request should have been found, but: {other:?}"),
     }
 }
 
-pub fn number(number: u64) -> i32 {
+pub(crate) fn number(number: u64) -> i32 {
     i32::try_from(number).unwrap()
 }
 
 /// A world with one user, who may see `acme/web`, and a token of theirs.
-pub async fn world() -> (GitHub, String) {
+pub(crate) async fn world() -> (GitHub, String) {
     let github = GitHub::start().await;
     let ann = github.user("ann");
     github.repository("acme/web").grant(&ann);
@@ -161,7 +165,7 @@ pub async fn world() -> (GitHub, String) {
 }
 
 /// The paths of all requests so far, with what matters of their queries.
-pub fn paths(github: &GitHub) -> Vec<String> {
+pub(crate) fn paths(github: &GitHub) -> Vec<String> {
     github
         .requests()
         .iter()

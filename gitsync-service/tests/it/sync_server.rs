@@ -1,1 +1,351 @@
+//! A chat-service for workers: real gRPC, and as much state as the rules about leases need.
+//!
+//! It hands out the leases that a test queues, answers a repeated request id as it did the first
+//! time, refuses whoever no longer has a lease, and can act and then lose its answer.
 
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use proto::chat::v1::{
+    self as pb,
+    sync_service_server::{SyncService, SyncServiceServer},
+};
+use proto::reason;
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::server::TcpIncoming};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// What a call is to do instead of answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Act, and then lose the answer.
+    LoseAnswer,
+    /// Refuse before acting, as a server that is away.
+    Away,
+    /// Never answer.
+    Hang,
+    /// Say that the lease is lost.
+    LeaseLost,
+}
+
+/// One call as it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) request_id: String,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) max_refs: i32,
+}
+
+#[derive(Default)]
+struct State {
+    due: VecDeque<pb::Lease>,
+    alive: HashSet<String>,
+    released: Vec<String>,
+    lease_answers: HashMap<String, Vec<pb::Lease>>,
+    report_answers: HashMap<String, pb::ReportOutcomesResponse>,
+    reports: Vec<pb::ReportOutcomesRequest>,
+    calls: Vec<Call>,
+    troubles: HashMap<&'static str, VecDeque<Trouble>>,
+    /// Refs whose outcomes make a whole report unacceptable.
+    poison: HashSet<String>,
+    accepted_token: Option<String>,
+    answers_early: bool,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Chat(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// A running server; dropping it ends it.
+pub(crate) struct SyncServer {
+    pub(crate) chat: Chat,
+    pub(crate) address: SocketAddr,
+    _serving: JoinSet<()>,
+}
+
+impl SyncServer {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let chat = Chat::default();
+        let service = SyncServiceServer::new(chat.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming(TcpIncoming::from(listener))
+                .await
+                .unwrap();
+        });
+        Self {
+            chat,
+            address,
+            _serving: serving,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Chat {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    /// Makes a lease due; whoever waits gets it at once.
+    pub(crate) fn queue(&self, lease: pb::Lease) {
+        self.lock().due.push_back(lease);
+        self.0.changed.notify_waiters();
+    }
+
+    /// The next calls of this name end so.
+    pub(crate) fn trouble(&self, name: &'static str, troubles: &[Trouble]) {
+        self.lock()
+            .troubles
+            .entry(name)
+            .or_default()
+            .extend(troubles);
+    }
+
+    pub(crate) fn poison(&self, git_ref_id: &str) {
+        self.lock().poison.insert(git_ref_id.to_owned());
+    }
+
+    pub(crate) fn accept_only(&self, token: &str) {
+        self.lock().accepted_token = Some(token.to_owned());
+    }
+
+    /// Answers calls for leases at once, although nothing is due.
+    pub(crate) fn answer_early(&self) {
+        self.lock().answers_early = true;
+    }
+
+    /// Ends a lease, as when it ran out.
+    pub(crate) fn take_away(&self, lease_token: &str) {
+        self.lock().alive.remove(lease_token);
+    }
+
+    pub(crate) fn calls(&self, name: &str) -> Vec<Call> {
+        let state = self.lock();
+        let named = state.calls.iter().filter(|call| call.name == name);
+        named.cloned().collect()
+    }
+
+    /// All reports that were applied, each once.
+    pub(crate) fn reports(&self) -> Vec<pb::ReportOutcomesRequest> {
+        self.lock().reports.clone()
+    }
+
+    /// All outcomes that were applied.
+    pub(crate) fn outcomes(&self) -> HashMap<String, pb::Outcome> {
+        let mut all = HashMap::new();
+        for outcome in self.lock().reports.iter().flat_map(|r| &r.outcomes) {
+            let again = all.insert(outcome.git_ref_id.clone(), outcome.clone());
+            assert!(again.is_none(), "applied twice: {again:?}");
+        }
+        all
+    }
+
+    pub(crate) fn is_released(&self, lease_token: &str) -> bool {
+        self.lock()
+            .released
+            .iter()
+            .any(|token| token == lease_token)
+    }
+
+    fn next_trouble(&self, name: &'static str) -> Option<Trouble> {
+        self.lock().troubles.get_mut(name)?.pop_front()
+    }
+
+    fn note(&self, call: Call, metadata: &MetadataMap) -> Result<(), Status> {
+        let mut state = self.lock();
+        state.calls.push(call);
+        match &state.accepted_token {
+            Some(token) => {
+                let given = metadata.get("authorization").and_then(|v| v.to_str().ok());
+                if given == Some(&format!("Bearer {token}")) {
+                    Ok(())
+                } else {
+                    Err(Status::unauthenticated("no"))
+                }
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn take_due(&self, request_id: &str) -> Option<Vec<pb::Lease>> {
+        let mut state = self.lock();
+        if let Some(first) = state.lease_answers.get(request_id) {
+            let alive = |lease: &&pb::Lease| state.alive.contains(&lease.lease_token);
+            return Some(first.iter().filter(alive).cloned().collect());
+        }
+        let lease = state.due.pop_front()?;
+        state.alive.insert(lease.lease_token.clone());
+        state
+            .lease_answers
+            .insert(request_id.to_owned(), vec![lease.clone()]);
+        Some(vec![lease])
+    }
+
+    fn apply(
+        &self,
+        report: pb::ReportOutcomesRequest,
+    ) -> Result<pb::ReportOutcomesResponse, Status> {
+        let mut state = self.lock();
+        if let Some(first) = state.report_answers.get(&report.request_id) {
+            return Ok(first.clone());
+        }
+        if !state.alive.contains(&report.lease_token) {
+            return Err(lease_lost());
+        }
+        let poisoned = |outcome: &pb::Outcome| state.poison.contains(&outcome.git_ref_id);
+        if report.outcomes.iter().any(poisoned) {
+            return Err(Status::invalid_argument("no"));
+        }
+        if report.release_lease {
+            state.alive.remove(&report.lease_token);
+            state.released.push(report.lease_token.clone());
+        }
+        let answer = pb::ReportOutcomesResponse {
+            results: report
+                .outcomes
+                .iter()
+                .map(|outcome| pb::OutcomeResult {
+                    git_ref_id: outcome.git_ref_id.clone(),
+                    status: pb::OutcomeResultStatus::Applied.into(),
+                })
+                .collect(),
+        };
+        state
+            .report_answers
+            .insert(report.request_id.clone(), answer.clone());
+        state.reports.push(report);
+        Ok(answer)
+    }
+}
+
+fn lease_lost() -> Status {
+    let details = ErrorDetails::with_error_info(reason::LEASE_LOST, reason::DOMAIN, HashMap::new());
+    Status::with_error_details(
+        tonic::Code::FailedPrecondition,
+        "the lease is lost",
+        details,
+    )
+}
+
+fn call(name: &'static str, request_id: &str) -> Call {
+    Call {
+        name,
+        request_id: request_id.to_owned(),
+        wait: None,
+        max_refs: 0,
+    }
+}
+
+/// Plays the trouble, if there is one, around `act`.
+async fn with_trouble<T>(
+    trouble: Option<Trouble>,
+    act: impl Future<Output = Result<T, Status>>,
+) -> Result<Response<T>, Status> {
+    match trouble {
+        Some(Trouble::Away) => Err(Status::unavailable("away")),
+        Some(Trouble::Hang) => std::future::pending().await,
+        Some(Trouble::LeaseLost) => Err(lease_lost()),
+        Some(Trouble::LoseAnswer) => {
+            act.await?;
+            Err(Status::unavailable("the answer was lost"))
+        }
+        None => act.await.map(Response::new),
+    }
+}
+
+#[tonic::async_trait]
+impl SyncService for Chat {
+    async fn lease_diff_statuses(
+        &self,
+        request: Request<pb::LeaseDiffStatusesRequest>,
+    ) -> Result<Response<pb::LeaseDiffStatusesResponse>, Status> {
+        let metadata = request.metadata().clone();
+        let message = request.into_inner();
+        let wait = Duration::try_from(message.wait.unwrap_or_default()).unwrap();
+        let noted = Call {
+            wait: Some(wait),
+            max_refs: message.max_refs,
+            ..call("lease", &message.request_id)
+        };
+        self.note(noted, &metadata)?;
+        let early = self.lock().answers_early;
+        let act = async {
+            let end = tokio::time::Instant::now() + wait;
+            loop {
+                let changed = self.0.changed.notified();
+                if let Some(leases) = self.take_due(&message.request_id) {
+                    return Ok(pb::LeaseDiffStatusesResponse { leases });
+                }
+                if early || tokio::time::timeout_at(end, changed).await.is_err() {
+                    return Ok(pb::LeaseDiffStatusesResponse::default());
+                }
+            }
+        };
+        with_trouble(self.next_trouble("lease"), act).await
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<pb::RenewLeaseRequest>,
+    ) -> Result<Response<pb::RenewLeaseResponse>, Status> {
+        let metadata = request.metadata().clone();
+        let lease_token = request.into_inner().lease_token;
+        self.note(call("renew", ""), &metadata)?;
+        let act = async {
+            let state = self.lock();
+            if !state.alive.contains(&lease_token) {
+                return Err(lease_lost());
+            }
+            let mut leases = state.lease_answers.values().flatten();
+            let expires_in = leases
+                .find(|lease| lease.lease_token == lease_token)
+                .and_then(|lease| lease.expires_in);
+            Ok(pb::RenewLeaseResponse { expires_in })
+        };
+        with_trouble(self.next_trouble("renew"), act).await
+    }
+
+    async fn report_outcomes(
+        &self,
+        request: Request<pb::ReportOutcomesRequest>,
+    ) -> Result<Response<pb::ReportOutcomesResponse>, Status> {
+        let metadata = request.metadata().clone();
+        let report = request.into_inner();
+        self.note(call("report", &report.request_id), &metadata)?;
+        with_trouble(self.next_trouble("report"), async { self.apply(report) }).await
+    }
+
+    async fn release_lease(
+        &self,
+        request: Request<pb::ReleaseLeaseRequest>,
+    ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
+        let metadata = request.metadata().clone();
+        let lease_token = request.into_inner().lease_token;
+        self.note(call("release", ""), &metadata)?;
+        let act = async {
+            let mut state = self.lock();
+            state.alive.remove(&lease_token);
+            state.released.push(lease_token);
+            Ok(pb::ReleaseLeaseResponse {})
+        };
+        with_trouble(self.next_trouble("release"), act).await
+    }
+}

@@ -1,1 +1,517 @@
+//! The worker's life: leasing, renewing, reporting, and losing.
 
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use gitsync_service::{
+    SyncClient,
+    metrics::{self, Metrics},
+    refresh::Refresher,
+    worker::{BATCH_SIZE, INTERVAL, Worker, WorkerBuilder},
+};
+use proto::chat::v1 as pb;
+use service_runtime::token::TokenFile;
+use testkit::{
+    github::{Fault, GitHub, Matching},
+    wait::until,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    support::world,
+    sync_server::{Chat, SyncServer, Trouble},
+};
+
+/// A worker between a GitHub and a chat-service.
+pub(crate) struct Stack {
+    pub(crate) github: GitHub,
+    pub(crate) token: String,
+    pub(crate) server: SyncServer,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) token_file: PathBuf,
+    pub(crate) stop: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Stack {
+    /// Everything but the worker.
+    pub(crate) async fn new() -> Self {
+        let (github, token) = world().await;
+        let token_file = std::env::temp_dir().join(format!("gitsync-token-{}", Uuid::new_v4()));
+        std::fs::write(&token_file, "service-token\n").unwrap();
+        Self {
+            github,
+            token,
+            server: SyncServer::start().await,
+            metrics: Arc::default(),
+            token_file,
+            stop: CancellationToken::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    pub(crate) fn chat(&self) -> &Chat {
+        &self.server.chat
+    }
+
+    pub(crate) fn run(&mut self) {
+        self.run_with(Worker::builder());
+    }
+
+    pub(crate) fn run_with(&mut self, builder: WorkerBuilder) {
+        let token = TokenFile::open(&self.token_file).unwrap();
+        let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
+        let refresher = Refresher::builder()
+            .metrics(Arc::clone(&self.metrics))
+            .build()
+            .unwrap();
+        let worker = builder.build(sync, refresher);
+        self.running.spawn(worker.run(self.stop.clone()));
+    }
+
+    /// Waits until the worker has ended, and passes its panic on.
+    pub(crate) async fn ended(&mut self) {
+        self.running.join_next().await.unwrap().unwrap();
+    }
+
+    /// A lease of one owner's branches of `acme/web`, named like their refs.
+    pub(crate) fn lease(&self, lease_token: &str, branches: &[&str]) -> pb::Lease {
+        pb::Lease {
+            lease_token: lease_token.to_owned(),
+            budget_key: format!("key of {lease_token}"),
+            expires_in: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            groups: vec![pb::LeaseGroup {
+                provider: Some(pb::Provider {
+                    id: "github".to_owned(),
+                    r#type: pb::ProviderType::Github.into(),
+                    host: "github.com".to_owned(),
+                    api_base_url: self.github.api_base_url(),
+                }),
+                access_token: Some(self.token.clone()),
+                refs: branches.iter().map(|branch| leased_ref(branch)).collect(),
+            }],
+        }
+    }
+
+    pub(crate) async fn applied(&self, git_ref_id: &str) -> pb::Outcome {
+        until("the outcome is applied", || async {
+            let outcomes = self.chat().outcomes();
+            outcomes.get(git_ref_id).cloned().ok_or(outcomes)
+        })
+        .await
+    }
+
+    pub(crate) async fn released(&self, lease_token: &str) {
+        until("the lease is given back", || async {
+            let calls = (self.chat().calls("report"), self.chat().calls("release"));
+            self.chat()
+                .is_released(lease_token)
+                .then_some(())
+                .ok_or(calls)
+        })
+        .await;
+    }
+
+    pub(crate) fn metric(&self, line: &str) -> bool {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics::registry(&self.metrics))
+            .unwrap();
+        text.lines().any(|have| have == line)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // The file may be gone already, and nothing depends on it.
+        let _ = std::fs::remove_file(&self.token_file);
+    }
+}
+
+pub(crate) fn leased_ref(branch: &str) -> pb::LeasedRef {
+    pb::LeasedRef {
+        git_ref_id: branch.to_owned(),
+        report_seq: 3,
+        repository_owner: "acme".to_owned(),
+        repository_name: "web".to_owned(),
+        branch: branch.to_owned(),
+        upstream_repository: Some(String::new()),
+        ..pb::LeasedRef::default()
+    }
+}
+
+pub(crate) fn short_lived(lease: pb::Lease, lives: Duration) -> pb::Lease {
+    pb::Lease {
+        expires_in: Some(prost_types::Duration::try_from(lives).unwrap()),
+        ..lease
+    }
+}
+
+fn class(outcome: &pb::Outcome) -> pb::ProblemClass {
+    match &outcome.result {
+        Some(pb::outcome::Result::Failed(failed)) => failed.class(),
+        other => panic!("it should have failed, but: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report() {
+    let mut stack = Stack::new().await;
+    stack
+        .github
+        .pull_request("acme/web")
+        .head("a")
+        .title("A")
+        .open();
+    stack.chat().queue(stack.lease("lease", &["a", "b"]));
+    stack.run();
+    let found = stack.applied("a").await;
+    let Some(pb::outcome::Result::Found(pull)) = &found.result else {
+        panic!("{found:?}");
+    };
+    assert_eq!((pull.title.as_str(), pull.number), ("A", 1));
+    assert_eq!(pull.state(), pb::PullRequestState::Open);
+    assert_eq!(found.report_seq, 3);
+    assert!(found.next_refresh_in.is_some());
+    let none = stack.applied("b").await;
+    assert!(matches!(
+        none.result,
+        Some(pb::outcome::Result::NoPullRequest(_))
+    ));
+    stack.released("lease").await;
+    let reports = stack.chat().reports();
+    assert!(reports.last().unwrap().release_lease);
+    assert!(
+        reports
+            .last()
+            .unwrap()
+            .budget
+            .as_ref()
+            .unwrap()
+            .remaining
+            .is_some()
+    );
+    assert!(stack.chat().calls("release").is_empty());
+}
+
+#[tokio::test]
+async fn a_ref_that_becomes_due_is_looked_up_without_waiting_for_the_interval() {
+    let mut stack = Stack::new().await;
+    stack.run();
+    until("the worker waits", || async {
+        let calls = stack.chat().calls("lease");
+        calls
+            .iter()
+            .any(|call| call.wait == Some(INTERVAL))
+            .then_some(())
+            .ok_or(calls)
+    })
+    .await;
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    stack.applied("a").await;
+    let calls = stack.chat().calls("lease");
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.max_refs == i32::try_from(BATCH_SIZE).unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_full_batch_is_followed_by_the_next_while_it_is_worked_on() {
+    let mut stack = Stack::new().await;
+    let hold = stack.github.hold("/pulls$");
+    stack.chat().queue(stack.lease("first", &["a", "b"]));
+    stack.chat().queue(stack.lease("second", &["c", "d"]));
+    stack.run_with(Worker::builder().batch_size(2));
+    hold.waiting(4).await;
+    hold.release();
+    stack.released("first").await;
+    stack.released("second").await;
+}
+
+#[tokio::test]
+async fn a_worker_with_its_hands_full_leases_nothing() {
+    let mut stack = Stack::new().await;
+    let hold = stack.github.hold("/pulls$");
+    for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
+        stack.chat().queue(stack.lease(token, &branches));
+    }
+    stack.run_with(Worker::builder().batch_size(2));
+    hold.waiting(4).await;
+    assert_eq!(stack.chat().calls("lease").len(), 2);
+    hold.release();
+    stack.released("3").await;
+}
+
+#[tokio::test]
+async fn one_slow_key_does_not_block_other_keys() {
+    let mut stack = Stack::new().await;
+    let branches: Vec<_> = (0..BATCH_SIZE).map(|i| format!("slow-{i}")).collect();
+    let branches: Vec<_> = branches.iter().map(String::as_str).collect();
+    let hold = stack.github.hold(Matching::any().by("ann"));
+    let bob = stack.github.user("bob");
+    stack.github.repository("acme/web").grant(&bob);
+    let mut quick = stack.lease("quick", &["quick"]);
+    quick.groups[0].access_token = Some(bob.token());
+    stack.chat().queue(stack.lease("slow", &branches));
+    stack.run();
+    hold.waiting(1).await;
+    stack.chat().queue(quick);
+    stack.released("quick").await;
+    assert!(!stack.chat().is_released("slow"));
+}
+
+#[tokio::test]
+async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
+    let mut stack = Stack::new().await;
+    stack
+        .chat()
+        .trouble("lease", &[Trouble::LoseAnswer, Trouble::Away]);
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    stack.run();
+    stack.applied("a").await;
+    let calls = stack.chat().calls("lease");
+    assert_eq!(calls[0].request_id, calls[1].request_id);
+    assert_eq!(calls[0].request_id, calls[2].request_id);
+    stack.released("lease").await;
+    let next = until("the next call", || async {
+        stack.chat().calls("lease").get(3).cloned().ok_or("none")
+    })
+    .await;
+    assert_ne!(next.request_id, calls[0].request_id);
+}
+
+#[tokio::test]
+async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
+    let mut stack = Stack::new().await;
+    stack.chat().trouble(
+        "report",
+        &[Trouble::LoseAnswer, Trouble::Away, Trouble::LoseAnswer],
+    );
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    stack.run();
+    let calls = until("the report is repeated", || async {
+        let calls = stack.chat().calls("report");
+        if calls.len() == 4 {
+            Ok(calls)
+        } else {
+            Err(calls)
+        }
+    })
+    .await;
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.request_id == calls[0].request_id)
+    );
+    assert_eq!(stack.chat().reports().len(), 1);
+    until("the lease is finished", || async {
+        let accepted = "gitsync_outcomes_total{result=\"no_pull_request\",class=\"none\"} 1";
+        stack.metric(accepted).then_some(()).ok_or(accepted)
+    })
+    .await;
+    assert!(stack.metric("gitsync_leases_lost_total 0"));
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_for_as_long_as_it_is_worked_on() {
+    let mut stack = Stack::new().await;
+    let hold = stack.github.hold("/pulls$");
+    let lease = short_lived(stack.lease("lease", &["a"]), Duration::from_millis(900));
+    stack.chat().queue(lease);
+    // One renewal that is not answered in time is tried again.
+    stack.chat().trouble("renew", &[Trouble::Away]);
+    stack.run();
+    until("the lease outlived itself", || async {
+        let renewals = stack.chat().calls("renew").len();
+        if renewals >= 6 { Ok(()) } else { Err(renewals) }
+    })
+    .await;
+    hold.release();
+    stack.released("lease").await;
+    assert!(stack.metric("gitsync_leases_lost_total 0"));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_taken_away_ends_its_work_and_writes_nothing() {
+    let mut stack = Stack::new().await;
+    let hold = stack
+        .github
+        .hold(Matching::path("/pulls$").query("head", "acme:a"));
+    let lease = short_lived(stack.lease("lost", &["a"]), Duration::from_millis(900));
+    stack.chat().queue(lease);
+    stack.run();
+    hold.waiting(1).await;
+    stack.chat().take_away("lost");
+    // Its request is taken back from the host.
+    hold.empty().await;
+    until("the loss is counted", || async {
+        stack
+            .metric("gitsync_leases_lost_total 1")
+            .then_some(())
+            .ok_or("not yet")
+    })
+    .await;
+    // The worker goes on.
+    stack.chat().queue(stack.lease("next", &["b"]));
+    stack.released("next").await;
+    let outcomes = stack.chat().outcomes();
+    assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
+    let mut stack = Stack::new().await;
+    let hold = stack.github.hold("/pulls$");
+    let lease = short_lived(stack.lease("stalled", &["a"]), Duration::from_millis(600));
+    stack.chat().trouble("renew", &[Trouble::Hang; 8]);
+    stack.chat().queue(lease);
+    stack.run();
+    hold.waiting(1).await;
+    hold.empty().await;
+    until("the loss is counted", || async {
+        stack
+            .metric("gitsync_leases_lost_total 1")
+            .then_some(())
+            .ok_or("not yet")
+    })
+    .await;
+    hold.release();
+    assert!(stack.chat().calls("report").is_empty());
+}
+
+#[tokio::test]
+async fn a_report_that_is_too_late_is_refused_and_not_repeated() {
+    let mut stack = Stack::new().await;
+    stack.chat().trouble("report", &[Trouble::LeaseLost]);
+    stack.chat().queue(stack.lease("lost", &["a"]));
+    stack.run();
+    until("the loss is counted", || async {
+        stack
+            .metric("gitsync_leases_lost_total 1")
+            .then_some(())
+            .ok_or("not yet")
+    })
+    .await;
+    assert_eq!(stack.chat().calls("report").len(), 1);
+    assert!(stack.chat().outcomes().is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_has_its_own_deadline_and_what_finished_is_reported() {
+    let mut stack = Stack::new().await;
+    stack.github.pull_request("acme/web").head("done").open();
+    let hold = stack
+        .github
+        .hold(Matching::path("/pulls$").query("head", "acme:slow"));
+    stack.chat().queue(stack.lease("lease", &["done", "slow"]));
+    stack.run_with(Worker::builder().tick_timeout(Duration::from_millis(500)));
+    let slow = stack.applied("slow").await;
+    assert_eq!(class(&slow), pb::ProblemClass::HostUnavailable);
+    let done = stack.applied("done").await;
+    assert!(matches!(done.result, Some(pb::outcome::Result::Found(_))));
+    stack.released("lease").await;
+    hold.empty().await;
+}
+
+#[tokio::test]
+async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
+    let mut stack = Stack::new().await;
+    let tick_timeout = Duration::from_millis(50);
+    // Four tries take longer than the attempt may.
+    stack.chat().trouble("report", &[Trouble::Away; 4]);
+    stack.github.pull_request("acme/web").head("a").open();
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    let begun = tokio::time::Instant::now();
+    stack.run_with(Worker::builder().tick_timeout(tick_timeout));
+    stack.applied("a").await;
+    assert!(begun.elapsed() > tick_timeout);
+    assert_eq!(stack.chat().calls("report").len(), 5);
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_written_costs_no_other() {
+    let mut stack = Stack::new().await;
+    stack.chat().poison("b");
+    stack.chat().queue(stack.lease("lease", &["a", "b", "c"]));
+    stack.run();
+    stack.applied("a").await;
+    stack.applied("c").await;
+    stack.released("lease").await;
+    assert!(!stack.chat().outcomes().contains_key("b"));
+    assert!(stack.metric("gitsync_outcomes_rejected_total 1"));
+}
+
+#[tokio::test]
+async fn an_owner_without_an_account_is_reported_and_the_host_is_not_asked() {
+    let mut stack = Stack::new().await;
+    let mut lease = stack.lease("lease", &["a"]);
+    lease.groups[0].access_token = None;
+    stack.chat().queue(lease);
+    stack.run();
+    let outcome = stack.applied("a").await;
+    assert_eq!(class(&outcome), pb::ProblemClass::NoAccount);
+    assert!(outcome.next_refresh_in.unwrap().seconds >= 600);
+    assert!(stack.github.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
+    let mut stack = Stack::new().await;
+    stack
+        .github
+        .fault("/pulls$")
+        .respond(Fault::SecondaryLimit {
+            status: 403,
+            retry_after: Some(90),
+        });
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    stack.run();
+    let outcome = stack.applied("a").await;
+    assert_eq!(class(&outcome), pb::ProblemClass::RateLimited);
+    let Some(pb::outcome::Result::Failed(failed)) = outcome.result else {
+        unreachable!("it failed");
+    };
+    assert_eq!(failed.retry_after.unwrap().seconds, 90);
+    let budget = stack.chat().reports()[0].budget.clone().unwrap();
+    assert!(budget.pause_for.unwrap().seconds >= 90);
+}
+
+#[tokio::test]
+async fn a_new_token_in_the_file_is_used_when_the_old_one_is_refused() {
+    let mut stack = Stack::new().await;
+    stack.chat().accept_only("new-token");
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    stack.run();
+    until("the old token is refused", || async {
+        (!stack.chat().calls("lease").is_empty())
+            .then_some(())
+            .ok_or("no call yet")
+    })
+    .await;
+    std::fs::write(&stack.token_file, "new-token").unwrap();
+    stack.applied("a").await;
+}
+
+#[tokio::test]
+async fn answers_that_come_too_early_are_no_loop_without_a_pause() {
+    let mut stack = Stack::new().await;
+    stack.chat().answer_early();
+    let begun = tokio::time::Instant::now();
+    stack.run();
+    until("a few calls", || async {
+        let calls = stack.chat().calls("lease").len();
+        if calls >= 4 { Ok(()) } else { Err(calls) }
+    })
+    .await;
+    // The first does not wait, and the pause is half a second.
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+}
