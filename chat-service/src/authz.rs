@@ -117,6 +117,16 @@ impl Authorized {
         self.pred.holds(chat)
     }
 
+    /// What both this and `other` allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let pred = Pred::All(vec![self.pred, other.pred]).simplified();
+        Self {
+            action: self.action,
+            pred,
+        }
+    }
+
     /// What it allows.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use proto::reason;
+use prost::Message as _;
+use proto::reason::{self, DOMAIN};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 use crate::store::StoreError;
 
@@ -88,6 +89,23 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another error, and what is known all the same.
+    #[error("{error}")]
+    WithKnown {
+        /// What went wrong.
+        error: Box<Self>,
+        /// Goes into the details.
+        known: Known,
+    },
+}
+
+/// A message of the contract that accompanies an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// As in `type.googleapis.com/chat.v1.GetChatResponse`.
+    pub type_url: &'static str,
+    /// The encoded message.
+    pub value: Vec<u8>,
 }
 
 impl Error {
@@ -122,13 +140,23 @@ impl Error {
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
             Self::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
             Self::Internal { .. } => (Code::Internal, reason::INTERNAL),
+            Self::WithKnown { error, .. } => error.code_and_reason(),
+        }
+    }
+
+    /// The same, with what is known all the same.
+    #[must_use]
+    pub fn with_known(self, known: Known) -> Self {
+        Self::WithKnown {
+            error: Box::new(self),
+            known,
         }
     }
 
     fn details(&self) -> ErrorDetails {
         let (_, reason) = self.code_and_reason();
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, proto::reason::DOMAIN, []);
+        details.set_error_info(reason, DOMAIN, []);
         match self {
             Self::InvalidArgument { field, problem, .. } => {
                 details.add_bad_request_violation(field, problem);
@@ -148,6 +176,7 @@ impl Error {
             | Self::FailedPrecondition { .. }
             | Self::Deadline
             | Self::Internal { .. } => {}
+            Self::WithKnown { error, .. } => return error.details(),
         }
         details
     }
@@ -169,6 +198,7 @@ impl Error {
             | Self::FailedPrecondition { .. }
             | Self::ResourceExhausted { .. }
             | Self::Deadline => tracing::debug!(error = %self, source, "call refused"),
+            Self::WithKnown { error, .. } => error.log(),
         }
     }
 }
@@ -189,8 +219,39 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         error.log();
         let (code, _) = error.code_and_reason();
-        Self::with_error_details(code, error.to_string(), error.details())
+        let status = Self::with_error_details(code, error.to_string(), error.details());
+        match error {
+            Error::WithKnown { known, .. } => with_known(&status, known),
+            Error::CredentialsMissing
+            | Error::CredentialsInvalid
+            | Error::NotVisible { .. }
+            | Error::NotAllowed { .. }
+            | Error::InvalidArgument { .. }
+            | Error::FailedPrecondition { .. }
+            | Error::Conflict { .. }
+            | Error::ResourceExhausted { .. }
+            | Error::Unavailable { .. }
+            | Error::Deadline
+            | Error::Internal { .. } => status,
+        }
     }
+}
+
+/// `tonic_types` knows only Google's own details, so that one of ours is added to the encoded ones.
+fn with_known(status: &Status, known: Known) -> Status {
+    let Known { type_url, value } = known;
+    let Ok(mut details) = pb::Status::decode(status.details()) else {
+        return status.clone();
+    };
+    details.details.push(prost_types::Any {
+        type_url: type_url.to_owned(),
+        value,
+    });
+    Status::with_details(
+        status.code(),
+        status.message(),
+        details.encode_to_vec().into(),
+    )
 }
 
 impl From<StoreError> for Error {
@@ -241,7 +302,11 @@ mod tests {
             Some(Error::ResourceExhausted { .. }) => Error::from(secret()),
             Some(Error::Unavailable { .. }) => Error::Deadline,
             Some(Error::Deadline) => Error::internal("internals"),
-            Some(Error::Internal { .. }) => return None,
+            Some(Error::Internal { .. }) => Error::Deadline.with_known(Known {
+                type_url: "type.googleapis.com/chat.v1.GetChatResponse",
+                value: b"known".to_vec(),
+            }),
+            Some(Error::WithKnown { .. }) => return None,
         })
     }
 
@@ -274,6 +339,21 @@ mod tests {
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available
         DeadlineExceeded | DEADLINE | the deadline passed
         Internal | INTERNAL | internal error
+        DeadlineExceeded | DEADLINE | the deadline passed
         ");
+    }
+
+    #[test]
+    fn what_is_known_accompanies_an_error() {
+        let known = Known {
+            type_url: "type.googleapis.com/chat.v1.GetChatResponse",
+            value: b"known".to_vec(),
+        };
+        let status = Status::from(Error::Deadline.with_known(known));
+        let details = pb::Status::decode(status.details()).unwrap().details;
+        let last = details.last().unwrap();
+        assert_eq!(last.type_url, "type.googleapis.com/chat.v1.GetChatResponse");
+        assert_eq!(last.value, b"known");
+        assert!(status.get_error_details().error_info().is_some());
     }
 }

@@ -19,8 +19,6 @@ use crate::{
     },
 };
 
-/// How long a refresh may take unless the caller says otherwise.
-pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(15);
 /// What is left of the caller's deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
 /// When to look again if no bell rings: rings may be lost.
@@ -35,10 +33,9 @@ pub enum Refreshed {
     Failed(Error),
 }
 
-/// How long to wait, given the caller's own deadline.
+/// How long to wait for outcomes when the whole call may take `whole`.
 #[must_use]
-pub fn patience(grpc_timeout: Option<Duration>) -> Duration {
-    let whole = grpc_timeout.map_or(DEFAULT_PATIENCE, |timeout| timeout.min(DEFAULT_PATIENCE));
+pub fn patience(whole: Duration) -> Duration {
     // A short deadline keeps most of itself.
     whole.saturating_sub(MARGIN.min(whole / 4))
 }
@@ -166,19 +163,18 @@ mod tests {
 
     #[test]
     fn the_answer_leaves_before_the_callers_deadline() {
-        assert_eq!(patience(None), Duration::from_millis(14_500));
         assert_eq!(
-            patience(Some(Duration::from_secs(60))),
+            patience(Duration::from_secs(15)),
             Duration::from_millis(14_500)
         );
         assert_eq!(
-            patience(Some(Duration::from_secs(4))),
+            patience(Duration::from_secs(4)),
             Duration::from_millis(3_500)
         );
         assert_eq!(
-            patience(Some(Duration::from_millis(400))),
+            patience(Duration::from_millis(400)),
             Duration::from_millis(300)
         );
-        assert_eq!(patience(Some(Duration::ZERO)), Duration::ZERO);
+        assert_eq!(patience(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -4,9 +4,18 @@
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
 //! no two transactions wait for each other: chat, then account, then budget, then refs by id.
 
+pub(crate) mod chat;
 pub mod error;
-pub mod predicate;
-pub mod row;
+pub(crate) mod event;
+pub(crate) mod git_account;
+pub(crate) mod git_ref;
+pub(crate) mod page;
+pub(crate) mod predicate;
+pub(crate) mod refresh;
+pub(crate) mod row;
+pub(crate) mod share;
+pub(crate) mod sync;
+mod transaction;
 
 use std::time::Duration;
 
@@ -178,6 +187,26 @@ pub(crate) async fn query(
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
     let statement = client.prepare_cached(text).await?;
     client.query(&statement, params).await
+}
+
+/// Brings the schema of the database at `database_url` up to this binary's version. Any number of
+/// processes may do so at once.
+///
+/// # Errors
+///
+/// When a migration fails, or the database is away.
+pub async fn migrate(database_url: &str) -> Result<migrations::Applied, SchemaError> {
+    let (mut client, connection) = tokio_postgres::connect(database_url, NoTls)
+        .await
+        .map_err(StoreError::from_read)?;
+    tokio::select! {
+        applied = migrations::apply(&mut client) => Ok(applied?),
+        closed = connection => Err(match closed {
+            Ok(()) => StoreError::bug("migrate", "the connection closed"),
+            Err(error) => StoreError::from_write(error),
+        }
+        .into()),
+    }
 }
 
 /// Why the schema cannot be used.

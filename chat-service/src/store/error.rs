@@ -103,10 +103,3 @@ impl StoreError {
         )
     }
 }
-
-/// The name of the constraint that refused the statement.
-pub(crate) fn violated_constraint(error: &PgError) -> Option<&str> {
-    error
-        .as_db_error()
-        .and_then(tokio_postgres::error::DbError::constraint)
-}

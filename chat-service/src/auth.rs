@@ -1,0 +1,118 @@
+//! From the call's bearer token to a [`Principal`]: the only place that makes one for a request.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use service_runtime::token::{Claims, Kind, TokenError, Verifier};
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+
+use crate::{
+    authz::{Principal, User},
+    error::Error,
+    id::{GroupId, OrganizationId, UserId},
+};
+
+/// Organizations, and groups, that a token may name at most. A page has one branch for all
+/// organizations and one for all groups, whose cost grows with their number.
+pub const MAX_MEMBERSHIPS: usize = 500;
+
+/// A caller, and until when their token is good.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// When the token expires: a stream ends then.
+    pub expires_at: Timestamp,
+}
+
+/// Authenticates calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    verifier: Verifier,
+}
+
+impl Auth {
+    /// Accepts the tokens that `verifier` accepts.
+    #[must_use]
+    pub fn new(verifier: Verifier) -> Self {
+        Self { verifier }
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or [`Error::InvalidArgument`]
+    /// for a token with too many memberships.
+    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
+        let claims = self
+            .verifier
+            .verify_metadata(metadata)
+            .map_err(|error| match error {
+                TokenError::Missing => Error::CredentialsMissing,
+                TokenError::Invalid { source } => {
+                    let why = source.map(|source| source.to_string());
+                    tracing::debug!(why, "a token was refused");
+                    Error::CredentialsInvalid
+                }
+                TokenError::Key { .. } => Error::CredentialsInvalid,
+            })?;
+        let expires_at =
+            Timestamp::from_second(claims.exp).map_err(|_| Error::CredentialsInvalid)?;
+        Ok(Caller {
+            principal: principal(claims)?,
+            expires_at,
+        })
+    }
+}
+
+fn principal(claims: Claims) -> Result<Principal, Error> {
+    let Claims {
+        sub,
+        aud: _,
+        exp: _,
+        iat: _,
+        kind,
+        organizations,
+        groups,
+        site_roles,
+        suspended,
+    } = claims;
+    match kind {
+        Kind::Service => {
+            let plain = !sub.is_empty()
+                && sub
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            if plain {
+                Ok(Principal::Service(sub))
+            } else {
+                Err(Error::CredentialsInvalid)
+            }
+        }
+        Kind::User => {
+            if organizations.len() > MAX_MEMBERSHIPS || groups.len() > MAX_MEMBERSHIPS {
+                return Err(Error::invalid(
+                    "authorization",
+                    format!("the token names more than {MAX_MEMBERSHIPS} organizations or groups"),
+                ));
+            }
+            let id = sub.parse::<Uuid>().map_err(|_| Error::CredentialsInvalid)?;
+            let mut roles: BTreeMap<_, std::collections::BTreeSet<String>> = BTreeMap::new();
+            for membership in organizations {
+                roles
+                    .entry(OrganizationId(membership.id))
+                    .or_default()
+                    .extend(membership.roles);
+            }
+            Ok(Principal::User(User {
+                id: UserId(id),
+                organizations: roles,
+                groups: groups.into_iter().map(GroupId).collect(),
+                site_roles,
+                suspended,
+            }))
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! Every setting: flag, variable, meaning, default, range. The only place that reads the environment.
+//!
+//! A value is text until it is understood here, so that all problems are reported together and not
+//! one per start.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use service_runtime::telemetry::LogFormat;
+
+use crate::{
+    provider::{Providers, VARIABLE_PREFIX},
+    store::PoolOptions,
+};
+
+/// Exit code for a configuration that cannot be used: `EX_USAGE` of sysexits.h.
+pub const EXIT_USAGE: u8 = 64;
+
+/// Lists chats and keeps the status of their pull requests.
+#[derive(Debug, Parser)]
+#[command(name = "chat-service", version, about)]
+pub struct Cli {
+    /// What to do; `serve` when none is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`.
+    #[command(flatten)]
+    pub serve: Settings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves gRPC until it is told to stop.
+    Serve(Settings),
+    /// Brings the database's schema up to this binary's version.
+    Migrate(DatabaseSettings),
+    /// Prints a bearer token, for development and for services.
+    Token(TokenSettings),
+    /// Makes keys.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Writes `jwt.key` and `jwt.pub` (Ed25519, PEM) and `seal.keys` into a directory. Overwrites
+    /// nothing.
+    Generate {
+        /// Where to write.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DatabaseSettings {
+    /// PostgreSQL URL. It may hold a password: prefer the file.
+    #[arg(long, env = "CHAT_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<SecretString>,
+    /// File that holds the PostgreSQL URL.
+    #[arg(long, env = "CHAT_DATABASE_URL_FILE")]
+    pub database_url_file: Option<String>,
+}
+
+/// Settings of `serve`, as text.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Settings {
+    /// How to reach the database.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Address of the public gRPC listener. Default: 127.0.0.1:50051.
+    #[arg(long, env = "CHAT_LISTEN")]
+    pub listen: Option<String>,
+    /// Address of the listener for gitsync-service. Default: 127.0.0.1:50052.
+    #[arg(long, env = "CHAT_SYNC_LISTEN")]
+    pub sync_listen: Option<String>,
+    /// Address of /livez, /readyz and /metrics. Default: 127.0.0.1:9101.
+    #[arg(long, env = "CHAT_OPS_LISTEN")]
+    pub ops_listen: Option<String>,
+    /// File with the Ed25519 public key (PEM) that callers' tokens are checked with. Required.
+    #[arg(long, env = "CHAT_JWT_PUBLIC_KEY_FILE")]
+    pub jwt_public_key_file: Option<String>,
+    /// File with the sealing keys, one `id base64` a line; the first one seals. Required.
+    #[arg(long, env = "CHAT_KEYS_FILE")]
+    pub keys_file: Option<String>,
+    /// Database connections at most, 2 to 500. Default: 16.
+    #[arg(long, env = "CHAT_DATABASE_CONNECTIONS")]
+    pub database_connections: Option<String>,
+    /// The server ends a statement that takes longer, 100ms to 60s. Default: 10s.
+    #[arg(long, env = "CHAT_STATEMENT_TIMEOUT")]
+    pub statement_timeout: Option<String>,
+    /// A call's deadline at most, and what it is without one, 1s to 300s. Default: 30s.
+    #[arg(long, env = "CHAT_CALL_TIMEOUT")]
+    pub call_timeout: Option<String>,
+    /// How long RefreshChat waits for a worker at most, 1s to 120s. Default: 15s.
+    #[arg(long, env = "CHAT_REFRESH_TIMEOUT")]
+    pub refresh_timeout: Option<String>,
+    /// How long a worker's lease lasts without renewal, 2s to 600s. Default: 60s.
+    #[arg(long, env = "CHAT_LEASE_DURATION")]
+    pub lease_duration: Option<String>,
+    /// How long a stop waits for calls that are under way, 0s to 300s. Default: 20s.
+    #[arg(long, env = "CHAT_DRAIN_TIMEOUT")]
+    pub drain_timeout: Option<String>,
+    /// Connections are asked to reconnect at this age, so that calls spread over replicas, 10s to
+    /// 24h. Default: 30m.
+    #[arg(long, env = "CHAT_MAX_CONNECTION_AGE")]
+    pub max_connection_age: Option<String>,
+    /// Whether server reflection is served: true or false. Default: true.
+    #[arg(long, env = "CHAT_REFLECTION")]
+    pub reflection: Option<String>,
+    /// File that is written once the service is ready, as JSON with its addresses.
+    #[arg(long, env = "CHAT_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// `json` or `text`. Default: json.
+    #[arg(long, env = "CHAT_LOG_FORMAT")]
+    pub log_format: Option<String>,
+    /// Which log lines, as in `info,chat_service=debug`. Default: info.
+    #[arg(long, env = "CHAT_LOG")]
+    pub log: Option<String>,
+}
+
+/// Settings of `token`.
+#[derive(Clone, Debug, Args)]
+pub struct TokenSettings {
+    /// File with the Ed25519 private key (PEM).
+    #[arg(long, env = "CHAT_JWT_PRIVATE_KEY_FILE")]
+    pub private_key_file: PathBuf,
+    /// A user's UUID or a service's name.
+    #[arg(long)]
+    pub sub: String,
+    /// `user` or `service`.
+    #[arg(long, default_value = "user")]
+    pub kind: String,
+    /// `UUID` or `UUID=role`, repeatable.
+    #[arg(long)]
+    pub organization: Vec<String>,
+    /// UUID, repeatable.
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// `admin` or `auditor`, repeatable.
+    #[arg(long)]
+    pub site_role: Vec<String>,
+    /// A suspended user may do nothing.
+    #[arg(long)]
+    pub suspended: bool,
+    /// How long the token is good, as in `15m`, `12h`, `30d`.
+    #[arg(long, default_value = "1h")]
+    pub ttl: String,
+}
+
+/// Settings of `serve`, understood.
+#[derive(Debug)]
+pub struct Config {
+    /// PostgreSQL URL.
+    pub database_url: SecretString,
+    /// Public gRPC listener.
+    pub listen: SocketAddr,
+    /// Listener for gitsync-service.
+    pub sync_listen: SocketAddr,
+    /// Operations endpoint.
+    pub ops_listen: SocketAddr,
+    /// PEM of the key that callers' tokens are checked with.
+    pub jwt_public_key: String,
+    /// Text of the sealing keys.
+    pub keys: SecretString,
+    /// How the pool is set up.
+    pub pool: PoolOptions,
+    /// A call's deadline at most.
+    pub call_timeout: Duration,
+    /// How long `RefreshChat` waits at most.
+    pub refresh_timeout: Duration,
+    /// How long a lease lasts.
+    pub lease_duration: Duration,
+    /// How long a stop waits.
+    pub drain_timeout: Duration,
+    /// When connections are asked to reconnect.
+    pub max_connection_age: Duration,
+    /// Whether reflection is served.
+    pub reflection: bool,
+    /// The git hosts.
+    pub providers: Providers,
+    /// Written once ready.
+    pub ready_file: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines.
+    pub log: String,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Understands the settings and the providers in `vars`, the process's environment.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn new(settings: &Settings, vars: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut check = Check(Vec::new());
+        check.unknown(vars);
+        let default = PoolOptions::default();
+        let size = check.number(
+            "CHAT_DATABASE_CONNECTIONS",
+            &settings.database_connections,
+            16,
+            2..=500,
+        );
+        let pool = PoolOptions {
+            size: usize::try_from(size).unwrap_or(default.size),
+            statement_timeout: check.duration(
+                "CHAT_STATEMENT_TIMEOUT",
+                &settings.statement_timeout,
+                "10s",
+                Duration::from_millis(100)..=Duration::from_secs(60),
+            ),
+            ..default
+        };
+        let seconds = |least, most| Duration::from_secs(least)..=Duration::from_secs(most);
+        let config = Self {
+            database_url: check.database_url(&settings.database),
+            listen: check.address("CHAT_LISTEN", &settings.listen, "127.0.0.1:50051"),
+            sync_listen: check.address(
+                "CHAT_SYNC_LISTEN",
+                &settings.sync_listen,
+                "127.0.0.1:50052",
+            ),
+            ops_listen: check.address("CHAT_OPS_LISTEN", &settings.ops_listen, "127.0.0.1:9101"),
+            jwt_public_key: check
+                .file(
+                    "CHAT_JWT_PUBLIC_KEY_FILE",
+                    settings.jwt_public_key_file.as_deref(),
+                )
+                .map(|text| text.expose_secret().to_owned())
+                .unwrap_or_default(),
+            keys: check
+                .file("CHAT_KEYS_FILE", settings.keys_file.as_deref())
+                .unwrap_or_default(),
+            call_timeout: check.duration(
+                "CHAT_CALL_TIMEOUT",
+                &settings.call_timeout,
+                "30s",
+                seconds(1, 300),
+            ),
+            refresh_timeout: check.duration(
+                "CHAT_REFRESH_TIMEOUT",
+                &settings.refresh_timeout,
+                "15s",
+                seconds(1, 120),
+            ),
+            lease_duration: check.duration(
+                "CHAT_LEASE_DURATION",
+                &settings.lease_duration,
+                "60s",
+                seconds(2, 600),
+            ),
+            drain_timeout: check.duration(
+                "CHAT_DRAIN_TIMEOUT",
+                &settings.drain_timeout,
+                "20s",
+                seconds(0, 300),
+            ),
+            max_connection_age: check.duration(
+                "CHAT_MAX_CONNECTION_AGE",
+                &settings.max_connection_age,
+                "30m",
+                seconds(10, 24 * 60 * 60),
+            ),
+            reflection: check.parsed(
+                "CHAT_REFLECTION",
+                &settings.reflection,
+                true,
+                "true or false",
+            ),
+            providers: check.providers(vars),
+            ready_file: settings.ready_file.clone(),
+            log_format: check.log_format("CHAT_LOG_FORMAT", settings.log_format.as_deref()),
+            log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
+            pool,
+        };
+        check.relations(&config);
+        if check.0.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(check.0))
+        }
+    }
+}
+
+/// The URL of the database alone, for `migrate`.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn database_url(settings: &DatabaseSettings) -> Result<SecretString, ConfigError> {
+    let mut check = Check(Vec::new());
+    let url = check.database_url(settings);
+    if check.0.is_empty() {
+        Ok(url)
+    } else {
+        Err(ConfigError(check.0))
+    }
+}
+
+/// Variables of this process that are text.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// A duration as in `250ms`, `10s`, `5m`, `12h`, `30d`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(60 * 60),
+        "d" => seconds(24 * 60 * 60),
+        _ => None,
+    }
+}
+
+/// Collects problems; where there is one, it stands in with a value that is never used.
+struct Check(Vec<String>);
+
+impl Check {
+    fn unknown(&mut self, vars: &BTreeMap<String, String>) {
+        use clap::CommandFactory as _;
+        let mut known: Vec<String> = Vec::new();
+        let command = Cli::command();
+        for command in std::iter::once(&command).chain(command.get_subcommands()) {
+            known.extend(command.get_arguments().filter_map(|arg| {
+                arg.get_env()
+                    .and_then(|name| name.to_str())
+                    .map(str::to_owned)
+            }));
+        }
+        for name in vars.keys().filter(|name| name.starts_with("CHAT_")) {
+            if !known.contains(name) {
+                self.0.push(format!("{name} is no setting of this service"));
+            }
+        }
+    }
+
+    fn database_url(&mut self, settings: &DatabaseSettings) -> SecretString {
+        let url = match (&settings.database_url, &settings.database_url_file) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Some(file)) => self.file("CHAT_DATABASE_URL_FILE", Some(file)),
+            (None, None) => {
+                self.0.push(
+                    "CHAT_DATABASE_URL (--database-url) or CHAT_DATABASE_URL_FILE is required"
+                        .to_owned(),
+                );
+                None
+            }
+        };
+        let url = url.unwrap_or_default();
+        if !url.expose_secret().is_empty()
+            && tokio_postgres::Config::from_str(url.expose_secret()).is_err()
+        {
+            // Not the parser's own text, which repeats parts of the URL.
+            self.0
+                .push("CHAT_DATABASE_URL is not a PostgreSQL URL".to_owned());
+        }
+        url
+    }
+
+    fn file(&mut self, name: &str, path: Option<&str>) -> Option<SecretString> {
+        let Some(path) = path else {
+            self.0.push(format!("{name} ({}) is required", flag(name)));
+            return None;
+        };
+        match std::fs::read_to_string(Path::new(path)) {
+            Ok(text) => Some(SecretString::from(text.trim())),
+            Err(error) => {
+                self.0
+                    .push(format!("{name} is {path:?}, which cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn parsed<T: FromStr>(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        default: T,
+        what: &str,
+    ) -> T {
+        match text.as_deref().map(str::parse) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(_)) => {
+                self.wrong(name, text.as_deref().unwrap_or_default(), what);
+                default
+            }
+        }
+    }
+
+    fn address(&mut self, name: &str, text: &Option<String>, default: &str) -> SocketAddr {
+        let text = text.as_deref().unwrap_or(default);
+        text.parse().unwrap_or_else(|_| {
+            self.wrong(name, text, "an address with a port, as in 127.0.0.1:50051");
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn number(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
+        let what = format!("a number from {} to {}", range.start(), range.end());
+        let value = self.parsed(name, text, default, &what);
+        if !range.contains(&value) {
+            self.wrong(name, value, &what);
+        }
+        value
+    }
+
+    fn duration(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        default: &str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Duration {
+        let text = text.as_deref().unwrap_or(default);
+        match parse_duration(text) {
+            Some(duration) if range.contains(&duration) => duration,
+            Some(_) | None => {
+                let what = format!(
+                    "a duration from {:?} to {:?}, as in 10s",
+                    range.start(),
+                    range.end()
+                );
+                self.wrong(name, text, &what);
+                *range.start()
+            }
+        }
+    }
+
+    fn providers(&mut self, vars: &BTreeMap<String, String>) -> Providers {
+        let vars = vars
+            .iter()
+            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        match Providers::from_vars(&vars) {
+            Ok(providers) => providers,
+            Err(problems) => {
+                self.0.extend(problems);
+                Providers::default()
+            }
+        }
+    }
+
+    fn log_format(&mut self, name: &str, text: Option<&str>) -> LogFormat {
+        let Some(text) = text else {
+            return LogFormat::default();
+        };
+        LogFormat::from_str(text, true).unwrap_or_else(|_| {
+            self.wrong(name, text, "json or text");
+            LogFormat::default()
+        })
+    }
+
+    fn relations(&mut self, config: &Config) {
+        if config.pool.statement_timeout > config.call_timeout {
+            self.0.push(format!(
+                "CHAT_STATEMENT_TIMEOUT is {:?}, longer than CHAT_CALL_TIMEOUT, {:?}",
+                config.pool.statement_timeout, config.call_timeout
+            ));
+        }
+        if config.refresh_timeout > config.call_timeout {
+            self.0.push(format!(
+                "CHAT_REFRESH_TIMEOUT is {:?}, longer than CHAT_CALL_TIMEOUT, {:?}",
+                config.refresh_timeout, config.call_timeout
+            ));
+        }
+    }
+
+    fn wrong(&mut self, name: &str, value: impl Display, what: &str) {
+        self.0.push(format!(
+            "{name} ({}) is {:?}; it must be {what}",
+            flag(name),
+            value.to_string()
+        ));
+    }
+}
+
+/// The flag of a variable.
+fn flag(variable: &str) -> String {
+    let name = variable.strip_prefix("CHAT_").unwrap_or(variable);
+    format!("--{}", name.to_ascii_lowercase().replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_reported_at_once_by_name() {
+        let settings = Settings {
+            listen: Some("nowhere".to_owned()),
+            drain_timeout: Some("soon".to_owned()),
+            database_connections: Some("0".to_owned()),
+            log_format: Some("xml".to_owned()),
+            ..Settings::default()
+        };
+        let vars = BTreeMap::from([("CHAT_LISTN".to_owned(), "x".to_owned())]);
+        let ConfigError(problems) = Config::new(&settings, &vars).unwrap_err();
+        for name in [
+            "CHAT_LISTN ",
+            "CHAT_LISTEN ",
+            "CHAT_DRAIN_TIMEOUT ",
+            "CHAT_DATABASE_CONNECTIONS ",
+            "CHAT_LOG_FORMAT ",
+            "CHAT_DATABASE_URL ",
+            "CHAT_JWT_PUBLIC_KEY_FILE ",
+            "CHAT_KEYS_FILE ",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(name)),
+                "{name} is not reported in {problems:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_malformed_database_url_is_reported_without_its_password() {
+        let settings = DatabaseSettings {
+            database_url: Some("postgres://ann:hunter2@[::bad".into()),
+            database_url_file: None,
+        };
+        let error = database_url(&settings).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1d"), Some(Duration::from_secs(86_400)));
+        for wrong in ["", "10", "s", "-1s", "1.5s", "99999999999999999999s", "1w"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+}

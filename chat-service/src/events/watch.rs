@@ -1,0 +1,311 @@
+//! Brings placed events to the watchers of this process.
+//!
+//! One reader follows the events in order. Each chat that changed is loaded once, as it is now, and
+//! offered to every watcher; the watcher's policy predicate is interpreted on it. What a watcher has
+//! not taken yet is kept per chat, not per event, so a slow one costs a bounded amount of memory: past
+//! the bound it is told to list again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::bell::{Bell, Ring};
+use crate::{
+    authz::{Authorized, Subject},
+    chat::Chat,
+    id::{ChatId, UserId},
+    store::{
+        Store, StoreError,
+        event::{ChangeEvent, ChangeKind},
+    },
+};
+
+/// Chats that wait for one slow watcher at most.
+const MAX_PENDING: usize = 1000;
+/// Watchers of one process at most.
+pub const MAX_WATCHERS: usize = 10_000;
+/// Events read at once.
+const BATCH: i64 = 500;
+/// Look at least this often: a ring may be lost.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What a watcher is told.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The event's position; opaque to clients.
+    pub position: i64,
+    /// When the change was recorded.
+    pub at: Option<Timestamp>,
+    /// What to say.
+    pub what: What,
+}
+
+/// What a watcher is told about.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// Where the stream begins.
+    Begin,
+    /// A chat changed.
+    Changed(ChangeKind, Arc<Chat>),
+    /// A chat may no longer be read.
+    AccessLost(ChatId),
+    /// Too much happened: list again.
+    Resync,
+}
+
+/// All watchers of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Watchers(Arc<Inner>);
+
+struct Inner {
+    watchers: Mutex<HashMap<u64, Arc<Watcher>>>,
+    next: AtomicU64,
+    /// The last position that was read and offered; none until the first read.
+    position: watch::Sender<Option<i64>>,
+}
+
+struct Watcher {
+    readable: Authorized,
+    owner: Option<UserId>,
+    subjects: BTreeSet<Subject>,
+    pending: Mutex<Pending>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Pending {
+    /// By position, so that whoever resumes after the last one taken misses none.
+    order: BTreeMap<i64, ChatId>,
+    notices: HashMap<ChatId, Notice>,
+    resync: Option<i64>,
+}
+
+/// One watcher's end. Dropping it ends the watch.
+pub struct Watch {
+    id: u64,
+    watcher: Arc<Watcher>,
+    watchers: Watchers,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Watchers {
+    /// Nobody watches yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            watchers: Mutex::new(HashMap::new()),
+            next: AtomicU64::new(0),
+            position: watch::Sender::new(None),
+        }))
+    }
+
+    /// Watches the chats for which `readable` holds, of `owner` if given. `subjects` are the user
+    /// and the groups by which a share reaches the watcher. Returns the position from which on
+    /// everything will be told; none when there are too many watchers, or no position in time.
+    pub async fn watch(
+        &self,
+        readable: Authorized,
+        owner: Option<UserId>,
+        subjects: BTreeSet<Subject>,
+    ) -> Option<(Watch, i64)> {
+        let watcher = Arc::new(Watcher {
+            readable,
+            owner,
+            subjects,
+            pending: Mutex::default(),
+            arrived: Notify::new(),
+        });
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut watchers = lock(&self.0.watchers);
+            if watchers.len() >= MAX_WATCHERS {
+                return None;
+            }
+            watchers.insert(id, watcher.clone());
+        }
+        // Made before waiting, so that a call that is given up leaves no watcher behind.
+        let end = Watch {
+            id,
+            watcher,
+            watchers: self.clone(),
+        };
+        // Registered first, asked after: an event between the two is told, not lost.
+        let mut position = self.0.position.subscribe();
+        let position = position
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|position| *position)?;
+        Some((end, position))
+    }
+
+    /// How many watch.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.0.watchers).len()
+    }
+
+    /// Follows the events until `stop`.
+    pub async fn run(&self, store: Store, bell: Bell, stop: CancellationToken) {
+        let mut placed = bell.listen(Ring::Placed);
+        loop {
+            placed.mark_unchanged();
+            if let Err(error) = stop
+                .run_until_cancelled(self.follow(&store))
+                .await
+                .unwrap_or(Ok(()))
+            {
+                tracing::warn!(%error, "change events cannot be read; trying again");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = placed.changed() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Offers everything that was placed since the last time.
+    async fn follow(&self, store: &Store) -> Result<(), StoreError> {
+        let last = *self.0.position.borrow();
+        let Some(mut position) = last else {
+            let position = store.last_position().await?;
+            self.0.position.send_replace(Some(position));
+            return Ok(());
+        };
+        loop {
+            let events = store.list_change_events(position, BATCH).await?;
+            let Some(last) = events.last() else {
+                return Ok(());
+            };
+            position = last.position;
+            if self.count() > 0 {
+                self.offer(store, &events).await?;
+            }
+            self.0.position.send_replace(Some(position));
+            if i64::try_from(events.len()).unwrap_or(BATCH) < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn offer(&self, store: &Store, events: &[ChangeEvent]) -> Result<(), StoreError> {
+        let ids: HashSet<ChatId> = events.iter().map(|event| event.chat).collect();
+        let ids: Vec<ChatId> = ids.into_iter().collect();
+        let chats: HashMap<ChatId, Arc<Chat>> = store
+            .list_chats_for_events(&ids)
+            .await?
+            .into_iter()
+            .map(|chat| (chat.id, Arc::new(chat)))
+            .collect();
+        let watchers: Vec<Arc<Watcher>> = lock(&self.0.watchers).values().cloned().collect();
+        for watcher in watchers {
+            for event in events {
+                watcher.offer(event, chats.get(&event.chat));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Watcher {
+    fn offer(&self, event: &ChangeEvent, chat: Option<&Arc<Chat>>) {
+        let Some(chat) = chat else { return };
+        if self.owner.is_some_and(|owner| owner != chat.owner) {
+            return;
+        }
+        let what = if self.readable.holds(&chat.facts()) {
+            What::Changed(event.kind, chat.clone())
+        } else if event
+            .removed
+            .iter()
+            .any(|subject| self.subjects.contains(subject))
+        {
+            What::AccessLost(chat.id)
+        } else {
+            return;
+        };
+        let notice = Notice {
+            position: event.position,
+            at: Some(event.at),
+            what,
+        };
+        lock(&self.pending).add(chat.id, notice);
+        self.arrived.notify_one();
+    }
+}
+
+impl Pending {
+    /// Keeps the latest of each chat, under the most telling kind of what was coalesced.
+    fn add(&mut self, chat: ChatId, mut notice: Notice) {
+        if self.resync.is_some() {
+            self.resync = Some(notice.position);
+            return;
+        }
+        if let Some(earlier) = self.notices.remove(&chat) {
+            self.order.remove(&earlier.position);
+            if let (What::Changed(earlier, _), What::Changed(kind, _)) =
+                (&earlier.what, &mut notice.what)
+            {
+                *kind = (*kind).max(*earlier);
+            }
+        }
+        let position = notice.position;
+        self.order.insert(position, chat);
+        self.notices.insert(chat, notice);
+        if self.order.len() > MAX_PENDING {
+            *self = Self {
+                resync: Some(position),
+                ..Self::default()
+            };
+        }
+    }
+
+    fn take(&mut self) -> Option<Notice> {
+        if let Some(position) = self.resync.take() {
+            return Some(Notice {
+                position,
+                at: None,
+                what: What::Resync,
+            });
+        }
+        let (_, chat) = self.order.pop_first()?;
+        self.notices.remove(&chat)
+    }
+}
+
+impl Watch {
+    /// The next notice. Cancel safe: what was not returned is not taken.
+    pub async fn next(&self) -> Notice {
+        loop {
+            if let Some(notice) = lock(&self.watcher.pending).take() {
+                return notice;
+            }
+            self.watcher.arrived.notified().await;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        lock(&self.watchers.0.watchers).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

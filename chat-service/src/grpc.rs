@@ -1,0 +1,9 @@
+//! The RPCs: authenticate, parse, make one call, render. Contract types stop here.
+
+pub(crate) mod chat;
+mod convert;
+pub(crate) mod git_account;
+mod list;
+pub(crate) mod sync;
+pub(crate) mod sync_admin;
+mod update;

@@ -1,0 +1,515 @@
+//! `chat.v1.ChatService`: per RPC authenticate, parse, make one call, render.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, stream};
+use jiff::Timestamp;
+use prost::Message as _;
+use proto::{
+    chat::v1::{self, chat_service_server::ChatService},
+    reason,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{convert, list::ListChats, update};
+use crate::{
+    auth::{Auth, Caller},
+    authz::{Action, Authorizer, Principal, Subject},
+    chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_SUBJECTS},
+    error::{Error, Known},
+    events::{
+        bell::{Bell, Ring},
+        watch::{Notice, Watch, Watchers, What},
+    },
+    git_ref,
+    id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
+    page_token::PageTokens,
+    provider::Providers,
+    refresh::{self, Refreshed},
+    server::call::Deadline,
+    store::{
+        Store,
+        chat::{Guarded, NewChat},
+        event::ChangeKind,
+        share::Shared,
+    },
+};
+
+/// How long a watcher waits for the first position before it is told to come back.
+const WATCH_START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves chats.
+#[derive(Clone)]
+pub(crate) struct ChatGrpc {
+    /// The database.
+    pub(crate) store: Store,
+    /// Decides.
+    pub(crate) authorizer: Authorizer,
+    /// Authenticates.
+    pub(crate) auth: Auth,
+    /// Wakes relay and workers.
+    pub(crate) bell: Bell,
+    /// Who watches.
+    pub(crate) watchers: Watchers,
+    /// Signs page tokens.
+    pub(crate) page_tokens: PageTokens,
+    /// Where git refs can be.
+    pub(crate) providers: Arc<Providers>,
+    /// How long `RefreshChat` waits at most.
+    pub(crate) refresh_timeout: Duration,
+    /// Ends streams when the server drains.
+    pub(crate) stop: CancellationToken,
+}
+
+impl ChatGrpc {
+    /// The chat as the caller sees it now.
+    async fn visible(&self, principal: &Principal, id: ChatId) -> Result<Chat, Error> {
+        let readable = self.authorizer.chats(principal, Action::ReadChat);
+        self.store
+            .get_chat(readable, id)
+            .await?
+            .ok_or(Error::NotVisible { resource: "chat" })
+    }
+
+    async fn list(
+        &self,
+        principal: &Principal,
+        request: v1::GetChatsRequest,
+    ) -> Result<v1::GetChatsResponse, Error> {
+        let list = ListChats::parse(request, principal, &self.page_tokens)?;
+        let readable = if list.shared_with_me {
+            self.authorizer.shared_chats(principal)
+        } else {
+            self.authorizer.chats(principal, Action::ReadChat)
+        };
+        let (chats, more) = self
+            .store
+            .list_chats(readable, &list.filter, list.cursor, list.page_size)
+            .await?;
+        let next_page_token = match chats.last() {
+            Some(last) if more => list.token_after(&self.page_tokens, last),
+            _ => String::new(),
+        };
+        Ok(v1::GetChatsResponse {
+            chats: chats.iter().map(convert::chat).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn create(
+        &self,
+        principal: &Principal,
+        request: v1::CreateChatRequest,
+    ) -> Result<Chat, Error> {
+        let chat = new_chat(principal, request)?;
+        self.authorizer
+            .create_chat(principal, chat.owner, chat.organization)?;
+        let id = self.store.insert_chat(&chat).await?;
+        self.bell.ring(Ring::Changes);
+        self.visible(principal, id).await
+    }
+
+    async fn update(
+        &self,
+        principal: &Principal,
+        request: v1::UpdateChatRequest,
+    ) -> Result<Chat, Error> {
+        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let changes = update::changes(request)?;
+        let archives = changes.archived.is_some();
+        let changes_content =
+            changes.title.is_some() || changes.status.is_some() || changes.labels.is_some();
+        let updating = self.authorizer.chats(principal, Action::UpdateChat);
+        let archiving = self.authorizer.chats(principal, Action::ArchiveChat);
+        let allowed = match (archives, changes_content) {
+            (true, true) => archiving.and(updating),
+            (true, false) => archiving,
+            (false, _) => updating,
+        };
+        let action = allowed.action();
+        let readable = self.authorizer.chats(principal, Action::ReadChat);
+        let updated = guarded(
+            self.store
+                .update_chat(readable, allowed, id, &changes)
+                .await?,
+            action,
+        )?;
+        self.bell.ring(Ring::Changes);
+        if updated.unarchived {
+            self.bell.ring(Ring::Due);
+        }
+        self.visible(principal, id).await
+    }
+
+    async fn share(
+        &self,
+        principal: &Principal,
+        request: v1::UpdateChatSharingRequest,
+    ) -> Result<Chat, Error> {
+        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let (add, remove) = update::sharing(&request)?;
+        let readable = self.authorizer.chats(principal, Action::ReadChat);
+        let allowed = self.authorizer.chats(principal, Action::ShareChat);
+        let result = self
+            .store
+            .update_sharing(readable, allowed, id, &add, &remove)
+            .await?;
+        match guarded(result, Action::ShareChat)? {
+            Shared::Done => {}
+            Shared::TooMany => {
+                return Err(Error::InvalidArgument {
+                    field: "add_readers".to_owned(),
+                    problem: format!("a chat can be shared with at most {MAX_SUBJECTS} subjects"),
+                    reason: reason::TOO_MANY_SUBJECTS,
+                });
+            }
+        }
+        self.bell.ring(Ring::Changes);
+        self.visible(principal, id).await
+    }
+
+    async fn refresh(
+        &self,
+        principal: &Principal,
+        id: ChatId,
+        deadline: Option<Deadline>,
+    ) -> Result<Chat, Error> {
+        let left = deadline.map_or(self.refresh_timeout, |Deadline(at)| {
+            at.saturating_duration_since(tokio::time::Instant::now())
+                .min(self.refresh_timeout)
+        });
+        let refreshed = refresh::refresh_chat(
+            &self.store,
+            &self.authorizer,
+            &self.bell,
+            principal,
+            id,
+            refresh::patience(left),
+        )
+        .await?;
+        let chat = self.visible(principal, id).await?;
+        match refreshed {
+            Refreshed::Fresh => Ok(chat),
+            Refreshed::Failed(error) => Err(error.with_known(known(&chat))),
+        }
+    }
+
+    async fn report(
+        &self,
+        principal: &Principal,
+        request: v1::ReportGitRefRequest,
+    ) -> Result<Vec<ChatId>, Error> {
+        let report = update::report(request)?;
+        git_ref::report(
+            &self.store,
+            &self.authorizer,
+            &self.bell,
+            &self.providers,
+            principal,
+            report,
+        )
+        .await
+    }
+
+    async fn watch(
+        &self,
+        caller: Caller,
+        request: v1::WatchChatsRequest,
+    ) -> Result<WatchStream, Error> {
+        let owner = convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId);
+        if let Some(revision) = &request.since_revision {
+            parse_revision(revision)?;
+        }
+        let readable = self.authorizer.chats(&caller.principal, Action::ReadChat);
+        let subjects = subjects(&caller.principal);
+        let started = tokio::time::timeout(
+            WATCH_START_TIMEOUT,
+            self.watchers.watch(readable, owner, subjects),
+        )
+        .await;
+        let (watch, position) = match started {
+            Ok(Some(started)) => started,
+            Ok(None) => {
+                return Err(Error::ResourceExhausted {
+                    problem: "too many watchers".to_owned(),
+                    reason: reason::TOO_MANY_REQUESTS,
+                    retry_after: Some(Duration::from_secs(5)),
+                });
+            }
+            Err(_) => {
+                return Err(Error::Unavailable {
+                    problem: "change events cannot be read",
+                    reason: reason::DEPENDENCY_UNAVAILABLE,
+                    retry_after: Some(Duration::from_secs(1)),
+                    source: None,
+                });
+            }
+        };
+        let mut first = vec![Notice {
+            position,
+            at: None,
+            what: What::Begin,
+        }];
+        if request
+            .since_revision
+            .is_some_and(|revision| revision != render_revision(position))
+        {
+            // What happened since is not replayed: the client lists again.
+            first.push(Notice {
+                position,
+                at: None,
+                what: What::Resync,
+            });
+        }
+        Ok(stream_of(
+            first,
+            watch,
+            caller.expires_at,
+            self.stop.clone(),
+        ))
+    }
+}
+
+type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ChatService for ChatGrpc {
+    type WatchChatsStream = WatchStream;
+
+    async fn get_chats(
+        &self,
+        request: Request<v1::GetChatsRequest>,
+    ) -> Result<Response<v1::GetChatsResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        Ok(Response::new(
+            self.list(&caller.principal, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_chat(
+        &self,
+        request: Request<v1::GetChatRequest>,
+    ) -> Result<Response<v1::GetChatResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
+        let chat = self.visible(&caller.principal, id).await?;
+        Ok(Response::new(v1::GetChatResponse {
+            chat: Some(convert::chat(&chat)),
+        }))
+    }
+
+    async fn create_chat(
+        &self,
+        request: Request<v1::CreateChatRequest>,
+    ) -> Result<Response<v1::CreateChatResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let chat = self.create(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::CreateChatResponse {
+            chat: Some(convert::chat(&chat)),
+        }))
+    }
+
+    async fn update_chat(
+        &self,
+        request: Request<v1::UpdateChatRequest>,
+    ) -> Result<Response<v1::UpdateChatResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let chat = self.update(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdateChatResponse {
+            chat: Some(convert::chat(&chat)),
+        }))
+    }
+
+    async fn update_chat_sharing(
+        &self,
+        request: Request<v1::UpdateChatSharingRequest>,
+    ) -> Result<Response<v1::UpdateChatSharingResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let chat = self.share(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdateChatSharingResponse {
+            chat: Some(convert::chat(&chat)),
+        }))
+    }
+
+    async fn refresh_chat(
+        &self,
+        request: Request<v1::RefreshChatRequest>,
+    ) -> Result<Response<v1::RefreshChatResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
+        let chat = self.refresh(&caller.principal, id, deadline).await?;
+        Ok(Response::new(v1::RefreshChatResponse {
+            chat: Some(convert::chat(&chat)),
+        }))
+    }
+
+    async fn report_git_ref(
+        &self,
+        request: Request<v1::ReportGitRefRequest>,
+    ) -> Result<Response<v1::ReportGitRefResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let chats = self.report(&caller.principal, request.into_inner()).await?;
+        Ok(Response::new(v1::ReportGitRefResponse {
+            chat_ids: chats.iter().map(ChatId::to_string).collect(),
+        }))
+    }
+
+    async fn watch_chats(
+        &self,
+        request: Request<v1::WatchChatsRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        Ok(Response::new(
+            self.watch(caller, request.into_inner()).await?,
+        ))
+    }
+}
+
+/// What is known of a chat, for the details of an error.
+fn known(chat: &Chat) -> Known {
+    let known = v1::GetChatResponse {
+        chat: Some(convert::chat(chat)),
+    };
+    Known {
+        type_url: "type.googleapis.com/chat.v1.GetChatResponse",
+        value: known.encode_to_vec(),
+    }
+}
+
+fn guarded<T>(result: Guarded<T>, action: Action) -> Result<T, Error> {
+    match result {
+        Guarded::Done(value) => Ok(value),
+        Guarded::NotVisible => Err(Error::NotVisible { resource: "chat" }),
+        Guarded::NotAllowed => Err(Error::NotAllowed {
+            action: action.name(),
+        }),
+    }
+}
+
+fn new_chat(principal: &Principal, request: v1::CreateChatRequest) -> Result<NewChat, Error> {
+    let v1::CreateChatRequest {
+        owner_id,
+        organization_id,
+        workspace_id,
+        title,
+        status,
+        labels,
+        request_id,
+    } = request;
+    let owner = match convert::maybe_uuid("owner_id", owner_id.as_deref())? {
+        Some(id) => UserId(id),
+        None => principal
+            .user_id()
+            .ok_or_else(|| Error::invalid("owner_id", "a service must name the owner"))?,
+    };
+    Ok(NewChat {
+        id: ChatId::new(),
+        owner,
+        organization: convert::maybe_uuid("organization_id", organization_id.as_deref())?
+            .map(OrganizationId),
+        workspace: convert::maybe_uuid("workspace_id", workspace_id.as_deref())?.map(WorkspaceId),
+        title: if title.trim().is_empty() {
+            DEFAULT_TITLE.to_owned()
+        } else {
+            convert::title("title", &title)?
+        },
+        status: if status == i32::from(v1::ChatStatus::Unspecified) {
+            ChatStatus::Waiting
+        } else {
+            convert::chat_status("status", status)?
+        },
+        labels: convert::chat_labels("labels", labels)?,
+        request: convert::maybe_uuid("request_id", request_id.as_deref())?.map(RequestId),
+    })
+}
+
+/// By which subjects a share reaches the caller.
+fn subjects(principal: &Principal) -> BTreeSet<Subject> {
+    match principal {
+        Principal::User(user) => user
+            .groups
+            .iter()
+            .map(|group| Subject::Group(*group))
+            .chain([Subject::User(user.id)])
+            .collect(),
+        Principal::Service(_) => BTreeSet::new(),
+    }
+}
+
+/// What a watcher hears, until its token expires or the server drains.
+fn stream_of(
+    first: Vec<Notice>,
+    watch: Watch,
+    expires_at: Timestamp,
+    stop: CancellationToken,
+) -> WatchStream {
+    // The token was just accepted; what is left of it is measured once, on this process's clock.
+    let left = expires_at.duration_since(Timestamp::now());
+    let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
+    let live = stream::unfold(Some((watch, stop)), move |state| async move {
+        let (watch, stop) = state?;
+        tokio::select! {
+            notice = watch.next() => Some((Ok(render(notice)), Some((watch, stop)))),
+            () = tokio::time::sleep_until(expiry) => {
+                Some((Err(Error::CredentialsInvalid.into()), None))
+            }
+            () = stop.cancelled() => Some((Err(draining().into()), None)),
+        }
+    });
+    Box::pin(futures_util::StreamExt::chain(
+        stream::iter(first.into_iter().map(|notice| Ok(render(notice)))),
+        live,
+    ))
+}
+
+fn draining() -> Error {
+    Error::Unavailable {
+        problem: "the server is shutting down",
+        reason: reason::DEPENDENCY_UNAVAILABLE,
+        retry_after: Some(Duration::from_millis(100)),
+        source: None,
+    }
+}
+
+fn render(notice: Notice) -> v1::WatchChatsResponse {
+    let (kind, chat) = match notice.what {
+        What::Begin => (v1::WatchEventKind::Unspecified, None),
+        What::Resync => (v1::WatchEventKind::Resync, None),
+        What::AccessLost(id) => (
+            v1::WatchEventKind::AccessLost,
+            Some(v1::Chat {
+                id: id.to_string(),
+                ..v1::Chat::default()
+            }),
+        ),
+        What::Changed(kind, chat) => (
+            match kind {
+                ChangeKind::Created => v1::WatchEventKind::Created,
+                ChangeKind::Updated => v1::WatchEventKind::Updated,
+                ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
+                ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
+                ChangeKind::Archived => v1::WatchEventKind::Archived,
+            },
+            Some(convert::chat(&chat)),
+        ),
+    };
+    v1::WatchChatsResponse {
+        revision: render_revision(notice.position),
+        kind: kind.into(),
+        changed_at: notice.at.map(convert::timestamp),
+        chat,
+    }
+}
+
+fn render_revision(position: i64) -> String {
+    format!("r{position:x}")
+}
+
+fn parse_revision(text: &str) -> Result<i64, Error> {
+    text.strip_prefix('r')
+        .and_then(|digits| i64::from_str_radix(digits, 16).ok())
+        .filter(|position| *position >= 0)
+        .ok_or_else(|| Error::invalid("since_revision", "is not a revision of this service"))
+}

@@ -1,0 +1,309 @@
+//! Contract messages as domain values and back. Every conversion of input names the field at fault.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use proto::chat::v1;
+use uuid::Uuid;
+
+use crate::{
+    authz::{Level, Subject},
+    chat::{
+        Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_TITLE_CHARS,
+    },
+    diff_status::{DiffStatus, Freshness, ProblemClass, PullRequest, PullRequestState},
+    error::Error,
+    id::{GroupId, UserId},
+};
+
+/// A UUID in a field.
+pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, Error> {
+    // Only the usual form: the parser would also take braces, `urn:` and no hyphens.
+    match text.parse::<Uuid>() {
+        Ok(id) if text.len() == 36 => Ok(id),
+        _ => Err(Error::invalid(field, "must be a UUID")),
+    }
+}
+
+/// A UUID in a field that may be absent.
+pub(crate) fn maybe_uuid(field: &str, text: Option<&str>) -> Result<Option<Uuid>, Error> {
+    text.map(|text| uuid(field, text)).transpose()
+}
+
+/// A title; `None` when it is empty.
+pub(crate) fn title(field: &str, text: &str) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::invalid(field, "must not be empty"));
+    }
+    if text.chars().count() > MAX_TITLE_CHARS {
+        return Err(Error::invalid(
+            field,
+            format!("has more than {MAX_TITLE_CHARS} characters"),
+        ));
+    }
+    no_nul(field, text)?;
+    Ok(text.to_owned())
+}
+
+/// PostgreSQL's text holds every character but NUL.
+pub(crate) fn no_nul(field: &str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::invalid(field, "must not contain NUL"));
+    }
+    Ok(())
+}
+
+/// Labels that a chat can have, or be searched by.
+pub(crate) fn labels(
+    field: &str,
+    labels: BTreeMap<String, String>,
+    most: usize,
+) -> Result<BTreeMap<String, String>, Error> {
+    if labels.len() > most {
+        return Err(Error::invalid(field, format!("has more than {most} pairs")));
+    }
+    for (key, value) in &labels {
+        let name = || {
+            format!("{field}[{key:?}]")
+                .chars()
+                .take(100)
+                .collect::<String>()
+        };
+        if key.is_empty() || key.chars().count() > MAX_LABEL_KEY_CHARS {
+            return Err(Error::invalid(
+                name(),
+                format!("a key must have 1 to {MAX_LABEL_KEY_CHARS} characters"),
+            ));
+        }
+        if value.chars().count() > MAX_LABEL_VALUE_CHARS {
+            return Err(Error::invalid(
+                name(),
+                format!("a value must have at most {MAX_LABEL_VALUE_CHARS} characters"),
+            ));
+        }
+        no_nul(&name(), key)?;
+        no_nul(&name(), value)?;
+    }
+    Ok(labels)
+}
+
+/// Labels of a new or changed chat.
+pub(crate) fn chat_labels(
+    field: &str,
+    pairs: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Error> {
+    labels(field, pairs, MAX_LABELS)
+}
+
+/// A chat status; unspecified is an error.
+pub(crate) fn chat_status(field: &str, value: i32) -> Result<ChatStatus, Error> {
+    match v1::ChatStatus::try_from(value) {
+        Ok(v1::ChatStatus::Waiting) => Ok(ChatStatus::Waiting),
+        Ok(v1::ChatStatus::Pending) => Ok(ChatStatus::Pending),
+        Ok(v1::ChatStatus::Running) => Ok(ChatStatus::Running),
+        Ok(v1::ChatStatus::Paused) => Ok(ChatStatus::Paused),
+        Ok(v1::ChatStatus::Completed) => Ok(ChatStatus::Completed),
+        Ok(v1::ChatStatus::Error) => Ok(ChatStatus::Error),
+        Ok(v1::ChatStatus::Unspecified) | Err(_) => Err(Error::invalid(
+            field,
+            format!("{value} is not a chat status"),
+        )),
+    }
+}
+
+/// A subject with exactly one id.
+pub(crate) fn subject(field: &str, subject: &v1::Subject) -> Result<Subject, Error> {
+    match &subject.subject {
+        Some(v1::subject::Subject::UserId(id)) => Ok(Subject::User(UserId(uuid(
+            &format!("{field}.user_id"),
+            id,
+        )?))),
+        Some(v1::subject::Subject::GroupId(id)) => Ok(Subject::Group(GroupId(uuid(
+            &format!("{field}.group_id"),
+            id,
+        )?))),
+        None => Err(Error::invalid(field, "must have a user_id or a group_id")),
+    }
+}
+
+/// A time of the database.
+pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    // Floor, so that nanoseconds are never negative, as the contract's type wants.
+    let nanoseconds = at.as_nanosecond();
+    let seconds = nanoseconds.div_euclid(1_000_000_000);
+    let rest = nanoseconds.rem_euclid(1_000_000_000);
+    prost_types::Timestamp {
+        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        nanos: i32::try_from(rest).unwrap_or(0),
+    }
+}
+
+/// A chat as clients see it.
+pub(crate) fn chat(chat: &Chat) -> v1::Chat {
+    let subjects = |wanted: Level| {
+        chat.shares
+            .iter()
+            .filter(|(_, level)| *level == wanted)
+            .map(|(subject, _)| render_subject(*subject))
+            .collect()
+    };
+    v1::Chat {
+        id: chat.id.to_string(),
+        owner_id: chat.owner.to_string(),
+        organization_id: chat.organization.map(|id| id.to_string()),
+        workspace_id: chat.workspace.map(|id| id.to_string()),
+        title: chat.title.clone(),
+        status: render_chat_status(chat.status).into(),
+        labels: chat.labels.clone(),
+        archived: chat.archived,
+        created_at: Some(timestamp(chat.created_at)),
+        updated_at: Some(timestamp(chat.updated_at)),
+        diff_status: chat.primary().map(diff_status),
+        diff_statuses: chat.diff_statuses.iter().map(diff_status).collect(),
+        readers: subjects(Level::Reader),
+        writers: subjects(Level::Writer),
+        icon: chat.icon().to_owned(),
+    }
+}
+
+fn render_subject(subject: Subject) -> v1::Subject {
+    v1::Subject {
+        subject: Some(match subject {
+            Subject::User(id) => v1::subject::Subject::UserId(id.to_string()),
+            Subject::Group(id) => v1::subject::Subject::GroupId(id.to_string()),
+        }),
+    }
+}
+
+fn render_chat_status(status: ChatStatus) -> v1::ChatStatus {
+    match status {
+        ChatStatus::Waiting => v1::ChatStatus::Waiting,
+        ChatStatus::Pending => v1::ChatStatus::Pending,
+        ChatStatus::Running => v1::ChatStatus::Running,
+        ChatStatus::Paused => v1::ChatStatus::Paused,
+        ChatStatus::Completed => v1::ChatStatus::Completed,
+        ChatStatus::Error => v1::ChatStatus::Error,
+    }
+}
+
+fn diff_status(status: &DiffStatus) -> v1::ChatDiffStatus {
+    // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
+    let DiffStatus {
+        id,
+        chat,
+        git_remote_origin,
+        git_branch,
+        provider_id,
+        repository,
+        primary,
+        reported_at,
+        pull_request,
+        refreshed_at,
+        freshness,
+        next_refresh_at,
+        problem,
+        outcome_seq: _,
+        polled: _,
+    } = status;
+    let icon = status.icon();
+    let mut message = v1::ChatDiffStatus {
+        id: id.to_string(),
+        chat_id: chat.to_string(),
+        git_remote_origin: git_remote_origin.clone(),
+        git_branch: git_branch.clone(),
+        provider_id: provider_id.clone(),
+        repository: repository.clone(),
+        primary: *primary,
+        reported_at: Some(timestamp(*reported_at)),
+        refreshed_at: refreshed_at.map(timestamp),
+        freshness: render_freshness(*freshness).into(),
+        next_refresh_at: next_refresh_at.map(timestamp),
+        problem: problem.as_ref().map(|problem| v1::Problem {
+            class: problem_class(problem.class).into(),
+            message: status.problem_message().unwrap_or_default(),
+            since: Some(timestamp(problem.since)),
+        }),
+        icon: icon.map(|icon| icon.name.to_owned()),
+        icon_color: icon.map(|icon| icon.color.to_owned()),
+        ..v1::ChatDiffStatus::default()
+    };
+    if let Some(pull_request) = pull_request {
+        fill_pull_request(&mut message, pull_request);
+    }
+    message
+}
+
+fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: &PullRequest) {
+    let PullRequest {
+        url,
+        state,
+        draft,
+        title,
+        changes_requested,
+        additions,
+        deletions,
+        changed_files,
+        head_branch,
+        base_branch,
+        head_sha,
+        author_login,
+        author_avatar_url,
+        number,
+        commits,
+        approved,
+        reviewer_count,
+    } = pull_request;
+    message.url = Some(url.clone());
+    message.pull_request_state = Some(pull_request_state(*state, *draft).into());
+    message.pull_request_title.clone_from(title);
+    message.pull_request_draft = *draft;
+    message.changes_requested = *changes_requested;
+    message.additions = *additions;
+    message.deletions = *deletions;
+    message.changed_files = *changed_files;
+    message.head_branch.clone_from(head_branch);
+    message.base_branch.clone_from(base_branch);
+    message.head_sha.clone_from(head_sha);
+    message.author_login.clone_from(author_login);
+    message.author_avatar_url.clone_from(author_avatar_url);
+    message.pr_number = Some(*number);
+    message.commits = *commits;
+    message.approved = *approved;
+    message.reviewer_count = *reviewer_count;
+}
+
+/// Where a pull request stands, as clients see it: an open draft is a draft.
+fn pull_request_state(state: PullRequestState, draft: bool) -> v1::PullRequestState {
+    match (state, draft) {
+        (PullRequestState::Open, true) => v1::PullRequestState::Draft,
+        (PullRequestState::Open, false) => v1::PullRequestState::Open,
+        (PullRequestState::Merged, _) => v1::PullRequestState::Merged,
+        (PullRequestState::Closed, _) => v1::PullRequestState::Closed,
+    }
+}
+
+fn render_freshness(freshness: Freshness) -> v1::Freshness {
+    match freshness {
+        Freshness::Fresh => v1::Freshness::Fresh,
+        Freshness::Due => v1::Freshness::Due,
+        Freshness::Refreshing => v1::Freshness::Refreshing,
+        Freshness::Paused => v1::Freshness::Paused,
+    }
+}
+
+/// A problem's class as clients see it.
+pub(crate) fn problem_class(class: ProblemClass) -> v1::ProblemClass {
+    match class {
+        ProblemClass::NoAccount => v1::ProblemClass::NoAccount,
+        ProblemClass::RateLimited => v1::ProblemClass::RateLimited,
+        ProblemClass::CredentialRejected => v1::ProblemClass::CredentialRejected,
+        ProblemClass::AccessDenied => v1::ProblemClass::AccessDenied,
+        ProblemClass::RepositoryNotFound => v1::ProblemClass::RepositoryNotFound,
+        ProblemClass::PullRequestGone => v1::ProblemClass::PullRequestGone,
+        ProblemClass::HostUnavailable => v1::ProblemClass::HostUnavailable,
+        ProblemClass::HostAnswerInvalid => v1::ProblemClass::HostAnswerInvalid,
+        ProblemClass::ProviderUnsupported => v1::ProblemClass::ProviderUnsupported,
+        ProblemClass::Internal => v1::ProblemClass::Internal,
+    }
+}

@@ -1,0 +1,183 @@
+//! `GetChats`: from the request to a filter, and from a page to its token.
+
+use prost::Message as _;
+use proto::chat::v1;
+
+use super::convert;
+use crate::{
+    authz::Principal,
+    chat_filter::{ChatFilter, Cursor, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PullRequestFilter},
+    diff_status::PullRequestState,
+    error::Error,
+    id::{ChatId, UserId, WorkspaceId},
+    page_token::{PageTokens, Place, Scope},
+};
+
+/// Values of one repeated filter at most.
+const MAX_FILTER_VALUES: usize = 10;
+/// Label pairs of a filter at most.
+const MAX_FILTER_LABELS: usize = 16;
+/// Characters of a title filter; no title has more.
+const TITLE_FILTER_CHARS: std::ops::RangeInclusive<usize> = 1..=crate::chat::MAX_TITLE_CHARS;
+/// Bytes of a repository filter at most: hosts allow 39 for an owner and 100 for a name.
+const MAX_REPOSITORY_BYTES: usize = 255;
+
+/// A list request that was understood.
+pub(crate) struct ListChats {
+    pub(crate) filter: ChatFilter,
+    pub(crate) shared_with_me: bool,
+    pub(crate) page_size: usize,
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) scope: Scope,
+}
+
+impl ListChats {
+    /// Understands `request` of `principal`.
+    pub(crate) fn parse(
+        request: v1::GetChatsRequest,
+        principal: &Principal,
+        tokens: &PageTokens,
+    ) -> Result<Self, Error> {
+        let scope = scope(&request, principal);
+        let v1::GetChatsRequest {
+            owner_id,
+            archived,
+            shared_with_me,
+            statuses,
+            labels,
+            pull_request_states,
+            repository,
+            pull_request_number,
+            title,
+            workspace_id,
+            page_size,
+            page_token,
+        } = request;
+        few("statuses", statuses.len())?;
+        few("pull_request_states", pull_request_states.len())?;
+        let filter = ChatFilter {
+            owner: convert::maybe_uuid("owner_id", owner_id.as_deref())?.map(UserId),
+            workspace: convert::maybe_uuid("workspace_id", workspace_id.as_deref())?
+                .map(WorkspaceId),
+            archived,
+            statuses: indexed(&statuses, "statuses", convert::chat_status)?,
+            labels: convert::labels("labels", labels, MAX_FILTER_LABELS)?,
+            pull_requests: indexed(&pull_request_states, "pull_request_states", pull_request)?,
+            repository: repository.map(|text| parse_repository(&text)).transpose()?,
+            pull_request_number: pull_request_number.map(positive).transpose()?,
+            title: title.map(parse_title).transpose()?,
+        };
+        let cursor = tokens.decode(&scope, &page_token)?.map(|place| Cursor {
+            updated_at: place.at,
+            id: ChatId(place.id),
+        });
+        Ok(Self {
+            filter,
+            shared_with_me,
+            page_size: parse_page_size(page_size)?,
+            cursor,
+            scope,
+        })
+    }
+
+    /// The token for the page after the chat with this sort key.
+    pub(crate) fn token_after(&self, tokens: &PageTokens, last: &crate::chat::Chat) -> String {
+        tokens.encode(
+            &self.scope,
+            Place {
+                at: last.updated_at,
+                id: last.id.0,
+            },
+        )
+    }
+}
+
+/// A page size in its bounds.
+pub(crate) fn parse_page_size(size: i32) -> Result<usize, Error> {
+    match usize::try_from(size) {
+        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
+        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+    }
+}
+
+/// Whose list, narrowed to what: everything but page size and token.
+fn scope(request: &v1::GetChatsRequest, principal: &Principal) -> Scope {
+    let arguments = v1::GetChatsRequest {
+        page_size: 0,
+        page_token: String::new(),
+        ..request.clone()
+    };
+    Scope::new(&principal.name(), "chats", &arguments.encode_to_vec())
+}
+
+fn few(field: &str, count: usize) -> Result<(), Error> {
+    if count > MAX_FILTER_VALUES {
+        return Err(Error::invalid(
+            field,
+            format!("has more than {MAX_FILTER_VALUES} values"),
+        ));
+    }
+    Ok(())
+}
+
+fn indexed<T>(
+    values: &[i32],
+    field: &str,
+    parse: fn(&str, i32) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| parse(&format!("{field}[{index}]"), *value))
+        .collect()
+}
+
+fn pull_request(field: &str, value: i32) -> Result<PullRequestFilter, Error> {
+    match v1::PullRequestState::try_from(value) {
+        Ok(v1::PullRequestState::Open) => Ok(PullRequestFilter::Open),
+        Ok(v1::PullRequestState::Draft) => Ok(PullRequestFilter::Draft),
+        Ok(v1::PullRequestState::Merged) => {
+            Ok(PullRequestFilter::Settled(PullRequestState::Merged))
+        }
+        Ok(v1::PullRequestState::Closed) => {
+            Ok(PullRequestFilter::Settled(PullRequestState::Closed))
+        }
+        Ok(v1::PullRequestState::Unspecified) | Err(_) => Err(Error::invalid(
+            field,
+            format!("{value} is not a pull request state"),
+        )),
+    }
+}
+
+fn parse_repository(text: &str) -> Result<String, Error> {
+    let field = "repository";
+    convert::no_nul(field, text)?;
+    if text.len() > MAX_REPOSITORY_BYTES {
+        return Err(Error::invalid(
+            field,
+            format!("has more than {MAX_REPOSITORY_BYTES} bytes"),
+        ));
+    }
+    match text.rsplit_once('/') {
+        Some((owner, name)) if !owner.is_empty() && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err(Error::invalid(field, "must be owner/name")),
+    }
+}
+
+fn positive(number: i32) -> Result<i32, Error> {
+    if number > 0 {
+        Ok(number)
+    } else {
+        Err(Error::invalid("pull_request_number", "must be positive"))
+    }
+}
+
+fn parse_title(text: String) -> Result<String, Error> {
+    convert::no_nul("title", &text)?;
+    if TITLE_FILTER_CHARS.contains(&text.chars().count()) {
+        Ok(text)
+    } else {
+        Err(Error::invalid("title", "must have 1 to 200 characters"))
+    }
+}

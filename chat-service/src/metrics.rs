@@ -1,0 +1,139 @@
+//! What this process counts. Units are in the names; no label holds an id.
+
+use std::{sync::Arc, time::Instant};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use tonic::Code;
+
+use crate::sync::metrics::SyncMetrics;
+
+/// All metrics of the process.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Calls.
+    pub calls: Calls,
+    /// Leases, outcomes, credentials.
+    pub sync: SyncMetrics,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new(registry: &mut Registry) -> Self {
+        Self {
+            calls: Calls::new(registry),
+            sync: SyncMetrics::register(registry),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    method: Arc<str>,
+    code: &'static str,
+}
+
+/// Calls by method and code.
+#[derive(Clone)]
+pub struct Calls {
+    duration: Family<CallLabels, Histogram>,
+    in_flight: Gauge,
+}
+
+impl Calls {
+    fn new(registry: &mut Registry) -> Self {
+        // 0.5 ms to 16 s.
+        let duration = Family::new_with_constructor(
+            (|| Histogram::new(exponential_buckets(0.0005, 2.0, 16))) as fn() -> Histogram,
+        );
+        let in_flight = Gauge::default();
+        registry.register_with_unit(
+            "rpc_duration",
+            "Time until a call's answer, or until its stream began",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register(
+            "rpc_in_flight",
+            "Calls without an answer yet",
+            in_flight.clone(),
+        );
+        Self {
+            duration,
+            in_flight,
+        }
+    }
+
+    /// Begins to measure a call of the method with this path.
+    pub(crate) fn begin(&self, path: &str) -> Observed {
+        self.in_flight.inc();
+        // Paths come from clients: only what looks like ours becomes a label.
+        let known = path.starts_with("/chat.v1.") || path.starts_with("/grpc.");
+        let method = if known && path.len() < 100 {
+            path
+        } else {
+            "other"
+        };
+        Observed {
+            calls: self.clone(),
+            method: method.into(),
+            since: Instant::now(),
+        }
+    }
+}
+
+/// A call that is under way.
+pub(crate) struct Observed {
+    calls: Calls,
+    method: Arc<str>,
+    since: Instant,
+}
+
+impl Observed {
+    /// The call has its answer.
+    pub(crate) fn end(&self, code: Code) {
+        let labels = CallLabels {
+            method: self.method.clone(),
+            code: code_name(code),
+        };
+        self.calls
+            .duration
+            .get_or_create(&labels)
+            .observe(self.since.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.calls.in_flight.dec();
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

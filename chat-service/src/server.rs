@@ -1,0 +1,442 @@
+//! The running service: listeners, health, background tasks, and a stop that loses nothing.
+
+pub(crate) mod call;
+
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use http::{HeaderName, header};
+use prometheus_client::registry::Registry;
+use proto::chat::v1::{
+    chat_service_server::ChatServiceServer, git_account_service_server::GitAccountServiceServer,
+    sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
+};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use service_runtime::{ops, ops::Readiness, token::Verifier};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    service::{Routes, RoutesBuilder},
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower_http::cors::{Any, CorsLayer};
+
+use self::call::CallLayer;
+use crate::{
+    accounts::seal::KeyRing,
+    auth::Auth,
+    authz::Authorizer,
+    config::Config,
+    events::{bell::Bell, relay, watch::Watchers},
+    grpc::{
+        chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc, sync_admin::SyncAdminGrpc,
+    },
+    metrics::Metrics,
+    page_token::PageTokens,
+    store::Store,
+    sync::{Dispatcher, DispatcherParts},
+};
+
+/// The database is asked this often whether it is there.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+/// HTTP/2 pings this often tell a dead peer from an idle one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// A peer that does not answer a ping for so long is gone.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls on one connection at once at most.
+const MAX_STREAMS: u32 = 1000;
+/// Listeners may close this long before the drain gives up on what is left.
+const CLOSE_MARGIN: Duration = Duration::from_secs(1);
+
+/// A service that listens.
+pub struct Service {
+    /// Where it listens.
+    pub addresses: Addresses,
+    config: Config,
+    listeners: Listeners,
+    parts: Parts,
+}
+
+/// Where the service listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Public gRPC.
+    pub grpc: SocketAddr,
+    /// gRPC for gitsync-service.
+    pub sync: SocketAddr,
+    /// Operations endpoint.
+    pub ops: SocketAddr,
+}
+
+struct Listeners {
+    grpc: TcpListener,
+    sync: TcpListener,
+    ops: TcpListener,
+}
+
+/// What the service is made of.
+struct Parts {
+    store: Store,
+    bell: Bell,
+    watchers: Watchers,
+    authorizer: Authorizer,
+    auth: Auth,
+    keys: Arc<KeyRing>,
+    metrics: Metrics,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+}
+
+impl Service {
+    /// Checks keys and schema, and binds the listeners. Nothing is served yet.
+    ///
+    /// # Errors
+    ///
+    /// When a key does not parse, the schema is too old, or an address cannot be bound.
+    pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
+        let verifier = Verifier::from_public_key_pem(config.jwt_public_key.as_bytes())?;
+        let keys = Arc::new(KeyRing::parse(config.keys.expose_secret())?);
+        let store = Store::new(config.database_url.expose_secret(), &config.pool)?;
+        store.require_current_schema().await?;
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let listeners = Listeners {
+            grpc: ops::bind(config.listen).await?,
+            sync: ops::bind(config.sync_listen).await?,
+            ops: ops::bind(config.ops_listen).await?,
+        };
+        let addresses = Addresses {
+            grpc: listeners.grpc.local_addr()?,
+            sync: listeners.sync.local_addr()?,
+            ops: listeners.ops.local_addr()?,
+        };
+        let parts = Parts {
+            store,
+            bell: Bell::new(),
+            watchers: Watchers::new(),
+            authorizer: Authorizer::new(),
+            auth: Auth::new(verifier),
+            keys,
+            metrics,
+            registry: Arc::new(registry),
+            stop,
+        };
+        Ok(Self {
+            addresses,
+            config,
+            listeners,
+            parts,
+        })
+    }
+
+    /// Serves until the stop token given to [`Service::start`] is cancelled, then finishes the calls
+    /// that are under way, for as long as the drain timeout allows.
+    ///
+    /// # Errors
+    ///
+    /// When a listener fails, or the ready file cannot be written.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let Self {
+            addresses,
+            config,
+            listeners,
+            parts,
+        } = self;
+        let stop = parts.stop.clone();
+        let readiness = Readiness::new();
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let (sync_reporter, sync_health) = tonic_health::server::health_reporter();
+        let public = public_routes(&config, &parts, health)?;
+        let sync = sync_routes(&config, &parts, sync_health)?;
+
+        // Background work outlives the listeners: the last calls still need it.
+        let background = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let database_url = config.database_url.clone();
+        {
+            let (bell, stop) = (parts.bell.clone(), background.clone());
+            tasks.spawn(async move { bell.run(database_url.expose_secret(), stop).await });
+        }
+        tasks.spawn(relay::run(
+            parts.store.clone(),
+            parts.bell.clone(),
+            background.clone(),
+        ));
+        {
+            let (watchers, store) = (parts.watchers.clone(), parts.store.clone());
+            let (bell, stop) = (parts.bell.clone(), background.clone());
+            tasks.spawn(async move { watchers.run(store, bell, stop).await });
+        }
+        {
+            let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
+            tasks.spawn(async move {
+                report_health(&store, &readiness, &[reporter, sync_reporter], &stop).await;
+            });
+        }
+        {
+            let stop = background.clone();
+            let ops = ops::serve(
+                listeners.ops,
+                readiness,
+                parts.registry.clone(),
+                async move {
+                    stop.cancelled().await;
+                },
+            );
+            tasks.spawn(async move {
+                if let Err(error) = ops.await {
+                    tracing::error!(%error, "the operations endpoint failed");
+                }
+            });
+        }
+
+        tracing::info!(
+            event = "listening",
+            grpc = %addresses.grpc,
+            sync = %addresses.sync,
+            ops = %addresses.ops,
+            version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
+        if let Some(path) = &config.ready_file {
+            write_ready_file(path, &addresses)?;
+        }
+
+        let public = serve(&config, &parts, public, listeners.grpc, &stop, true);
+        let sync = serve(&config, &parts, sync, listeners.sync, &stop, false);
+        let result = tokio::try_join!(public, sync);
+        background.cancel();
+        tasks.close();
+        if tokio::time::timeout(CLOSE_MARGIN, tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("background tasks did not stop in time");
+        }
+        result.map(|_| ())
+    }
+}
+
+fn public_routes(
+    config: &Config,
+    parts: &Parts,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
+) -> anyhow::Result<Routes> {
+    let providers = Arc::new(config.providers.clone());
+    let chat = ChatGrpc {
+        store: parts.store.clone(),
+        authorizer: parts.authorizer.clone(),
+        auth: parts.auth.clone(),
+        bell: parts.bell.clone(),
+        watchers: parts.watchers.clone(),
+        page_tokens: page_tokens(&parts.keys),
+        providers: providers.clone(),
+        refresh_timeout: config.refresh_timeout,
+        stop: parts.stop.clone(),
+    };
+    let accounts = GitAccountGrpc {
+        store: parts.store.clone(),
+        authorizer: parts.authorizer.clone(),
+        auth: parts.auth.clone(),
+        bell: parts.bell.clone(),
+        keys: parts.keys.clone(),
+        providers,
+    };
+    let admin = SyncAdminGrpc {
+        store: parts.store.clone(),
+        authorizer: parts.authorizer.clone(),
+        auth: parts.auth.clone(),
+    };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(ChatServiceServer::new(chat))
+        .add_service(GitAccountServiceServer::new(accounts))
+        .add_service(SyncAdminServiceServer::new(admin))
+        .add_service(health);
+    add_reflection(config, &mut routes)?;
+    Ok(routes.routes())
+}
+
+fn sync_routes(
+    config: &Config,
+    parts: &Parts,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
+) -> anyhow::Result<Routes> {
+    let dispatcher = Dispatcher::new(DispatcherParts {
+        store: parts.store.clone(),
+        authorizer: parts.authorizer.clone(),
+        bell: parts.bell.clone(),
+        keys: parts.keys.clone(),
+        providers: Arc::new(config.providers.clone()),
+        metrics: parts.metrics.sync.clone(),
+        lease_duration: config.lease_duration,
+        draining: parts.stop.clone(),
+    });
+    let sync = SyncGrpc {
+        dispatcher,
+        auth: parts.auth.clone(),
+    };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(SyncServiceServer::new(sync))
+        .add_service(health);
+    add_reflection(config, &mut routes)?;
+    Ok(routes.routes())
+}
+
+fn page_tokens(keys: &KeyRing) -> PageTokens {
+    PageTokens::new(&keys.derive("page-token"))
+}
+
+/// Reflection, in both versions that clients ask for.
+fn add_reflection(config: &Config, routes: &mut RoutesBuilder) -> anyhow::Result<()> {
+    if !config.reflection {
+        return Ok(());
+    }
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes
+        .add_service(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?);
+    Ok(())
+}
+
+/// Serves `routes` until `stop`; then finishes what is under way, within the drain timeout.
+async fn serve(
+    config: &Config,
+    parts: &Parts,
+    routes: Routes,
+    listener: TcpListener,
+    stop: &CancellationToken,
+    web: bool,
+) -> anyhow::Result<()> {
+    let calls = CallLayer::new(config.call_timeout, parts.metrics.calls.clone());
+    let server = Server::builder()
+        .accept_http1(web)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_connection_age(config.max_connection_age);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let stopped = stop.clone().cancelled_owned();
+    if web {
+        let serving = server
+            .layer(cors())
+            .layer(tonic_web::GrpcWebLayer::new())
+            .layer(calls)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stopped);
+        drain(serving, stop, config.drain_timeout).await
+    } else {
+        let serving = server
+            .layer(calls)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stopped);
+        drain(serving, stop, config.drain_timeout).await
+    }
+}
+
+/// A peer that went silent would keep the server's own shutdown waiting for ever.
+async fn drain(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    stop: &CancellationToken,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        result = serving => Ok(result?),
+        () = async {
+            stop.cancelled().await;
+            tokio::time::sleep(timeout).await;
+        } => {
+            tracing::warn!(timeout_ms = timeout.as_millis(), "the drain took too long; closing");
+            Ok(())
+        }
+    }
+}
+
+/// Browsers may call from anywhere: they authenticate with a token, never with a cookie.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([http::Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-grpc-web"),
+            HeaderName::from_static("x-user-agent"),
+            HeaderName::from_static("grpc-timeout"),
+        ])
+        .expose_headers([
+            HeaderName::from_static("grpc-status"),
+            HeaderName::from_static("grpc-message"),
+            HeaderName::from_static("grpc-status-details-bin"),
+        ])
+        .max_age(Duration::from_secs(600))
+}
+
+/// Says what is true about readiness until `stop`, and then that it is over.
+async fn report_health(
+    store: &Store,
+    readiness: &Readiness,
+    reporters: &[HealthReporter],
+    stop: &CancellationToken,
+) {
+    loop {
+        let state = store.ping().await;
+        let status = match &state {
+            Ok(()) => {
+                readiness.ready();
+                ServingStatus::Serving
+            }
+            Err(_) => {
+                readiness.not_ready("the database does not answer");
+                ServingStatus::NotServing
+            }
+        };
+        set_status(reporters, status).await;
+        if stop
+            .run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL))
+            .await
+            .is_none()
+        {
+            readiness.not_ready("draining");
+            set_status(reporters, ServingStatus::NotServing).await;
+            return;
+        }
+    }
+}
+
+async fn set_status(reporters: &[HealthReporter], status: ServingStatus) {
+    const SERVICES: [&str; 5] = [
+        "",
+        "chat.v1.ChatService",
+        "chat.v1.GitAccountService",
+        "chat.v1.SyncService",
+        "chat.v1.SyncAdminService",
+    ];
+    for reporter in reporters {
+        for service in SERVICES {
+            reporter.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// Writes the addresses to a file that is there whole or not at all.
+fn write_ready_file(path: &Path, addresses: &Addresses) -> std::io::Result<()> {
+    let ready = json!({
+        "grpc": format!("http://{}", addresses.grpc),
+        "sync": format!("http://{}", addresses.sync),
+        "ops": format!("http://{}", addresses.ops),
+    });
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, format!("{ready}\n"))?;
+    std::fs::rename(&partial, path)
+}

@@ -1,0 +1,253 @@
+//! Chats: reading, listing, creating, changing.
+
+use serde_json::json;
+use tokio_postgres::Row;
+
+use super::{
+    Sql, Store, StoreError, page,
+    predicate::{ALLOWED, Params, READABLE, composed},
+    query, row, sql,
+};
+use crate::{
+    authz::Authorized,
+    chat::{Chat, ChatChanges, ChatStatus},
+    chat_filter::{ChatFilter, Cursor},
+    id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
+};
+
+const GET_CHAT: Sql = sql!("get_chat");
+const LIST_CHATS_FOR_EVENTS: Sql = sql!("list_chats_for_events");
+const LIST_DIFF_STATUSES: Sql = sql!("list_diff_statuses");
+const LIST_SHARES: Sql = sql!("list_shares");
+const INSERT_CHAT: Sql = sql!("insert_chat");
+const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
+const LOCK_CHAT: Sql = sql!("lock_chat");
+const UPDATE_CHAT: Sql = sql!("update_chat");
+const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
+const RESUME_POLLING_BUDGETS: Sql = sql!("resume_polling_budgets");
+const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
+
+/// A chat that is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewChat {
+    pub(crate) id: ChatId,
+    pub(crate) owner: UserId,
+    pub(crate) organization: Option<OrganizationId>,
+    pub(crate) workspace: Option<WorkspaceId>,
+    pub(crate) title: String,
+    pub(crate) status: ChatStatus,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) request: Option<RequestId>,
+}
+
+/// What became of a write that policy guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guarded<T> {
+    /// Done.
+    Done(T),
+    /// The chat does not exist for the caller.
+    NotVisible,
+    /// The caller may see the chat but not do this.
+    NotAllowed,
+}
+
+/// What `update_chat` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Updated {
+    /// Refs were made due.
+    pub(crate) unarchived: bool,
+}
+
+impl Store {
+    /// The chat `id`, if `readable` holds for it.
+    pub(crate) async fn get_chat(
+        &self,
+        readable: Authorized,
+        id: ChatId,
+    ) -> Result<Option<Chat>, StoreError> {
+        let mut params = Params::default();
+        params.push(id.0);
+        let text = composed(GET_CHAT, &mut params, &[(READABLE, &readable)])?;
+        let client = self.client().await?;
+        let rows = query(&client, &text, &params.as_refs())
+            .await
+            .map_err(StoreError::from_read)?;
+        Ok(with_parts(&client, &rows).await?.pop())
+    }
+
+    /// A page of chats in list order, and whether more follow.
+    pub(crate) async fn list_chats(
+        &self,
+        readable: Authorized,
+        filter: &ChatFilter,
+        cursor: Option<Cursor>,
+        page_size: usize,
+    ) -> Result<(Vec<Chat>, bool), StoreError> {
+        // One more than asked for tells whether this is the last page.
+        let limit =
+            i64::try_from(page_size + 1).map_err(|error| StoreError::bug("limit a page", error))?;
+        let Some(page) = page::plan(&readable, filter, cursor, limit) else {
+            return Ok((Vec::new(), false));
+        };
+        let client = self.client().await?;
+        let mut rows = query(&client, &page.text, &page.params.as_refs())
+            .await
+            .map_err(StoreError::from_read)?;
+        let more = rows.len() > page_size;
+        rows.truncate(page_size);
+        Ok((with_parts(&client, &rows).await?, more))
+    }
+
+    /// The chats `ids` as they are now, unchecked: for events, where the predicate of each watcher is
+    /// interpreted on each chat before it is sent.
+    pub(crate) async fn list_chats_for_events(
+        &self,
+        ids: &[ChatId],
+    ) -> Result<Vec<Chat>, StoreError> {
+        let client = self.client().await?;
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = query(&client, LIST_CHATS_FOR_EVENTS.text, &[&ids])
+            .await
+            .map_err(StoreError::from_read)?;
+        with_parts(&client, &rows).await
+    }
+
+    /// Creates `chat`, or returns the id of the one that the same request made before.
+    pub(crate) async fn insert_chat(&self, chat: &NewChat) -> Result<ChatId, StoreError> {
+        let NewChat {
+            id,
+            owner,
+            organization,
+            workspace,
+            title,
+            status,
+            labels,
+            request,
+        } = chat;
+        let rows = self
+            .write(
+                INSERT_CHAT,
+                &[
+                    &id.0,
+                    &owner.0,
+                    &organization.map(|id| id.0),
+                    &workspace.map(|id| id.0),
+                    title,
+                    &status.name(),
+                    &json!(labels),
+                    &request.map(|id| id.0),
+                ],
+            )
+            .await?;
+        if let Some(row) = rows.first() {
+            return row.try_get("id").map(ChatId).map_err(StoreError::row);
+        }
+        let rows = self
+            .read(FIND_CREATED_CHAT, &[&owner.0, &request.map(|id| id.0)])
+            .await?;
+        match rows.first() {
+            Some(row) => row.try_get("id").map(ChatId).map_err(StoreError::row),
+            None => Err(StoreError::bug("create a chat", "neither made nor found")),
+        }
+    }
+
+    /// Applies `changes` to the chat `id`.
+    pub(crate) async fn update_chat(
+        &self,
+        readable: Authorized,
+        allowed: Authorized,
+        id: ChatId,
+        changes: &ChatChanges,
+    ) -> Result<Guarded<Updated>, StoreError> {
+        let ChatChanges {
+            title,
+            status,
+            labels,
+            archived,
+        } = changes;
+        let mut params = Params::default();
+        params.push(id.0);
+        params.push(title.clone());
+        params.push(status.map(ChatStatus::name));
+        params.push(labels.as_ref().map(|labels| json!(labels)));
+        params.push(*archived);
+        let text = composed(
+            UPDATE_CHAT,
+            &mut params,
+            &[(READABLE, &readable), (ALLOWED, &allowed)],
+        )?;
+
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        query(&transaction, LOCK_CHAT.text, &[&id.0])
+            .await
+            .map_err(StoreError::from_read)?;
+        let rows = query(&transaction, &text, &params.as_refs())
+            .await
+            .map_err(StoreError::from_write)?;
+        let Some(row) = rows.first() else {
+            return Ok(Guarded::NotVisible);
+        };
+        if !row.try_get::<_, bool>("allowed").map_err(StoreError::row)? {
+            return Ok(Guarded::NotAllowed);
+        }
+        let archiving = *archived == Some(true);
+        let turned: bool = row.try_get("archived_changes").map_err(StoreError::row)?;
+        if turned {
+            let statements: &[Sql] = if archiving {
+                &[STOP_POLLING_CHAT]
+            } else {
+                &[RESUME_POLLING_BUDGETS, RESUME_POLLING_REFS]
+            };
+            for sql in statements {
+                query(&transaction, sql.text, &[&id.0])
+                    .await
+                    .map_err(StoreError::from_write)?;
+            }
+        }
+        transaction.commit().await.map_err(StoreError::from_write)?;
+        Ok(Guarded::Done(Updated {
+            unarchived: turned && !archiving,
+        }))
+    }
+}
+
+/// Chats from their rows, in the rows' order, with their refs and shares.
+async fn with_parts(
+    client: &deadpool_postgres::Client,
+    rows: &[Row],
+) -> Result<Vec<Chat>, StoreError> {
+    let mut chats = rows.iter().map(row::chat).collect::<Result<Vec<_>, _>>()?;
+    if chats.is_empty() {
+        return Ok(chats);
+    }
+    let ids: Vec<uuid::Uuid> = chats.iter().map(|chat| chat.id.0).collect();
+    // Sent together: one round trip for both.
+    let (refs, shares) = futures_util::future::try_join(
+        async { query(client, LIST_DIFF_STATUSES.text, &[&ids]).await },
+        async { query(client, LIST_SHARES.text, &[&ids]).await },
+    )
+    .await
+    .map_err(StoreError::from_read)?;
+    let places: std::collections::HashMap<ChatId, usize> = chats
+        .iter()
+        .enumerate()
+        .map(|(place, chat)| (chat.id, place))
+        .collect();
+    for row in &refs {
+        let status = row::diff_status(row)?;
+        if let Some(chat) = places
+            .get(&status.chat)
+            .and_then(|place| chats.get_mut(*place))
+        {
+            chat.diff_statuses.push(status);
+        }
+    }
+    for row in &shares {
+        let (id, subject, level) = row::share(row)?;
+        if let Some(chat) = places.get(&id).and_then(|place| chats.get_mut(*place)) {
+            chat.shares.push((subject, level));
+        }
+    }
+    Ok(chats)
+}

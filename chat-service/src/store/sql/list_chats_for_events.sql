@@ -1,0 +1,16 @@
+-- name: list_chats_for_events
+-- The chats $1, unchecked: the policy predicate of each watcher is interpreted on every one of them
+-- before it is sent.
+SELECT
+    c.id,
+    c.owner_id,
+    c.organization_id,
+    c.workspace_id,
+    c.title,
+    c.status,
+    c.labels,
+    c.archived,
+    c.created_at,
+    c.updated_at
+FROM chats c
+WHERE c.id = ANY($1::uuid[])

@@ -1,0 +1,27 @@
+-- name: page
+-- One page: the branches, each ordered and limited by itself, merged, deduplicated and cut. Correct
+-- because a chat of the page is within the first rows of every branch that holds it.
+WITH page AS MATERIALIZED (
+    SELECT DISTINCT
+        branch.updated_at,
+        branch.id
+    FROM (
+        /* branches */ SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id
+    ) branch
+    ORDER BY branch.updated_at DESC, branch.id DESC
+    LIMIT /* limit */ 1
+)
+SELECT
+    c.id,
+    c.owner_id,
+    c.organization_id,
+    c.workspace_id,
+    c.title,
+    c.status,
+    c.labels,
+    c.archived,
+    c.created_at,
+    c.updated_at
+FROM page p
+JOIN chats c ON c.id = p.id
+ORDER BY p.updated_at DESC, p.id DESC

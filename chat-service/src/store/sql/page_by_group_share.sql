@@ -1,0 +1,20 @@
+-- name: page_by_group_share
+-- Branch of a page: the chats shared with each of these groups, latest first, by the sort key that
+-- every share carries.
+SELECT
+    x.updated_at,
+    x.id
+FROM unnest(/* keys */ NULL::uuid[]) AS key (id)
+CROSS JOIN LATERAL (
+    SELECT
+        a.chat_updated_at AS updated_at,
+        a.chat_id AS id
+    FROM chat_acl a
+    JOIN chats c ON c.id = a.chat_id
+    WHERE a.subject_kind = 'group'
+        AND a.subject_id = key.id
+        AND (/* filter */ TRUE)
+        AND (/* after share */ TRUE)
+    ORDER BY a.chat_updated_at DESC, a.chat_id DESC
+    LIMIT /* limit */ 1
+) x

@@ -1,0 +1,54 @@
+-- name: update_chat
+-- Changes the chat $1, which the transaction has locked, and the sort key in its shares, and records
+-- the event; all of it only if something visible changes. No row: the chat does not exist for the
+-- caller.
+-- $2 title, $3 status, $4 labels, $5 archived; NULL leaves it.
+WITH target AS (
+    SELECT
+        c.id,
+        (/* allowed */ TRUE) AS allowed,
+        c.title IS DISTINCT FROM COALESCE($2::text, c.title) AS title_changes,
+        c.status IS DISTINCT FROM COALESCE($3::text, c.status) AS status_changes,
+        c.labels IS DISTINCT FROM COALESCE($4::jsonb, c.labels) AS labels_change,
+        c.archived IS DISTINCT FROM COALESCE($5::boolean, c.archived) AS archived_changes
+    FROM chats c
+    WHERE c.id = $1
+        AND (/* readable */ TRUE)
+),
+updated AS (
+    UPDATE chats
+    SET
+        title = COALESCE($2::text, chats.title),
+        status = COALESCE($3::text, chats.status),
+        labels = COALESCE($4::jsonb, chats.labels),
+        archived = COALESCE($5::boolean, chats.archived),
+        -- Strictly later, whatever the clock does: a page token that names the old place stays good.
+        updated_at = greatest(now(), chats.updated_at + interval '1 microsecond')
+    FROM target t
+    WHERE chats.id = t.id
+        AND t.allowed
+        AND (t.title_changes OR t.status_changes OR t.labels_change OR t.archived_changes)
+    RETURNING chats.id, chats.updated_at
+),
+shares AS (
+    UPDATE chat_acl a
+    SET chat_updated_at = u.updated_at
+    FROM updated u
+    WHERE a.chat_id = u.id
+),
+event AS (
+    INSERT INTO change_events (chat_id, kind)
+    SELECT
+        u.id,
+        CASE
+            WHEN t.archived_changes THEN 'archived'
+            WHEN t.status_changes THEN 'status_changed'
+            ELSE 'updated'
+        END
+    FROM updated u
+    JOIN target t ON t.id = u.id
+)
+SELECT
+    t.allowed,
+    t.archived_changes
+FROM target t

@@ -1,0 +1,477 @@
+//! Creating, changing and sharing chats, and who may.
+
+use proto::chat::v1::{
+    Chat, ChatStatus, CreateChatRequest, GetChatRequest, GetChatsRequest, RefreshChatRequest,
+    Subject, UpdateChatRequest, UpdateChatSharingRequest, subject,
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::stack::{Caller, Stack, bearer, refused};
+
+fn user(caller: &Caller) -> Subject {
+    Subject {
+        subject: Some(subject::Subject::UserId(caller.id())),
+    }
+}
+
+fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
+    UpdateChatRequest {
+        chat_id: chat.id.clone(),
+        title: Some("changed".to_owned()),
+        status: Some(ChatStatus::Running.into()),
+        labels: [("key".to_owned(), "value".to_owned())].into(),
+        archived: Some(true),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+    }
+}
+
+#[tokio::test]
+async fn without_a_valid_token_every_call_is_unauthenticated() {
+    let stack = Stack::start().await;
+    let request = GetChatsRequest::default;
+    assert_eq!(
+        refused(stack.anonymous().get_chats(request()).await),
+        (
+            Code::Unauthenticated,
+            "CREDENTIALS_MISSING".to_owned(),
+            None
+        )
+    );
+    let invalid = (
+        Code::Unauthenticated,
+        "CREDENTIALS_INVALID".to_owned(),
+        None,
+    );
+    let good = Caller::user().token();
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    let expired = Caller::user().expires(1).token();
+    let no_uuid = {
+        let mut caller = Caller::user();
+        "somebody".clone_into(&mut caller.claims.sub);
+        caller.token()
+    };
+    for token in [
+        forged.as_str(),
+        expired.as_str(),
+        no_uuid.as_str(),
+        "x",
+        "a.b.c",
+    ] {
+        let mut client = stack.chats_with(bearer(token));
+        assert_eq!(
+            refused(client.get_chats(request()).await),
+            invalid,
+            "{token}"
+        );
+    }
+    assert!(
+        stack
+            .chats_with(bearer(&good))
+            .get_chats(request())
+            .await
+            .is_ok()
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_create_returns_the_first_chat() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let request = CreateChatRequest {
+        title: "once".to_owned(),
+        request_id: Some(Uuid::now_v7().to_string()),
+        ..CreateChatRequest::default()
+    };
+    let first = stack.chat_with(&owner, request.clone()).await;
+    let second = stack
+        .chat_with(
+            &owner,
+            CreateChatRequest {
+                title: "twice".to_owned(),
+                ..request
+            },
+        )
+        .await;
+    assert_eq!(first, second);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_creates_only_own_chats_and_only_in_own_organizations() {
+    let stack = Stack::start().await;
+    let organization = Uuid::now_v7();
+    let caller = Caller::user().member(organization, "member");
+    let request = |owner: Option<String>, organization: Option<Uuid>| CreateChatRequest {
+        owner_id: owner,
+        organization_id: organization.map(|id| id.to_string()),
+        ..CreateChatRequest::default()
+    };
+    let denied = (
+        Code::PermissionDenied,
+        "ACTION_NOT_ALLOWED".to_owned(),
+        None,
+    );
+    let mut client = stack.chats(&caller);
+    assert!(
+        client
+            .create_chat(request(None, Some(organization)))
+            .await
+            .is_ok()
+    );
+    let foreign = request(None, Some(Uuid::now_v7()));
+    assert_eq!(refused(client.create_chat(foreign).await), denied);
+    let for_another = request(Some(Caller::user().id()), None);
+    assert_eq!(
+        refused(client.create_chat(for_another.clone()).await),
+        denied
+    );
+    for trusted in [Caller::internal(), Caller::user().site("admin")] {
+        assert!(
+            stack
+                .chats(&trusted)
+                .create_chat(for_another.clone())
+                .await
+                .is_ok()
+        );
+    }
+    for other in [
+        Caller::gitsync(),
+        Caller::user().site("auditor"),
+        caller.suspended(),
+    ] {
+        assert_eq!(
+            refused(stack.chats(&other).create_chat(for_another.clone()).await),
+            denied
+        );
+    }
+    // A service has no chats of its own.
+    assert_eq!(
+        refused(
+            stack
+                .chats(&Caller::internal())
+                .create_chat(request(None, None))
+                .await
+        ),
+        (
+            Code::InvalidArgument,
+            "FIELD_INVALID".to_owned(),
+            Some("owner_id".to_owned())
+        )
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_writer_updates_content_and_neither_archives_nor_shares() {
+    let stack = Stack::start().await;
+    let (owner, writer, reader) = (Caller::user(), Caller::user(), Caller::user());
+    let chat = stack.chat(&owner).await;
+    let share = UpdateChatSharingRequest {
+        chat_id: chat.id.clone(),
+        add_readers: vec![user(&reader)],
+        add_writers: vec![user(&writer)],
+        ..UpdateChatSharingRequest::default()
+    };
+    let shared = stack
+        .chats(&owner)
+        .update_chat_sharing(share.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let shared = shared.chat.unwrap();
+    assert_eq!(
+        (shared.readers, shared.writers),
+        (vec![user(&reader)], vec![user(&writer)])
+    );
+    assert_eq!(
+        shared.updated_at, chat.updated_at,
+        "sharing moved the chat in lists"
+    );
+    let denied = (
+        Code::PermissionDenied,
+        "ACTION_NOT_ALLOWED".to_owned(),
+        None,
+    );
+    let content = update(&chat, &["title", "status", "labels"]);
+    let updated = stack
+        .chats(&writer)
+        .update_chat(content.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let updated = updated.chat.unwrap();
+    assert_eq!(
+        (updated.title.as_str(), updated.status()),
+        ("changed", ChatStatus::Running)
+    );
+    assert!(!updated.archived, "what the mask does not name was changed");
+    assert_eq!(
+        refused(stack.chats(&reader).update_chat(content).await),
+        denied
+    );
+    for paths in [&["archived"][..], &["title", "archived"]] {
+        let archive = update(&chat, paths);
+        assert_eq!(
+            refused(stack.chats(&writer).update_chat(archive).await),
+            denied
+        );
+    }
+    assert_eq!(
+        refused(stack.chats(&writer).update_chat_sharing(share).await),
+        denied
+    );
+    let refresh = RefreshChatRequest {
+        chat_id: chat.id.clone(),
+    };
+    assert_eq!(
+        refused(stack.chats(&reader).refresh_chat(refresh).await),
+        denied
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_that_may_not_be_read_is_as_one_that_does_not_exist() {
+    let stack = Stack::start().await;
+    let chat = stack.chat(&Caller::user()).await;
+    let stranger = Caller::user();
+    let nothing = Chat {
+        id: Uuid::now_v7().to_string(),
+        ..Chat::default()
+    };
+    let mut answers = Vec::new();
+    for chat in [&chat, &nothing] {
+        let mut client = stack.chats(&stranger);
+        let chat_id = chat.id.clone();
+        let share = UpdateChatSharingRequest {
+            chat_id: chat_id.clone(),
+            remove: vec![user(&stranger)],
+            ..UpdateChatSharingRequest::default()
+        };
+        let statuses = [
+            client
+                .get_chat(GetChatRequest {
+                    chat_id: chat_id.clone(),
+                })
+                .await
+                .unwrap_err(),
+            client
+                .update_chat(update(chat, &["title"]))
+                .await
+                .unwrap_err(),
+            client
+                .update_chat(update(chat, &["archived"]))
+                .await
+                .unwrap_err(),
+            client.update_chat_sharing(share).await.unwrap_err(),
+            client
+                .refresh_chat(RefreshChatRequest { chat_id })
+                .await
+                .unwrap_err(),
+        ];
+        answers.push(statuses.map(|status| {
+            assert_eq!(status.code(), Code::NotFound);
+            (status.message().to_owned(), status.details().to_vec())
+        }));
+    }
+    assert_eq!(answers.first(), answers.last());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_update_that_changes_nothing_moves_nothing() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let chat = stack.chat(&owner).await;
+    let request = update(&chat, &["title"]);
+    let once = stack
+        .chats(&owner)
+        .update_chat(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let twice = stack
+        .chats(&owner)
+        .update_chat(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_ne!(once.chat.as_ref().unwrap().updated_at, chat.updated_at);
+    assert_eq!(once, twice);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_changes_are_refused_by_field_and_write_nothing() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let chat = stack.chat(&owner).await;
+    let labels = |pairs: Vec<(String, String)>| UpdateChatRequest {
+        labels: pairs.into_iter().collect(),
+        ..update(&chat, &["labels"])
+    };
+    let title = |title: Option<&str>| UpdateChatRequest {
+        title: title.map(str::to_owned),
+        ..update(&chat, &["title"])
+    };
+    let cases = [
+        ("update_mask", update(&chat, &[])),
+        ("update_mask", update(&chat, &["owner_id"])),
+        (
+            "chat_id",
+            UpdateChatRequest {
+                chat_id: "x".to_owned(),
+                ..update(&chat, &["title"])
+            },
+        ),
+        ("title", title(None)),
+        ("title", title(Some("  "))),
+        ("title", title(Some(&"x".repeat(201)))),
+        ("title", title(Some("a\0b"))),
+        (
+            "status",
+            UpdateChatRequest {
+                status: Some(0),
+                ..update(&chat, &["status"])
+            },
+        ),
+        (
+            "labels[\"\"]",
+            labels(vec![(String::new(), "x".to_owned())]),
+        ),
+        (
+            "labels[\"k\"]",
+            labels(vec![("k".to_owned(), "x".repeat(256))]),
+        ),
+        (
+            "labels",
+            labels((0..33).map(|n| (format!("k{n}"), String::new())).collect()),
+        ),
+    ];
+    for (field, request) in cases {
+        let (code, _, named) = refused(stack.chats(&owner).update_chat(request).await);
+        assert_eq!(
+            (code, named.as_deref()),
+            (Code::InvalidArgument, Some(field))
+        );
+    }
+    let now = stack
+        .chats(&owner)
+        .get_chat(GetChatRequest {
+            chat_id: chat.id.clone(),
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(now.chat, Some(chat));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let chat = stack.chat(&owner).await;
+    let share = |subjects: Vec<Subject>| UpdateChatSharingRequest {
+        chat_id: chat.id.clone(),
+        add_readers: subjects,
+        ..UpdateChatSharingRequest::default()
+    };
+    let hundred: Vec<Subject> = (0..100).map(|_| user(&Caller::user())).collect();
+    stack
+        .chats(&owner)
+        .update_chat_sharing(share(hundred.clone()))
+        .await
+        .unwrap();
+    let one_more = share(vec![user(&Caller::user())]);
+    assert_eq!(
+        refused(stack.chats(&owner).update_chat_sharing(one_more).await),
+        (
+            Code::InvalidArgument,
+            "TOO_MANY_SUBJECTS".to_owned(),
+            Some("add_readers".to_owned())
+        )
+    );
+    // In place of another there is room.
+    let instead = UpdateChatSharingRequest {
+        remove: hundred.iter().take(1).cloned().collect(),
+        ..share(vec![user(&Caller::user())])
+    };
+    let shared = stack
+        .chats(&owner)
+        .update_chat_sharing(instead)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(shared.chat.unwrap().readers.len(), 100);
+    let twice = UpdateChatSharingRequest {
+        add_writers: hundred.iter().take(1).cloned().collect(),
+        ..share(hundred.into_iter().take(1).collect())
+    };
+    let (code, _, field) = refused(stack.chats(&owner).update_chat_sharing(twice).await);
+    assert_eq!(
+        (code, field.as_deref()),
+        (Code::InvalidArgument, Some("add_writers[0]"))
+    );
+    stack.stop().await;
+}
+
+mod race {
+    use super::*;
+
+    /// The sort key in `chat_acl` is the chat's, whatever shares and updates come together.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn concurrent_shares_and_updates_never_let_the_sort_key_drift() {
+        let stack = Stack::start().await;
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        for _ in 0..20 {
+            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+            let mut tasks = tokio::task::JoinSet::new();
+            for index in 0..6 {
+                let mut client = stack.chats(&owner);
+                let chat = chat.clone();
+                let barrier = barrier.clone();
+                tasks.spawn(async move {
+                    barrier.wait().await;
+                    if index % 2 == 0 {
+                        let request = UpdateChatSharingRequest {
+                            chat_id: chat.id,
+                            add_readers: vec![user(&Caller::user())],
+                            ..UpdateChatSharingRequest::default()
+                        };
+                        client.update_chat_sharing(request).await.map(|_| ())
+                    } else {
+                        let title = Some(Uuid::now_v7().to_string());
+                        let request = UpdateChatRequest {
+                            title,
+                            ..update(&chat, &["title"])
+                        };
+                        client.update_chat(request).await.map(|_| ())
+                    }
+                });
+            }
+            while let Some(result) = tasks.join_next().await {
+                result.unwrap().unwrap();
+            }
+        }
+        let client = stack.database.client().await;
+        let drifted = client
+            .query(
+                "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
+                 WHERE a.chat_updated_at <> c.updated_at",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(drifted.len(), 0);
+        let shares = client.query("SELECT FROM chat_acl", &[]).await.unwrap();
+        assert_eq!(shares.len(), 60);
+        stack.stop().await;
+    }
+}

@@ -1,0 +1,538 @@
+//! `GetChats`: pages are exact, tokens are bound, filters filter.
+
+use std::collections::BTreeSet;
+
+use proto::chat::v1::{
+    self, ChatStatus, CreateChatRequest, GetChatRequest, GetChatsRequest, Subject,
+    UpdateChatRequest, UpdateChatSharingRequest, subject,
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::stack::{Caller, Stack, refused};
+
+fn page(size: i32) -> GetChatsRequest {
+    GetChatsRequest {
+        page_size: size,
+        ..GetChatsRequest::default()
+    }
+}
+
+fn user(caller: &Caller) -> Subject {
+    Subject {
+        subject: Some(subject::Subject::UserId(caller.id())),
+    }
+}
+
+fn group(id: Uuid) -> Subject {
+    Subject {
+        subject: Some(subject::Subject::GroupId(id.to_string())),
+    }
+}
+
+/// Promise 1: with 200 chats of which every second is readable, pages of 25 are 25 long until the
+/// last, for every caller, and their union is what `GetChat` allows one by one.
+#[tokio::test]
+async fn pages_are_exact_under_authorization() {
+    let stack = Stack::start().await;
+    let organization = Uuid::now_v7();
+    let team = Uuid::now_v7();
+    let internal = Caller::internal();
+    let owner = Caller::user().member(organization, "member");
+    let reader = Caller::user();
+    let teammate = Caller::user().group(team);
+    let callers = [
+        ("owner", owner.clone(), 100),
+        (
+            "organization admin",
+            Caller::user().member(organization, "admin"),
+            100,
+        ),
+        (
+            "admin of another organization",
+            Caller::user().member(Uuid::now_v7(), "admin"),
+            0,
+        ),
+        ("member", Caller::user().member(organization, "member"), 0),
+        ("reader", reader.clone(), 100),
+        ("group member", teammate, 100),
+        ("stranger", Caller::user(), 0),
+        ("auditor", Caller::user().site("auditor"), 200),
+        ("site admin", Caller::user().site("admin"), 200),
+        (
+            "suspended auditor",
+            Caller::user().site("auditor").suspended(),
+            0,
+        ),
+        ("internal service", internal.clone(), 200),
+        ("gitsync", Caller::gitsync(), 0),
+    ];
+    let mut all = Vec::new();
+    for index in 0..200 {
+        let visible = index % 2 == 0;
+        let chat = stack
+            .chat_with(
+                &internal,
+                CreateChatRequest {
+                    owner_id: Some(if visible {
+                        owner.id()
+                    } else {
+                        Caller::user().id()
+                    }),
+                    organization_id: visible.then(|| organization.to_string()),
+                    title: format!("chat {index}"),
+                    ..CreateChatRequest::default()
+                },
+            )
+            .await;
+        if visible {
+            let share = UpdateChatSharingRequest {
+                chat_id: chat.id.clone(),
+                add_readers: vec![user(&reader), group(team)],
+                ..UpdateChatSharingRequest::default()
+            };
+            stack
+                .chats(&owner)
+                .update_chat_sharing(share)
+                .await
+                .unwrap();
+        }
+        all.push(chat.id);
+    }
+    for (name, caller, expected) in &callers {
+        let listed = stack.walk(caller, page(25)).await;
+        let keys: Vec<_> = listed
+            .iter()
+            .map(|chat| {
+                let at = chat.updated_at.unwrap();
+                (at.seconds, at.nanos, chat.id.clone())
+            })
+            .collect();
+        assert!(
+            keys.is_sorted_by(|a, b| a > b),
+            "{name}: out of order or repeated"
+        );
+        assert_eq!(listed.len(), *expected, "{name}");
+        let listed: BTreeSet<String> = listed.into_iter().map(|chat| chat.id).collect();
+        let mut readable = BTreeSet::new();
+        let mut client = stack.chats(caller);
+        for id in &all {
+            match client
+                .get_chat(GetChatRequest {
+                    chat_id: id.clone(),
+                })
+                .await
+            {
+                Ok(_) => assert!(readable.insert(id.clone())),
+                Err(status) => assert_eq!(status.code(), Code::NotFound, "{name}"),
+            }
+        }
+        assert_eq!(
+            listed, readable,
+            "{name}: the list and the point reads disagree"
+        );
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_reachable_in_several_ways_is_listed_once() {
+    let stack = Stack::start().await;
+    let (organization, first, second) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let owner = Caller::user()
+        .member(organization, "admin")
+        .group(first)
+        .group(second);
+    for _ in 0..7 {
+        let request = CreateChatRequest {
+            organization_id: Some(organization.to_string()),
+            ..CreateChatRequest::default()
+        };
+        let chat = stack.chat_with(&owner, request).await;
+        let share = UpdateChatSharingRequest {
+            chat_id: chat.id,
+            add_readers: vec![group(first)],
+            add_writers: vec![group(second), user(&owner)],
+            ..UpdateChatSharingRequest::default()
+        };
+        stack
+            .chats(&owner)
+            .update_chat_sharing(share)
+            .await
+            .unwrap();
+    }
+    assert_eq!(stack.walk(&owner, page(3)).await.len(), 7);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn shared_with_me_lists_what_others_shared_and_nothing_seen_by_role() {
+    let stack = Stack::start().await;
+    let team = Uuid::now_v7();
+    let owner = Caller::user();
+    let admin = Caller::user().site("admin").group(team);
+    let mut shared = BTreeSet::new();
+    for index in 0..6 {
+        let chat = stack.chat(&owner).await;
+        if index % 3 != 0 {
+            let share = UpdateChatSharingRequest {
+                chat_id: chat.id.clone(),
+                add_readers: vec![if index % 3 == 1 {
+                    user(&admin)
+                } else {
+                    group(team)
+                }],
+                ..UpdateChatSharingRequest::default()
+            };
+            stack
+                .chats(&owner)
+                .update_chat_sharing(share)
+                .await
+                .unwrap();
+            shared.insert(chat.id);
+        }
+    }
+    stack.chat(&admin).await;
+    let request = GetChatsRequest {
+        shared_with_me: true,
+        ..page(3)
+    };
+    let listed: BTreeSet<String> = stack
+        .walk(&admin, request)
+        .await
+        .into_iter()
+        .map(|chat| chat.id)
+        .collect();
+    assert_eq!(listed, shared);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_updated_cursor_chat_neither_hides_nor_repeats_the_others() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    for _ in 0..6 {
+        stack.chat(&owner).await;
+    }
+    let first = stack
+        .chats(&owner)
+        .get_chats(page(3))
+        .await
+        .unwrap()
+        .into_inner();
+    let cursor = first.chats.last().unwrap().id.clone();
+    let touch = UpdateChatRequest {
+        chat_id: cursor.clone(),
+        title: Some("moved to the front".to_owned()),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["title".to_owned()],
+        }),
+        ..UpdateChatRequest::default()
+    };
+    stack.chats(&owner).update_chat(touch).await.unwrap();
+    let rest = GetChatsRequest {
+        page_token: first.next_page_token,
+        ..page(3)
+    };
+    let rest = stack
+        .chats(&owner)
+        .get_chats(rest)
+        .await
+        .unwrap()
+        .into_inner();
+    let seen: BTreeSet<&String> = first
+        .chats
+        .iter()
+        .chain(&rest.chats)
+        .map(|chat| &chat.id)
+        .collect();
+    assert_eq!(seen.len(), 6);
+    assert_eq!(rest.next_page_token, "");
+    let list = stack.walk(&owner, page(50)).await;
+    assert_eq!(list.first().unwrap().id, cursor);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_caller_or_other_filters_is_refused() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    for _ in 0..3 {
+        stack.chat(&owner).await;
+    }
+    let token = stack
+        .chats(&owner)
+        .get_chats(page(1))
+        .await
+        .unwrap()
+        .into_inner()
+        .next_page_token;
+    let with_token = GetChatsRequest {
+        page_token: token.clone(),
+        ..page(1)
+    };
+    assert!(
+        stack
+            .chats(&owner)
+            .get_chats(with_token.clone())
+            .await
+            .is_ok()
+    );
+    // Another page size is no other list.
+    let larger = GetChatsRequest {
+        page_size: 2,
+        ..with_token.clone()
+    };
+    assert!(stack.chats(&owner).get_chats(larger).await.is_ok());
+    let wrong = (
+        Code::InvalidArgument,
+        "PAGE_TOKEN_INVALID".to_owned(),
+        Some("page_token".to_owned()),
+    );
+    let stranger = Caller::user();
+    assert_eq!(
+        refused(stack.chats(&stranger).get_chats(with_token.clone()).await),
+        wrong
+    );
+    let filtered = GetChatsRequest {
+        archived: Some(false),
+        ..with_token.clone()
+    };
+    assert_eq!(
+        refused(stack.chats(&owner).get_chats(filtered).await),
+        wrong
+    );
+    let mut forged = token;
+    forged.replace_range(
+        3..4,
+        if forged.get(3..4) == Some("A") {
+            "B"
+        } else {
+            "A"
+        },
+    );
+    let forged = GetChatsRequest {
+        page_token: forged,
+        ..page(1)
+    };
+    assert_eq!(refused(stack.chats(&owner).get_chats(forged).await), wrong);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn page_sizes_have_a_default_a_most_and_no_negatives() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    for _ in 0..51 {
+        stack.chat(&owner).await;
+    }
+    let chats = |size| {
+        let mut client = stack.chats(&owner);
+        async move { client.get_chats(page(size)).await.unwrap().into_inner() }
+    };
+    assert_eq!(chats(0).await.chats.len(), 50);
+    let most = chats(i32::MAX).await;
+    assert_eq!((most.chats.len(), most.next_page_token.as_str()), (51, ""));
+    let full = chats(51).await;
+    assert_eq!(
+        full.next_page_token, "",
+        "a full last page is the last page"
+    );
+    assert_eq!(
+        refused(stack.chats(&owner).get_chats(page(-1)).await),
+        (
+            Code::InvalidArgument,
+            "FIELD_INVALID".to_owned(),
+            Some("page_size".to_owned())
+        )
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn filters_match_what_they_say_and_take_every_text_literally() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let workspace = Uuid::now_v7().to_string();
+    let hostile = r#"100%_sure \ ' " ; DROP TABLE chats; --"#;
+    let plain = stack
+        .chat_with(
+            &owner,
+            CreateChatRequest {
+                title: "100 and sure".to_owned(),
+                workspace_id: Some(workspace.clone()),
+                labels: [("team".to_owned(), "a".to_owned())].into(),
+                ..CreateChatRequest::default()
+            },
+        )
+        .await;
+    let odd = stack
+        .chat_with(
+            &owner,
+            CreateChatRequest {
+                title: hostile.to_owned(),
+                status: ChatStatus::Running.into(),
+                labels: [
+                    ("team".to_owned(), hostile.to_owned()),
+                    ("x'y".to_owned(), String::new()),
+                ]
+                .into(),
+                ..CreateChatRequest::default()
+            },
+        )
+        .await;
+    let listed = |request: GetChatsRequest| {
+        let mut client = stack.chats(&owner);
+        async move {
+            let page = client.get_chats(request).await.unwrap().into_inner();
+            page.chats
+                .into_iter()
+                .map(|chat| chat.id)
+                .collect::<BTreeSet<_>>()
+        }
+    };
+    let only = |chat: &v1::Chat| BTreeSet::from([chat.id.clone()]);
+    let by_title = |title: &str| GetChatsRequest {
+        title: Some(title.to_owned()),
+        ..page(0)
+    };
+    assert_eq!(listed(by_title("AND SURE")).await, only(&plain));
+    assert_eq!(listed(by_title("100%_sure")).await, only(&odd));
+    assert_eq!(listed(by_title(r"\ '")).await, only(&odd));
+    assert_eq!(listed(by_title("%")).await, only(&odd));
+    let by_label = |key: &str, value: &str| GetChatsRequest {
+        labels: [(key.to_owned(), value.to_owned())].into(),
+        ..page(0)
+    };
+    assert_eq!(listed(by_label("team", "a")).await, only(&plain));
+    assert_eq!(listed(by_label("team", hostile)).await, only(&odd));
+    assert_eq!(listed(by_label("x'y", "")).await, only(&odd));
+    assert_eq!(listed(by_label("team", "%")).await, BTreeSet::new());
+    let running = GetChatsRequest {
+        statuses: vec![ChatStatus::Running.into()],
+        ..page(0)
+    };
+    assert_eq!(listed(running).await, only(&odd));
+    let in_workspace = GetChatsRequest {
+        workspace_id: Some(workspace),
+        ..page(0)
+    };
+    assert_eq!(listed(in_workspace).await, only(&plain));
+    let of_owner = GetChatsRequest {
+        owner_id: Some(owner.id()),
+        ..page(0)
+    };
+    assert_eq!(listed(of_owner).await.len(), 2);
+    let of_another = GetChatsRequest {
+        owner_id: Some(Uuid::now_v7().to_string()),
+        ..page(0)
+    };
+    assert_eq!(listed(of_another).await.len(), 0);
+    let archived = GetChatsRequest {
+        archived: Some(true),
+        ..page(0)
+    };
+    assert_eq!(listed(archived).await.len(), 0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_filter_is_refused_by_the_name_of_its_field() {
+    let stack = Stack::start().await;
+    let caller = Caller::user();
+    let long = "x".repeat(1000);
+    let cases: Vec<(&str, GetChatsRequest)> = vec![
+        (
+            "owner_id",
+            GetChatsRequest {
+                owner_id: Some("me".to_owned()),
+                ..page(0)
+            },
+        ),
+        (
+            "workspace_id",
+            GetChatsRequest {
+                workspace_id: Some(String::new()),
+                ..page(0)
+            },
+        ),
+        (
+            "statuses[1]",
+            GetChatsRequest {
+                statuses: vec![1, 99],
+                ..page(0)
+            },
+        ),
+        (
+            "statuses[0]",
+            GetChatsRequest {
+                statuses: vec![0],
+                ..page(0)
+            },
+        ),
+        (
+            "statuses",
+            GetChatsRequest {
+                statuses: vec![1; 11],
+                ..page(0)
+            },
+        ),
+        (
+            "pull_request_states[0]",
+            GetChatsRequest {
+                pull_request_states: vec![9],
+                ..page(0)
+            },
+        ),
+        (
+            "repository",
+            GetChatsRequest {
+                repository: Some("acme".to_owned()),
+                ..page(0)
+            },
+        ),
+        (
+            "repository",
+            GetChatsRequest {
+                repository: Some(format!("a/{long}")),
+                ..page(0)
+            },
+        ),
+        (
+            "pull_request_number",
+            GetChatsRequest {
+                pull_request_number: Some(0),
+                ..page(0)
+            },
+        ),
+        (
+            "title",
+            GetChatsRequest {
+                title: Some(long.clone()),
+                ..page(0)
+            },
+        ),
+        (
+            "title",
+            GetChatsRequest {
+                title: Some("a\0b".to_owned()),
+                ..page(0)
+            },
+        ),
+        (
+            "page_token",
+            GetChatsRequest {
+                page_token: "AAAA".to_owned(),
+                ..page(0)
+            },
+        ),
+    ];
+    for (field, request) in cases {
+        let (code, _, named) = refused(stack.chats(&caller).get_chats(request).await);
+        assert_eq!(
+            (code, named.as_deref()),
+            (Code::InvalidArgument, Some(field))
+        );
+    }
+    stack.stop().await;
+}
