@@ -1,0 +1,130 @@
+//! Who calls: one bearer of each role, with fixed ids, so that a kept database goes on to fit.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The organization of everybody but the stranger.
+pub(crate) const ORGANIZATION: Uuid = id(0x0100);
+/// A group that the colleague is in.
+pub(crate) const REVIEWERS: Uuid = id(0x0101);
+
+/// How long the printed tokens are good.
+const TTL: &str = "7d";
+
+/// A bearer of one role.
+pub(crate) struct Person {
+    /// The role, as the ready file names it.
+    pub(crate) role: &'static str,
+    /// A user's UUID, or a service's name.
+    pub(crate) subject: String,
+    /// What else the token says, as flags of `chat-service token`.
+    claims: Vec<String>,
+}
+
+const fn id(number: u128) -> Uuid {
+    // A valid version 7, at the beginning of 2024, and otherwise nothing but the number.
+    Uuid::from_u128(0x018c_c251_f400_7000_8000_0000_0000_0000 | number)
+}
+
+/// The chats' owner.
+pub(crate) const OWNER: Uuid = id(1);
+/// A user who shares nothing with the others.
+pub(crate) const STRANGER: Uuid = id(2);
+/// Another member of the owner's organization.
+pub(crate) const COLLEAGUE: Uuid = id(6);
+
+/// Everybody, in the order of printing.
+pub(crate) fn everybody() -> Vec<Person> {
+    let member = format!("--organization={ORGANIZATION}");
+    let user = |role, id: Uuid, claims: &[&str]| Person {
+        role,
+        subject: id.to_string(),
+        claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+    };
+    let service = |role, name: &str| Person {
+        role,
+        subject: name.to_owned(),
+        claims: vec!["--kind=service".to_owned()],
+    };
+    vec![
+        user("owner", OWNER, &[&member]),
+        user("stranger", STRANGER, &[]),
+        user("org_admin", id(3), &[&format!("{member}=admin")]),
+        user("auditor", id(4), &["--site-role=auditor"]),
+        user("operator", id(5), &["--site-role=admin"]),
+        user(
+            "colleague",
+            COLLEAGUE,
+            &[&member, &format!("--group={REVIEWERS}")],
+        ),
+        service("internal_service", "internal"),
+    ]
+}
+
+/// The worker's own identity. Its token goes into a file and is not printed.
+pub(crate) fn worker() -> Person {
+    Person {
+        role: "gitsync",
+        subject: "gitsync".to_owned(),
+        claims: vec!["--kind=service".to_owned()],
+    }
+}
+
+/// The bearer tokens, by role.
+#[derive(Clone)]
+pub(crate) struct Tokens(BTreeMap<&'static str, String>);
+
+impl Tokens {
+    /// Has `chat-service token` issue one for everybody.
+    pub(crate) fn issue(program: &Path, private_key: &Path) -> anyhow::Result<Self> {
+        everybody()
+            .iter()
+            .map(|person| Ok((person.role, issue(program, private_key, person)?)))
+            .collect::<anyhow::Result<_>>()
+            .map(Self)
+    }
+
+    /// The token of one role.
+    pub(crate) fn of(&self, role: &str) -> anyhow::Result<&str> {
+        self.0
+            .get(role)
+            .map(String::as_str)
+            .with_context(|| format!("there is no role {role}"))
+    }
+
+    /// All, for the ready file.
+    pub(crate) fn json(&self) -> Value {
+        json!(self.0)
+    }
+}
+
+/// Has `chat-service token` issue one token.
+pub(crate) fn issue(program: &Path, private_key: &Path, person: &Person) -> anyhow::Result<String> {
+    let output = testkit::process::command(program)
+        .arg("token")
+        .arg("--private-key-file")
+        .arg(private_key)
+        .args(["--sub", &person.subject, "--ttl", TTL])
+        .args(&person.claims)
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "no token for {}: {}",
+            person.role,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Everybody's id, for the ready file.
+pub(crate) fn json() -> Value {
+    let users: BTreeMap<&str, String> = everybody()
+        .into_iter()
+        .map(|person| (person.role, person.subject))
+        .collect();
+    json!(users)
+}

@@ -1,0 +1,310 @@
+//! The parts, in the order in which they start; they stop in the opposite one.
+
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use testkit::{
+    postgres::{Durability, Options as PostgresOptions, Server},
+    process::{self, Binaries},
+};
+use tokio::time::sleep;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    host::{GitHost, PROVIDER, StandIn},
+    options::Options,
+    people::{self, Tokens},
+    ports,
+    ready::Ready,
+    sample, say,
+    services::{Service, program},
+};
+
+const DATABASE: &str = "postgres";
+
+/// The services' usual ports.
+const CHAT_PORT: u16 = 50051;
+const GITSYNC_PORT: u16 = 50061;
+
+/// How often the parts are looked at once all run.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What runs so far.
+#[derive(Default)]
+pub(crate) struct Stack {
+    directory: Option<Directory>,
+    postgres: Option<Server>,
+    host: Option<GitHost>,
+    chat: Option<Service>,
+    gitsync: Option<Service>,
+}
+
+impl Stack {
+    /// Starts everything, and says how to call it.
+    pub(crate) async fn start(&mut self, options: &Options) -> anyhow::Result<()> {
+        if let Some(path) = &options.ready_file {
+            Ready::forget(path)?;
+        }
+        let binaries = say::doing("Building the services", build()).await?;
+        let directory = Directory::open(options.data_dir.as_deref())?;
+        let run = directory.path.clone();
+        self.directory = Some(directory);
+
+        let database_url = say::doing("PostgreSQL", self.start_postgres(options)).await?;
+        say::doing("Schema", migrate(&binaries, &database_url)).await?;
+        let keys = Keys::open(&binaries, &run)?;
+        let tokens = Tokens::issue(&binaries.chat_service, &keys.private)?;
+        let host = self.host.insert(GitHost::start(options).await?);
+        if host.stand_in.is_some() {
+            say::line(&format!("GitHub stand-in: {}", host.api));
+        }
+
+        let mut command = program(&binaries.chat_service, "CHAT_");
+        command
+            .arg("serve")
+            .env("CHAT_DATABASE_URL", &database_url)
+            .env_remove("CHAT_DATABASE_URL_FILE")
+            .env("GIT_PROVIDER_0_TYPE", "github")
+            .env("GIT_PROVIDER_0_ID", PROVIDER)
+            .env("GIT_PROVIDER_0_HOST", &host.host)
+            .env("GIT_PROVIDER_0_API_BASE_URL", &host.api)
+            .arg("--listen")
+            .arg(ports::choose(options.port, CHAT_PORT, "chat-service").to_string())
+            .args(["--sync-listen", &ports::any().to_string()])
+            .args(["--ops-listen", &ports::any().to_string()])
+            .arg("--jwt-public-key-file")
+            .arg(&keys.public)
+            .arg("--keys-file")
+            .arg(&keys.seal)
+            .args(["--log", &options.log]);
+        let starting = Service::start("chat-service", command, &run);
+        let (chat, chat_ready) = say::doing("chat-service", starting).await?;
+        let chat_log = self.chat.insert(chat).log.clone();
+        let chat_url = address(&chat_ready, "grpc")?;
+        let sync_url = address(&chat_ready, "sync")?;
+
+        let mut command = program(&binaries.gitsync_service, "GITSYNC_");
+        command
+            .args(["--chat-service-url", &sync_url])
+            .arg("--token-file")
+            .arg(&keys.worker_token)
+            .arg("--jwt-public-key-file")
+            .arg(&keys.public)
+            .arg("--listen")
+            .arg(ports::choose(options.gitsync_port, GITSYNC_PORT, "gitsync-service").to_string())
+            .args(["--ops-listen", &ports::any().to_string()])
+            .args(["--log-filter", &options.log]);
+        let starting = Service::start("gitsync-service", command, &run);
+        let (gitsync, gitsync_ready) = say::doing("gitsync-service", starting).await?;
+        let gitsync_log = self.gitsync.insert(gitsync).log.clone();
+
+        let channel = Endpoint::from_shared(chat_url.clone())?.connect().await?;
+        let samples = self.make_samples(options, &channel, &tokens).await?;
+        let host = self.host.as_ref().context("the git host was started")?;
+        let ready = Ready {
+            chat_service: chat_url,
+            sync_service: sync_url,
+            gitsync_service: address(&gitsync_ready, "grpc")?,
+            database_url,
+            github_api: host.api.clone(),
+            stand_in: host.stand_in.is_some(),
+            tokens,
+            samples,
+            logs: vec![chat_log, gitsync_log],
+        };
+        if let Some(path) = &options.ready_file {
+            ready.write(path)?;
+        }
+        say::result(&ready.text()?);
+        Ok(())
+    }
+
+    async fn start_postgres(&mut self, options: &Options) -> anyhow::Result<String> {
+        let durability = options
+            .data_dir
+            .as_ref()
+            .map_or(Durability::Throwaway, |directory| {
+                Durability::Kept(directory.join("postgres"))
+            });
+        let server = Server::start(PostgresOptions {
+            durability,
+            port: options.postgres_port,
+            settings: Vec::new(),
+        })
+        .await?;
+        Ok(self.postgres.insert(server).url(DATABASE))
+    }
+
+    async fn make_samples(
+        &mut self,
+        options: &Options,
+        channel: &Channel,
+        tokens: &Tokens,
+    ) -> anyhow::Result<sample::Samples> {
+        let host = self.host.as_ref().context("the git host was started")?;
+        let plan = match &host.stand_in {
+            Some(StandIn { sample, .. }) => sample::of_organization(host, sample)?,
+            None => sample::of_repository(host, options),
+        };
+        let making = sample::make(&plan, channel, tokens);
+        let samples = say::doing("Sample chats", making).await?;
+        let strict = host.stand_in.is_some();
+        let waiting = sample::wait(&plan, &samples, channel, tokens, strict);
+        say::doing("Pull requests, by the worker", async {
+            tokio::select! {
+                found = waiting => found,
+                Err(ended) = watch(&mut self.postgres, &mut self.chat, &mut self.gitsync) => Err(ended),
+            }
+        })
+        .await?;
+        Ok(samples)
+    }
+
+    /// Returns when a part ends by itself, with the end of its log.
+    pub(crate) async fn watch(&mut self) -> anyhow::Result<()> {
+        watch(&mut self.postgres, &mut self.chat, &mut self.gitsync).await
+    }
+
+    /// Stops what runs: the worker first, so that it can give its leases back.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(gitsync) = self.gitsync.take() {
+            gitsync.stop().await;
+        }
+        if let Some(chat) = self.chat.take() {
+            chat.stop().await;
+        }
+        if let Some(StandIn { github, .. }) = self.host.take().and_then(|host| host.stand_in) {
+            github.stop().await;
+            say::line("GitHub stand-in stopped");
+        }
+        if let Some(postgres) = self.postgres.take() {
+            match postgres.stop().await {
+                Ok(()) => say::line("PostgreSQL stopped"),
+                Err(error) => say::line(&error.to_string()),
+            }
+        }
+        self.directory = None;
+    }
+}
+
+async fn watch(
+    postgres: &mut Option<Server>,
+    chat: &mut Option<Service>,
+    gitsync: &mut Option<Service>,
+) -> anyhow::Result<()> {
+    loop {
+        for service in [&mut *chat, &mut *gitsync].into_iter().flatten() {
+            service.check()?;
+        }
+        if let Some(server) = postgres
+            && let Some(status) = server.ended()?
+        {
+            bail!(
+                "PostgreSQL ended by itself ({status}); its log ends with:\n{}",
+                server.log_tail()
+            );
+        }
+        sleep(WATCH_INTERVAL).await;
+    }
+}
+
+/// Builds the services; Cargo shows its own progress.
+async fn build() -> anyhow::Result<Binaries> {
+    Ok(tokio::task::spawn_blocking(|| process::build(true)).await??)
+}
+
+async fn migrate(binaries: &Binaries, database_url: &str) -> anyhow::Result<()> {
+    let mut command = program(&binaries.chat_service, "CHAT_");
+    command
+        .arg("migrate")
+        .env("CHAT_DATABASE_URL", database_url)
+        .env_remove("CHAT_DATABASE_URL_FILE");
+    let output = tokio::process::Command::from(command).output().await?;
+    if !output.status.success() {
+        bail!(
+            "chat-service migrate failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+/// One of the addresses in a service's ready file.
+fn address(ready: &Value, name: &str) -> anyhow::Result<String> {
+    ready[name]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("the ready file has no {name:?}: {ready}"))
+}
+
+/// Where keys and logs are. A temporary one is removed at the end.
+struct Directory {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Directory {
+    fn open(data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let (base, temporary) = match data_dir {
+            Some(kept) => (std::path::absolute(kept)?, false),
+            None => (
+                std::env::temp_dir().join(format!("chat-local-{}", uuid::Uuid::now_v7().simple())),
+                true,
+            ),
+        };
+        // A directory of its own in a kept one: another user may have to pass to the database.
+        let path = if temporary { base } else { base.join("run") };
+        std::fs::create_dir_all(&path)
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o700)))
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { path, temporary })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The key files, made at the first start.
+struct Keys {
+    private: PathBuf,
+    public: PathBuf,
+    seal: PathBuf,
+    worker_token: PathBuf,
+}
+
+impl Keys {
+    fn open(binaries: &Binaries, run: &Path) -> anyhow::Result<Self> {
+        let keys = Self {
+            private: run.join("jwt.key"),
+            public: run.join("jwt.pub"),
+            seal: run.join("seal.keys"),
+            worker_token: run.join("gitsync.token"),
+        };
+        if !keys.seal.exists() {
+            let output = process::command(&binaries.chat_service)
+                .args(["keys", "generate", "--dir"])
+                .arg(run)
+                .output()?;
+            if !output.status.success() {
+                bail!(
+                    "chat-service keys generate failed: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
+            }
+        }
+        let token = people::issue(&binaries.chat_service, &keys.private, &people::worker())?;
+        std::fs::write(&keys.worker_token, token)?;
+        Ok(keys)
+    }
+}
