@@ -33,6 +33,9 @@ pub use duration::{format_duration, parse_duration};
 
 /// Every variable of this process begins so.
 pub const PREFIX: &str = "GITSYNC_";
+/// Variables that begin so are about this service and not for it: Kubernetes announces a Service
+/// called `gitsync-service` by them, and a test run names the binary.
+pub const FOREIGN_PREFIX: &str = "GITSYNC_SERVICE_";
 /// Exit code for a configuration that cannot work (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 

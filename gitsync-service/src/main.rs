@@ -25,10 +25,22 @@ async fn main() -> ExitCode {
     match server::run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "stopping");
+            tracing::error!(error = %with_sources(&error), "stopping");
             ExitCode::from(EXIT_FAILED)
         }
     }
+}
+
+/// An error with everything below it: the sentence on top rarely says which port or which file.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }
 
 /// Says what is wrong before there is a log to say it in.

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    lease::{BudgetKey, Lease, LeasedRef},
+    lease::{BudgetKey, Lease, LeaseGroup, LeasedRef},
     metrics::Metrics,
     outcome::{BudgetObservation, Found, Outcome, Problem, PullRequestState},
     provider::{
@@ -105,7 +105,12 @@ impl Refresh {
     /// what was sent stays sent.
     pub async fn run(&self, deadline: Instant, outcomes: &UnboundedSender<Outcome>) {
         let mut lookups = Vec::new();
-        let sessions: Vec<_> = self.lease.groups.iter().map(|g| self.open(g)).collect();
+        let sessions: Vec<_> = self
+            .lease
+            .groups
+            .iter()
+            .map(|group| self.open(group))
+            .collect();
         for (group, opened) in self.lease.groups.iter().zip(&sessions) {
             match opened {
                 Ok(opened) => {
@@ -136,7 +141,7 @@ impl Refresh {
         }
     }
 
-    fn open(&self, group: &crate::lease::LeaseGroup) -> Result<Opened, Problem> {
+    fn open(&self, group: &LeaseGroup) -> Result<Opened, Problem> {
         let session = Session::open(
             &self.refresher.http,
             &group.provider,

@@ -74,6 +74,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        worker_id = config.worker_id,
         settings = ?config.effective(),
         "effective configuration"
     );

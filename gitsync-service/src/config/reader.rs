@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Display, time::Duration};
 use clap::{Arg, ArgMatches, Command};
 
 use super::{
-    ConfigError, EXIT_USAGE, PREFIX, format_duration, parse_duration,
+    ConfigError, EXIT_USAGE, FOREIGN_PREFIX, PREFIX, format_duration, parse_duration,
     settings::{Kind, SETTINGS, Setting},
 };
 
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
                 })?;
         let problems = environment
             .keys()
-            .filter(|name| name.starts_with(PREFIX))
+            .filter(|name| name.starts_with(PREFIX) && !name.starts_with(FOREIGN_PREFIX))
             .filter(|name| !SETTINGS.iter().any(|known| known.variable == **name))
             .map(|name| format!("{name} is no setting of this service"))
             .collect();

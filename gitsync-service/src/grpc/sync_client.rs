@@ -73,6 +73,14 @@ pub enum SyncError {
 }
 
 impl SyncError {
+    /// What chat-service or the transport says of it; for the log.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::LeaseLost | Self::Unauthenticated => "",
+            Self::Unanswered(status) | Self::Refused(status) => status.message(),
+        }
+    }
+
     /// The status code's name in metrics.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -275,5 +283,48 @@ impl From<Status> for SyncError {
             | Code::Unimplemented
             | Code::DataLoss => Self::Refused(Box::new(status)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_may_have_acted_whatever_its_code() {
+        for code in [
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::Cancelled,
+            Code::Unknown,
+            Code::Internal,
+        ] {
+            let error = SyncError::from(Status::new(code, "broken"));
+            assert!(matches!(error, SyncError::Unanswered(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn denied_is_a_refusal_with_its_own_name() {
+        let error = SyncError::from(Status::permission_denied("no"));
+        assert!(matches!(error, SyncError::Refused(_)));
+        assert_eq!(error.code(), "permission_denied");
+    }
+
+    #[test]
+    fn only_a_lost_lease_is_a_lost_lease() {
+        let status = |reason: &str| {
+            let details =
+                ErrorDetails::with_error_info(reason, proto::reason::DOMAIN, HashMap::new());
+            Status::with_error_details(Code::FailedPrecondition, "no", details)
+        };
+        let lost = SyncError::from(status(proto::reason::LEASE_LOST));
+        assert!(matches!(lost, SyncError::LeaseLost));
+        let other = SyncError::from(status(proto::reason::CONCURRENT_CHANGE));
+        assert!(matches!(other, SyncError::Refused(_)));
     }
 }

@@ -178,6 +178,7 @@ impl Leaser<'_> {
         self.state.note_error("lease", error.to_string());
         tracing::warn!(
             error = error as &dyn std::error::Error,
+            detail = error.detail(),
             "no lease from chat-service; trying again"
         );
     }

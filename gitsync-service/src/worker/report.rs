@@ -176,6 +176,7 @@ impl Reporter<'_> {
         self.state.note_error("report", error.to_string());
         tracing::warn!(
             error = error as &dyn std::error::Error,
+            detail = error.detail(),
             call,
             "chat-service did not take a report"
         );

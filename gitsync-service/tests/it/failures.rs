@@ -224,12 +224,14 @@ async fn one_failing_ref_keeps_no_other_from_its_result() {
         git_ref("none", "acme/web", "none"),
         git_ref("nowhere", "acme/secret", "x"),
         knowing(git_ref("garbled", "acme/web", "x"), "not a name", 1),
+        git_ref("branchless", "acme/web", ""),
     ];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     let class = |id: &str| refreshed.result(id).as_ref().map_err(Problem::class).err();
     assert_eq!(class("broken"), Some("host_unavailable"));
     assert_eq!(class("nowhere"), Some("repository_not_found"));
     assert_eq!(class("garbled"), Some("internal"));
+    assert_eq!(class("branchless"), Some("internal"));
     assert_eq!(*refreshed.result("none"), Ok(Found::NoPullRequest));
     refreshed.found("fine");
 }

@@ -1,128 +1,25 @@
-//! The real binary: its settings, its ports, its state for operators, and its end.
+//! The real binary: its ports, its state for operators, and its end.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::collections::BTreeSet;
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{Ed25519KeyPair, KeyPair as _},
-};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gitsync_service::config::EXIT_USAGE;
 use proto::{
     gitsync::v1::{
         GetWorkerStateRequest, GetWorkerStateResponse, worker_service_client::WorkerServiceClient,
     },
     reason,
 };
-use secrecy::ExposeSecret as _;
-use service_runtime::token::{AUDIENCE, Claims, Kind, Signer};
+use service_runtime::token::Kind;
 use testkit::{
-    process::{Process, Signal, command},
+    process::{Process, Signal},
     wait::until,
 };
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
 
-use crate::worker::Stack;
-
-/// A directory with an issuer's public key and a service's token.
-struct Keys {
-    directory: PathBuf,
-    signer: Signer,
-}
-
-impl Keys {
-    fn new() -> Self {
-        let directory = std::env::temp_dir().join(format!("gitsync-it-{}", Uuid::new_v4()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let pem = |label: &str, der: &[u8]| {
-            format!(
-                "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-                STANDARD.encode(der)
-            )
-        };
-        let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
-        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
-        // RFC 8410's SubjectPublicKeyInfo.
-        let mut public = vec![
-            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-        ];
-        public.extend_from_slice(pair.public_key().as_ref());
-        std::fs::write(directory.join("public.pem"), pem("PUBLIC KEY", &public)).unwrap();
-        let private = pem("PRIVATE KEY", document.as_ref());
-        let keys = Self {
-            directory,
-            signer: Signer::from_private_key_pem(private.as_bytes()).unwrap(),
-        };
-        let service = keys.token(Kind::Service, &[], false);
-        std::fs::write(keys.directory.join("token"), service).unwrap();
-        keys
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn token(&self, kind: Kind, site_roles: &[&str], suspended: bool) -> String {
-        let claims = Claims {
-            sub: Uuid::new_v4().to_string(),
-            aud: AUDIENCE.to_owned(),
-            exp: 4_000_000_000,
-            iat: None,
-            kind,
-            organizations: Vec::new(),
-            groups: BTreeSet::new(),
-            site_roles: site_roles.iter().map(|&role| role.to_owned()).collect(),
-            suspended,
-        };
-        self.signer
-            .sign(&claims)
-            .unwrap()
-            .expose_secret()
-            .to_owned()
-    }
-
-    fn service_token(&self) -> String {
-        std::fs::read_to_string(self.file("token")).unwrap()
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn binary() -> Command {
-    command(env!("CARGO_BIN_EXE_gitsync-service"))
-}
-
-fn configured(stack: &Stack, keys: &Keys) -> Command {
-    let mut command = binary();
-    command
-        .env("GITSYNC_CHAT_SERVICE_URL", stack.server.url())
-        .env("GITSYNC_TOKEN_FILE", keys.file("token"))
-        .env("GITSYNC_JWT_PUBLIC_KEY_FILE", keys.file("public.pem"))
-        .env("GITSYNC_LISTEN", "127.0.0.1:0")
-        .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
-        .env("GITSYNC_LOG_FILTER", "debug");
-    command
-}
-
-async fn start(stack: &Stack, keys: &Keys) -> (Process, String, String) {
-    let ready_file = keys.file("ready.json");
-    let mut command = configured(stack, keys);
-    command.arg("--ready-file").arg(&ready_file);
-    let mut process = Process::spawn("gitsync-service", command).unwrap();
-    let ready = process.wait_for_ready_file(&ready_file).await;
-    let url = |name: &str| ready[name].as_str().unwrap().to_owned();
-    (process, url("grpc"), url("ops"))
-}
+use crate::{
+    binary::{Keys, configured, start},
+    stack::Stack,
+};
 
 async fn worker_state(url: &str, token: Option<&str>) -> Result<GetWorkerStateResponse, Status> {
     let channel = Channel::from_shared(url.to_owned()).unwrap().connect_lazy();
@@ -147,18 +44,6 @@ async fn http_get(url: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
-}
-
-fn refused(command: &mut Command) -> (Option<i32>, String) {
-    let output = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
 }
 
 #[tokio::test]
@@ -408,70 +293,4 @@ async fn without_chat_service_it_is_alive_and_not_ready() {
     assert!(http_get(&ops, "/livez").await.starts_with("HTTP/1.1 200"));
     assert!(http_get(&ops, "/readyz").await.starts_with("HTTP/1.1 503"));
     process.stop().await;
-}
-
-#[test]
-fn all_problems_of_the_configuration_are_told_at_once() {
-    let (code, text) = refused(
-        binary()
-            .env("GITSYNC_CONCURRENCY", "0")
-            .env("GITSYNC_INTERVAL", "10")
-            .env("GITSYNC_TICK_TIMEOUT", "5s")
-            .env("GITSYNC_TOKEN_FILE", "/nowhere/token")
-            .env("GITSYNC_INTERVALL", "10s")
-            .env("GITSYNC_LISTEN", "here")
-            .arg("--batch-size=501"),
-    );
-    assert_eq!(code, Some(i32::from(EXIT_USAGE)));
-    for problem in [
-        "GITSYNC_CHAT_SERVICE_URL is required",
-        "GITSYNC_JWT_PUBLIC_KEY_FILE is required",
-        "GITSYNC_CONCURRENCY is \"0\"; it must be 1 to 1000",
-        "GITSYNC_INTERVAL is \"10\"; it must be a whole number with a unit",
-        "GITSYNC_TICK_TIMEOUT is 5s; it must not be less than GITSYNC_REQUEST_TIMEOUT, which is 12s",
-        "GITSYNC_TOKEN_FILE is \"/nowhere/token\"; it cannot be used",
-        "GITSYNC_INTERVALL is no setting of this service",
-        "GITSYNC_LISTEN is \"here\"; it must be an address and a port",
-        "GITSYNC_BATCH_SIZE is \"501\"; it must be 1 to 500",
-    ] {
-        assert!(text.contains(problem), "{problem:?} in {text}");
-    }
-}
-
-#[test]
-fn an_unknown_flag_is_refused_and_help_names_every_variable() {
-    let (code, _) = refused(binary().arg("--concurency=3"));
-    assert_eq!(code, Some(i32::from(EXIT_USAGE)));
-    let help = binary().arg("--help").output().unwrap();
-    assert!(help.status.success());
-    let help = String::from_utf8(help.stdout).unwrap();
-    for variable in [
-        "GITSYNC_CONCURRENCY",
-        "GITSYNC_NO_TOKEN_BACKOFF",
-        "GITSYNC_READY_FILE",
-    ] {
-        assert!(help.contains(variable), "{variable} in {help}");
-    }
-}
-
-#[test]
-fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
-    let keys = Keys::new();
-    std::fs::write(keys.file("garbage"), "garbage-secret and more").unwrap();
-    let garbage: &Path = &keys.file("garbage");
-    let (code, text) = refused(
-        binary()
-            .env("GITSYNC_CHAT_SERVICE_URL", "https://127.0.0.1:1")
-            .env("GITSYNC_TOKEN_FILE", garbage)
-            .env("GITSYNC_JWT_PUBLIC_KEY_FILE", garbage),
-    );
-    assert_eq!(code, Some(i32::from(EXIT_USAGE)));
-    for name in [
-        "GITSYNC_CHAT_SERVICE_URL",
-        "GITSYNC_TOKEN_FILE",
-        "GITSYNC_JWT_PUBLIC_KEY_FILE",
-    ] {
-        assert!(text.contains(name), "{name} in {text}");
-    }
-    assert!(!text.contains("garbage-secret"), "{text}");
 }

@@ -153,3 +153,18 @@ async fn what_is_left_of_the_budget_is_told() {
     assert_eq!((budget.limit, budget.remaining), (Some(5000), Some(4997)));
     assert!(budget.reset_in.is_some() && budget.pause_for.is_none());
 }
+
+#[tokio::test]
+async fn a_limit_is_read_at_the_beginning_of_a_refusal_however_long_it_is() {
+    let (github, token) = world().await;
+    github.fault("/pulls$").respond(Fault::Answer {
+        status: 403,
+        headers: Vec::new(),
+        body: format!(
+            "You have triggered an abuse detection mechanism.{}",
+            " ".repeat(100_000)
+        ),
+    });
+    let refreshed = three(&github, &token).await;
+    assert_eq!(retry_after(&refreshed, "1"), Duration::from_secs(60));
+}

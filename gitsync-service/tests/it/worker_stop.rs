@@ -6,7 +6,7 @@ use std::time::Duration;
 use gitsync_service::worker::Worker;
 use testkit::wait::until;
 
-use crate::{sync_server::Trouble, worker::Stack};
+use crate::{stack::Stack, sync_server::Trouble};
 
 #[tokio::test]
 async fn a_stopping_worker_finishes_and_reports_what_it_holds_and_leases_no_more() {

@@ -269,8 +269,7 @@ async fn refusal(asker: &Asker<'_>, status: StatusCode, response: Response) -> P
         StatusCode::UNAUTHORIZED => asker.reject_credential(),
         StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
             let limits = limit_headers(response.headers());
-            // A refusal whose text is cut off or too long is still a refusal.
-            let body = read(response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
+            let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
             match limits.pause(status.as_u16(), &String::from_utf8_lossy(&body)) {
                 Some(pause) => asker.spend(pause),
                 None => Problem::AccessDenied,
@@ -310,6 +309,19 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Problem> 
             Err(_) => return Err(Problem::HostAnswerInvalid("the answer is cut off")),
         }
     }
+}
+
+/// Reads what there is of a body, at most `limit`: a refusal whose text is cut off or goes on and on
+/// is still a refusal.
+async fn read_beginning(mut response: Response, limit: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < limit
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(limit);
+    body
 }
 
 fn limit_headers(headers: &HeaderMap) -> LimitHeaders {

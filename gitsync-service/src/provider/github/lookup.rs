@@ -82,6 +82,8 @@ impl Session {
     ) -> Finding {
         let mut upstream_repository = None;
         let result = match known {
+            // Without a branch the filter would be none, and everything would match it.
+            _ if target.branch.is_empty() => Err(Problem::Internal("a ref has no branch")),
             Some(known) => {
                 self.follow_known(asker, target, known, &mut upstream_repository)
                     .await

@@ -1,0 +1,148 @@
+//! A worker with everything around it, in one process.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use gitsync_service::{
+    SyncClient,
+    metrics::{self, Metrics},
+    refresh::Refresher,
+    worker::{Worker, WorkerBuilder},
+};
+use proto::chat::v1 as pb;
+use service_runtime::token::TokenFile;
+use testkit::{github::GitHub, wait::until};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    support::world,
+    sync_server::{Chat, SyncServer},
+};
+
+/// A worker between a GitHub and a chat-service.
+pub(crate) struct Stack {
+    pub(crate) github: GitHub,
+    pub(crate) token: String,
+    pub(crate) server: SyncServer,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) token_file: PathBuf,
+    pub(crate) stop: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Stack {
+    /// Everything but the worker.
+    pub(crate) async fn new() -> Self {
+        let (github, token) = world().await;
+        let token_file = std::env::temp_dir().join(format!("gitsync-token-{}", Uuid::new_v4()));
+        std::fs::write(&token_file, "service-token\n").unwrap();
+        Self {
+            github,
+            token,
+            server: SyncServer::start().await,
+            metrics: Arc::default(),
+            token_file,
+            stop: CancellationToken::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    pub(crate) fn chat(&self) -> &Chat {
+        &self.server.chat
+    }
+
+    pub(crate) fn run(&mut self) {
+        self.run_with(Worker::builder());
+    }
+
+    pub(crate) fn run_with(&mut self, builder: WorkerBuilder) {
+        let token = TokenFile::open(&self.token_file).unwrap();
+        let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
+        let refresher = Refresher::builder()
+            .metrics(Arc::clone(&self.metrics))
+            .build()
+            .unwrap();
+        let worker = builder.build(sync, refresher);
+        self.running.spawn(worker.run(self.stop.clone()));
+    }
+
+    /// Waits until the worker has ended, and passes its panic on.
+    pub(crate) async fn ended(&mut self) {
+        self.running.join_next().await.unwrap().unwrap();
+    }
+
+    /// A lease of one owner's branches of `acme/web`, named like their refs.
+    pub(crate) fn lease(&self, lease_token: &str, branches: &[&str]) -> pb::Lease {
+        pb::Lease {
+            lease_token: lease_token.to_owned(),
+            budget_key: format!("key of {lease_token}"),
+            expires_in: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            groups: vec![pb::LeaseGroup {
+                provider: Some(pb::Provider {
+                    id: "github".to_owned(),
+                    r#type: pb::ProviderType::Github.into(),
+                    host: "github.com".to_owned(),
+                    api_base_url: self.github.api_base_url(),
+                }),
+                access_token: Some(self.token.clone()),
+                refs: branches.iter().map(|branch| leased_ref(branch)).collect(),
+            }],
+        }
+    }
+
+    pub(crate) async fn applied(&self, git_ref_id: &str) -> pb::Outcome {
+        until("the outcome is applied", || async {
+            let outcomes = self.chat().outcomes();
+            outcomes.get(git_ref_id).cloned().ok_or(outcomes)
+        })
+        .await
+    }
+
+    pub(crate) async fn released(&self, lease_token: &str) {
+        until("the lease is given back", || async {
+            let calls = (self.chat().calls("report"), self.chat().calls("release"));
+            self.chat()
+                .is_released(lease_token)
+                .then_some(())
+                .ok_or(calls)
+        })
+        .await;
+    }
+
+    pub(crate) fn metric(&self, line: &str) -> bool {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics::registry(&self.metrics))
+            .unwrap();
+        text.lines().any(|have| have == line)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // The file may be gone already, and nothing depends on it.
+        let _ = std::fs::remove_file(&self.token_file);
+    }
+}
+
+pub(crate) fn leased_ref(branch: &str) -> pb::LeasedRef {
+    pb::LeasedRef {
+        git_ref_id: branch.to_owned(),
+        report_seq: 3,
+        repository_owner: "acme".to_owned(),
+        repository_name: "web".to_owned(),
+        branch: branch.to_owned(),
+        upstream_repository: Some(String::new()),
+        ..pb::LeasedRef::default()
+    }
+}
+
+pub(crate) fn short_lived(lease: pb::Lease, lives: Duration) -> pb::Lease {
+    pb::Lease {
+        expires_in: Some(prost_types::Duration::try_from(lives).unwrap()),
+        ..lease
+    }
+}
