@@ -1,7 +1,10 @@
 //! The git host that the services look at: the stand-in, the real GitHub, or another one.
 
 use anyhow::Context as _;
-use testkit::github::{GitHub, sample, sample::Sample};
+use testkit::github::{
+    GitHub,
+    sample::{self, Sample, SamplePullRequest, SampleState},
+};
 use url::{Host, Url};
 
 use crate::options::Options;
@@ -49,16 +52,55 @@ impl GitHost {
             .await
             .context("the GitHub stand-in cannot start")?;
         let sample = sample::organization(&github);
+        let stand_in = StandIn { github, sample };
+        stand_in.open_all();
         Ok(Self {
             host: GITHUB.to_owned(),
-            api: github.api_base_url(),
-            stand_in: Some(StandIn { github, sample }),
+            api: stand_in.github.api_base_url(),
+            stand_in: Some(stand_in),
         })
     }
 
     /// The origin of a repository, as `git remote` would print it.
     pub(crate) fn origin(&self, repository: &str) -> String {
         format!("https://{}/{repository}.git", self.host)
+    }
+}
+
+impl StandIn {
+    /// Opens every pull request: a branch leads a worker to an open one only.
+    fn open_all(&self) {
+        for SamplePullRequest {
+            repository,
+            number,
+            state,
+            ..
+        } in &self.sample.pull_requests
+        {
+            match state {
+                SampleState::Merged | SampleState::Closed => {
+                    self.github.reopen(repository, *number);
+                }
+                SampleState::Open | SampleState::Draft => {}
+            }
+        }
+    }
+
+    /// Merges and closes those that the sample has so.
+    pub(crate) fn settle(&self) {
+        for SamplePullRequest {
+            repository,
+            number,
+            state,
+            ..
+        } in &self.sample.pull_requests
+        {
+            match state {
+                SampleState::Merged => self.github.merge(repository, *number),
+                SampleState::Closed => self.github.close(repository, *number),
+                SampleState::Open | SampleState::Draft => {}
+            }
+        }
     }
 }
 

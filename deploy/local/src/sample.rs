@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, bail};
 use proto::chat::v1::{
     Chat, ChatStatus, CreateChatRequest, GetChatsRequest, LinkGitAccountRequest, PullRequestState,
-    ReportGitRefRequest, Subject, UpdateChatSharingRequest, report_git_ref_request::Target,
-    subject,
+    RefreshChatRequest, ReportGitRefRequest, Subject, UpdateChatSharingRequest,
+    report_git_ref_request::Target, subject,
 };
 use testkit::github::sample::{Sample, SampleBranch, SampleState};
 use tokio::time::{Instant, sleep};
@@ -61,8 +61,34 @@ struct PlannedChat {
 struct GitRef {
     origin: String,
     branch: String,
-    /// What the worker must find; `None` when that is not known.
+    /// What the worker must find in the end; `None` when that is not known.
     state: Option<PullRequestState>,
+}
+
+/// How far the pull requests have come.
+#[derive(Clone, Copy)]
+pub(crate) enum Stage {
+    /// All are open, as every pull request is at first: that is how a worker finds one.
+    Opened,
+    /// Some have been merged or closed.
+    Settled,
+}
+
+impl GitRef {
+    /// What the worker must find at this stage; `None` when that is not known.
+    fn expected(&self, stage: Stage) -> Option<PullRequestState> {
+        match stage {
+            Stage::Opened if self.settles() => Some(PullRequestState::Open),
+            Stage::Opened | Stage::Settled => self.state,
+        }
+    }
+
+    fn settles(&self) -> bool {
+        matches!(
+            self.state,
+            Some(PullRequestState::Merged | PullRequestState::Closed)
+        )
+    }
 }
 
 /// What was made: the chats' ids, in the order of the plan.
@@ -278,12 +304,37 @@ async fn share(samples: &Samples, channel: &Channel, tokens: &Tokens) -> anyhow:
     Ok(())
 }
 
+/// Asks for the pull requests that have settled now; the worker would look in a while anyway.
+pub(crate) async fn refresh_settled(
+    plan: &Plan,
+    samples: &Samples,
+    channel: &Channel,
+    tokens: &Tokens,
+) -> anyhow::Result<()> {
+    let internal = Caller::new(channel, tokens.of("internal_service")?)?;
+    for (planned, (_, id)) in plan.chats.iter().zip(&samples.ids) {
+        if planned.git_ref.as_ref().is_some_and(GitRef::settles) {
+            let request = RefreshChatRequest {
+                chat_id: id.clone(),
+            };
+            internal
+                .chats
+                .clone()
+                .refresh_chat(internal.request(request))
+                .await
+                .context("RefreshChat")?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits until the worker has looked at every reported branch. `strict`: and has found what it must.
 pub(crate) async fn wait(
     plan: &Plan,
     samples: &Samples,
     channel: &Channel,
     tokens: &Tokens,
+    stage: Stage,
     strict: bool,
 ) -> anyhow::Result<()> {
     let internal = Caller::new(channel, tokens.of("internal_service")?)?;
@@ -294,7 +345,7 @@ pub(crate) async fn wait(
             .chats
             .iter()
             .zip(&samples.ids)
-            .filter_map(|(planned, (_, id))| missing(planned, chats.get(id)))
+            .filter_map(|(planned, (_, id))| missing(planned, stage, chats.get(id)))
             .collect();
         if missing.is_empty() {
             return Ok(());
@@ -312,10 +363,10 @@ pub(crate) async fn wait(
 }
 
 /// What is still to be found about a chat, and what stands in the way.
-fn missing(planned: &PlannedChat, chat: Option<&Chat>) -> Option<String> {
+fn missing(planned: &PlannedChat, stage: Stage, chat: Option<&Chat>) -> Option<String> {
     let git_ref = planned.git_ref.as_ref()?;
     let status = chat.and_then(|chat| chat.diff_status.as_ref());
-    let found = status.is_some_and(|status| match git_ref.state {
+    let found = status.is_some_and(|status| match git_ref.expected(stage) {
         Some(state) => status.pull_request_state() == state,
         None => status.refreshed_at.is_some() || status.problem.is_some(),
     });

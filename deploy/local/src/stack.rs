@@ -22,7 +22,8 @@ use crate::{
     people::{self, Tokens},
     ports,
     ready::Ready,
-    sample, say,
+    sample::{self, Stage},
+    say,
     services::{Service, program},
 };
 
@@ -155,7 +156,15 @@ impl Stack {
         let making = sample::make(&plan, channel, tokens);
         let samples = say::doing("Sample chats", making).await?;
         let strict = host.stand_in.is_some();
-        let waiting = sample::wait(&plan, &samples, channel, tokens, strict);
+        let waiting = async {
+            sample::wait(&plan, &samples, channel, tokens, Stage::Opened, strict).await?;
+            if let Some(stand_in) = &host.stand_in {
+                stand_in.settle();
+                sample::refresh_settled(&plan, &samples, channel, tokens).await?;
+                sample::wait(&plan, &samples, channel, tokens, Stage::Settled, strict).await?;
+            }
+            Ok(())
+        };
         say::doing("Pull requests, by the worker", async {
             tokio::select! {
                 found = waiting => found,
