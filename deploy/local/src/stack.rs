@@ -225,7 +225,7 @@ async fn watch(
 
 /// Builds the services; Cargo shows its own progress.
 async fn build() -> anyhow::Result<Binaries> {
-    Ok(tokio::task::spawn_blocking(|| process::build(true)).await??)
+    Ok(tokio::task::spawn_blocking(process::build).await??)
 }
 
 async fn migrate(binaries: &Binaries, database_url: &str) -> anyhow::Result<()> {

@@ -40,6 +40,10 @@ pub enum BuildError {
     Missing(&'static str),
 }
 
+/// With the services' tests selected too, Cargo chooses the features that `cargo test --workspace` had
+/// chosen, and finds everything built; without them it builds both services a second time.
+const AS_FOR_TESTS: &[&str] = &["--test", "it"];
+
 /// Builds the binaries at the first call; later calls of the process return the same.
 ///
 /// # Panics
@@ -47,16 +51,23 @@ pub enum BuildError {
 /// When the build fails, with what the compiler says.
 pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
-    BINARIES.get_or_init(|| build(false).unwrap_or_else(|error| panic!("{error}")))
+    BINARIES.get_or_init(|| {
+        run_cargo(AS_FOR_TESTS, Stdio::piped()).unwrap_or_else(|error| panic!("{error}"))
+    })
 }
 
-/// Builds the binaries, unless `CHAT_SERVICE_BIN` and `GITSYNC_SERVICE_BIN` name them. Cargo holds no
-/// lock while it runs tests or a program, so that this does not wait for itself.
+/// Builds the binaries, with Cargo's progress on standard error.
 ///
 /// # Errors
 ///
 /// [`BuildError`].
-pub fn build(progress_to_terminal: bool) -> Result<Binaries, BuildError> {
+pub fn build() -> Result<Binaries, BuildError> {
+    run_cargo(&[], Stdio::inherit())
+}
+
+/// Builds the binaries, unless `CHAT_SERVICE_BIN` and `GITSYNC_SERVICE_BIN` name them. Cargo holds no
+/// lock while it runs tests or a program, so that this does not wait for itself.
+fn run_cargo(further: &[&str], stderr: Stdio) -> Result<Binaries, BuildError> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from);
     if let (Some(chat_service), Some(gitsync_service)) = (
         named(CHAT_SERVICE_VARIABLE),
@@ -71,15 +82,12 @@ pub fn build(progress_to_terminal: bool) -> Result<Binaries, BuildError> {
     let output = Command::new(cargo)
         .args(["build", "--locked", "-p", "chat-service"])
         .args(["-p", "gitsync-service", "--bins"])
+        .args(further)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(if progress_to_terminal {
-            Stdio::inherit()
-        } else {
-            Stdio::piped()
-        })
+        .stderr(stderr)
         .output()
         .map_err(BuildError::Run)?;
     if !output.status.success() {
