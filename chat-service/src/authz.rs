@@ -1,4 +1,6 @@
-//! Who may do what. [`rules`] turns a known principal and action into a predicate over an unknown
+//! Who may do what.
+//!
+//! [`rules`] turns a known principal and action into a predicate over an unknown
 //! chat; the store prints it into SQL (`store::predicate`), and [`Pred::holds`] interprets it for a
 //! chat that is in memory. An error anywhere denies.
 

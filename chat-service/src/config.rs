@@ -3,23 +3,16 @@
 //! A value is text until it is understood here, so that all problems are reported together and not
 //! one per start.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Display,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+mod check;
 
-use clap::{Args, Parser, Subcommand, ValueEnum as _};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_runtime::telemetry::LogFormat;
 
-use crate::{
-    provider::{Providers, VARIABLE_PREFIX},
-    store::PoolOptions,
-};
+use self::check::Check;
+use crate::{provider::Providers, store::PoolOptions};
 
 /// Exit code for a configuration that cannot be used: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
@@ -40,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serves gRPC until it is told to stop.
-    Serve(Settings),
+    Serve(Box<Settings>),
     /// Brings the database's schema up to this binary's version.
     Migrate(DatabaseSettings),
     /// Prints a bearer token, for development and for services.
@@ -106,7 +99,7 @@ pub struct Settings {
     /// A call's deadline at most, and what it is without one, 1s to 300s. Default: 30s.
     #[arg(long, env = "CHAT_CALL_TIMEOUT")]
     pub call_timeout: Option<String>,
-    /// How long RefreshChat waits for a worker at most, 1s to 120s. Default: 15s.
+    /// How long `RefreshChat` waits for a worker at most, 1s to 120s. Default: 15s.
     #[arg(long, env = "CHAT_REFRESH_TIMEOUT")]
     pub refresh_timeout: Option<String>,
     /// How long a worker's lease lasts without renewal, 2s to 600s. Default: 60s.
@@ -213,7 +206,7 @@ impl Config {
     ///
     /// All problems at once.
     pub fn new(settings: &Settings, vars: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let mut check = Check(Vec::new());
+        let mut check = Check::new();
         check.unknown(vars);
         let default = PoolOptions::default();
         let size = check.number(
@@ -295,10 +288,10 @@ impl Config {
             pool,
         };
         check.relations(&config);
-        if check.0.is_empty() {
+        if check.problems().is_empty() {
             Ok(config)
         } else {
-            Err(ConfigError(check.0))
+            Err(ConfigError(check.into_problems()))
         }
     }
 }
@@ -309,12 +302,12 @@ impl Config {
 ///
 /// When there is none.
 pub fn database_url(settings: &DatabaseSettings) -> Result<SecretString, ConfigError> {
-    let mut check = Check(Vec::new());
+    let mut check = Check::new();
     let url = check.database_url(settings);
-    if check.0.is_empty() {
+    if check.problems().is_empty() {
         Ok(url)
     } else {
-        Err(ConfigError(check.0))
+        Err(ConfigError(check.into_problems()))
     }
 }
 
@@ -341,183 +334,6 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => seconds(24 * 60 * 60),
         _ => None,
     }
-}
-
-/// Collects problems; where there is one, it stands in with a value that is never used.
-struct Check(Vec<String>);
-
-impl Check {
-    fn unknown(&mut self, vars: &BTreeMap<String, String>) {
-        use clap::CommandFactory as _;
-        let mut known: Vec<String> = Vec::new();
-        let command = Cli::command();
-        for command in std::iter::once(&command).chain(command.get_subcommands()) {
-            known.extend(command.get_arguments().filter_map(|arg| {
-                arg.get_env()
-                    .and_then(|name| name.to_str())
-                    .map(str::to_owned)
-            }));
-        }
-        for name in vars.keys().filter(|name| name.starts_with("CHAT_")) {
-            if !known.contains(name) {
-                self.0.push(format!("{name} is no setting of this service"));
-            }
-        }
-    }
-
-    fn database_url(&mut self, settings: &DatabaseSettings) -> SecretString {
-        let url = match (&settings.database_url, &settings.database_url_file) {
-            (Some(url), _) => Some(url.clone()),
-            (None, Some(file)) => self.file("CHAT_DATABASE_URL_FILE", Some(file)),
-            (None, None) => {
-                self.0.push(
-                    "CHAT_DATABASE_URL (--database-url) or CHAT_DATABASE_URL_FILE is required"
-                        .to_owned(),
-                );
-                None
-            }
-        };
-        let url = url.unwrap_or_default();
-        if !url.expose_secret().is_empty()
-            && tokio_postgres::Config::from_str(url.expose_secret()).is_err()
-        {
-            // Not the parser's own text, which repeats parts of the URL.
-            self.0
-                .push("CHAT_DATABASE_URL is not a PostgreSQL URL".to_owned());
-        }
-        url
-    }
-
-    fn file(&mut self, name: &str, path: Option<&str>) -> Option<SecretString> {
-        let Some(path) = path else {
-            self.0.push(format!("{name} ({}) is required", flag(name)));
-            return None;
-        };
-        match std::fs::read_to_string(Path::new(path)) {
-            Ok(text) => Some(SecretString::from(text.trim())),
-            Err(error) => {
-                self.0
-                    .push(format!("{name} is {path:?}, which cannot be read: {error}"));
-                None
-            }
-        }
-    }
-
-    fn parsed<T: FromStr>(
-        &mut self,
-        name: &str,
-        text: &Option<String>,
-        default: T,
-        what: &str,
-    ) -> T {
-        match text.as_deref().map(str::parse) {
-            None => default,
-            Some(Ok(value)) => value,
-            Some(Err(_)) => {
-                self.wrong(name, text.as_deref().unwrap_or_default(), what);
-                default
-            }
-        }
-    }
-
-    fn address(&mut self, name: &str, text: &Option<String>, default: &str) -> SocketAddr {
-        let text = text.as_deref().unwrap_or(default);
-        text.parse().unwrap_or_else(|_| {
-            self.wrong(name, text, "an address with a port, as in 127.0.0.1:50051");
-            SocketAddr::from(([127, 0, 0, 1], 0))
-        })
-    }
-
-    fn number(
-        &mut self,
-        name: &str,
-        text: &Option<String>,
-        default: u64,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> u64 {
-        let what = format!("a number from {} to {}", range.start(), range.end());
-        let value = self.parsed(name, text, default, &what);
-        if !range.contains(&value) {
-            self.wrong(name, value, &what);
-        }
-        value
-    }
-
-    fn duration(
-        &mut self,
-        name: &str,
-        text: &Option<String>,
-        default: &str,
-        range: std::ops::RangeInclusive<Duration>,
-    ) -> Duration {
-        let text = text.as_deref().unwrap_or(default);
-        match parse_duration(text) {
-            Some(duration) if range.contains(&duration) => duration,
-            Some(_) | None => {
-                let what = format!(
-                    "a duration from {:?} to {:?}, as in 10s",
-                    range.start(),
-                    range.end()
-                );
-                self.wrong(name, text, &what);
-                *range.start()
-            }
-        }
-    }
-
-    fn providers(&mut self, vars: &BTreeMap<String, String>) -> Providers {
-        let vars = vars
-            .iter()
-            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        match Providers::from_vars(&vars) {
-            Ok(providers) => providers,
-            Err(problems) => {
-                self.0.extend(problems);
-                Providers::default()
-            }
-        }
-    }
-
-    fn log_format(&mut self, name: &str, text: Option<&str>) -> LogFormat {
-        let Some(text) = text else {
-            return LogFormat::default();
-        };
-        LogFormat::from_str(text, true).unwrap_or_else(|_| {
-            self.wrong(name, text, "json or text");
-            LogFormat::default()
-        })
-    }
-
-    fn relations(&mut self, config: &Config) {
-        if config.pool.statement_timeout > config.call_timeout {
-            self.0.push(format!(
-                "CHAT_STATEMENT_TIMEOUT is {:?}, longer than CHAT_CALL_TIMEOUT, {:?}",
-                config.pool.statement_timeout, config.call_timeout
-            ));
-        }
-        if config.refresh_timeout > config.call_timeout {
-            self.0.push(format!(
-                "CHAT_REFRESH_TIMEOUT is {:?}, longer than CHAT_CALL_TIMEOUT, {:?}",
-                config.refresh_timeout, config.call_timeout
-            ));
-        }
-    }
-
-    fn wrong(&mut self, name: &str, value: impl Display, what: &str) {
-        self.0.push(format!(
-            "{name} ({}) is {:?}; it must be {what}",
-            flag(name),
-            value.to_string()
-        ));
-    }
-}
-
-/// The flag of a variable.
-fn flag(variable: &str) -> String {
-    let name = variable.strip_prefix("CHAT_").unwrap_or(variable);
-    format!("--{}", name.to_ascii_lowercase().replace('_', "-"))
 }
 
 #[cfg(test)]

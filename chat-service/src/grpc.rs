@@ -7,3 +7,4 @@ mod list;
 pub(crate) mod sync;
 pub(crate) mod sync_admin;
 mod update;
+mod watch;

@@ -40,8 +40,9 @@ pub fn patience(whole: Duration) -> Duration {
     whole.saturating_sub(MARGIN.min(whole / 4))
 }
 
-/// Has the polled refs of a chat looked up, and waits for that until `patience` has passed. Joins
-/// lookups that are under way. Holds no connection while it waits; nothing is lost when the future is
+/// Has the polled refs of a chat looked up, and waits for that until `patience` has passed.
+///
+/// Joins lookups that are under way. Holds no connection while it waits; nothing is lost when the future is
 /// dropped.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The worker: leases refs, has them looked up, and reports what was found.
 //!
 //! It owns nothing. A lease is a right for a time, counted on the monotonic clock from before the
-//! call that granted it; when that time is over, or chat-service says so, everything that belongs
+//! call that renewed it last; when that time is over, or chat-service says so, everything that belongs
 //! to the lease is dropped and nothing of it is written.
 
 mod backoff;

@@ -85,7 +85,7 @@ impl Pred {
                 Self::True => Self::False,
                 Self::False => Self::True,
                 Self::Not(pred) => *pred,
-                pred => Self::Not(Box::new(pred)),
+                pred @ (Self::Atom(_) | Self::All(_) | Self::Any(_)) => Self::Not(Box::new(pred)),
             },
             Self::All(preds) => {
                 let mut flat = Vec::with_capacity(preds.len());
@@ -94,7 +94,7 @@ impl Pred {
                         Self::True => {}
                         Self::False => return Self::False,
                         Self::All(inner) => flat.extend(inner),
-                        pred => flat.push(pred),
+                        pred @ (Self::Atom(_) | Self::Any(_) | Self::Not(_)) => flat.push(pred),
                     }
                 }
                 one_or(flat, Self::True, Self::All)
@@ -106,7 +106,7 @@ impl Pred {
                         Self::False => {}
                         Self::True => return Self::True,
                         Self::Any(inner) => flat.extend(inner),
-                        pred => flat.push(pred),
+                        pred @ (Self::Atom(_) | Self::All(_) | Self::Not(_)) => flat.push(pred),
                     }
                 }
                 one_or(flat, Self::False, Self::Any)

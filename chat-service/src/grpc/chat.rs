@@ -1,9 +1,7 @@
 //! `chat.v1.ChatService`: per RPC authenticate, parse, make one call, render.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{Stream, stream};
-use jiff::Timestamp;
 use prost::Message as _;
 use proto::{
     chat::v1::{self, chat_service_server::ChatService},
@@ -12,15 +10,20 @@ use proto::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{convert, list::ListChats, update};
+use super::{
+    convert,
+    list::ListChats,
+    update::{self, Sharing},
+    watch::{self, WatchStream},
+};
 use crate::{
-    auth::{Auth, Caller},
-    authz::{Action, Authorizer, Principal, Subject},
+    auth::Auth,
+    authz::{Action, Authorizer, Principal},
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_SUBJECTS},
     error::{Error, Known},
     events::{
         bell::{Bell, Ring},
-        watch::{Notice, Watch, Watchers, What},
+        watch::Watchers,
     },
     git_ref,
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
@@ -31,13 +34,9 @@ use crate::{
     store::{
         Store,
         chat::{Guarded, NewChat},
-        event::ChangeKind,
         share::Shared,
     },
 };
-
-/// How long a watcher waits for the first position before it is told to come back.
-const WATCH_START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves chats.
 #[derive(Clone)]
@@ -148,7 +147,7 @@ impl ChatGrpc {
         request: v1::UpdateChatSharingRequest,
     ) -> Result<Chat, Error> {
         let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
-        let (add, remove) = update::sharing(&request)?;
+        let Sharing { add, remove } = update::sharing(&request)?;
         let readable = self.authorizer.chats(principal, Action::ReadChat);
         let allowed = self.authorizer.chats(principal, Action::ShareChat);
         let result = self
@@ -211,67 +210,7 @@ impl ChatGrpc {
         )
         .await
     }
-
-    async fn watch(
-        &self,
-        caller: Caller,
-        request: v1::WatchChatsRequest,
-    ) -> Result<WatchStream, Error> {
-        let owner = convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId);
-        if let Some(revision) = &request.since_revision {
-            parse_revision(revision)?;
-        }
-        let readable = self.authorizer.chats(&caller.principal, Action::ReadChat);
-        let subjects = subjects(&caller.principal);
-        let started = tokio::time::timeout(
-            WATCH_START_TIMEOUT,
-            self.watchers.watch(readable, owner, subjects),
-        )
-        .await;
-        let (watch, position) = match started {
-            Ok(Some(started)) => started,
-            Ok(None) => {
-                return Err(Error::ResourceExhausted {
-                    problem: "too many watchers".to_owned(),
-                    reason: reason::TOO_MANY_REQUESTS,
-                    retry_after: Some(Duration::from_secs(5)),
-                });
-            }
-            Err(_) => {
-                return Err(Error::Unavailable {
-                    problem: "change events cannot be read",
-                    reason: reason::DEPENDENCY_UNAVAILABLE,
-                    retry_after: Some(Duration::from_secs(1)),
-                    source: None,
-                });
-            }
-        };
-        let mut first = vec![Notice {
-            position,
-            at: None,
-            what: What::Begin,
-        }];
-        if request
-            .since_revision
-            .is_some_and(|revision| revision != render_revision(position))
-        {
-            // What happened since is not replayed: the client lists again.
-            first.push(Notice {
-                position,
-                at: None,
-                what: What::Resync,
-            });
-        }
-        Ok(stream_of(
-            first,
-            watch,
-            caller.expires_at,
-            self.stop.clone(),
-        ))
-    }
 }
-
-type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl ChatService for ChatGrpc {
@@ -362,7 +301,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<WatchStream>, Status> {
         let caller = self.auth.caller(request.metadata())?;
         Ok(Response::new(
-            self.watch(caller, request.into_inner()).await?,
+            watch::start(self, caller, request.into_inner()).await?,
         ))
     }
 }
@@ -423,93 +362,4 @@ fn new_chat(principal: &Principal, request: v1::CreateChatRequest) -> Result<New
         labels: convert::chat_labels("labels", labels)?,
         request: convert::maybe_uuid("request_id", request_id.as_deref())?.map(RequestId),
     })
-}
-
-/// By which subjects a share reaches the caller.
-fn subjects(principal: &Principal) -> BTreeSet<Subject> {
-    match principal {
-        Principal::User(user) => user
-            .groups
-            .iter()
-            .map(|group| Subject::Group(*group))
-            .chain([Subject::User(user.id)])
-            .collect(),
-        Principal::Service(_) => BTreeSet::new(),
-    }
-}
-
-/// What a watcher hears, until its token expires or the server drains.
-fn stream_of(
-    first: Vec<Notice>,
-    watch: Watch,
-    expires_at: Timestamp,
-    stop: CancellationToken,
-) -> WatchStream {
-    // The token was just accepted; what is left of it is measured once, on this process's clock.
-    let left = expires_at.duration_since(Timestamp::now());
-    let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
-    let live = stream::unfold(Some((watch, stop)), move |state| async move {
-        let (watch, stop) = state?;
-        tokio::select! {
-            notice = watch.next() => Some((Ok(render(notice)), Some((watch, stop)))),
-            () = tokio::time::sleep_until(expiry) => {
-                Some((Err(Error::CredentialsInvalid.into()), None))
-            }
-            () = stop.cancelled() => Some((Err(draining().into()), None)),
-        }
-    });
-    Box::pin(futures_util::StreamExt::chain(
-        stream::iter(first.into_iter().map(|notice| Ok(render(notice)))),
-        live,
-    ))
-}
-
-fn draining() -> Error {
-    Error::Unavailable {
-        problem: "the server is shutting down",
-        reason: reason::DEPENDENCY_UNAVAILABLE,
-        retry_after: Some(Duration::from_millis(100)),
-        source: None,
-    }
-}
-
-fn render(notice: Notice) -> v1::WatchChatsResponse {
-    let (kind, chat) = match notice.what {
-        What::Begin => (v1::WatchEventKind::Unspecified, None),
-        What::Resync => (v1::WatchEventKind::Resync, None),
-        What::AccessLost(id) => (
-            v1::WatchEventKind::AccessLost,
-            Some(v1::Chat {
-                id: id.to_string(),
-                ..v1::Chat::default()
-            }),
-        ),
-        What::Changed(kind, chat) => (
-            match kind {
-                ChangeKind::Created => v1::WatchEventKind::Created,
-                ChangeKind::Updated => v1::WatchEventKind::Updated,
-                ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
-                ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
-                ChangeKind::Archived => v1::WatchEventKind::Archived,
-            },
-            Some(convert::chat(&chat)),
-        ),
-    };
-    v1::WatchChatsResponse {
-        revision: render_revision(notice.position),
-        kind: kind.into(),
-        changed_at: notice.at.map(convert::timestamp),
-        chat,
-    }
-}
-
-fn render_revision(position: i64) -> String {
-    format!("r{position:x}")
-}
-
-fn parse_revision(text: &str) -> Result<i64, Error> {
-    text.strip_prefix('r')
-        .and_then(|digits| i64::from_str_radix(digits, 16).ok())
-        .filter(|position| *position >= 0)
-        .ok_or_else(|| Error::invalid("since_revision", "is not a revision of this service"))
 }

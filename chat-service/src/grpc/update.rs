@@ -55,10 +55,16 @@ pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Err
     Ok(changes)
 }
 
-/// Whom to share with at which level, and from whom to take the chat.
-pub(crate) fn sharing(
-    request: &v1::UpdateChatSharingRequest,
-) -> Result<(Vec<(Subject, Level)>, Vec<Subject>), Error> {
+/// Whom to share a chat with, and from whom to take it.
+pub(crate) struct Sharing {
+    /// Whom to share with, at which level.
+    pub(crate) add: Vec<(Subject, Level)>,
+    /// From whom to take it.
+    pub(crate) remove: Vec<Subject>,
+}
+
+/// What the request says about sharing; nobody is named twice.
+pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing, Error> {
     let v1::UpdateChatSharingRequest {
         chat_id: _,
         add_readers,
@@ -98,7 +104,7 @@ pub(crate) fn sharing(
         .map(|subject| (subject, Level::Reader))
         .chain(writers.into_iter().map(|subject| (subject, Level::Writer)))
         .collect();
-    Ok((add, remove))
+    Ok(Sharing { add, remove })
 }
 
 /// What was pushed, for which chats.

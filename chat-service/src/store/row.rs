@@ -76,6 +76,7 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
 }
 
 /// The columns of a ref that are one of an enum's names.
+#[derive(Clone, Copy)]
 struct Names {
     state: Option<PullRequestState>,
     freshness: Freshness,

@@ -106,8 +106,21 @@ struct Times {
 }
 
 impl Times {
-    /// The lease began at some moment after `asked_at`, so that it lasts at least as long as this.
-    fn new(asked_at: Instant, expires_in: Duration) -> Self {
+    /// The lease was granted by a call that may have waited for longer than a lease lasts, so that
+    /// the moment at which it was sent says nothing about the end. The end is counted from the answer,
+    /// which may be too late by the answer's way here; the first renewal, which is counted exactly and
+    /// is due at once after a long wait, puts it right. Until then only the fence at
+    /// chat-service guards, as it always does.
+    fn granted(asked_at: Instant, expires_in: Duration) -> Self {
+        Self {
+            renew_at: asked_at + expires_in / RENEWALS_PER_LEASE,
+            expires_at: Instant::now() + expires_in,
+        }
+    }
+
+    /// The lease was renewed at some moment after `asked_at`, so that it lasts at least as long as
+    /// this.
+    fn renewed(asked_at: Instant, expires_in: Duration) -> Self {
         Self {
             renew_at: asked_at + expires_in / RENEWALS_PER_LEASE,
             expires_at: asked_at + expires_in,
@@ -119,7 +132,7 @@ impl Held {
     /// Takes a lease in hand; from here on it counts as work to do. `asked_at` is when the call
     /// that granted it was sent.
     pub(super) fn new(hands: &Hands, lease: Lease, asked_at: Instant) -> Self {
-        let times = Times::new(asked_at, lease.expires_in);
+        let times = Times::granted(asked_at, lease.expires_in);
         Self {
             listed: hands.state.hold(&lease, times.expires_at),
             lease: Arc::new(lease),
@@ -163,7 +176,7 @@ impl Held {
         let expires_at = self.expires_at();
         match tokio::time::timeout_at(expires_at, self.sync.renew(&self.lease.token)).await {
             Ok(Ok(expires_in)) => {
-                self.set(Times::new(asked_at, expires_in));
+                self.set(Times::renewed(asked_at, expires_in));
                 *backoff = Backoff::new();
                 ControlFlow::Continue(())
             }

@@ -1,1 +1,6 @@
-//! Placeholder.
+//! End-to-end tests: both real binaries, a real PostgreSQL, and the GitHub stand-in over HTTP.
+//!
+//! This crate links neither service. It starts them as an operator would and speaks the contract.
+
+pub mod caller;
+pub mod stack;

@@ -1,0 +1,210 @@
+//! When a host or a credential fails: only those concerned, and never what is known.
+
+use e2e::{caller::Caller, stack::Stack};
+use proto::chat::v1::{ChatDiffStatus, ProblemClass, PullRequestState};
+use testkit::github::Fault;
+
+fn problem(status: &ChatDiffStatus) -> Option<ProblemClass> {
+    status.problem.as_ref().map(proto::chat::v1::Problem::class)
+}
+
+/// Concurrency 1, so that the first answer is known before the second request would be sent.
+#[tokio::test]
+async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
+    let stack = Stack::start().await;
+    let ann = stack.linked_user("ann").await;
+    let bob = stack.linked_user("bob").await;
+    let mut chats = Vec::new();
+    for index in 0..5 {
+        let branch = format!("branch-{index}");
+        stack.github.pull_request("acme/web").head(&branch).open();
+        for owner in [&ann, &bob] {
+            let chat = stack.chat(owner).await;
+            stack.report(owner, &chat, "acme/web", &branch).await;
+            chats.push((owner.clone(), chat));
+        }
+    }
+    stack
+        .github
+        .budget("ann")
+        .spend_all()
+        .resets_in(std::time::Duration::from_secs(1800));
+    let worker = stack.worker_with(&[("GITSYNC_CONCURRENCY", "1")]).await;
+    for (owner, chat) in &chats {
+        let limited = owner.id() == ann.id();
+        let status = stack
+            .status_when(owner, chat, "every ref has its outcome", |status| {
+                if limited {
+                    status.problem.is_some()
+                } else {
+                    status.pull_request_state.is_some()
+                }
+            })
+            .await;
+        assert_eq!(
+            problem(&status),
+            limited.then_some(ProblemClass::RateLimited)
+        );
+        if limited {
+            let message = status.problem.unwrap().message;
+            assert!(message.starts_with("rate limited until "), "{message}");
+        }
+    }
+    let of_ann = stack
+        .github
+        .requests()
+        .iter()
+        .filter(|r| r.login() == Some("ann"))
+        .count();
+    assert_eq!(of_ann, 1, "a spent budget gets one answer");
+    // A report does not lift the pause.
+    let (_, chat) = chats
+        .iter()
+        .find(|(owner, _)| owner.id() == ann.id())
+        .unwrap();
+    stack.report(&ann, chat, "acme/web", "another").await;
+    let witness = stack.chat(&bob).await;
+    stack.report(&bob, &witness, "acme/web", "branch-0").await;
+    stack
+        .status_when(
+            &bob,
+            &witness,
+            "a later report of somebody else is through",
+            |status| status.pull_request_state.is_some(),
+        )
+        .await;
+    let of_ann = stack
+        .github
+        .requests()
+        .iter()
+        .filter(|r| r.login() == Some("ann"))
+        .count();
+    assert_eq!(of_ann, 1, "the pause was lifted by a report");
+    stack.finish(vec![worker]).await;
+}
+
+#[tokio::test]
+async fn one_failing_ref_never_keeps_another_from_being_written() {
+    let stack = Stack::start().await;
+    let owner = stack.linked_user("ann").await;
+    let bad = stack.github.pull_request("acme/web").head("bad").open();
+    stack.github.pull_request("acme/web").head("good").open();
+    stack
+        .github
+        .fault(format!("/pulls/{bad}").as_str())
+        .respond(Fault::Html);
+    let mut chats = Vec::new();
+    for branch in ["bad", "good"] {
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, "acme/web", branch).await;
+        chats.push(chat);
+    }
+    let worker = stack.worker().await;
+    let [bad, good] = chats.try_into().unwrap();
+    let good = stack
+        .status_when(&owner, &good, "the good one is written", |s| {
+            s.pull_request_state.is_some()
+        })
+        .await;
+    assert_eq!(good.pull_request_state(), PullRequestState::Open);
+    let bad = stack
+        .status_when(&owner, &bad, "the bad one has its problem", |s| {
+            s.problem.is_some()
+        })
+        .await;
+    assert_eq!(problem(&bad), Some(ProblemClass::HostAnswerInvalid));
+    stack.finish(vec![worker]).await;
+}
+
+/// Promise 9.
+#[tokio::test]
+async fn a_failed_lookup_never_looks_like_no_pull_request() {
+    let stack = Stack::start().await;
+    let worker = stack.worker().await;
+    let owner = stack.linked_user("ann").await;
+    let bob = stack.github.user("bob");
+    let secret = stack.github.repository("acme/secret");
+    secret.private().grant(&bob);
+    for (repository, branch, fault, class) in [
+        ("acme/secret", "a", None, ProblemClass::RepositoryNotFound),
+        (
+            "acme/web",
+            "b",
+            Some(Fault::Status(500)),
+            ProblemClass::HostUnavailable,
+        ),
+        (
+            "acme/web",
+            "c",
+            Some(Fault::Status(403)),
+            ProblemClass::AccessDenied,
+        ),
+        (
+            "acme/web",
+            "d",
+            Some(Fault::Html),
+            ProblemClass::HostAnswerInvalid,
+        ),
+    ] {
+        stack.github.repository("acme/web");
+        stack.github.clear_faults();
+        if let Some(fault) = fault {
+            stack.github.fault("/pulls").respond(fault);
+        }
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, repository, branch).await;
+        let status = stack
+            .status_when(&owner, &chat, "the lookup failed", |status| {
+                status.problem.is_some()
+            })
+            .await;
+        assert_eq!(problem(&status), Some(class), "{repository} {branch}");
+        assert_eq!(status.refreshed_at, None);
+    }
+    stack.finish(vec![worker]).await;
+}
+
+/// Promise 8, as far as logs, errors and metrics of both processes go.
+#[tokio::test]
+async fn a_token_never_appears_in_a_log_or_an_answer() {
+    let stack = Stack::start_with(&[("CHAT_LOG", "trace")]).await;
+    let worker = stack.worker_with(&[("GITSYNC_LOG_FILTER", "trace")]).await;
+    let owner = Caller::user();
+    let token = stack.link(&owner, "ann").await;
+    stack.github.pull_request("acme/web").head("feature").open();
+    let chat = stack.chat(&owner).await;
+    stack.report(&owner, &chat, "acme/web", "feature").await;
+    stack
+        .status_when(&owner, &chat, "the pull request is seen", |s| {
+            s.pull_request_state.is_some()
+        })
+        .await;
+    assert!(stack.github.revoke(&token));
+    let request = proto::chat::v1::RefreshChatRequest {
+        chat_id: chat.id.clone(),
+    };
+    let failed = stack.chats(&owner).refresh_chat(request).await.unwrap_err();
+    assert_eq!(failed.code(), tonic::Code::FailedPrecondition);
+    assert!(!format!("{failed:?}").contains(&token));
+    for process in [&stack.chat_service, &worker.process] {
+        let lines = process.lines();
+        assert!(lines.len() > 5, "there is a log to look through");
+        let leaks: Vec<_> = lines.iter().filter(|line| line.contains(&token)).collect();
+        assert_eq!(leaks.len(), 0, "{leaks:?}");
+    }
+    let client = stack.database.client().await;
+    let rows = client
+        .query("SELECT access_token_sealed FROM git_accounts", &[])
+        .await
+        .unwrap();
+    for row in &rows {
+        let sealed: Vec<u8> = row.try_get(0).unwrap();
+        assert!(
+            !sealed
+                .windows(token.len())
+                .any(|window| window == token.as_bytes())
+        );
+    }
+    assert_eq!(rows.len(), 1);
+    stack.finish(vec![worker]).await;
+}

@@ -1,0 +1,13 @@
+//! What the product promises, shown with both real binaries.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod failure;
+mod main_job;
+mod outage;
+mod race;
+mod refresh;
+mod repo_rules;

@@ -1,0 +1,68 @@
+//! What is acknowledged survives restarts; what is away is said to be away.
+
+use e2e::stack::{REPOSITORY, Stack};
+use proto::chat::v1::{GetChatsRequest, PullRequestState};
+use testkit::wait;
+use tonic::Code;
+
+/// Promise 5, for chat-service.
+#[tokio::test]
+async fn no_acknowledged_report_is_lost_when_chat_service_restarts() {
+    let mut stack = Stack::start().await;
+    let worker = stack.worker().await;
+    let owner = stack.linked_user("ann").await;
+    stack.github.pull_request(REPOSITORY).head("feature").open();
+    let hold = stack.github.hold("/pulls$");
+    let chat = stack.chat(&owner).await;
+    stack.report(&owner, &chat, REPOSITORY, "feature").await;
+    hold.waiting(1).await;
+    stack
+        .chat_service
+        .signal(testkit::process::Signal::Kill)
+        .unwrap();
+    stack.chat_service.wait().await;
+    stack.restart_chat_service().await;
+    hold.release();
+    stack
+        .status_when(
+            &owner,
+            &chat,
+            "the report is looked up and written",
+            |status| status.pull_request_state() == PullRequestState::Open,
+        )
+        .await;
+    stack.finish(vec![worker]).await;
+}
+
+/// Promise 5, for PostgreSQL: every connection breaks, and the service says so and comes back.
+#[tokio::test]
+async fn while_the_database_is_away_calls_are_unavailable_and_afterwards_all_goes_on() {
+    let stack = Stack::start().await;
+    let worker = stack.worker().await;
+    let owner = stack.linked_user("ann").await;
+    stack.github.pull_request(REPOSITORY).head("feature").open();
+    let chat = stack.chat(&owner).await;
+    stack.database_proxy.cut();
+    let refused = stack
+        .chats(&owner)
+        .get_chats(GetChatsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    stack.database_proxy.restore();
+    wait::until("calls are answered again", || async {
+        stack
+            .chats(&owner)
+            .get_chats(GetChatsRequest::default())
+            .await
+            .map_err(|s| s.code())
+    })
+    .await;
+    stack.report(&owner, &chat, REPOSITORY, "feature").await;
+    stack
+        .status_when(&owner, &chat, "reports are looked up again", |status| {
+            status.pull_request_state() == PullRequestState::Open
+        })
+        .await;
+    stack.finish(vec![worker]).await;
+}

@@ -1,0 +1,431 @@
+//! Everything that runs in production, started for one test.
+
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
+
+use proto::chat::v1::{
+    self, Chat, ChatDiffStatus, chat_service_client::ChatServiceClient,
+    git_account_service_client::GitAccountServiceClient,
+    sync_admin_service_client::SyncAdminServiceClient, sync_service_client::SyncServiceClient,
+};
+use proto::gitsync::v1::worker_service_client::WorkerServiceClient;
+use serde_json::Value;
+use service_runtime::token::Signer;
+use testkit::{
+    github::GitHub,
+    postgres::Database,
+    process::{Process, binaries, command},
+    proxy::Proxy,
+    wait,
+};
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use uuid::Uuid;
+
+use crate::caller::{Bearer, Caller};
+
+/// A channel that authenticates.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Id of the provider that the stand-in plays.
+pub const PROVIDER: &str = "github";
+/// Host of its origins.
+pub const HOST: &str = "github.com";
+
+/// A public repository that every stack has.
+pub const REPOSITORY: &str = "acme/web";
+
+/// PostgreSQL, the GitHub stand-in, chat-service, and as many workers as the test starts.
+pub struct Stack {
+    /// The database, to look into.
+    pub database: Database,
+    /// Between chat-service and its database.
+    pub database_proxy: Proxy,
+    /// The git host.
+    pub github: GitHub,
+    /// The running chat-service.
+    pub chat_service: Process,
+    /// Variables of chat-service, for starting it again.
+    chat_variables: BTreeMap<String, String>,
+    addresses: Addresses,
+    signer: Signer,
+    directory: Directory,
+}
+
+#[derive(Clone, Debug)]
+struct Addresses {
+    grpc: String,
+    sync: String,
+    ops: String,
+}
+
+/// A running worker.
+pub struct Worker {
+    /// The process.
+    pub process: Process,
+    /// Where it serves gRPC.
+    pub grpc: String,
+    /// Where it serves its operations endpoint.
+    pub ops: String,
+    /// Between the worker and chat-service.
+    pub proxy: Proxy,
+}
+
+impl Stack {
+    /// Starts everything but a worker.
+    ///
+    /// # Panics
+    ///
+    /// When something does not start.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts everything but a worker, with more variables for chat-service.
+    ///
+    /// # Panics
+    ///
+    /// When something does not start.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let database = testkit::postgres::database().await;
+        let github = GitHub::start().await;
+        github.repository(REPOSITORY).public();
+        let directory = Directory(std::env::temp_dir().join(format!("e2e-{}", Uuid::now_v7())));
+        let mut generate = command(&binaries().chat_service);
+        generate
+            .args(["keys", "generate", "--dir"])
+            .arg(&directory.0);
+        run(generate);
+        let private = std::fs::read(directory.file("jwt.key")).expect("read the private key");
+        let signer = Signer::from_private_key_pem(&private).expect("parse the private key");
+
+        let upstream = database.address();
+        let database_proxy = Proxy::start(upstream).await;
+        let file = |name: &str| directory.file(name).display().to_string();
+        let mut chat_variables: BTreeMap<String, String> = [
+            (
+                "CHAT_DATABASE_URL",
+                database.url_through(database_proxy.address()),
+            ),
+            ("CHAT_LISTEN", "127.0.0.1:0".to_owned()),
+            ("CHAT_SYNC_LISTEN", "127.0.0.1:0".to_owned()),
+            ("CHAT_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("CHAT_JWT_PUBLIC_KEY_FILE", file("jwt.pub")),
+            ("CHAT_KEYS_FILE", file("seal.keys")),
+            ("CHAT_DRAIN_TIMEOUT", "5s".to_owned()),
+            ("GIT_PROVIDER_0_TYPE", "github".to_owned()),
+            ("GIT_PROVIDER_0_ID", PROVIDER.to_owned()),
+            ("GIT_PROVIDER_0_HOST", HOST.to_owned()),
+            ("GIT_PROVIDER_0_API_BASE_URL", github.api_base_url()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        for (name, value) in variables {
+            chat_variables.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let (chat_service, addresses) = start_chat_service(&chat_variables).await;
+        Self {
+            database,
+            database_proxy,
+            github,
+            chat_service,
+            chat_variables,
+            addresses,
+            signer,
+            directory,
+        }
+    }
+
+    /// Starts chat-service again, after the test ended it, at the same addresses.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn restart_chat_service(&mut self) {
+        for (name, url) in [
+            ("CHAT_LISTEN", &self.addresses.grpc),
+            ("CHAT_SYNC_LISTEN", &self.addresses.sync),
+            ("CHAT_OPS_LISTEN", &self.addresses.ops),
+        ] {
+            self.chat_variables.insert(
+                name.to_owned(),
+                url.trim_start_matches("http://").to_owned(),
+            );
+        }
+        let (process, addresses) = start_chat_service(&self.chat_variables).await;
+        self.chat_service = process;
+        self.addresses = addresses;
+    }
+
+    /// Starts a worker.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn worker(&self) -> Worker {
+        self.worker_with(&[]).await
+    }
+
+    /// Starts a worker with more variables.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn worker_with(&self, variables: &[(&str, &str)]) -> Worker {
+        let token = self.directory.file("gitsync.jwt");
+        let claims = Caller::service("gitsync").claims;
+        let signed = self.signer.sign(&claims).expect("sign a token");
+        std::fs::write(&token, secrecy::ExposeSecret::expose_secret(&signed))
+            .expect("write the worker's token");
+        let proxy = Proxy::start(self.addresses.sync.trim_start_matches("http://")).await;
+        let mut worker = command(&binaries().gitsync_service);
+        worker
+            .env(
+                "GITSYNC_CHAT_SERVICE_URL",
+                format!("http://{}", proxy.address()),
+            )
+            .env("GITSYNC_TOKEN_FILE", &token)
+            .env(
+                "GITSYNC_JWT_PUBLIC_KEY_FILE",
+                self.directory.file("jwt.pub"),
+            )
+            .env("GITSYNC_LISTEN", "127.0.0.1:0")
+            .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied());
+        let mut process = Process::spawn("gitsync-service", worker).expect("start the worker");
+        let listening = process.wait_for_event("listening").await;
+        Worker {
+            process,
+            grpc: address(&listening, "grpc"),
+            ops: address(&listening, "ops"),
+            proxy,
+        }
+    }
+
+    /// `ChatService` as `caller`.
+    #[must_use]
+    pub fn chats(&self, caller: &Caller) -> ChatServiceClient<Authorized> {
+        ChatServiceClient::with_interceptor(channel(&self.addresses.grpc), self.bearer(caller))
+    }
+
+    /// `GitAccountService` as `caller`.
+    #[must_use]
+    pub fn accounts(&self, caller: &Caller) -> GitAccountServiceClient<Authorized> {
+        GitAccountServiceClient::with_interceptor(
+            channel(&self.addresses.grpc),
+            self.bearer(caller),
+        )
+    }
+
+    /// `SyncAdminService` as `caller`.
+    #[must_use]
+    pub fn sync_admin(&self, caller: &Caller) -> SyncAdminServiceClient<Authorized> {
+        SyncAdminServiceClient::with_interceptor(channel(&self.addresses.grpc), self.bearer(caller))
+    }
+
+    /// `SyncService` as `caller`.
+    #[must_use]
+    pub fn sync(&self, caller: &Caller) -> SyncServiceClient<Authorized> {
+        SyncServiceClient::with_interceptor(channel(&self.addresses.sync), self.bearer(caller))
+    }
+
+    /// `WorkerService` of `worker` as `caller`.
+    #[must_use]
+    pub fn worker_service(
+        &self,
+        worker: &Worker,
+        caller: &Caller,
+    ) -> WorkerServiceClient<Authorized> {
+        WorkerServiceClient::with_interceptor(channel(&worker.grpc), self.bearer(caller))
+    }
+
+    fn bearer(&self, caller: &Caller) -> Bearer {
+        caller.bearer(&self.signer)
+    }
+
+    /// A user with an account at the stand-in, linked.
+    ///
+    /// # Panics
+    ///
+    /// When linking fails.
+    pub async fn linked_user(&self, login: &str) -> Caller {
+        let caller = Caller::user();
+        self.link(&caller, login).await;
+        caller
+    }
+
+    /// Links `caller` with the stand-in's user `login`. Returns the token.
+    ///
+    /// # Panics
+    ///
+    /// When linking fails.
+    pub async fn link(&self, caller: &Caller, login: &str) -> String {
+        let token = self.github.user(login).token();
+        let request = v1::LinkGitAccountRequest {
+            provider_id: PROVIDER.to_owned(),
+            access_token: token.clone(),
+            ..v1::LinkGitAccountRequest::default()
+        };
+        self.accounts(caller)
+            .link_git_account(request)
+            .await
+            .expect("link an account");
+        token
+    }
+
+    /// A new chat of `owner`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn chat(&self, owner: &Caller) -> Chat {
+        let request = v1::CreateChatRequest::default();
+        let response = self
+            .chats(owner)
+            .create_chat(request)
+            .await
+            .expect("create a chat");
+        response.into_inner().chat.expect("a chat")
+    }
+
+    /// Reports that the chat's agent pushed `branch` to `repository`.
+    ///
+    /// # Panics
+    ///
+    /// When the report is refused.
+    pub async fn report(&self, owner: &Caller, chat: &Chat, repository: &str, branch: &str) {
+        let request = v1::ReportGitRefRequest {
+            target: Some(v1::report_git_ref_request::Target::ChatId(chat.id.clone())),
+            git_remote_origin: format!("https://{HOST}/{repository}.git"),
+            git_branch: branch.to_owned(),
+            commit: None,
+        };
+        self.chats(owner)
+            .report_git_ref(request)
+            .await
+            .expect("report a git ref");
+    }
+
+    /// The chat's primary diff status as `caller` sees it now.
+    ///
+    /// # Panics
+    ///
+    /// When the chat has none.
+    pub async fn status(&self, caller: &Caller, chat: &Chat) -> ChatDiffStatus {
+        let request = v1::GetChatRequest {
+            chat_id: chat.id.clone(),
+        };
+        let response = self
+            .chats(caller)
+            .get_chat(request)
+            .await
+            .expect("get the chat");
+        response
+            .into_inner()
+            .chat
+            .and_then(|chat| chat.diff_status)
+            .expect("a diff status")
+    }
+
+    /// Waits until the chat's primary diff status is as `wanted` says.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become so.
+    pub async fn status_when(
+        &self,
+        caller: &Caller,
+        chat: &Chat,
+        what: &str,
+        wanted: impl Fn(&ChatDiffStatus) -> bool,
+    ) -> ChatDiffStatus {
+        wait::until(what, || async {
+            let status = self.status(caller, chat).await;
+            if wanted(&status) {
+                Ok(status)
+            } else {
+                Err(status)
+            }
+        })
+        .await
+    }
+
+    /// What chat-service's `/metrics` says.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    #[must_use]
+    pub fn ops_url(&self) -> &str {
+        &self.addresses.ops
+    }
+
+    /// Checks that the stand-in understood every request, and that both kinds of process end well
+    /// when told to.
+    ///
+    /// # Panics
+    ///
+    /// When not.
+    pub async fn finish(self, workers: Vec<Worker>) {
+        for worker in workers {
+            worker.process.stop().await;
+        }
+        self.chat_service.stop().await;
+        assert_eq!(
+            self.github.unexpected().len(),
+            0,
+            "{:?}",
+            self.github.unexpected()
+        );
+    }
+}
+
+/// Keys and tokens of one stack; goes with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn start_chat_service(variables: &BTreeMap<String, String>) -> (Process, Addresses) {
+    let mut chat_service = command(&binaries().chat_service);
+    chat_service.arg("serve").envs(variables);
+    let mut process = Process::spawn("chat-service", chat_service).expect("start chat-service");
+    let listening = process.wait_for_event("listening").await;
+    let addresses = Addresses {
+        grpc: address(&listening, "grpc"),
+        sync: address(&listening, "sync"),
+        ops: address(&listening, "ops"),
+    };
+    (process, addresses)
+}
+
+fn address(listening: &Value, name: &str) -> String {
+    let address = listening
+        .get(name)
+        .and_then(Value::as_str)
+        .expect("an address");
+    format!("http://{address}")
+}
+
+fn channel(url: &str) -> Channel {
+    Channel::from_shared(url.to_owned())
+        .expect("a url")
+        .connect_lazy()
+}
+
+fn run(mut command: Command) {
+    let output = command.output().expect("run a command");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
