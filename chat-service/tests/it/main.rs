@@ -1,6 +1,18 @@
 //! Tests of chat-service against a real PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod chats;
 mod get_chats;
+mod git_account;
+mod git_ref;
+mod refresh;
+mod report;
+mod sql;
 mod stack;
+mod sync;
 mod watch;
+mod worker;

@@ -54,7 +54,7 @@ pub(super) fn report(request: v1::ReportOutcomesRequest) -> Result<Report, Error
         request: RequestId(convert::uuid("request_id", &request_id)?),
         lease: lease_token(&token)?,
         outcomes,
-        budget: budget.map(observation).transpose()?,
+        budget: budget.as_ref().map(observation).transpose()?,
         release_lease,
     })
 }
@@ -153,7 +153,7 @@ fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error
     })
 }
 
-fn observation(message: v1::BudgetObservation) -> Result<BudgetObservation, Error> {
+fn observation(message: &v1::BudgetObservation) -> Result<BudgetObservation, Error> {
     let v1::BudgetObservation {
         // Provisional keys are not merged by account yet.
         account_id: _,
@@ -162,16 +162,16 @@ fn observation(message: v1::BudgetObservation) -> Result<BudgetObservation, Erro
         reset_in,
         pause_for,
     } = message;
-    for (field, value) in [("budget.limit", limit), ("budget.remaining", remaining)] {
+    for (field, value) in [("budget.limit", *limit), ("budget.remaining", *remaining)] {
         if value.is_some_and(|value| value < 0) {
             return Err(Error::invalid(field, "must not be negative"));
         }
     }
     Ok(BudgetObservation {
-        limit,
-        remaining,
-        reset_in: maybe_duration("budget.reset_in", reset_in, MAX_PAUSE)?,
-        pause_for: maybe_duration("budget.pause_for", pause_for, MAX_PAUSE)?,
+        limit: *limit,
+        remaining: *remaining,
+        reset_in: maybe_duration("budget.reset_in", *reset_in, MAX_PAUSE)?,
+        pause_for: maybe_duration("budget.pause_for", *pause_for, MAX_PAUSE)?,
     })
 }
 

@@ -1,0 +1,323 @@
+//! `RefreshChat`: the workers' pipeline, on demand.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use proto::chat::v1::{self, ProblemClass};
+use tonic::{Code, Request, Status};
+use tonic_types::{StatusExt as _, pb};
+use uuid::Uuid;
+
+use crate::{
+    stack::{Caller, Stack, facts, refused},
+    worker::{
+        Leased, Owner, Worker, failed, found, gone, none, outcome, pull_request, report, seconds,
+    },
+};
+
+async fn refresh(stack: &Stack, caller: &Caller, chat: &str) -> Result<v1::Chat, Status> {
+    let request = v1::RefreshChatRequest {
+        chat_id: chat.to_owned(),
+    };
+    let response = stack.chats(caller).refresh_chat(request).await?;
+    Ok(response.into_inner().chat.unwrap())
+}
+
+/// What the details of an error say is known of the chat.
+fn known(status: &Status) -> v1::Chat {
+    let details = pb::Status::decode(status.details()).unwrap().details;
+    let any = details
+        .iter()
+        .find(|any| any.type_url == "type.googleapis.com/chat.v1.GetChatResponse")
+        .unwrap();
+    v1::GetChatResponse::decode(any.value.as_slice())
+        .unwrap()
+        .chat
+        .unwrap()
+}
+
+/// Answers the next lease with `result`.
+async fn answer_when_due(worker: &Worker, result: v1::outcome::Result) -> v1::Lane {
+    let lease = Leased(worker.wait_for_lease().await.remove(0));
+    let lane = lease.git_ref().lane();
+    worker
+        .finish(&lease, vec![outcome(lease.git_ref(), result)])
+        .await;
+    lane
+}
+
+#[tokio::test]
+async fn a_refresh_returns_what_the_host_just_told() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(none()).await;
+    let (chat, lane) = tokio::join!(
+        refresh(&stack, &owner.caller, &chat.id),
+        answer_when_due(&worker, found()),
+    );
+    let status = chat.unwrap().diff_status.unwrap();
+    assert_eq!(status.pr_number, Some(7));
+    assert_eq!(status.freshness(), v1::Freshness::Fresh);
+    assert_eq!(lane, v1::Lane::Interactive);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_without_a_pull_request_says_so() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(found()).await;
+    let (chat, _) = tokio::join!(
+        refresh(&stack, &owner.caller, &chat.id),
+        answer_when_due(&worker, none()),
+    );
+    let status = chat.unwrap().diff_status.unwrap();
+    assert_eq!((status.pull_request_state, status.problem), (None, None));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_of_a_chat_without_refs_returns_it_as_it_is() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = stack.chat(&owner.caller).await;
+    let refreshed = refresh(&stack, &owner.caller, &chat.id).await.unwrap();
+    assert_eq!(refreshed.diff_status, None);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_is_a_classed_error_and_tells_what_is_known() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(found()).await;
+    for (class, code, reason) in [
+        (
+            ProblemClass::HostUnavailable,
+            Code::Unavailable,
+            "GIT_HOST_FAILED",
+        ),
+        (
+            ProblemClass::HostAnswerInvalid,
+            Code::Unavailable,
+            "GIT_HOST_FAILED",
+        ),
+        (
+            ProblemClass::RateLimited,
+            Code::ResourceExhausted,
+            "GIT_HOST_RATE_LIMITED",
+        ),
+        (
+            ProblemClass::NoAccount,
+            Code::FailedPrecondition,
+            "GIT_ACCOUNT_NOT_LINKED",
+        ),
+        (
+            ProblemClass::CredentialRejected,
+            Code::FailedPrecondition,
+            "GIT_CREDENTIAL_REJECTED",
+        ),
+        (
+            ProblemClass::AccessDenied,
+            Code::FailedPrecondition,
+            "GIT_ACCESS_DENIED",
+        ),
+        (
+            ProblemClass::RepositoryNotFound,
+            Code::FailedPrecondition,
+            "GIT_ACCESS_DENIED",
+        ),
+        (
+            ProblemClass::ProviderUnsupported,
+            Code::FailedPrecondition,
+            "PROVIDER_NOT_CONFIGURED",
+        ),
+        (
+            ProblemClass::Internal,
+            Code::Unavailable,
+            "OUTCOME_NOT_STORED",
+        ),
+    ] {
+        let (refused, _) = tokio::join!(
+            refresh(&stack, &owner.caller, &chat.id),
+            answer_when_due(&worker, failed(class)),
+        );
+        let status = refused.unwrap_err();
+        assert_eq!(facts(&status), (code, reason.to_owned(), None), "{class:?}");
+        let known = known(&status).diff_status.unwrap();
+        assert_eq!(known.pr_number, Some(7), "{class:?}");
+        assert_eq!(known.problem.unwrap().class(), class);
+    }
+    let (chat, _) = tokio::join!(
+        refresh(&stack, &owner.caller, &chat.id),
+        answer_when_due(&worker, gone()),
+    );
+    let status = chat.unwrap().diff_status.unwrap();
+    assert_eq!(
+        status.problem.unwrap().class(),
+        ProblemClass::PullRequestGone
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_whose_outcome_cannot_be_stored_fails_and_the_old_status_stays() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(found()).await;
+    let bad = v1::PullRequest {
+        changed_files: -1,
+        title: "new".to_owned(),
+        ..pull_request()
+    };
+    let (refused, _) = tokio::join!(
+        refresh(&stack, &owner.caller, &chat.id),
+        answer_when_due(&worker, v1::outcome::Result::Found(bad)),
+    );
+    let status = refused.unwrap_err();
+    assert_eq!(
+        facts(&status),
+        (Code::Unavailable, "OUTCOME_NOT_STORED".to_owned(), None)
+    );
+    assert_eq!(
+        known(&status).diff_status.unwrap().pull_request_title,
+        "Add a thing"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_worker_a_refresh_is_unavailable_in_time() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let mut request = Request::new(v1::RefreshChatRequest {
+        chat_id: chat.id.clone(),
+    });
+    request.set_timeout(Duration::from_millis(1500));
+    let status = stack
+        .chats(&owner.caller)
+        .refresh_chat(request)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        facts(&status),
+        (Code::Unavailable, "NO_WORKER_IN_TIME".to_owned(), None)
+    );
+    assert_eq!(known(&status).id, chat.id);
+    assert_eq!(
+        Worker::of(&stack).lease_one().await.git_ref().lane(),
+        v1::Lane::Interactive
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_joins_one_that_is_under_way() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let finish = async {
+        // Both have marked the chat when the ref is in the interactive lane.
+        testkit::wait::until("somebody waits", || async {
+            let client = stack.database.client().await;
+            let row = client
+                .query_one("SELECT lane FROM chat_diff_statuses", &[])
+                .await
+                .unwrap();
+            let lane: i16 = row.try_get(0).unwrap();
+            if lane == 1 { Ok(()) } else { Err(lane) }
+        })
+        .await;
+        worker
+            .finish(&lease, vec![outcome(lease.git_ref(), found())])
+            .await;
+    };
+    let (chat, ()) = tokio::join!(refresh(&stack, &owner.caller, &chat.id), finish);
+    assert_eq!(chat.unwrap().diff_status.unwrap().pr_number, Some(7));
+    assert!(
+        worker.lease().await.is_empty(),
+        "it was not looked up twice"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_lifts_no_pause() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let mut paused = report(
+        &lease.0.lease_token,
+        vec![outcome(lease.git_ref(), found())],
+    );
+    paused.budget = Some(v1::BudgetObservation {
+        pause_for: Some(seconds(600)),
+        ..v1::BudgetObservation::default()
+    });
+    worker.try_report(paused).await.unwrap();
+    let status = refresh(&stack, &owner.caller, &chat.id).await.unwrap_err();
+    assert_eq!(
+        facts(&status),
+        (
+            Code::ResourceExhausted,
+            "GIT_HOST_RATE_LIMITED".to_owned(),
+            None
+        )
+    );
+    let retry = status
+        .get_error_details()
+        .retry_info()
+        .and_then(|info| info.retry_delay)
+        .unwrap();
+    assert!((590..=600).contains(&retry.as_secs()), "{retry:?}");
+    assert_eq!(known(&status).diff_status.unwrap().pr_number, Some(7));
+    assert!(worker.lease().await.is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_for_those_who_may() {
+    let stack = Stack::start().await;
+    let organization = Uuid::now_v7();
+    let owner = Owner {
+        stack: &stack,
+        caller: Caller::user().member(organization, "member"),
+    };
+    let request = v1::CreateChatRequest {
+        organization_id: Some(organization.to_string()),
+        ..v1::CreateChatRequest::default()
+    };
+    let chat = stack.chat_with(&owner.caller, request).await;
+    for caller in [
+        owner.caller.clone(),
+        Caller::internal(),
+        Caller::user().site("admin"),
+    ] {
+        refresh(&stack, &caller, &chat.id).await.unwrap();
+    }
+    for (caller, code) in [
+        (
+            Caller::user().member(organization, "admin"),
+            Code::PermissionDenied,
+        ),
+        (Caller::user().site("auditor"), Code::PermissionDenied),
+        (Caller::user(), Code::NotFound),
+        (Caller::gitsync(), Code::NotFound),
+    ] {
+        assert_eq!(refused(refresh(&stack, &caller, &chat.id).await).0, code);
+    }
+    stack.stop().await;
+}

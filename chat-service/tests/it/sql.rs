@@ -1,0 +1,83 @@
+//! The statements of `src/store/sql`: each prepares against the schema, says its name, and is used.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+fn statements() -> BTreeMap<String, String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql");
+    fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            assert_eq!(path.extension().unwrap(), "sql", "{}", path.display());
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+fn sources(directory: &Path, text: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_statement_prepares_against_the_schema() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    let mut problems = Vec::new();
+    for (name, text) in statements() {
+        // Markers are predicates that are TRUE until somebody's predicate stands there.
+        if let Err(error) = client.prepare(&text).await {
+            let error = error
+                .as_db_error()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            problems.push(format!("{name}: {error}"));
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn every_statement_says_its_name_and_what_it_is() {
+    for (name, text) in statements() {
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some(format!("-- name: {name}").as_str()));
+        assert!(
+            lines.next().unwrap().starts_with("-- "),
+            "{name} does not say what it returns"
+        );
+        assert!(
+            !text.contains("SELECT *") && !text.contains("RETURNING *"),
+            "{name}: list columns"
+        );
+        let has_semicolon = text
+            .lines()
+            .any(|line| !line.trim_start().starts_with("--") && line.contains(';'));
+        assert!(!has_semicolon, "{name}: one statement, without a semicolon");
+    }
+}
+
+#[test]
+fn every_statement_is_used_and_every_use_has_a_statement() {
+    let mut text = String::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut text,
+    );
+    let mut used: Vec<&str> = text
+        .split("sql!(\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    used.sort_unstable();
+    used.dedup();
+    let statements = statements();
+    let written: Vec<&str> = statements.keys().map(String::as_str).collect();
+    assert_eq!(used, written);
+}

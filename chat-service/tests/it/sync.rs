@@ -1,0 +1,619 @@
+//! Leases: who gets what, for how long, and with which credential.
+
+mod credential;
+mod race;
+
+use std::{sync::Arc, time::Duration};
+
+use chat_service::{
+    accounts::KeyRing,
+    authz::{Authorizer, Principal},
+    events::bell::Bell,
+    id::RequestId,
+    provider::Providers,
+    store::{PoolOptions, Store},
+    sync::{
+        Dispatcher, DispatcherParts, LEASE_DURATION, lease::LeaseRequest, metrics::SyncMetrics,
+    },
+};
+use proto::chat::v1;
+use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    stack::{Caller, Stack, refused},
+    worker::{
+        Leased, Owner, Worker, expire_leases, found, make_all_due, outcome, report, request,
+        seconds,
+    },
+};
+
+/// A dispatcher of a test's own on the stack's database, with other keys.
+fn parts(stack: &Stack) -> DispatcherParts {
+    let keys = KeyRing::generate_file_text();
+    DispatcherParts {
+        store: Store::new(stack.database.url(), &PoolOptions::default()).unwrap(),
+        authorizer: Authorizer::new(),
+        bell: Bell::new(),
+        keys: Arc::new(KeyRing::parse(keys.expose_secret()).unwrap()),
+        providers: Arc::new(Providers::default()),
+        metrics: SyncMetrics::default(),
+        lease_duration: LEASE_DURATION,
+        draining: CancellationToken::new(),
+    }
+}
+
+/// A worker, and its request that waits.
+fn lease_request() -> (Principal, LeaseRequest) {
+    let request = LeaseRequest {
+        request: RequestId(Uuid::now_v7()),
+        worker: "worker".to_owned(),
+        max_refs: 50,
+        wait: Duration::from_secs(20),
+    };
+    (Principal::Service("gitsync".to_owned()), request)
+}
+
+#[tokio::test]
+async fn a_reported_ref_is_leased_with_its_owners_credential() {
+    let stack = Stack::start().await;
+    let owner = Owner::unlinked(&stack);
+    owner.link("ghp_hush").await;
+    let chat = owner.chat("feat/x").await;
+    let lease = Worker::of(&stack).lease_one().await;
+    assert_eq!(lease.access_token(), Some("ghp_hush"));
+    let git_ref = lease.git_ref();
+    assert_eq!(git_ref.git_ref_id, chat.diff_status.unwrap().id);
+    assert_eq!(git_ref.report_seq, 1);
+    assert_eq!(git_ref.repository_owner, "acme");
+    assert_eq!(git_ref.repository_name, "web");
+    assert_eq!(git_ref.branch, "feat/x");
+    assert_eq!(git_ref.lane(), v1::Lane::Active);
+    assert_eq!(git_ref.known, None);
+    let provider = lease.0.groups.first().unwrap().provider.clone().unwrap();
+    assert_eq!(provider.id, "github");
+    assert_eq!(provider.api_base_url, "https://api.github.com");
+    let expires = lease.0.expires_in.unwrap().seconds;
+    assert!((58..=60).contains(&expires), "{expires} s");
+    assert!(!lease.0.budget_key.contains("hush"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn without_an_account_refs_are_leased_without_a_token() {
+    let stack = Stack::start().await;
+    let owner = Owner::unlinked(&stack);
+    owner.chat("feat/x").await;
+    let lease = Worker::of(&stack).lease_one().await;
+    assert_eq!(lease.access_token(), None);
+    assert_eq!(lease.refs().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_waiting_lease_gets_a_ref_as_soon_as_it_is_reported() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let worker = Worker::of(&stack);
+    let waiting = worker.wait_for_lease();
+    let reporting = async {
+        let chat = owner.stack.chat(&owner.caller).await;
+        owner.report(&chat.id, "feat/x").await;
+    };
+    let (leases, ()) = tokio::join!(waiting, reporting);
+    assert_eq!(leases.len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_waiting_lease_gets_a_ref_when_its_time_comes_without_any_bell() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(
+            "UPDATE chat_diff_statuses SET due_at = now() + interval '300 ms',
+                early_at = now() + interval '300 ms';
+             UPDATE git_budgets SET next_due_at = now() + interval '300 ms'",
+        )
+        .await
+        .unwrap();
+    let leases = Worker::of(&stack).wait_for_lease().await;
+    assert_eq!(leases.len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_waiting_lease_ends_when_the_server_drains() {
+    let stack = Stack::start().await;
+    let draining = CancellationToken::new();
+    let dispatcher = Dispatcher::new(DispatcherParts {
+        draining: draining.clone(),
+        ..parts(&stack)
+    });
+    let (worker, request) = lease_request();
+    let (leases, ()) = tokio::join!(dispatcher.lease(&worker, &request), async {
+        draining.cancel();
+    });
+    assert!(leases.unwrap().is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_lease_returns_what_is_left_and_nothing_new() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    owner.chat("feat/y").await;
+    let worker = Worker::of(&stack);
+    let once = request();
+    let first = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
+    assert_eq!(first.refs().len(), 2);
+
+    let again = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
+    assert_eq!(again.0.lease_token, first.0.lease_token);
+    assert_eq!(again.ids(), first.ids());
+
+    let mut one = report(
+        &first.0.lease_token,
+        vec![outcome(first.refs()[0], found())],
+    );
+    one.release_lease = false;
+    worker.try_report(one).await.unwrap();
+    let other = Owner::linked(&stack).await;
+    other.chat("feat/z").await;
+    let again = worker.try_lease(once.clone()).await.unwrap();
+    assert_eq!(again.len(), 1, "the other user's ref is not this request's");
+    assert_eq!(
+        Leased(again.into_iter().next().unwrap()).ids(),
+        first.ids()[1..]
+    );
+
+    worker.release(&first.0.lease_token).await;
+    assert!(
+        worker.try_lease(once).await.unwrap().is_empty(),
+        "nothing new"
+    );
+    assert_eq!(worker.lease().await.len(), 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_leased_budget_is_nobody_elses_until_the_lease_expires() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let first = worker.lease_one().await;
+    owner.chat("feat/y").await;
+    assert!(worker.lease().await.is_empty(), "the budget is leased");
+    expire_leases(&stack).await;
+    let second = worker.lease_one().await;
+    assert_eq!(second.refs().len(), 2);
+    assert_ne!(second.0.lease_token, first.0.lease_token);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_can_write_nothing() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let stalled = worker.lease_one().await;
+    let before = owner.status(&chat.id).await;
+    let late = || {
+        report(
+            &stalled.0.lease_token,
+            vec![outcome(stalled.git_ref(), found())],
+        )
+    };
+    let lost = (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None);
+
+    expire_leases(&stack).await;
+    assert_eq!(refused(worker.try_report(late()).await), lost, "expired");
+    assert_eq!(
+        refused(worker.renew(&stalled.0.lease_token).await),
+        lost,
+        "expired"
+    );
+    let second = worker.lease_one().await;
+    assert_eq!(refused(worker.try_report(late()).await), lost, "taken over");
+    worker.release(&stalled.0.lease_token).await;
+    worker.renew(&second.0.lease_token).await.unwrap();
+    assert_eq!(
+        owner.status(&chat.id).await.pull_request_state,
+        before.pull_request_state
+    );
+
+    worker
+        .finish(&second, vec![outcome(second.git_ref(), found())])
+        .await;
+    assert_eq!(
+        refused(worker.try_report(late()).await),
+        lost,
+        "finished by another"
+    );
+    assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_renewed_lease_lasts_its_full_time_again() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute(
+            "UPDATE git_budgets SET lease_expires_at = now() + interval '5 s'
+            WHERE lease_token IS NOT NULL",
+        )
+        .await
+        .unwrap();
+    worker.renew(&lease.0.lease_token).await.unwrap();
+    let row = client
+        .query_one(
+            "SELECT lease_expires_at > now() + interval '50 s' FROM git_budgets
+             WHERE lease_token IS NOT NULL",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(row.try_get::<_, bool>(0).unwrap());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_released_lease_leaves_its_refs_due_at_once() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    assert_eq!(
+        owner.status(&chat.id).await.freshness(),
+        v1::Freshness::Refreshing
+    );
+    let (_, waiting) = tokio::join!(
+        worker.release(&lease.0.lease_token),
+        worker.wait_for_lease()
+    );
+    assert_eq!(waiting.len(), 1);
+    worker.release(&lease.0.lease_token).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn refs_that_are_due_soon_fill_a_lease_but_make_none() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let soon = owner.chat("soon").await;
+    let due = owner.chat("due").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let outcomes = lease
+        .refs()
+        .into_iter()
+        .map(|git_ref| outcome(git_ref, found()))
+        .collect();
+    worker.finish(&lease, outcomes).await;
+    assert!(worker.lease().await.is_empty(), "nothing is due");
+
+    let client = stack.database.client().await;
+    client
+        .batch_execute("UPDATE chat_diff_statuses SET early_at = now()")
+        .await
+        .unwrap();
+    assert!(
+        worker.lease().await.is_empty(),
+        "what is due soon makes no lease of its own"
+    );
+    owner.report(&due.id, "due").await;
+    let lease = worker.lease_one().await;
+    let leased: Vec<&str> = lease
+        .refs()
+        .iter()
+        .map(|git_ref| git_ref.branch.as_str())
+        .collect();
+    assert_eq!(leased, ["due", "soon"]);
+    assert_eq!(soon.diff_statuses.len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_budget_with_many_refs_leaves_room_for_another() {
+    let stack = Stack::start().await;
+    let busy = Owner::linked(&stack).await;
+    for number in 0..12 {
+        busy.chat(&format!("busy/{number}")).await;
+    }
+    let modest = Owner::linked(&stack).await;
+    modest.chat("modest").await;
+    let worker = Worker::of(&stack);
+    let mut few = request();
+    few.max_refs = 5;
+    let leases = worker.try_lease(few).await.unwrap();
+    let mut sizes: Vec<usize> = leases
+        .into_iter()
+        .map(|lease| Leased(lease).refs().len())
+        .collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 4]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_budget_is_not_leased_before_its_pause_ends() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let mut paused = report(&lease.0.lease_token, Vec::new());
+    paused.budget = Some(v1::BudgetObservation {
+        pause_for: Some(seconds(3600)),
+        remaining: Some(0),
+        ..v1::BudgetObservation::default()
+    });
+    worker.try_report(paused).await.unwrap();
+    assert!(worker.lease().await.is_empty());
+    owner.report(&chat.id, "feat/y").await;
+    assert!(worker.lease().await.is_empty(), "a report lifts no pause");
+    assert_eq!(
+        owner.status(&chat.id).await.freshness(),
+        v1::Freshness::Paused
+    );
+
+    // A shorter pause does not shorten it.
+    let client = stack.database.client().await;
+    let left = "SELECT paused_until > now() + interval '50 minutes' FROM git_budgets
+                WHERE paused_until IS NOT NULL";
+    assert!(
+        client
+            .query_one(left, &[])
+            .await
+            .unwrap()
+            .try_get::<_, bool>(0)
+            .unwrap()
+    );
+    client
+        .batch_execute(
+            "UPDATE git_budgets SET paused_until = now() - interval '1 s'
+            WHERE paused_until IS NOT NULL",
+        )
+        .await
+        .unwrap();
+    assert_eq!(worker.lease().await.len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn refs_of_archived_chats_are_never_leased() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    // As a race with an outcome would leave it: archived, and due all the same.
+    let client = stack.database.client().await;
+    client
+        .batch_execute("UPDATE chats SET archived = TRUE")
+        .await
+        .unwrap();
+    let worker = Worker::of(&stack);
+    assert!(worker.lease().await.is_empty());
+    let planned = "SELECT count(*) FROM git_budgets WHERE next_due_at IS NOT NULL";
+    let planned: i64 = client
+        .query_one(planned, &[])
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    assert_eq!(planned, 0, "the budget has found out");
+    owner.report(&chat.id, "feat/y").await;
+    assert!(
+        worker.lease().await.is_empty(),
+        "a report makes nothing due"
+    );
+    assert_eq!(owner.status(&chat.id).await.git_branch, "feat/y");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_budget_that_is_ready_without_refs_finds_out_and_does_not_spin() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute("UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL")
+        .await
+        .unwrap();
+    let worker = Worker::of(&stack);
+    assert!(worker.lease().await.is_empty());
+    let ready: i64 = client
+        .query_one(
+            "SELECT count(*) FROM git_budgets WHERE ready_at IS NOT NULL",
+            &[],
+        )
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    assert_eq!(ready, 0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_lease_request_that_makes_no_sense_names_its_field() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    let invalid = |field: &str| {
+        (
+            Code::InvalidArgument,
+            "FIELD_INVALID".to_owned(),
+            Some(field.to_owned()),
+        )
+    };
+    for (change, field) in [
+        (
+            (|request| request.request_id = "x".to_owned())
+                as fn(&mut v1::LeaseDiffStatusesRequest),
+            "request_id",
+        ),
+        (|request| request.worker_id = String::new(), "worker_id"),
+        (|request| request.worker_id = "w".repeat(101), "worker_id"),
+        (|request| request.worker_id = "w\n".to_owned(), "worker_id"),
+        (|request| request.max_refs = -1, "max_refs"),
+        (|request| request.wait = Some(seconds(61)), "wait"),
+        (
+            |request| {
+                request.wait = Some(prost_types::Duration {
+                    seconds: -1,
+                    nanos: 0,
+                });
+            },
+            "wait",
+        ),
+    ] {
+        let mut request = request();
+        change(&mut request);
+        assert_eq!(
+            refused(worker.try_lease(request).await),
+            invalid(field),
+            "{field}"
+        );
+    }
+    assert_eq!(
+        refused(worker.renew("nonsense").await),
+        invalid("lease_token")
+    );
+    let unknown = worker.renew(&Uuid::now_v7().to_string()).await;
+    assert_eq!(
+        refused(unknown),
+        (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None)
+    );
+    worker.release(&Uuid::now_v7().to_string()).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_id_names_one_kind_of_call() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease_request = request();
+    let lease = Leased(
+        worker
+            .try_lease(lease_request.clone())
+            .await
+            .unwrap()
+            .remove(0),
+    );
+    let mut wrong = report(&lease.0.lease_token, Vec::new());
+    wrong.request_id = lease_request.request_id;
+    let (code, _, field) = refused(worker.try_report(wrong).await);
+    assert_eq!(
+        (code, field.as_deref()),
+        (Code::InvalidArgument, Some("request_id"))
+    );
+    let right = report(&lease.0.lease_token, Vec::new());
+    worker.try_report(right.clone()).await.unwrap();
+    let mut wrong = request();
+    wrong.request_id = right.request_id;
+    let (code, _, field) = refused(worker.try_lease(wrong).await);
+    assert_eq!(
+        (code, field.as_deref()),
+        (Code::InvalidArgument, Some("request_id"))
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    owner.chat("feat/y").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let mut failing = report(
+        &lease.0.lease_token,
+        vec![outcome(
+            lease.refs()[0],
+            crate::worker::failed(v1::ProblemClass::AccessDenied),
+        )],
+    );
+    failing.release_lease = false;
+    failing.budget = Some(v1::BudgetObservation {
+        limit: Some(5000),
+        remaining: Some(4999),
+        reset_in: Some(seconds(600)),
+        ..v1::BudgetObservation::default()
+    });
+    worker.try_report(failing).await.unwrap();
+    let state = stack
+        .admin(&Caller::user().site("admin"))
+        .get_sync_state(v1::GetSyncStateRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(state.lanes.iter().map(|lane| lane.due).sum::<i64>(), 1);
+    let leases: Vec<_> = state
+        .leases
+        .iter()
+        .map(|lease| (lease.worker_id.as_str(), lease.refs))
+        .collect();
+    assert_eq!(leases, [("worker", 1)]);
+    let budget = state
+        .budgets
+        .iter()
+        .find(|budget| budget.budget_key == lease.0.budget_key)
+        .unwrap();
+    assert_eq!((budget.limit, budget.remaining), (Some(5000), Some(4999)));
+    assert_eq!(budget.paused_for, None);
+    let problems: Vec<_> = state
+        .problems
+        .iter()
+        .map(|problem| (problem.class(), problem.refs))
+        .collect();
+    assert_eq!(problems, [(v1::ProblemClass::AccessDenied, 1)]);
+
+    for caller in [
+        Caller::user(),
+        Caller::gitsync(),
+        Caller::user().site("auditor"),
+    ] {
+        let refusal = stack
+            .admin(&caller)
+            .get_sync_state(v1::GetSyncStateRequest {})
+            .await;
+        assert_eq!(refused(refusal).0, Code::PermissionDenied);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn everything_becomes_due_again_and_again() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    for _ in 0..3 {
+        worker.answer(found()).await;
+        assert!(worker.lease().await.is_empty());
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.freshness(), v1::Freshness::Fresh);
+        assert!(status.next_refresh_at.is_some());
+        make_all_due(&stack).await;
+        assert_eq!(owner.status(&chat.id).await.freshness(), v1::Freshness::Due);
+    }
+    stack.stop().await;
+}
