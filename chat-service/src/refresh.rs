@@ -85,7 +85,7 @@ pub async fn refresh_chat(
         let last = store.last_outcomes(&refs).await?;
         let pending = |(id, seq): &(_, i64)| {
             last.iter()
-                .any(|last| last.git_ref == *id && last.outcome_seq <= *seq)
+                .any(|last| last.git_ref == *id && last.outcome_seq <= *seq && last.planned)
         };
         if !refs.iter().any(pending) {
             return Ok(last

@@ -40,6 +40,8 @@ pub(crate) struct Awaited {
 pub(crate) struct LastOutcome {
     pub(crate) git_ref: GitRefId,
     pub(crate) outcome_seq: i64,
+    /// Whether another outcome is to come; not when the chat moved on to another branch meanwhile.
+    pub(crate) planned: bool,
     pub(crate) problem: Option<ProblemClass>,
     /// When the host said to come back.
     pub(crate) retry_in: Option<Duration>,
@@ -115,6 +117,7 @@ impl Store {
                 Ok(LastOutcome {
                     git_ref: GitRefId(row.try_get("id").map_err(StoreError::row)?),
                     outcome_seq: row.try_get("outcome_seq").map_err(StoreError::row)?,
+                    planned: row.try_get("planned").map_err(StoreError::row)?,
                     problem: maybe_named(row, "problem_class", ProblemClass::parse)?,
                     retry_in: retry
                         .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),

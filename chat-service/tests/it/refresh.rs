@@ -36,6 +36,16 @@ fn known(status: &Status) -> v1::Chat {
         .unwrap()
 }
 
+/// The lane of the one ref there is: 1 when somebody waits for it.
+async fn lane(stack: &Stack) -> i16 {
+    let client = stack.database.client().await;
+    let row = client
+        .query_one("SELECT lane FROM chat_diff_statuses", &[])
+        .await
+        .unwrap();
+    row.try_get(0).unwrap()
+}
+
 /// Answers the next lease with `result`.
 async fn answer_when_due(worker: &Worker, result: v1::outcome::Result) -> v1::Lane {
     let lease = Leased(worker.wait_for_lease().await.remove(0));
@@ -230,12 +240,7 @@ async fn a_refresh_joins_one_that_is_under_way() {
     let finish = async {
         // Both have marked the chat when the ref is in the interactive lane.
         testkit::wait::until("somebody waits", || async {
-            let client = stack.database.client().await;
-            let row = client
-                .query_one("SELECT lane FROM chat_diff_statuses", &[])
-                .await
-                .unwrap();
-            let lane: i16 = row.try_get(0).unwrap();
+            let lane = lane(&stack).await;
             if lane == 1 { Ok(()) } else { Err(lane) }
         })
         .await;
@@ -249,6 +254,24 @@ async fn a_refresh_joins_one_that_is_under_way() {
         worker.lease().await.is_empty(),
         "it was not looked up twice"
     );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_does_not_wait_for_a_branch_that_the_chat_has_left() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/old").await;
+    let moving_on = async {
+        testkit::wait::until("somebody waits", || async {
+            let lane = lane(&stack).await;
+            if lane == 1 { Ok(()) } else { Err(lane) }
+        })
+        .await;
+        owner.report(&chat.id, "feat/new").await;
+    };
+    let (chat, ()) = tokio::join!(refresh(&stack, &owner.caller, &chat.id), moving_on);
+    assert_eq!(chat.unwrap().diff_status.unwrap().git_branch, "feat/new");
     stack.stop().await;
 }
 

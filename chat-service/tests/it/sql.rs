@@ -81,3 +81,42 @@ fn every_statement_is_used_and_every_use_has_a_statement() {
     let written: Vec<&str> = statements.keys().map(String::as_str).collect();
     assert_eq!(used, written);
 }
+
+#[tokio::test]
+async fn what_workers_ask_all_the_time_scans_no_table() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    client
+        .batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+        .await
+        .unwrap();
+    for (name, arguments) in [
+        ("claim_budgets", "gen_random_uuid(), 'worker', 50, 60"),
+        ("seconds_until_ready", ""),
+        ("list_leased_refs", "gen_random_uuid()"),
+        ("read_leased_credential", "gen_random_uuid()"),
+        ("apply_outcomes", "gen_random_uuid(), '[]'"),
+        ("settle_budgets", "'{}', FALSE"),
+        ("list_outcome_seqs", "'{}'"),
+    ] {
+        let text = &statements()[name];
+        client
+            .batch_execute(&format!("PREPARE {name} AS {text}"))
+            .await
+            .unwrap();
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({arguments})")
+        };
+        let plan: Vec<String> = client
+            .query(&format!("EXPLAIN EXECUTE {name}{arguments}"), &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.try_get(0).unwrap())
+            .collect();
+        let plan = plan.join("\n");
+        assert!(!plan.contains("Seq Scan"), "{name}:\n{plan}");
+    }
+}

@@ -1,13 +1,18 @@
 -- name: list_outcome_seqs
--- How many outcomes the refs $1 have had, and what the last one was, the primary first. A ref that
--- is gone has no row.
+-- How many outcomes the refs $1 have had, what the last one was, and whether another is to come, the
+-- primary first. A ref that is gone has no row.
 SELECT
     s.id,
     s.outcome_seq,
+    (
+        s.due_at IS NOT NULL
+        OR (s.lease_token = b.lease_token AND b.lease_expires_at > now())
+    ) IS TRUE AS planned,
     s.problem_class,
     CASE
         WHEN s.problem_until > now() THEN extract(epoch FROM s.problem_until - now())
     END::double precision AS retry_seconds
 FROM chat_diff_statuses s
+JOIN git_budgets b ON b.id = s.budget_id
 WHERE s.id = ANY($1::uuid[])
 ORDER BY s.is_primary DESC, s.reported_at DESC, s.id DESC

@@ -2,8 +2,8 @@
 -- Moves the refs of the user $1 at the provider $2 to the budget $3, whose row and whose former
 -- budgets' rows the caller has locked.
 --
--- With $4 (an account was linked): a ref that waited for an account, or whose lookup with the former
--- credential is under way, is due at once. The latter's report_seq is raised, so that what the
+-- With $4 (an account was linked): a ref whose last lookup failed for want of a credential that would
+-- do, or whose lookup with the former credential is under way, is due at once. The latter's report_seq is raised, so that what the
 -- former credential could not see does not end the need to look.
 WITH moved AS (
     SELECT
@@ -15,7 +15,10 @@ WITH moved AS (
             AND (s.is_primary OR s.pull_request_state = 'open')
             AND NOT c.archived
             AND (
-                s.problem_class IN ('no_account', 'credential_rejected')
+                s.problem_class IN (
+                    'no_account', 'credential_rejected', 'access_denied', 'repository_not_found',
+                    'internal'
+                )
                 OR (b.lease_token = s.lease_token AND b.lease_expires_at > now())
             )
         ) IS TRUE AS due

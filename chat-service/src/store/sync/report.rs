@@ -1,22 +1,24 @@
 //! Applying outcomes: lease check, outcomes, events, next due times and the stored answer are one
 //! transaction.
 
+mod row;
+
 use std::collections::HashMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
-use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::row::row;
 use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT};
 use crate::{
-    diff_status::{ProblemClass, PullRequestState},
+    diff_status::ProblemClass,
     id::LeaseToken,
     store::{
         Sql, Store, StoreError, query, sql,
         transaction::{retrying, settle_budgets},
     },
-    sync::outcome::{BudgetObservation, Found, FoundPullRequest, Outcome, OutcomeStatus, Report},
+    sync::outcome::{BudgetObservation, Outcome, OutcomeStatus, Report},
 };
 
 const LOCK_LEASE: Sql = sql!("lock_lease");
@@ -335,115 +337,4 @@ async fn observe(
     .await
     .map_err(StoreError::from_write)?;
     Ok(())
-}
-
-/// An outcome as `apply_outcomes.sql` reads it.
-#[derive(Serialize)]
-struct OutcomeRow<'a> {
-    id: Uuid,
-    report_seq: i64,
-    kind: &'static str,
-    next_seconds: Option<f64>,
-    next_lane: i16,
-    upstream_repository: Option<&'a str>,
-    #[serde(flatten)]
-    found: Option<FoundRow<'a>>,
-    problem_class: Option<&'static str>,
-    retry_seconds: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct FoundRow<'a> {
-    repository: &'a str,
-    number: i32,
-    url: &'a str,
-    state: Option<&'static str>,
-    draft: bool,
-    title: &'a str,
-    changes_requested: bool,
-    approved: bool,
-    reviewer_count: i32,
-    additions: i32,
-    deletions: i32,
-    changed_files: i32,
-    commits: i32,
-    head_branch: &'a str,
-    base_branch: &'a str,
-    head_sha: &'a str,
-    author_login: Option<&'a str>,
-    author_avatar_url: Option<&'a str>,
-    node_id: Option<&'a str>,
-}
-
-fn row(outcome: &Outcome) -> Value {
-    let Outcome {
-        git_ref,
-        report_seq,
-        result,
-        next_refresh_in,
-        next_lane,
-        upstream_repository,
-    } = outcome;
-    let (kind, found, problem_class, retry_after) = match result {
-        Found::PullRequest(found) => ("found", Some(found_row(found)), None, None),
-        Found::NoPullRequest => ("no_pull_request", None, None, None),
-        Found::Gone => ("gone", None, None, None),
-        Found::Failed { class, retry_after } => ("failed", None, Some(class.name()), *retry_after),
-    };
-    json!(OutcomeRow {
-        id: git_ref.0,
-        report_seq: *report_seq,
-        kind,
-        next_seconds: next_refresh_in.map(|next| next.as_secs_f64()),
-        next_lane: next_lane.number(),
-        upstream_repository: upstream_repository.as_deref(),
-        found,
-        problem_class,
-        retry_seconds: retry_after.map(|retry| retry.as_secs_f64()),
-    })
-}
-
-fn found_row(found: &FoundPullRequest) -> FoundRow<'_> {
-    let FoundPullRequest {
-        repository,
-        number,
-        url,
-        state,
-        draft,
-        title,
-        changes_requested,
-        approved,
-        reviewer_count,
-        additions,
-        deletions,
-        changed_files,
-        commits,
-        head_branch,
-        base_branch,
-        head_sha,
-        author_login,
-        author_avatar_url,
-        node_id,
-    } = found;
-    FoundRow {
-        repository,
-        number: *number,
-        url,
-        state: state.map(PullRequestState::name),
-        draft: *draft,
-        title,
-        changes_requested: *changes_requested,
-        approved: *approved,
-        reviewer_count: *reviewer_count,
-        additions: *additions,
-        deletions: *deletions,
-        changed_files: *changed_files,
-        commits: *commits,
-        head_branch,
-        base_branch,
-        head_sha,
-        author_login: author_login.as_deref(),
-        author_avatar_url: author_avatar_url.as_deref(),
-        node_id: node_id.as_deref(),
-    }
 }

@@ -136,13 +136,6 @@ async fn a_token_that_does_not_open_is_our_failure_and_costs_nobody_else() {
     );
 
     // Linked again, it works again.
-    client
-        .batch_execute(
-            "UPDATE chat_diff_statuses SET problem_class = 'credential_rejected'
-            WHERE problem_class IS NOT NULL",
-        )
-        .await
-        .unwrap();
     broken.link("ghp_new").await;
     assert_eq!(worker.lease_one().await.access_token(), Some("ghp_new"));
     stack.stop().await;
