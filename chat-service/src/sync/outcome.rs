@@ -86,7 +86,7 @@ pub struct FoundPullRequest {
     pub state: Option<PullRequestState>,
     /// Marked as a draft.
     pub draft: bool,
-    /// Its title; kept to [`MAX_TITLE_CHARS`].
+    /// Its title; the end of one that is too long is cut off.
     pub title: String,
     /// Some reviewer's latest decisive review asks for changes.
     pub changes_requested: bool,
