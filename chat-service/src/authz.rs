@@ -1,102 +1,20 @@
 //! Who may do what.
 //!
-//! [`rules`] turns a known principal and action into a predicate over an unknown
-//! chat; the store prints it into SQL (`store::predicate`), and [`Pred::holds`] interprets it for a
-//! chat that is in memory. An error anywhere denies.
+//! The policies (`policies/*.cedar`) are translated when they are loaded; for a known principal and
+//! action they are a predicate over an unknown chat. The store prints it into SQL
+//! (`store::predicate`), and [`Pred::holds`] interprets it for a chat that is in memory. An error
+//! anywhere denies.
 
-pub mod pred;
-pub mod principal;
-pub mod rules;
+mod guard;
 
-pub use pred::{Atom, ChatFacts, Level, Pred};
-pub use principal::{Principal, User};
+use std::sync::{Arc, LazyLock};
 
-use crate::{
-    error::Error,
-    id::{GroupId, OrganizationId, UserId},
+pub use policy::{
+    Action, Atom, ChatFacts, Level, Pattern, Piece, Policies, Pred, Principal, Subject, User,
 };
 
-/// What can be done. Every RPC has one, and so has reading a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// `GetChats`, `GetChat`, `WatchChats`: seeing that a chat exists and what is in it.
-    ReadChat,
-    /// `CreateChat`.
-    CreateChat,
-    /// `UpdateChat` of title, status, labels.
-    UpdateChat,
-    /// `UpdateChat` of archived.
-    ArchiveChat,
-    /// `UpdateChatSharing`.
-    ShareChat,
-    /// `RefreshChat`.
-    RefreshChat,
-    /// `ReportGitRef`.
-    ReportGitRef,
-    /// `LinkGitAccount`.
-    LinkGitAccount,
-    /// `ListGitAccounts`.
-    ListGitAccounts,
-    /// `UnlinkGitAccount`.
-    UnlinkGitAccount,
-    /// `LeaseDiffStatuses`.
-    LeaseDiffStatuses,
-    /// `RenewLease`.
-    RenewLease,
-    /// `ReportOutcomes`.
-    ReportOutcomes,
-    /// `ReleaseLease`.
-    ReleaseLease,
-    /// Opening the token of an account whose refs are leased.
-    ReadGitCredential,
-    /// `GetSyncState`.
-    GetSyncState,
-}
-
-impl Action {
-    /// All actions, for tables and tests.
-    pub const ALL: [Self; 16] = [
-        Self::ReadChat,
-        Self::CreateChat,
-        Self::UpdateChat,
-        Self::ArchiveChat,
-        Self::ShareChat,
-        Self::RefreshChat,
-        Self::ReportGitRef,
-        Self::LinkGitAccount,
-        Self::ListGitAccounts,
-        Self::UnlinkGitAccount,
-        Self::LeaseDiffStatuses,
-        Self::RenewLease,
-        Self::ReportOutcomes,
-        Self::ReleaseLease,
-        Self::ReadGitCredential,
-        Self::GetSyncState,
-    ];
-
-    /// The action's name in policies and messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ReadChat => "readChat",
-            Self::CreateChat => "createChat",
-            Self::UpdateChat => "updateChat",
-            Self::ArchiveChat => "archiveChat",
-            Self::ShareChat => "shareChat",
-            Self::RefreshChat => "refreshChat",
-            Self::ReportGitRef => "reportGitRef",
-            Self::LinkGitAccount => "linkGitAccount",
-            Self::ListGitAccounts => "listGitAccounts",
-            Self::UnlinkGitAccount => "unlinkGitAccount",
-            Self::LeaseDiffStatuses => "leaseDiffStatuses",
-            Self::RenewLease => "renewLease",
-            Self::ReportOutcomes => "reportOutcomes",
-            Self::ReleaseLease => "releaseLease",
-            Self::ReadGitCredential => "readGitCredential",
-            Self::GetSyncState => "getSyncState",
-        }
-    }
-}
+pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard};
+use crate::{chat::Chat, error::Error, id::UserId};
 
 /// A predicate that policy made for a principal and an action. Store functions take it by value:
 /// only [`Authorizer`] makes one, so a list without authorization does not compile.
@@ -122,10 +40,9 @@ impl Authorized {
     /// What both this and `other` allow.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let pred = Pred::All(vec![self.pred, other.pred]).simplified();
         Self {
             action: self.action,
-            pred,
+            pred: Pred::all([self.pred, other.pred]),
         }
     }
 
@@ -136,72 +53,98 @@ impl Authorized {
     }
 }
 
+/// The policies of this binary. None when they do not load, which its tests exclude; nobody may
+/// do anything then.
+static EMBEDDED: LazyLock<Option<Arc<Policies>>> = LazyLock::new(|| {
+    Policies::embedded()
+        .inspect_err(|error| tracing::error!(%error, "the embedded policies do not load"))
+        .ok()
+        .map(Arc::new)
+});
+
 /// Decides. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Authorizer {
-    /// Actions that nobody may do, whatever the rules say: an operator's emergency brake.
+    /// None denies everything.
+    policies: Option<Arc<Policies>>,
+    /// Actions that nobody may do, whatever the policies say: an operator's emergency brake.
     denied: Vec<Action>,
+    guard: Guard,
 }
 
 impl Authorizer {
-    /// Follows the rules, without exceptions.
+    /// Follows the policies of this binary.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::embedded()
     }
 
-    /// Also denies `actions` to everybody.
+    /// Follows the policies of this binary.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self {
+            policies: EMBEDDED.clone(),
+            denied: Vec::new(),
+            guard: Guard::default(),
+        }
+    }
+
+    /// Follows `policies`.
+    #[must_use]
+    pub fn of(policies: Arc<Policies>) -> Self {
+        Self {
+            policies: Some(policies),
+            denied: Vec::new(),
+            guard: Guard::default(),
+        }
+    }
+
+    /// Follows the policies of this binary, and denies `actions` to everybody.
     #[must_use]
     pub fn denying(actions: &[Action]) -> Self {
         Self {
             denied: actions.to_vec(),
+            ..Self::embedded()
         }
+    }
+
+    /// Checks what is returned again, as `guard` says.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// The chats on which `principal` may do `action`.
     #[must_use]
     pub fn chats(&self, principal: &Principal, action: Action) -> Authorized {
-        let pred = if self.denied.contains(&action) {
-            Pred::False
-        } else {
-            rules::chats(principal, action).simplified()
-        };
+        let pred = self.compiled(action, |policies| policies.compile(principal, action));
         Authorized { action, pred }
     }
 
     /// The chats that somebody else shared with `principal`: those it may read for that reason.
     #[must_use]
     pub fn shared_chats(&self, principal: &Principal) -> Authorized {
-        let pred = if self.denied.contains(&Action::ReadChat) {
-            Pred::False
-        } else {
-            rules::shared_chats(principal).simplified()
-        };
+        let action = Action::ReadChat;
+        let shared = self.compiled(action, |policies| {
+            policies.compile_shares(principal, action)
+        });
+        // A user's own chats were shared with others, whatever else they match.
+        let own = principal
+            .user_id()
+            .map_or(Pred::False, |user| Pred::Atom(Atom::Owner(user)));
         Authorized {
-            action: Action::ReadChat,
-            pred,
+            action,
+            pred: Pred::all([shared, own.negated()]),
         }
     }
 
-    /// Whether `principal` may create a chat for `owner` in `organization`.
+    /// Whether `principal` may create `chat`.
     ///
     /// # Errors
     ///
     /// [`Error::NotAllowed`].
-    pub fn create_chat(
-        &self,
-        principal: &Principal,
-        owner: UserId,
-        organization: Option<OrganizationId>,
-    ) -> Result<(), Error> {
-        let chat = ChatFacts {
-            owner,
-            organization,
-            archived: false,
-            shares: &[],
-        };
-        let allowed = self.chats(principal, Action::CreateChat).holds(&chat);
-        decide(allowed, Action::CreateChat)
+    pub fn create_chat(&self, principal: &Principal, chat: &ChatFacts<'_>) -> Result<(), Error> {
+        self.decide(principal, Action::CreateChat, chat)
     }
 
     /// Whether `principal` may do `action` to the git accounts of `user`.
@@ -215,9 +158,7 @@ impl Authorizer {
         action: Action,
         user: UserId,
     ) -> Result<(), Error> {
-        let allowed =
-            !self.denied.contains(&action) && rules::git_accounts(principal, action, user);
-        decide(allowed, action)
+        self.decide(principal, action, &ChatFacts::of_owner(user))
     }
 
     /// Whether `principal` may do `action`, which is about no chat and no user.
@@ -226,28 +167,62 @@ impl Authorizer {
     ///
     /// [`Error::NotAllowed`].
     pub fn site(&self, principal: &Principal, action: Action) -> Result<(), Error> {
-        decide(
-            !self.denied.contains(&action) && rules::site(principal, action),
-            action,
-        )
+        // Policies about the site as a whole leave nothing that could be asked of a chat.
+        if self.chats(principal, action).pred == Pred::True {
+            Ok(())
+        } else {
+            Err(not_allowed(action))
+        }
+    }
+
+    /// What `read` gives; of a sample of calls, Cedar itself decides again about its chats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when it decides otherwise: better no answer than one chat too many.
+    pub async fn rechecked<T, F>(
+        &self,
+        principal: &Principal,
+        action: Action,
+        read: impl Fn() -> F,
+        chats: impl Fn(&T) -> &[Chat],
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match &self.policies {
+            Some(policies) => {
+                self.guard
+                    .reread(policies, principal, action, read, chats)
+                    .await
+            }
+            None => read().await,
+        }
+    }
+
+    fn decide(
+        &self,
+        principal: &Principal,
+        action: Action,
+        facts: &ChatFacts<'_>,
+    ) -> Result<(), Error> {
+        if self.chats(principal, action).holds(facts) {
+            Ok(())
+        } else {
+            Err(not_allowed(action))
+        }
+    }
+
+    fn compiled(&self, action: Action, compile: impl FnOnce(&Policies) -> Pred) -> Pred {
+        match &self.policies {
+            Some(policies) if !self.denied.contains(&action) => compile(policies),
+            Some(_) | None => Pred::False,
+        }
     }
 }
 
-fn decide(allowed: bool, action: Action) -> Result<(), Error> {
-    if allowed {
-        Ok(())
-    } else {
-        Err(Error::NotAllowed {
-            action: action.name(),
-        })
+fn not_allowed(action: Action) -> Error {
+    Error::NotAllowed {
+        action: action.name(),
     }
-}
-
-/// Who a chat is shared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    /// A user.
-    User(UserId),
-    /// Everybody in a group.
-    Group(GroupId),
 }

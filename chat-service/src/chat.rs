@@ -78,6 +78,10 @@ impl Chat {
         ChatFacts {
             owner: self.owner,
             organization: self.organization,
+            workspace: self.workspace,
+            title: &self.title,
+            status: self.status.name(),
+            labels: &self.labels,
             archived: self.archived,
             shares: &self.shares,
         }

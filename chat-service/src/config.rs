@@ -5,14 +5,18 @@
 
 mod check;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_runtime::telemetry::LogFormat;
 
 use self::check::Check;
-use crate::{provider::Providers, store::PoolOptions};
+use crate::{
+    authz::{DEFAULT_EVERY, Policies},
+    provider::Providers,
+    store::PoolOptions,
+};
 
 /// Exit code for a configuration that cannot be used: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
@@ -115,6 +119,13 @@ pub struct Settings {
     /// Whether server reflection is served: true or false. Default: true.
     #[arg(long, env = "CHAT_REFLECTION")]
     pub reflection: Option<String>,
+    /// Directory with the policies (`*.cedar`), read at start. Default: those of this binary.
+    #[arg(long, env = "CHAT_POLICY_DIR")]
+    pub policy_dir: Option<PathBuf>,
+    /// One in so many calls that return chats has Cedar decide again about what it returns; 0 means
+    /// none, 0 to 1000000. Default: 100.
+    #[arg(long, env = "CHAT_POLICY_RECHECK")]
+    pub policy_recheck: Option<String>,
     /// File that is written once the service is ready, as JSON with its addresses.
     #[arg(long, env = "CHAT_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -186,6 +197,10 @@ pub struct Config {
     pub reflection: bool,
     /// The git hosts.
     pub providers: Providers,
+    /// Who may do what; none for the policies of this binary.
+    pub policies: Option<Arc<Policies>>,
+    /// One in so many calls is checked again; zero for none.
+    pub policy_recheck: u64,
     /// Written once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -282,6 +297,13 @@ impl Config {
                 "true or false",
             ),
             providers: check.providers(vars),
+            policies: check.policies(settings.policy_dir.as_deref()),
+            policy_recheck: check.number(
+                "CHAT_POLICY_RECHECK",
+                &settings.policy_recheck,
+                DEFAULT_EVERY,
+                0..=1_000_000,
+            ),
             ready_file: settings.ready_file.clone(),
             log_format: check.log_format("CHAT_LOG_FORMAT", settings.log_format.as_deref()),
             log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),

@@ -87,13 +87,7 @@ pub async fn report(
         }
         Target::Workspace { owner, workspace } => {
             // Nobody's chats would match, and an empty answer would look like success.
-            let some_chat = ChatFacts {
-                owner,
-                organization: None,
-                archived: false,
-                shares: &[],
-            };
-            let hopeless = !allowed.holds(&some_chat);
+            let hopeless = !allowed.holds(&ChatFacts::of_owner(owner));
             let reported = store
                 .report_workspace_ref(allowed, owner, workspace, &git_ref)
                 .await?;

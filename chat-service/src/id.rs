@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use policy::{GroupId, OrganizationId, UserId, WorkspaceId};
 use uuid::Uuid;
 
 macro_rules! ids {
@@ -21,14 +22,6 @@ macro_rules! ids {
 ids! {
     /// Names a chat.
     ChatId
-    /// Names a user.
-    UserId
-    /// Names an organization.
-    OrganizationId
-    /// Names a group of users.
-    GroupId
-    /// Names the workspace that an agent runs in.
-    WorkspaceId
     /// Names a git ref of a chat.
     GitRefId
     /// Names a linked account.

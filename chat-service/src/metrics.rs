@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 use tonic::Code;
 
-use crate::sync::metrics::SyncMetrics;
+use crate::{authz::Disagreements, sync::metrics::SyncMetrics};
 
 /// All metrics of the process.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Metrics {
     pub calls: Calls,
     /// Leases, outcomes, credentials.
     pub sync: SyncMetrics,
+    /// Decisions that Cedar would have made otherwise.
+    pub disagreements: Disagreements,
 }
 
 impl Metrics {
@@ -30,6 +32,7 @@ impl Metrics {
         Self {
             calls: Calls::new(registry),
             sync: SyncMetrics::register(registry),
+            disagreements: Disagreements::register(registry),
         }
     }
 }

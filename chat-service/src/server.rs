@@ -26,7 +26,7 @@ use self::call::CallLayer;
 use crate::{
     accounts::seal::KeyRing,
     auth::Auth,
-    authz::Authorizer,
+    authz::{Authorizer, Guard},
     config::Config,
     events::{bell::Bell, relay, watch::Watchers},
     grpc::{
@@ -115,7 +115,7 @@ impl Service {
             store,
             bell: Bell::new(),
             watchers: Watchers::new(),
-            authorizer: Authorizer::new(),
+            authorizer: authorizer(&config, &metrics),
             auth: Auth::new(verifier),
             keys,
             metrics,
@@ -287,6 +287,16 @@ fn sync_routes(
         .add_service(health);
     add_reflection(config, &mut routes)?;
     Ok(routes.routes())
+}
+
+/// Decides by the configured policies, and has a sample checked again.
+fn authorizer(config: &Config, metrics: &Metrics) -> Authorizer {
+    let guard = Guard::new(config.policy_recheck, metrics.disagreements.clone());
+    config
+        .policies
+        .clone()
+        .map_or_else(Authorizer::embedded, Authorizer::of)
+        .guarded(guard)
 }
 
 fn page_tokens(keys: &KeyRing) -> PageTokens {

@@ -2,10 +2,12 @@
 //! reported together.
 
 use std::{
-    collections::BTreeMap, fmt::Display, net::SocketAddr, path::Path, str::FromStr, time::Duration,
+    collections::BTreeMap, fmt::Display, net::SocketAddr, path::Path, str::FromStr, sync::Arc,
+    time::Duration,
 };
 
 use clap::ValueEnum as _;
+use policy::{LoadError, Policies};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_runtime::telemetry::LogFormat;
 
@@ -79,6 +81,21 @@ impl Check {
             Err(error) => {
                 self.0
                     .push(format!("{name} is {path:?}, which cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The policies of a directory, whole or not at all.
+    pub(super) fn policies(&mut self, directory: Option<&Path>) -> Option<Arc<Policies>> {
+        match Policies::directory(directory?) {
+            Ok(policies) => Some(Arc::new(policies)),
+            Err(LoadError(problems)) => {
+                self.0.extend(
+                    problems
+                        .iter()
+                        .map(|problem| format!("CHAT_POLICY_DIR: {problem}")),
+                );
                 None
             }
         }

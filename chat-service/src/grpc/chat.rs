@@ -65,10 +65,15 @@ impl ChatGrpc {
     /// The chat as the caller sees it now.
     async fn visible(&self, principal: &Principal, id: ChatId) -> Result<Chat, Error> {
         let readable = self.authorizer.chats(principal, Action::ReadChat);
-        self.store
-            .get_chat(readable, id)
-            .await?
-            .ok_or(Error::NotVisible { resource: "chat" })
+        let read = || async {
+            self.store
+                .get_chat(readable.clone(), id)
+                .await?
+                .ok_or(Error::NotVisible { resource: "chat" })
+        };
+        self.authorizer
+            .rechecked(principal, Action::ReadChat, read, std::slice::from_ref)
+            .await
     }
 
     async fn list(
@@ -82,9 +87,16 @@ impl ChatGrpc {
         } else {
             self.authorizer.chats(principal, Action::ReadChat)
         };
+        let read = || async {
+            let readable = readable.clone();
+            Ok(self
+                .store
+                .list_chats(readable, &list.filter, list.cursor, list.page_size)
+                .await?)
+        };
         let (chats, more) = self
-            .store
-            .list_chats(readable, &list.filter, list.cursor, list.page_size)
+            .authorizer
+            .rechecked(principal, Action::ReadChat, read, |(chats, _)| chats)
             .await?;
         let next_page_token = match chats.last() {
             Some(last) if more => list.token_after(&self.page_tokens, last),
@@ -102,8 +114,7 @@ impl ChatGrpc {
         request: v1::CreateChatRequest,
     ) -> Result<Chat, Error> {
         let chat = new_chat(principal, request)?;
-        self.authorizer
-            .create_chat(principal, chat.owner, chat.organization)?;
+        self.authorizer.create_chat(principal, &chat.facts())?;
         let id = self.store.insert_chat(&chat).await?;
         self.bell.ring(Ring::Changes);
         self.visible(principal, id).await

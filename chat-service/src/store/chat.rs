@@ -9,7 +9,7 @@ use super::{
     query, row, sql,
 };
 use crate::{
-    authz::Authorized,
+    authz::{Authorized, ChatFacts},
     chat::{Chat, ChatChanges, ChatStatus},
     chat_filter::{ChatFilter, Cursor},
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
@@ -23,6 +23,7 @@ const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
+const MOVE_PRIMARY_REF: Sql = sql!("move_primary_ref");
 const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
 const RESUME_POLLING_BUDGETS: Sql = sql!("resume_polling_budgets");
 const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
@@ -38,6 +39,22 @@ pub(crate) struct NewChat {
     pub(crate) status: ChatStatus,
     pub(crate) labels: std::collections::BTreeMap<String, String>,
     pub(crate) request: Option<RequestId>,
+}
+
+impl NewChat {
+    /// What policy can ask about it.
+    pub(crate) fn facts(&self) -> ChatFacts<'_> {
+        ChatFacts {
+            owner: self.owner,
+            organization: self.organization,
+            workspace: self.workspace,
+            title: &self.title,
+            status: self.status.name(),
+            labels: &self.labels,
+            archived: false,
+            shares: &[],
+        }
+    }
 }
 
 /// What became of a write that policy guards.
@@ -205,6 +222,10 @@ impl Store {
                     .map_err(StoreError::from_write)?;
             }
         }
+        // Last, since budgets are locked before refs.
+        query(&transaction, MOVE_PRIMARY_REF.text, &[&id.0])
+            .await
+            .map_err(StoreError::from_write)?;
         transaction.commit().await.map_err(StoreError::from_write)?;
         Ok(Guarded::Done(Updated {
             unarchived: turned && !archiving,

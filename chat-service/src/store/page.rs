@@ -166,7 +166,16 @@ fn atom_branch(atom: &Atom, mut residual: Vec<Pred>) -> Branch {
                 residual,
             )
         }
-        Atom::InSomeOrganization | Atom::Archived => {
+        Atom::InSomeOrganization
+        | Atom::Workspace(_)
+        | Atom::InSomeWorkspace
+        | Atom::Archived
+        | Atom::Status(_)
+        | Atom::Title(_)
+        | Atom::TitleLike(_)
+        | Atom::Label(_)
+        | Atom::LabelIs(..)
+        | Atom::LabelLike(..) => {
             residual.push(Pred::Atom(atom.clone()));
             Branch::new(BY_RECENCY, Vec::new(), residual)
         }
@@ -184,7 +193,18 @@ fn has_index(pred: &Pred) -> bool {
         ) => true,
         Pred::Any(preds) => preds.iter().all(has_index),
         Pred::All(preds) => preds.iter().any(has_index),
-        Pred::Atom(Atom::InSomeOrganization | Atom::Archived)
+        Pred::Atom(
+            Atom::InSomeOrganization
+            | Atom::Workspace(_)
+            | Atom::InSomeWorkspace
+            | Atom::Archived
+            | Atom::Status(_)
+            | Atom::Title(_)
+            | Atom::TitleLike(_)
+            | Atom::Label(_)
+            | Atom::LabelIs(..)
+            | Atom::LabelLike(..),
+        )
         | Pred::True
         | Pred::False
         | Pred::Not(_) => false,

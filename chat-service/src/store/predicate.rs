@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 
+use serde_json::json;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Sql, StoreError};
-use crate::authz::{Atom, Authorized, Level, Pred, Subject};
+use crate::authz::{Atom, Authorized, Level, Pattern, Piece, Pred, Subject};
 
 /// Where the predicate goes that decides whether a chat exists for the caller.
 pub(crate) const READABLE: &str = "/* readable */ TRUE";
@@ -101,6 +102,15 @@ fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
             )
         }
         Atom::InSomeOrganization => write!(out, "c.organization_id IS NOT NULL"),
+        Atom::Workspace(ids) => {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            write!(
+                out,
+                "COALESCE(c.workspace_id = ANY(${}), FALSE)",
+                params.push(ids)
+            )
+        }
+        Atom::InSomeWorkspace => write!(out, "c.workspace_id IS NOT NULL"),
         Atom::SharedWithUser(user, level) => {
             print_share("user", vec![user.0], *level, params, out);
             Ok(())
@@ -116,6 +126,24 @@ fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
             Ok(())
         }
         Atom::Archived => write!(out, "c.archived"),
+        Atom::Status(names) => {
+            write!(out, "c.status = ANY(${})", params.push(names.to_vec()))
+        }
+        Atom::Title(title) => write!(out, "c.title = ${}", params.push(title.to_string())),
+        Atom::TitleLike(pattern) => {
+            write!(out, "c.title LIKE ${}", params.push(like(pattern)))
+        }
+        Atom::Label(key) => write!(out, "c.labels ? ${}", params.push(key.to_string())),
+        // Containment, because that is what the index on labels answers.
+        Atom::LabelIs(key, value) => {
+            let pair = json!({ (key.as_ref()): value.as_ref() });
+            write!(out, "c.labels @> ${}", params.push(pair))
+        }
+        Atom::LabelLike(key, pattern) => {
+            let key = params.push(key.to_string());
+            let pattern = params.push(like(pattern));
+            write!(out, "COALESCE(c.labels ->> ${key} LIKE ${pattern}, FALSE)")
+        }
     };
 }
 
@@ -137,6 +165,22 @@ fn print_share(
         Level::Writer => out.push_str(" AND a.level = 'writer'"),
     }
     out.push(')');
+}
+
+/// A pattern as LIKE has it: its wildcards are escaped where they stand for themselves.
+fn like(pattern: &Pattern) -> String {
+    let mut text = String::new();
+    for piece in pattern.pieces() {
+        match piece {
+            Piece::Any => text.push('%'),
+            Piece::Char(character @ ('%' | '_' | '\\')) => {
+                text.push('\\');
+                text.push(*character);
+            }
+            Piece::Char(character) => text.push(*character),
+        }
+    }
+    text
 }
 
 /// A share's level as the database spells it.

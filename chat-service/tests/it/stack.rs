@@ -169,6 +169,8 @@ impl Stack {
             ops_listen: Some("127.0.0.1:0".to_owned()),
             jwt_public_key_file: Some(public_key.display().to_string()),
             keys_file: Some(seal.display().to_string()),
+            // Whatever a test is about, all that it is given is checked again.
+            policy_recheck: Some("1".to_owned()),
             ..Settings::default()
         };
         settings.database.database_url = Some(database.url().into());

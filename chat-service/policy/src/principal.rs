@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{GroupId, OrganizationId, UserId};
 
+/// The role of an organization's administrators; who has it administers the organization.
+pub const ADMIN: &str = "admin";
+
 /// A caller whose token was verified. Only `auth.rs` makes one from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {

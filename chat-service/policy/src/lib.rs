@@ -1,0 +1,35 @@
+//! Who may do what, as Cedar policies that are compiled to a predicate over a chat.
+//!
+//! [`Policies::load`] parses and strictly validates a set of policies and translates each of them, so
+//! that whatever has no translation is refused then, by policy and construct. [`Policies::compile`]
+//! fills in a caller and gives a [`Pred`] over an unknown chat, in microseconds; it cannot fail.
+//! [`Policies::is_authorized`] asks Cedar itself about a known chat: it is the reference that every
+//! other way of deciding is held against, and too slow to be one of them.
+//!
+//! This is the only crate that depends on Cedar, whose build takes a minute.
+
+mod action;
+mod cedar;
+mod cond;
+mod error;
+mod id;
+mod load;
+mod lower;
+mod pattern;
+mod policies;
+mod pred;
+mod principal;
+mod source;
+
+pub use action::{Action, ResourceKind};
+pub use cedar::{Decided, Oracle, OracleError, Resource};
+pub use error::{LoadError, Problem};
+pub use id::{GroupId, OrganizationId, UserId, WorkspaceId};
+pub use pattern::{Pattern, Piece};
+pub use policies::{Grant, Policies};
+pub use pred::{Atom, ChatFacts, Level, Pred, Subject};
+pub use principal::{ADMIN, Principal, User};
+pub use source::Source;
+
+/// The id of the one resource of kind [`ResourceKind::Sync`].
+pub(crate) const SYNC_ID: &str = "sync";

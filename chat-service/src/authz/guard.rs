@@ -1,0 +1,141 @@
+//! The production guard: a sample of what is about to be returned is decided again by Cedar itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use policy::{Action, Policies, Principal, Resource};
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+
+use crate::{chat::Chat, error::Error, id::ChatId};
+
+/// One call in so many is checked, unless configured otherwise.
+pub const DEFAULT_EVERY: u64 = 100;
+/// Chats of a sampled call that are checked at most. Cedar takes some 50 µs for one.
+const MAX_CHATS: usize = 20;
+
+/// How often Cedar decided otherwise than the predicate. Anything but zero is a bug of ours.
+#[derive(Clone, Debug, Default)]
+pub struct Disagreements(Counter);
+
+impl Disagreements {
+    /// Registers the counter.
+    pub fn register(registry: &mut Registry) -> Self {
+        let counter = Counter::default();
+        registry.register(
+            "authz_disagreements",
+            "Chats that a predicate selected and Cedar denies, or that Cedar could not decide about",
+            counter.clone(),
+        );
+        Self(counter)
+    }
+
+    /// How often so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Which calls are checked again. Cheap to clone; clones count calls together.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// Zero: none.
+    every: u64,
+    calls: Arc<AtomicU64>,
+    disagreements: Disagreements,
+}
+
+/// What the log says.
+#[derive(Debug, thiserror::Error)]
+#[error("the predicate for {action} selected chat {chat}, which Cedar denies {principal}{problem}")]
+struct Disagreement {
+    principal: String,
+    action: &'static str,
+    chat: ChatId,
+    problem: String,
+}
+
+impl Guard {
+    /// Checks one call in `every`; none if that is zero.
+    #[must_use]
+    pub fn new(every: u64, disagreements: Disagreements) -> Self {
+        Self {
+            every,
+            calls: Arc::default(),
+            disagreements,
+        }
+    }
+
+    /// Reads, and if this call is in the sample, has Cedar decide again about the chats of what was
+    /// read. When it decides otherwise, reads once more: a share may have gone between the statement
+    /// that decided and the one that listed the shares, and does not go twice.
+    pub(super) async fn reread<T, F>(
+        &self,
+        policies: &Policies,
+        principal: &Principal,
+        action: Action,
+        read: impl Fn() -> F,
+        chats: impl Fn(&T) -> &[Chat],
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let answer = read().await?;
+        let sampled = self.every > 0
+            && self
+                .calls
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(self.every);
+        if !sampled
+            || self
+                .check(policies, principal, action, chats(&answer))
+                .is_ok()
+        {
+            return Ok(answer);
+        }
+        let answer = read().await?;
+        match self.check(policies, principal, action, chats(&answer)) {
+            Ok(()) => Ok(answer),
+            Err(disagreement) => {
+                self.disagreements.0.inc();
+                Err(Error::Internal {
+                    source: Box::new(disagreement),
+                })
+            }
+        }
+    }
+
+    fn check(
+        &self,
+        policies: &Policies,
+        principal: &Principal,
+        action: Action,
+        chats: &[Chat],
+    ) -> Result<(), Disagreement> {
+        let most = if self.every == 1 {
+            usize::MAX
+        } else {
+            MAX_CHATS
+        };
+        for chat in chats.iter().take(most) {
+            let resource = Resource::Chat(chat.id.0, chat.facts());
+            let problem = match policies
+                .oracle()
+                .is_authorized(principal, action, &resource)
+            {
+                Ok(decided) if decided.allowed => continue,
+                Ok(_) => String::new(),
+                Err(error) => format!(": {error}"),
+            };
+            return Err(Disagreement {
+                principal: principal.name(),
+                action: action.name(),
+                chat: chat.id,
+                problem,
+            });
+        }
+        Ok(())
+    }
+}
