@@ -26,6 +26,7 @@ mod exchange;
 mod fault;
 pub mod fixtures;
 mod front;
+mod graphql;
 mod hold;
 mod limit;
 mod matching;
@@ -49,15 +50,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-pub use self::exchange::ENTERPRISE_PREFIX;
+pub use self::exchange::{ENTERPRISE_GRAPHQL_PATH, ENTERPRISE_PREFIX, GRAPHQL_PATH};
 pub use self::fault::{Fault, FaultHandle, FaultScript};
 pub use self::front::API_VERSIONS;
 pub use self::hold::Hold;
 pub use self::limit::{RateLimit, Resource};
 pub use self::matching::Matching;
 pub use self::model::{Account, AccountId, AccountKind, Repository, RepositoryId};
-pub use self::pull_request::{Head, PullRequest, PullRequestState, Review, ReviewState};
-pub use self::record::{Caller, RECORD_CAPACITY, RecordedRequest};
+pub use self::pull_request::{Head, Mergeable, PullRequest, PullRequestState, Review, ReviewState};
+pub use self::record::{Caller, RECORD_CAPACITY, RecordedQuery, RecordedRequest};
 pub use self::scenario::{BudgetHandle, NewPullRequest, RepositoryHandle, UserHandle};
 pub use self::state::DEFAULT_WEB_BASE;
 
@@ -150,6 +151,18 @@ impl GitHub {
     #[must_use]
     pub fn enterprise_base_url(&self) -> String {
         format!("{}{ENTERPRISE_PREFIX}", self.api_base_url())
+    }
+
+    /// The address of the GraphQL API.
+    #[must_use]
+    pub fn graphql_url(&self) -> String {
+        format!("{}{GRAPHQL_PATH}", self.api_base_url())
+    }
+
+    /// The address of the GraphQL API as an enterprise server has it: beside the REST API.
+    #[must_use]
+    pub fn enterprise_graphql_url(&self) -> String {
+        format!("{}{ENTERPRISE_GRAPHQL_PATH}", self.api_base_url())
     }
 
     /// Tells it the address that clients use, if there is a proxy in between: links and

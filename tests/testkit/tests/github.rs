@@ -4,6 +4,10 @@
 mod client;
 #[path = "github/faults.rs"]
 mod faults;
+#[path = "github/graphql.rs"]
+mod graphql;
+#[path = "github/graphql_errors.rs"]
+mod graphql_errors;
 #[path = "github/holds.rs"]
 mod holds;
 #[path = "github/limits.rs"]

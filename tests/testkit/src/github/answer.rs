@@ -5,6 +5,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::graphql::Query;
+use super::limit::Resource;
 use super::record::RecordedRequest;
 
 /// Where GitHub's error bodies point to.
@@ -19,9 +21,19 @@ pub(crate) struct Incoming {
     /// The query as sent.
     pub(crate) raw_query: Option<String>,
     pub(crate) token: Option<String>,
+    /// What was asked of the GraphQL API, if this went there.
+    pub(crate) query: Option<Query>,
 }
 
 impl Incoming {
+    /// What it is counted against.
+    pub(crate) fn resource(&self) -> Resource {
+        match self.query {
+            Some(_) => Resource::Graphql,
+            None => Resource::Core,
+        }
+    }
+
     /// Path and query as they came, without the prefix.
     pub(crate) fn path_and_query(&self) -> String {
         match &self.raw_query {
@@ -42,6 +54,16 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
         Self::text(status, JSON, body.to_string())
+    }
+
+    /// JSON that is written already.
+    pub(crate) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(JSON))]);
+        Self {
+            status,
+            headers,
+            body: body.into(),
+        }
     }
 
     pub(crate) fn text(status: StatusCode, content_type: &'static str, body: String) -> Self {

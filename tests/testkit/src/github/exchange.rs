@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use url::form_urlencoded;
 
 use super::answer::{Answer, Incoming};
 use super::front;
+use super::graphql::Query;
 use super::record::RecordedRequest;
 use super::server::Line;
 use super::spoil;
@@ -17,6 +18,10 @@ use super::state::{Shared, Visit};
 
 /// The path under which an enterprise server has its REST API.
 pub const ENTERPRISE_PREFIX: &str = "/api/v3";
+/// The path of the GraphQL API.
+pub const GRAPHQL_PATH: &str = "/graphql";
+/// The path of an enterprise server's GraphQL API.
+pub const ENTERPRISE_GRAPHQL_PATH: &str = "/api/graphql";
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 pub(crate) async fn answer(
@@ -40,7 +45,7 @@ pub(crate) async fn answer(
 /// The answer when nothing goes wrong on purpose.
 pub(crate) fn ordinary(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Answer {
     let reply = front::answer(&mut shared.lock(), incoming);
-    visit.answered(reply.answer.status.as_u16(), reply.unexpected);
+    visit.answered(reply.answer.status.as_u16(), reply.unexpected, reply.errors);
     reply.answer
 }
 
@@ -70,7 +75,17 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
     let full_path = parts.uri.path();
     let (prefix, path) = match full_path.strip_prefix(ENTERPRISE_PREFIX) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => (ENTERPRISE_PREFIX, rest),
+        Some(_) | None if full_path == ENTERPRISE_GRAPHQL_PATH => (ENTERPRISE_PREFIX, GRAPHQL_PATH),
         Some(_) | None => ("", full_path),
+    };
+    // An enterprise server's GraphQL API is beside its REST API, not below it.
+    let is_query =
+        parts.method == Method::POST && matches!(full_path, GRAPHQL_PATH | ENTERPRISE_GRAPHQL_PATH);
+    let (query_read, recorded_query) = if is_query {
+        let (query, recorded) = Query::read(&shared.documents, &body);
+        (Some(query), Some(recorded))
+    } else {
+        (None, None)
     };
     let raw_query = parts.uri.query().map(str::to_owned);
     let query = form_urlencoded::parse(raw_query.as_deref().unwrap_or_default().as_bytes())
@@ -95,12 +110,14 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
         arrived_at: world.now(),
         status: None,
         unexpected: false,
+        graphql: recorded_query,
     };
     Ok(Incoming {
         recorded,
         prefix,
         raw_query,
         token,
+        query: query_read,
     })
 }
 

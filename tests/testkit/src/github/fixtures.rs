@@ -15,3 +15,6 @@ pub const PRIVATE_USER: &str = include_str!("../../fixtures/github/private_user.
 pub const PUBLIC_USER: &str = include_str!("../../fixtures/github/public_user.json");
 /// The state of all rate limits.
 pub const RATE_LIMIT: &str = include_str!("../../fixtures/github/rate_limit.json");
+/// The part of GitHub's GraphQL schema that the stand-in serves; `fixtures/trim-schema.mjs` cuts it
+/// out of the published one.
+pub const SCHEMA: &str = include_str!("../../fixtures/github/schema.graphql");

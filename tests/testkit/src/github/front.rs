@@ -8,6 +8,7 @@ use axum::http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderName, Method, StatusCode};
 
 use super::answer::{Answer, Incoming};
+use super::graphql;
 use super::limit::Resource;
 use super::model::AccountId;
 use super::record::Caller;
@@ -19,6 +20,8 @@ pub const API_VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 
 const RATE_LIMIT_DOCUMENTATION: &str =
     "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api";
+const GRAPHQL_AUTHENTICATION: &str =
+    "https://docs.github.com/graphql/guides/forming-calls-with-graphql#authenticating-with-graphql";
 const NO_USER_AGENT: &str = "\r\nRequest forbidden by administrative rules. Please make sure your \
     request has a User-Agent header (https://docs.github.com/en/rest/overview/\
     resources-in-the-rest-api#user-agent-required). Check https://developer.github.com for other \
@@ -28,15 +31,31 @@ const NO_USER_AGENT: &str = "\r\nRequest forbidden by administrative rules. Plea
 pub(crate) struct Reply {
     pub(crate) answer: Answer,
     pub(crate) unexpected: bool,
+    /// The types of the errors in a GraphQL answer.
+    pub(crate) errors: Vec<String>,
 }
 
 /// Answers a request in full.
 pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Reply {
     let (caller, viewer) = world.caller(incoming.token.as_deref());
     let mut unexpected = false;
-    let mut answer = match refusal(world, incoming, &caller, viewer) {
-        Some(refusal) => refusal,
-        None => {
+    let mut errors = Vec::new();
+    let refusal = refusal(world, incoming, &caller, viewer);
+    let mut answer = match (refusal, &incoming.query) {
+        (Some(refusal), _) => refusal,
+        (None, Some(query)) => match viewer {
+            Some(viewer) => {
+                let reply = graphql::answer(world, viewer, query);
+                (unexpected, errors) = (reply.unexpected, reply.errors);
+                reply.answer
+            }
+            None => Answer::error_about(
+                StatusCode::UNAUTHORIZED,
+                "This endpoint requires you to be authenticated.",
+                GRAPHQL_AUTHENTICATION,
+            ),
+        },
+        (None, None) => {
             let routed = rest::route(world, incoming, viewer);
             unexpected = routed.is_none();
             let answer = routed.unwrap_or_else(rest::not_found);
@@ -51,7 +70,11 @@ pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Reply {
         }
     };
     stamp_as(world, viewer, incoming, &mut answer);
-    Reply { answer, unexpected }
+    Reply {
+        answer,
+        unexpected,
+        errors,
+    }
 }
 
 /// Sets the headers that every answer has.
@@ -81,18 +104,24 @@ pub(crate) fn stamp_as(
     set("server", "github.com");
     set("cache-control", "private, max-age=60, s-maxage=60");
     set("vary", "Accept, Authorization, Cookie, X-GitHub-OTP");
-    set("x-github-media-type", "github.v3; format=json");
     set("x-github-request-id", &request_id(incoming));
-    set("x-github-api-version-selected", selected_version(incoming));
+    let resource = incoming.resource();
+    match resource {
+        Resource::Core => {
+            set("x-github-media-type", "github.v3; format=json");
+            set("x-github-api-version-selected", selected_version(incoming));
+        }
+        Resource::Graphql => set("x-github-media-type", "github.v4; format=json"),
+    }
     if world.limits.is_disabled() {
         return;
     }
-    let bucket = *world.limits.bucket(viewer, Resource::Core, now);
+    let bucket = *world.limits.bucket(viewer, resource, now);
     set("x-ratelimit-limit", &bucket.limit.to_string());
     set("x-ratelimit-remaining", &bucket.remaining.to_string());
     set("x-ratelimit-used", &bucket.used.to_string());
     set("x-ratelimit-reset", &bucket.reset.to_string());
-    set("x-ratelimit-resource", Resource::Core.as_str());
+    set("x-ratelimit-resource", resource.as_str());
 }
 
 /// The answer to a token that is not known.
@@ -117,6 +146,7 @@ fn refusal(
         ));
     }
     if let Some(version) = request.header("x-github-api-version")
+        && incoming.query.is_none()
         && !API_VERSIONS.contains(&version)
     {
         let message = format!("The API version '{version}' is not supported.");
@@ -128,6 +158,7 @@ fn refusal(
     let now = world.now();
     if !world.limits.is_disabled()
         && !is_free(incoming)
+        && incoming.query.is_none()
         && world.limits.bucket(viewer, Resource::Core, now).is_spent()
     {
         return Some(limit_exceeded(incoming, viewer));

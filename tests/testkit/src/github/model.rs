@@ -1,11 +1,14 @@
 //! What the stand-in knows: accounts, tokens, repositories, pull requests and reviews.
 //!
-//! Nothing here knows of HTTP. REST renders this model; GraphQL will render the same one.
+//! Nothing here knows of HTTP. REST and GraphQL render this one model.
+
+mod index;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
+use self::index::{Heads, Places};
 use super::pull_request::PullRequest;
 
 /// The number that GitHub calls `id` of a user or an organization.
@@ -82,6 +85,12 @@ pub struct Repository {
     pub created_at: Timestamp,
     /// The pull requests into it, by number.
     pub pull_requests: BTreeMap<u64, PullRequest>,
+    /// Whether pull requests need an approval; without, GitHub makes no review decision.
+    pub reviews_required: bool,
+    /// The numbers of the pull requests by the name of their head branch.
+    pub(crate) heads: Heads,
+    /// How many of them are open.
+    pub(crate) open_count: usize,
 }
 
 impl Repository {
@@ -104,6 +113,7 @@ pub(crate) struct Model {
     names: HashMap<String, RepositoryId>,
     /// By lower-cased former full name.
     renamed: HashMap<String, RepositoryId>,
+    places: Places,
     last_id: u64,
     last_change: u64,
 }
@@ -237,6 +247,9 @@ impl Model {
             branches: BTreeMap::from([("main".to_owned(), sha)]),
             created_at: now,
             pull_requests: BTreeMap::new(),
+            reviews_required: false,
+            heads: Heads::new(),
+            open_count: 0,
         };
         let full_name = self.full_name(&repository).to_ascii_lowercase();
         self.renamed.remove(&full_name);
@@ -249,20 +262,24 @@ impl Model {
     /// original may read the fork.
     pub(crate) fn fork_repository(
         &mut self,
-        parent: &Repository,
+        parent: RepositoryId,
         owner: AccountId,
         now: Timestamp,
-    ) -> RepositoryId {
-        let id = self.insert_repository(owner, &parent.name, now);
-        if let Some(fork) = self.repositories.get_mut(&id) {
-            fork.private = parent.private;
-            fork.default_branch.clone_from(&parent.default_branch);
-            fork.fork_of = Some(parent.id);
-            fork.access.clone_from(&parent.access);
-            fork.access.insert(parent.owner);
-            fork.branches.clone_from(&parent.branches);
-        }
-        id
+    ) -> Option<RepositoryId> {
+        let name = self.repository(parent)?.name.clone();
+        let id = self.insert_repository(owner, &name, now);
+        let parent = self.repository(parent)?;
+        let (private, reviews_required) = (parent.private, parent.reviews_required);
+        let default_branch = parent.default_branch.clone();
+        let branches = parent.branches.clone();
+        let mut access = parent.access.clone();
+        access.insert(parent.owner);
+        let fork_of = Some(parent.id);
+        let fork = self.repositories.get_mut(&id)?;
+        (fork.private, fork.reviews_required) = (private, reviews_required);
+        (fork.default_branch, fork.branches) = (default_branch, branches);
+        (fork.access, fork.fork_of) = (access, fork_of);
+        Some(id)
     }
 
     /// Gives a repository another name or owner; the old name redirects from now on.
@@ -280,7 +297,9 @@ impl Model {
     }
 
     pub(crate) fn delete_repository(&mut self, id: RepositoryId) {
-        self.repositories.remove(&id);
+        if let Some(repository) = self.repositories.remove(&id) {
+            self.places.forget(&repository);
+        }
         self.names.retain(|_, repository| *repository != id);
         self.renamed.retain(|_, repository| *repository != id);
     }
@@ -296,27 +315,6 @@ impl Model {
     pub(crate) fn may_read(&self, viewer: Option<AccountId>, repository: &Repository) -> bool {
         !repository.private
             || viewer.is_some_and(|id| repository.owner == id || repository.access.contains(&id))
-    }
-
-    /// Moves a branch to a new commit, and with it the open pull requests that come from it.
-    pub(crate) fn push(&mut self, id: RepositoryId, branch: &str, sha: &str, now: Timestamp) {
-        let change = self.next_change();
-        if let Some(repository) = self.repositories.get_mut(&id) {
-            repository
-                .branches
-                .insert(branch.to_owned(), sha.to_owned());
-        }
-        for repository in self.repositories.values_mut() {
-            for pull_request in repository.pull_requests.values_mut() {
-                if pull_request.is_open()
-                    && pull_request.head.repository == id
-                    && pull_request.head.branch == branch
-                {
-                    sha.clone_into(&mut pull_request.head.sha);
-                    pull_request.touch(now, change);
-                }
-            }
-        }
     }
 }
 

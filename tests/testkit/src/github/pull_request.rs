@@ -39,6 +39,12 @@ pub struct PullRequest {
     pub updated_at: Timestamp,
     /// When it was closed or merged.
     pub closed_at: Option<Timestamp>,
+    /// Whether it can be merged without conflicts.
+    pub mergeable: Mergeable,
+    /// Whether it waits in a merge queue.
+    pub in_merge_queue: bool,
+    /// Whether it merges by itself once all is well.
+    pub auto_merge: bool,
     /// Its reviews, oldest first.
     pub reviews: Vec<Review>,
     /// Orders changes that happen within one second.
@@ -74,6 +80,17 @@ pub enum PullRequestState {
         /// The commit that the merge made.
         commit: String,
     },
+}
+
+/// Whether a pull request can be merged without conflicts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mergeable {
+    /// It can.
+    Mergeable,
+    /// There are conflicts.
+    Conflicting,
+    /// GitHub has not computed it yet.
+    Unknown,
 }
 
 /// One review of a pull request.
@@ -151,5 +168,46 @@ impl PullRequest {
             .iter()
             .filter(|review| review.state != ReviewState::Pending || Some(review.author) == viewer)
             .collect()
+    }
+
+    /// What is known of merging it; GitHub forgets it when the pull request is closed.
+    pub(crate) fn mergeable(&self) -> Mergeable {
+        if self.is_open() {
+            self.mergeable
+        } else {
+            Mergeable::Unknown
+        }
+    }
+
+    /// The last review of each reviewer among those that `counts`, oldest first.
+    pub(crate) fn latest_reviews(&self, counts: impl Fn(ReviewState) -> bool) -> Vec<&Review> {
+        let mut latest: Vec<&Review> = Vec::new();
+        for review in self.reviews.iter().rev() {
+            let known = latest.iter().any(|found| found.author == review.author);
+            if counts(review.state) && !known {
+                latest.push(review);
+            }
+        }
+        latest.reverse();
+        latest
+    }
+}
+
+impl Review {
+    /// GitHub's opaque id for the GraphQL API.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("PRR_kwDO{:08X}", self.id)
+    }
+}
+
+impl ReviewState {
+    /// Whether it is a verdict, or was one before somebody set it aside. A later remark does not
+    /// replace it.
+    pub(crate) fn is_opinion(self) -> bool {
+        match self {
+            Self::Approved | Self::ChangesRequested | Self::Dismissed => true,
+            Self::Commented | Self::Pending => false,
+        }
     }
 }

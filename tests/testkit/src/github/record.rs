@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// How many requests are remembered; older ones are forgotten first.
 pub const RECORD_CAPACITY: usize = 100_000;
@@ -26,7 +27,7 @@ pub struct RecordedRequest {
     pub sequence: u64,
     /// The method.
     pub method: Method,
-    /// The path as sent, without a leading `/api/v3`.
+    /// The path as sent, without a leading `/api/v3`; `/graphql` for the GraphQL API.
     pub path: String,
     /// The query, decoded, in order.
     pub query: Vec<(String, String)>,
@@ -40,8 +41,29 @@ pub struct RecordedRequest {
     pub arrived_at: Timestamp,
     /// The status answered; none while it is under way, or when no answer was given.
     pub status: Option<u16>,
-    /// Whether the stand-in has no such endpoint.
+    /// Whether the stand-in has no such endpoint, or no such field.
     pub unexpected: bool,
+    /// What was asked, if it came to the GraphQL API.
+    pub graphql: Option<RecordedQuery>,
+}
+
+/// One request to the GraphQL API.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedQuery {
+    /// The name of the operation.
+    pub operation: Option<String>,
+    /// What it costs in points, by GitHub's formula.
+    pub cost: u64,
+    /// How many nodes it may touch, by GitHub's formula.
+    pub node_count: u64,
+    /// How many fields, aliased or not, it asks of the query itself.
+    pub aliases: usize,
+    /// How many ids it names in `nodes` and `node`.
+    pub ids: usize,
+    /// The variables.
+    pub variables: Value,
+    /// The types of the errors answered, or their codes where they have no type.
+    pub errors: Vec<String>,
 }
 
 impl RecordedRequest {
@@ -116,13 +138,22 @@ impl Record {
     }
 
     /// Notes what a request was answered.
-    pub(crate) fn answered(&mut self, sequence: u64, status: u16, unexpected: bool) {
+    pub(crate) fn answered(
+        &mut self,
+        sequence: u64,
+        status: u16,
+        unexpected: bool,
+        errors: Vec<String>,
+    ) {
         let found = self
             .requests
             .binary_search_by_key(&sequence, |request| request.sequence);
         if let Some(request) = found.ok().and_then(|index| self.requests.get_mut(index)) {
             request.status = Some(status);
             request.unexpected = unexpected;
+            if let Some(query) = &mut request.graphql {
+                query.errors = errors;
+            }
         }
     }
 

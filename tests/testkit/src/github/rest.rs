@@ -158,7 +158,17 @@ fn list_pull_requests(
     repository: &Repository,
 ) -> Answer {
     let request = &incoming.recorded;
-    let mut found: Vec<&PullRequest> = repository.pull_requests.values().collect();
+    // GitHub ignores a head without an owner.
+    let head = request
+        .query_value("head")
+        .and_then(|head| head.split_once(':'));
+    let mut found: Vec<&PullRequest> = match head {
+        Some((owner, branch)) => repository
+            .with_head(branch)
+            .filter(|found| renderer.head_owner(found).eq_ignore_ascii_case(owner))
+            .collect(),
+        None => repository.pull_requests.values().collect(),
+    };
     match request.query_value("state").unwrap_or("open") {
         "open" => found.retain(|pull_request| pull_request.is_open()),
         "closed" => found.retain(|pull_request| !pull_request.is_open()),
@@ -167,18 +177,6 @@ fn list_pull_requests(
     }
     if let Some(base) = request.query_value("base") {
         found.retain(|pull_request| pull_request.base_branch == base);
-    }
-    // GitHub ignores a head without an owner.
-    if let Some((owner, branch)) = request
-        .query_value("head")
-        .and_then(|head| head.split_once(':'))
-    {
-        found.retain(|pull_request| {
-            pull_request.head.branch == branch
-                && renderer
-                    .head_owner(pull_request)
-                    .eq_ignore_ascii_case(owner)
-        });
     }
     let sort = request.query_value("sort").unwrap_or("created");
     match sort {

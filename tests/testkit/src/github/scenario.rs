@@ -75,10 +75,12 @@ impl GitHub {
     #[track_caller]
     pub fn fork(&self, full_name: &str, login: &str) -> RepositoryHandle {
         let mut world = self.shared.lock();
-        let parent = find(&world, full_name).clone();
+        let parent = find(&world, full_name).id;
         let now = world.now();
         let owner = world.model.ensure_account(login, AccountKind::User);
-        let id = world.model.fork_repository(&parent, owner, now);
+        let Some(id) = world.model.fork_repository(parent, owner, now) else {
+            panic!("there is no repository {full_name}");
+        };
         RepositoryHandle::new(Arc::clone(&self.shared), id)
     }
 
@@ -267,14 +269,6 @@ fn find<'a>(world: &'a World, full_name: &str) -> &'a Repository {
 fn edit(world: &mut World, full_name: &str, number: u64, change: impl FnOnce(&mut PullRequest)) {
     let id = find(world, full_name).id;
     let now = world.now();
-    let order = world.model.next_change();
-    let found = world
-        .model
-        .repository_mut(id)
-        .and_then(|found| found.pull_requests.get_mut(&number));
-    let Some(pull_request) = found else {
-        panic!("{full_name} has no pull request {number}");
-    };
-    pull_request.touch(now, order);
-    change(pull_request);
+    let found = world.model.edit_pull_request(id, number, now, change);
+    assert!(found, "{full_name} has no pull request {number}");
 }

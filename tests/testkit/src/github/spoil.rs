@@ -97,14 +97,14 @@ fn finish(
     mut answer: Answer,
 ) -> Response<Body> {
     front::stamp(&mut shared.lock(), incoming, &mut answer);
-    visit.answered(answer.status.as_u16(), false);
+    visit.answered(answer.status.as_u16(), false, Vec::new());
     answer.into_response()
 }
 
 fn bad_credentials(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Response<Body> {
     let mut answer = front::bad_credentials();
     front::stamp_as(&mut shared.lock(), None, incoming, &mut answer);
-    visit.answered(answer.status.as_u16(), false);
+    visit.answered(answer.status.as_u16(), false, Vec::new());
     answer.into_response()
 }
 

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::fault::Faults;
+use super::graphql::{self, Documents};
 use super::hold::Gate;
 use super::limit::Limits;
 use super::model::{AccountId, Model};
@@ -18,6 +19,7 @@ pub const DEFAULT_WEB_BASE: &str = "https://github.com";
 /// What the handles and the server share.
 pub(crate) struct Shared {
     world: Mutex<World>,
+    pub(crate) documents: Documents,
     /// Changes with every arrival and every answer.
     activity: watch::Sender<u64>,
 }
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
 pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) limits: Limits,
+    pub(crate) graphql: graphql::Settings,
     pub(crate) faults: Faults,
     pub(crate) holds: Vec<Arc<Gate>>,
     pub(crate) record: Record,
@@ -40,6 +43,7 @@ impl Shared {
         let world = World {
             model: Model::default(),
             limits: Limits::default(),
+            graphql: graphql::Settings::default(),
             faults: Faults::default(),
             holds: Vec::new(),
             record: Record::default(),
@@ -50,6 +54,7 @@ impl Shared {
         };
         Self {
             world: Mutex::new(world),
+            documents: Documents::default(),
             activity: watch::Sender::new(0),
         }
     }
@@ -112,11 +117,11 @@ impl Visit {
         }
     }
 
-    pub(crate) fn answered(&self, status: u16, unexpected: bool) {
+    pub(crate) fn answered(&self, status: u16, unexpected: bool, errors: Vec<String>) {
         self.shared
             .lock()
             .record
-            .answered(self.sequence, status, unexpected);
+            .answered(self.sequence, status, unexpected, errors);
         self.shared.note_activity();
     }
 }

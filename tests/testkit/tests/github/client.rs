@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::github::GitHub;
 
 #[derive(Clone)]
@@ -78,6 +78,22 @@ impl Client {
         Self::read(request).await.expect("the stand-in answers")
     }
 
+    /// A query to the GraphQL API.
+    pub(crate) fn query_request(&self, query: &str, variables: &Value) -> reqwest::RequestBuilder {
+        let request = self.http.post(format!("{}/graphql", self.base));
+        let request = request.json(&json!({"query": query, "variables": variables}));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn query(&self, query: &str, variables: Value) -> Reply {
+        Self::read(self.query_request(query, &variables))
+            .await
+            .expect("the stand-in answers")
+    }
+
     async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
         let response = request.send().await?;
         Ok(Reply {
@@ -91,6 +107,30 @@ impl Client {
 impl Reply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+
+    /// What a GraphQL answer says, where nothing went wrong.
+    pub(crate) fn data(&self) -> Value {
+        let mut body = self.json();
+        assert_eq!(self.status, 200, "{body}");
+        assert!(body.get("errors").is_none(), "{body}");
+        body["data"].take()
+    }
+
+    /// The errors of a GraphQL answer, as pairs of type or code and path.
+    pub(crate) fn errors(&self) -> Vec<(String, Value)> {
+        let body = self.json();
+        let errors = body["errors"].as_array().cloned().unwrap_or_default();
+        errors
+            .into_iter()
+            .map(|error| {
+                let label = error["type"]
+                    .as_str()
+                    .or(error["extensions"]["code"].as_str())
+                    .unwrap_or_default();
+                (label.to_owned(), error["path"].clone())
+            })
+            .collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::template::{self, Names, Object};
 use crate::github::limit::RateLimit;
 use crate::github::model::{Account, AccountId, AccountKind, Model, Repository};
-use crate::github::pull_request::{PullRequest, PullRequestState, Review, ReviewState};
+use crate::github::pull_request::{Mergeable, PullRequest, PullRequestState, Review, ReviewState};
 use crate::github::state::World;
 
 /// GitHub's account in place of those that are gone, where there must be one.
@@ -94,15 +94,19 @@ impl<'a> Renderer<'a> {
             PullRequestState::Merged { by, commit: _ } => self.user(*by),
             PullRequestState::Open | PullRequestState::Closed => Value::Null,
         };
-        let is_open = pull_request.is_open();
+        let (mergeable, mergeable_state) = match pull_request.mergeable() {
+            Mergeable::Mergeable => (json!(true), "clean"),
+            Mergeable::Conflicting => (json!(false), "dirty"),
+            Mergeable::Unknown => (Value::Null, "unknown"),
+        };
         overwrite(
             &mut body,
             json!({
                 "merged": pull_request.is_merged(),
                 "merged_by": merged_by,
-                "mergeable": if is_open { json!(true) } else { Value::Null },
-                "rebaseable": if is_open { json!(true) } else { Value::Null },
-                "mergeable_state": if is_open { "clean" } else { "unknown" },
+                "mergeable": mergeable,
+                "rebaseable": mergeable,
+                "mergeable_state": mergeable_state,
                 "additions": pull_request.additions,
                 "deletions": pull_request.deletions,
                 "changed_files": pull_request.changed_files,
@@ -140,7 +144,7 @@ impl<'a> Renderer<'a> {
             &mut body,
             json!({
                 "id": review.id,
-                "node_id": format!("PRR_kwDO{:08X}", review.id),
+                "node_id": review.node_id(),
                 "user": self.user(review.author),
                 "state": review.state.as_str(),
                 "html_url": html_url,
@@ -246,11 +250,7 @@ impl<'a> Renderer<'a> {
     fn repository(&self, repository: &Repository, template: &Object) -> Object {
         let full_name = self.model.full_name(repository);
         let mut body = template::fill(template, &self.repository_names(&full_name));
-        let open = repository
-            .pull_requests
-            .values()
-            .filter(|found| found.is_open())
-            .count();
+        let open = repository.open_count;
         let is_owner = Some(repository.owner) == self.viewer;
         let may_push = is_owner
             || self

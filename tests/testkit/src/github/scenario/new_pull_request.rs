@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{find, split};
 use crate::github::model::{AccountKind, RepositoryId};
-use crate::github::pull_request::{Head, PullRequest, PullRequestState};
+use crate::github::pull_request::{Head, Mergeable, PullRequest, PullRequestState};
 use crate::github::state::Shared;
 
 /// A pull request in the making. Made by
@@ -187,10 +187,13 @@ impl NewPullRequest {
             created_at,
             updated_at: closed_at.unwrap_or(created_at),
             closed_at,
+            mergeable: Mergeable::Mergeable,
+            in_merge_queue: false,
+            auto_merge: false,
             reviews: Vec::new(),
             changed,
         };
-        target.pull_requests.insert(number, pull_request);
+        model.insert_pull_request(self.repository, pull_request);
         number
     }
 }

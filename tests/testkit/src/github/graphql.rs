@@ -1,0 +1,239 @@
+//! `POST /graphql`: GitHub's other API, on the same model as REST.
+//!
+//! A query is read and priced when it arrives, then checked against the published schema, then
+//! against the budget, and only then run. Each step refuses in the host's own words.
+
+mod argument;
+mod call;
+mod entity;
+mod execute;
+mod page;
+mod price;
+mod problem;
+mod query;
+mod resolve;
+mod schema;
+mod validate;
+
+use std::sync::atomic::Ordering;
+
+use async_graphql_parser::types::{OperationDefinition, Selection, SelectionSet};
+use async_graphql_value::Name;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use self::argument::Arguments;
+pub(crate) use self::call::Documents;
+use self::execute::{Execution, Finished};
+use self::problem::Problem;
+pub(crate) use self::query::{Prepared, Query, Unreadable};
+use self::resolve::{Rate, Resolver};
+use super::answer::Answer;
+use super::limit::Resource;
+use super::model::AccountId;
+use super::state::World;
+
+/// Possible nodes of one query.
+const MOST_NODES: u64 = 500_000;
+const DOCUMENTATION: &str = "https://docs.github.com/graphql";
+
+/// How this host's GraphQL API differs from the real one's.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) hidden: validate::Hidden,
+}
+
+/// An answer, and what the record keeps of it.
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    /// Whether the query asks for something that the stand-in lacks.
+    pub(crate) unexpected: bool,
+    /// The types or codes of the errors.
+    pub(crate) errors: Vec<String>,
+}
+
+impl Reply {
+    fn refusal(problems: &[Problem]) -> Self {
+        let errors: Vec<Value> = problems.iter().map(Problem::to_json).collect();
+        Self {
+            answer: Answer::json(StatusCode::OK, &json!({ "errors": errors })),
+            unexpected: false,
+            errors: problems.iter().map(Problem::label).collect(),
+        }
+    }
+
+    fn bad_request(message: &str) -> Self {
+        let answer = Answer::error_about(StatusCode::BAD_REQUEST, message, DOCUMENTATION);
+        Self {
+            answer,
+            unexpected: false,
+            errors: Vec::new(),
+        }
+    }
+}
+
+/// Answers a query of `viewer`.
+pub(crate) fn answer(world: &mut World, viewer: AccountId, query: &Query) -> Reply {
+    let prepared = match query {
+        Query::Ready(prepared) => prepared,
+        Query::Unreadable(Unreadable::Body) => return Reply::bad_request("Problems parsing JSON"),
+        Query::Unreadable(Unreadable::NoQuery) => {
+            let message = "A query attribute must be specified and must be a string.";
+            return Reply::bad_request(message);
+        }
+        Query::Unreadable(Unreadable::Query(problem)) => {
+            return Reply::refusal(std::slice::from_ref(problem));
+        }
+    };
+    let (name, operation) = match prepared.call.operation() {
+        Ok(found) => found,
+        Err(problem) => return Reply::refusal(&[*problem]),
+    };
+    if let Some(refusal) = unsound(world, prepared, name.map(Name::as_str), &operation.node) {
+        return refusal;
+    }
+    let variables = match &prepared.variables {
+        Ok(variables) => variables,
+        Err(problems) => return Reply::refusal(problems),
+    };
+    if !prepared.oversized.is_empty() {
+        return Reply::refusal(&prepared.oversized);
+    }
+    let nodes = prepared.price.nodes;
+    if nodes > MOST_NODES {
+        let message = format!(
+            "This query requests up to {} possible nodes which exceeds the maximum limit of {}.",
+            grouped(nodes),
+            grouped(MOST_NODES)
+        );
+        return Reply::refusal(&[Problem::new("MAX_NODE_LIMIT_EXCEEDED", message)]);
+    }
+
+    let dry = dry_run(&operation.node.selection_set.node, prepared);
+    let cost = prepared.price.points();
+    let rate = if world.limits.is_disabled() {
+        None
+    } else {
+        let now = world.now();
+        let bucket = world.limits.bucket(Some(viewer), Resource::Graphql, now);
+        if dry.is_none() {
+            if bucket.remaining < cost {
+                return Reply::refusal(&[rate_limited(viewer)]);
+            }
+            bucket.spend(cost);
+        }
+        Some(Rate {
+            cost,
+            nodes,
+            bucket: *bucket,
+        })
+    };
+    let Some(viewer) = world.model.account(viewer) else {
+        return Reply::bad_request("There is no such account");
+    };
+    let resolver = Resolver {
+        world,
+        viewer,
+        rate,
+    };
+    let mut execution = Execution::new(resolver, prepared.call.fragments(), variables);
+    let set = dry.as_ref().unwrap_or(&operation.node.selection_set.node);
+    finish(execution.run(set))
+}
+
+fn finish(finished: Finished) -> Reply {
+    let Finished { data, problems } = finished;
+    let mut body = Vec::with_capacity(data.len() + 16);
+    body.extend_from_slice(b"{\"data\":");
+    body.extend_from_slice(&data);
+    if !problems.is_empty() {
+        let errors: Vec<Value> = problems.iter().map(Problem::to_json).collect();
+        body.extend_from_slice(b",\"errors\":");
+        body.extend_from_slice(Value::Array(errors).to_string().as_bytes());
+    }
+    body.push(b'}');
+    Reply {
+        answer: Answer::json_bytes(StatusCode::OK, body),
+        unexpected: false,
+        errors: problems.iter().map(Problem::label).collect(),
+    }
+}
+
+/// The refusal of a query that breaks the rules of its own text. A document that was sound once is
+/// not checked again, as long as the schema is whole.
+fn unsound(
+    world: &World,
+    prepared: &Prepared,
+    name: Option<&str>,
+    operation: &OperationDefinition,
+) -> Option<Reply> {
+    let hidden = &world.graphql.hidden;
+    let sound = prepared.call.soundness();
+    if hidden.is_empty() && sound.is_some_and(|sound| sound.load(Ordering::Relaxed)) {
+        return None;
+    }
+    let verdict = validate::validate(&prepared.call, name, operation, hidden);
+    if verdict.problems.is_empty() {
+        if let (true, Some(sound)) = (hidden.is_empty(), sound) {
+            sound.store(true, Ordering::Relaxed);
+        }
+        return None;
+    }
+    let mut refusal = Reply::refusal(&verdict.problems);
+    refusal.unexpected = verdict.beyond;
+    Some(refusal)
+}
+
+fn rate_limited(viewer: AccountId) -> Problem {
+    let message = format!("API rate limit exceeded for user ID {viewer}.");
+    Problem::new("RATE_LIMITED", message)
+}
+
+/// With `rateLimit(dryRun: true)` a query is priced and not run: what remains of it.
+fn dry_run(set: &SelectionSet, prepared: &Prepared) -> Option<SelectionSet> {
+    let variables = prepared.variables.as_ref().ok()?;
+    let found = set.items.iter().find(|selection| match &selection.node {
+        Selection::Field(field) => {
+            let arguments = Arguments {
+                field: &field.node,
+                variables,
+            };
+            field.node.name.node == *"rateLimit" && arguments.flag("dryRun", false)
+        }
+        Selection::InlineFragment(_) | Selection::FragmentSpread(_) => false,
+    });
+    found.map(|selection| SelectionSet {
+        items: vec![selection.clone()],
+    })
+}
+
+/// A number with commas, as GitHub's messages have it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (608_400, "608,400"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(grouped(number), expected);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Pull requests found without looking through all of them, and the changes that keep it so.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::{Model, Repository, RepositoryId};
+use crate::github::pull_request::PullRequest;
+
+/// The numbers of a repository's pull requests by the name of their head branch.
+pub(crate) type Heads = HashMap<String, BTreeSet<u64>>;
+
+/// Where a pull request is: the repository that it goes to, and its number there.
+type Place = (RepositoryId, u64);
+
+/// Where pull requests are.
+#[derive(Default)]
+pub(super) struct Places {
+    by_id: HashMap<u64, Place>,
+    /// By the repository and the branch that they come from.
+    by_source: HashMap<RepositoryId, HashMap<String, BTreeSet<Place>>>,
+}
+
+impl Places {
+    fn insert(&mut self, place: Place, pull_request: &PullRequest) {
+        self.by_id.insert(pull_request.id, place);
+        self.by_source
+            .entry(pull_request.head.repository)
+            .or_default()
+            .entry(pull_request.head.branch.clone())
+            .or_default()
+            .insert(place);
+    }
+
+    fn remove(&mut self, place: Place, id: u64, source: RepositoryId, branch: &str) {
+        self.by_id.remove(&id);
+        let branches = self.by_source.get_mut(&source);
+        if let Some(places) = branches.and_then(|branches| branches.get_mut(branch)) {
+            places.remove(&place);
+        }
+    }
+
+    /// Takes out the pull requests of a repository that is gone.
+    pub(super) fn forget(&mut self, repository: &Repository) {
+        for (number, pull_request) in &repository.pull_requests {
+            let head = &pull_request.head;
+            self.remove(
+                (repository.id, *number),
+                pull_request.id,
+                head.repository,
+                &head.branch,
+            );
+        }
+    }
+}
+
+impl Repository {
+    /// The pull requests that come from a branch of that name, here or in a fork, by number.
+    pub(crate) fn with_head<'a>(
+        &'a self,
+        branch: &str,
+    ) -> impl Iterator<Item = &'a PullRequest> + use<'a> {
+        let numbers = self.heads.get(branch).into_iter().flatten();
+        numbers.filter_map(|number| self.pull_requests.get(number))
+    }
+
+    fn take_out(&mut self, number: u64, branch: &str, was_open: bool) {
+        if let Some(numbers) = self.heads.get_mut(branch) {
+            numbers.remove(&number);
+        }
+        self.open_count -= usize::from(was_open);
+    }
+
+    fn put_in(&mut self, number: u64, branch: &str, is_open: bool) {
+        let numbers = self.heads.entry(branch.to_owned()).or_default();
+        numbers.insert(number);
+        self.open_count += usize::from(is_open);
+    }
+}
+
+impl Model {
+    /// The pull request of that id, with the repository that it goes to.
+    pub(crate) fn pull_request(&self, id: u64) -> Option<(&Repository, &PullRequest)> {
+        let (repository, number) = self.places.by_id.get(&id)?;
+        let repository = self.repository(*repository)?;
+        Some((repository, repository.pull_requests.get(number)?))
+    }
+
+    /// The pull requests that come from this branch of this repository, wherever they go.
+    pub(crate) fn pull_requests_from(
+        &self,
+        source: RepositoryId,
+        branch: &str,
+    ) -> impl Iterator<Item = (&Repository, &PullRequest)> {
+        let branches = self.places.by_source.get(&source);
+        let places = branches.and_then(|branches| branches.get(branch));
+        places
+            .into_iter()
+            .flatten()
+            .filter_map(|(repository, number)| {
+                let repository = self.repository(*repository)?;
+                Some((repository, repository.pull_requests.get(number)?))
+            })
+    }
+
+    pub(crate) fn insert_pull_request(&mut self, id: RepositoryId, pull_request: PullRequest) {
+        let Some(repository) = self.repositories.get_mut(&id) else {
+            return;
+        };
+        let number = pull_request.number;
+        self.places.insert((id, number), &pull_request);
+        repository.put_in(number, &pull_request.head.branch, pull_request.is_open());
+        repository.pull_requests.insert(number, pull_request);
+    }
+
+    /// Changes anything about a pull request but its number; it counts as updated now. Returns
+    /// whether there is one.
+    pub(crate) fn edit_pull_request(
+        &mut self,
+        id: RepositoryId,
+        number: u64,
+        now: Timestamp,
+        change: impl FnOnce(&mut PullRequest),
+    ) -> bool {
+        let order = self.next_change();
+        let Some(repository) = self.repositories.get_mut(&id) else {
+            return false;
+        };
+        let Some(pull_request) = repository.pull_requests.get_mut(&number) else {
+            return false;
+        };
+        let (old_id, was_open) = (pull_request.id, pull_request.is_open());
+        let (old_source, old_branch) = (
+            pull_request.head.repository,
+            pull_request.head.branch.clone(),
+        );
+        pull_request.touch(now, order);
+        change(pull_request);
+        let is_open = pull_request.is_open();
+        let head = &pull_request.head;
+        let moved =
+            head.repository != old_source || head.branch != old_branch || pull_request.id != old_id;
+        if moved || is_open != was_open {
+            self.places
+                .remove((id, number), old_id, old_source, &old_branch);
+            self.places.insert((id, number), pull_request);
+            let branch = head.branch.clone();
+            repository.take_out(number, &old_branch, was_open);
+            repository.put_in(number, &branch, is_open);
+        }
+        true
+    }
+
+    /// Moves a branch to a new commit, and with it the open pull requests that come from it.
+    pub(crate) fn push(&mut self, id: RepositoryId, branch: &str, sha: &str, now: Timestamp) {
+        let change = self.next_change();
+        if let Some(repository) = self.repositories.get_mut(&id) {
+            repository
+                .branches
+                .insert(branch.to_owned(), sha.to_owned());
+        }
+        let branches = self.places.by_source.get(&id);
+        let places = branches.and_then(|branches| branches.get(branch));
+        for (repository, number) in places.into_iter().flatten() {
+            let found = self
+                .repositories
+                .get_mut(repository)
+                .and_then(|found| found.pull_requests.get_mut(number));
+            if let Some(pull_request) = found.filter(|found| found.is_open()) {
+                sha.clone_into(&mut pull_request.head.sha);
+                pull_request.touch(now, change);
+            }
+        }
+    }
+}
