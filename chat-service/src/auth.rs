@@ -13,9 +13,12 @@ use crate::{
     id::{GroupId, OrganizationId, UserId},
 };
 
-/// Organizations, and groups, that a token may name at most. A page has one branch for all
-/// organizations and one for all groups, whose cost grows with their number.
-pub const MAX_MEMBERSHIPS: usize = 500;
+/// Organizations, and groups, that a token may name at most.
+///
+/// A page has one branch for all
+/// organizations and one for all groups, whose cost grows with their number; and more would not fit
+/// into [`service_runtime::token::MAX_TOKEN_BYTES`], of which each takes about 52.
+pub const MAX_MEMBERSHIPS: usize = 200;
 
 /// A caller, and until when their token is good.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ mod check;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use service_runtime::telemetry::LogFormat;
 
 use self::check::Check;
@@ -250,16 +250,11 @@ impl Config {
                 "127.0.0.1:50052",
             ),
             ops_listen: check.address("CHAT_OPS_LISTEN", &settings.ops_listen, "127.0.0.1:9101"),
-            jwt_public_key: check
-                .file(
-                    "CHAT_JWT_PUBLIC_KEY_FILE",
-                    settings.jwt_public_key_file.as_deref(),
-                )
-                .map(|text| text.expose_secret().to_owned())
-                .unwrap_or_default(),
-            keys: check
-                .file("CHAT_KEYS_FILE", settings.keys_file.as_deref())
-                .unwrap_or_default(),
+            jwt_public_key: check.public_key(
+                "CHAT_JWT_PUBLIC_KEY_FILE",
+                settings.jwt_public_key_file.as_deref(),
+            ),
+            keys: check.key_ring("CHAT_KEYS_FILE", settings.keys_file.as_deref()),
             call_timeout: check.duration(
                 "CHAT_CALL_TIMEOUT",
                 &settings.call_timeout,
@@ -306,7 +301,7 @@ impl Config {
             ),
             ready_file: settings.ready_file.clone(),
             log_format: check.log_format("CHAT_LOG_FORMAT", settings.log_format.as_deref()),
-            log: settings.log.clone().unwrap_or_else(|| "info".to_owned()),
+            log: check.log_filter("CHAT_LOG", settings.log.as_deref()),
             pool,
         };
         check.relations(&config);
@@ -388,6 +383,48 @@ mod tests {
                 "{name} is not reported in {problems:#?}"
             );
         }
+    }
+
+    #[test]
+    fn malformed_keys_and_filters_are_reported_with_the_rest() {
+        let file = std::env::temp_dir().join(format!("keys-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&file, "no key at all").unwrap();
+        let path = Some(file.display().to_string());
+        let settings = Settings {
+            jwt_public_key_file: path.clone(),
+            keys_file: path,
+            log: Some("info,=,".to_owned()),
+            ..Settings::default()
+        };
+        let ConfigError(problems) = Config::new(&settings, &BTreeMap::new()).unwrap_err();
+        std::fs::remove_file(&file).unwrap();
+        for name in [
+            "CHAT_JWT_PUBLIC_KEY_FILE ",
+            "CHAT_KEYS_FILE ",
+            "CHAT_LOG ",
+            "CHAT_DATABASE_URL ",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(name)),
+                "{name} is not reported in {problems:#?}"
+            );
+        }
+        assert!(!problems.join("").contains("no key at all"));
+    }
+
+    /// Kubernetes sets these in every pod beside a Service named `chat-service`.
+    #[test]
+    fn the_variables_of_a_kubernetes_service_are_no_settings() {
+        let vars = BTreeMap::from([
+            ("CHAT_SERVICE_PORT_50051_TCP".to_owned(), "x".to_owned()),
+            ("CHAT_SERVICE_SERVICE_HOST".to_owned(), "x".to_owned()),
+        ]);
+        let ConfigError(problems) = Config::new(&Settings::default(), &vars).unwrap_err();
+        assert!(
+            !problems
+                .iter()
+                .any(|problem| problem.contains("CHAT_SERVICE_"))
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What this process counts. Units are in the names; no label holds an id.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -11,9 +11,33 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tonic::Code;
 
 use crate::{authz::Disagreements, sync::metrics::SyncMetrics};
+
+/// The paths of all methods that this process may serve.
+static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    [
+        proto::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+    ]
+    .iter()
+    .filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok())
+    .flat_map(|set| set.file)
+    .flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().flat_map(move |service| {
+            let prefix = format!("/{package}.{}/", service.name());
+            service
+                .method
+                .into_iter()
+                .map(move |method| format!("{prefix}{}", method.name()))
+        })
+    })
+    .collect()
+});
 
 /// All metrics of the process.
 #[derive(Clone)]
@@ -39,7 +63,7 @@ impl Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
-    method: Arc<str>,
+    method: &'static str,
     code: &'static str,
 }
 
@@ -77,16 +101,11 @@ impl Calls {
     /// Begins to measure a call of the method with this path.
     pub(crate) fn begin(&self, path: &str) -> Observed {
         self.in_flight.inc();
-        // Paths come from clients: only what looks like ours becomes a label.
-        let known = path.starts_with("/chat.v1.") || path.starts_with("/grpc.");
-        let method = if known && path.len() < 100 {
-            path
-        } else {
-            "other"
-        };
+        // Paths come from clients, before anybody is authenticated: only what exists is a label.
+        let method = METHODS.get(path).map_or("other", String::as_str);
         Observed {
             calls: self.clone(),
-            method: method.into(),
+            method,
             since: Instant::now(),
         }
     }
@@ -95,7 +114,7 @@ impl Calls {
 /// A call that is under way.
 pub(crate) struct Observed {
     calls: Calls,
-    method: Arc<str>,
+    method: &'static str,
     since: Instant,
 }
 
@@ -103,7 +122,7 @@ impl Observed {
     /// The call has its answer.
     pub(crate) fn end(&self, code: Code) {
         let labels = CallLabels {
-            method: self.method.clone(),
+            method: self.method,
             code: code_name(code),
         };
         self.calls
@@ -138,5 +157,18 @@ fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_methods_that_exist_become_labels() {
+        assert!(METHODS.contains("/chat.v1.ChatService/GetChats"));
+        assert!(METHODS.contains("/grpc.health.v1.Health/Check"));
+        assert!(!METHODS.contains("/chat.v1.ChatService/Anything"));
+        assert!(METHODS.len() > 15);
     }
 }

@@ -40,6 +40,8 @@ use crate::{
 
 /// The database is asked this often whether it is there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+/// The database answers within this, or it is not there.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// HTTP/2 pings this often tell a dead peer from an idle one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping for so long is gone.
@@ -147,6 +149,9 @@ impl Service {
         let readiness = Readiness::new();
         let (reporter, health) = tonic_health::server::health_reporter();
         let (sync_reporter, sync_health) = tonic_health::server::health_reporter();
+        // Registered before anybody can ask, and true from the first answer on.
+        let reporters = [reporter, sync_reporter];
+        set_status(&reporters, ServingStatus::NotServing).await;
         let public = public_routes(&config, &parts, health)?;
         let sync = sync_routes(&config, &parts, sync_health)?;
 
@@ -171,7 +176,7 @@ impl Service {
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
             tasks.spawn(async move {
-                report_health(&store, &readiness, &[reporter, sync_reporter], &stop).await;
+                report_health(&store, &readiness, &reporters, &stop).await;
             });
         }
         {
@@ -400,13 +405,13 @@ async fn report_health(
     stop: &CancellationToken,
 ) {
     loop {
-        let state = store.ping().await;
-        let status = match &state {
-            Ok(()) => {
+        let ping = stop.run_until_cancelled(tokio::time::timeout(PING_TIMEOUT, store.ping()));
+        let status = match ping.await {
+            Some(Ok(Ok(()))) => {
                 readiness.ready();
                 ServingStatus::Serving
             }
-            Err(_) => {
+            Some(Ok(Err(_)) | Err(_)) | None => {
                 readiness.not_ready("the database does not answer");
                 ServingStatus::NotServing
             }

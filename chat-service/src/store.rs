@@ -26,6 +26,9 @@ use tokio_postgres::{NoTls, Row, types::ToSql};
 
 pub use error::StoreError;
 
+/// After so long without a sign of life a connection is given up.
+const DEAD_PEER: Duration = Duration::from_secs(10);
+
 /// A statement: its name (also its file's, its metric's and its first comment's) and its text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sql {
@@ -86,14 +89,17 @@ impl Store {
         let mut config: tokio_postgres::Config = database_url
             .parse()
             .map_err(|error| StoreError::bug("parse the database URL", error))?;
+        detect_dead_peers(&mut config);
         config.connect_timeout(options.wait);
         config.application_name("chat-service");
         // Limits of the server, so that they hold for a query whose caller went away, too.
         let milliseconds = options.statement_timeout.as_millis();
-        config.options(format!(
-            "-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds} \
-             -c lock_timeout={milliseconds}"
-        ));
+        let own = config.get_options().unwrap_or_default();
+        let session_options = format!(
+            "{own} -c statement_timeout={milliseconds} \
+             -c idle_in_transaction_session_timeout={milliseconds} -c lock_timeout={milliseconds}"
+        );
+        config.options(session_options.trim_start());
         let manager = Manager::from_config(
             config,
             NoTls,
@@ -187,6 +193,14 @@ pub(crate) async fn query(
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
     let statement = client.prepare_cached(text).await?;
     client.query(&statement, params).await
+}
+
+/// A server that vanishes without a word is noticed within seconds: without this, a query into the
+/// void waits for as long as the kernel repeats its packets, which is a quarter of an hour.
+pub(crate) fn detect_dead_peers(config: &mut tokio_postgres::Config) {
+    config.tcp_user_timeout(DEAD_PEER);
+    config.keepalives_idle(DEAD_PEER);
+    config.keepalives_interval(Duration::from_secs(2));
 }
 
 /// Brings the schema of the database at `database_url` up to this binary's version. Any number of

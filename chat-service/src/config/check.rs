@@ -9,10 +9,20 @@ use std::{
 use clap::ValueEnum as _;
 use policy::{LoadError, Policies};
 use secrecy::{ExposeSecret as _, SecretString};
-use service_runtime::telemetry::LogFormat;
+use service_runtime::{
+    telemetry::{self, LogFormat},
+    token::Verifier,
+};
 
 use super::{Cli, Config, DatabaseSettings, parse_duration};
-use crate::provider::{Providers, VARIABLE_PREFIX};
+use crate::{
+    accounts::seal::KeyRing,
+    provider::{Providers, VARIABLE_PREFIX},
+};
+
+/// Variables that begin like ours and are not: Kubernetes gives every pod `CHAT_SERVICE_PORT` and the
+/// like for a Service that is named `chat-service`.
+const FOREIGN_PREFIX: &str = "CHAT_SERVICE_";
 
 /// Collects problems; where there is one, it stands in with a value that is never used.
 pub(super) struct Check(Vec<String>);
@@ -42,7 +52,7 @@ impl Check {
             }));
         }
         for name in vars.keys().filter(|name| name.starts_with("CHAT_")) {
-            if !known.contains(name) {
+            if !known.contains(name) && !name.starts_with(FOREIGN_PREFIX) {
                 self.0.push(format!("{name} is no setting of this service"));
             }
         }
@@ -191,6 +201,37 @@ impl Check {
             self.wrong(name, text, "json or text");
             LogFormat::default()
         })
+    }
+
+    pub(super) fn log_filter(&mut self, name: &str, text: Option<&str>) -> String {
+        let text = text.unwrap_or("info");
+        if let Err(error) = telemetry::check_filter(text) {
+            self.0.push(format!("{name} ({}): {error}", flag(name)));
+        }
+        text.to_owned()
+    }
+
+    /// Parsed here only to say so now: it is the service that uses it.
+    pub(super) fn public_key(&mut self, name: &str, path: Option<&str>) -> String {
+        let Some(text) = self.file(name, path) else {
+            return String::new();
+        };
+        let text = text.expose_secret();
+        if let Err(error) = Verifier::from_public_key_pem(text.as_bytes()) {
+            self.0.push(format!("{name} ({}): {error}", flag(name)));
+        }
+        text.to_owned()
+    }
+
+    /// As [`Check::public_key`].
+    pub(super) fn key_ring(&mut self, name: &str, path: Option<&str>) -> SecretString {
+        let text = self.file(name, path);
+        if let Some(text) = &text
+            && let Err(error) = KeyRing::parse(text.expose_secret())
+        {
+            self.0.push(format!("{name} ({}): {error}", flag(name)));
+        }
+        text.unwrap_or_default()
     }
 
     pub(super) fn relations(&mut self, config: &Config) {

@@ -11,6 +11,8 @@ use tokio::sync::{Notify, watch};
 use tokio_postgres::{AsyncMessage, NoTls};
 use tokio_util::sync::CancellationToken;
 
+use crate::store::detect_dead_peers;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ring {
@@ -46,6 +48,8 @@ impl Ring {
     }
 }
 
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -115,7 +119,8 @@ impl Bell {
     async fn connection(&self, database_url: &str) -> Result<(), tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = database_url.parse()?;
         config.application_name("chat-service bell");
-        config.keepalives_idle(Duration::from_secs(15));
+        detect_dead_peers(&mut config);
+        config.connect_timeout(CONNECT_TIMEOUT);
         let (client, mut connection) = config.connect(NoTls).await?;
         let hear = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -131,21 +136,22 @@ impl Bell {
                 .map(|ring| format!("LISTEN {};", ring.channel()))
                 .collect();
             client.batch_execute(&listen).await?;
-            // What was rung while nobody listened is unknown: everybody looks again.
-            for ring in Ring::ALL {
-                self.hear(ring.channel());
-            }
+            // What was rung while nobody listened is unknown, here and in the other replicas:
+            // everybody looks again. Counted from before, so that a ring in between is told too.
             let mut untold: Vec<_> = Ring::ALL
                 .iter()
                 .map(|ring| self.0.untold[ring.index()].subscribe())
                 .collect();
+            for ring in Ring::ALL {
+                self.hear(ring.channel());
+                client.batch_execute(&notify(ring)).await?;
+            }
             loop {
                 self.0.told.notified().await;
                 for (ring, untold) in Ring::ALL.iter().zip(&mut untold) {
                     if untold.has_changed().unwrap_or(false) {
                         untold.mark_unchanged();
-                        let notify = format!("NOTIFY {}", ring.channel());
-                        client.batch_execute(&notify).await?;
+                        client.batch_execute(&notify(*ring)).await?;
                     }
                 }
             }
@@ -163,4 +169,9 @@ impl Bell {
             }
         }
     }
+}
+
+/// Channels are names of our own, so that nothing of a caller's is in the statement.
+fn notify(ring: Ring) -> String {
+    format!("NOTIFY {}", ring.channel())
 }

@@ -15,10 +15,16 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::bell::{Bell, Ring};
+use super::{
+    bell::{Bell, Ring},
+    relay::EVENT_RETENTION,
+};
 use crate::{
     authz::{Authorized, Subject},
     chat::Chat,
@@ -35,6 +41,8 @@ const MAX_PENDING: usize = 1000;
 pub const MAX_WATCHERS: usize = 10_000;
 /// Events read at once.
 const BATCH: i64 = 500;
+/// Who could not read for so long may have missed events that were forgotten meanwhile.
+const MAX_SILENCE: Duration = Duration::from_secs(EVENT_RETENTION.as_secs() / 2);
 /// Look at least this often: a ring may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -67,10 +75,18 @@ pub enum What {
 pub struct Watchers(Arc<Inner>);
 
 struct Inner {
-    watchers: Mutex<HashMap<u64, Arc<Watcher>>>,
+    /// One lock for both, so that a watcher that begins at a position is offered all that follows.
+    state: Mutex<State>,
     next: AtomicU64,
-    /// The last position that was read and offered; none until the first read.
-    position: watch::Sender<Option<i64>>,
+    /// Whether the first position was read.
+    started: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    watchers: HashMap<u64, Arc<Watcher>>,
+    /// All events up to this one were offered to all watchers; none until the first read.
+    position: Option<i64>,
 }
 
 struct Watcher {
@@ -107,9 +123,9 @@ impl Watchers {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Inner {
-            watchers: Mutex::new(HashMap::new()),
+            state: Mutex::default(),
             next: AtomicU64::new(0),
-            position: watch::Sender::new(None),
+            started: watch::Sender::new(false),
         }))
     }
 
@@ -129,47 +145,54 @@ impl Watchers {
             pending: Mutex::default(),
             arrived: Notify::new(),
         });
-        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        {
-            let mut watchers = lock(&self.0.watchers);
-            if watchers.len() >= MAX_WATCHERS {
-                return None;
-            }
-            watchers.insert(id, watcher.clone());
-        }
-        // Made before waiting, so that a call that is given up leaves no watcher behind.
-        let end = Watch {
-            id,
-            watcher,
-            watchers: self.clone(),
-        };
-        // Registered first, asked after: an event between the two is told, not lost.
-        let mut position = self.0.position.subscribe();
-        let position = position
-            .wait_for(Option::is_some)
+        self.0
+            .started
+            .subscribe()
+            .wait_for(|started| *started)
             .await
-            .ok()
-            .and_then(|position| *position)?;
-        Some((end, position))
+            .ok()?;
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let mut state = lock(&self.0.state);
+        if state.watchers.len() >= MAX_WATCHERS {
+            return None;
+        }
+        let position = state.position?;
+        state.watchers.insert(id, watcher.clone());
+        Some((
+            Watch {
+                id,
+                watcher,
+                watchers: self.clone(),
+            },
+            position,
+        ))
     }
 
     /// How many watch.
     #[must_use]
     pub fn count(&self) -> usize {
-        lock(&self.0.watchers).len()
+        lock(&self.0.state).watchers.len()
     }
 
     /// Follows the events until `stop`.
     pub async fn run(&self, store: Store, bell: Bell, stop: CancellationToken) {
         let mut placed = bell.listen(Ring::Placed);
+        let mut read_at = Instant::now();
         loop {
             placed.mark_unchanged();
-            if let Err(error) = stop
-                .run_until_cancelled(self.follow(&store))
-                .await
-                .unwrap_or(Ok(()))
-            {
-                tracing::warn!(%error, "change events cannot be read; trying again");
+            let reading = async {
+                if read_at.elapsed() > MAX_SILENCE {
+                    self.start_over(&store).await
+                } else {
+                    self.follow(&store).await
+                }
+            };
+            match stop.run_until_cancelled(reading).await {
+                None => return,
+                Some(Ok(())) => read_at = Instant::now(),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "change events cannot be read; trying again");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -181,10 +204,11 @@ impl Watchers {
 
     /// Offers everything that was placed since the last time.
     async fn follow(&self, store: &Store) -> Result<(), StoreError> {
-        let last = *self.0.position.borrow();
+        let last = lock(&self.0.state).position;
         let Some(mut position) = last else {
             let position = store.last_position().await?;
-            self.0.position.send_replace(Some(position));
+            lock(&self.0.state).position = Some(position);
+            self.0.started.send_replace(true);
             return Ok(());
         };
         loop {
@@ -193,33 +217,68 @@ impl Watchers {
                 return Ok(());
             };
             position = last.position;
-            if self.count() > 0 {
-                self.offer(store, &events).await?;
+            if !self.pass_unwatched(position) {
+                let chats = load(store, &events).await?;
+                self.offer(&events, &chats, position);
             }
-            self.0.position.send_replace(Some(position));
             if i64::try_from(events.len()).unwrap_or(BATCH) < BATCH {
                 return Ok(());
             }
         }
     }
 
-    async fn offer(&self, store: &Store, events: &[ChangeEvent]) -> Result<(), StoreError> {
-        let ids: HashSet<ChatId> = events.iter().map(|event| event.chat).collect();
-        let ids: Vec<ChatId> = ids.into_iter().collect();
-        let chats: HashMap<ChatId, Arc<Chat>> = store
-            .list_chats_for_events(&ids)
-            .await?
-            .into_iter()
-            .map(|chat| (chat.id, Arc::new(chat)))
-            .collect();
-        let watchers: Vec<Arc<Watcher>> = lock(&self.0.watchers).values().cloned().collect();
+    /// Goes on to `position` if nobody watches, which saves loading the chats.
+    fn pass_unwatched(&self, position: i64) -> bool {
+        let mut state = lock(&self.0.state);
+        let nobody = state.watchers.is_empty();
+        if nobody {
+            state.position = Some(position);
+        }
+        nobody
+    }
+
+    /// Offers the events up to `position` to everybody who began before it.
+    fn offer(&self, events: &[ChangeEvent], chats: &HashMap<ChatId, Arc<Chat>>, position: i64) {
+        let watchers: Vec<Arc<Watcher>> = {
+            let mut state = lock(&self.0.state);
+            state.position = Some(position);
+            state.watchers.values().cloned().collect()
+        };
         for watcher in watchers {
             for event in events {
                 watcher.offer(event, chats.get(&event.chat));
             }
         }
+    }
+
+    /// Tells everybody to list again, after events may have been forgotten before they were read.
+    async fn start_over(&self, store: &Store) -> Result<(), StoreError> {
+        let position = store.last_position().await?;
+        let watchers: Vec<Arc<Watcher>> = {
+            let mut state = lock(&self.0.state);
+            state.position = Some(position);
+            state.watchers.values().cloned().collect()
+        };
+        for watcher in watchers {
+            lock(&watcher.pending).start_over(position);
+            watcher.arrived.notify_one();
+        }
         Ok(())
     }
+}
+
+/// The chats of `events` as they are now.
+async fn load(
+    store: &Store,
+    events: &[ChangeEvent],
+) -> Result<HashMap<ChatId, Arc<Chat>>, StoreError> {
+    let ids: HashSet<ChatId> = events.iter().map(|event| event.chat).collect();
+    let ids: Vec<ChatId> = ids.into_iter().collect();
+    let chats = store.list_chats_for_events(&ids).await?;
+    Ok(chats
+        .into_iter()
+        .map(|chat| (chat.id, Arc::new(chat)))
+        .collect())
 }
 
 impl Watcher {
@@ -268,11 +327,16 @@ impl Pending {
         self.order.insert(position, chat);
         self.notices.insert(chat, notice);
         if self.order.len() > MAX_PENDING {
-            *self = Self {
-                resync: Some(position),
-                ..Self::default()
-            };
+            self.start_over(position);
         }
+    }
+
+    /// Forgets everything but that the watcher has to list again.
+    fn start_over(&mut self, position: i64) {
+        *self = Self {
+            resync: Some(position),
+            ..Self::default()
+        };
     }
 
     fn take(&mut self) -> Option<Notice> {
@@ -302,7 +366,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        lock(&self.watchers.0.watchers).remove(&self.id);
+        lock(&self.watchers.0.state).watchers.remove(&self.id);
     }
 }
 

@@ -11,6 +11,9 @@ use crate::{
     id::{ChatId, UserId, WorkspaceId},
 };
 
+/// Paths of a mask at most; there are four to name.
+const MAX_PATHS: usize = 16;
+
 /// The changes that the mask names.
 pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Error> {
     let v1::UpdateChatRequest {
@@ -26,6 +29,12 @@ pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Err
         return Err(Error::invalid(
             "update_mask",
             "must name at least one field",
+        ));
+    }
+    if paths.len() > MAX_PATHS {
+        return Err(Error::invalid(
+            "update_mask",
+            format!("has more than {MAX_PATHS} paths"),
         ));
     }
     let mut changes = ChatChanges::default();

@@ -2,12 +2,13 @@
 
 use proto::chat::v1::{
     Chat, ChatStatus, CreateChatRequest, GetChatRequest, GetChatsRequest, RefreshChatRequest,
-    Subject, UpdateChatRequest, UpdateChatSharingRequest, subject,
+    ReportGitRefRequest, Subject, UpdateChatRequest, UpdateChatSharingRequest,
+    report_git_ref_request, subject,
 };
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::stack::{Caller, Stack, bearer, refused};
+use crate::stack::{Caller, Stack, bearer, facts, refused};
 
 fn user(caller: &Caller) -> Subject {
     Subject {
@@ -167,75 +168,6 @@ async fn a_user_creates_only_own_chats_and_only_in_own_organizations() {
 }
 
 #[tokio::test]
-async fn a_writer_updates_content_and_neither_archives_nor_shares() {
-    let stack = Stack::start().await;
-    let (owner, writer, reader) = (Caller::user(), Caller::user(), Caller::user());
-    let chat = stack.chat(&owner).await;
-    let share = UpdateChatSharingRequest {
-        chat_id: chat.id.clone(),
-        add_readers: vec![user(&reader)],
-        add_writers: vec![user(&writer)],
-        ..UpdateChatSharingRequest::default()
-    };
-    let shared = stack
-        .chats(&owner)
-        .update_chat_sharing(share.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let shared = shared.chat.unwrap();
-    assert_eq!(
-        (shared.readers, shared.writers),
-        (vec![user(&reader)], vec![user(&writer)])
-    );
-    assert_eq!(
-        shared.updated_at, chat.updated_at,
-        "sharing moved the chat in lists"
-    );
-    let denied = (
-        Code::PermissionDenied,
-        "ACTION_NOT_ALLOWED".to_owned(),
-        None,
-    );
-    let content = update(&chat, &["title", "status", "labels"]);
-    let updated = stack
-        .chats(&writer)
-        .update_chat(content.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let updated = updated.chat.unwrap();
-    assert_eq!(
-        (updated.title.as_str(), updated.status()),
-        ("changed", ChatStatus::Running)
-    );
-    assert!(!updated.archived, "what the mask does not name was changed");
-    assert_eq!(
-        refused(stack.chats(&reader).update_chat(content).await),
-        denied
-    );
-    for paths in [&["archived"][..], &["title", "archived"]] {
-        let archive = update(&chat, paths);
-        assert_eq!(
-            refused(stack.chats(&writer).update_chat(archive).await),
-            denied
-        );
-    }
-    assert_eq!(
-        refused(stack.chats(&writer).update_chat_sharing(share).await),
-        denied
-    );
-    let refresh = RefreshChatRequest {
-        chat_id: chat.id.clone(),
-    };
-    assert_eq!(
-        refused(stack.chats(&reader).refresh_chat(refresh).await),
-        denied
-    );
-    stack.stop().await;
-}
-
-#[tokio::test]
 async fn a_chat_that_may_not_be_read_is_as_one_that_does_not_exist() {
     let stack = Stack::start().await;
     let chat = stack.chat(&Caller::user()).await;
@@ -372,106 +304,47 @@ async fn malformed_changes_are_refused_by_field_and_write_nothing() {
     stack.stop().await;
 }
 
+/// Details travel in a header, of which a client takes 16 KiB at most.
 #[tokio::test]
-async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
-    let stack = Stack::start().await;
+async fn the_details_of_a_failed_refresh_fit_into_a_header_however_large_the_chat() {
+    let stack = Stack::start_with(|settings, _| {
+        settings.refresh_timeout = Some("1s".to_owned());
+    })
+    .await;
     let owner = Caller::user();
-    let chat = stack.chat(&owner).await;
-    let share = |subjects: Vec<Subject>| UpdateChatSharingRequest {
+    let request = CreateChatRequest {
+        labels: (0..32)
+            .map(|n| (format!("key-{n}"), "x".repeat(255)))
+            .collect(),
+        ..CreateChatRequest::default()
+    };
+    let chat = stack.chat_with(&owner, request).await;
+    let share = UpdateChatSharingRequest {
         chat_id: chat.id.clone(),
-        add_readers: subjects,
+        add_readers: (0..100).map(|_| user(&Caller::user())).collect(),
         ..UpdateChatSharingRequest::default()
     };
-    let hundred: Vec<Subject> = (0..100).map(|_| user(&Caller::user())).collect();
     stack
         .chats(&owner)
-        .update_chat_sharing(share(hundred.clone()))
+        .update_chat_sharing(share)
         .await
         .unwrap();
-    let one_more = share(vec![user(&Caller::user())]);
-    assert_eq!(
-        refused(stack.chats(&owner).update_chat_sharing(one_more).await),
-        (
-            Code::InvalidArgument,
-            "TOO_MANY_SUBJECTS".to_owned(),
-            Some("add_readers".to_owned())
-        )
-    );
-    // In place of another there is room.
-    let instead = UpdateChatSharingRequest {
-        remove: hundred.iter().take(1).cloned().collect(),
-        ..share(vec![user(&Caller::user())])
-    };
-    let shared = stack
-        .chats(&owner)
-        .update_chat_sharing(instead)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(shared.chat.unwrap().readers.len(), 100);
-    let twice = UpdateChatSharingRequest {
-        add_writers: hundred.iter().take(1).cloned().collect(),
-        ..share(hundred.into_iter().take(1).collect())
-    };
-    let (code, _, field) = refused(stack.chats(&owner).update_chat_sharing(twice).await);
-    assert_eq!(
-        (code, field.as_deref()),
-        (Code::InvalidArgument, Some("add_writers[0]"))
+    for index in 0..20 {
+        let report = ReportGitRefRequest {
+            target: Some(report_git_ref_request::Target::ChatId(chat.id.clone())),
+            git_remote_origin: "https://github.com/acme/web".to_owned(),
+            git_branch: format!("{index}-{}", "b".repeat(200)),
+            commit: None,
+        };
+        stack.chats(&owner).report_git_ref(report).await.unwrap();
+    }
+    let refresh = RefreshChatRequest { chat_id: chat.id };
+    let failed = stack.chats(&owner).refresh_chat(refresh).await.unwrap_err();
+    assert_eq!(facts(&failed).1, "NO_WORKER_IN_TIME");
+    assert!(
+        failed.details().len() < 8 * 1024,
+        "{} bytes",
+        failed.details().len()
     );
     stack.stop().await;
-}
-
-mod race {
-    use super::*;
-
-    /// The sort key in `chat_acl` is the chat's, whatever shares and updates come together.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn concurrent_shares_and_updates_never_let_the_sort_key_drift() {
-        let stack = Stack::start().await;
-        let owner = Caller::user();
-        let chat = stack.chat(&owner).await;
-        for _ in 0..20 {
-            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
-            let mut tasks = tokio::task::JoinSet::new();
-            for index in 0..6 {
-                let mut client = stack.chats(&owner);
-                let chat = chat.clone();
-                let barrier = barrier.clone();
-                tasks.spawn(async move {
-                    barrier.wait().await;
-                    if index % 2 == 0 {
-                        let request = UpdateChatSharingRequest {
-                            chat_id: chat.id,
-                            add_readers: vec![user(&Caller::user())],
-                            ..UpdateChatSharingRequest::default()
-                        };
-                        client.update_chat_sharing(request).await.map(|_| ())
-                    } else {
-                        let title = Some(Uuid::now_v7().to_string());
-                        let request = UpdateChatRequest {
-                            title,
-                            ..update(&chat, &["title"])
-                        };
-                        client.update_chat(request).await.map(|_| ())
-                    }
-                });
-            }
-            while let Some(result) = tasks.join_next().await {
-                result.unwrap().unwrap();
-            }
-        }
-        let client = stack.database.client().await;
-        let drifted = client
-            .query(
-                "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
-                 WHERE a.chat_updated_at <> c.updated_at",
-                &[],
-            )
-            .await
-            .unwrap();
-        assert_eq!(drifted.len(), 0);
-        let shares = client.query("SELECT FROM chat_acl", &[]).await.unwrap();
-        assert_eq!(shares.len(), 60);
-        stack.stop().await;
-    }
 }

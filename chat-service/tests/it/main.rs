@@ -6,11 +6,13 @@
 )]
 
 mod chats;
+mod filters;
 mod get_chats;
 mod git_account;
 mod git_ref;
 mod refresh;
 mod report;
+mod sharing;
 mod sql;
 mod stack;
 mod sync;

@@ -20,10 +20,7 @@ pub enum LogFormat {
 ///
 /// When the filter does not parse or a subscriber is installed already.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+    let filter = parsed(filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Json => registry
@@ -40,6 +37,22 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     }
     .map_err(|source| TelemetryError::Installed {
         source: Box::new(source),
+    })
+}
+
+/// Whether `filter` is one that [`init`] takes.
+///
+/// # Errors
+///
+/// [`TelemetryError::Filter`].
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    parsed(filter).map(|_| ())
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        source,
     })
 }
 

@@ -4,6 +4,7 @@ use e2e::stack::{REPOSITORY, Stack};
 use proto::chat::v1::{GetChatsRequest, PullRequestState};
 use testkit::wait;
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 /// Promise 5, for chat-service.
 #[tokio::test]
@@ -65,4 +66,30 @@ async fn while_the_database_is_away_calls_are_unavailable_and_afterwards_all_goe
         })
         .await;
     stack.finish(vec![worker]).await;
+}
+
+/// A server that vanished without a word: nothing is refused, and nothing answers.
+#[tokio::test]
+async fn health_tells_of_a_database_that_does_not_answer_and_of_its_return() {
+    let stack = Stack::start().await;
+    let status_is = |wanted: ServingStatus| {
+        let mut health = stack.health();
+        async move {
+            let request = HealthCheckRequest {
+                service: "chat.v1.ChatService".to_owned(),
+            };
+            let status = health.check(request).await.unwrap().into_inner().status();
+            if status == wanted {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        }
+    };
+    wait::until("it serves", || status_is(ServingStatus::Serving)).await;
+    stack.database_proxy.stall();
+    wait::until("it does not", || status_is(ServingStatus::NotServing)).await;
+    stack.database_proxy.restore();
+    wait::until("it serves again", || status_is(ServingStatus::Serving)).await;
+    stack.finish(Vec::new()).await;
 }

@@ -18,6 +18,7 @@ use testkit::{
     wait,
 };
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
 
 use crate::caller::{Bearer, Caller};
@@ -199,6 +200,12 @@ impl Stack {
             ops: address(&listening, "ops"),
             proxy,
         }
+    }
+
+    /// Health of chat-service's public listener.
+    #[must_use]
+    pub fn health(&self) -> HealthClient<Channel> {
+        HealthClient::new(channel(&self.addresses.grpc))
     }
 
     /// `ChatService` as `caller`.

@@ -1,0 +1,202 @@
+//! Sharing chats, and what those may do whom a chat is shared with.
+
+use proto::chat::v1::{
+    Chat, ChatStatus, RefreshChatRequest, Subject, UpdateChatRequest, UpdateChatSharingRequest,
+    subject,
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::stack::{Caller, Stack, refused};
+
+fn user(caller: &Caller) -> Subject {
+    Subject {
+        subject: Some(subject::Subject::UserId(caller.id())),
+    }
+}
+
+fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
+    UpdateChatRequest {
+        chat_id: chat.id.clone(),
+        title: Some("changed".to_owned()),
+        status: Some(ChatStatus::Running.into()),
+        labels: [("key".to_owned(), "value".to_owned())].into(),
+        archived: Some(true),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_writer_updates_content_and_neither_archives_nor_shares() {
+    let stack = Stack::start().await;
+    let (owner, writer, reader) = (Caller::user(), Caller::user(), Caller::user());
+    let chat = stack.chat(&owner).await;
+    let share = UpdateChatSharingRequest {
+        chat_id: chat.id.clone(),
+        add_readers: vec![user(&reader)],
+        add_writers: vec![user(&writer)],
+        ..UpdateChatSharingRequest::default()
+    };
+    let shared = stack
+        .chats(&owner)
+        .update_chat_sharing(share.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let shared = shared.chat.unwrap();
+    assert_eq!(
+        (shared.readers, shared.writers),
+        (vec![user(&reader)], vec![user(&writer)])
+    );
+    assert_eq!(
+        shared.updated_at, chat.updated_at,
+        "sharing moved the chat in lists"
+    );
+    let denied = (
+        Code::PermissionDenied,
+        "ACTION_NOT_ALLOWED".to_owned(),
+        None,
+    );
+    let content = update(&chat, &["title", "status", "labels"]);
+    let updated = stack
+        .chats(&writer)
+        .update_chat(content.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let updated = updated.chat.unwrap();
+    assert_eq!(
+        (updated.title.as_str(), updated.status()),
+        ("changed", ChatStatus::Running)
+    );
+    assert!(!updated.archived, "what the mask does not name was changed");
+    assert_eq!(
+        refused(stack.chats(&reader).update_chat(content).await),
+        denied
+    );
+    for paths in [&["archived"][..], &["title", "archived"]] {
+        let archive = update(&chat, paths);
+        assert_eq!(
+            refused(stack.chats(&writer).update_chat(archive).await),
+            denied
+        );
+    }
+    assert_eq!(
+        refused(stack.chats(&writer).update_chat_sharing(share).await),
+        denied
+    );
+    let refresh = RefreshChatRequest {
+        chat_id: chat.id.clone(),
+    };
+    assert_eq!(
+        refused(stack.chats(&reader).refresh_chat(refresh).await),
+        denied
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let chat = stack.chat(&owner).await;
+    let share = |subjects: Vec<Subject>| UpdateChatSharingRequest {
+        chat_id: chat.id.clone(),
+        add_readers: subjects,
+        ..UpdateChatSharingRequest::default()
+    };
+    let hundred: Vec<Subject> = (0..100).map(|_| user(&Caller::user())).collect();
+    stack
+        .chats(&owner)
+        .update_chat_sharing(share(hundred.clone()))
+        .await
+        .unwrap();
+    let one_more = share(vec![user(&Caller::user())]);
+    assert_eq!(
+        refused(stack.chats(&owner).update_chat_sharing(one_more).await),
+        (
+            Code::InvalidArgument,
+            "TOO_MANY_SUBJECTS".to_owned(),
+            Some("add_readers".to_owned())
+        )
+    );
+    // In place of another there is room.
+    let instead = UpdateChatSharingRequest {
+        remove: hundred.iter().take(1).cloned().collect(),
+        ..share(vec![user(&Caller::user())])
+    };
+    let shared = stack
+        .chats(&owner)
+        .update_chat_sharing(instead)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(shared.chat.unwrap().readers.len(), 100);
+    let twice = UpdateChatSharingRequest {
+        add_writers: hundred.iter().take(1).cloned().collect(),
+        ..share(hundred.into_iter().take(1).collect())
+    };
+    let (code, _, field) = refused(stack.chats(&owner).update_chat_sharing(twice).await);
+    assert_eq!(
+        (code, field.as_deref()),
+        (Code::InvalidArgument, Some("add_writers[0]"))
+    );
+    stack.stop().await;
+}
+
+mod race {
+    use super::*;
+
+    /// The sort key in `chat_acl` is the chat's, whatever shares and updates come together.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn concurrent_shares_and_updates_never_let_the_sort_key_drift() {
+        let stack = Stack::start().await;
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        for _ in 0..20 {
+            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+            let mut tasks = tokio::task::JoinSet::new();
+            for index in 0..6 {
+                let mut client = stack.chats(&owner);
+                let chat = chat.clone();
+                let barrier = barrier.clone();
+                tasks.spawn(async move {
+                    barrier.wait().await;
+                    if index % 2 == 0 {
+                        let request = UpdateChatSharingRequest {
+                            chat_id: chat.id,
+                            add_readers: vec![user(&Caller::user())],
+                            ..UpdateChatSharingRequest::default()
+                        };
+                        client.update_chat_sharing(request).await.map(|_| ())
+                    } else {
+                        let title = Some(Uuid::now_v7().to_string());
+                        let request = UpdateChatRequest {
+                            title,
+                            ..update(&chat, &["title"])
+                        };
+                        client.update_chat(request).await.map(|_| ())
+                    }
+                });
+            }
+            while let Some(result) = tasks.join_next().await {
+                result.unwrap().unwrap();
+            }
+        }
+        let client = stack.database.client().await;
+        let drifted = client
+            .query(
+                "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
+                 WHERE a.chat_updated_at <> c.updated_at",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(drifted.len(), 0);
+        let shares = client.query("SELECT FROM chat_acl", &[]).await.unwrap();
+        assert_eq!(shares.len(), 60);
+        stack.stop().await;
+    }
+}
