@@ -81,14 +81,22 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    /// What the host's answers said about the budget so far.
+    /// What the host's answers said about the budget so far, as of now: a report that is sent again
+    /// must not begin a pause again.
     #[must_use]
     pub fn budget(&self) -> Option<BudgetObservation> {
-        let pause_for = self
-            .gate
-            .spent()
-            .map(|retry_after| self.refresher.schedule.pause(retry_after));
-        let seen = self.gate.budget();
+        self.budget_at(Instant::now())
+    }
+
+    fn budget_at(&self, now: Instant) -> Option<BudgetObservation> {
+        let pause_for = self.gate.spent().and_then(|(retry_after, heard)| {
+            let passed = now.saturating_duration_since(heard);
+            self.refresher
+                .schedule
+                .pause(retry_after)
+                .checked_sub(passed)
+        });
+        let seen = self.gate.budget(now);
         if seen.is_none() && pause_for.is_none() {
             return None;
         }
@@ -138,6 +146,27 @@ impl Refresh {
             for lookup in &lookups {
                 lookup.give_up();
             }
+        }
+    }
+
+    /// What is said of a ref in place of an outcome that chat-service refuses: a ref without any
+    /// outcome would be due again at once, for ever.
+    pub(crate) fn in_place_of(&self, refused: &Outcome) -> Outcome {
+        const REFUSED: Problem = Problem::Internal("chat-service refuses what was found");
+        let mut refs = self.lease.groups.iter().flat_map(|group| &group.refs);
+        let next = refs
+            .find(|git_ref| git_ref.git_ref_id == refused.git_ref_id)
+            .map_or(refused.next, |git_ref| {
+                self.refresher
+                    .schedule
+                    .next(self.budget_key(), git_ref, &Err(REFUSED))
+            });
+        Outcome {
+            git_ref_id: refused.git_ref_id.clone(),
+            report_seq: refused.report_seq,
+            result: Err(REFUSED),
+            next,
+            upstream_repository: None,
         }
     }
 
@@ -282,3 +311,6 @@ impl<'a> Lookup<'a> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

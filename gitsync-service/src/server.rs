@@ -1,7 +1,8 @@
 //! Puts the process together: listeners, the worker, and the order in which they start and stop.
 //!
-//! Start: bind, say where, serve, work, and be ready when chat-service has answered. Stop: not
-//! ready, drain the worker, then stop serving, so that operators can watch the drain.
+//! Start: bind, say where, serve, work, and be ready when chat-service has answered, for as long as it
+//! does. Stop: not ready, drain the worker, then stop serving, so that operators can watch the
+//! drain.
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -12,19 +13,23 @@ use service_runtime::{
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::{server::NamedService as _, transport::server::TcpIncoming};
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     config::Config,
     grpc::{SyncClient, SyncClientError, WorkerApi},
     metrics::{self, Metrics},
     refresh::{Refresher, RefresherError},
-    worker::Worker,
+    worker::{Contact, Worker},
 };
 
 /// How often the token file is read without being asked to: well within the life of a projected
 /// Kubernetes token, which is replaced when 80 % of it has passed.
 const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+/// chat-service is called at least once per interval. When it has not answered for so many of them, this
+/// process is of no use until it does.
+const SILENT_INTERVALS: u32 = 3;
 /// How long listeners may take to close: a peer that never answers must not hold the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Behind a balancer that works on connections, long ones never move to a new pod.
@@ -108,6 +113,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         metrics,
     };
     let (health, health_service) = tonic_health::server::health_reporter();
+    let presence = Presence { readiness, health };
+    // The reporter begins with a server that serves.
+    presence.not_ready("starting").await;
     servers.spawn(serve_grpc(
         grpc_listener,
         api,
@@ -115,7 +123,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         close.clone(),
     )?);
 
-    let first_answer = worker.first_answer();
+    let contact = worker.contact();
+    let patience = config.interval * SILENT_INTERVALS;
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
     let addresses = Addresses {
@@ -124,19 +133,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let until_stopped = async {
         tokio::select! {
-            () = first_answer => {
-                readiness.ready();
-                health.set_serving::<WorkerServiceServer<WorkerApi>>().await;
-                health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-                tracing::info!(event = "ready", "chat-service answered");
-                if let Some(path) = &config.ready_file {
-                    addresses.write(path)?;
-                }
-                stop.cancelled().await;
-            }
-            () = stop.cancelled() => {}
+            followed = presence.follow(&contact, patience, || match &config.ready_file {
+                Some(path) => addresses.write(path),
+                None => Ok(()),
+            }) => followed,
+            () = stop.cancelled() => Ok(()),
         }
-        Ok::<(), RunError>(())
     };
     // Whatever ends before the stop does so unasked.
     let ended = tokio::select! {
@@ -147,13 +149,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
 
     stop.cancel();
-    readiness.not_ready("draining");
-    health
-        .set_not_serving::<WorkerServiceServer<WorkerApi>>()
-        .await;
-    health
-        .set_service_status("", tonic_health::ServingStatus::NotServing)
-        .await;
+    presence.not_ready("draining").await;
     let drained = match working.join_next().await {
         Some(drained) => drained.map_err(RunError::from),
         None => Ok(()),
@@ -240,6 +236,52 @@ async fn reload_token(sync: SyncClient, stop: CancellationToken) -> Result<(), R
                 return std::future::pending().await;
             }
             _ = ticks.tick() => sync.reload_token(),
+        }
+    }
+}
+
+/// What this process tells others about whether it is of use.
+struct Presence {
+    readiness: Readiness,
+    health: HealthReporter,
+}
+
+impl Presence {
+    /// Says whether chat-service answers, from now on; calls `begun` when it does so first.
+    async fn follow(
+        &self,
+        contact: &Contact,
+        patience: Duration,
+        begun: impl Fn() -> io::Result<()>,
+    ) -> Result<(), RunError> {
+        let mut first = true;
+        loop {
+            contact.heard().await;
+            self.ready().await;
+            tracing::info!(event = "ready", "chat-service answered");
+            if std::mem::take(&mut first) {
+                begun()?;
+            }
+            contact.silent_for(patience).await;
+            self.not_ready("chat-service does not answer").await;
+            tracing::warn!(event = "not_ready", "chat-service does not answer");
+        }
+    }
+
+    async fn ready(&self) {
+        self.readiness.ready();
+        self.set_health(ServingStatus::Serving).await;
+    }
+
+    async fn not_ready(&self, why: &str) {
+        self.readiness.not_ready(why);
+        self.set_health(ServingStatus::NotServing).await;
+    }
+
+    /// The empty name is the process as a whole.
+    async fn set_health(&self, status: ServingStatus) {
+        for service in ["", WorkerServiceServer::<WorkerApi>::NAME] {
+            self.health.set_service_status(service, status).await;
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod builder;
+mod contact;
 mod held;
 mod lease_loop;
 mod report;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{grpc::SyncClient, refresh::Refresher};
 
 pub use builder::WorkerBuilder;
+pub use contact::Contact;
 pub(crate) use state::{WorkerSnapshot, WorkerState};
 
 /// How long a call for leases waits for something to become due, and so the longest that a worker
@@ -52,10 +54,10 @@ impl Worker {
         &self.state
     }
 
-    /// Resolves when chat-service has answered this worker for the first time.
-    pub fn first_answer(&self) -> impl Future<Output = ()> + Send + 'static {
-        let state = Arc::clone(&self.state);
-        async move { state.first_answer().await }
+    /// Whether chat-service answers this worker.
+    #[must_use]
+    pub fn contact(&self) -> Contact {
+        self.state.contact().clone()
     }
 
     /// Works until `stop` is cancelled, then finishes what it has begun within the drain timeout,

@@ -60,6 +60,7 @@ pub(super) async fn work(hands: Hands, held: Held) {
         state: &hands.state,
         held: &held,
         refresh: &refresh,
+        refused: AtomicBool::new(false),
     };
     let working = async { tokio::try_join!(looking_up, reporter.run(finished)) };
 
@@ -176,11 +177,16 @@ impl Held {
         let expires_at = self.expires_at();
         match tokio::time::timeout_at(expires_at, self.sync.renew(&self.lease.token)).await {
             Ok(Ok(expires_in)) => {
+                self.state.contact().answered();
                 self.set(Times::renewed(asked_at, expires_in));
                 *backoff = Backoff::new();
                 ControlFlow::Continue(())
             }
-            Ok(Err(SyncError::LeaseLost)) | Err(_) => ControlFlow::Break(()),
+            Ok(Err(SyncError::LeaseLost)) => ControlFlow::Break(()),
+            Err(_) => {
+                self.state.contact().unanswered(asked_at);
+                ControlFlow::Break(())
+            }
             Ok(Err(
                 error @ (SyncError::Unanswered(_)
                 | SyncError::Unauthenticated
@@ -192,6 +198,7 @@ impl Held {
                 self.state
                     .metrics()
                     .count_failed_call("renew", error.code());
+                self.state.contact().unanswered(asked_at);
                 self.state.note_error("lease", error.to_string());
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

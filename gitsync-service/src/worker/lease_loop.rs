@@ -143,7 +143,7 @@ impl Leaser<'_> {
             match self.sync.lease(request_id, self.batch_size, wait).await {
                 Ok(leases) => {
                     self.take_outstanding();
-                    self.state.note_answer();
+                    self.state.contact().answered();
                     let refs: usize = leases.iter().map(Lease::ref_count).sum();
                     self.state
                         .metrics()
@@ -156,6 +156,7 @@ impl Leaser<'_> {
                     return (leases, asked_at);
                 }
                 Err(error) => {
+                    self.state.contact().unanswered(asked_at);
                     self.note(&error);
                     // What may have leased something is asked again by the same id, so that a
                     // lost answer strands nothing.

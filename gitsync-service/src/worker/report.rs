@@ -1,7 +1,10 @@
 //! Outcomes on their way back: gathered for a moment, reported, and reported again until
 //! chat-service has answered or the lease is over.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use uuid::Uuid;
@@ -35,6 +38,9 @@ pub(super) struct Reporter<'a> {
     pub(super) state: &'a WorkerState,
     pub(super) held: &'a Held,
     pub(super) refresh: &'a Refresh,
+    /// Whether some ref has no outcome that chat-service took. Given back, it would be due at once;
+    /// when the lease runs out is soon enough.
+    pub(super) refused: AtomicBool,
 }
 
 impl Reporter<'_> {
@@ -64,7 +70,7 @@ impl Reporter<'_> {
     }
 
     async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
-        match self.deliver(outcomes, last).await {
+        match self.deliver(outcomes, last && self.may_release()).await {
             Ok(statuses) => {
                 self.count(outcomes, &statuses);
                 Ok(())
@@ -78,19 +84,41 @@ impl Reporter<'_> {
     async fn report_singly(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
         let single = outcomes.len() == 1;
         for outcome in outcomes {
-            let outcome = std::slice::from_ref(outcome);
-            let statuses = if single {
-                vec![OutcomeStatus::Rejected]
+            let refused = if single {
+                true
             } else {
-                match self.deliver(outcome, false).await {
-                    Ok(statuses) => statuses,
-                    Err(Undelivered::Refused) => vec![OutcomeStatus::Rejected],
+                match self.deliver(std::slice::from_ref(outcome), false).await {
+                    Ok(statuses) => {
+                        self.count(std::slice::from_ref(outcome), &statuses);
+                        false
+                    }
+                    Err(Undelivered::Refused) => true,
                     Err(Undelivered::Over(over)) => return Err(over),
                 }
             };
-            self.count(outcome, &statuses);
+            if refused {
+                self.report_refused(outcome).await?;
+            }
         }
         if last { self.release().await } else { Ok(()) }
+    }
+
+    /// Reports a failure of ours in place of what chat-service refuses.
+    async fn report_refused(&self, refused: &Outcome) -> Result<(), Over> {
+        let failure = [self.refresh.in_place_of(refused)];
+        self.count(std::slice::from_ref(refused), &[OutcomeStatus::Rejected]);
+        match self.deliver(&failure, false).await {
+            Ok(_) => Ok(()),
+            Err(Undelivered::Refused) => {
+                self.refused.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Undelivered::Over(over)) => Err(over),
+        }
+    }
+
+    fn may_release(&self) -> bool {
+        !self.refused.load(Ordering::Relaxed)
     }
 
     /// Sends one report until it is answered. Every try has the same request id, so that a report
@@ -125,6 +153,9 @@ impl Reporter<'_> {
     /// Gives the lease back; what has no outcome is due again at once.
     async fn release(&self) -> Result<(), Over> {
         self.held.begin_release();
+        if !self.may_release() {
+            return Ok(());
+        }
         let released = self
             .until_answered("release", || self.sync.release(&self.held.lease.token))
             .await;
@@ -149,8 +180,12 @@ impl Reporter<'_> {
             .max(Instant::now() + self.held.lease.expires_in);
         let mut backoff = Backoff::new();
         loop {
+            let asked_at = Instant::now();
             let error = match send().await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.state.contact().answered();
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             self.state.metrics().count_failed_call(call, error.code());
@@ -163,6 +198,7 @@ impl Reporter<'_> {
                 SyncError::Unauthenticated => self.sync.reload_token(),
                 SyncError::Unanswered(_) => {}
             }
+            self.state.contact().unanswered(asked_at);
             self.note(call, &error);
             let pause = backoff.next();
             if Instant::now() + pause >= give_up_at {

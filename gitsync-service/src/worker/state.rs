@@ -9,15 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     lease::{BudgetKey, Lease},
     metrics::Metrics,
 };
+
+use super::Contact;
 
 /// As many as the contract lists.
 const LAST_ERRORS: usize = 20;
@@ -31,7 +30,7 @@ pub(crate) struct WorkerState {
     started: Instant,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    answered: watch::Sender<bool>,
+    contact: Contact,
     outcomes_reported: AtomicU64,
     /// Said whenever a lease is further than before.
     progress: Notify,
@@ -86,7 +85,7 @@ impl WorkerState {
             started: Instant::now(),
             metrics,
             draining: AtomicBool::new(false),
-            answered: watch::Sender::new(false),
+            contact: Contact::default(),
             outcomes_reported: AtomicU64::new(0),
             progress: Notify::new(),
             inner: Mutex::default(),
@@ -101,17 +100,8 @@ impl WorkerState {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn note_answer(&self) {
-        self.answered.send_replace(true);
-    }
-
-    pub(super) async fn first_answer(&self) {
-        // The sender is part of `self`, so that this cannot fail.
-        let _ = self
-            .answered
-            .subscribe()
-            .wait_for(|answered| *answered)
-            .await;
+    pub(super) fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     /// Remembers a failure for operators. `message` must hold nothing secret.

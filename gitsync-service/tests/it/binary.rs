@@ -107,3 +107,15 @@ pub(crate) async fn start(stack: &Stack, keys: &Keys) -> (Process, String, Strin
     let url = |name: &str| ready[name].as_str().unwrap().to_owned();
     (process, url("grpc"), url("ops"))
 }
+
+/// A plain HTTP request, for which no client is needed.
+pub(crate) async fn http_get(url: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}

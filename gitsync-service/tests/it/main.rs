@@ -8,9 +8,11 @@
 mod binary;
 mod failures;
 mod lookup;
+mod presence;
 mod process;
 mod rate_limits;
 mod refresher;
+mod refused;
 mod settings;
 mod stack;
 mod support;

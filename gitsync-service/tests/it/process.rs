@@ -9,15 +9,12 @@ use proto::{
     reason,
 };
 use service_runtime::token::Kind;
-use testkit::{
-    process::{Process, Signal},
-    wait::until,
-};
+use testkit::{process::Signal, wait::until};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    binary::{Keys, configured, start},
+    binary::{Keys, http_get, start},
     stack::Stack,
 };
 
@@ -32,18 +29,6 @@ async fn worker_state(url: &str, token: Option<&str>) -> Result<GetWorkerStateRe
         .get_worker_state(request)
         .await
         .map(tonic::Response::into_inner)
-}
-
-/// A plain HTTP request, for which no client is needed.
-async fn http_get(url: &str, path: &str) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let address = url.strip_prefix("http://").unwrap();
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 #[tokio::test]
@@ -274,23 +259,5 @@ async fn health_and_both_versions_of_reflection_are_served() {
         );
         assert!(services.contains("grpc.health.v1.Health"), "{services:?}");
     }
-    process.stop().await;
-}
-
-#[tokio::test]
-async fn without_chat_service_it_is_alive_and_not_ready() {
-    let stack = Stack::new().await;
-    let keys = Keys::new();
-    stack.chat().accept_only("another token");
-    let mut process = Process::spawn("gitsync-service", configured(&stack, &keys)).unwrap();
-    let listening = process.wait_for_event("listening").await;
-    let ops = format!("http://{}", listening["ops"].as_str().unwrap());
-    until("it was refused", || async {
-        let calls = stack.chat().calls("lease").len();
-        if calls >= 2 { Ok(()) } else { Err(calls) }
-    })
-    .await;
-    assert!(http_get(&ops, "/livez").await.starts_with("HTTP/1.1 200"));
-    assert!(http_get(&ops, "/readyz").await.starts_with("HTTP/1.1 503"));
     process.stop().await;
 }

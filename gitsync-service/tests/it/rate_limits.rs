@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gitsync_service::{outcome::Problem, refresh::Refresher, schedule::RATE_LIMIT_PADDING};
+use gitsync_service::{
+    lease::LeasedRef, outcome::Problem, refresh::Refresher, schedule::RATE_LIMIT_PADDING,
+};
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
@@ -53,7 +55,8 @@ async fn the_first_rate_limit_answer_stops_the_rest_and_tells_all_the_same() {
         assert_eq!(refreshed.next(id), Some(pause));
     }
     let budget = refreshed.budget.unwrap();
-    assert_eq!(budget.pause_for, Some(pause));
+    let told = budget.pause_for.unwrap();
+    assert!(told <= pause && told > first, "{told:?}");
     assert_eq!((budget.limit, budget.remaining), (Some(5000), Some(0)));
 }
 
@@ -95,6 +98,54 @@ async fn the_last_request_of_a_window_is_used_and_none_is_sent_after_it() {
     retry_after(&refreshed, "3");
     assert_eq!(github.requests().len(), 2);
     assert!(refreshed.budget.unwrap().pause_for.is_some());
+}
+
+fn fifty() -> Vec<LeasedRef> {
+    (0..50)
+        .map(|number| git_ref(&format!("b{number}"), "acme/web", &format!("b{number}")))
+        .collect()
+}
+
+fn refused(github: &GitHub) -> usize {
+    let limited = |status| status == Some(403) || status == Some(429);
+    let requests = github.requests();
+    requests.iter().filter(|r| limited(r.status)).count()
+}
+
+/// Promise 7, with as many requests at once as there can be.
+#[tokio::test]
+async fn a_spent_budget_gets_one_refusal_however_many_refs_are_due() {
+    let (github, token) = world().await;
+    github.budget("ann").spend_all();
+    let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
+    assert_eq!(refreshed.outcomes.len(), 50);
+    for id in refreshed.outcomes.keys() {
+        retry_after(&refreshed, id);
+    }
+    assert_eq!((github.requests().len(), refused(&github)), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_budget_is_used_and_no_refusal_is_earned() {
+    for left in 1..=12 {
+        let (github, token) = world().await;
+        github.budget("ann").remaining(left);
+        let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
+        let found = refreshed.outcomes.values().filter(|o| o.result.is_ok());
+        assert_eq!(found.count(), usize::try_from(left).unwrap());
+        assert_eq!(refused(&github), 0, "with {left} left");
+    }
+}
+
+/// A redirect is an answer, too, and what follows it a request.
+#[tokio::test]
+async fn no_redirect_is_followed_beyond_what_is_left() {
+    let (github, token) = world().await;
+    github.rename("acme/web", "acme/app");
+    github.budget("ann").remaining(3);
+    let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
+    assert_eq!(refreshed.outcomes.len(), 50);
+    assert_eq!(refused(&github), 0);
 }
 
 #[tokio::test]

@@ -32,6 +32,15 @@ pub(crate) enum Trouble {
     LeaseLost,
 }
 
+/// Which outcomes of a ref are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// All but failures.
+    Found,
+    /// All.
+    Everything,
+}
+
 /// One call as it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
@@ -52,7 +61,8 @@ struct State {
     calls: Vec<Call>,
     troubles: HashMap<&'static str, VecDeque<Trouble>>,
     /// Refs whose outcomes make a whole report unacceptable.
-    poison: HashSet<String>,
+    poison: HashMap<String, Poison>,
+    away: bool,
     accepted_token: Option<String>,
     answers_early: bool,
 }
@@ -119,8 +129,15 @@ impl Chat {
             .extend(troubles);
     }
 
-    pub(crate) fn poison(&self, git_ref_id: &str) {
-        self.lock().poison.insert(git_ref_id.to_owned());
+    pub(crate) fn poison(&self, git_ref_id: &str, poison: Poison) {
+        self.lock().poison.insert(git_ref_id.to_owned(), poison);
+    }
+
+    /// Refuses every call as a server that is away, or no longer does.
+    pub(crate) fn away(&self, away: bool) {
+        self.lock().away = away;
+        // Whoever waits for a lease is told, too.
+        self.0.changed.notify_waiters();
     }
 
     pub(crate) fn accept_only(&self, token: &str) {
@@ -172,6 +189,9 @@ impl Chat {
     fn note(&self, call: Call, metadata: &MetadataMap) -> Result<(), Status> {
         let mut state = self.lock();
         state.calls.push(call);
+        if state.away {
+            return Err(Status::unavailable("away"));
+        }
         match &state.accepted_token {
             Some(token) => {
                 let given = metadata.get("authorization").and_then(|v| v.to_str().ok());
@@ -210,7 +230,14 @@ impl Chat {
         if !state.alive.contains(&report.lease_token) {
             return Err(lease_lost());
         }
-        let poisoned = |outcome: &pb::Outcome| state.poison.contains(&outcome.git_ref_id);
+        let poisoned = |outcome: &pb::Outcome| {
+            let failed = matches!(outcome.result, Some(pb::outcome::Result::Failed(_)));
+            match state.poison.get(&outcome.git_ref_id) {
+                Some(Poison::Found) => !failed,
+                Some(Poison::Everything) => true,
+                None => false,
+            }
+        };
         if report.outcomes.iter().any(poisoned) {
             return Err(Status::invalid_argument("no"));
         }
@@ -291,6 +318,9 @@ impl SyncService for Chat {
             let end = tokio::time::Instant::now() + wait;
             loop {
                 let changed = self.0.changed.notified();
+                if self.lock().away {
+                    return Err(Status::unavailable("away"));
+                }
                 if let Some(leases) = self.take_due(&message.request_id) {
                     return Ok(pb::LeaseDiffStatusesResponse { leases });
                 }

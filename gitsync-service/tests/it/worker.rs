@@ -298,19 +298,6 @@ async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_cannot_be_written_costs_no_other() {
-    let mut stack = Stack::new().await;
-    stack.chat().poison("b");
-    stack.chat().queue(stack.lease("lease", &["a", "b", "c"]));
-    stack.run();
-    stack.applied("a").await;
-    stack.applied("c").await;
-    stack.released("lease").await;
-    assert!(!stack.chat().outcomes().contains_key("b"));
-    assert!(stack.metric("gitsync_outcomes_rejected_total 1"));
-}
-
-#[tokio::test]
 async fn an_owner_without_an_account_is_reported_and_the_host_is_not_asked() {
     let mut stack = Stack::new().await;
     let mut lease = stack.lease("lease", &["a"]);

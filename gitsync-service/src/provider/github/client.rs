@@ -167,7 +167,7 @@ impl Client {
         endpoint: Endpoint,
         url: Url,
     ) -> Result<Option<Answer<T>>, Problem> {
-        let _slot = asker.enter().await?;
+        let _pass = asker.enter().await?;
         let mut url = url;
         for redirects in 0..=MAX_REDIRECTS {
             let response = self.send(asker, endpoint, url.clone()).await?;
@@ -188,6 +188,7 @@ impl Client {
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {
                     url = self.redirect(&url, response.headers())?;
+                    asker.check()?;
                 }
                 StatusCode::NOT_FOUND => return Ok(None),
                 status => return Err(refusal(asker, status, response).await),
@@ -215,11 +216,12 @@ impl Client {
             Ok(response) => {
                 request.answered(response.status().as_u16());
                 let limits = limit_headers(response.headers());
-                if let Some(budget) = limits.budget() {
-                    asker.observe(budget);
-                }
-                // The last good answer of a window: what would follow is a refusal.
-                if response.status().is_success()
+                // Of a token that is nobody's, the headers are about the address that it came from.
+                let known = response.status() != StatusCode::UNAUTHORIZED;
+                asker.observe(limits.budget().filter(|_| known));
+                // The last answer of a window: what would follow is a refusal. What is a refusal
+                // itself, its body says too.
+                if !is_refusal(response.status())
                     && let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero())
                 {
                     asker.spend(pause);
@@ -262,6 +264,13 @@ fn next_link(header: &str) -> Option<String> {
             .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
             .then(|| target.to_owned())
     })
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 async fn refusal(asker: &Asker<'_>, status: StatusCode, response: Response) -> Problem {

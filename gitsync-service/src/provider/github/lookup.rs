@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     client::{Client, Endpoint, HttpClient},
-    model::{ListedPull, Pull, RepositoryInfo, Review},
+    model::{ListedPull, MAX_NAME_BYTES, Pull, RepositoryInfo, Review, fits},
     reviews::summarize,
 };
 
@@ -397,5 +397,7 @@ impl Session {
 }
 
 fn parse_full_name(name: &str) -> Result<Repository, Problem> {
-    Repository::parse(name).ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
+    Repository::parse(name)
+        .filter(|_| fits(name, MAX_NAME_BYTES))
+        .ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
 }

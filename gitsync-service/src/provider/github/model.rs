@@ -8,6 +8,14 @@ use crate::{
     outcome::{Author, Problem, PullRequest, PullRequestState, ReviewSummary},
 };
 
+/// So much of a title is passed on. GitHub itself stops at 256 characters.
+const MAX_TITLE_CHARS: usize = 1024;
+/// The longest address that is passed on.
+const MAX_URL_BYTES: usize = 2048;
+/// The longest name of a branch, a repository, a commit or an account that is passed on: as long as
+/// git can store one.
+pub(super) const MAX_NAME_BYTES: usize = 255;
+
 /// `GET /repos/{owner}/{repo}/pulls/{number}`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Pull {
@@ -135,7 +143,8 @@ impl Pull {
         }
     }
 
-    /// The pull request in our words.
+    /// The pull request in our words. Nothing in it is longer than chat-service takes: what nobody
+    /// needs is cut or left out, and what is needed and too long is no answer.
     pub(super) fn status(&self, reviews: ReviewSummary) -> Result<PullRequest, Problem> {
         let state = self.state()?;
         let repository = self.repository()?.to_string();
@@ -162,13 +171,29 @@ impl Pull {
         if !(html_url.starts_with("https://") || html_url.starts_with("http://")) {
             return Err(Problem::HostAnswerInvalid("a pull request has no page"));
         }
+        if !fits(html_url, MAX_URL_BYTES) {
+            return Err(Problem::HostAnswerInvalid(
+                "a pull request's page is too long",
+            ));
+        }
+        for name in [&repository, &head.branch, &base.branch, &head.sha] {
+            if !fits(name, MAX_NAME_BYTES) {
+                return Err(Problem::HostAnswerInvalid(
+                    "a name in a pull request is too long",
+                ));
+            }
+        }
         Ok(PullRequest {
             repository,
             number: *number,
             url: html_url.clone(),
             state,
             draft: *draft,
-            title: title.clone(),
+            title: title
+                .chars()
+                .filter(|character| *character != '\0')
+                .take(MAX_TITLE_CHARS)
+                .collect(),
             reviews,
             additions: count(*additions),
             deletions: count(*deletions),
@@ -177,16 +202,86 @@ impl Pull {
             head_branch: head.branch.clone(),
             base_branch: base.branch.clone(),
             head_sha: head.sha.clone(),
-            author: user.as_ref().map(|user| Author {
-                login: user.login.clone(),
-                avatar_url: user.avatar_url.clone().filter(|url| !url.is_empty()),
-            }),
-            node_id: node_id.clone().filter(|id| !id.is_empty()),
+            author: user
+                .as_ref()
+                .filter(|user| fits(&user.login, MAX_NAME_BYTES))
+                .map(|user| Author {
+                    login: user.login.clone(),
+                    avatar_url: optional(user.avatar_url.as_deref(), MAX_URL_BYTES),
+                }),
+            node_id: optional(node_id.as_deref(), MAX_NAME_BYTES),
         })
     }
+}
+
+/// Whether it is short enough, and something that a database can hold.
+pub(super) fn fits(text: &str, bytes: usize) -> bool {
+    text.len() <= bytes && !text.contains('\0')
+}
+
+fn optional(text: Option<&str>, bytes: usize) -> Option<String> {
+    text.filter(|text| !text.is_empty() && fits(text, bytes))
+        .map(str::to_owned)
 }
 
 /// The contract counts in 32 bits. More lines than that are shown as that many.
 fn count(value: u64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(path: &str, value: &str) -> Result<PullRequest, Problem> {
+        let mut answer = json!({
+            "number": 7,
+            "node_id": "PR_7",
+            "html_url": "https://github.com/acme/web/pull/7",
+            "state": "open",
+            "merged": false,
+            "title": "Title",
+            "additions": 1, "deletions": 2, "changed_files": 3, "commits": 4,
+            "head": {"ref": "feature", "sha": "abc", "repo": {"full_name": "acme/web"}},
+            "base": {"ref": "main", "repo": {"full_name": "acme/web"}},
+            "user": {"login": "ann", "avatar_url": "https://example.com/ann.png"},
+        });
+        *answer.pointer_mut(path).unwrap() = Value::from(value);
+        let pull: Pull = serde_json::from_value(answer).unwrap();
+        pull.status(ReviewSummary::default())
+    }
+
+    #[test]
+    fn a_title_that_is_too_long_loses_its_end() {
+        let title = status("/title", &"ä\0".repeat(3_000_000)).unwrap().title;
+        assert_eq!(title, "ä".repeat(MAX_TITLE_CHARS));
+    }
+
+    #[test]
+    fn what_is_needed_and_too_long_is_no_answer() {
+        let long = format!("https://github.com/{}", "x".repeat(MAX_URL_BYTES));
+        for (path, value) in [
+            ("/html_url", long.as_str()),
+            ("/html_url", "https://github.com/\0"),
+            ("/head/ref", &long),
+            ("/head/sha", &long),
+            ("/base/ref", &long),
+            ("/base/ref", "a\0b"),
+            ("/base/repo/full_name", &long["https://".len()..]),
+        ] {
+            let problem = status(path, value).unwrap_err();
+            assert!(matches!(problem, Problem::HostAnswerInvalid(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_needed_and_too_long_is_left_out() {
+        let long = "x".repeat(MAX_URL_BYTES + 1);
+        let author = status("/user/avatar_url", &long).unwrap().author.unwrap();
+        assert_eq!((author.login.as_str(), author.avatar_url), ("ann", None));
+        assert_eq!(status("/user/login", &long).unwrap().author, None);
+        assert_eq!(status("/node_id", &long).unwrap().node_id, None);
+    }
 }
