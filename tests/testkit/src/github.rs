@@ -22,6 +22,7 @@
 //! ```
 
 mod answer;
+mod barrier;
 mod exchange;
 mod fault;
 pub mod fixtures;
@@ -29,13 +30,16 @@ mod front;
 mod graphql;
 mod hold;
 mod limit;
+mod login;
 mod matching;
 mod model;
 mod pull_request;
 mod record;
+mod refusal;
 mod rest;
 pub mod sample;
 mod scenario;
+mod secondary;
 mod server;
 mod spoil;
 mod state;
@@ -50,16 +54,21 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+pub use self::barrier::Barrier;
 pub use self::exchange::{ENTERPRISE_GRAPHQL_PATH, ENTERPRISE_PREFIX, GRAPHQL_PATH};
-pub use self::fault::{Fault, FaultHandle, FaultScript};
+pub use self::fault::{Fault, FaultHandle, FaultScript, Overload};
 pub use self::front::API_VERSIONS;
+pub use self::graphql::LimitSpelling;
 pub use self::hold::Hold;
 pub use self::limit::{RateLimit, Resource};
 pub use self::matching::Matching;
 pub use self::model::{Account, AccountId, AccountKind, Repository, RepositoryId};
 pub use self::pull_request::{Head, Mergeable, PullRequest, PullRequestState, Review, ReviewState};
 pub use self::record::{Caller, RECORD_CAPACITY, RecordedQuery, RecordedRequest};
-pub use self::scenario::{BudgetHandle, NewPullRequest, RepositoryHandle, UserHandle};
+pub use self::scenario::{
+    BarrierHandle, BudgetHandle, NewPullRequest, RepositoryHandle, UserHandle,
+};
+pub use self::secondary::SecondaryRules;
 pub use self::state::DEFAULT_WEB_BASE;
 
 use self::state::Shared;

@@ -8,6 +8,8 @@ mod faults;
 mod graphql;
 #[path = "github/graphql_errors.rs"]
 mod graphql_errors;
+#[path = "github/graphql_limits.rs"]
+mod graphql_limits;
 #[path = "github/holds.rs"]
 mod holds;
 #[path = "github/limits.rs"]
@@ -16,5 +18,7 @@ mod limits;
 mod rest;
 #[path = "github/sample.rs"]
 mod sample;
+#[path = "github/trouble.rs"]
+mod trouble;
 #[path = "github/visibility.rs"]
 mod visibility;

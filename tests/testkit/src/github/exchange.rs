@@ -45,7 +45,7 @@ pub(crate) async fn answer(
 /// The answer when nothing goes wrong on purpose.
 pub(crate) fn ordinary(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Answer {
     let reply = front::answer(&mut shared.lock(), incoming);
-    visit.answered(reply.answer.status.as_u16(), reply.unexpected, reply.errors);
+    visit.answered(reply.answer.status.as_u16(), reply.unexpected, reply.noted);
     reply.answer
 }
 

@@ -8,8 +8,11 @@ use super::matching::Matching;
 use super::record::RecordedRequest;
 use super::state::Shared;
 
-/// What goes wrong. None of them but [`Fault::Delay`], [`Fault::TruncatedJson`],
-/// [`Fault::HalfBody`] and [`Fault::LargeJson`], which spoil the ordinary answer, is counted
+/// What goes wrong with a whole answer, REST or GraphQL; a [`Barrier`](super::Barrier) is for a part
+/// of one.
+///
+/// None of them but [`Fault::Delay`], [`Fault::TruncatedJson`], [`Fault::HalfBody`],
+/// [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary answer, is counted
 /// against the primary rate limit.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -57,7 +60,7 @@ pub enum Fault {
     Hang,
     /// The secondary rate limit, with budget left in the primary one.
     SecondaryLimit {
-        /// 403 or 429; GitHub uses both.
+        /// 403 or 429; GitHub uses both. 200 in GraphQL, where it is an error in the body.
         status: u16,
         /// Seconds in `retry-after`; GitHub sometimes leaves it out.
         retry_after: Option<u64>,
@@ -69,6 +72,48 @@ pub enum Fault {
     /// 401 for a token that is good, as GitHub answers now and then during trouble: the headers
     /// show the limit of somebody without a token.
     BadCredentials,
+    /// The ordinary answer, with a header that tells of organizations left out for want of single
+    /// sign-on.
+    SsoPartial,
+    /// A query that took too long or too much; nothing of it is answered.
+    Overloaded(Overload),
+    /// 200 with an error that the token lacks a scope; GraphQL only.
+    InsufficientScopes,
+    /// 403 after too many bad credentials, also for good ones.
+    LockedOut,
+    /// 403 for a user who is suspended.
+    Suspended,
+    /// 403 for an address that the organization does not allow.
+    AddressNotAllowed,
+    /// The repository is blocked for legal reasons.
+    Blocked {
+        /// 451, or 403 with the same words.
+        status: u16,
+    },
+    /// The API version of the request is too old, or unknown.
+    UnsupportedVersion {
+        /// 410 or 400.
+        status: u16,
+    },
+    /// 422, as for a pull request with too many files.
+    Unprocessable,
+}
+
+/// How the host gives up on a query.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Overload {
+    /// 502, with an error in GraphQL's form.
+    #[default]
+    BadGateway,
+    /// 504, with a page of HTML.
+    GatewayTimeout,
+    /// 200 with `We couldn't respond to your request in time` as the only message.
+    NoTime,
+    /// 200 with `Something went wrong while executing your query` as the only error.
+    SomethingWrong,
+    /// 200 with the error `RESOURCE_LIMITS_EXCEEDED`. By weight, what was answered until then is
+    /// there, and each of the rest is null with that error at its path.
+    ResourceLimits,
 }
 
 /// A fault in the making: which requests, how many of them. Made by

@@ -11,15 +11,14 @@ use super::answer::{Answer, Incoming};
 use super::graphql;
 use super::limit::Resource;
 use super::model::AccountId;
-use super::record::Caller;
+use super::record::{Caller, Noted};
+use super::refusal;
 use super::rest;
 use super::state::World;
 
 /// The API versions that GitHub takes today; without the header it is the first.
 pub const API_VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 
-const RATE_LIMIT_DOCUMENTATION: &str =
-    "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api";
 const GRAPHQL_AUTHENTICATION: &str =
     "https://docs.github.com/graphql/guides/forming-calls-with-graphql#authenticating-with-graphql";
 const NO_USER_AGENT: &str = "\r\nRequest forbidden by administrative rules. Please make sure your \
@@ -31,22 +30,23 @@ const NO_USER_AGENT: &str = "\r\nRequest forbidden by administrative rules. Plea
 pub(crate) struct Reply {
     pub(crate) answer: Answer,
     pub(crate) unexpected: bool,
-    /// The types of the errors in a GraphQL answer.
-    pub(crate) errors: Vec<String>,
+    /// What the record keeps of a GraphQL answer.
+    pub(crate) noted: Noted,
 }
 
 /// Answers a request in full.
 pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Reply {
     let (caller, viewer) = world.caller(incoming.token.as_deref());
     let mut unexpected = false;
-    let mut errors = Vec::new();
+    let mut noted = Noted::default();
     let refusal = refusal(world, incoming, &caller, viewer);
     let mut answer = match (refusal, &incoming.query) {
         (Some(refusal), _) => refusal,
+        (None, Some(_)) if world.graphql.disabled => rest::not_found(),
         (None, Some(query)) => match viewer {
             Some(viewer) => {
-                let reply = graphql::answer(world, viewer, query);
-                (unexpected, errors) = (reply.unexpected, reply.errors);
+                let reply = graphql::answer(world, viewer, incoming, query);
+                (unexpected, noted) = (reply.unexpected, reply.noted);
                 reply.answer
             }
             None => Answer::error_about(
@@ -73,7 +73,7 @@ pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Reply {
     Reply {
         answer,
         unexpected,
-        errors,
+        noted,
     }
 }
 
@@ -149,35 +149,54 @@ fn refusal(
         && incoming.query.is_none()
         && !API_VERSIONS.contains(&version)
     {
-        let message = format!("The API version '{version}' is not supported.");
-        return Some(Answer::error(StatusCode::BAD_REQUEST, &message));
+        return Some(refusal::unsupported_version(400, version));
     }
-    if *caller == Caller::Unknown {
-        return Some(bad_credentials());
+    if let Some(refusal) = bad_login(world, incoming, caller, viewer) {
+        return Some(refusal);
     }
     let now = world.now();
+    let in_flight = world.record.in_flight_by(caller);
+    let resource = incoming.resource();
+    if let Err(pause) = world.secondary.admit(viewer, resource, in_flight, now) {
+        return Some(refusal::secondary(pause.status, pause.retry_after));
+    }
     if !world.limits.is_disabled()
         && !is_free(incoming)
         && incoming.query.is_none()
         && world.limits.bucket(viewer, Resource::Core, now).is_spent()
     {
-        return Some(limit_exceeded(incoming, viewer));
+        let status = refusal::status_code(world.limits.status());
+        let request_id = request_id(incoming);
+        return Some(refusal::limit_exceeded(viewer, status, &request_id));
     }
     None
 }
 
-fn limit_exceeded(incoming: &Incoming, viewer: Option<AccountId>) -> Answer {
-    let message = match viewer {
-        Some(id) => format!(
-            "API rate limit exceeded for user ID {id}. If you reach out to GitHub Support for \
-             help, please include the request ID {}.",
-            request_id(incoming)
-        ),
-        None => "API rate limit exceeded for 127.0.0.1. (But here's the good news: Authenticated \
-                 requests get a higher rate limit. Check out the documentation for more details.)"
-            .to_owned(),
-    };
-    Answer::error_about(StatusCode::FORBIDDEN, &message, RATE_LIMIT_DOCUMENTATION)
+/// The refusal of a token that is good no longer, or of a user who may not come in.
+fn bad_login(
+    world: &mut World,
+    incoming: &Incoming,
+    caller: &Caller,
+    viewer: Option<AccountId>,
+) -> Option<Answer> {
+    let token = incoming.token.as_deref().unwrap_or_default();
+    let former = world.model.former_owner(token);
+    let locked = |world: &World, id: AccountId| world.logins.is_locked(id);
+    if *caller == Caller::Unknown {
+        return Some(match former {
+            Some(owner) if locked(world, owner) => refusal::locked_out(),
+            Some(owner) => {
+                world.logins.note_failure(owner);
+                bad_credentials()
+            }
+            None => bad_credentials(),
+        });
+    }
+    let viewer = viewer?;
+    if locked(world, viewer) {
+        return Some(refusal::locked_out());
+    }
+    world.logins.is_suspended(viewer).then(refusal::suspended)
 }
 
 /// Asking for the state of the limits costs nothing.
@@ -236,7 +255,7 @@ fn selected_version(incoming: &Incoming) -> &'static str {
 }
 
 /// Not random, so that the same scenario gives the same answers.
-fn request_id(incoming: &Incoming) -> String {
+pub(crate) fn request_id(incoming: &Incoming) -> String {
     let mut hasher = DefaultHasher::new();
     (
         incoming.path_and_query(),

@@ -15,6 +15,7 @@ mod resolve;
 mod schema;
 mod validate;
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use async_graphql_parser::types::{OperationDefinition, Selection, SelectionSet};
@@ -28,19 +29,54 @@ use self::execute::{Execution, Finished};
 use self::problem::Problem;
 pub(crate) use self::query::{Prepared, Query, Unreadable};
 use self::resolve::{Rate, Resolver};
-use super::answer::Answer;
+use super::answer::{Answer, Incoming};
+use super::barrier::Visitor;
+use super::fault::Overload;
 use super::limit::Resource;
 use super::model::AccountId;
+use super::record::Noted;
 use super::state::World;
+use super::{front, refusal};
 
 /// Possible nodes of one query.
 const MOST_NODES: u64 = 500_000;
 const DOCUMENTATION: &str = "https://docs.github.com/graphql";
 
 /// How this host's GraphQL API differs from the real one's.
-#[derive(Default)]
 pub(crate) struct Settings {
+    pub(crate) disabled: bool,
     pub(crate) hidden: validate::Hidden,
+    pub(crate) most_nodes: u64,
+    pub(crate) most_weight: Option<u64>,
+    /// What becomes of a query that is too heavy.
+    pub(crate) overload: Overload,
+    /// The pull requests that are too heavy by themselves.
+    pub(crate) poisoned: HashSet<u64>,
+    pub(crate) spelling: LimitSpelling,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            disabled: false,
+            hidden: validate::Hidden::new(),
+            most_nodes: MOST_NODES,
+            most_weight: None,
+            overload: Overload::default(),
+            poisoned: HashSet::new(),
+            spelling: LimitSpelling::default(),
+        }
+    }
+}
+
+/// GitHub's two words for the primary limit in GraphQL answers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LimitSpelling {
+    /// `RATE_LIMITED`.
+    #[default]
+    RateLimited,
+    /// `RATE_LIMIT`, with the code `graphql_rate_limit`.
+    RateLimit,
 }
 
 /// An answer, and what the record keeps of it.
@@ -48,8 +84,7 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     /// Whether the query asks for something that the stand-in lacks.
     pub(crate) unexpected: bool,
-    /// The types or codes of the errors.
-    pub(crate) errors: Vec<String>,
+    pub(crate) noted: Noted,
 }
 
 impl Reply {
@@ -58,7 +93,10 @@ impl Reply {
         Self {
             answer: Answer::json(StatusCode::OK, &json!({ "errors": errors })),
             unexpected: false,
-            errors: problems.iter().map(Problem::label).collect(),
+            noted: Noted {
+                weight: 0,
+                errors: labels(problems),
+            },
         }
     }
 
@@ -67,13 +105,18 @@ impl Reply {
         Self {
             answer,
             unexpected: false,
-            errors: Vec::new(),
+            noted: Noted::default(),
         }
     }
 }
 
 /// Answers a query of `viewer`.
-pub(crate) fn answer(world: &mut World, viewer: AccountId, query: &Query) -> Reply {
+pub(crate) fn answer(
+    world: &mut World,
+    viewer: AccountId,
+    incoming: &Incoming,
+    query: &Query,
+) -> Reply {
     let prepared = match query {
         Query::Ready(prepared) => prepared,
         Query::Unreadable(Unreadable::Body) => return Reply::bad_request("Problems parsing JSON"),
@@ -100,11 +143,12 @@ pub(crate) fn answer(world: &mut World, viewer: AccountId, query: &Query) -> Rep
         return Reply::refusal(&prepared.oversized);
     }
     let nodes = prepared.price.nodes;
-    if nodes > MOST_NODES {
+    let most_nodes = world.graphql.most_nodes;
+    if nodes > most_nodes {
         let message = format!(
             "This query requests up to {} possible nodes which exceeds the maximum limit of {}.",
             grouped(nodes),
-            grouped(MOST_NODES)
+            grouped(most_nodes)
         );
         return Reply::refusal(&[Problem::new("MAX_NODE_LIMIT_EXCEEDED", message)]);
     }
@@ -115,10 +159,11 @@ pub(crate) fn answer(world: &mut World, viewer: AccountId, query: &Query) -> Rep
         None
     } else {
         let now = world.now();
+        let spelling = world.graphql.spelling;
         let bucket = world.limits.bucket(Some(viewer), Resource::Graphql, now);
         if dry.is_none() {
             if bucket.remaining < cost {
-                return Reply::refusal(&[rate_limited(viewer)]);
+                return Reply::refusal(&[rate_limited(viewer, spelling)]);
             }
             bucket.spend(cost);
         }
@@ -131,17 +176,31 @@ pub(crate) fn answer(world: &mut World, viewer: AccountId, query: &Query) -> Rep
     let Some(viewer) = world.model.account(viewer) else {
         return Reply::bad_request("There is no such account");
     };
-    let resolver = Resolver {
-        world,
-        viewer,
-        rate,
+    let visitor = Visitor {
+        id: Some(viewer.id),
+        token: incoming.token.as_deref(),
     };
+    let resolver = Resolver::new(world, viewer, visitor, rate);
     let mut execution = Execution::new(resolver, prepared.call.fragments(), variables);
     let set = dry.as_ref().unwrap_or(&operation.node.selection_set.node);
-    finish(execution.run(set))
+    let finished = execution.run(set);
+    match execution.resolver.overload() {
+        Some(overload) => {
+            let request_id = front::request_id(incoming);
+            Reply {
+                answer: refusal::overloaded(overload, &request_id),
+                unexpected: false,
+                noted: Noted {
+                    weight: execution.resolver.weight,
+                    errors: Vec::new(),
+                },
+            }
+        }
+        None => finish(finished, execution.resolver.weight),
+    }
 }
 
-fn finish(finished: Finished) -> Reply {
+fn finish(finished: Finished, weight: u64) -> Reply {
     let Finished { data, problems } = finished;
     let mut body = Vec::with_capacity(data.len() + 16);
     body.extend_from_slice(b"{\"data\":");
@@ -155,8 +214,15 @@ fn finish(finished: Finished) -> Reply {
     Reply {
         answer: Answer::json_bytes(StatusCode::OK, body),
         unexpected: false,
-        errors: problems.iter().map(Problem::label).collect(),
+        noted: Noted {
+            weight,
+            errors: labels(&problems),
+        },
     }
+}
+
+fn labels(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(Problem::label).collect()
 }
 
 /// The refusal of a query that breaks the rules of its own text. A document that was sound once is
@@ -184,9 +250,17 @@ fn unsound(
     Some(refusal)
 }
 
-fn rate_limited(viewer: AccountId) -> Problem {
-    let message = format!("API rate limit exceeded for user ID {viewer}.");
-    Problem::new("RATE_LIMITED", message)
+fn rate_limited(viewer: AccountId, spelling: LimitSpelling) -> Problem {
+    match spelling {
+        LimitSpelling::RateLimited => {
+            let message = format!("API rate limit exceeded for user ID {viewer}.");
+            Problem::new("RATE_LIMITED", message)
+        }
+        LimitSpelling::RateLimit => {
+            let message = format!("API rate limit already exceeded for user ID {viewer}.");
+            Problem::new("RATE_LIMIT", message).member("code", json!("graphql_rate_limit"))
+        }
+    }
 }
 
 /// With `rateLimit(dryRun: true)` a query is priced and not run: what remains of it.

@@ -53,6 +53,7 @@ pub struct RateLimit {
 pub(crate) struct Limits {
     buckets: HashMap<(Option<AccountId>, Resource), RateLimit>,
     disabled: bool,
+    status: Option<u16>,
 }
 
 impl Limits {
@@ -87,6 +88,15 @@ impl Limits {
 
     pub(crate) fn set_disabled(&mut self, disabled: bool) {
         self.disabled = disabled;
+    }
+
+    /// The status of REST answers when a bucket is spent.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.unwrap_or(403)
+    }
+
+    pub(crate) fn set_status(&mut self, status: u16) {
+        self.status = Some(status);
     }
 
     pub(crate) fn is_disabled(&self) -> bool {

@@ -18,6 +18,7 @@ pub struct Matching {
     query: Vec<(String, String)>,
     login: Option<String>,
     body: Option<String>,
+    operation: Option<String>,
 }
 
 impl Matching {
@@ -70,6 +71,19 @@ impl Matching {
         self
     }
 
+    /// Queries to the GraphQL API.
+    #[must_use]
+    pub fn graphql() -> Self {
+        Self::path("/graphql").method(Method::POST)
+    }
+
+    /// Only GraphQL queries whose operation has this name.
+    #[must_use]
+    pub fn operation(mut self, name: &str) -> Self {
+        self.operation = Some(name.to_owned());
+        self
+    }
+
     /// Whether it describes this request.
     #[must_use]
     pub fn matches(&self, request: &RecordedRequest) -> bool {
@@ -80,6 +94,7 @@ impl Matching {
             query,
             login,
             body,
+            operation,
         } = self;
         self.matches_path(&request.path)
             && method
@@ -89,6 +104,10 @@ impl Matching {
             && body
                 .as_ref()
                 .is_none_or(|text| request.body.contains(text.as_str()))
+            && operation.as_ref().is_none_or(|operation| {
+                let query = request.graphql.as_ref();
+                query.and_then(|query| query.operation.as_ref()) == Some(operation)
+            })
             && login.as_ref().is_none_or(|login| match &request.caller {
                 Caller::User(caller) => caller.eq_ignore_ascii_case(login),
                 Caller::Anonymous | Caller::Unknown => false,

@@ -108,6 +108,8 @@ pub(crate) struct Model {
     /// By lower-cased login.
     logins: HashMap<String, AccountId>,
     tokens: HashMap<String, AccountId>,
+    /// Whose tokens those were that were revoked.
+    former_tokens: HashMap<String, AccountId>,
     repositories: BTreeMap<RepositoryId, Repository>,
     /// By lower-cased full name.
     names: HashMap<String, RepositoryId>,
@@ -190,11 +192,21 @@ impl Model {
     }
 
     pub(crate) fn add_token(&mut self, token: &str, owner: AccountId) {
+        self.former_tokens.remove(token);
         self.tokens.insert(token.to_owned(), owner);
     }
 
     pub(crate) fn revoke_token(&mut self, token: &str) -> bool {
-        self.tokens.remove(token).is_some()
+        let owner = self.tokens.remove(token);
+        if let Some(owner) = owner {
+            self.former_tokens.insert(token.to_owned(), owner);
+        }
+        owner.is_some()
+    }
+
+    /// Whose token it was before it was revoked.
+    pub(crate) fn former_owner(&self, token: &str) -> Option<AccountId> {
+        self.former_tokens.get(token).copied()
     }
 
     pub(crate) fn token_owner(&self, token: &str) -> Option<AccountId> {

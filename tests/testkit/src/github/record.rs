@@ -62,8 +62,18 @@ pub struct RecordedQuery {
     pub ids: usize,
     /// The variables.
     pub variables: Value,
+    /// How heavy the answer was; [`GitHub::set_weight_limit`](super::GitHub::set_weight_limit) says
+    /// what that is.
+    pub weight: u64,
     /// The types of the errors answered, or their codes where they have no type.
     pub errors: Vec<String>,
+}
+
+/// What is known of a GraphQL answer only once it is made.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    pub(crate) weight: u64,
+    pub(crate) errors: Vec<String>,
 }
 
 impl RecordedRequest {
@@ -138,13 +148,7 @@ impl Record {
     }
 
     /// Notes what a request was answered.
-    pub(crate) fn answered(
-        &mut self,
-        sequence: u64,
-        status: u16,
-        unexpected: bool,
-        errors: Vec<String>,
-    ) {
+    pub(crate) fn answered(&mut self, sequence: u64, status: u16, unexpected: bool, noted: Noted) {
         let found = self
             .requests
             .binary_search_by_key(&sequence, |request| request.sequence);
@@ -152,7 +156,7 @@ impl Record {
             request.status = Some(status);
             request.unexpected = unexpected;
             if let Some(query) = &mut request.graphql {
-                query.errors = errors;
+                (query.weight, query.errors) = (noted.weight, noted.errors);
             }
         }
     }
@@ -167,6 +171,11 @@ impl Record {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &RecordedRequest> {
         self.requests.iter()
+    }
+
+    /// How many requests of one caller are inside now.
+    pub(crate) fn in_flight_by(&self, caller: &Caller) -> usize {
+        self.by_caller.get(caller).map_or(0, |crowd| crowd.now)
     }
 
     pub(crate) fn max_in_flight(&self) -> usize {

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use self::paging::Page;
 use self::render::Renderer;
 use super::answer::{Answer, Incoming};
+use super::barrier::{Barrier, Visitor};
 use super::limit::Resource;
 use super::model::{AccountId, Repository};
 use super::pull_request::PullRequest;
+use super::refusal;
 use super::state::World;
 
 /// Answers a request, or `None` if there is no such endpoint.
@@ -124,10 +126,27 @@ fn in_repository(
     let Some(repository) = found.filter(|found| world.model.may_read(viewer, found)) else {
         return not_found();
     };
+    let visitor = Visitor {
+        id: viewer,
+        token: incoming.token.as_deref(),
+    };
+    if let Some(barrier) = world.barriers.at_repository(visitor, repository) {
+        return stopped(world, repository, barrier);
+    }
+    if let Endpoint::PullRequest(number) | Endpoint::Reviews(number) = endpoint {
+        let found = find(repository, number);
+        let barrier = found.and_then(|found| world.barriers.at_pull_request(visitor, found));
+        if let Some(barrier) = barrier {
+            return stopped(world, repository, barrier);
+        }
+    }
     let renderer = Renderer::new(world, incoming.prefix, viewer);
     match endpoint {
         Endpoint::Repository => ok(&renderer.full_repository(repository)),
-        Endpoint::PullRequests => list_pull_requests(&renderer, incoming, repository),
+        Endpoint::PullRequests => {
+            let shown = |found: &PullRequest| !world.barriers.is_unlisted(visitor, found);
+            list_pull_requests(&renderer, incoming, repository, shown)
+        }
         Endpoint::PullRequest(number) => match find(repository, number) {
             Some(pull_request) => ok(&renderer.pull_request(repository, pull_request)),
             None => not_found(),
@@ -152,10 +171,26 @@ fn in_repository(
     }
 }
 
+/// The refusal at a barrier.
+fn stopped(world: &World, repository: &Repository, barrier: Barrier) -> Answer {
+    let owner = world.model.account(repository.owner);
+    let owner = owner.map_or("", |owner| owner.login.as_str());
+    match barrier {
+        Barrier::SingleSignOn => refusal::single_sign_on(owner),
+        Barrier::NoPermission => refusal::forbidden(),
+        Barrier::AddressNotAllowed => {
+            Answer::error(StatusCode::FORBIDDEN, &refusal::address_not_allowed(owner))
+        }
+        Barrier::Blocked { status } => refusal::access_blocked(status),
+        Barrier::NotFound | Barrier::Null | Barrier::Unlisted => not_found(),
+    }
+}
+
 fn list_pull_requests(
     renderer: &Renderer<'_>,
     incoming: &Incoming,
     repository: &Repository,
+    shown: impl Fn(&PullRequest) -> bool,
 ) -> Answer {
     let request = &incoming.recorded;
     // GitHub ignores a head without an owner.
@@ -178,6 +213,7 @@ fn list_pull_requests(
     if let Some(base) = request.query_value("base") {
         found.retain(|pull_request| pull_request.base_branch == base);
     }
+    found.retain(|pull_request| shown(pull_request));
     let sort = request.query_value("sort").unwrap_or("created");
     match sort {
         "created" => {

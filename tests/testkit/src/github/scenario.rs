@@ -5,11 +5,13 @@
 
 mod handle;
 mod new_pull_request;
+mod trouble;
 
 use std::sync::Arc;
 
 pub use self::handle::{BudgetHandle, RepositoryHandle, UserHandle};
 pub use self::new_pull_request::NewPullRequest;
+pub use self::trouble::BarrierHandle;
 use super::GitHub;
 use super::limit::Resource;
 use super::model::{AccountId, AccountKind, Repository};

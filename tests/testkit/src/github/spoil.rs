@@ -13,19 +13,10 @@ use super::answer::{Answer, Incoming};
 use super::exchange::ordinary;
 use super::fault::Fault;
 use super::front;
+use super::record::Noted;
+use super::refusal::{self, status_code};
 use super::server::Line;
 use super::state::{Shared, Visit};
-
-const SECONDARY_LIMIT: &str = "You have exceeded a secondary rate limit. Please wait a few \
-    minutes before you try again. If you reach out to GitHub Support for help, please include the \
-    request ID.";
-const SECONDARY_LIMIT_DOCUMENTATION: &str = "https://docs.github.com/free-pro-team@latest/rest/\
-    overview/rate-limits-for-the-rest-api#about-secondary-rate-limits";
-const NO_PERMISSION: &str = "Resource not accessible by personal access token";
-const SINGLE_SIGN_ON: &str = "Resource protected by organization SAML enforcement. You must grant \
-    your Personal Access token access to this organization.";
-const UNICORN: &str = "<!DOCTYPE html>\n<html>\n<head><title>Unicorn! &middot; GitHub</title>\
-    </head>\n<body><p>We had issues producing the response to your request.</p></body>\n</html>\n";
 
 pub(crate) async fn answer(
     shared: &Shared,
@@ -66,11 +57,7 @@ pub(crate) async fn answer(
             headers,
             body,
         } => custom(status, headers, body),
-        Fault::Html => Answer::text(
-            StatusCode::OK,
-            "text/html; charset=utf-8",
-            UNICORN.to_owned(),
-        ),
+        Fault::Html => refusal::unicorn(StatusCode::OK),
         Fault::Redirect { status, location } => redirect(shared, incoming, status, &location),
         Fault::RedirectHost { status, base } => {
             let location = format!("{base}{}{}", incoming.prefix, incoming.path_and_query());
@@ -79,13 +66,31 @@ pub(crate) async fn answer(
         Fault::SecondaryLimit {
             status,
             retry_after,
-        } => secondary(status, retry_after),
-        Fault::Forbidden => Answer::error(StatusCode::FORBIDDEN, NO_PERMISSION)
-            .with("x-accepted-github-permissions", "pull_requests=read"),
-        Fault::SsoRequired => Answer::error(StatusCode::FORBIDDEN, SINGLE_SIGN_ON).with(
-            "x-github-sso",
-            "required; url=https://github.com/orgs/acme/sso?authorization_request=A1B2C3",
-        ),
+        } => refusal::secondary(status, retry_after),
+        Fault::Forbidden => refusal::forbidden(),
+        Fault::SsoRequired => refusal::single_sign_on("acme"),
+        Fault::SsoPartial => {
+            let mut answer = ordinary(shared, incoming, visit);
+            let name = HeaderName::from_static("x-github-sso");
+            answer.set(name, "partial-results; organizations=21955855,20582480");
+            return answer.into_response();
+        }
+        Fault::Overloaded(overload) => {
+            let request_id = front::request_id(incoming);
+            refusal::overloaded(overload, &request_id)
+        }
+        Fault::InsufficientScopes => refusal::insufficient_scopes(),
+        Fault::LockedOut => refusal::locked_out(),
+        Fault::Suspended => refusal::suspended(),
+        Fault::AddressNotAllowed => {
+            Answer::error(StatusCode::FORBIDDEN, &refusal::address_not_allowed("acme"))
+        }
+        Fault::Blocked { status } => refusal::access_blocked(status),
+        Fault::UnsupportedVersion { status } => {
+            let version = incoming.recorded.header("x-github-api-version");
+            refusal::unsupported_version(status, version.unwrap_or("unknown"))
+        }
+        Fault::Unprocessable => refusal::unprocessable(),
     };
     finish(shared, incoming, visit, answer)
 }
@@ -97,24 +102,15 @@ fn finish(
     mut answer: Answer,
 ) -> Response<Body> {
     front::stamp(&mut shared.lock(), incoming, &mut answer);
-    visit.answered(answer.status.as_u16(), false, Vec::new());
+    visit.answered(answer.status.as_u16(), false, Noted::default());
     answer.into_response()
 }
 
 fn bad_credentials(shared: &Shared, incoming: &Incoming, visit: &Visit) -> Response<Body> {
     let mut answer = front::bad_credentials();
     front::stamp_as(&mut shared.lock(), None, incoming, &mut answer);
-    visit.answered(answer.status.as_u16(), false, Vec::new());
+    visit.answered(answer.status.as_u16(), false, Noted::default());
     answer.into_response()
-}
-
-fn secondary(status: u16, retry_after: Option<u64>) -> Answer {
-    let status = status_code(status);
-    let answer = Answer::error_about(status, SECONDARY_LIMIT, SECONDARY_LIMIT_DOCUMENTATION);
-    match retry_after {
-        Some(seconds) => answer.with("retry-after", &seconds.to_string()),
-        None => answer,
-    }
 }
 
 fn custom(status: u16, headers: Vec<(String, String)>, body: String) -> Answer {
@@ -134,11 +130,6 @@ fn redirect(shared: &Shared, incoming: &Incoming, status: u16, location: &str) -
         location.to_owned()
     };
     Answer::redirect(status_code(status), &location)
-}
-
-/// A status that HTTP does not know is a mistake in the test; 500 shows it.
-fn status_code(status: u16) -> StatusCode {
-    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Announces the whole body, sends half of it and breaks off.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+use super::barrier::Barriers;
 use super::fault::Faults;
 use super::graphql::{self, Documents};
 use super::hold::Gate;
 use super::limit::Limits;
+use super::login::Logins;
 use super::model::{AccountId, Model};
-use super::record::{Caller, Record, RecordedRequest};
+use super::record::{Caller, Noted, Record, RecordedRequest};
+use super::secondary::Secondary;
 
 /// Where the real host's pages are; the addresses in answers say so unless a test changes it.
 pub const DEFAULT_WEB_BASE: &str = "https://github.com";
@@ -29,6 +32,9 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) limits: Limits,
     pub(crate) graphql: graphql::Settings,
+    pub(crate) barriers: Barriers,
+    pub(crate) secondary: Secondary,
+    pub(crate) logins: Logins,
     pub(crate) faults: Faults,
     pub(crate) holds: Vec<Arc<Gate>>,
     pub(crate) record: Record,
@@ -44,6 +50,9 @@ impl Shared {
             model: Model::default(),
             limits: Limits::default(),
             graphql: graphql::Settings::default(),
+            barriers: Barriers::default(),
+            secondary: Secondary::default(),
+            logins: Logins::default(),
             faults: Faults::default(),
             holds: Vec::new(),
             record: Record::default(),
@@ -117,11 +126,11 @@ impl Visit {
         }
     }
 
-    pub(crate) fn answered(&self, status: u16, unexpected: bool, errors: Vec<String>) {
+    pub(crate) fn answered(&self, status: u16, unexpected: bool, noted: Noted) {
         self.shared
             .lock()
             .record
-            .answered(self.sequence, status, unexpected, errors);
+            .answered(self.sequence, status, unexpected, noted);
         self.shared.note_activity();
     }
 }

@@ -7,7 +7,7 @@ use testkit::github::{Fault, GitHub, RateLimit, Resource};
 
 use crate::client::{Client, Reply};
 
-fn rate(reply: &Reply, name: &str) -> i64 {
+pub(crate) fn rate(reply: &Reply, name: &str) -> i64 {
     reply
         .header(&format!("x-ratelimit-{name}"))
         .parse()

@@ -14,7 +14,7 @@ use super::argument::{Arguments, Variables, is_included};
 use super::call::Fragments;
 use super::entity::{Entity, Outcome, Resolved};
 use super::problem::{Problem, Step};
-use super::resolve::Resolver;
+use super::resolve::{Resolver, resource_limits};
 use super::schema::SCHEMA;
 
 /// A query that runs.
@@ -130,7 +130,16 @@ impl<'w> Execution<'w> {
             Ok(Resolved::Text(text)) => self.write(&text),
             Ok(Resolved::Number(number)) => self.write(&number),
             Ok(Resolved::Flag(flag)) => self.write(&flag),
-            Ok(Resolved::Object(entity)) => self.selected(&entity, group),
+            Ok(Resolved::Object(Entity::PullRequest(_) | Entity::Repository(_)))
+                if self.is_refused() =>
+            {
+                self.report(*resource_limits(), group.field.pos);
+                false
+            }
+            Ok(Resolved::Object(entity)) => {
+                self.resolver.weight += 1;
+                self.selected(&entity, group)
+            }
             Ok(Resolved::List(items)) => self.list(ty, items, group),
         };
         if written {
@@ -141,6 +150,15 @@ impl<'w> Execution<'w> {
             self.out.extend_from_slice(b"null");
         }
         ty.nullable
+    }
+
+    /// Whether the query has had its share, and this is one of the things asked for as such: an
+    /// alias, or a node of a list of them.
+    fn is_refused(&self) -> bool {
+        matches!(
+            self.path.as_slice(),
+            [Here::Key(_)] | [Here::Key(_), Here::Index(_)]
+        ) && self.resolver.refuses_the_rest()
     }
 
     fn list(

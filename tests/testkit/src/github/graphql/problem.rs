@@ -60,7 +60,6 @@ impl Problem {
         self
     }
 
-    #[expect(dead_code, reason = "limits use it")]
     pub(crate) fn member(mut self, name: &str, value: Value) -> Self {
         self.more.insert(name.to_owned(), value);
         self

@@ -5,19 +5,34 @@ mod pull_request;
 mod repository;
 mod root;
 
+use serde_json::json;
+
 use super::argument::Arguments;
-use super::entity::{Entity, Outcome, Resolved};
+use super::entity::{Entity, Outcome, Placed, Resolved};
 use super::page;
 use super::problem::Problem;
+use crate::github::barrier::{Barrier, Visitor};
+use crate::github::fault::Overload;
 use crate::github::limit::RateLimit;
 use crate::github::model::{Account, Repository};
+use crate::github::pull_request::PullRequest;
+use crate::github::refusal;
 use crate::github::state::World;
 
-/// Looks things up for one viewer.
+/// What a number weighs that GitHub counts from a diff.
+const DIFF_WEIGHT: u64 = 10;
+/// What a list of reviews weighs.
+const REVIEWS_WEIGHT: u64 = 5;
+
+/// Looks things up for one viewer, and weighs what it finds.
 pub(crate) struct Resolver<'w> {
-    pub(crate) world: &'w World,
-    pub(crate) viewer: &'w Account,
-    pub(crate) rate: Option<Rate>,
+    world: &'w World,
+    viewer: &'w Account,
+    visitor: Visitor<'w>,
+    rate: Option<Rate>,
+    pub(crate) weight: u64,
+    /// Whether a pull request was asked that is too heavy by itself.
+    poisoned: bool,
 }
 
 /// What `rateLimit` answers.
@@ -30,6 +45,57 @@ pub(crate) struct Rate {
 }
 
 impl<'w> Resolver<'w> {
+    pub(crate) fn new(
+        world: &'w World,
+        viewer: &'w Account,
+        visitor: Visitor<'w>,
+        rate: Option<Rate>,
+    ) -> Self {
+        Self {
+            world,
+            viewer,
+            visitor,
+            rate,
+            weight: 0,
+            poisoned: false,
+        }
+    }
+
+    /// How the whole query fails, if it was too heavy and nothing of it is to be answered.
+    pub(crate) fn overload(&self) -> Option<Overload> {
+        let overload = self.world.graphql.overload;
+        let too_heavy = self.is_too_heavy() || self.poisoned;
+        (too_heavy && overload != Overload::ResourceLimits).then_some(overload)
+    }
+
+    /// Whether what is left is to be refused, in place of the whole.
+    pub(crate) fn refuses_the_rest(&self) -> bool {
+        self.is_too_heavy() && self.world.graphql.overload == Overload::ResourceLimits
+    }
+
+    fn is_too_heavy(&self) -> bool {
+        let most = self.world.graphql.most_weight;
+        most.is_some_and(|most| self.weight > most)
+    }
+
+    /// Weighs a field of a pull request.
+    fn weigh(&mut self, pull_request: &PullRequest, name: &str) -> Result<(), Box<Problem>> {
+        let weight = match name {
+            "additions" | "deletions" | "changedFiles" => DIFF_WEIGHT,
+            "reviews" | "latestReviews" | "latestOpinionatedReviews" => REVIEWS_WEIGHT,
+            _ => return Ok(()),
+        };
+        self.weight += weight;
+        if !self.world.graphql.poisoned.contains(&pull_request.id) {
+            return Ok(());
+        }
+        if self.world.graphql.overload == Overload::ResourceLimits {
+            return Err(resource_limits());
+        }
+        self.poisoned = true;
+        Ok(())
+    }
+
     pub(crate) fn resolve(
         &mut self,
         entity: &Entity<'w>,
@@ -41,7 +107,10 @@ impl<'w> Resolver<'w> {
             Entity::RateLimit => Ok(self.rate_limit(name)),
             Entity::Account(account) => self.account(account, name, arguments),
             Entity::Repository(repository) => self.repository(repository, name, arguments),
-            Entity::PullRequest(placed) => self.pull_request(*placed, name, arguments),
+            Entity::PullRequest(placed) => {
+                self.weigh(placed.pull_request, name)?;
+                Ok(self.pull_request(*placed, name, arguments))
+            }
             Entity::Review(placed, review) => Ok(self.review(*placed, review, name)),
             Entity::Branch(repository, branch) => {
                 Ok(self.branch(repository, branch, name, arguments))
@@ -60,6 +129,57 @@ impl<'w> Resolver<'w> {
         self.world.model.may_read(Some(self.viewer.id), repository)
     }
 
+    /// The repository, if nothing keeps the viewer out; none where it is null without an error.
+    fn open_repository(
+        &self,
+        repository: &'w Repository,
+        missing: impl Fn() -> Box<Problem>,
+    ) -> Result<Option<&'w Repository>, Box<Problem>> {
+        if !self.sees(repository) {
+            return Err(missing());
+        }
+        let barriers = &self.world.barriers;
+        match barriers.at_repository(self.visitor, repository) {
+            Some(barrier) => self.stopped(repository, barrier, missing),
+            None => Ok(Some(repository)),
+        }
+    }
+
+    /// The same for a pull request of a repository that is open.
+    fn open_pull_request(
+        &self,
+        placed: Placed<'w>,
+        missing: impl Fn() -> Box<Problem>,
+    ) -> Result<Option<Entity<'w>>, Box<Problem>> {
+        let barriers = &self.world.barriers;
+        match barriers.at_pull_request(self.visitor, placed.pull_request) {
+            Some(barrier) => self.stopped(placed.repository, barrier, missing),
+            None => Ok(Some(Entity::PullRequest(placed))),
+        }
+    }
+
+    fn stopped<T>(
+        &self,
+        repository: &Repository,
+        barrier: Barrier,
+        missing: impl Fn() -> Box<Problem>,
+    ) -> Result<Option<T>, Box<Problem>> {
+        let saml = json!(barrier == Barrier::SingleSignOn);
+        let message = match barrier {
+            Barrier::SingleSignOn => refusal::SINGLE_SIGN_ON.to_owned(),
+            Barrier::NoPermission => refusal::NO_PERMISSION.to_owned(),
+            Barrier::AddressNotAllowed => {
+                let owner = self.world.model.account(repository.owner);
+                refusal::address_not_allowed(owner.map_or("", |owner| owner.login.as_str()))
+            }
+            Barrier::Blocked { .. } => refusal::ACCESS_BLOCKED.to_owned(),
+            Barrier::NotFound => return Err(missing()),
+            Barrier::Null | Barrier::Unlisted => return Ok(None),
+        };
+        let problem = Problem::new("FORBIDDEN", message).extension("saml_failure", saml);
+        Err(Box::new(problem))
+    }
+
     fn find_account(&self, id: u64) -> Option<Entity<'w>> {
         self.world.model.account(id).map(Entity::Account)
     }
@@ -67,6 +187,11 @@ impl<'w> Resolver<'w> {
     fn full_name(&self, repository: &Repository) -> String {
         self.world.model.full_name(repository)
     }
+}
+
+pub(crate) fn resource_limits() -> Box<Problem> {
+    let kind = "RESOURCE_LIMITS_EXCEEDED";
+    Box::new(Problem::new(kind, refusal::RESOURCE_LIMITS))
 }
 
 fn not_found(message: String) -> Box<Problem> {

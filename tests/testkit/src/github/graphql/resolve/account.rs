@@ -12,7 +12,7 @@ const CREATED_AT: &str = "2011-01-25T18:44:36Z";
 
 impl<'w> Resolver<'w> {
     pub(super) fn account(
-        &mut self,
+        &self,
         account: &'w Account,
         name: &str,
         arguments: Arguments<'w>,

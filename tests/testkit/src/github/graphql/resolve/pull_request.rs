@@ -5,24 +5,24 @@ use std::borrow::Cow;
 use super::Resolver;
 use super::repository::{find_branch, state};
 use crate::github::graphql::argument::Arguments;
-use crate::github::graphql::entity::{Entity, Of, Outcome, Placed, Resolved};
+use crate::github::graphql::entity::{Entity, Of, Placed, Resolved};
 use crate::github::graphql::page;
 use crate::github::pull_request::{Mergeable, PullRequestState, Review, ReviewState};
 
 impl<'w> Resolver<'w> {
     pub(super) fn pull_request(
-        &mut self,
+        &self,
         placed: Placed<'w>,
         name: &str,
         arguments: Arguments<'w>,
-    ) -> Outcome<'w> {
+    ) -> Resolved<'w> {
         let Placed {
             repository,
             pull_request,
         } = placed;
         let head = &pull_request.head;
         let is_merged = pull_request.is_merged();
-        Ok(match name {
+        match name {
             "id" => Resolved::owned(pull_request.node_id()),
             "databaseId" => Resolved::Number(pull_request.id),
             "fullDatabaseId" => Resolved::owned(pull_request.id.to_string()),
@@ -115,7 +115,7 @@ impl<'w> Resolver<'w> {
                 reviews(placed, found, arguments)
             }
             _ => Resolved::Null,
-        })
+        }
     }
 
     pub(super) fn review(

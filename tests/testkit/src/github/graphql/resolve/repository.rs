@@ -15,7 +15,7 @@ const HEADS: &str = "refs/heads/";
 
 impl<'w> Resolver<'w> {
     pub(super) fn repository(
-        &mut self,
+        &self,
         repository: &'w Repository,
         name: &str,
         arguments: Arguments<'w>,
@@ -57,25 +57,26 @@ impl<'w> Resolver<'w> {
             ),
             "pullRequest" => {
                 let number = arguments.number("number").unwrap_or_default();
-                match repository.pull_requests.get(&number) {
-                    Some(pull_request) => Resolved::Object(Entity::PullRequest(Placed {
-                        repository,
-                        pull_request,
-                    })),
-                    None => {
-                        return Err(not_found(format!(
-                            "Could not resolve to a PullRequest with the number of {number}."
-                        )));
-                    }
-                }
+                let missing = || {
+                    not_found(format!(
+                        "Could not resolve to a PullRequest with the number of {number}."
+                    ))
+                };
+                let found = repository.pull_requests.get(&number);
+                let pull_request = found.ok_or_else(missing)?;
+                let placed = Placed {
+                    repository,
+                    pull_request,
+                };
+                Resolved::object(self.open_pull_request(placed, missing)?)
             }
-            "pullRequests" => pull_requests(repository, arguments),
+            "pullRequests" => self.pull_requests(repository, arguments),
             _ => Resolved::Null,
         })
     }
 
     pub(super) fn branch(
-        &mut self,
+        &self,
         repository: &'w Repository,
         branch: &'w str,
         name: &str,
@@ -98,13 +99,46 @@ impl<'w> Resolver<'w> {
                     .world
                     .model
                     .pull_requests_from(repository.id, branch)
-                    .filter(|(target, found)| self.sees(target) && wanted.takes(found))
+                    .filter(|(target, found)| {
+                        let barriers = &self.world.barriers;
+                        self.sees(target)
+                            && wanted.takes(found)
+                            && !barriers.is_unlisted(self.visitor, found)
+                    })
                     .map(|(repository, pull_request)| placed(repository, pull_request))
                     .collect();
                 Resolved::Object(page::cut(Of::PullRequests, found, arguments))
             }
             _ => Resolved::Null,
         }
+    }
+
+    fn pull_requests(&self, repository: &'w Repository, arguments: Arguments<'w>) -> Resolved<'w> {
+        let wanted = Wanted::of(arguments);
+        let mut found: Vec<&PullRequest> = match arguments.text("headRefName") {
+            Some(branch) => repository.with_head(&branch).collect(),
+            None => repository.pull_requests.values().collect(),
+        };
+        found.retain(|pull_request| {
+            let barriers = &self.world.barriers;
+            wanted.takes(pull_request) && !barriers.is_unlisted(self.visitor, pull_request)
+        });
+        if let Some(order) = arguments.get("orderBy") {
+            let word = |name: &str| order.get(name).and_then(Value::as_str).unwrap_or_default();
+            match word("field") {
+                "UPDATED_AT" => found.sort_by_key(|found| (found.updated_at, found.changed)),
+                "CREATED_AT" => found.sort_by_key(|found| (found.created_at, found.number)),
+                _ => {}
+            }
+            if word("direction") == "DESC" {
+                found.reverse();
+            }
+        }
+        let found = found
+            .into_iter()
+            .map(|pull_request| placed(repository, pull_request))
+            .collect();
+        Resolved::Object(page::cut(Of::PullRequests, found, arguments))
     }
 
     pub(super) fn commit(
@@ -135,31 +169,6 @@ fn placed<'w>(repository: &'w Repository, pull_request: &'w PullRequest) -> Enti
         repository,
         pull_request,
     })
-}
-
-fn pull_requests<'w>(repository: &'w Repository, arguments: Arguments<'w>) -> Resolved<'w> {
-    let wanted = Wanted::of(arguments);
-    let mut found: Vec<&PullRequest> = match arguments.text("headRefName") {
-        Some(branch) => repository.with_head(&branch).collect(),
-        None => repository.pull_requests.values().collect(),
-    };
-    found.retain(|pull_request| wanted.takes(pull_request));
-    if let Some(order) = arguments.get("orderBy") {
-        let word = |name: &str| order.get(name).and_then(Value::as_str).unwrap_or_default();
-        match word("field") {
-            "UPDATED_AT" => found.sort_by_key(|found| (found.updated_at, found.changed)),
-            "CREATED_AT" => found.sort_by_key(|found| (found.created_at, found.number)),
-            _ => {}
-        }
-        if word("direction") == "DESC" {
-            found.reverse();
-        }
-    }
-    let found = found
-        .into_iter()
-        .map(|pull_request| placed(repository, pull_request))
-        .collect();
-    Resolved::Object(page::cut(Of::PullRequests, found, arguments))
 }
 
 /// What the arguments of a list of pull requests leave in it.

@@ -7,22 +7,20 @@ use crate::github::graphql::argument::Arguments;
 use crate::github::graphql::entity::{Entity, Outcome, Placed, Resolved};
 use crate::github::graphql::price::MOST_IDS;
 use crate::github::graphql::problem::Problem;
-use crate::github::model::{AccountKind, Repository};
+use crate::github::model::AccountKind;
 
 /// GitHub's id of the query itself.
 const QUERY_ID: &str = "MDU6UXVlcnkw";
 
 impl<'w> Resolver<'w> {
-    pub(super) fn root(&mut self, name: &str, arguments: Arguments<'w>) -> Outcome<'w> {
+    pub(super) fn root(&self, name: &str, arguments: Arguments<'w>) -> Outcome<'w> {
         let text = |name: &str| arguments.text(name).unwrap_or_default();
         match name {
             "viewer" => Ok(Resolved::Object(Entity::Account(self.viewer))),
             "rateLimit" => Ok(Resolved::object(self.rate.map(|_| Entity::RateLimit))),
             "relay" => Ok(Resolved::Object(Entity::Query)),
             "id" => Ok(QUERY_ID.into()),
-            "node" => self
-                .node(&text("id"))
-                .map(|found| Resolved::object(Some(found))),
+            "node" => self.node(&text("id")).map(Resolved::object),
             "nodes" => self.nodes(&arguments.texts("ids").unwrap_or_default()),
             "repository" => {
                 let follow = arguments.flag("followRenames", true);
@@ -43,7 +41,7 @@ impl<'w> Resolver<'w> {
         }
     }
 
-    fn nodes(&mut self, ids: &[String]) -> Outcome<'w> {
+    fn nodes(&self, ids: &[String]) -> Outcome<'w> {
         if ids.len() > MOST_IDS {
             let message = format!(
                 "You may not provide more than {MOST_IDS} node ids; you provided {}.",
@@ -51,11 +49,11 @@ impl<'w> Resolver<'w> {
             );
             return Err(Box::new(Problem::new("ARGUMENT_LIMIT", message)));
         }
-        let found = ids.iter().map(|id| self.node(id).map(Some)).collect();
+        let found = ids.iter().map(|id| self.node(id)).collect();
         Ok(Resolved::List(found))
     }
 
-    fn node(&mut self, id: &str) -> Result<Entity<'w>, Box<Problem>> {
+    fn node(&self, id: &str) -> Result<Option<Entity<'w>>, Box<Problem>> {
         let number = |prefix: &str| {
             let digits = id.strip_prefix(prefix)?;
             u64::from_str_radix(digits, 16).ok()
@@ -68,23 +66,27 @@ impl<'w> Resolver<'w> {
         };
         if let Some(number) = number("PR_kwDO") {
             let (repository, pull_request) = model.pull_request(number).ok_or_else(missing)?;
-            return self.open(repository, missing).map(|repository| {
-                Entity::PullRequest(Placed {
-                    repository,
-                    pull_request,
-                })
-            });
+            let placed = Placed {
+                repository,
+                pull_request,
+            };
+            return match self.open_repository(repository, missing)? {
+                Some(_) => self.open_pull_request(placed, missing),
+                None => Ok(None),
+            };
         }
         if let Some(number) = number("R_kgDO") {
             let repository = model.repository(number).ok_or_else(missing)?;
-            return self.open(repository, missing).map(Entity::Repository);
+            let found = self.open_repository(repository, missing)?;
+            return Ok(found.map(Entity::Repository));
         }
         let account = number("U_kgDO").and_then(|number| model.account(number));
-        account.map(Entity::Account).ok_or_else(missing)
+        let account = account.ok_or_else(missing)?;
+        Ok(Some(Entity::Account(account)))
     }
 
     /// A repository by its name, which may be a former one.
-    pub(super) fn find_repository(&mut self, owner: &str, name: &str, follow: bool) -> Outcome<'w> {
+    pub(super) fn find_repository(&self, owner: &str, name: &str, follow: bool) -> Outcome<'w> {
         let model = &self.world.model;
         let missing = || {
             not_found(format!(
@@ -94,25 +96,12 @@ impl<'w> Resolver<'w> {
         let found = model
             .find_repository(owner, name)
             .or_else(|| follow.then(|| model.find_renamed(owner, name)).flatten());
-        let repository = self.open(found.ok_or_else(missing)?, missing)?;
-        Ok(Resolved::Object(Entity::Repository(repository)))
-    }
-
-    /// The repository, if nothing keeps the viewer out.
-    fn open(
-        &mut self,
-        repository: &'w Repository,
-        missing: impl Fn() -> Box<Problem>,
-    ) -> Result<&'w Repository, Box<Problem>> {
-        if self.sees(repository) {
-            Ok(repository)
-        } else {
-            Err(missing())
-        }
+        let found = self.open_repository(found.ok_or_else(missing)?, missing)?;
+        Ok(Resolved::object(found.map(Entity::Repository)))
     }
 
     /// What a page shows. An address that leads nowhere is null, without an error.
-    fn resource(&mut self, url: &str) -> Outcome<'w> {
+    fn resource(&self, url: &str) -> Outcome<'w> {
         let Some(path) = self.page_path(url) else {
             return Ok(Resolved::Null);
         };
@@ -126,7 +115,11 @@ impl<'w> Resolver<'w> {
                 let found = model
                     .find_repository(owner, name)
                     .or_else(|| model.find_renamed(owner, name));
+                let missing = || not_found(format!("Could not resolve to a resource at {url}."));
                 let Some(repository) = found.filter(|found| self.sees(found)) else {
+                    return Ok(Resolved::Null);
+                };
+                let Some(repository) = self.open_repository(repository, missing)? else {
                     return Ok(Resolved::Null);
                 };
                 match rest {
@@ -134,12 +127,15 @@ impl<'w> Resolver<'w> {
                     ["pull", number, ..] => {
                         let found = number.parse().ok();
                         let found = found.and_then(|number| repository.pull_requests.get(&number));
-                        Ok(Resolved::object(found.map(|pull_request| {
-                            Entity::PullRequest(Placed {
-                                repository,
-                                pull_request,
-                            })
-                        })))
+                        let Some(pull_request) = found else {
+                            return Ok(Resolved::Null);
+                        };
+                        let placed = Placed {
+                            repository,
+                            pull_request,
+                        };
+                        self.open_pull_request(placed, missing)
+                            .map(Resolved::object)
                     }
                     _ => Ok(Resolved::Null),
                 }
