@@ -23,7 +23,6 @@ const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
-const MOVE_PRIMARY_REF: Sql = sql!("move_primary_ref");
 const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
 const RESUME_POLLING_BUDGETS: Sql = sql!("resume_polling_budgets");
 const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
@@ -222,10 +221,6 @@ impl Store {
                     .map_err(StoreError::from_write)?;
             }
         }
-        // Last, since budgets are locked before refs.
-        query(&transaction, MOVE_PRIMARY_REF.text, &[&id.0])
-            .await
-            .map_err(StoreError::from_write)?;
         transaction.commit().await.map_err(StoreError::from_write)?;
         Ok(Guarded::Done(Updated {
             unarchived: turned && !archiving,
