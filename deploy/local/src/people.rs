@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::services::run;
 
 /// The organization of everybody but the stranger.
 pub(crate) const ORGANIZATION: Uuid = id(0x0100);
@@ -79,12 +81,12 @@ pub(crate) struct Tokens(BTreeMap<&'static str, String>);
 
 impl Tokens {
     /// Has `chat-service token` issue one for everybody.
-    pub(crate) fn issue(program: &Path, private_key: &Path) -> anyhow::Result<Self> {
-        everybody()
-            .iter()
-            .map(|person| Ok((person.role, issue(program, private_key, person)?)))
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
+    pub(crate) async fn issue(program: &Path, private_key: &Path) -> anyhow::Result<Self> {
+        let mut tokens = BTreeMap::new();
+        for person in everybody() {
+            tokens.insert(person.role, issue(program, private_key, &person).await?);
+        }
+        Ok(Self(tokens))
     }
 
     /// The token of one role.
@@ -102,22 +104,20 @@ impl Tokens {
 }
 
 /// Has `chat-service token` issue one token.
-pub(crate) fn issue(program: &Path, private_key: &Path, person: &Person) -> anyhow::Result<String> {
-    let output = testkit::process::command(program)
+pub(crate) async fn issue(
+    program: &Path,
+    private_key: &Path,
+    person: &Person,
+) -> anyhow::Result<String> {
+    let mut command = testkit::process::command(program);
+    command
         .arg("token")
         .arg("--private-key-file")
         .arg(private_key)
         .args(["--sub", &person.subject, "--ttl", TTL])
-        .args(&person.claims)
-        .output()?;
-    if !output.status.success() {
-        bail!(
-            "no token for {}: {}",
-            person.role,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        .args(&person.claims);
+    let token = run("chat-service token", command).await?;
+    Ok(token.trim().to_owned())
 }
 
 /// Everybody's id, for the ready file.

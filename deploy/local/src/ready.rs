@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     people::{self, Tokens},
     sample::Samples,
+    say,
 };
 
 /// Addresses, tokens and ids of what runs.
@@ -28,19 +29,38 @@ pub(crate) struct Ready {
     pub(crate) logs: Vec<PathBuf>,
 }
 
-impl Ready {
-    /// Removes what an earlier start wrote.
-    pub(crate) fn forget(path: &Path) -> anyhow::Result<()> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", path.display()))
-            }
+/// The file for programs. It says that the system runs, and holds tokens: it goes with the system.
+pub(crate) struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    /// Removes what an earlier start left.
+    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
+        let file = Self(std::path::absolute(path)?);
+        file.remove()
+            .with_context(|| format!("cannot remove {}", path.display()))?;
+        Ok(file)
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
 
-    /// Writes the file, whole or not at all. It holds tokens: only its owner may read it.
-    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            say::line(&format!("cannot remove {}: {error}", self.0.display()));
+        }
+    }
+}
+
+impl Ready {
+    /// Writes the file, whole or not at all. Only its owner may read it.
+    pub(crate) fn write(&self, file: &ReadyFile) -> anyhow::Result<()> {
+        let path = &file.0;
         let mut name = path.as_os_str().to_owned();
         name.push(".partial");
         let partial = PathBuf::from(name);

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -36,6 +36,20 @@ const PASSED_ON: [&str; 8] = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ];
+
+/// Runs a command to its end, and returns what it wrote to standard output.
+pub(crate) async fn run(what: &str, command: Command) -> anyhow::Result<String> {
+    let output = testkit::process::output(command, Stdio::piped())
+        .await
+        .with_context(|| format!("{what} cannot be started"))?;
+    if !output.status.success() {
+        bail!(
+            "{what} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
 
 /// A running service.
 pub(crate) struct Service {
@@ -119,7 +133,11 @@ impl Service {
 
     /// Asks it to end, waits for that, and kills it if it takes too long.
     pub(crate) async fn stop(mut self) {
-        if self.process.signal(Signal::Terminate).is_err() {
+        // One that has ended by itself is sent nothing: its id may be somebody else's by now.
+        if let Ok(None) = self.process.ended()
+            && let Err(error) = self.process.signal(Signal::Terminate)
+        {
+            say::line(&format!("{} cannot be stopped: {error}", self.name));
             return;
         }
         let deadline = Instant::now() + STOP_TIMEOUT;

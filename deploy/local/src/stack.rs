@@ -21,10 +21,10 @@ use crate::{
     options::Options,
     people::{self, Tokens},
     ports,
-    ready::Ready,
+    ready::{Ready, ReadyFile},
     sample::{self, Stage},
     say,
-    services::{Service, program},
+    services::{Service, program, run},
 };
 
 const DATABASE: &str = "postgres";
@@ -39,6 +39,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// What runs so far.
 #[derive(Default)]
 pub(crate) struct Stack {
+    ready_file: Option<ReadyFile>,
     directory: Option<Directory>,
     postgres: Option<Server>,
     host: Option<GitHost>,
@@ -49,18 +50,20 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts everything, and says how to call it.
     pub(crate) async fn start(&mut self, options: &Options) -> anyhow::Result<()> {
-        if let Some(path) = &options.ready_file {
-            Ready::forget(path)?;
-        }
+        self.ready_file = options
+            .ready_file
+            .as_deref()
+            .map(ReadyFile::new)
+            .transpose()?;
         let binaries = say::doing("Building the services", build()).await?;
         let directory = Directory::open(options.data_dir.as_deref())?;
-        let run = directory.path.clone();
+        let place = directory.path.clone();
         self.directory = Some(directory);
 
         let database_url = say::doing("PostgreSQL", self.start_postgres(options)).await?;
         say::doing("Schema", migrate(&binaries, &database_url)).await?;
-        let keys = Keys::open(&binaries, &run)?;
-        let tokens = Tokens::issue(&binaries.chat_service, &keys.private)?;
+        let keys = Keys::open(&binaries, &place).await?;
+        let tokens = Tokens::issue(&binaries.chat_service, &keys.private).await?;
         let host = self.host.insert(GitHost::start(options).await?);
         if host.stand_in.is_some() {
             say::line(&format!("GitHub stand-in: {}", host.api));
@@ -84,7 +87,7 @@ impl Stack {
             .arg("--keys-file")
             .arg(&keys.seal)
             .args(["--log", &options.log]);
-        let starting = Service::start("chat-service", command, &run);
+        let starting = Service::start("chat-service", command, &place);
         let (chat, chat_ready) = say::doing("chat-service", starting).await?;
         let chat_log = self.chat.insert(chat).log.clone();
         let chat_url = address(&chat_ready, "grpc")?;
@@ -101,7 +104,7 @@ impl Stack {
             .arg(ports::choose(options.gitsync_port, GITSYNC_PORT, "gitsync-service").to_string())
             .args(["--ops-listen", &ports::any().to_string()])
             .args(["--log-filter", &options.log]);
-        let starting = Service::start("gitsync-service", command, &run);
+        let starting = Service::start("gitsync-service", command, &place);
         let (gitsync, gitsync_ready) = say::doing("gitsync-service", starting).await?;
         let gitsync_log = self.gitsync.insert(gitsync).log.clone();
 
@@ -119,8 +122,8 @@ impl Stack {
             samples,
             logs: vec![chat_log, gitsync_log],
         };
-        if let Some(path) = &options.ready_file {
-            ready.write(path)?;
+        if let Some(file) = &self.ready_file {
+            ready.write(file)?;
         }
         say::result(&ready.text()?);
         Ok(())
@@ -182,6 +185,7 @@ impl Stack {
 
     /// Stops what runs: the worker first, so that it can give its leases back.
     pub(crate) async fn stop(&mut self) {
+        self.ready_file = None;
         if let Some(gitsync) = self.gitsync.take() {
             gitsync.stop().await;
         }
@@ -225,7 +229,7 @@ async fn watch(
 
 /// Builds the services; Cargo shows its own progress.
 async fn build() -> anyhow::Result<Binaries> {
-    Ok(tokio::task::spawn_blocking(process::build).await??)
+    Ok(process::build().await?)
 }
 
 async fn migrate(binaries: &Binaries, database_url: &str) -> anyhow::Result<()> {
@@ -234,13 +238,7 @@ async fn migrate(binaries: &Binaries, database_url: &str) -> anyhow::Result<()> 
         .arg("migrate")
         .env("CHAT_DATABASE_URL", database_url)
         .env_remove("CHAT_DATABASE_URL_FILE");
-    let output = tokio::process::Command::from(command).output().await?;
-    if !output.status.success() {
-        bail!(
-            "chat-service migrate failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+    run("chat-service migrate", command).await?;
     Ok(())
 }
 
@@ -293,26 +291,27 @@ struct Keys {
 }
 
 impl Keys {
-    fn open(binaries: &Binaries, run: &Path) -> anyhow::Result<Self> {
+    async fn open(binaries: &Binaries, directory: &Path) -> anyhow::Result<Self> {
+        let kept = directory.join("keys");
         let keys = Self {
-            private: run.join("jwt.key"),
-            public: run.join("jwt.pub"),
-            seal: run.join("seal.keys"),
-            worker_token: run.join("gitsync.token"),
+            private: kept.join("jwt.key"),
+            public: kept.join("jwt.pub"),
+            seal: kept.join("seal.keys"),
+            worker_token: directory.join("gitsync.token"),
         };
-        if !keys.seal.exists() {
-            let output = process::command(&binaries.chat_service)
-                .args(["keys", "generate", "--dir"])
-                .arg(run)
-                .output()?;
-            if !output.status.success() {
-                bail!(
-                    "chat-service keys generate failed: {}",
-                    String::from_utf8_lossy(&output.stderr).trim()
-                );
+        if !kept.exists() {
+            // Renamed once all are there: a start that is killed must not leave some of them.
+            let partial = directory.join("keys.partial");
+            if partial.exists() {
+                std::fs::remove_dir_all(&partial)?;
             }
+            let mut command = process::command(&binaries.chat_service);
+            command.args(["keys", "generate", "--dir"]).arg(&partial);
+            run("chat-service keys generate", command).await?;
+            std::fs::rename(&partial, &kept)?;
         }
-        let token = people::issue(&binaries.chat_service, &keys.private, &people::worker())?;
+        let worker = people::worker();
+        let token = people::issue(&binaries.chat_service, &keys.private, &worker).await?;
         std::fs::write(&keys.worker_token, token)?;
         Ok(keys)
     }

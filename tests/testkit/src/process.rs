@@ -5,6 +5,7 @@
 
 mod binaries;
 pub(crate) mod guard;
+mod output;
 
 use std::{
     collections::VecDeque,
@@ -18,8 +19,12 @@ use std::{
 
 use serde_json::Value;
 
-pub use self::binaries::{Binaries, BuildError, binaries, build};
 use self::guard::Guard;
+pub(crate) use self::output::output_in;
+pub use self::{
+    binaries::{Binaries, BuildError, binaries, build},
+    output::output,
+};
 use crate::wait;
 
 /// So many of the last lines of standard error are kept.
@@ -68,6 +73,8 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 pub struct Process {
     name: String,
     child: Child,
+    /// Known once it was reaped: from then on its id may be somebody else's.
+    end: Option<ExitStatus>,
     guard: Option<Guard>,
     lines: Arc<Mutex<VecDeque<String>>>,
 }
@@ -110,6 +117,7 @@ impl Process {
         let mut process = Self {
             name: name.to_owned(),
             child,
+            end: None,
             guard: None,
             lines,
         };
@@ -130,7 +138,10 @@ impl Process {
     ///
     /// When it has ended.
     pub fn signal(&self, signal: Signal) -> std::io::Result<()> {
-        guard::send(signal.name(), self.child.id())
+        match self.end {
+            Some(status) => Err(std::io::Error::other(format!("it has ended ({status})"))),
+            None => guard::send(signal.name(), self.child.id()),
+        }
     }
 
     /// How it ended, if it has.
@@ -139,7 +150,15 @@ impl Process {
     ///
     /// When the system cannot tell.
     pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
+        if self.end.is_none() {
+            self.end = self.child.try_wait()?;
+            if self.end.is_some()
+                && let Some(guard) = self.guard.take()
+            {
+                guard.release();
+            }
+        }
+        Ok(self.end)
     }
 
     /// What it wrote to standard error so far, line by line.
@@ -211,7 +230,7 @@ impl Process {
     pub async fn wait(&mut self) -> ExitStatus {
         let what = format!("{} ends", self.name);
         wait::until(&what, || {
-            let ended = self.child.try_wait().expect("a child of ours");
+            let ended = self.ended().expect("a child of ours");
             let tail = self.tail(20);
             async move { ended.ok_or(tail) }
         })
@@ -253,7 +272,7 @@ impl Process {
         let what = format!("{} {what}", self.name);
         let found = wait::until(&what, || {
             // Asked before looking, so that a last line before the end is not missed.
-            let ended = self.child.try_wait().expect("a child of ours");
+            let ended = self.ended().expect("a child of ours");
             let found = look(self);
             let tail = self.tail(20);
             async move {
@@ -349,6 +368,15 @@ mod tests {
         assert!(alive(id));
         drop(process);
         assert!(!alive(id));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_ended_is_sent_nothing_since_its_id_may_be_anothers() {
+        let mut process = sh("exit 4");
+        process.wait().await;
+        let error = process.signal(Signal::Terminate).unwrap_err();
+        assert_eq!(error.to_string(), "it has ended (exit status: 4)");
+        assert_eq!(process.ended().unwrap().unwrap().code(), Some(4));
     }
 
     #[tokio::test]

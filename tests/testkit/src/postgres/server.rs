@@ -20,10 +20,17 @@ use super::{
     binaries::{Binaries, User, owner_to_become, user_to_become},
     error::PATIENCE,
 };
-use crate::process::guard::{self, Guard};
+use crate::process::{
+    guard::{self, Guard},
+    output_in,
+};
 
 /// The superuser of the server.
 const USER: &str = "postgres";
+
+/// What a directory holds before the cluster is whole.
+const PASSWORD: &str = "password";
+const PARTIAL_DATA: &str = "data.partial";
 
 /// A free port may be taken between looking and binding; so many ports are tried.
 const PORT_ATTEMPTS: u32 = 10;
@@ -55,7 +62,7 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-/// A running server. Dropping it stops it without waiting.
+/// A running server. Dropping it stops it, and a throwaway one leaves nothing behind.
 #[derive(Debug)]
 pub struct Server {
     binaries: Binaries,
@@ -81,20 +88,16 @@ impl Server {
     ///
     /// [`StartError`] says what to do.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let prepared = tokio::task::spawn_blocking(move || Self::prepare(options)).await;
-        let mut server = match prepared {
-            Ok(server) => server?,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        };
-        match server.launch_on_a_port().await {
-            Ok(()) => Ok(server),
-            Err(error) => {
-                if let Durability::Throwaway = server.options.durability {
-                    let _ = std::fs::remove_dir_all(&server.directory);
-                }
-                Err(error)
-            }
-        }
+        let binaries = Binaries::find().await?;
+        // From here on its drop cleans up, also when this is given up.
+        let mut server = Self::create(binaries, options)?;
+        server.begin().await?;
+        Ok(server)
+    }
+
+    async fn begin(&mut self) -> Result<(), StartError> {
+        self.initialize().await?;
+        self.launch_on_a_port().await
     }
 
     /// The address of one of its databases, with the password.
@@ -119,11 +122,12 @@ impl Server {
     /// When it does not end in time.
     pub async fn stop(mut self) -> Result<(), StartError> {
         self.halt("INT").await?;
-        if let Durability::Throwaway = self.options.durability {
-            std::fs::remove_dir_all(&self.directory)
-                .map_err(StartError::io("remove", &self.directory))?;
+        match self.throwaway() {
+            Some(directory) => {
+                std::fs::remove_dir_all(directory).map_err(StartError::io("remove", directory))
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Stops the server as `pg_ctl stop -m fast` does; [`Server::resume`] starts it again.
@@ -176,8 +180,7 @@ impl Server {
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 
-    fn prepare(options: Options) -> Result<Self, StartError> {
-        let binaries = Binaries::find()?;
+    fn create(binaries: Binaries, options: Options) -> Result<Self, StartError> {
         let directory = match &options.durability {
             Durability::Throwaway => {
                 std::env::temp_dir().join(format!("testkit-{}", uuid::Uuid::now_v7().simple()))
@@ -186,7 +189,7 @@ impl Server {
                 .map_err(StartError::io("make absolute", directory))?,
         };
         std::fs::create_dir_all(&directory).map_err(StartError::io("create", &directory))?;
-        let mut server = Self {
+        Ok(Self {
             user: None,
             port: 0,
             password: String::new(),
@@ -194,17 +197,12 @@ impl Server {
             binaries,
             directory,
             options,
-        };
-        let initialized = server.initialize();
-        if initialized.is_err() && matches!(server.options.durability, Durability::Throwaway) {
-            let _ = std::fs::remove_dir_all(&server.directory);
-        }
-        initialized.map(|()| server)
+        })
     }
 
     /// Makes the cluster, unless a former start did.
-    fn initialize(&mut self) -> Result<(), StartError> {
-        let password_file = self.directory.join("password");
+    async fn initialize(&mut self) -> Result<(), StartError> {
+        let password_file = self.directory.join(PASSWORD);
         if self.data().join("PG_VERSION").exists() {
             self.user = owner_to_become(&self.data())?;
             self.password = std::fs::read_to_string(&password_file)
@@ -213,15 +211,9 @@ impl Server {
                 .to_owned();
             return Ok(());
         }
-        if std::fs::read_dir(&self.directory)
-            .map_err(StartError::io("list", &self.directory))?
-            .next()
-            .is_some()
-        {
-            return Err(StartError::Foreign {
-                directory: self.directory.clone(),
-            });
-        }
+        // Renamed once it is whole: what a start left that was killed is not taken for a cluster.
+        let partial = self.directory.join(PARTIAL_DATA);
+        self.clear(&[PASSWORD, PARTIAL_DATA])?;
         self.user = user_to_become()?;
         self.password = uuid::Uuid::new_v4().simple().to_string();
         std::fs::write(&password_file, &self.password)
@@ -237,22 +229,48 @@ impl Server {
         }
         // `password` and not SCRAM: connections never leave this machine, and SCRAM's 4096 rounds
         // cost an unoptimised client tens of milliseconds in each of hundreds of tests.
-        let output = self
-            .command(&self.binaries.initdb())
+        let mut command = self.command(&self.binaries.initdb());
+        command
             .args(["--username", USER, "--encoding", "UTF8"])
             .args(["--locale", "C.UTF-8", "--no-sync", "--no-instructions"])
             .args(["--auth", "password", "--pwfile"])
             .arg(&password_file)
             .arg("--pgdata")
-            .arg(self.data())
-            .output()
+            .arg(&partial);
+        let output = output_in(command, Stdio::piped(), self.throwaway())
+            .await
             .map_err(StartError::io("run", &self.binaries.initdb()))?;
         if output.status.success() {
-            return Ok(());
+            return std::fs::rename(&partial, self.data())
+                .map_err(StartError::io("rename", &partial));
         }
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         Err(StartError::InitDb { output: text })
+    }
+
+    /// Removes what a start left that did not come to its end; refuses a directory with other things.
+    fn clear(&self, ours: &[&str]) -> Result<(), StartError> {
+        let listed = || StartError::io("list", &self.directory);
+        let mut left = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(listed())? {
+            let entry = entry.map_err(listed())?;
+            if !ours.iter().any(|name| entry.file_name() == *name) {
+                return Err(StartError::Foreign {
+                    directory: self.directory.clone(),
+                });
+            }
+            left.push(entry.path());
+        }
+        for path in left {
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            removed.map_err(StartError::io("remove", &path))?;
+        }
+        Ok(())
     }
 
     async fn launch_on_a_port(&mut self) -> Result<(), StartError> {
@@ -287,11 +305,11 @@ impl Server {
             .stderr(log)
             .spawn()
             .map_err(StartError::io("run", &self.binaries.postgres()))?;
-        let (signal, remove) = match self.options.durability {
-            Durability::Throwaway => ("QUIT", Some(self.directory.as_path())),
-            Durability::Kept(_) => ("INT", None),
+        let signal = match self.options.durability {
+            Durability::Throwaway => "QUIT",
+            Durability::Kept(_) => "INT",
         };
-        let guard = Guard::over(child.id(), signal, remove)
+        let guard = Guard::over(child.id(), signal, self.throwaway())
             .map_err(StartError::io("run", Path::new("sh")))?;
         self.running = Some(Running { child, guard });
         self.wait_until_it_answers().await
@@ -404,6 +422,14 @@ impl Server {
         command
     }
 
+    /// The directory, if it goes with the server.
+    fn throwaway(&self) -> Option<&Path> {
+        match self.options.durability {
+            Durability::Throwaway => Some(&self.directory),
+            Durability::Kept(_) => None,
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
@@ -416,10 +442,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(Running { mut child, guard }) = self.running.take() {
-            drop(guard);
-            // The guard waits for the server's end before it removes the files, and a process that
-            // is not reaped does not end.
+            // The guard waits for the server's end, and a process that is not reaped does not end.
             std::thread::spawn(move || child.wait());
+            guard.finish();
+        } else if let Some(directory) = self.throwaway() {
+            // Gone already if it was stopped in order.
+            let _ = std::fs::remove_dir_all(directory);
         }
     }
 }

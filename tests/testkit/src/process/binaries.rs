@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -52,44 +52,64 @@ const AS_FOR_TESTS: &[&str] = &["--test", "it"];
 pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| {
-        run_cargo(AS_FOR_TESTS, Stdio::piped()).unwrap_or_else(|error| panic!("{error}"))
+        let binaries = named_all().map_or_else(
+            || {
+                let output = cargo(AS_FOR_TESTS)
+                    .stdin(Stdio::null())
+                    .output()
+                    .map_err(BuildError::Run)?;
+                built(&output)
+            },
+            Ok,
+        );
+        binaries.unwrap_or_else(|error| panic!("{error}"))
     })
 }
 
-/// Builds the binaries, with Cargo's progress on standard error.
+/// Builds the binaries, with Cargo's progress on standard error. Dropped, it ends Cargo and its
+/// compilers.
 ///
 /// # Errors
 ///
 /// [`BuildError`].
-pub fn build() -> Result<Binaries, BuildError> {
-    run_cargo(&[], Stdio::inherit())
+pub async fn build() -> Result<Binaries, BuildError> {
+    if let Some(binaries) = named_all() {
+        return Ok(binaries);
+    }
+    let output = super::output(cargo(&[]), Stdio::inherit())
+        .await
+        .map_err(BuildError::Run)?;
+    built(&output)
 }
 
-/// Builds the binaries, unless `CHAT_SERVICE_BIN` and `GITSYNC_SERVICE_BIN` name them. Cargo holds no
-/// lock while it runs tests or a program, so that this does not wait for itself.
-fn run_cargo(further: &[&str], stderr: Stdio) -> Result<Binaries, BuildError> {
-    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-    if let (Some(chat_service), Some(gitsync_service)) = (
-        named(CHAT_SERVICE_VARIABLE),
-        named(GITSYNC_SERVICE_VARIABLE),
-    ) {
-        return Ok(Binaries {
-            chat_service,
-            gitsync_service,
-        });
-    }
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// The binaries, if both are named and so need not be built.
+fn named_all() -> Option<Binaries> {
+    Some(Binaries {
+        chat_service: named(CHAT_SERVICE_VARIABLE)?,
+        gitsync_service: named(GITSYNC_SERVICE_VARIABLE)?,
+    })
+}
+
+/// The command that builds both. Cargo holds no lock while it runs tests or a program, so that this
+/// does not wait for itself.
+fn cargo(further: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(["build", "--locked", "-p", "chat-service"])
         .args(["-p", "gitsync-service", "--bins"])
         .args(further)
         .arg("--message-format=json-render-diagnostics")
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(stderr)
-        .output()
-        .map_err(BuildError::Run)?;
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    command
+}
+
+/// What a build has made.
+fn built(output: &Output) -> Result<Binaries, BuildError> {
     if !output.status.success() {
         return Err(BuildError::Failed {
             status: output.status,

@@ -11,16 +11,16 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// `$1` signal, `$2` process, `$3` directory to remove afterwards, or nothing. A line on standard
-/// input says that the child was reaped. The wait is bounded: where nothing reaps orphans, `kill -0`
-/// goes on to succeed on a zombie.
+/// `$1` signal, `$2` process or, below zero, process group, `$3` directory to remove afterwards, or
+/// nothing, `$4` tenths of a second to wait at most. A line on standard input says that the child was
+/// reaped. The wait is bounded: where nothing reaps orphans, signal 0 goes on to succeed on a zombie.
 const SCRIPT: &str = r#"
 read -r _ && exit 0
-kill -s "$1" "$2" 2>/dev/null
+kill -s "$1" -- "$2" 2>/dev/null
 tries=0
-while kill -0 "$2" 2>/dev/null; do
+while kill -s 0 -- "$2" 2>/dev/null; do
     tries=$((tries + 1))
-    if [ "$tries" -eq 100 ]; then kill -s KILL "$2" 2>/dev/null; break; fi
+    if [ "$tries" -ge "$4" ]; then kill -s KILL -- "$2" 2>/dev/null; break; fi
     sleep 0.1
 done
 if [ -n "$3" ]; then rm -rf -- "$3"; fi
@@ -33,9 +33,24 @@ pub(crate) struct Guard(Option<Child>);
 impl Guard {
     /// Guards the process `id`. `signal` is what ends it, as in `KILL`.
     pub(crate) fn over(id: u32, signal: &str, remove: Option<&Path>) -> std::io::Result<Self> {
+        Self::over_target(&id.to_string(), signal, remove, "100")
+    }
+
+    /// Guards the process group that `id` leads, with all that the leader starts in it; kills it.
+    pub(crate) fn over_group(id: u32, remove: Option<&Path>) -> std::io::Result<Self> {
+        Self::over_target(&format!("-{id}"), "KILL", remove, "20")
+    }
+
+    fn over_target(
+        target: &str,
+        signal: &str,
+        remove: Option<&Path>,
+        tenths: &str,
+    ) -> std::io::Result<Self> {
         Command::new("sh")
-            .args(["-c", SCRIPT, "guard", signal, &id.to_string()])
+            .args(["-c", SCRIPT, "guard", signal, target])
             .arg(remove.unwrap_or_else(|| Path::new("")))
+            .arg(tenths)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -44,6 +59,14 @@ impl Guard {
             .process_group(0)
             .spawn()
             .map(|child| Self(Some(child)))
+    }
+
+    /// Does what the drop does, and waits until that is done. Somebody must reap the child meanwhile.
+    pub(crate) fn finish(mut self) {
+        if let Some(mut shell) = self.0.take() {
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+        }
     }
 
     /// Says that the child was reaped, so that there is nothing left to kill.
