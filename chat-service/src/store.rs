@@ -9,6 +9,7 @@ pub mod error;
 pub(crate) mod event;
 pub(crate) mod git_account;
 pub(crate) mod git_ref;
+pub mod measure;
 pub(crate) mod page;
 pub(crate) mod predicate;
 pub(crate) mod refresh;

@@ -48,6 +48,51 @@ pub const ALL: &[Migration] = &[
         name: "0004_change_events",
         sql: include_str!("../0004_change_events.sql"),
     },
+    Migration {
+        version: 5,
+        name: "0005_ref_sort_key",
+        sql: include_str!("../0005_ref_sort_key.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "0006_chat_diff_statuses_repository_idx",
+        sql: include_str!("../0006_chat_diff_statuses_repository_idx.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "0007_chat_diff_statuses_pr_number_idx",
+        sql: include_str!("../0007_chat_diff_statuses_pr_number_idx.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "0008_chat_diff_statuses_state_idx",
+        sql: include_str!("../0008_chat_diff_statuses_state_idx.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "0009_chats_status_idx",
+        sql: include_str!("../0009_chats_status_idx.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "0010_chats_archived_idx",
+        sql: include_str!("../0010_chats_archived_idx.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "0011_pg_trgm",
+        sql: include_str!("../0011_pg_trgm.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "0012_chats_title_idx",
+        sql: include_str!("../0012_chats_title_idx.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "0013_chats_labels_idx",
+        sql: include_str!("../0013_chats_labels_idx.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

@@ -23,6 +23,7 @@ const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
+const MOVE_PRIMARY_REF: Sql = sql!("move_primary_ref");
 const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
 const RESUME_POLLING_BUDGETS: Sql = sql!("resume_polling_budgets");
 const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
@@ -102,10 +103,19 @@ impl Store {
         // One more than asked for tells whether this is the last page.
         let limit =
             i64::try_from(page_size + 1).map_err(|error| StoreError::bug("limit a page", error))?;
-        let Some(page) = page::plan(&readable, filter, cursor, limit) else {
+        let client = self.client().await?;
+        let matches = match page::explain_search(&readable, filter) {
+            Some(asked) => {
+                let rows = query(&client, &asked.text, &asked.params.as_refs())
+                    .await
+                    .map_err(StoreError::from_read)?;
+                row::matches(&rows)?
+            }
+            None => page::Matches::Often,
+        };
+        let Some(page) = page::plan(&readable, filter, cursor, limit, matches) else {
             return Ok((Vec::new(), false));
         };
-        let client = self.client().await?;
         let mut rows = query(&client, &page.text, &page.params.as_refs())
             .await
             .map_err(StoreError::from_read)?;
@@ -221,6 +231,10 @@ impl Store {
                     .map_err(StoreError::from_write)?;
             }
         }
+        // Last, since budgets are locked before refs.
+        query(&transaction, MOVE_PRIMARY_REF.text, &[&id.0])
+            .await
+            .map_err(StoreError::from_write)?;
         transaction.commit().await.map_err(StoreError::from_write)?;
         Ok(Guarded::Done(Updated {
             unarchived: turned && !archiving,

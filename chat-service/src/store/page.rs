@@ -5,13 +5,24 @@
 //! the same however large the table is and however little of it the caller may read. One `OR` over all
 //! ways would make PostgreSQL walk the table in order and throw away what does not match.
 //!
+//! How a page is walked follows from the shape of the predicate and of the filter ([`Route`]):
+//! - a filter that has an ordered index of its own (owner, workspace; for callers who may see nearly
+//!   everything also repository, number, pull request state, status, archived) is one branch by that
+//!   index, with the predicate checked on each row;
+//! - a filter that names few chats (repository, number, title, labels) is tried on the latest chats
+//!   that the caller may read; if that does not fill the page, the filter's index names the chats and
+//!   the predicate is checked on each;
+//! - for callers who may see nearly everything, PostgreSQL's statistics tell whether title and labels
+//!   match rarely ([`Matches`]): then their index names the chats, else the list is walked;
+//! - any other filter, and every forbid, is checked inside each branch.
+//!
 //! Everything comes from marked `.sql` files and bind parameters; the text depends on the shape of
 //! the predicate and on which filters are set, never on a value or on how many ids there are.
 
-use std::fmt::Write as _;
+mod branch;
+mod narrow;
 
-use serde_json::json;
-use uuid::Uuid;
+use branch::{Branch, Keys};
 
 use super::{
     Sql,
@@ -19,36 +30,25 @@ use super::{
     sql,
 };
 use crate::{
-    authz::{Atom, Authorized, Level, Pred},
-    chat_filter::{ChatFilter, Cursor, PullRequestFilter},
-    diff_status::PullRequestState,
+    authz::{Authorized, Pred},
+    chat_filter::{ChatFilter, Cursor},
 };
 
 const PAGE: Sql = sql!("page");
-const BY_RECENCY: Sql = sql!("page_by_recency");
-const BY_OWNER: Sql = sql!("page_by_owner");
-const BY_ORGANIZATION: Sql = sql!("page_by_organization");
-const BY_WORKSPACE: Sql = sql!("page_by_workspace");
-const BY_USER_SHARE: Sql = sql!("page_by_user_share");
-const BY_GROUP_SHARE: Sql = sql!("page_by_group_share");
+pub(super) const OF_ALL: Sql = sql!("page_of_all");
+const NEAR: Sql = sql!("page_near");
+const BY_SEARCH: Sql = sql!("page_by_search");
+const EXPLAIN_SEARCH: Sql = sql!("explain_search");
 
-/// One way to walk: which index, for which keys, and what else must hold.
-#[derive(Clone, Debug)]
-struct Branch {
-    sql: Sql,
-    keys: Vec<Uuid>,
-    residual: Vec<Pred>,
-}
+/// What stands in a file where branches go.
+const NOTHING: &str = "SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id";
 
-impl Branch {
-    fn new(sql: Sql, keys: Vec<Uuid>, residual: Vec<Pred>) -> Self {
-        Self {
-            sql,
-            keys,
-            residual,
-        }
-    }
-}
+/// So many of the latest chats are tried before a selective filter's own index is asked. A filter
+/// that matches one chat of twenty fills a page of 50 within them; each costs about a microsecond.
+const NEAR_CHATS: usize = 1000;
+/// So many chats that a search names are sorted at most. Beyond, it matches so often that walking in
+/// order fills a page soon, unless the statistics were wrong.
+const MAX_CANDIDATES: i64 = 10_000;
 
 /// A page's statement.
 pub(crate) struct Page {
@@ -56,297 +56,371 @@ pub(crate) struct Page {
     pub(crate) params: Params,
 }
 
-/// The statement for a page; none when no chat can be in it.
+/// How often title and labels of a filter match, as PostgreSQL's statistics have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matches {
+    /// So often that the latest chats soon fill a page.
+    Often,
+    /// So rarely that sorting all matches is less work.
+    Rarely,
+}
+
+impl Matches {
+    /// What the answer to [`explain_search`] says: what is walked in order is common.
+    pub(crate) fn from_plan(plan: &serde_json::Value) -> Self {
+        if has_node(plan, "Sort") || has_node(plan, "Incremental Sort") {
+            Self::Rarely
+        } else {
+            Self::Often
+        }
+    }
+}
+
+/// Whether a plan has a node of this type.
+fn has_node(plan: &serde_json::Value, wanted: &str) -> bool {
+    match plan {
+        serde_json::Value::Array(parts) => parts.iter().any(|part| has_node(part, wanted)),
+        serde_json::Value::Object(parts) => {
+            parts.get("Node Type").and_then(serde_json::Value::as_str) == Some(wanted)
+                || parts.values().any(|part| has_node(part, wanted))
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => false,
+    }
+}
+
+/// The statement that asks how often a filter matches, if the plan of its page depends on that.
+pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Option<Page> {
+    let pred = authorized.pred();
+    let depends = narrow::searched(filter)
+        && narrow::walked(filter).is_none()
+        && narrow::named(filter).is_none()
+        && nearly_everything(&branch::ways(pred));
+    if !depends {
+        return None;
+    }
+    let mut params = Params::default();
+    let search = narrow::print_search(filter, &mut params);
+    let text = replaced(EXPLAIN_SEARCH.text, &[("/* search */ TRUE", &search)]);
+    Some(Page { text, params })
+}
+
+/// Whether some way leads to all chats: then every other way leads to chats that this one meets, too.
+fn nearly_everything(ways: &[Branch]) -> bool {
+    ways.iter().any(|way| way.keys == Keys::None)
+}
+
+/// How a page is walked.
+enum Route {
+    /// In the order of the list of all chats, since the caller may see nearly everything.
+    All,
+    /// One branch per way of being allowed.
+    Ways(Vec<Branch>),
+    /// What title and labels match, sorted.
+    Search,
+    /// The latest chats by `ways`, and if they do not fill the page, what `far` names.
+    Near { ways: Vec<Branch>, far: Far },
+}
+
+/// What a selective filter names.
+enum Far {
+    /// In order, by an index of its own.
+    Branch(Box<Branch>),
+    /// In no order, by the indexes of title and labels; the predicate is checked on each.
+    Search(Pred),
+}
+
+/// The statement for a page; none when no chat can be in it. `matches` answers [`explain_search`]; where
+/// that does not ask, it does not matter.
 pub(crate) fn plan(
     authorized: &Authorized,
     filter: &ChatFilter,
     cursor: Option<Cursor>,
     limit: i64,
+    matches: Matches,
 ) -> Option<Page> {
-    let branches = branches(authorized.pred(), filter);
-    if branches.is_empty() {
+    let pred = authorized.pred();
+    if *pred == Pred::False {
         return None;
     }
     let mut params = Params::default();
-    let limit = format!("${}", params.push(limit));
+    let page = limit;
+    let limit = format!("${}", params.push(page));
     let after = cursor.map(|cursor| (params.push(cursor.updated_at), params.push(cursor.id.0)));
-    let filter = print_filter(filter, &mut params);
-    let mut union = String::new();
-    for (index, branch) in branches.iter().enumerate() {
-        if index > 0 {
-            union.push_str("\nUNION ALL\n");
-        }
-        union.push('(');
-        union.push_str(&print_branch(branch, &filter, after, &limit, &mut params));
-        union.push(')');
-    }
-    let text = PAGE
-        .text
-        .replace(
-            "/* branches */ SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id",
-            &union,
-        )
-        .replace("/* limit */ 1", &limit);
-    Some(Page { text, params })
-}
-
-/// The ways to walk. A filter that names few chats by an index of its own (owner, workspace) is
-/// one branch, with the whole predicate checked on each of its rows.
-fn branches(pred: &Pred, filter: &ChatFilter) -> Vec<Branch> {
-    if *pred == Pred::False {
-        return Vec::new();
-    }
-    if let Some(owner) = filter.owner {
-        return vec![Branch::new(BY_OWNER, vec![owner.0], vec![pred.clone()])];
-    }
-    if let Some(workspace) = filter.workspace {
-        return vec![Branch::new(
-            BY_WORKSPACE,
-            vec![workspace.0],
-            vec![pred.clone()],
-        )];
-    }
-    let mut branches = Vec::new();
-    walk(pred, Vec::new(), &mut branches);
-    branches
-}
-
-/// Adds the branches for `pred`, of which each row must also satisfy `residual`.
-fn walk(pred: &Pred, mut residual: Vec<Pred>, branches: &mut Vec<Branch>) {
-    match pred {
-        Pred::False => {}
-        Pred::Any(preds) => {
-            for pred in preds {
-                walk(pred, residual.clone(), branches);
-            }
-        }
-        Pred::All(preds) => {
-            let driver = preds.iter().position(has_index).unwrap_or(0);
-            for (index, pred) in preds.iter().enumerate() {
-                if index != driver {
-                    residual.push(pred.clone());
-                }
-            }
-            match preds.get(driver) {
-                Some(pred) => walk(pred, residual, branches),
-                None => branches.push(Branch::new(BY_RECENCY, Vec::new(), residual)),
-            }
-        }
-        Pred::Atom(atom) => branches.push(atom_branch(atom, residual)),
-        Pred::True => branches.push(Branch::new(BY_RECENCY, Vec::new(), residual)),
-        Pred::Not(_) => {
-            residual.push(pred.clone());
-            branches.push(Branch::new(BY_RECENCY, Vec::new(), residual));
-        }
-    }
-}
-
-fn atom_branch(atom: &Atom, mut residual: Vec<Pred>) -> Branch {
-    let at_least = |level: Level, residual: &mut Vec<Pred>| match level {
-        Level::Reader => {}
-        // The walk finds shares of every level; the exact one is checked on the row.
-        Level::Writer => residual.push(Pred::Atom(atom.clone())),
-    };
-    match atom {
-        Atom::Owner(user) => Branch::new(BY_OWNER, vec![user.0], residual),
-        Atom::Organization(ids) => Branch::new(
-            BY_ORGANIZATION,
-            ids.iter().map(|id| id.0).collect(),
-            residual,
-        ),
-        Atom::SharedWithUser(user, level) => {
-            at_least(*level, &mut residual);
-            Branch::new(BY_USER_SHARE, vec![user.0], residual)
-        }
-        Atom::SharedWithGroup(groups, level) => {
-            at_least(*level, &mut residual);
-            Branch::new(
-                BY_GROUP_SHARE,
-                groups.iter().map(|id| id.0).collect(),
-                residual,
-            )
-        }
-        Atom::InSomeOrganization
-        | Atom::Workspace(_)
-        | Atom::InSomeWorkspace
-        | Atom::Archived
-        | Atom::Status(_)
-        | Atom::Title(_)
-        | Atom::TitleLike(_)
-        | Atom::Label(_)
-        | Atom::LabelIs(..)
-        | Atom::LabelLike(..) => {
-            residual.push(Pred::Atom(atom.clone()));
-            Branch::new(BY_RECENCY, Vec::new(), residual)
-        }
-    }
-}
-
-/// Whether every way of satisfying `pred` has an ordered index.
-fn has_index(pred: &Pred) -> bool {
-    match pred {
-        Pred::Atom(
-            Atom::Owner(_)
-            | Atom::Organization(_)
-            | Atom::SharedWithUser(..)
-            | Atom::SharedWithGroup(..),
-        ) => true,
-        Pred::Any(preds) => preds.iter().all(has_index),
-        Pred::All(preds) => preds.iter().any(has_index),
-        Pred::Atom(
-            Atom::InSomeOrganization
-            | Atom::Workspace(_)
-            | Atom::InSomeWorkspace
-            | Atom::Archived
-            | Atom::Status(_)
-            | Atom::Title(_)
-            | Atom::TitleLike(_)
-            | Atom::Label(_)
-            | Atom::LabelIs(..)
-            | Atom::LabelLike(..),
-        )
-        | Pred::True
-        | Pred::False
-        | Pred::Not(_) => false,
-    }
-}
-
-fn print_branch(
-    branch: &Branch,
-    filter: &str,
-    after: Option<(usize, usize)>,
-    limit: &str,
-    params: &mut Params,
-) -> String {
-    let mut condition = filter.to_owned();
-    for pred in &branch.residual {
-        condition.push_str(" AND ");
-        predicate::print(pred, params, &mut condition);
-    }
-    let (after, after_share) = match after {
-        Some((updated_at, id)) => (
-            format!("(c.updated_at, c.id) < (${updated_at}, ${id})"),
-            format!("(a.chat_updated_at, a.chat_id) < (${updated_at}, ${id})"),
-        ),
-        None => ("TRUE".to_owned(), "TRUE".to_owned()),
-    };
-    let mut text = branch
-        .sql
-        .text
-        .replace("/* filter */ TRUE", &condition)
-        .replace("/* after */ TRUE", &after)
-        .replace("/* after share */ TRUE", &after_share)
-        .replace("/* limit */ 1", limit);
-    if !branch.keys.is_empty() {
-        let keys = format!("${}::uuid[]", params.push(branch.keys.clone()));
-        text = text.replace("/* keys */ NULL::uuid[]", &keys);
-    }
-    text
-}
-
-/// The filter as a condition on a chat `c`.
-fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
-    // Destructured, so that a new filter does not compile until it is printed.
-    let ChatFilter {
-        owner,
-        workspace,
-        archived,
-        statuses,
-        labels,
-        pull_requests,
-        repository,
-        pull_request_number,
-        title,
-    } = filter;
-    let mut out = "TRUE".to_owned();
-    // Writing to a String cannot fail.
-    if let Some(owner) = owner {
-        let _ = write!(out, " AND c.owner_id = ${}", params.push(owner.0));
-    }
-    if let Some(workspace) = workspace {
-        let _ = write!(out, " AND c.workspace_id = ${}", params.push(workspace.0));
-    }
-    if let Some(archived) = archived {
-        let _ = write!(out, " AND c.archived = ${}", params.push(*archived));
-    }
-    if !statuses.is_empty() {
-        let names: Vec<&'static str> = statuses.iter().map(|status| status.name()).collect();
-        let _ = write!(out, " AND c.status = ANY(${})", params.push(names));
-    }
-    if !labels.is_empty() {
-        let _ = write!(out, " AND c.labels @> ${}", params.push(json!(labels)));
-    }
-    if let Some(title) = title {
-        let pattern = format!("%{}%", escaped_like(title));
-        let _ = write!(out, " AND c.title ILIKE ${}", params.push(pattern));
-    }
-    let primary = print_primary_filter(
-        pull_requests,
-        repository.as_deref(),
-        *pull_request_number,
+    let mut composer = Composer {
         params,
-    );
-    if !primary.is_empty() {
-        let _ = write!(
-            out,
-            " AND EXISTS (SELECT FROM chat_diff_statuses s \
-             WHERE s.chat_id = c.id AND s.is_primary{primary})"
-        );
-    }
-    out
+        after,
+        page,
+        limit,
+    };
+    let text = match route(pred, filter, matches) {
+        Route::All => composer.all(pred, filter),
+        Route::Ways(branches) => composer.page(&branches, filter),
+        Route::Search => {
+            let mut all = Branch::of_all();
+            all.residual.push(pred.clone());
+            let union = composer.search(&[all], pred, filter, "TRUE");
+            composer.merged(&union)
+        }
+        Route::Near { ways, far } => composer.near(&ways, &far, filter),
+    };
+    Some(Page {
+        text,
+        params: composer.params,
+    })
 }
 
-/// What the primary ref must satisfy, each part beginning with ` AND `.
-fn print_primary_filter(
-    pull_requests: &[PullRequestFilter],
-    repository: Option<&str>,
-    number: Option<i32>,
-    params: &mut Params,
-) -> String {
-    let mut out = String::new();
-    if let Some(repository) = repository {
-        let _ = write!(
-            out,
-            " AND s.repository_key = ${}",
-            params.push(repository.to_lowercase())
-        );
+fn route(pred: &Pred, filter: &ChatFilter, matches: Matches) -> Route {
+    if let Some(mut branch) = narrow::walked(filter) {
+        branch.residual.push(pred.clone());
+        return Route::Ways(vec![branch]);
     }
-    if let Some(number) = number {
-        let _ = write!(out, " AND s.pr_number = ${}", params.push(number));
+    let ways = branch::ways(pred);
+    let named = narrow::named(filter);
+    let searched = narrow::searched(filter);
+    if nearly_everything(&ways) {
+        let ordered = named.or_else(|| {
+            let rare = searched && matches == Matches::Rarely;
+            narrow::ordered(filter).filter(|_| !rare)
+        });
+        return match ordered {
+            Some(mut branch) => {
+                branch.residual.push(pred.clone());
+                Route::Ways(vec![branch])
+            }
+            None if searched && matches == Matches::Rarely => Route::Search,
+            None => Route::All,
+        };
     }
-    if !pull_requests.is_empty() {
-        // An array of (state, draft): settled ones match either way.
-        let mut states: Vec<&'static str> = Vec::new();
-        let mut drafts: Vec<Option<bool>> = Vec::new();
-        for wanted in pull_requests {
-            let (state, draft) = match wanted {
-                PullRequestFilter::Open => (PullRequestState::Open, Some(false)),
-                PullRequestFilter::Draft => (PullRequestState::Open, Some(true)),
-                PullRequestFilter::Settled(state) => (*state, None),
-            };
-            states.push(state.name());
-            drafts.push(draft);
+    match named {
+        Some(mut branch) => {
+            branch.residual.push(pred.clone());
+            Route::Near {
+                ways,
+                far: Far::Branch(Box::new(branch)),
+            }
         }
-        let _ = write!(
-            out,
-            " AND EXISTS (SELECT FROM unnest(${}::text[], ${}::boolean[]) AS wanted (state, draft) \
-             WHERE s.pull_request_state = wanted.state \
-             AND s.pull_request_draft = COALESCE(wanted.draft, s.pull_request_draft))",
-            params.push(states),
-            params.push(drafts),
-        );
+        None if searched => Route::Near {
+            ways,
+            far: Far::Search(pred.clone()),
+        },
+        None => Route::Ways(ways),
     }
-    out
 }
 
-/// `text` as a LIKE pattern that matches only itself.
-fn escaped_like(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(character);
+/// A statement that is being composed.
+struct Composer {
+    params: Params,
+    /// The parameters of the cursor: its time and id.
+    after: Option<(usize, usize)>,
+    /// Rows of the page at most, and their parameter.
+    page: i64,
+    limit: String,
+}
+
+/// What each row of a branch must satisfy, and how many of them are wanted.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// What is asked of the chat, unless the branch's index answers it.
+    filter: &'a ChatFilter,
+    /// Of none: whether the branch is walked at all.
+    needed: &'a str,
+    limit: &'a str,
+}
+
+impl Composer {
+    fn all(&mut self, pred: &Pred, filter: &ChatFilter) -> String {
+        let mut filter = narrow::print_filter(filter, &mut self.params);
+        self.add_pred(&mut filter, pred);
+        let after = self.after("c.updated_at, c.id");
+        let marks = [
+            ("/* filter */ TRUE", filter.as_str()),
+            ("/* after */ TRUE", &after),
+            ("/* limit */ 1", &self.limit),
+        ];
+        replaced(OF_ALL.text, &marks)
     }
-    escaped
+
+    fn page(&mut self, branches: &[Branch], filter: &ChatFilter) -> String {
+        let limit = self.limit.clone();
+        let union = self.union(
+            branches,
+            Wanted {
+                filter,
+                needed: "TRUE",
+                limit: &limit,
+            },
+        );
+        self.merged(&union)
+    }
+
+    fn near(&mut self, ways: &[Branch], far: &Far, filter: &ChatFilter) -> String {
+        let limit = self.limit.clone();
+        let own = narrow::print_filter(filter, &mut self.params);
+        // Of many subjects, each is walked less far: a page's worth is the least that is correct.
+        let subjects: usize = ways.iter().map(|way| way.keys.count().max(1)).sum();
+        let count = i64::try_from(NEAR_CHATS / subjects.max(1)).unwrap_or(self.page);
+        let count = format!("${}", self.params.push(count.max(self.page)));
+        let everything = ChatFilter::default();
+        let tried = Wanted {
+            filter: &everything,
+            needed: "TRUE",
+            limit: &count,
+        };
+        let near = self.union(ways, tried);
+        let needed = "(SELECT f.needed FROM further f)";
+        let far = match far {
+            Far::Branch(branch) => self.print(
+                branch,
+                Wanted {
+                    filter,
+                    needed,
+                    limit: &limit,
+                },
+            ),
+            Far::Search(pred) => self.search(ways, pred, filter, needed),
+        };
+        let marks = [
+            (&*format!("/* branches */ {NOTHING}"), near.as_str()),
+            ("/* near */ 1", &count),
+            ("/* filter */ TRUE", &own),
+            ("/* limit */ 1", &limit),
+            (&*format!("/* far */ {NOTHING} WHERE FALSE"), &far),
+        ];
+        let union = replaced(NEAR.text, &marks);
+        self.merged(&format!("({union})"))
+    }
+
+    fn search(
+        &mut self,
+        ways: &[Branch],
+        pred: &Pred,
+        filter: &ChatFilter,
+        needed: &str,
+    ) -> String {
+        let limit = self.limit.clone();
+        let search = narrow::print_search(filter, &mut self.params);
+        let most = format!("${}", self.params.push(MAX_CANDIDATES));
+        let mut rest = narrow::print_rest(filter, &mut self.params);
+        self.add_pred(&mut rest, pred);
+        let walk = self.union(
+            ways,
+            Wanted {
+                filter,
+                needed: "(SELECT m.holds FROM many m)",
+                limit: &limit,
+            },
+        );
+        let after = self.after("c.updated_at, c.id");
+        let marks = [
+            ("/* needed */ TRUE", needed),
+            ("/* search */ TRUE", &search),
+            ("/* after */ TRUE", &after),
+            ("/* candidates */ 1", &most),
+            ("/* filter of candidate */ TRUE", &of_chat(&rest, "k.id")),
+            ("/* limit */ 1", &limit),
+            (&*format!("/* walk */ {NOTHING} WHERE FALSE"), &walk),
+        ];
+        replaced(BY_SEARCH.text, &marks)
+    }
+
+    fn merged(&self, union: &str) -> String {
+        let marks = [
+            ("/* limit */ 1", self.limit.as_str()),
+            (&*format!("/* branches */ {NOTHING}"), union),
+        ];
+        replaced(PAGE.text, &marks)
+    }
+
+    fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
+        let texts: Vec<String> = branches
+            .iter()
+            .map(|branch| format!("({})", self.print(branch, wanted)))
+            .collect();
+        texts.join("\nUNION ALL\n")
+    }
+
+    fn print(&mut self, branch: &Branch, wanted: Wanted<'_>) -> String {
+        let asked = branch.rest.as_ref().unwrap_or(wanted.filter);
+        let mut filter = narrow::print_filter(asked, &mut self.params);
+        for pred in &branch.residual {
+            self.add_pred(&mut filter, pred);
+        }
+        let needed = wanted.needed;
+        let gated = |filter: String| match needed {
+            "TRUE" => filter,
+            _ => format!("{needed} AND {filter}"),
+        };
+        let after = self.after("c.updated_at, c.id");
+        let after_share = self.after("a.chat_updated_at, a.chat_id");
+        let after_ref = self.after("s.chat_updated_at, s.chat_id");
+        let of_share = gated(of_chat(&filter, "a.chat_id"));
+        let of_ref = gated(of_chat(&filter, "s.chat_id"));
+        let of_row = gated(filter);
+        let mut marks = vec![
+            ("/* filter */ TRUE", of_row.as_str()),
+            ("/* filter of share */ TRUE", &of_share),
+            ("/* filter of ref */ TRUE", &of_ref),
+            ("/* after */ TRUE", &after),
+            ("/* after share */ TRUE", &after_share),
+            ("/* after ref */ TRUE", &after_ref),
+            ("/* limit */ 1", wanted.limit),
+        ];
+        let keys = branch.keys.bind(&mut self.params);
+        for (mark, parameter) in &keys {
+            marks.push((mark, parameter));
+        }
+        replaced(branch.sql.text, &marks)
+    }
+
+    fn add_pred(&mut self, condition: &mut String, pred: &Pred) {
+        if *pred == Pred::True {
+            return;
+        }
+        // As a subquery, it is asked of each row by itself: its parts cannot become joins, which a
+        // plan that does not know the limit would make hashes of whole tables.
+        condition.push_str(" AND (SELECT ");
+        predicate::print(pred, &mut self.params, condition);
+        condition.push(')');
+    }
+
+    fn after(&self, key: &str) -> String {
+        match self.after {
+            Some((updated_at, id)) => format!("({key}) < (${updated_at}, ${id})"),
+            None => "TRUE".to_owned(),
+        }
+    }
+}
+
+/// A condition on a chat `c` as one on a row that has only its id. A plain list asks nothing, and then
+/// the chat is not looked up.
+fn of_chat(condition: &str, id: &str) -> String {
+    if condition == "TRUE" {
+        return condition.to_owned();
+    }
+    format!("(SELECT ({condition}) FROM chats c WHERE c.id = {id})")
+}
+
+/// The text with each mark replaced that it has, in one pass: what is put in is not searched again.
+fn replaced(text: &str, marks: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    while let Some(place) = rest.find("/* ") {
+        let (before, marked) = rest.split_at(place);
+        out.push_str(before);
+        match marks.iter().find(|(mark, _)| marked.starts_with(mark)) {
+            Some((mark, with)) => {
+                out.push_str(with);
+                rest = &marked[mark.len()..];
+            }
+            None => {
+                out.push_str(&marked[..3]);
+                rest = &marked[3..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }

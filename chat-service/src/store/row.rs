@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, page::Matches};
 use crate::{
     authz::{Level, Subject},
     chat::{Chat, ChatStatus},
@@ -38,6 +38,15 @@ pub(crate) fn maybe_named<T>(
 
 fn unknown_name(column: &str, text: &str) -> StoreError {
     StoreError::bug("read a row", format!("{column}: unknown name {text:?}"))
+}
+
+/// How often a search matches, from the plan that PostgreSQL would make.
+pub(crate) fn matches(rows: &[Row]) -> Result<Matches, StoreError> {
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::bug("explain a search", "no plan"))?;
+    let plan: Value = row.try_get(0).map_err(StoreError::row)?;
+    Ok(Matches::from_plan(&plan))
 }
 
 /// A chat without its refs and shares.

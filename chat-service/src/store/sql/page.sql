@@ -1,6 +1,9 @@
 -- name: page
 -- One page: the branches, each ordered and limited by itself, merged, deduplicated and cut. Correct
 -- because a chat of the page is within the first rows of every branch that holds it.
+--
+-- OFFSET 0 keeps the join what it is written as: a page's worth of look-ups by key, and never a hash
+-- of the table, which a plan that does not know the limit would think cheaper.
 WITH page AS MATERIALIZED (
     SELECT DISTINCT
         branch.updated_at,
@@ -23,5 +26,20 @@ SELECT
     c.created_at,
     c.updated_at
 FROM page p
-JOIN chats c ON c.id = p.id
+CROSS JOIN LATERAL (
+    SELECT
+        c.id,
+        c.owner_id,
+        c.organization_id,
+        c.workspace_id,
+        c.title,
+        c.status,
+        c.labels,
+        c.archived,
+        c.created_at,
+        c.updated_at
+    FROM chats c
+    WHERE c.id = p.id
+    OFFSET 0
+) c
 ORDER BY p.updated_at DESC, p.id DESC

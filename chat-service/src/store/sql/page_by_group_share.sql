@@ -1,6 +1,7 @@
 -- name: page_by_group_share
 -- Branch of a page: the chats shared with each of these groups, latest first, by the sort key that
--- every share carries.
+-- every share carries. What else must hold is asked of each chat by itself: a join could be planned
+-- as a hash of the table.
 SELECT
     x.updated_at,
     x.id
@@ -10,10 +11,9 @@ CROSS JOIN LATERAL (
         a.chat_updated_at AS updated_at,
         a.chat_id AS id
     FROM chat_acl a
-    JOIN chats c ON c.id = a.chat_id
     WHERE a.subject_kind = 'group'
         AND a.subject_id = key.id
-        AND (/* filter */ TRUE)
+        AND (/* filter of share */ TRUE)
         AND (/* after share */ TRUE)
     ORDER BY a.chat_updated_at DESC, a.chat_id DESC
     LIMIT /* limit */ 1

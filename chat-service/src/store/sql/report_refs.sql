@@ -7,10 +7,10 @@
 WITH reported AS (
     INSERT INTO chat_diff_statuses AS s (
         id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner, repository_name,
-        git_branch, commit_sha, is_primary, budget_id, due_at, early_at, lane
+        git_branch, commit_sha, is_primary, chat_updated_at, budget_id, due_at, early_at, lane
     )
     SELECT
-        n.id, c.id, c.owner_id, $3, $4, $5, $6, $7, $8, TRUE, $9,
+        n.id, c.id, c.owner_id, $3, $4, $5, $6, $7, $8, TRUE, c.updated_at, $9,
         CASE WHEN NOT c.archived THEN now() END,
         CASE WHEN NOT c.archived THEN now() END,
         3
@@ -22,6 +22,7 @@ WITH reported AS (
         repository_name = excluded.repository_name,
         commit_sha = excluded.commit_sha,
         is_primary = TRUE,
+        chat_updated_at = excluded.chat_updated_at,
         reported_at = now(),
         report_seq = s.report_seq + 1,
         budget_id = excluded.budget_id,

@@ -1,0 +1,209 @@
+//! A list's filter: as a condition, and as the index that it can drive a page by.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::branch::{Branch, Keys};
+use crate::{
+    chat_filter::{ChatFilter, PullRequestFilter},
+    diff_status::PullRequestState,
+    store::{Sql, predicate::Params, sql},
+};
+
+const BY_OWNER: Sql = sql!("page_by_owner");
+const BY_WORKSPACE: Sql = sql!("page_by_workspace");
+const BY_STATUS: Sql = sql!("page_by_status");
+const BY_ARCHIVED: Sql = sql!("page_by_archived");
+const BY_REPOSITORY: Sql = sql!("page_by_repository");
+const BY_PR_NUMBER: Sql = sql!("page_by_pr_number");
+const BY_PR_STATE: Sql = sql!("page_by_pr_state");
+
+/// The branch of a filter that drives the page for every caller: a user's or a workspace's chats are
+/// few beside all that somebody may read.
+pub(super) fn walked(filter: &ChatFilter) -> Option<Branch> {
+    let mut rest = filter.clone();
+    if let Some(owner) = rest.owner.take() {
+        return Some(Branch::of_filter(BY_OWNER, Keys::Ids(vec![owner.0]), rest));
+    }
+    let workspace = rest.workspace.take()?;
+    let keys = Keys::Ids(vec![workspace.0]);
+    Some(Branch::of_filter(BY_WORKSPACE, keys, rest))
+}
+
+/// The branch of a filter that names few chats, in order.
+pub(super) fn named(filter: &ChatFilter) -> Option<Branch> {
+    let mut rest = filter.clone();
+    if let Some(number) = rest.pull_request_number.take() {
+        let keys = Keys::Numbers(vec![number]);
+        return Some(Branch::of_filter(BY_PR_NUMBER, keys, rest));
+    }
+    let repository = rest.repository.take()?;
+    let keys = Keys::Texts(vec![repository.to_lowercase()]);
+    Some(Branch::of_filter(BY_REPOSITORY, keys, rest))
+}
+
+/// The branch of a filter that names many chats, or few, in order.
+pub(super) fn ordered(filter: &ChatFilter) -> Option<Branch> {
+    let mut rest = filter.clone();
+    if !filter.pull_requests.is_empty() {
+        let mut states: Vec<(&'static str, bool)> = std::mem::take(&mut rest.pull_requests)
+            .into_iter()
+            .flat_map(state_keys)
+            .collect();
+        states.sort_unstable();
+        states.dedup();
+        return Some(Branch::of_filter(BY_PR_STATE, Keys::States(states), rest));
+    }
+    if !filter.statuses.is_empty() {
+        let mut statuses: Vec<String> = std::mem::take(&mut rest.statuses)
+            .into_iter()
+            .map(|status| status.name().to_owned())
+            .collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        return Some(Branch::of_filter(BY_STATUS, Keys::Texts(statuses), rest));
+    }
+    rest.archived.take_if(|archived| *archived)?;
+    Some(Branch::of_filter(BY_ARCHIVED, Keys::None, rest))
+}
+
+/// Whether the filter has a part that an index without order finds. A title pattern can be looked up
+/// only if three letters or digits stand together in it: the index is of such threes. A shorter one
+/// is asked of each chat in turn, which is how lists are walked anyway; it matches often.
+pub(super) fn searched(filter: &ChatFilter) -> bool {
+    !filter.labels.is_empty()
+        || filter.title.as_deref().is_some_and(|title| {
+            title
+                .split(|character: char| !character.is_alphanumeric())
+                .any(|word| word.chars().nth(2).is_some())
+        })
+}
+
+/// What [`searched`] finds, as a condition on a chat `c`.
+pub(super) fn print_search(filter: &ChatFilter, params: &mut Params) -> String {
+    let searched = ChatFilter {
+        labels: filter.labels.clone(),
+        title: filter.title.clone(),
+        ..ChatFilter::default()
+    };
+    print_filter(&searched, params)
+}
+
+/// The other parts of the filter, as a condition on a chat `c`.
+pub(super) fn print_rest(filter: &ChatFilter, params: &mut Params) -> String {
+    let rest = ChatFilter {
+        labels: std::collections::BTreeMap::new(),
+        title: None,
+        ..filter.clone()
+    };
+    print_filter(&rest, params)
+}
+
+/// The filter as a condition on a chat `c`; `TRUE` if it is empty.
+pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
+    // Destructured, so that a new filter does not compile until it is printed.
+    let ChatFilter {
+        owner,
+        workspace,
+        archived,
+        statuses,
+        labels,
+        pull_requests,
+        repository,
+        pull_request_number,
+        title,
+    } = filter;
+    let mut out = "TRUE".to_owned();
+    // Writing to a String cannot fail.
+    if let Some(owner) = owner {
+        let _ = write!(out, " AND c.owner_id = ${}", params.push(owner.0));
+    }
+    if let Some(workspace) = workspace {
+        let _ = write!(out, " AND c.workspace_id = ${}", params.push(workspace.0));
+    }
+    if let Some(archived) = archived {
+        let _ = write!(out, " AND c.archived = ${}", params.push(*archived));
+    }
+    if !statuses.is_empty() {
+        let names: Vec<&'static str> = statuses.iter().map(|status| status.name()).collect();
+        let _ = write!(out, " AND c.status = ANY(${})", params.push(names));
+    }
+    if !labels.is_empty() {
+        let _ = write!(out, " AND c.labels @> ${}", params.push(json!(labels)));
+    }
+    if let Some(title) = title {
+        let pattern = format!("%{}%", escaped_like(title));
+        let _ = write!(out, " AND c.title ILIKE ${}", params.push(pattern));
+    }
+    let primary = print_primary_filter(
+        pull_requests,
+        repository.as_deref(),
+        *pull_request_number,
+        params,
+    );
+    if !primary.is_empty() {
+        // A value and no EXISTS, which could become a join that hashes the table.
+        let _ = write!(
+            out,
+            " AND coalesce((SELECT TRUE{primary} FROM chat_diff_statuses s \
+             WHERE s.chat_id = c.id AND s.is_primary), FALSE)"
+        );
+    }
+    out
+}
+
+/// What the primary ref must satisfy, each part beginning with ` AND `.
+fn print_primary_filter(
+    pull_requests: &[PullRequestFilter],
+    repository: Option<&str>,
+    number: Option<i32>,
+    params: &mut Params,
+) -> String {
+    let mut out = String::new();
+    if let Some(repository) = repository {
+        let _ = write!(
+            out,
+            " AND s.repository_key = ${}",
+            params.push(repository.to_lowercase())
+        );
+    }
+    if let Some(number) = number {
+        let _ = write!(out, " AND s.pr_number = ${}", params.push(number));
+    }
+    if !pull_requests.is_empty() {
+        let (states, drafts): (Vec<&'static str>, Vec<bool>) = pull_requests
+            .iter()
+            .flat_map(|wanted| state_keys(*wanted))
+            .unzip();
+        let _ = write!(
+            out,
+            " AND EXISTS (SELECT FROM unnest(${}::text[], ${}::boolean[]) AS wanted (state, draft) \
+             WHERE s.pull_request_state = wanted.state AND s.pull_request_draft = wanted.draft)",
+            params.push(states),
+            params.push(drafts),
+        );
+    }
+    out
+}
+
+/// Where a pull request stands, as pairs of state and draft: settled ones match either way.
+fn state_keys(wanted: PullRequestFilter) -> Vec<(&'static str, bool)> {
+    match wanted {
+        PullRequestFilter::Open => vec![(PullRequestState::Open.name(), false)],
+        PullRequestFilter::Draft => vec![(PullRequestState::Open.name(), true)],
+        PullRequestFilter::Settled(state) => vec![(state.name(), false), (state.name(), true)],
+    }
+}
+
+/// `text` as a LIKE pattern that matches only itself.
+fn escaped_like(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}

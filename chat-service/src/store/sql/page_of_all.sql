@@ -1,0 +1,19 @@
+-- name: page_of_all
+-- One page for a caller who may see nearly everything: the list of all chats, latest first, without
+-- what the caller may not see. There is one way to walk, so nothing to merge or to look up again.
+SELECT
+    c.id,
+    c.owner_id,
+    c.organization_id,
+    c.workspace_id,
+    c.title,
+    c.status,
+    c.labels,
+    c.archived,
+    c.created_at,
+    c.updated_at
+FROM chats c
+WHERE (/* filter */ TRUE)
+    AND (/* after */ TRUE)
+ORDER BY c.updated_at DESC, c.id DESC
+LIMIT /* limit */ 1
