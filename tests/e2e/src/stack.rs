@@ -356,11 +356,7 @@ impl Stack {
         .await
     }
 
-    /// What chat-service's `/metrics` says.
-    ///
-    /// # Panics
-    ///
-    /// When it does not answer.
+    /// Where chat-service serves its operations endpoint.
     #[must_use]
     pub fn ops_url(&self) -> &str {
         &self.addresses.ops
