@@ -8,7 +8,7 @@ use clap::Parser;
 /// Runs the whole system on this machine: PostgreSQL, chat-service, gitsync-service, and a stand-in
 /// for GitHub with a sample organization.
 #[derive(Debug, Parser)]
-#[command(name = "cargo up --", version, about)]
+#[command(name = "cargo up", bin_name = "cargo up", version, about)]
 pub(crate) struct Options {
     /// Write JSON with addresses, tokens and ids here once everything is ready
     #[arg(long, value_name = "PATH")]
@@ -17,14 +17,23 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// Use the real GitHub: the repository to look at. Needs --branch and `GITHUB_TOKEN`
-    #[arg(long, value_name = "OWNER/NAME", requires = "branch")]
+    /// Use the real GitHub: the repository to look at
+    #[arg(
+        long,
+        value_name = "OWNER/NAME",
+        requires = "branch",
+        help = "Use the real GitHub: the repository to look at. Needs --branch and GITHUB_TOKEN"
+    )]
     pub(crate) repo: Option<String>,
     /// A branch of that repository; may be given several times
     #[arg(long, requires = "repo")]
     pub(crate) branch: Vec<String>,
-    /// Use another GitHub API, as in <https://ghe.example.com/api/v3>. Needs `GITHUB_TOKEN`
-    #[arg(long, value_name = "URL")]
+    /// Use another GitHub API
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Use another GitHub API, as in https://ghe.example.com/api/v3. Needs GITHUB_TOKEN"
+    )]
     pub(crate) github_api_url: Option<url::Url>,
     /// The token for the real GitHub or for --github-api-url
     #[arg(long, env = "GITHUB_TOKEN", hide_env_values = true, hide = true)]
@@ -40,8 +49,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PORT")]
     pub(crate) postgres_port: Option<u16>,
 
-    /// Which log lines the services write, as in `info,chat_service=debug`
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    /// Which log lines the services write
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        help = "Which log lines the services write, as in info,chat_service=debug"
+    )]
     pub(crate) log: String,
 }
 
