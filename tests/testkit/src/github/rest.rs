@@ -5,7 +5,7 @@ mod render;
 mod template;
 
 use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::paging::Page;
 use self::render::Renderer;
@@ -142,27 +142,27 @@ fn in_repository(
     }
     let renderer = Renderer::new(world, incoming.prefix, viewer);
     match endpoint {
-        Endpoint::Repository => ok(&renderer.full_repository(repository)),
+        Endpoint::Repository => ok(renderer.full_repository(repository)),
         Endpoint::PullRequests => {
             let shown = |found: &PullRequest| !world.barriers.is_unlisted(visitor, found);
             list_pull_requests(&renderer, incoming, repository, shown)
         }
         Endpoint::PullRequest(number) => match find(repository, number) {
-            Some(pull_request) => ok(&renderer.pull_request(repository, pull_request)),
+            Some(pull_request) => ok(renderer.pull_request(repository, pull_request)),
             None => not_found(),
         },
         Endpoint::Reviews(number) => match find(repository, number) {
             Some(pull_request) => {
                 let page = Page::of(incoming);
                 let reviews = pull_request.visible_reviews(viewer);
-                let body = page
+                let body: Vec<String> = page
                     .cut(&reviews)
                     .iter()
                     .map(|review| renderer.review(repository, pull_request, review))
                     .collect();
                 page.answer(
                     &renderer.repository_api(repository, endpoint_path(incoming)),
-                    &Value::Array(body),
+                    &body,
                     reviews.len(),
                 )
             }
@@ -232,13 +232,13 @@ fn list_pull_requests(
         None => {}
     }
     let page = Page::of(incoming);
-    let body = page
+    let body: Vec<String> = page
         .cut(&found)
         .iter()
         .map(|pull_request| renderer.pull_request_item(repository, pull_request))
         .collect();
     let path = renderer.repository_api(repository, endpoint_path(incoming));
-    page.answer(&path, &Value::Array(body), found.len())
+    page.answer(&path, &body, found.len())
 }
 
 /// The part of the path after the repository, as it was sent.
@@ -260,7 +260,7 @@ fn find<'a>(repository: &'a Repository, number: &str) -> Option<&'a PullRequest>
 
 fn get_user(world: &World, incoming: &Incoming, viewer: Option<AccountId>) -> Answer {
     match viewer.and_then(|id| world.model.account(id)) {
-        Some(account) => ok(&Renderer::new(world, incoming.prefix, viewer).private_user(account)),
+        Some(account) => ok(Renderer::new(world, incoming.prefix, viewer).private_user(account)),
         None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
     }
 }
@@ -272,11 +272,12 @@ fn get_rate_limit(world: &mut World, viewer: Option<AccountId>) -> Answer {
     let now = world.now();
     let core = *world.limits.bucket(viewer, Resource::Core, now);
     let graphql = *world.limits.bucket(viewer, Resource::Graphql, now);
-    ok(&render::rate_limit(&core, &graphql))
+    Answer::json(StatusCode::OK, &render::rate_limit(&core, &graphql))
 }
 
-fn ok(body: &Value) -> Answer {
-    Answer::json(StatusCode::OK, body)
+/// An answer of JSON.
+fn ok(body: String) -> Answer {
+    Answer::json_bytes(StatusCode::OK, body.into_bytes())
 }
 
 fn validation_failed(field: &str) -> Answer {

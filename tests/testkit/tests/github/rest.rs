@@ -382,6 +382,9 @@ async fn what_is_gone_is_null() {
     assert_eq!(body["head"]["repo"], Value::Null);
     assert_eq!(body["head"]["label"], "dmitri:fix");
     assert_eq!(body["user"], Value::Null);
+    github.set_ghosts(true);
+    let shown = client.get("/repos/acme/web/pulls/1").await.json();
+    assert_eq!(shown["user"]["login"], "ghost");
     assert_eq!(reviews[0]["user"], Value::Null);
     assert_eq!(
         client

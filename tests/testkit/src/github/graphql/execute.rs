@@ -15,7 +15,7 @@ use super::call::Fragments;
 use super::entity::{Entity, Outcome, Resolved};
 use super::problem::{Problem, Step};
 use super::resolve::{Resolver, resource_limits};
-use super::schema::SCHEMA;
+use super::schema::{FieldType, SCHEMA};
 
 /// A query that runs.
 pub(crate) struct Execution<'w> {
@@ -47,6 +47,8 @@ struct Group<'w> {
     key: &'w str,
     field: &'w Positioned<Field>,
     more: Vec<&'w Positioned<Field>>,
+    /// What the schema says of it; nothing for what it does not have.
+    found: Option<&'static FieldType>,
 }
 
 impl<'w> Execution<'w> {
@@ -107,7 +109,7 @@ impl<'w> Execution<'w> {
             return true;
         }
         // The query was checked, so there is such a field.
-        let Some(found) = SCHEMA.field(type_name, name) else {
+        let Some(found) = group.found else {
             return false;
         };
         let arguments = Arguments {
@@ -231,6 +233,7 @@ impl<'w> Execution<'w> {
                             key,
                             field,
                             more: Vec::new(),
+                            found: SCHEMA.field(type_name, &field.node.name.node),
                         }),
                     }
                 }

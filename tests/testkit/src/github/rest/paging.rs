@@ -1,7 +1,6 @@
 //! Pages of lists and the `Link` header.
 
 use axum::http::StatusCode;
-use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::github::answer::{Answer, Incoming};
@@ -49,9 +48,11 @@ impl Page {
         items.get(start..end).unwrap_or_default()
     }
 
-    /// The answer with its links; `url` is the list's address without a query.
-    pub(super) fn answer(&self, url: &str, body: &Value, total: usize) -> Answer {
-        let answer = Answer::json(StatusCode::OK, body);
+    /// The answer with its links; `url` is the list's address without a query, and the items are
+    /// JSON.
+    pub(super) fn answer(&self, url: &str, items: &[String], total: usize) -> Answer {
+        let body = format!("[{}]", items.join(","));
+        let answer = Answer::json_bytes(StatusCode::OK, body.into_bytes());
         match self.links(url, total) {
             Some(links) => answer.with("link", &links),
             None => answer,

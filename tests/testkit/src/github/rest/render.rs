@@ -1,8 +1,9 @@
 //! The model as GitHub's JSON: a published example, with what the model knows written over it.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::template::{self, Names, Object};
+use super::template::{self, Members, Names, Template};
 use crate::github::limit::RateLimit;
 use crate::github::model::{Account, AccountId, AccountKind, Model, Repository};
 use crate::github::pull_request::{Mergeable, PullRequest, PullRequestState, Review, ReviewState};
@@ -11,12 +12,13 @@ use crate::github::state::World;
 /// GitHub's account in place of those that are gone, where there must be one.
 const GHOST: &str = "ghost";
 
-/// Renders for one viewer, with addresses of the way that they came.
+/// Renders for one viewer, with addresses of the way that they came. All methods give JSON.
 pub(super) struct Renderer<'a> {
     model: &'a Model,
     api: String,
     web: &'a str,
     viewer: Option<AccountId>,
+    ghosts: bool,
 }
 
 impl<'a> Renderer<'a> {
@@ -26,6 +28,7 @@ impl<'a> Renderer<'a> {
             api: format!("{}{prefix}", world.api_base),
             web: &world.web_base,
             viewer,
+            ghosts: world.ghosts,
         }
     }
 
@@ -42,29 +45,25 @@ impl<'a> Renderer<'a> {
         })
     }
 
-    pub(super) fn private_user(&self, account: &Account) -> Value {
-        let mut user = template::fill(&template::PRIVATE_USER, &self.user_names(account));
-        self.overwrite_user(&mut user, account);
-        user.insert("name".to_owned(), json!(account.login));
-        user.insert(
-            "email".to_owned(),
-            json!(format!("{}@example.com", account.login)),
-        );
-        Value::Object(user)
+    pub(super) fn private_user(&self, account: &Account) -> String {
+        let mut members = self.user_members(account);
+        members.set("name", &account.login);
+        members.set("email", &format!("{}@example.com", account.login));
+        template::PRIVATE_USER.fill(&self.names("", &account.login), &members)
     }
 
-    pub(super) fn full_repository(&self, repository: &Repository) -> Value {
-        let mut body = self.repository(repository, &template::FULL_REPOSITORY);
+    pub(super) fn full_repository(&self, repository: &Repository) -> String {
+        let mut members = self.repository_members(repository);
         let parent = repository.fork_of.and_then(|id| self.model.repository(id));
         match parent {
             Some(parent) => {
                 let rendered = self.repository(parent, &template::SIMPLE_REPOSITORY);
-                body.insert("source".to_owned(), Value::Object(rendered.clone()));
-                body.insert("parent".to_owned(), Value::Object(rendered));
+                members.set_json("source", rendered.clone());
+                members.set_json("parent", rendered);
             }
             None => {
-                body.remove("source");
-                body.remove("parent");
+                members.leave_out("source");
+                members.leave_out("parent");
             }
         }
         let visibility = if repository.private {
@@ -72,15 +71,15 @@ impl<'a> Renderer<'a> {
         } else {
             "public"
         };
-        body.insert("visibility".to_owned(), json!(visibility));
-        body.insert("template_repository".to_owned(), Value::Null);
+        members.set("visibility", visibility);
+        members.set("language", &Value::Null);
+        members.set("template_repository", &Value::Null);
         let owner = self.model.account(repository.owner);
-        if owner.is_some_and(|owner| owner.kind == AccountKind::Organization) {
-            body.insert("organization".to_owned(), self.user(repository.owner));
-        } else {
-            body.remove("organization");
+        match owner.filter(|owner| owner.kind == AccountKind::Organization) {
+            Some(owner) => members.set_json("organization", self.user(owner)),
+            None => members.leave_out("organization"),
         }
-        Value::Object(body)
+        self.filled_repository(repository, &template::FULL_REPOSITORY, &members)
     }
 
     /// A pull request with everything, as the single endpoint gives it.
@@ -88,32 +87,30 @@ impl<'a> Renderer<'a> {
         &self,
         repository: &Repository,
         pull_request: &PullRequest,
-    ) -> Value {
-        let mut body = self.pull_request_base(repository, pull_request, &template::PULL_REQUEST);
-        let merged_by = match &pull_request.state {
-            PullRequestState::Merged { by, commit: _ } => self.user(*by),
-            PullRequestState::Open | PullRequestState::Closed => Value::Null,
-        };
+    ) -> String {
         let (mergeable, mergeable_state) = match pull_request.mergeable() {
-            Mergeable::Mergeable => (json!(true), "clean"),
-            Mergeable::Conflicting => (json!(false), "dirty"),
-            Mergeable::Unknown => (Value::Null, "unknown"),
+            Mergeable::Mergeable => (Some(true), "clean"),
+            Mergeable::Conflicting => (Some(false), "dirty"),
+            Mergeable::Unknown => (None, "unknown"),
         };
-        overwrite(
-            &mut body,
-            json!({
-                "merged": pull_request.is_merged(),
-                "merged_by": merged_by,
-                "mergeable": mergeable,
-                "rebaseable": mergeable,
-                "mergeable_state": mergeable_state,
-                "additions": pull_request.additions,
-                "deletions": pull_request.deletions,
-                "changed_files": pull_request.changed_files,
-                "commits": pull_request.commits,
-            }),
+        let full_name = self.model.full_name(repository);
+        let mut members = self.pull_request_members(&full_name, repository, pull_request);
+        members.set("merged", &pull_request.is_merged());
+        members.set_json(
+            "merged_by",
+            match &pull_request.state {
+                PullRequestState::Merged { by, commit: _ } => self.user_or_null(*by),
+                PullRequestState::Open | PullRequestState::Closed => null(),
+            },
         );
-        Value::Object(body)
+        members.set("mergeable", &mergeable);
+        members.set("rebaseable", &mergeable);
+        members.set("mergeable_state", mergeable_state);
+        members.set("additions", &pull_request.additions);
+        members.set("deletions", &pull_request.deletions);
+        members.set("changed_files", &pull_request.changed_files);
+        members.set("commits", &pull_request.commits);
+        template::PULL_REQUEST.fill(&self.repository_names(&full_name), &members)
     }
 
     /// A pull request as lists give it.
@@ -121,9 +118,10 @@ impl<'a> Renderer<'a> {
         &self,
         repository: &Repository,
         pull_request: &PullRequest,
-    ) -> Value {
-        let template = &template::PULL_REQUEST_ITEM;
-        Value::Object(self.pull_request_base(repository, pull_request, template))
+    ) -> String {
+        let full_name = self.model.full_name(repository);
+        let members = self.pull_request_members(&full_name, repository, pull_request);
+        template::PULL_REQUEST_ITEM.fill(&self.repository_names(&full_name), &members)
     }
 
     pub(super) fn review(
@@ -131,174 +129,203 @@ impl<'a> Renderer<'a> {
         repository: &Repository,
         pull_request: &PullRequest,
         review: &Review,
-    ) -> Value {
+    ) -> String {
         let full_name = self.model.full_name(repository);
-        let mut body = template::fill(&template::REVIEW, &self.repository_names(&full_name));
-        let page = format!("{}/{full_name}/pull/{}", self.web, pull_request.number);
+        let number = pull_request.number;
+        let page = format!("{}/{full_name}/pull/{number}", self.web);
         let html_url = format!("{page}#pullrequestreview-{}", review.id);
-        let pull_request_url = format!(
-            "{}/repos/{full_name}/pulls/{}",
-            self.api, pull_request.number
-        );
-        overwrite(
-            &mut body,
-            json!({
-                "id": review.id,
-                "node_id": review.node_id(),
-                "user": self.user(review.author),
-                "state": review.state.as_str(),
-                "html_url": html_url,
-                "pull_request_url": pull_request_url,
-                "_links": {"html": {"href": html_url}, "pull_request": {"href": pull_request_url}},
-                "submitted_at": review.submitted_at,
-                "commit_id": review.commit,
+        let pull_request_url = format!("{}/repos/{full_name}/pulls/{number}", self.api);
+        let mut members = Members::default();
+        members.set("id", &review.id);
+        members.set("node_id", &review.node_id());
+        members.set_json("user", self.user_or_null(review.author));
+        members.set("state", review.state.as_str());
+        members.set("html_url", &html_url);
+        members.set("pull_request_url", &pull_request_url);
+        members.set(
+            "_links",
+            &json!({
+                "html": {"href": html_url},
+                "pull_request": {"href": pull_request_url},
             }),
         );
+        members.set("commit_id", &review.commit);
         if review.state == ReviewState::Pending {
-            body.remove("submitted_at");
+            members.leave_out("submitted_at");
+        } else {
+            set_time(&mut members, "submitted_at", review.submitted_at);
         }
-        Value::Object(body)
+        template::REVIEW.fill(&self.repository_names(&full_name), &members)
     }
 
-    fn pull_request_base(
+    fn pull_request_members(
         &self,
+        full_name: &str,
         repository: &Repository,
         pull_request: &PullRequest,
-        template: &Object,
-    ) -> Object {
-        let full_name = self.model.full_name(repository);
-        let mut body = template::fill(template, &self.repository_names(&full_name));
+    ) -> Members {
         let number = pull_request.number;
         let api = format!("{}/repos/{full_name}", self.api);
         let web = format!("{}/{full_name}/pull/{number}", self.web);
-        let (pulls, issues) = (
-            format!("{api}/pulls/{number}"),
-            format!("{api}/issues/{number}"),
-        );
+        let pulls = format!("{api}/pulls/{number}");
+        let issues = format!("{api}/issues/{number}");
         let statuses = format!("{api}/statuses/{}", pull_request.head.sha);
         let merge_commit = match &pull_request.state {
-            PullRequestState::Merged { by: _, commit } => json!(commit),
-            PullRequestState::Open | PullRequestState::Closed => Value::Null,
+            PullRequestState::Merged { by: _, commit } => Some(commit),
+            PullRequestState::Open | PullRequestState::Closed => None,
         };
+        let is_open = pull_request.is_open();
         let merged_at = pull_request.closed_at.filter(|_| pull_request.is_merged());
-        overwrite(
-            &mut body,
-            json!({
-                "id": pull_request.id,
-                "node_id": pull_request.node_id(),
-                "number": number,
-                "url": pulls,
-                "html_url": web,
-                "diff_url": format!("{web}.diff"),
-                "patch_url": format!("{web}.patch"),
-                "issue_url": issues,
-                "commits_url": format!("{pulls}/commits"),
-                "review_comments_url": format!("{pulls}/comments"),
-                "comments_url": format!("{issues}/comments"),
-                "statuses_url": statuses,
-                "_links": {
-                    "self": {"href": pulls},
-                    "html": {"href": web},
-                    "issue": {"href": issues},
-                    "comments": {"href": format!("{issues}/comments")},
-                    "review_comments": {"href": format!("{pulls}/comments")},
-                    "review_comment": {"href": format!("{api}/pulls/comments{{/number}}")},
-                    "commits": {"href": format!("{pulls}/commits")},
-                    "statuses": {"href": statuses},
-                },
-                "state": if pull_request.is_open() { "open" } else { "closed" },
-                "locked": false,
-                "active_lock_reason": null,
-                "title": pull_request.title,
-                "draft": pull_request.draft,
-                "user": self.user(pull_request.author),
-                "created_at": pull_request.created_at,
-                "updated_at": pull_request.updated_at,
-                "closed_at": pull_request.closed_at,
-                "merged_at": merged_at,
-                "merge_commit_sha": merge_commit,
-                "head": self.head(pull_request),
-                "base": {
-                    "label": format!("{}:{}", self.login(repository.owner), pull_request.base_branch),
-                    "ref": pull_request.base_branch,
-                    "sha": pull_request.base_sha,
-                    "user": self.user(repository.owner),
-                    "repo": self.repository(repository, &template::SIMPLE_REPOSITORY),
-                },
+        let mut members = Members::default();
+        members.set("id", &pull_request.id);
+        members.set("node_id", &pull_request.node_id());
+        members.set("number", &number);
+        members.set("url", &pulls);
+        members.set("html_url", &web);
+        members.set("diff_url", &format!("{web}.diff"));
+        members.set("patch_url", &format!("{web}.patch"));
+        members.set("issue_url", &issues);
+        members.set("commits_url", &format!("{pulls}/commits"));
+        members.set("review_comments_url", &format!("{pulls}/comments"));
+        members.set("comments_url", &format!("{issues}/comments"));
+        members.set("statuses_url", &statuses);
+        // The example's team lacks a member that the description requires.
+        members.set_json("requested_teams", "[]".to_owned());
+        members.set("state", if is_open { "open" } else { "closed" });
+        members.set("locked", &false);
+        members.set("active_lock_reason", &Value::Null);
+        members.set("title", &pull_request.title);
+        members.set("draft", &pull_request.draft);
+        members.set_json("user", self.user_or_ghost(pull_request.author));
+        set_time(&mut members, "created_at", Some(pull_request.created_at));
+        set_time(&mut members, "updated_at", Some(pull_request.updated_at));
+        set_time(&mut members, "closed_at", pull_request.closed_at);
+        set_time(&mut members, "merged_at", merged_at);
+        members.set("merge_commit_sha", &merge_commit);
+        members.set(
+            "_links",
+            &json!({
+                "self": {"href": pulls},
+                "html": {"href": web},
+                "issue": {"href": issues},
+                "comments": {"href": format!("{issues}/comments")},
+                "review_comments": {"href": format!("{pulls}/comments")},
+                "review_comment": {"href": format!("{api}/pulls/comments{{/number}}")},
+                "commits": {"href": format!("{pulls}/commits")},
+                "statuses": {"href": statuses},
             }),
         );
-        body
+        let base_label = format!(
+            "{}:{}",
+            self.login(repository.owner),
+            pull_request.base_branch
+        );
+        members.set_json("head", self.head(pull_request));
+        members.set_json(
+            "base",
+            side(
+                &base_label,
+                &pull_request.base_branch,
+                &pull_request.base_sha,
+                &self.user_or_null(repository.owner),
+                &self.repository(repository, &template::SIMPLE_REPOSITORY),
+            ),
+        );
+        members
     }
 
-    fn head(&self, pull_request: &PullRequest) -> Value {
+    fn head(&self, pull_request: &PullRequest) -> String {
         let head = &pull_request.head;
-        let repository = self
-            .model
-            .repository(head.repository)
-            .map_or(Value::Null, |found| {
-                Value::Object(self.repository(found, &template::SIMPLE_REPOSITORY))
-            });
-        json!({
-            "label": format!("{}:{}", self.head_owner(pull_request), head.branch),
-            "ref": head.branch,
-            "sha": head.sha,
-            "user": self.user(head.owner),
-            "repo": repository,
-        })
+        let repository = self.model.repository(head.repository);
+        let repository = repository.map_or_else(null, |found| {
+            self.repository(found, &template::SIMPLE_REPOSITORY)
+        });
+        side(
+            &format!("{}:{}", self.head_owner(pull_request), head.branch),
+            &head.branch,
+            &head.sha,
+            &self.user_or_null(head.owner),
+            &repository,
+        )
     }
 
-    fn repository(&self, repository: &Repository, template: &Object) -> Object {
+    fn repository(&self, repository: &Repository, template: &Template) -> String {
+        let members = self.repository_members(repository);
+        self.filled_repository(repository, template, &members)
+    }
+
+    fn filled_repository(
+        &self,
+        repository: &Repository,
+        template: &Template,
+        members: &Members,
+    ) -> String {
         let full_name = self.model.full_name(repository);
-        let mut body = template::fill(template, &self.repository_names(&full_name));
-        let open = repository.open_count;
+        template.fill(&self.repository_names(&full_name), members)
+    }
+
+    fn repository_members(&self, repository: &Repository) -> Members {
         let is_owner = Some(repository.owner) == self.viewer;
         let may_push = is_owner
             || self
                 .viewer
                 .is_some_and(|viewer| repository.access.contains(&viewer));
-        overwrite(
-            &mut body,
-            json!({
-                "id": repository.id,
-                "node_id": repository.node_id(),
-                "name": repository.name,
-                "full_name": full_name,
-                "owner": self.user(repository.owner),
-                "private": repository.private,
-                "fork": repository.fork_of.is_some(),
-                "archived": repository.archived,
-                "default_branch": repository.default_branch,
-                "created_at": repository.created_at,
-                "open_issues_count": open,
-                "open_issues": open,
-                "permissions": {"admin": is_owner, "push": may_push, "pull": true},
-            }),
+        let mut members = Members::default();
+        members.set("id", &repository.id);
+        members.set("node_id", &repository.node_id());
+        members.set("name", &repository.name);
+        members.set("full_name", &self.model.full_name(repository));
+        members.set_json("owner", self.user_or_null(repository.owner));
+        members.set("private", &repository.private);
+        members.set("fork", &repository.fork_of.is_some());
+        members.set("archived", &repository.archived);
+        members.set("default_branch", &repository.default_branch);
+        set_time(&mut members, "created_at", Some(repository.created_at));
+        members.set("open_issues_count", &repository.open_count);
+        members.set("open_issues", &repository.open_count);
+        members.set(
+            "permissions",
+            &json!({"admin": is_owner, "push": may_push, "pull": true}),
         );
-        body
+        members
     }
 
-    /// The account, or `null` if it is gone.
-    fn user(&self, id: AccountId) -> Value {
-        let Some(account) = self.model.account(id) else {
-            return Value::Null;
-        };
-        let mut user = template::fill(&template::SIMPLE_USER, &self.user_names(account));
-        self.overwrite_user(&mut user, account);
-        Value::Object(user)
+    fn user(&self, account: &Account) -> String {
+        let members = self.user_members(account);
+        template::SIMPLE_USER.fill(&self.names("", &account.login), &members)
     }
 
-    fn overwrite_user(&self, user: &mut Object, account: &Account) {
-        overwrite(
-            user,
-            json!({
-                "login": account.login,
-                "id": account.id,
-                "node_id": account.node_id(),
-                "avatar_url": account.avatar_url,
-                "html_url": format!("{}/{}", self.web, account.login),
-                "type": account.kind.as_str(),
+    fn user_or_null(&self, id: AccountId) -> String {
+        self.model
+            .account(id)
+            .map_or_else(null, |account| self.user(account))
+    }
+
+    /// Where the description knows no null: the account `ghost` in place of one that is gone.
+    fn user_or_ghost(&self, id: AccountId) -> String {
+        match self.model.account(id) {
+            Some(account) => self.user(account),
+            None if !self.ghosts => null(),
+            None => self.user(&Account {
+                id: 10_137,
+                login: GHOST.to_owned(),
+                avatar_url: "https://avatars.githubusercontent.com/u/10137?v=4".to_owned(),
+                kind: AccountKind::User,
             }),
-        );
+        }
+    }
+
+    fn user_members(&self, account: &Account) -> Members {
+        let mut html_url = format!("{}/", self.web);
+        template::push_encoded(&mut html_url, &account.login);
+        let mut members = Members::default();
+        members.set("login", &account.login);
+        members.set("id", &account.id);
+        members.set("node_id", &account.node_id());
+        members.set("avatar_url", &account.avatar_url);
+        members.set("html_url", &html_url);
+        members.set("type", account.kind.as_str());
+        members
     }
 
     fn login(&self, id: AccountId) -> &str {
@@ -307,17 +334,12 @@ impl<'a> Renderer<'a> {
             .map_or(GHOST, |account| account.login.as_str())
     }
 
-    fn user_names<'b>(&'b self, account: &'b Account) -> Names<'b> {
-        Names {
-            api: &self.api,
-            web: self.web,
-            full_name: "",
-            login: &account.login,
-        }
-    }
-
     fn repository_names<'b>(&'b self, full_name: &'b str) -> Names<'b> {
         let login = full_name.split('/').next().unwrap_or(GHOST);
+        self.names(full_name, login)
+    }
+
+    fn names<'b>(&'b self, full_name: &'b str, login: &'b str) -> Names<'b> {
         Names {
             api: &self.api,
             web: self.web,
@@ -325,6 +347,25 @@ impl<'a> Renderer<'a> {
             login,
         }
     }
+}
+
+/// One end of a pull request.
+fn side(label: &str, branch: &str, sha: &str, user: &str, repository: &str) -> String {
+    let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    format!(
+        "{{\"label\":{},\"ref\":{},\"sha\":{},\"user\":{user},\"repo\":{repository}}}",
+        text(label),
+        text(branch),
+        text(sha),
+    )
+}
+
+fn null() -> String {
+    "null".to_owned()
+}
+
+fn set_time(members: &mut Members, name: &'static str, at: Option<Timestamp>) {
+    members.set_json(name, at.map_or_else(null, |at| format!("\"{at}\"")));
 }
 
 /// The state of both limits among the example's others.
@@ -344,10 +385,4 @@ pub(super) fn rate_limit(core: &RateLimit, graphql: &RateLimit) -> Value {
     }
     body.insert("rate".to_owned(), bucket(core));
     Value::Object(body)
-}
-
-fn overwrite(object: &mut Object, members: Value) {
-    if let Value::Object(members) = members {
-        object.extend(members);
-    }
 }

@@ -128,6 +128,12 @@ impl RepositoryHandle {
         self.edit(|repository| repository.archived = true)
     }
 
+    /// Makes an approval necessary for a merge; without that GitHub makes no review decision,
+    /// whatever reviewers say.
+    pub fn require_reviews(&self) -> &Self {
+        self.edit(|repository| repository.reviews_required = true)
+    }
+
     /// Names the branch that pull requests go to.
     pub fn default_branch(&self, branch: &str) -> &Self {
         self.push(branch);

@@ -27,6 +27,12 @@ impl GitHub {
         }
     }
 
+    /// Lets REST show the user `ghost` as the author of a pull request whose author is gone, as
+    /// GitHub's description has it; otherwise it is null, as in GraphQL.
+    pub fn set_ghosts(&self, shown: bool) {
+        self.shared.lock().ghosts = shown;
+    }
+
     /// Enforces the secondary limits from now on.
     pub fn enforce_secondary(&self, rules: SecondaryRules) {
         let mut world = self.shared.lock();
