@@ -113,7 +113,8 @@ impl Store {
             }
             None => page::Matches::Often,
         };
-        let Some(page) = page::plan(&readable, filter, cursor, limit, matches) else {
+        let bounds = page::Bounds::default();
+        let Some(page) = page::plan(&readable, filter, cursor, limit, matches, bounds) else {
             return Ok((Vec::new(), false));
         };
         let mut rows = query(&client, &page.text, &page.params.as_refs())

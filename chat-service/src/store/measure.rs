@@ -3,7 +3,7 @@
 
 use tokio_postgres::types::ToSql;
 
-pub use super::page::Matches;
+pub use super::page::{Bounds, Matches};
 use super::{Store, StoreError, page, predicate, predicate::Params};
 use crate::{
     authz::Authorized,
@@ -46,8 +46,9 @@ pub fn page(
     cursor: Option<Cursor>,
     limit: i64,
     matches: Matches,
+    bounds: Bounds,
 ) -> Option<Statement> {
-    page::plan(readable, filter, cursor, limit, matches).map(Statement::from)
+    page::plan(readable, filter, cursor, limit, matches, bounds).map(Statement::from)
 }
 
 /// The statement that is asked before, if the plan of the page depends on its answer.

@@ -43,12 +43,26 @@ const EXPLAIN_SEARCH: Sql = sql!("explain_search");
 /// What stands in a file where branches go.
 const NOTHING: &str = "SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id";
 
-/// So many of the latest chats are tried before a selective filter's own index is asked. A filter
-/// that matches one chat of twenty fills a page of 50 within them; each costs about a microsecond.
-const NEAR_CHATS: usize = 1000;
-/// So many chats that a search names are sorted at most. Beyond, it matches so often that walking in
-/// order fills a page soon, unless the statistics were wrong.
-const MAX_CANDIDATES: i64 = 10_000;
+/// How far a page goes on one way before it takes another. Which way is taken changes no page.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// So many of the latest chats are tried before a selective filter's own index is asked.
+    pub near: usize,
+    /// So many chats that a search names are sorted at most. Beyond, it matches so often that walking
+    /// in order fills a page soon, unless the statistics were wrong.
+    pub candidates: i64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        // A filter that matches one chat of twenty fills a page of 50 within a thousand; each costs
+        // about a microsecond, as does each candidate.
+        Self {
+            near: 1000,
+            candidates: 10_000,
+        }
+    }
+}
 
 /// A page's statement.
 pub(crate) struct Page {
@@ -140,6 +154,7 @@ pub(crate) fn plan(
     cursor: Option<Cursor>,
     limit: i64,
     matches: Matches,
+    bounds: Bounds,
 ) -> Option<Page> {
     let pred = authorized.pred();
     if *pred == Pred::False {
@@ -154,6 +169,7 @@ pub(crate) fn plan(
         after,
         page,
         limit,
+        bounds,
     };
     let text = match route(pred, filter, matches) {
         Route::All => composer.all(pred, filter),
@@ -218,6 +234,7 @@ struct Composer {
     /// Rows of the page at most, and their parameter.
     page: i64,
     limit: String,
+    bounds: Bounds,
 }
 
 /// What each row of a branch must satisfy, and how many of them are wanted.
@@ -261,7 +278,7 @@ impl Composer {
         let own = narrow::print_filter(filter, &mut self.params);
         // Of many subjects, each is walked less far: a page's worth is the least that is correct.
         let subjects: usize = ways.iter().map(|way| way.keys.count().max(1)).sum();
-        let count = i64::try_from(NEAR_CHATS / subjects.max(1)).unwrap_or(self.page);
+        let count = i64::try_from(self.bounds.near / subjects.max(1)).unwrap_or(self.page);
         let count = format!("${}", self.params.push(count.max(self.page)));
         let everything = ChatFilter::default();
         let tried = Wanted {
@@ -302,7 +319,7 @@ impl Composer {
     ) -> String {
         let limit = self.limit.clone();
         let search = narrow::print_search(filter, &mut self.params);
-        let most = format!("${}", self.params.push(MAX_CANDIDATES));
+        let most = format!("${}", self.params.push(self.bounds.candidates));
         let mut rest = narrow::print_rest(filter, &mut self.params);
         self.add_pred(&mut rest, pred);
         let walk = self.union(

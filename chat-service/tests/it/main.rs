@@ -6,10 +6,12 @@
 )]
 
 mod chats;
+mod explain;
 mod filters;
 mod get_chats;
 mod git_account;
 mod git_ref;
+mod page_walk;
 mod refresh;
 mod report;
 mod sharing;

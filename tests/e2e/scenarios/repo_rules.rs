@@ -39,12 +39,13 @@ fn collect(directory: &Path, files: &mut Vec<(String, String)>) {
     }
 }
 
-fn members() -> [&'static str; 8] {
+fn members() -> [&'static str; 9] {
     [
         "proto",
         "migrations",
         "chat-service",
         "gitsync-service",
+        "tests/bench",
         "tests/testkit",
         "tests/e2e",
         "deploy/local",

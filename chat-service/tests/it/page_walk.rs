@@ -1,0 +1,338 @@
+//! Walks through lists in small random worlds with many ties in the sort key: every page full, in order,
+//! no gap, no repetition, and together exactly what may be read and matches.
+
+use chat_service::{
+    authz::Authorized,
+    chat::{Chat, ChatStatus},
+    chat_filter::{ChatFilter, Cursor, PullRequestFilter},
+    diff_status::PullRequestState,
+    id::{ChatId, UserId, WorkspaceId},
+    store::{
+        PoolOptions, Store,
+        measure::{self, Bounds, Matches},
+    },
+};
+use jiff::Timestamp;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::{explain::readable, stack::Caller};
+
+const WORLDS: u64 = 12;
+const CHATS: i32 = 90;
+
+/// Deterministic, so that a failure can be run again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        // Xorshift.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn heads(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
+/// Things have the ids 0 to 5 of their kind.
+fn thing(number: u64) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(number))
+}
+
+/// $1 seeds the world, of $2 chats. Nine times in all, so that most chats tie with others.
+const FILL: [&str; 4] = [
+    "SELECT setseed($1::float8 / 1000.0 + $2::int * 0)",
+    "INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, labels, archived,
+         updated_at)
+     SELECT gen_random_uuid(), t.ids[1 + floor(random() * 6)::int],
+         t.ids[1 + floor(random() * 9)::int], t.ids[1 + floor(random() * 9)::int],
+         (ARRAY['Fix the login', 'fix 100%_sure', 'Größe ändern', 'a', 'xy'])[1 + floor(random() * 5)::int],
+         (ARRAY['waiting', 'running', 'error'])[1 + floor(random() * 3)::int],
+         (ARRAY['{}', '{\"team\": \"a\"}', '{\"team\": \"b\", \"x\": \"y\"}'])[1 + floor(random() * 3)::int]::jsonb,
+         random() < 0.4, '2026-01-01'::timestamptz + floor(random() * 9) * interval '1 us'
+     FROM generate_series(1, $2::int) i
+     CROSS JOIN (SELECT array_agg(
+         ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid ORDER BY n) AS ids
+         FROM generate_series(0, 5) n) t
+     WHERE $1::float8 IS NOT NULL",
+    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at)
+     SELECT c.id, k.kind, ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'reader',
+         c.updated_at
+     FROM chats c CROSS JOIN generate_series(0, 5) n CROSS JOIN (VALUES ('user'), ('group')) k (kind)
+     WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
+    "WITH budget AS (
+         INSERT INTO git_budgets (id, budget_key, provider_id)
+         SELECT gen_random_uuid(), 'k' || $1::float8 || $2::int, 'github' RETURNING id
+     )
+     INSERT INTO chat_diff_statuses (id, chat_id, owner_id, provider_id, git_remote_origin,
+         repository_owner, repository_name, git_branch, is_primary, chat_updated_at, budget_id,
+         url, pull_request_state, pull_request_draft, pr_number, pr_repository)
+     SELECT gen_random_uuid(), c.id, c.owner_id, 'github', '', 'Acme', 'web' || floor(r.a * 3), 'b',
+         TRUE, c.updated_at, b.id, r.state, r.state, r.b < 0.5,
+         CASE WHEN r.state IS NOT NULL THEN 1 + floor(r.b * 3)::int END, r.state
+     FROM chats c CROSS JOIN budget b CROSS JOIN LATERAL (
+         SELECT random() AS a, random() AS b,
+             (ARRAY['open', 'merged', 'closed', NULL])[1 + floor(random() * 4)::int] AS state, c.id
+     ) r
+     WHERE r.a < 0.8",
+];
+
+fn caller(dice: &mut Dice) -> Caller {
+    let mut caller = Caller::user();
+    if dice.below(8) == 0 {
+        return caller.site("auditor");
+    }
+    if dice.heads() {
+        caller.claims.sub = thing(dice.below(6)).to_string();
+    }
+    for number in 0..6 {
+        if dice.below(4) == 0 {
+            caller = caller.member(thing(number), "admin");
+        }
+        if dice.below(3) == 0 {
+            caller = caller.group(thing(number));
+        }
+    }
+    caller
+}
+
+fn filter(dice: &mut Dice) -> ChatFilter {
+    let mut filter = ChatFilter::default();
+    for _ in 0..dice.below(3) {
+        match dice.below(9) {
+            0 => filter.owner = Some(UserId(thing(dice.below(6)))),
+            1 => filter.workspace = Some(WorkspaceId(thing(dice.below(6)))),
+            2 => filter.archived = Some(dice.heads()),
+            3 => {
+                filter.statuses = vec![ChatStatus::Running, ChatStatus::Error, ChatStatus::Running];
+            }
+            4 => filter.labels = [("team".to_owned(), "a".to_owned())].into(),
+            5 => {
+                filter.pull_requests = vec![
+                    [
+                        PullRequestFilter::Open,
+                        PullRequestFilter::Draft,
+                        PullRequestFilter::Settled(PullRequestState::Merged),
+                    ][usize::from(dice.heads())],
+                    PullRequestFilter::Settled(PullRequestState::Closed),
+                ];
+            }
+            6 => filter.repository = Some("aCME/web1".to_owned()),
+            7 => filter.pull_request_number = Some(2),
+            _ => {
+                let titles = ["fix", "100%_", "größe", "a", "no such", "XY"];
+                let index = usize::try_from(dice.below(6)).unwrap();
+                filter.title = Some(titles[index].to_owned());
+            }
+        }
+    }
+    filter
+}
+
+/// The filter as a person reads it.
+fn matches(filter: &ChatFilter, chat: &Chat) -> bool {
+    let primary = chat.primary();
+    let pull_request = primary.and_then(|primary| primary.pull_request.as_ref());
+    let stands = |wanted: &PullRequestFilter| {
+        pull_request.is_some_and(|pull_request| match wanted {
+            PullRequestFilter::Open => {
+                pull_request.state == PullRequestState::Open && !pull_request.draft
+            }
+            PullRequestFilter::Draft => {
+                pull_request.state == PullRequestState::Open && pull_request.draft
+            }
+            PullRequestFilter::Settled(state) => pull_request.state == *state,
+        })
+    };
+    filter.owner.is_none_or(|owner| chat.owner == owner)
+        && filter.workspace.is_none_or(|id| chat.workspace == Some(id))
+        && filter
+            .archived
+            .is_none_or(|archived| chat.archived == archived)
+        && (filter.statuses.is_empty() || filter.statuses.contains(&chat.status))
+        && filter
+            .labels
+            .iter()
+            .all(|(key, value)| chat.labels.get(key) == Some(value))
+        && (filter.pull_requests.is_empty() || filter.pull_requests.iter().any(stands))
+        && filter.repository.as_ref().is_none_or(|wanted| {
+            primary.is_some_and(|at| at.repository.to_lowercase() == wanted.to_lowercase())
+        })
+        && filter
+            .pull_request_number
+            .is_none_or(|number| pull_request.is_some_and(|at| at.number == number))
+        && filter
+            .title
+            .as_ref()
+            .is_none_or(|part| chat.title.to_lowercase().contains(&part.to_lowercase()))
+}
+
+async fn walk(store: &Store, readable: &Authorized, filter: &ChatFilter, size: usize) -> Vec<Chat> {
+    let mut chats: Vec<Chat> = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = measure::list(store, readable.clone(), filter, cursor, size);
+        let (page, more) = page.await.unwrap();
+        assert!(!more || page.len() == size, "a page of {}", page.len());
+        chats.extend(page);
+        if !more {
+            return chats;
+        }
+        cursor = chats.last().map(|last| Cursor {
+            updated_at: last.updated_at,
+            id: last.id,
+        });
+    }
+}
+
+/// The same walk by statements that turn to their next part almost at once, as they do in large tables,
+/// whatever the statistics say.
+async fn tight_walk(
+    client: &Client,
+    readable: &Authorized,
+    filter: &ChatFilter,
+    size: usize,
+    (matches, bounds): (Matches, Bounds),
+) -> Vec<(Timestamp, Uuid)> {
+    let mut keys: Vec<(Timestamp, Uuid)> = Vec::new();
+    let limit = i64::try_from(size).unwrap();
+    loop {
+        let cursor = keys.last().map(|(updated_at, id)| Cursor {
+            updated_at: *updated_at,
+            id: ChatId(*id),
+        });
+        let Some(page) = measure::page(readable, filter, cursor, limit, matches, bounds) else {
+            return keys;
+        };
+        let rows = client.query(page.text(), &page.params()).await.unwrap();
+        for row in &rows {
+            keys.push((
+                row.try_get("updated_at").unwrap(),
+                row.try_get("id").unwrap(),
+            ));
+        }
+        if rows.len() < size {
+            return keys;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
+    let mut walks = 0;
+    for world in 1..=WORLDS {
+        let database = testkit::postgres::database().await;
+        let client = database.client().await;
+        let seed = f64::from(u32::try_from(world).unwrap());
+        for step in FILL {
+            client.query(step, &[&seed, &CHATS]).await.unwrap();
+        }
+        let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
+        let auditor = readable(&Caller::user().site("auditor"));
+        let all = walk(&store, &auditor, &ChatFilter::default(), 50).await;
+        assert_eq!(all.len(), usize::try_from(CHATS).unwrap());
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ world);
+        for _ in 0..25 {
+            let readable = readable(&caller(&mut dice));
+            let filter = filter(&mut dice);
+            let size = usize::try_from(1 + dice.below(7)).unwrap();
+            let what = format!(
+                "world {world}, size {size}, {filter:?}, {:?}",
+                readable.pred()
+            );
+            let listed: Vec<_> = walk(&store, &readable, &filter, size)
+                .await
+                .iter()
+                .map(|chat| (chat.updated_at, chat.id.0))
+                .collect();
+            assert!(listed.is_sorted_by(|a, b| a > b), "{what}: out of order");
+            let mut expected: Vec<_> = all
+                .iter()
+                .filter(|chat| readable.holds(&chat.facts()) && matches(&filter, chat))
+                .map(|chat| (chat.updated_at, chat.id.0))
+                .collect();
+            expected.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(listed, expected, "{what}");
+            for matches in [Matches::Often, Matches::Rarely] {
+                let bounds = Bounds {
+                    near: usize::try_from(1 + dice.below(9)).unwrap(),
+                    candidates: i64::try_from(1 + dice.below(30)).unwrap(),
+                };
+                let how = (matches, bounds);
+                let listed = tight_walk(&client, &readable, &filter, size, how).await;
+                assert_eq!(listed, expected, "{what}, {how:?}");
+            }
+            walks += 1;
+        }
+    }
+    assert_eq!(walks, WORLDS * 25);
+}
+
+mod race {
+    use proto::chat::v1::{ReportGitRefRequest, UpdateChatRequest};
+
+    use super::*;
+    use crate::stack::Stack;
+
+    /// The sort key on the primary ref is the chat's, whatever reports and updates come together.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn concurrent_reports_and_updates_never_let_the_sort_key_drift() {
+        let stack = Stack::start().await;
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        for round in 0..20 {
+            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+            let mut tasks = tokio::task::JoinSet::new();
+            for index in 0..6 {
+                let mut client = stack.chats(&owner);
+                let (id, barrier) = (chat.id.clone(), barrier.clone());
+                let internal = stack.chats(&Caller::internal());
+                tasks.spawn(async move {
+                    barrier.wait().await;
+                    if index % 2 == 0 {
+                        let mut client = internal;
+                        let request = ReportGitRefRequest {
+                            target: Some(proto::chat::v1::report_git_ref_request::Target::ChatId(
+                                id,
+                            )),
+                            git_remote_origin: "https://github.com/acme/web".to_owned(),
+                            git_branch: format!("b{}", (round + index) % 4),
+                            ..ReportGitRefRequest::default()
+                        };
+                        client.report_git_ref(request).await.map(|_| ())
+                    } else {
+                        let request = UpdateChatRequest {
+                            chat_id: id,
+                            title: Some(Uuid::now_v7().to_string()),
+                            // Archiving and back locks budgets and refs, too.
+                            archived: Some(index == 5 && round % 2 == 0),
+                            update_mask: Some(prost_types::FieldMask {
+                                paths: vec!["title".to_owned(), "archived".to_owned()],
+                            }),
+                            ..UpdateChatRequest::default()
+                        };
+                        client.update_chat(request).await.map(|_| ())
+                    }
+                });
+            }
+            while let Some(result) = tasks.join_next().await {
+                result.unwrap().unwrap();
+            }
+            let client = stack.database.client().await;
+            let drifted = client
+                .query(
+                    "SELECT FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
+                     WHERE s.is_primary AND s.chat_updated_at IS DISTINCT FROM c.updated_at",
+                    &[],
+                )
+                .await
+                .unwrap();
+            assert_eq!(drifted.len(), 0, "round {round}");
+        }
+        stack.stop().await;
+    }
+}

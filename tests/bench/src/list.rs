@@ -1,0 +1,72 @@
+//! `bench list`: fills tables, measures every caller and filter, and prints what it found.
+
+mod cases;
+mod database;
+mod load;
+mod report;
+mod statement;
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use self::{
+    cases::World,
+    database::Databases,
+    report::{Report, Row},
+};
+
+/// Settings of `bench list`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Sizes of the table, ascending; throughput and the OR form are measured at the last.
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000")]
+    chats: Vec<u32>,
+    /// A server whose user may create databases; without one, a server of its own is started.
+    #[arg(long)]
+    database_url: Option<String>,
+    /// Leaves the databases behind and uses those of an earlier run, to try a change on them.
+    #[arg(long, requires = "database_url")]
+    keep: bool,
+    /// Seconds that each load is kept up.
+    #[arg(long, default_value_t = 5)]
+    load_seconds: u64,
+}
+
+/// Measures and prints.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let largest = *options.chats.last().context("no size")?;
+    anyhow::ensure!(options.chats.is_sorted(), "--chats: the sizes must ascend");
+    let databases = Databases::start(options.database_url.as_deref()).await?;
+    let mut report = Report::default();
+    for chats in &options.chats {
+        say(&format!("filling {chats} chats"))?;
+        let database = databases.filled(*chats, options.keep).await?;
+        let world = World::of(&database).await?;
+        say(&format!("measuring {chats} chats"))?;
+        for case in world.cases() {
+            let measured = statement::measure(&database, &case).await?;
+            let or_form = if *chats == largest && case.caller_only() {
+                Some(statement::measure_or_form(&database, &case).await?)
+            } else {
+                None
+            };
+            report.add(Row::new(*chats, &case, measured, or_form));
+        }
+        if *chats == largest {
+            say("measuring throughput")?;
+            report.throughput = load::measure(&database, &world, options.load_seconds).await?;
+        }
+        if !options.keep {
+            databases.drop(database).await?;
+        }
+    }
+    databases.stop().await?;
+    report.print(&mut std::io::stdout().lock())
+}
+
+/// Progress goes to standard error: standard output is the result.
+fn say(what: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr(), "bench: {what}")?)
+}

@@ -1,0 +1,287 @@
+//! Who asks for which list. The ids and places are those of the files that fill the tables.
+
+use std::collections::BTreeMap;
+
+use chat_service::{
+    auth::Auth,
+    authz::{Action, Authorized, Authorizer, Principal},
+    chat::ChatStatus,
+    chat_filter::{ChatFilter, PullRequestFilter},
+    diff_status::PullRequestState,
+    id::{UserId, WorkspaceId},
+    keys::TokenKeyPair,
+};
+use secrecy::ExposeSecret as _;
+use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer, Verifier};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use uuid::Uuid;
+
+use super::database::{Database, connect};
+
+/// Long after any run.
+const FAR: i64 = 4_000_000_000;
+
+/// Everybody who asks, and what they ask.
+pub(super) struct World {
+    pub(super) keys: TokenKeyPair,
+    callers: Vec<Caller>,
+    /// Things that filters name.
+    owner: Uuid,
+    workspace: Uuid,
+    repository: String,
+    pull_request_number: i32,
+}
+
+/// Somebody who asks.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) name: &'static str,
+    pub(super) principal: Principal,
+    pub(super) bearer: MetadataValue<Ascii>,
+    /// What they see is the same however large the table is.
+    pub(super) steady: bool,
+    /// They see a full page.
+    pub(super) full: bool,
+}
+
+/// A list that somebody asks for.
+pub(super) struct Case {
+    pub(super) caller: Caller,
+    pub(super) filter_name: &'static str,
+    pub(super) filter: ChatFilter,
+}
+
+impl Case {
+    /// Whether nothing is filtered.
+    pub(super) fn caller_only(&self) -> bool {
+        self.filter_name.is_empty()
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self.filter_name {
+            "" => self.caller.name.to_owned(),
+            filter => format!("{}: {filter}", self.caller.name),
+        }
+    }
+
+    pub(super) fn readable(&self) -> Authorized {
+        self.caller.readable()
+    }
+}
+
+impl Caller {
+    pub(super) fn readable(&self) -> Authorized {
+        Authorizer::new().chats(&self.principal, Action::ReadChat)
+    }
+}
+
+impl World {
+    pub(super) async fn of(database: &Database) -> anyhow::Result<Self> {
+        let connection = connect(&database.url).await?;
+        let client = &connection.client;
+        let id = async |kind: &str, number: i32| -> anyhow::Result<Uuid> {
+            let row = client
+                .query_one("SELECT bench_id($1, $2)", &[&kind, &number])
+                .await?;
+            Ok(row.try_get(0)?)
+        };
+        let mut groups = Vec::new();
+        for number in 100..200 {
+            groups.push(id("group", number).await?);
+        }
+        let keys = TokenKeyPair::generate()?;
+        let nobody = Uuid::now_v7();
+        let (recent, old) = (id("owner", 1).await?, id("owner", 2).await?);
+        let (large_group, own_group) = (id("group", 1).await?, id("group", 2).await?);
+        let (small, large) = (id("organization", 10).await?, id("organization", 1).await?);
+        let user = |name, user: Uuid, steady, change: &dyn Fn(&mut Claims)| {
+            let mut claims = claims(user);
+            change(&mut claims);
+            caller(&keys, name, &claims, steady)
+        };
+        let admin = |id| {
+            move |claims: &mut Claims| {
+                claims.organizations.push(Organization {
+                    id,
+                    roles: ["admin".to_owned()].into(),
+                });
+            }
+        };
+        let callers = vec![
+            user("owns 200 recent", recent, true, &|claims| {
+                claims.groups.insert(own_group);
+            })?,
+            user("owns 200 old", old, true, &|_| {})?,
+            user("sees nothing", nobody, true, &|_| {})?,
+            user("group with many shares", nobody, false, &|claims| {
+                claims.groups.insert(large_group);
+            })?,
+            user(
+                "admin of a small old organization",
+                nobody,
+                true,
+                &admin(small),
+            )?,
+            user(
+                "admin of a large organization",
+                nobody,
+                false,
+                &admin(large),
+            )?,
+            user("100 groups", nobody, false, &|claims| {
+                claims.groups.extend(groups.iter().copied());
+            })?,
+            user("auditor", nobody, false, &|claims| {
+                claims.site_roles.insert("auditor".to_owned());
+            })?,
+        ];
+        // Of the middle of the table: an ordinary repository and its pull request.
+        let row = client
+            .query_one(
+                "SELECT s.repository_key, s.pr_number, c.workspace_id, c.owner_id \
+                 FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
+                 WHERE s.is_primary AND s.pr_number > 100 \
+                 ORDER BY (s.repository_key LIKE '%7') DESC, c.id OFFSET 100 LIMIT 1",
+                &[],
+            )
+            .await?;
+        Ok(Self {
+            callers,
+            repository: row.try_get(0)?,
+            pull_request_number: row.try_get(1)?,
+            workspace: row.try_get(2)?,
+            owner: row.try_get(3)?,
+            keys,
+        })
+    }
+
+    pub(super) fn callers(&self) -> &[Caller] {
+        &self.callers
+    }
+
+    /// Every caller without a filter, and the auditor with each.
+    pub(super) fn cases(&self) -> Vec<Case> {
+        let plain = self.callers.iter().map(|caller| Case {
+            caller: caller.clone(),
+            filter_name: "",
+            filter: ChatFilter::default(),
+        });
+        let auditor = self.callers.last().cloned().into_iter();
+        let filtered = auditor.flat_map(|auditor| {
+            self.filters()
+                .into_iter()
+                .map(move |(filter_name, filter)| Case {
+                    caller: auditor.clone(),
+                    filter_name,
+                    filter,
+                })
+        });
+        plain.chain(filtered).collect()
+    }
+
+    fn filters(&self) -> Vec<(&'static str, ChatFilter)> {
+        let none = ChatFilter::default;
+        let title = |text: &str| ChatFilter {
+            title: Some(text.to_owned()),
+            ..none()
+        };
+        let labels = |key: &str, value: &str| ChatFilter {
+            labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+            ..none()
+        };
+        let pull_requests = |wanted| ChatFilter {
+            pull_requests: vec![wanted],
+            ..none()
+        };
+        let settled = |state| pull_requests(PullRequestFilter::Settled(state));
+        let repository = || ChatFilter {
+            repository: Some(self.repository.clone()),
+            ..none()
+        };
+        let number = |filter| ChatFilter {
+            pull_request_number: Some(self.pull_request_number),
+            ..filter
+        };
+        vec![
+            ("title, 1 of 50,000", title("zanzibar")),
+            ("title, 1 of 1,000", title("Flamingo:")),
+            ("title, 1 of 120", title("migrate the slow")),
+            ("title, 1 of 12", title("fix")),
+            ("title, none", title("no such words")),
+            ("title, two letters", title("sl")),
+            ("label, 1 of 20,000", labels("incident", "inc-77")),
+            ("label, 1 of 50", labels("team", "team-7")),
+            ("repository", repository()),
+            ("number", number(none())),
+            ("repository and number", number(repository())),
+            ("state open", pull_requests(PullRequestFilter::Open)),
+            ("state draft", pull_requests(PullRequestFilter::Draft)),
+            ("state merged", settled(PullRequestState::Merged)),
+            ("state closed", settled(PullRequestState::Closed)),
+            (
+                "workspace",
+                ChatFilter {
+                    workspace: Some(WorkspaceId(self.workspace)),
+                    ..none()
+                },
+            ),
+            (
+                "owner",
+                ChatFilter {
+                    owner: Some(UserId(self.owner)),
+                    ..none()
+                },
+            ),
+            (
+                "status pending",
+                ChatFilter {
+                    statuses: vec![ChatStatus::Pending],
+                    ..none()
+                },
+            ),
+            (
+                "archived",
+                ChatFilter {
+                    archived: Some(true),
+                    ..none()
+                },
+            ),
+        ]
+    }
+}
+
+fn claims(user: Uuid) -> Claims {
+    Claims {
+        sub: user.to_string(),
+        aud: AUDIENCE.to_owned(),
+        exp: FAR,
+        iat: None,
+        kind: Kind::User,
+        organizations: Vec::new(),
+        groups: std::collections::BTreeSet::new(),
+        site_roles: std::collections::BTreeSet::new(),
+        suspended: false,
+    }
+}
+
+/// A caller as the service itself would know them, from their token.
+fn caller(
+    keys: &TokenKeyPair,
+    name: &'static str,
+    claims: &Claims,
+    steady: bool,
+) -> anyhow::Result<Caller> {
+    let signer = Signer::from_private_key_pem(keys.private_pem.expose_secret().as_bytes())?;
+    let token = signer.sign(claims)?;
+    let bearer: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret()).parse()?;
+    let mut metadata = MetadataMap::new();
+    metadata.insert("authorization", bearer.clone());
+    let auth = Auth::new(Verifier::from_public_key_pem(keys.public_pem.as_bytes())?);
+    Ok(Caller {
+        name,
+        principal: auth.caller(&metadata)?.principal,
+        bearer,
+        steady,
+        full: name != "sees nothing",
+    })
+}

@@ -1,0 +1,182 @@
+//! How many pages a second: the store alone, and through gRPC.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_service::{
+    accounts::seal::KeyRing,
+    chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE},
+    config::{Config, Settings},
+    server::Service,
+    store::{PoolOptions, Store, measure as store},
+};
+use proto::chat::v1::{GetChatsRequest, chat_service_client::ChatServiceClient};
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, transport::Channel};
+use uuid::Uuid;
+
+use super::{
+    cases::{Caller, World},
+    database::Database,
+};
+
+/// Calls at once.
+const CONCURRENCIES: [usize; 2] = [1, 8];
+
+/// Pages a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Throughput {
+    pub(super) concurrency: usize,
+    pub(super) bare: f64,
+    pub(super) grpc: f64,
+}
+
+/// Pages a second of all callers who see full pages, in turn.
+pub(super) async fn measure(
+    database: &Database,
+    world: &World,
+    seconds: u64,
+) -> anyhow::Result<Vec<Throughput>> {
+    let callers: Arc<[Caller]> = world
+        .callers()
+        .iter()
+        .filter(|caller| caller.full)
+        .cloned()
+        .collect();
+    let duration = Duration::from_secs(seconds);
+    let mut found = Vec::new();
+    let service = Running::start(database, world).await?;
+    for concurrency in CONCURRENCIES {
+        let pool = Store::new(&database.url, &PoolOptions::default())?;
+        let bare = rate(concurrency, duration, callers.clone(), move |_, caller| {
+            let pool = pool.clone();
+            async move {
+                let filter = ChatFilter::default();
+                let page = store::list(&pool, caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
+                Ok(page.await?.0.len())
+            }
+        })
+        .await?;
+        // A connection each, as so many clients would have.
+        let clients: Vec<_> = (0..concurrency).map(|_| service.client()).collect();
+        let grpc = rate(
+            concurrency,
+            duration,
+            callers.clone(),
+            move |worker, caller| {
+                let mut client = clients[worker].clone();
+                async move {
+                    let mut request = Request::new(GetChatsRequest::default());
+                    request
+                        .metadata_mut()
+                        .insert("authorization", caller.bearer);
+                    Ok(client.get_chats(request).await?.into_inner().chats.len())
+                }
+            },
+        )
+        .await?;
+        found.push(Throughput {
+            concurrency,
+            bare,
+            grpc,
+        });
+    }
+    service.stop().await?;
+    Ok(found)
+}
+
+/// Keeps `concurrency` calls under way, and counts those that end; each must bring a full page.
+async fn rate<F, C>(
+    concurrency: usize,
+    duration: Duration,
+    callers: Arc<[Caller]>,
+    call: C,
+) -> anyhow::Result<f64>
+where
+    C: Fn(usize, Caller) -> F + Clone + Send + 'static,
+    F: Future<Output = anyhow::Result<usize>> + Send + 'static,
+{
+    let warm_up = Instant::now() + duration / 5;
+    let end = warm_up + duration;
+    let mut workers = JoinSet::new();
+    for worker in 0..concurrency {
+        let (callers, call) = (callers.clone(), call.clone());
+        workers.spawn(async move {
+            let mut count = 0_u32;
+            for turn in worker.. {
+                let caller = callers[turn % callers.len()].clone();
+                let name = caller.name;
+                let chats = call(worker, caller).await?;
+                anyhow::ensure!(chats == DEFAULT_PAGE_SIZE, "{name}: a page of {chats}");
+                let now = Instant::now();
+                if now > end {
+                    break;
+                }
+                count += u32::from(now > warm_up);
+            }
+            Ok(count)
+        });
+    }
+    let mut count = 0;
+    while let Some(ended) = workers.join_next().await {
+        count += ended??;
+    }
+    Ok(f64::from(count) / duration.as_secs_f64())
+}
+
+/// The service, in this process, on real sockets.
+struct Running {
+    channel: tonic::transport::Endpoint,
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Running {
+    async fn start(database: &Database, world: &World) -> anyhow::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("bench-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&directory)?;
+        let public_key = directory.join("jwt.pub");
+        std::fs::write(&public_key, &world.keys.public_pem)?;
+        let seal = directory.join("seal.keys");
+        std::fs::write(&seal, KeyRing::generate_file_text().expose_secret())?;
+        let any_port = || Some("127.0.0.1:0".to_owned());
+        let mut settings = Settings {
+            listen: any_port(),
+            sync_listen: any_port(),
+            ops_listen: any_port(),
+            jwt_public_key_file: Some(public_key.display().to_string()),
+            keys_file: Some(seal.display().to_string()),
+            ..Settings::default()
+        };
+        settings.database.database_url = Some(database.url.clone().into());
+        let config = Config::new(&settings, &BTreeMap::new())?;
+        std::fs::remove_dir_all(&directory)?;
+        let stop = CancellationToken::new();
+        let service = Service::start(config, stop.clone()).await?;
+        let channel = Channel::from_shared(format!("http://{}", service.addresses.grpc))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(service.run());
+        Ok(Self {
+            channel,
+            stop,
+            tasks,
+        })
+    }
+
+    fn client(&self) -> ChatServiceClient<Channel> {
+        ChatServiceClient::new(self.channel.connect_lazy())
+    }
+
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}

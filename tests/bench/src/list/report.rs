@@ -1,0 +1,169 @@
+//! What was found, as a table for people and one line of JSON for programs.
+
+use std::{collections::BTreeMap, io::Write};
+
+use serde_json::json;
+
+use super::{cases::Case, load::Throughput, statement::Measured};
+
+/// A caller is served badly by the OR form when its page takes longer than this: what a page may take
+/// at most, of any caller.
+const BAD_MILLISECONDS: f64 = 5.0;
+/// Of so many callers, the first, the OR form is compared.
+const COMPARED: usize = 5;
+
+/// One case at one size.
+pub(super) struct Row {
+    chats: u32,
+    name: String,
+    steady: bool,
+    measured: Measured,
+    or_form: Option<Measured>,
+}
+
+impl Row {
+    pub(super) fn new(
+        chats: u32,
+        case: &Case,
+        measured: Measured,
+        or_form: Option<Measured>,
+    ) -> Self {
+        Self {
+            chats,
+            name: case.name(),
+            steady: case.caller.steady && case.caller_only(),
+            measured,
+            or_form,
+        }
+    }
+}
+
+/// All that was found.
+#[derive(Default)]
+pub(super) struct Report {
+    rows: Vec<Row>,
+    pub(super) throughput: Vec<Throughput>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    pub(super) fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let mut sizes: Vec<u32> = self.rows.iter().map(|row| row.chats).collect();
+        sizes.dedup();
+        write!(out, "{:<44}", "")?;
+        for size in &sizes {
+            write!(out, " | {:>21}", format!("{size} chats"))?;
+        }
+        writeln!(out, " | {:>10}", "one OR")?;
+        write!(out, "{:<44}", "page of 50")?;
+        for _ in &sizes {
+            write!(out, " | {:>8} {:>7} {:>4}", "ms", "buffers", "rows")?;
+        }
+        writeln!(out, " | {:>10}", "ms")?;
+        for (name, rows) in self.by_name() {
+            write!(out, "{name:<44}")?;
+            for row in &rows {
+                let Measured {
+                    milliseconds,
+                    buffers,
+                    rows,
+                } = row.measured;
+                write!(out, " | {milliseconds:>8.3} {buffers:>7} {rows:>4}")?;
+            }
+            match rows.last().and_then(|row| row.or_form) {
+                Some(or_form) => writeln!(out, " | {:>10.3}", or_form.milliseconds)?,
+                None => writeln!(out, " |")?,
+            }
+        }
+        writeln!(out)?;
+        writeln!(
+            out,
+            "{:<44} | {:>12} | {:>12} | {:>6}",
+            "full pages a second", "store alone", "over gRPC", "ratio"
+        )?;
+        for Throughput {
+            concurrency,
+            bare,
+            grpc,
+        } in &self.throughput
+        {
+            let name = format!("{concurrency} at once");
+            writeln!(
+                out,
+                "{name:<44} | {bare:>12.0} | {grpc:>12.0} | {:>6.2}",
+                grpc / bare
+            )?;
+        }
+        writeln!(out)?;
+        writeln!(out, "{}", self.summary())?;
+        Ok(())
+    }
+
+    /// The rows of each case, in order of size; the cases in the order they were measured in.
+    fn by_name(&self) -> Vec<(&str, Vec<&Row>)> {
+        let mut order: Vec<&str> = Vec::new();
+        let mut rows: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in &self.rows {
+            if !rows.contains_key(row.name.as_str()) {
+                order.push(&row.name);
+            }
+            rows.entry(&row.name).or_default().push(row);
+        }
+        order
+            .into_iter()
+            .map(|name| (name, rows.remove(name).unwrap_or_default()))
+            .collect()
+    }
+
+    fn summary(&self) -> serde_json::Value {
+        let cases = self.by_name();
+        let last = |rows: &[&Row]| rows.last().map(|row| row.measured).unwrap_or_default();
+        let max_statement = cases
+            .iter()
+            .map(|(_, rows)| last(rows).milliseconds)
+            .fold(0.0, f64::max);
+        let max_scale = cases
+            .iter()
+            .filter(|(_, rows)| rows.iter().all(|row| row.steady))
+            .filter_map(|(_, rows)| {
+                let (first, last) = (rows.first()?.measured, rows.last()?.measured);
+                let ratio = |small: u64, large: u64| {
+                    // Counts of pages are far below 2^32.
+                    let [small, large] =
+                        [small, large].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+                    f64::from(large) / f64::from(small.max(1))
+                };
+                Some(ratio(first.buffers, last.buffers))
+            })
+            .fold(0.0, f64::max);
+        let min_throughput = self
+            .throughput
+            .last()
+            .map(|throughput| throughput.grpc / throughput.bare);
+        let min_or_form = cases
+            .iter()
+            .take(COMPARED)
+            .filter_map(|(_, rows)| {
+                let row = rows.last()?;
+                let or_form = row.or_form?;
+                (or_form.milliseconds > BAD_MILLISECONDS)
+                    .then(|| or_form.milliseconds / row.measured.milliseconds)
+            })
+            .reduce(f64::min);
+        json!({
+            "bench": "list",
+            "chats": self.rows.last().map(|row| row.chats),
+            "max_statement_ms": rounded(max_statement),
+            "max_scale_ratio": rounded(max_scale),
+            "min_throughput_ratio": min_throughput.map(rounded),
+            "min_or_form_ratio": min_or_form.map(rounded),
+        })
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
