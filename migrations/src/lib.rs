@@ -85,13 +85,18 @@ pub const ALL: &[Migration] = &[
     },
     Migration {
         version: 12,
-        name: "0012_chats_title_idx",
-        sql: include_str!("../0012_chats_title_idx.sql"),
+        name: "0012_chats_title_key",
+        sql: include_str!("../0012_chats_title_key.sql"),
     },
     Migration {
         version: 13,
-        name: "0013_chats_labels_idx",
-        sql: include_str!("../0013_chats_labels_idx.sql"),
+        name: "0013_chats_title_idx",
+        sql: include_str!("../0013_chats_title_idx.sql"),
+    },
+    Migration {
+        version: 14,
+        name: "0014_chats_labels_idx",
+        sql: include_str!("../0014_chats_labels_idx.sql"),
     },
 ];
 

@@ -1,0 +1,1 @@
+-- No new table: it is tested on the rows of its predecessors.
