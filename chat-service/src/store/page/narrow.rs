@@ -134,7 +134,11 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
     }
     if let Some(title) = title {
         let pattern = format!("%{}%", escaped_like(title));
-        let _ = write!(out, " AND c.title_key LIKE lower(${})", params.push(pattern));
+        let _ = write!(
+            out,
+            " AND c.title_key LIKE lower(${})",
+            params.push(pattern)
+        );
     }
     let primary = print_primary_filter(
         pull_requests,
