@@ -4,8 +4,12 @@
 //! headers, paging, entity tags, rate limits, redirects and error bodies are GitHub's, and the
 //! bodies have every field of GitHub's published examples. A test builds its world with the
 //! methods of the `scenario` part ([`GitHub::user`], [`GitHub::repository`],
-//! [`GitHub::pull_request`], ...), breaks it with [`GitHub::fault`], stops it with
-//! [`GitHub::hold`], and then asks what was sent with [`GitHub::requests_to`].
+//! [`GitHub::pull_request`], ...), breaks whole answers with [`GitHub::fault`] and parts of them
+//! with [`GitHub::bar`], stops it with [`GitHub::hold`], and then asks what was sent with
+//! [`GitHub::requests_to`].
+//!
+//! REST and GraphQL ([`GitHub::graphql_url`]) show one model. `.ci/certify-stand-in` compares both
+//! with what GitHub publishes.
 //!
 //! ```no_run
 //! # async fn example() {

@@ -1,5 +1,7 @@
 //! The GitHub stand-in, asked over real HTTP.
 
+#[path = "github/certify.rs"]
+mod certify;
 #[path = "github/client.rs"]
 mod client;
 #[path = "github/faults.rs"]

@@ -7,6 +7,8 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use testkit::github::GitHub;
 
+use crate::certify::certify;
+
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -88,10 +90,17 @@ impl Client {
         }
     }
 
+    /// Sends a query, and compares what is answered with the schema.
     pub(crate) async fn query(&self, query: &str, variables: Value) -> Reply {
-        Self::read(self.query_request(query, &variables))
+        let reply = Self::read(self.query_request(query, &variables))
             .await
-            .expect("the stand-in answers")
+            .expect("the stand-in answers");
+        if let Ok(body) = serde_json::from_str::<Value>(&reply.body)
+            && let Some(data) = body.get("data")
+        {
+            certify(query, data);
+        }
+        reply
     }
 
     async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
