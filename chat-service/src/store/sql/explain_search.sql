@@ -6,4 +6,4 @@ SELECT c.id
 FROM chats c
 WHERE (/* search */ TRUE)
 ORDER BY c.updated_at DESC, c.id DESC
-LIMIT 50
+LIMIT 250
