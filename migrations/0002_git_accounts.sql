@@ -13,6 +13,10 @@ CREATE TABLE git_budgets (
     -- The earliest due time of its refs; NULL when nothing is planned. Lowered by whoever makes a
     -- ref due, in the same transaction; computed anew when a lease ends.
     next_due_at timestamptz,
+    -- Since when somebody waits for one of its refs (lane 1), so that it is leased before others;
+    -- NULL when nobody does. Computed anew together with next_due_at. While the budget is leased,
+    -- they wait for that lease to end.
+    interactive_since timestamptz,
     -- Nothing is sent before this. Only ever raised.
     paused_until timestamptz,
 
@@ -42,6 +46,8 @@ CREATE TABLE git_budgets (
 );
 
 CREATE INDEX git_budgets_ready_at_idx ON git_budgets (ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX git_budgets_interactive_idx ON git_budgets (ready_at)
+    WHERE interactive_since IS NOT NULL AND ready_at IS NOT NULL;
 CREATE INDEX git_budgets_lease_request_id_idx ON git_budgets (lease_request_id)
     WHERE lease_request_id IS NOT NULL;
 

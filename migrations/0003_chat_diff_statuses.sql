@@ -107,6 +107,8 @@ CREATE INDEX chat_diff_statuses_due_at_idx ON chat_diff_statuses (budget_id, lan
     WHERE due_at IS NOT NULL;
 CREATE INDEX chat_diff_statuses_early_at_idx ON chat_diff_statuses (budget_id, early_at)
     WHERE early_at IS NOT NULL;
+-- A budget goes when no ref is in it.
+CREATE INDEX chat_diff_statuses_budget_id_idx ON chat_diff_statuses (budget_id);
 CREATE INDEX chat_diff_statuses_lease_token_idx ON chat_diff_statuses (lease_token)
     WHERE lease_token IS NOT NULL;
 CREATE INDEX chat_diff_statuses_owner_id_idx ON chat_diff_statuses (owner_id, provider_id);

@@ -30,15 +30,11 @@ impl BudgetKey {
         Self(text)
     }
 
-    /// The key of a user who has linked no account at `provider`: nothing is spent for it, but their
-    /// refs have a place to wait in.
+    /// The key of a user who has linked no account at a provider, configured or not: nothing is spent
+    /// for it, but their refs have a place to wait in.
     #[must_use]
-    pub fn of_unlinked(provider: &Provider, user: UserId) -> Self {
-        Self(format!(
-            "{}|{}|unlinked:{user}",
-            provider.api_host(),
-            provider.id
-        ))
+    pub fn of_unlinked(provider_id: &str, user: UserId) -> Self {
+        Self(format!("{provider_id}|unlinked:{user}"))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     diff_status::ProblemClass,
     error::Error,
     events::bell::{Bell, Ring},
-    id::ChatId,
+    id::{ChatId, GitRefId},
     store::{
         Store,
         chat::Guarded,
@@ -29,7 +29,7 @@ const FALLBACK_LOOK: Duration = Duration::from_millis(250);
 pub enum Refreshed {
     /// Every polled ref had a new outcome, and none of them failed; or the chat has none.
     Fresh,
-    /// This one is for the caller, together with what is known of the chat: it is unchanged.
+    /// This one is for the caller, together with what is known of the chat.
     Failed(Error),
 }
 
@@ -42,8 +42,10 @@ pub fn patience(whole: Duration) -> Duration {
 
 /// Has the polled refs of a chat looked up, and waits for that until `patience` has passed.
 ///
-/// Joins lookups that are under way. Holds no connection while it waits; nothing is lost when the future is
-/// dropped.
+/// Joins lookups that are under way. A ref whose budget is leased without it waits for that lease to
+/// end: a rate limit has one spender at a time. Branches that are reported meanwhile are waited for,
+/// too. An archived chat is looked up once; that resumes no polling. Holds no connection while it
+/// waits; nothing is lost when the future is dropped.
 ///
 /// # Errors
 ///
@@ -62,38 +64,63 @@ pub async fn refresh_chat(
     let allowed = authorizer.chats(principal, Action::RefreshChat);
     // Heard from now on, so that an outcome right after the commit is not missed.
     let mut outcomes = bell.listen(Ring::Outcomes);
-    let Awaited { refs, paused_for } = match store.make_chat_due(readable, allowed, chat).await? {
-        Guarded::Done(awaited) => awaited,
-        Guarded::NotVisible => return Err(Error::NotVisible { resource: "chat" }),
-        Guarded::NotAllowed => {
-            return Err(Error::NotAllowed {
+    let (readable, allowed) = (&readable, &allowed);
+    let make_due = |answered: Vec<GitRefId>| async move {
+        let awaited = store
+            .make_chat_due(readable, allowed, chat, &answered)
+            .await?;
+        match awaited {
+            Guarded::Done(Awaited { refs, due }) => {
+                if due {
+                    bell.ring(Ring::Due);
+                }
+                Ok(refs)
+            }
+            Guarded::NotVisible => Err(Error::NotVisible { resource: "chat" }),
+            Guarded::NotAllowed => Err(Error::NotAllowed {
                 action: Action::RefreshChat.name(),
-            });
+            }),
         }
     };
-    if !refs.is_empty() {
-        bell.ring(Ring::Due);
-    }
-    if let Some(pause) = paused_for {
-        return Ok(Refreshed::Failed(rate_limited(Some(pause))));
-    }
-    if refs.is_empty() {
-        return Ok(Refreshed::Fresh);
-    }
+    let mut awaited = make_due(Vec::new()).await?;
     loop {
         outcomes.mark_unchanged();
-        let last = store.last_outcomes(&refs).await?;
-        let pending = |(id, seq): &(_, i64)| {
-            last.iter()
-                .any(|last| last.git_ref == *id && last.outcome_seq <= *seq && last.planned)
-        };
-        if !refs.iter().any(pending) {
+        let last = store.last_outcomes(&awaited).await?;
+        let states: Vec<(GitRefId, State)> = awaited
+            .iter()
+            .map(|(id, seq)| {
+                (
+                    *id,
+                    State::of(last.iter().find(|last| last.git_ref == *id), *seq),
+                )
+            })
+            .collect();
+        let now = Instant::now();
+        let any = |state| states.iter().any(|(_, of)| *of == state);
+        if any(State::Left) && now < deadline {
+            // The chat has moved on to another branch, or was archived: what is polled now counts.
+            let answered: Vec<GitRefId> = states
+                .iter()
+                .filter(|(_, state)| *state == State::Answered)
+                .map(|(id, _)| *id)
+                .collect();
+            let polled = make_due(answered.clone()).await?;
+            awaited = merged(&awaited, &answered, polled);
+            continue;
+        }
+        if !any(State::Pending) && !any(State::Left) {
+            // In the order of `last`: what happened to the primary is told first.
             return Ok(last
                 .iter()
-                .find_map(failure)
+                .find_map(|last| {
+                    let (_, state) = states.iter().find(|(id, _)| *id == last.git_ref)?;
+                    match state {
+                        State::Paused => Some(rate_limited(last.paused_for)),
+                        State::Answered | State::Pending | State::Left => failure(last),
+                    }
+                })
                 .map_or(Refreshed::Fresh, Refreshed::Failed));
         }
-        let now = Instant::now();
         if now >= deadline {
             return Ok(Refreshed::Failed(Error::Unavailable {
                 problem: "no worker answered in time",
@@ -110,8 +137,54 @@ pub async fn refresh_chat(
     }
 }
 
-/// What the caller hears of a lookup that failed. A pull request that is gone is an answer.
+/// How it stands with a ref that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It had an outcome since.
+    Answered,
+    /// Its outcome is to come.
+    Pending,
+    /// Its outcome cannot come before the rate limit allows it.
+    Paused,
+    /// No outcome will come: the chat has left the branch, or the ref is gone.
+    Left,
+}
+
+impl State {
+    /// Of a ref that had `seq` outcomes before, by its last one.
+    fn of(last: Option<&LastOutcome>, seq: i64) -> Self {
+        match last {
+            Some(last) if last.outcome_seq > seq => Self::Answered,
+            Some(last) if last.polled && last.paused_for.is_some() => Self::Paused,
+            Some(last) if last.planned => Self::Pending,
+            Some(_) | None => Self::Left,
+        }
+    }
+}
+
+/// What is waited for once the refs that are `polled` now were made due: one that was waited for
+/// already still waits for the outcome after the same one, and one that `answered` stays.
+fn merged(
+    awaited: &[(GitRefId, i64)],
+    answered: &[GitRefId],
+    polled: Vec<(GitRefId, i64)>,
+) -> Vec<(GitRefId, i64)> {
+    let before = |id: GitRefId| awaited.iter().find(|(of, _)| *of == id).copied();
+    let mut merged: Vec<(GitRefId, i64)> = answered.iter().filter_map(|id| before(*id)).collect();
+    merged.extend(
+        polled
+            .into_iter()
+            .map(|(id, seq)| before(id).unwrap_or((id, seq))),
+    );
+    merged
+}
+
+/// What the caller hears of a lookup that failed. A pull request that is gone is an answer, and a ref
+/// that is not polled any more is nobody's concern.
 fn failure(last: &LastOutcome) -> Option<Error> {
+    if !last.polled {
+        return None;
+    }
     let precondition = |problem, reason| Some(Error::FailedPrecondition { problem, reason });
     let unavailable = |problem, reason| {
         Some(Error::Unavailable {

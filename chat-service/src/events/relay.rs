@@ -5,17 +5,21 @@
 //! committed and numbers that: what commits later gets a later number. One connection in all replicas
 //! holds the advisory lock and does it; when it closes, another replica takes over.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::bell::{Bell, Ring};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, event::RelayLock};
 
 /// Look at least this often: a ring may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Forget old events this often.
+/// How often a round of forgetting begins.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// A round forgets this many batches of each kind at most.
+const BATCHES_A_ROUND: u32 = 200;
 /// Events are kept for an hour: long enough for a watcher to reconnect, short enough to stay small.
 pub const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
 
@@ -45,8 +49,16 @@ async fn relay(store: &Store, bell: &Bell) -> Result<(), StoreError> {
         return Ok(());
     };
     tracing::info!("this process is the relay");
+    // Side by side, on connections of their own: forgetting delays no event, and ends nothing.
+    tokio::select! {
+        result = place(&lock, bell) => result,
+        never = prune(store) => match never {},
+    }
+}
+
+/// Places what is committed, until that fails.
+async fn place(lock: &RelayLock, bell: &Bell) -> Result<(), StoreError> {
     let mut changes = bell.listen(Ring::Changes);
-    let mut prune = tokio::time::interval(PRUNE_INTERVAL);
     loop {
         changes.mark_unchanged();
         if lock.place().await? {
@@ -55,10 +67,56 @@ async fn relay(store: &Store, bell: &Bell) -> Result<(), StoreError> {
         tokio::select! {
             _ = changes.changed() => {}
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            _ = prune.tick() => {
-                lock.prune(EVENT_RETENTION.as_secs_f64()).await?;
-                store.prune_sync_requests().await?;
+        }
+    }
+}
+
+/// Forgets what is old, round by round.
+async fn prune(store: &Store) -> Infallible {
+    let mut round = tokio::time::interval(PRUNE_INTERVAL);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // All budgets have their turn within some rounds, however many there are.
+    let mut budget = Uuid::nil();
+    loop {
+        round.tick().await;
+        let retention = EVENT_RETENTION.as_secs_f64();
+        tell(
+            "change events",
+            in_batches(|| store.prune_change_events(retention)).await,
+        );
+        tell("requests", in_batches(|| store.prune_sync_requests()).await);
+        for _ in 0..BATCHES_A_ROUND {
+            match store.prune_budgets(budget).await {
+                Ok(Some(last)) => budget = last,
+                Ok(None) => {
+                    budget = Uuid::nil();
+                    break;
+                }
+                Err(error) => {
+                    tell("budgets", Err(error));
+                    break;
+                }
             }
         }
+    }
+}
+
+/// Runs `batch` until it says that there is no more, within the bounds of a round.
+async fn in_batches<F>(mut batch: impl FnMut() -> F) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<bool, StoreError>>,
+{
+    for _ in 0..BATCHES_A_ROUND {
+        if !batch().await? {
+            return Ok(());
+        }
+    }
+    tracing::info!("more is left than a round forgets; the next one goes on");
+    Ok(())
+}
+
+fn tell(what: &'static str, result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, what, "what is old could not be forgotten; the next round tries again");
     }
 }

@@ -146,18 +146,19 @@ impl GitAccountGrpc {
         let user = user(principal, user_id.as_deref())?;
         self.authorizer
             .git_accounts(principal, Action::UnlinkGitAccount, user)?;
-        let provider = self.provider(&provider_id)?;
-        let unlinked = BudgetKey::of_unlinked(provider, user);
+        // Also where an operator has removed the provider: its credentials must not stay.
+        let unlinked = BudgetKey::of_unlinked(&provider_id, user);
         let done = self
             .store
-            .unlink_git_account(user, &provider.id, &unlinked)
+            .unlink_git_account(user, &provider_id, &unlinked)
             .await?;
         if !done {
+            self.provider(&provider_id)?;
             return Err(Error::NotVisible {
                 resource: "git account",
             });
         }
-        tracing::info!(user.id = %user, provider_id = provider.id, "a git account was unlinked");
+        tracing::info!(user.id = %user, provider_id, "a git account was unlinked");
         self.bell.ring(Ring::Due);
         Ok(())
     }

@@ -5,8 +5,10 @@ use tokio_postgres::Row;
 
 use super::{
     Sql, Store, StoreError, page,
+    polling::{resume_polling, stop_polling},
     predicate::{ALLOWED, Params, READABLE, composed},
     query, row, sql,
+    transaction::retrying,
 };
 use crate::{
     authz::{Authorized, ChatFacts},
@@ -24,9 +26,6 @@ const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
 const MOVE_PRIMARY_REF: Sql = sql!("move_primary_ref");
-const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
-const RESUME_POLLING_BUDGETS: Sql = sql!("resume_polling_budgets");
-const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
 
 /// A chat that is to be made.
 #[derive(Clone, Debug)]
@@ -203,13 +202,22 @@ impl Store {
             &mut params,
             &[(READABLE, &readable), (ALLOWED, &allowed)],
         )?;
+        retrying(|| self.update_once(id, &text, &params, *archived)).await
+    }
 
+    async fn update_once(
+        &self,
+        id: ChatId,
+        text: &str,
+        params: &Params,
+        archived: Option<bool>,
+    ) -> Result<Guarded<Updated>, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
         query(&transaction, LOCK_CHAT.text, &[&id.0])
             .await
             .map_err(StoreError::from_read)?;
-        let rows = query(&transaction, &text, &params.as_refs())
+        let rows = query(&transaction, text, &params.as_refs())
             .await
             .map_err(StoreError::from_write)?;
         let Some(row) = rows.first() else {
@@ -218,19 +226,12 @@ impl Store {
         if !row.try_get::<_, bool>("allowed").map_err(StoreError::row)? {
             return Ok(Guarded::NotAllowed);
         }
-        let archiving = *archived == Some(true);
+        let archiving = archived == Some(true);
         let turned: bool = row.try_get("archived_changes").map_err(StoreError::row)?;
-        if turned {
-            let statements: &[Sql] = if archiving {
-                &[STOP_POLLING_CHAT]
-            } else {
-                &[RESUME_POLLING_BUDGETS, RESUME_POLLING_REFS]
-            };
-            for sql in statements {
-                query(&transaction, sql.text, &[&id.0])
-                    .await
-                    .map_err(StoreError::from_write)?;
-            }
+        match (turned, archiving) {
+            (true, true) => stop_polling(&transaction, id).await?,
+            (true, false) => resume_polling(&transaction, id).await?,
+            (false, _) => {}
         }
         // Last, since budgets are locked before refs.
         query(&transaction, MOVE_PRIMARY_REF.text, &[&id.0])

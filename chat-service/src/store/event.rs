@@ -15,12 +15,11 @@ use crate::{
 const PLACE_CHANGE_EVENTS: Sql = sql!("place_change_events");
 const LAST_POSITION: Sql = sql!("last_position");
 const LIST_CHANGE_EVENTS: Sql = sql!("list_change_events");
-const PRUNE_CHANGE_EVENTS: Sql = sql!("prune_change_events");
 const TRY_LOCK_RELAY: Sql = sql!("try_lock_relay");
 
 /// Names the relay's advisory lock: "chatrely" in ASCII.
 const RELAY_LOCK: i64 = 0x6368_6174_7265_6c79;
-/// Events that one statement places, or forgets, at most.
+/// Events that one statement places at most.
 const BATCH: i64 = 1000;
 
 text_enum! {
@@ -114,13 +113,6 @@ impl RelayLock {
                 return Ok(any);
             }
         }
-    }
-
-    /// Forgets events older than `seconds`.
-    pub(crate) async fn prune(&self, seconds: f64) -> Result<(), StoreError> {
-        self.run(PRUNE_CHANGE_EVENTS, &[&seconds, &BATCH])
-            .await
-            .map(|_| ())
     }
 
     async fn run(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {

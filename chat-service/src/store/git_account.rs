@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError, query, sql,
-    transaction::{ensure_budget, retrying, settle_budgets},
+    transaction::{BUDGET_ATTEMPTS, ensure_budget, retrying, settle_budgets},
 };
 use crate::{
     accounts::BudgetKey,
@@ -21,6 +21,7 @@ const UPSERT_GIT_ACCOUNT: Sql = sql!("upsert_git_account");
 const DELETE_GIT_ACCOUNT: Sql = sql!("delete_git_account");
 const LIST_GIT_ACCOUNTS: Sql = sql!("list_git_accounts");
 const LIST_GIT_ACCOUNTS_AFTER: Sql = sql!("list_git_accounts_after");
+const CARRY_OVER_BUDGET: Sql = sql!("carry_over_budget");
 const MOVE_REFS: Sql = sql!("move_refs");
 
 /// An account, without its tokens.
@@ -81,17 +82,28 @@ impl Store {
         let found = query(&transaction, FIND_GIT_ACCOUNT.text, &[&user.0, provider_id])
             .await
             .map_err(StoreError::from_read)?;
-        let id = match found.first() {
-            Some(row) => row.try_get("id").map_err(StoreError::row)?,
-            None => Uuid::now_v7(),
+        let (id, former): (Uuid, Option<Uuid>) = match found.first() {
+            Some(row) => (
+                row.try_get("id").map_err(StoreError::row)?,
+                row.try_get("budget_id").map_err(StoreError::row)?,
+            ),
+            None => (Uuid::now_v7(), None),
         };
         let SealedTokens {
             key_id,
             access_token,
             refresh_token,
         } = seal(GitAccountId(id))?;
-        let budget = ensure_budget(&transaction, &budget_key.0, provider_id).await?;
-        let budgets = lock_budgets(&transaction, budget_key, *user, provider_id).await?;
+        let (budget, budgets) = lock_budgets(&transaction, budget_key, *user, provider_id).await?;
+        if let Some(former) = former {
+            query(
+                &transaction,
+                CARRY_OVER_BUDGET.text,
+                &[&former, &user.0, &budget],
+            )
+            .await
+            .map_err(StoreError::from_write)?;
+        }
         let rows = query(
             &transaction,
             UPSERT_GIT_ACCOUNT.text,
@@ -147,8 +159,7 @@ impl Store {
         if found.is_empty() {
             return Ok(false);
         }
-        let budget = ensure_budget(&transaction, &unlinked.0, provider_id).await?;
-        let budgets = lock_budgets(&transaction, unlinked, user, provider_id).await?;
+        let (budget, budgets) = lock_budgets(&transaction, unlinked, user, provider_id).await?;
         query(
             &transaction,
             DELETE_GIT_ACCOUNT.text,
@@ -193,22 +204,34 @@ async fn lock(
     Ok(())
 }
 
+/// Locks the budget of `key`, which is made if there is none, and those that the user spent until
+/// now. Returns the former, and all of them.
 async fn lock_budgets(
     transaction: &deadpool_postgres::Transaction<'_>,
     key: &BudgetKey,
     user: UserId,
     provider_id: &str,
-) -> Result<Vec<Uuid>, StoreError> {
-    let rows = query(
-        transaction,
-        LOCK_BUDGETS.text,
-        &[&key.0, &user.0, &provider_id],
-    )
-    .await
-    .map_err(StoreError::from_read)?;
-    rows.iter()
+) -> Result<(Uuid, Vec<Uuid>), StoreError> {
+    for _ in 0..BUDGET_ATTEMPTS {
+        let budget = ensure_budget(transaction, &key.0, provider_id).await?;
+        let locked = query(
+            transaction,
+            LOCK_BUDGETS.text,
+            &[&key.0, &user.0, &provider_id],
+        )
+        .await
+        .map_err(StoreError::from_read)?
+        .iter()
         .map(|row| row.try_get("id").map_err(StoreError::row))
-        .collect()
+        .collect::<Result<Vec<Uuid>, _>>()?;
+        if locked.contains(&budget) {
+            return Ok((budget, locked));
+        }
+    }
+    Err(StoreError::bug(
+        "lock a budget",
+        "it goes whenever it is made",
+    ))
 }
 
 async fn move_refs(

@@ -9,7 +9,7 @@ use super::{
     chat::Guarded,
     predicate::{ALLOWED, Params, READABLE, composed},
     query, sql,
-    transaction::{ensure_budget, make_budgets_due, retrying},
+    transaction::{BUDGET_ATTEMPTS, ensure_budget, make_budgets_due, retrying},
 };
 use crate::{
     accounts::BudgetKey,
@@ -168,9 +168,8 @@ async fn report(
     )
     .await
     .map_err(StoreError::from_read)?;
-    let unlinked = BudgetKey::of_unlinked(provider, owner);
-    let budget = find_budget(transaction, owner, &provider.id, &unlinked).await?;
-    make_budgets_due(transaction, &[budget]).await?;
+    let unlinked = BudgetKey::of_unlinked(&provider.id, owner);
+    let budget = due_budget(transaction, owner, &provider.id, &unlinked).await?;
     let coalesced = query(
         transaction,
         COALESCE_REPORTS.text,
@@ -226,6 +225,25 @@ async fn report(
         chats: chats.iter().copied().map(ChatId).collect(),
         changed: !fresh.is_empty(),
     })
+}
+
+/// The budget that lookups for `owner` at the provider spend, due now and locked.
+async fn due_budget(
+    transaction: &Transaction<'_>,
+    owner: UserId,
+    provider_id: &str,
+    unlinked: &BudgetKey,
+) -> Result<Uuid, StoreError> {
+    for _ in 0..BUDGET_ATTEMPTS {
+        let budget = find_budget(transaction, owner, provider_id, unlinked).await?;
+        if make_budgets_due(transaction, &[budget], false).await? > 0 {
+            return Ok(budget);
+        }
+    }
+    Err(StoreError::bug(
+        "lock a budget",
+        "it goes whenever it is made",
+    ))
 }
 
 /// The budget that lookups for `owner` at the provider spend. The account cannot change meanwhile.

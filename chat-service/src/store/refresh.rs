@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
     chat::Guarded,
     git_ref::guard,
+    polling::lock_budgets_of,
     predicate::{ALLOWED, Params, READABLE, composed},
     query,
     row::maybe_named,
@@ -21,18 +23,16 @@ use crate::{
 };
 
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
-const LOCK_POLLED_BUDGETS: Sql = sql!("lock_polled_budgets");
 const REFRESH_REFS: Sql = sql!("refresh_refs");
 const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 
-/// Refs that were made due.
+/// The polled refs of a chat, which were made due.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Awaited {
     /// Each with how many outcomes it has had.
     pub(crate) refs: Vec<(GitRefId, i64)>,
-    /// How long the longest pause lasts of the refs that were left alone because their budget is
-    /// paused.
-    pub(crate) paused_for: Option<Duration>,
+    /// Some of them can be leased. Those of a paused budget were left alone.
+    pub(crate) due: bool,
 }
 
 /// What a ref's last outcome was.
@@ -40,64 +40,57 @@ pub(crate) struct Awaited {
 pub(crate) struct LastOutcome {
     pub(crate) git_ref: GitRefId,
     pub(crate) outcome_seq: i64,
+    /// It is the primary, or has an open pull request.
+    pub(crate) polled: bool,
     /// Whether another outcome is to come; not when the chat moved on to another branch meanwhile.
     pub(crate) planned: bool,
+    /// For how long nothing is sent, since the rate limit is spent.
+    pub(crate) paused_for: Option<Duration>,
     pub(crate) problem: Option<ProblemClass>,
     /// When the host said to come back.
     pub(crate) retry_in: Option<Duration>,
 }
 
 impl Store {
-    /// Makes the polled refs of a chat due now, as those that somebody waits for. Refs of a paused
-    /// budget are left alone.
+    /// Makes the polled refs of a chat due now, as those that somebody waits for, except those that
+    /// `answered`. Refs of a paused budget are left alone.
     pub(crate) async fn make_chat_due(
         &self,
-        readable: Authorized,
-        allowed: Authorized,
+        readable: &Authorized,
+        allowed: &Authorized,
         chat: ChatId,
+        answered: &[GitRefId],
     ) -> Result<Guarded<Awaited>, StoreError> {
         let mut params = Params::default();
         params.push(chat.0);
         let authorize = composed(
             AUTHORIZE_CHAT,
             &mut params,
-            &[(READABLE, &readable), (ALLOWED, &allowed)],
+            &[(READABLE, readable), (ALLOWED, allowed)],
         )?;
+        let answered: Vec<Uuid> = answered.iter().map(|id| id.0).collect();
         let once = || async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await.map_err(StoreError::from_read)?;
             if let Some(refused) = guard(&transaction, chat, &authorize, &params).await? {
                 return Ok(refused);
             }
-            let rows = query(&transaction, LOCK_POLLED_BUDGETS.text, &[&chat.0])
+            lock_budgets_of(&transaction, chat).await?;
+            let rows = query(&transaction, REFRESH_REFS.text, &[&chat.0, &answered])
                 .await
-                .map_err(StoreError::from_read)?;
+                .map_err(StoreError::from_write)?;
             let mut awaited = Awaited::default();
             let mut budgets: Vec<Uuid> = Vec::new();
             for row in &rows {
-                let paused: Option<f64> = row.try_get("paused_seconds").map_err(StoreError::row)?;
-                match paused {
-                    Some(seconds) => {
-                        let pause = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-                        awaited.paused_for = awaited.paused_for.max(Some(pause));
-                    }
-                    None => budgets.push(row.try_get("id").map_err(StoreError::row)?),
+                let id = GitRefId(row.try_get("id").map_err(StoreError::row)?);
+                let outcomes = row.try_get("outcome_seq").map_err(StoreError::row)?;
+                awaited.refs.push((id, outcomes));
+                if !row.try_get::<_, bool>("paused").map_err(StoreError::row)? {
+                    budgets.push(row.try_get("budget_id").map_err(StoreError::row)?);
                 }
             }
-            make_budgets_due(&transaction, &budgets).await?;
-            let rows = query(&transaction, REFRESH_REFS.text, &[&chat.0, &budgets])
-                .await
-                .map_err(StoreError::from_write)?;
-            awaited.refs = rows
-                .iter()
-                .map(|row| {
-                    Ok((
-                        GitRefId(row.try_get("id")?),
-                        row.try_get::<_, i64>("outcome_seq")?,
-                    ))
-                })
-                .collect::<Result<_, _>>()
-                .map_err(StoreError::row)?;
+            make_budgets_due(&transaction, &budgets, true).await?;
+            awaited.due = !budgets.is_empty();
             transaction.commit().await.map_err(StoreError::from_write)?;
             Ok(Guarded::Done(awaited))
         };
@@ -113,16 +106,21 @@ impl Store {
         let rows = self.read(LIST_OUTCOME_SEQS, &[&ids]).await?;
         rows.iter()
             .map(|row| {
-                let retry: Option<f64> = row.try_get("retry_seconds").map_err(StoreError::row)?;
                 Ok(LastOutcome {
                     git_ref: GitRefId(row.try_get("id").map_err(StoreError::row)?),
                     outcome_seq: row.try_get("outcome_seq").map_err(StoreError::row)?,
+                    polled: row.try_get("polled").map_err(StoreError::row)?,
                     planned: row.try_get("planned").map_err(StoreError::row)?,
+                    paused_for: maybe_duration(row, "paused_seconds")?,
                     problem: maybe_named(row, "problem_class", ProblemClass::parse)?,
-                    retry_in: retry
-                        .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+                    retry_in: maybe_duration(row, "retry_seconds")?,
                 })
             })
             .collect()
     }
+}
+
+fn maybe_duration(row: &Row, column: &str) -> Result<Option<Duration>, StoreError> {
+    let seconds: Option<f64> = row.try_get(column).map_err(StoreError::row)?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }

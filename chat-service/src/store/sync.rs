@@ -9,9 +9,7 @@ pub(crate) use lease::{Claim, Leased, LeasedRow, Renewed, SealedCredential};
 pub(crate) use report::Reported;
 pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncState};
 
-use super::{Sql, Store, StoreError, sql};
-
-const PRUNE_SYNC_REQUESTS: Sql = sql!("prune_sync_requests");
+use super::{Sql, sql};
 
 const FIND_SYNC_REQUEST: Sql = sql!("find_sync_request");
 const INSERT_SYNC_REQUEST: Sql = sql!("insert_sync_request");
@@ -20,15 +18,3 @@ const RELEASE_REFS: Sql = sql!("release_refs");
 const LEASE: &str = "lease";
 /// Of the kinds in `sync_requests`.
 const REPORT: &str = "report";
-
-impl Store {
-    /// Forgets requests so old that nobody repeats them. To be called now and then.
-    ///
-    /// # Errors
-    ///
-    /// When the database is away.
-    pub async fn prune_sync_requests(&self) -> Result<(), StoreError> {
-        self.write(PRUNE_SYNC_REQUESTS, &[]).await?;
-        Ok(())
-    }
-}

@@ -37,7 +37,11 @@ where
     }
 }
 
-/// The budget of `key`, made if there is none. Its row is not locked.
+/// How often a budget is looked for that goes before it can be locked.
+pub(super) const BUDGET_ATTEMPTS: u32 = 3;
+
+/// The budget of `key`, made if there is none. Its row is not locked: until it is, it may go if
+/// nobody has it.
 pub(super) async fn ensure_budget(
     client: &impl GenericClient,
     key: &str,
@@ -65,15 +69,17 @@ pub(super) async fn ensure_budget(
     }
 }
 
-/// Makes `budgets` due now at the latest, and locks them.
+/// Makes `budgets` due now at the latest, and locks them; with `awaited`, before others, since
+/// somebody waits. Returns how many of them there are: one that nobody has may be gone.
 pub(super) async fn make_budgets_due(
     client: &impl GenericClient,
     budgets: &[Uuid],
-) -> Result<(), StoreError> {
-    query(client, MAKE_BUDGETS_DUE.text, &[&budgets])
+    awaited: bool,
+) -> Result<usize, StoreError> {
+    let made = query(client, MAKE_BUDGETS_DUE.text, &[&budgets, &awaited])
         .await
         .map_err(StoreError::from_write)?;
-    Ok(())
+    Ok(made.len())
 }
 
 /// Sets when `budgets`, which are locked, are due, and ends their leases if `release`.

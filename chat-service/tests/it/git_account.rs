@@ -1,5 +1,7 @@
 //! Linked accounts.
 
+mod budget;
+
 use proto::chat::v1::{self, ProblemClass};
 use tonic::Code;
 

@@ -6,12 +6,15 @@
 )]
 
 mod chats;
+mod conflict;
 mod explain;
 mod filters;
 mod get_chats;
 mod git_account;
 mod git_ref;
+mod lock;
 mod page_walk;
+mod prune;
 mod refresh;
 mod report;
 mod sharing;

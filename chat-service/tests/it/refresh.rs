@@ -1,5 +1,7 @@
 //! `RefreshChat`: the workers' pipeline, on demand.
 
+mod wait;
+
 use std::time::Duration;
 
 use prost::Message as _;
@@ -254,24 +256,6 @@ async fn a_refresh_joins_one_that_is_under_way() {
         worker.lease().await.is_empty(),
         "it was not looked up twice"
     );
-    stack.stop().await;
-}
-
-#[tokio::test]
-async fn a_refresh_does_not_wait_for_a_branch_that_the_chat_has_left() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/old").await;
-    let moving_on = async {
-        testkit::wait::until("somebody waits", || async {
-            let lane = lane(&stack).await;
-            if lane == 1 { Ok(()) } else { Err(lane) }
-        })
-        .await;
-        owner.report(&chat.id, "feat/new").await;
-    };
-    let (chat, ()) = tokio::join!(refresh(&stack, &owner.caller, &chat.id), moving_on);
-    assert_eq!(chat.unwrap().diff_status.unwrap().git_branch, "feat/new");
     stack.stop().await;
 }
 

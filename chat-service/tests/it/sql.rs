@@ -83,7 +83,7 @@ fn every_statement_is_used_and_every_use_has_a_statement() {
 }
 
 #[tokio::test]
-async fn what_workers_ask_all_the_time_scans_no_table() {
+async fn what_is_asked_all_the_time_scans_no_table() {
     let database = testkit::postgres::database().await;
     let client = database.client().await;
     client
@@ -98,6 +98,21 @@ async fn what_workers_ask_all_the_time_scans_no_table() {
         ("apply_outcomes", "gen_random_uuid(), '[]'"),
         ("settle_budgets", "'{}', FALSE"),
         ("list_outcome_seqs", "'{}'"),
+        ("share_chat_accounts", "gen_random_uuid()"),
+        ("lock_chat_budgets", "gen_random_uuid()"),
+        ("refresh_refs", "gen_random_uuid(), '{}'"),
+        ("make_budgets_due", "'{}', TRUE"),
+        ("resume_polling_refs", "gen_random_uuid()"),
+        ("stop_polling_chat", "gen_random_uuid()"),
+        ("lock_budgets", "'key', gen_random_uuid(), 'github'"),
+        (
+            "move_refs",
+            "gen_random_uuid(), 'github', gen_random_uuid(), TRUE",
+        ),
+        ("prune_change_events", "60, 1000"),
+        ("prune_sync_requests", "1000"),
+        ("list_budgets_after", "gen_random_uuid(), 1000"),
+        ("delete_unused_budgets", "'{}'"),
     ] {
         let text = &statements()[name];
         client

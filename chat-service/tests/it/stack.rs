@@ -156,7 +156,14 @@ impl Stack {
     pub(crate) async fn start_with(
         change: impl FnOnce(&mut Settings, &mut BTreeMap<String, String>),
     ) -> Self {
-        let database = testkit::postgres::database().await;
+        Self::start_on(testkit::postgres::database().await, change).await
+    }
+
+    /// Starts on a database that the test has prepared.
+    pub(crate) async fn start_on(
+        database: Database,
+        change: impl FnOnce(&mut Settings, &mut BTreeMap<String, String>),
+    ) -> Self {
         let directory = std::env::temp_dir().join(format!("chat-service-{}", Uuid::now_v7()));
         std::fs::create_dir_all(&directory).unwrap();
         let public_key = directory.join("jwt.pub");

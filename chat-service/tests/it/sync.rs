@@ -2,6 +2,7 @@
 
 mod credential;
 mod due;
+mod priority;
 mod race;
 
 use std::{sync::Arc, time::Duration};

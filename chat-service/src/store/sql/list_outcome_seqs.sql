@@ -1,13 +1,17 @@
 -- name: list_outcome_seqs
--- How many outcomes the refs $1 have had, what the last one was, and whether another is to come, the
--- primary first. A ref that is gone has no row.
+-- How many outcomes the refs $1 have had, what the last one was, whether another is to come, and for
+-- how long it cannot, since the budget is paused; the primary first. A ref that is gone has no row.
 SELECT
     s.id,
     s.outcome_seq,
+    (s.is_primary OR s.pull_request_state = 'open') IS TRUE AS polled,
     (
         s.due_at IS NOT NULL
         OR (s.lease_token = b.lease_token AND b.lease_expires_at > now())
     ) IS TRUE AS planned,
+    CASE
+        WHEN b.paused_until > now() THEN extract(epoch FROM b.paused_until - now())
+    END::double precision AS paused_seconds,
     s.problem_class,
     CASE
         WHEN s.problem_until > now() THEN extract(epoch FROM s.problem_until - now())

@@ -1,5 +1,6 @@
 -- name: make_budgets_due
--- Makes the budgets $1 due now at the latest, and locks them. A pause stays: ready_at follows it.
+-- Makes the budgets $1 due now at the latest, and locks them; with $2, somebody waits for them. A
+-- pause stays: ready_at follows it. Returns those that there are.
 WITH locked AS (
     SELECT b.id
     FROM git_budgets b
@@ -8,6 +9,11 @@ WITH locked AS (
     FOR UPDATE
 )
 UPDATE git_budgets b
-SET next_due_at = least(b.next_due_at, now())
+SET next_due_at = least(b.next_due_at, now()),
+    interactive_since = CASE
+        WHEN $2::boolean THEN coalesce(b.interactive_since, now())
+        ELSE b.interactive_since
+    END
 FROM locked l
 WHERE b.id = l.id
+RETURNING b.id

@@ -32,6 +32,8 @@ WITH moved AS (
 )
 UPDATE chat_diff_statuses s
 SET budget_id = $3,
+    -- A lease that held it settles another budget.
+    lease_token = CASE WHEN s.budget_id = $3 THEN s.lease_token END,
     report_seq = s.report_seq + m.under_way::int,
     due_at = CASE WHEN m.due THEN now() ELSE s.due_at END,
     early_at = CASE WHEN m.due THEN now() ELSE s.early_at END,

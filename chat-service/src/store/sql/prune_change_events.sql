@@ -9,3 +9,4 @@ WHERE id IN (
     ORDER BY e.recorded_at
     LIMIT $2
 )
+RETURNING id

@@ -26,6 +26,7 @@ WITH reported AS (
         reported_at = now(),
         report_seq = s.report_seq + 1,
         budget_id = excluded.budget_id,
+        lease_token = CASE WHEN s.budget_id = excluded.budget_id THEN s.lease_token END,
         due_at = excluded.due_at,
         early_at = excluded.early_at,
         -- Somebody may be waiting for it already.

@@ -23,6 +23,7 @@ use crate::{
 
 const LOCK_LEASE: Sql = sql!("lock_lease");
 const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
+const LOCK_REFS: Sql = sql!("lock_refs");
 const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
 
@@ -155,6 +156,11 @@ async fn apply_all(
         Err(ApplyError::Data(error)) => {
             savepoint.rollback().await.map_err(StoreError::from_write)?;
             tracing::warn!(%error, "a report cannot be stored as a whole; storing row by row");
+            // One statement locks refs in the order of their ids, many do not.
+            let ids: Vec<Uuid> = report.outcomes.iter().map(|of| of.git_ref.0).collect();
+            query(transaction, LOCK_REFS.text, &[&ids])
+                .await
+                .map_err(StoreError::from_write)?;
             let fitted = std::mem::take(&mut batch.rows);
             for row in fitted {
                 apply_one(transaction, report, row, &mut batch).await?;

@@ -1,0 +1,26 @@
+-- name: carry_over_budget
+-- Takes pause and limits of the budget $1, which the account of the user $2 spent until now, over to
+-- the budget $3 that it spends from now on: a new token is most often the same account's at the
+-- host, and nothing is sent for that before its pause ends. Not when somebody else's account spends
+-- either of the two. The caller has locked both.
+UPDATE git_budgets b
+SET paused_until = greatest(b.paused_until, former.paused_until),
+    rest_limit = CASE WHEN b.rest_limit IS NULL THEN former.rest_limit ELSE b.rest_limit END,
+    rest_remaining = CASE
+        WHEN b.rest_limit IS NULL THEN former.rest_remaining
+        ELSE b.rest_remaining
+    END,
+    rest_reset_at = CASE
+        WHEN b.rest_limit IS NULL THEN former.rest_reset_at
+        ELSE b.rest_reset_at
+    END
+FROM git_budgets former
+WHERE former.id = $1
+    AND b.id = $3
+    AND b.id <> former.id
+    AND NOT EXISTS (
+        SELECT
+        FROM git_accounts a
+        WHERE a.budget_id IN ($1, $3)
+            AND a.user_id <> $2
+    )

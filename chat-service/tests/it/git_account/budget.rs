@@ -1,0 +1,147 @@
+//! Whose rate limit is spent, when accounts come and go.
+
+use proto::chat::v1;
+use tonic::Code;
+
+use crate::{
+    lock::{Holder, until_blocked},
+    stack::{Stack, refused},
+    worker::{Owner, Worker, make_all_due, report, seconds},
+};
+
+/// Leases the one budget that is due, and pauses it.
+async fn pause(worker: &Worker) {
+    let lease = worker.lease_one().await;
+    let mut paused = report(&lease.0.lease_token, Vec::new());
+    paused.budget = Some(v1::BudgetObservation {
+        limit: Some(5000),
+        remaining: Some(0),
+        reset_in: Some(seconds(600)),
+        pause_for: Some(seconds(600)),
+        ..v1::BudgetObservation::default()
+    });
+    worker.try_report(paused).await.unwrap();
+}
+
+async fn try_unlink(owner: &Owner<'_>, provider_id: &str) -> Result<(), tonic::Status> {
+    let request = v1::UnlinkGitAccountRequest {
+        user_id: None,
+        provider_id: provider_id.to_owned(),
+    };
+    owner
+        .stack
+        .accounts(&owner.caller)
+        .unlink_git_account(request)
+        .await
+        .map(|_| ())
+}
+
+#[tokio::test]
+async fn another_token_lifts_no_pause() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    pause(&worker).await;
+    owner.link("ghp_other").await;
+    make_all_due(&stack).await;
+    assert!(worker.lease().await.is_empty());
+    let status = owner.status(&chat.id).await;
+    assert_eq!(status.freshness(), v1::Freshness::Paused);
+    let row = stack
+        .database
+        .client()
+        .await
+        .query_one(
+            "SELECT b.rest_limit, b.rest_remaining, b.rest_reset_at > now()
+             FROM git_budgets b JOIN git_accounts a ON a.budget_id = b.id",
+            &[],
+        )
+        .await
+        .unwrap();
+    let limits = [0, 1].map(|column| row.try_get::<_, i64>(column).unwrap());
+    assert_eq!(limits, [5000, 0]);
+    assert!(row.try_get::<_, bool>(2).unwrap());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_others_use_keeps_its_pause_to_them() {
+    let stack = Stack::start().await;
+    let (owner, other) = (Owner::unlinked(&stack), Owner::unlinked(&stack));
+    for owner in [&owner, &other] {
+        owner.link("ghp_shared").await;
+    }
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    pause(&worker).await;
+    owner.link("ghp_own").await;
+    assert_eq!(worker.lease_one().await.access_token(), Some("ghp_own"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_at_a_provider_that_was_removed_can_be_unlinked() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(
+            "UPDATE git_accounts SET provider_id = 'former';
+             UPDATE chat_diff_statuses SET provider_id = 'former'",
+        )
+        .await
+        .unwrap();
+    try_unlink(&owner, "former").await.unwrap();
+    let client = stack.database.client().await;
+    let row = client
+        .query_one("SELECT count(*) FROM git_accounts", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.try_get::<_, i64>(0).unwrap(), 0);
+    let (code, reason, field) = refused(try_unlink(&owner, "former").await);
+    assert_eq!(
+        (code, reason.as_str(), field.as_deref()),
+        (
+            Code::InvalidArgument,
+            "PROVIDER_NOT_CONFIGURED",
+            Some("provider_id")
+        )
+    );
+    assert_eq!(
+        refused(try_unlink(&owner, "github").await).0,
+        Code::NotFound
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_budget_that_goes_while_somebody_takes_it_is_made_again() {
+    let stack = Stack::start().await;
+    let owner = Owner::unlinked(&stack);
+    owner.link("ghp_hush").await;
+    let chat = stack.chat(&owner.caller).await;
+    // Nobody has it any more, and it is about to go.
+    try_unlink(&owner, "github").await.unwrap();
+    for linking in [true, false] {
+        let holder = Holder::of(&stack, "DELETE FROM git_budgets").await;
+        let taking = async {
+            if linking {
+                owner.link("ghp_hush").await;
+                try_unlink(&owner, "github").await.unwrap();
+            } else {
+                owner.report(&chat.id, "feat/x").await;
+            }
+        };
+        let meeting = async {
+            until_blocked(&stack, 1).await;
+            holder.let_go().await;
+        };
+        tokio::join!(taking, meeting);
+    }
+    assert_eq!(Worker::of(&stack).lease_one().await.access_token(), None);
+    stack.stop().await;
+}
