@@ -7,6 +7,7 @@
 
 mod chats;
 mod conflict;
+mod connection;
 mod explain;
 mod filters;
 mod get_chats;

@@ -87,7 +87,10 @@ async fn a_watcher_hears_of_what_it_may_read_and_of_nothing_else() {
 async fn removing_a_share_ends_the_flow_with_access_lost() {
     let stack = Stack::start().await;
     let (owner, reader) = (Caller::user(), Caller::user());
+    // The chat's own event is placed: no later one is coalesced with it.
+    let mut owners = watch(&stack, &owner).await;
     let chat = stack.chat(&owner).await;
+    assert_eq!(next(&mut owners).await.kind(), WatchEventKind::Created);
     let mut stream = watch(&stack, &reader).await;
     let share = share_with(&chat.id, &reader);
     stack
