@@ -3,7 +3,7 @@
 //! [`Policies::load`] parses and strictly validates a set of policies and translates each of them, so
 //! that whatever has no translation is refused then, by policy and construct. [`Policies::compile`]
 //! fills in a caller and gives a [`Pred`] over an unknown chat, in microseconds; it cannot fail.
-//! [`Policies::is_authorized`] asks Cedar itself about a known chat: it is the reference that every
+//! [`Oracle::is_authorized`] asks Cedar itself about a known chat: it is the reference that every
 //! other way of deciding is held against, and too slow to be one of them.
 //!
 //! This is the only crate that depends on Cedar, whose build takes a minute.
