@@ -60,6 +60,24 @@ text_enum! {
         ProviderUnsupported = "provider_unsupported",
         /// Our own fault.
         Internal = "internal",
+        /// The host wants to be left alone, though the limit is not spent.
+        SecondaryLimited = "secondary_limited",
+        /// The host refused the token once.
+        CredentialSuspect = "credential_suspect",
+        /// The account is suspended, or locked for a while.
+        AccountLocked = "account_locked",
+        /// The organization wants single sign-on.
+        SsoRequired = "sso_required",
+        /// The organization does not allow this service's address.
+        AddressNotAllowed = "address_not_allowed",
+        /// The pull request was just created and is not shown everywhere yet.
+        NotReady = "not_ready",
+        /// The host gives up on the question.
+        QueryTooHeavy = "query_too_heavy",
+        /// The host and the worker do not understand each other.
+        HostIncompatible = "host_incompatible",
+        /// The host blocked the repository.
+        RepositoryBlocked = "repository_blocked",
     }
 }
 
@@ -172,7 +190,7 @@ impl DiffStatus {
         let provider = &self.provider_id;
         Some(match problem.class {
             ProblemClass::NoAccount => format!("link your {provider} account"),
-            ProblemClass::RateLimited => match problem.until {
+            ProblemClass::RateLimited | ProblemClass::SecondaryLimited => match problem.until {
                 Some(until) => format!("rate limited until {}", until.strftime("%H:%M UTC")),
                 None => "rate limited".to_owned(),
             },
@@ -188,6 +206,28 @@ impl DiffStatus {
             }
             ProblemClass::ProviderUnsupported => format!("{provider} is not supported yet"),
             ProblemClass::Internal => "something went wrong on our side".to_owned(),
+            ProblemClass::CredentialSuspect => {
+                format!("{provider} refused your token once; trying again soon")
+            }
+            ProblemClass::AccountLocked => {
+                format!("your {provider} account is suspended or locked for a while")
+            }
+            ProblemClass::SsoRequired => {
+                format!("authorize your {provider} token for {repository} through single sign-on")
+            }
+            ProblemClass::AddressNotAllowed => format!(
+                "the organization of {repository} does not allow requests from this service"
+            ),
+            ProblemClass::NotReady => {
+                format!("{provider} does not show the new pull request everywhere yet")
+            }
+            ProblemClass::QueryTooHeavy => {
+                format!("{provider} takes too long to answer for this pull request")
+            }
+            ProblemClass::HostIncompatible => {
+                format!("{provider} does not understand this service's requests")
+            }
+            ProblemClass::RepositoryBlocked => format!("{provider} blocked {repository}"),
         })
     }
 }

@@ -196,16 +196,24 @@ fn failure(last: &LastOutcome) -> Option<Error> {
     };
     match last.problem? {
         ProblemClass::PullRequestGone => None,
-        ProblemClass::RateLimited => Some(rate_limited(last.retry_in)),
+        ProblemClass::RateLimited | ProblemClass::SecondaryLimited => {
+            Some(rate_limited(last.retry_in))
+        }
         ProblemClass::NoAccount => precondition(
             "the chat's owner has linked no account at the git host",
             reason::GIT_ACCOUNT_NOT_LINKED,
         ),
-        ProblemClass::CredentialRejected => precondition(
+        ProblemClass::CredentialRejected
+        | ProblemClass::CredentialSuspect
+        | ProblemClass::AccountLocked => precondition(
             "the git host does not accept the owner's token",
             reason::GIT_CREDENTIAL_REJECTED,
         ),
-        ProblemClass::AccessDenied | ProblemClass::RepositoryNotFound => precondition(
+        ProblemClass::AccessDenied
+        | ProblemClass::RepositoryNotFound
+        | ProblemClass::SsoRequired
+        | ProblemClass::AddressNotAllowed
+        | ProblemClass::RepositoryBlocked => precondition(
             "the git host refuses the owner this repository",
             reason::GIT_ACCESS_DENIED,
         ),
@@ -213,7 +221,11 @@ fn failure(last: &LastOutcome) -> Option<Error> {
             "no worker speaks the git host's protocol",
             reason::PROVIDER_NOT_CONFIGURED,
         ),
-        ProblemClass::HostUnavailable | ProblemClass::HostAnswerInvalid => {
+        ProblemClass::HostUnavailable
+        | ProblemClass::HostAnswerInvalid
+        | ProblemClass::NotReady
+        | ProblemClass::QueryTooHeavy
+        | ProblemClass::HostIncompatible => {
             unavailable("the git host failed", reason::GIT_HOST_FAILED)
         }
         ProblemClass::Internal => unavailable(

@@ -305,5 +305,14 @@ pub(crate) fn problem_class(class: ProblemClass) -> v1::ProblemClass {
         ProblemClass::HostAnswerInvalid => v1::ProblemClass::HostAnswerInvalid,
         ProblemClass::ProviderUnsupported => v1::ProblemClass::ProviderUnsupported,
         ProblemClass::Internal => v1::ProblemClass::Internal,
+        ProblemClass::SecondaryLimited => v1::ProblemClass::SecondaryLimited,
+        ProblemClass::CredentialSuspect => v1::ProblemClass::CredentialSuspect,
+        ProblemClass::AccountLocked => v1::ProblemClass::AccountLocked,
+        ProblemClass::SsoRequired => v1::ProblemClass::SsoRequired,
+        ProblemClass::AddressNotAllowed => v1::ProblemClass::AddressNotAllowed,
+        ProblemClass::NotReady => v1::ProblemClass::NotReady,
+        ProblemClass::QueryTooHeavy => v1::ProblemClass::QueryTooHeavy,
+        ProblemClass::HostIncompatible => v1::ProblemClass::HostIncompatible,
+        ProblemClass::RepositoryBlocked => v1::ProblemClass::RepositoryBlocked,
     }
 }

@@ -170,6 +170,7 @@ fn render_lease(lease: Lease) -> v1::Lease {
         budget_key: budget_key.0,
         expires_in: Some(render_duration(expires_in)),
         groups: groups.into_iter().map(render_group).collect(),
+        budget: None,
     }
 }
 
@@ -183,6 +184,8 @@ fn render_group(group: LeaseGroup) -> v1::LeaseGroup {
         provider: Some(render_provider(provider)),
         access_token: access_token.map(|token| token.expose_secret().to_owned()),
         refs: refs.into_iter().map(render_ref).collect(),
+        credential_id: None,
+        credential_suspect: false,
     }
 }
 
@@ -234,6 +237,13 @@ fn render_ref(git_ref: LeasedRef) -> v1::LeasedRef {
         settled_count,
         upstream_repository,
         known: known.map(render_known),
+        since_changed: None,
+        since_active: None,
+        viewed: false,
+        unchanged_count: 0,
+        since_found: None,
+        fingerprint: None,
+        validator: None,
     }
 }
 
@@ -256,6 +266,7 @@ fn render_known(known: KnownPullRequest) -> v1::KnownPullRequest {
         number,
         state: state.into(),
         node_id,
+        draft,
     }
 }
 

@@ -105,9 +105,15 @@ fn render_budget_state(state: BudgetState) -> v1::BudgetState {
     v1::BudgetState {
         budget_key,
         provider_id,
-        limit,
-        remaining,
-        reset_in: reset_in.map(render_duration),
+        rest: Some(v1::BudgetWindow {
+            limit,
+            remaining,
+            reset_in: reset_in.map(render_duration),
+            pause_for: None,
+        }),
+        graphql: None,
         paused_for: paused_for.map(render_duration),
+        secondary_strikes: 0,
+        account_known: false,
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn lease(message: pb::Lease) -> Lease {
         budget_key,
         expires_in,
         groups,
+        budget: _,
     } = message;
     Lease {
         token: LeaseToken::new(lease_token),
@@ -33,6 +34,8 @@ fn lease_group(message: pb::LeaseGroup) -> LeaseGroup {
         provider,
         access_token,
         refs,
+        credential_id: _,
+        credential_suspect: _,
     } = message;
     LeaseGroup {
         provider: provider_config(provider.unwrap_or_default()),
@@ -77,6 +80,13 @@ fn leased_ref(message: pb::LeasedRef) -> LeasedRef {
         settled_count,
         upstream_repository,
         known,
+        since_changed: _,
+        since_active: _,
+        viewed: _,
+        unchanged_count: _,
+        since_found: _,
+        fingerprint: _,
+        validator: _,
     } = message;
     LeasedRef {
         git_ref_id,
@@ -125,6 +135,9 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         next_refresh_in: next.refresh_in.map(proto_duration),
         next_lane: lane.into(),
         upstream_repository: upstream_repository.clone(),
+        base_interval: None,
+        fingerprint: None,
+        validator: None,
     }
 }
 
@@ -172,6 +185,7 @@ fn pull_request(found: &PullRequest) -> pb::PullRequest {
         author_login: author.as_ref().map(|author| author.login.clone()),
         author_avatar_url: author.as_ref().and_then(|author| author.avatar_url.clone()),
         node_id: node_id.clone(),
+        updated_at: None,
     }
 }
 
@@ -190,6 +204,7 @@ fn failed(problem: &Problem) -> pb::Failed {
     pb::Failed {
         class: class.into(),
         retry_after: retry_after.map(proto_duration),
+        scope: pb::ProblemScope::Unspecified.into(),
     }
 }
 
@@ -203,10 +218,17 @@ pub(super) fn budget(seen: BudgetObservation) -> pb::BudgetObservation {
     pb::BudgetObservation {
         // GitHub's REST answers do not say whose token it was.
         account_id: None,
-        limit,
-        remaining,
-        reset_in: reset_in.map(proto_duration),
+        rest: Some(pb::BudgetWindow {
+            limit,
+            remaining,
+            reset_in: reset_in.map(proto_duration),
+            pause_for: None,
+        }),
+        graphql: None,
         pause_for: pause_for.map(proto_duration),
+        secondary_refusals: 0,
+        graphql_requests: 0,
+        batches: None,
     }
 }
 

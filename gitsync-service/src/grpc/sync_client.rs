@@ -203,6 +203,7 @@ impl SyncClient {
             outcomes: report.outcomes.iter().map(convert::outcome).collect(),
             budget: report.budget.map(convert::budget),
             release_lease: report.release,
+            credentials: Vec::new(),
         };
         let request = self.request(message, CALL_TIMEOUT)?;
         let mut client = self.client.clone();

@@ -90,7 +90,10 @@ impl Stack {
                 }),
                 access_token: Some(self.token.clone()),
                 refs: branches.iter().map(|branch| leased_ref(branch)).collect(),
+                credential_id: Some(format!("credential of {lease_token}")),
+                credential_suspect: false,
             }],
+            budget: None,
         }
     }
 

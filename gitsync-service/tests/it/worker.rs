@@ -55,7 +55,8 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
             .budget
             .as_ref()
             .unwrap()
-            .remaining
+            .rest
+            .and_then(|rest| rest.remaining)
             .is_some()
     );
     assert!(stack.chat().calls("release").is_empty());

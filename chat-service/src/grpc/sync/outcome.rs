@@ -27,6 +27,7 @@ pub(super) fn report(request: v1::ReportOutcomesRequest) -> Result<Report, Error
         outcomes,
         budget,
         release_lease,
+        credentials: _,
     } = request;
     if outcomes.len() > MAX_OUTCOMES {
         return Err(Error::invalid(
@@ -67,6 +68,9 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         next_refresh_in,
         next_lane,
         upstream_repository,
+        base_interval: _,
+        fingerprint: _,
+        validator: _,
     } = message;
     let at = |field: &str| format!("{path}.{field}");
     if report_seq < 1 {
@@ -81,11 +85,17 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         }
         Some(v1::outcome::Result::NoPullRequest(v1::NoPullRequest {})) => Found::NoPullRequest,
         Some(v1::outcome::Result::Gone(v1::Gone {})) => Found::Gone,
-        Some(v1::outcome::Result::Failed(v1::Failed { class, retry_after })) => Found::Failed {
+        Some(v1::outcome::Result::Failed(v1::Failed {
+            class,
+            retry_after,
+            scope: _,
+        })) => Found::Failed {
             class: problem_class(&at("failed.class"), class)?,
             retry_after: maybe_duration(&at("failed.retry_after"), retry_after, MAX_PAUSE)?,
         },
-        None => return Err(Error::invalid(at("result"), "must say what was found")),
+        Some(v1::outcome::Result::Unchanged(v1::Unchanged {})) | None => {
+            return Err(Error::invalid(at("result"), "must say what was found"));
+        }
     };
     Ok(Outcome {
         git_ref: GitRefId(convert::uuid(&at("git_ref_id"), &git_ref_id)?),
@@ -118,6 +128,7 @@ fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error
         author_login,
         author_avatar_url,
         node_id,
+        updated_at: _,
     } = message;
     let state = match v1::PullRequestState::try_from(state) {
         Ok(v1::PullRequestState::Open) => PullRequestState::Open,
@@ -157,20 +168,31 @@ fn observation(message: &v1::BudgetObservation) -> Result<BudgetObservation, Err
     let v1::BudgetObservation {
         // Provisional keys are not merged by account yet.
         account_id: _,
+        rest,
+        graphql: _,
+        pause_for,
+        secondary_refusals: _,
+        graphql_requests: _,
+        batches: _,
+    } = message;
+    let v1::BudgetWindow {
         limit,
         remaining,
         reset_in,
-        pause_for,
-    } = message;
-    for (field, value) in [("budget.limit", *limit), ("budget.remaining", *remaining)] {
+        pause_for: _,
+    } = rest.unwrap_or_default();
+    for (field, value) in [
+        ("budget.rest.limit", limit),
+        ("budget.rest.remaining", remaining),
+    ] {
         if value.is_some_and(|value| value < 0) {
             return Err(Error::invalid(field, "must not be negative"));
         }
     }
     Ok(BudgetObservation {
-        limit: *limit,
-        remaining: *remaining,
-        reset_in: maybe_duration("budget.reset_in", *reset_in, MAX_PAUSE)?,
+        limit,
+        remaining,
+        reset_in: maybe_duration("budget.rest.reset_in", reset_in, MAX_PAUSE)?,
         pause_for: maybe_duration("budget.pause_for", *pause_for, MAX_PAUSE)?,
     })
 }
@@ -208,6 +230,15 @@ fn problem_class(field: &str, value: i32) -> Result<ProblemClass, Error> {
         Ok(v1::ProblemClass::HostAnswerInvalid) => Ok(ProblemClass::HostAnswerInvalid),
         Ok(v1::ProblemClass::ProviderUnsupported) => Ok(ProblemClass::ProviderUnsupported),
         Ok(v1::ProblemClass::Internal) => Ok(ProblemClass::Internal),
+        Ok(v1::ProblemClass::SecondaryLimited) => Ok(ProblemClass::SecondaryLimited),
+        Ok(v1::ProblemClass::CredentialSuspect) => Ok(ProblemClass::CredentialSuspect),
+        Ok(v1::ProblemClass::AccountLocked) => Ok(ProblemClass::AccountLocked),
+        Ok(v1::ProblemClass::SsoRequired) => Ok(ProblemClass::SsoRequired),
+        Ok(v1::ProblemClass::AddressNotAllowed) => Ok(ProblemClass::AddressNotAllowed),
+        Ok(v1::ProblemClass::NotReady) => Ok(ProblemClass::NotReady),
+        Ok(v1::ProblemClass::QueryTooHeavy) => Ok(ProblemClass::QueryTooHeavy),
+        Ok(v1::ProblemClass::HostIncompatible) => Ok(ProblemClass::HostIncompatible),
+        Ok(v1::ProblemClass::RepositoryBlocked) => Ok(ProblemClass::RepositoryBlocked),
         Ok(v1::ProblemClass::Unspecified) | Err(_) => Err(Error::invalid(
             field,
             format!("{value} is not a class of failure"),

@@ -14,9 +14,12 @@ async fn pause(worker: &Worker) {
     let lease = worker.lease_one().await;
     let mut paused = report(&lease.0.lease_token, Vec::new());
     paused.budget = Some(v1::BudgetObservation {
-        limit: Some(5000),
-        remaining: Some(0),
-        reset_in: Some(seconds(600)),
+        rest: Some(v1::BudgetWindow {
+            limit: Some(5000),
+            remaining: Some(0),
+            reset_in: Some(seconds(600)),
+            ..Default::default()
+        }),
         pause_for: Some(seconds(600)),
         ..v1::BudgetObservation::default()
     });

@@ -273,11 +273,14 @@ async fn a_report_that_makes_no_sense_names_its_field_and_writes_nothing() {
         (
             |request| {
                 request.budget = Some(v1::BudgetObservation {
-                    remaining: Some(-1),
+                    rest: Some(v1::BudgetWindow {
+                        remaining: Some(-1),
+                        ..Default::default()
+                    }),
                     ..Default::default()
                 });
             },
-            "budget.remaining",
+            "budget.rest.remaining",
         ),
     ];
     let mut requests: Vec<(v1::ReportOutcomesRequest, &str)> = cases

@@ -78,8 +78,11 @@ async fn a_paused_budget_is_not_leased_before_its_pause_ends() {
     let lease = worker.lease_one().await;
     let mut paused = report(&lease.0.lease_token, Vec::new());
     paused.budget = Some(v1::BudgetObservation {
+        rest: Some(v1::BudgetWindow {
+            remaining: Some(0),
+            ..Default::default()
+        }),
         pause_for: Some(seconds(3600)),
-        remaining: Some(0),
         ..v1::BudgetObservation::default()
     });
     worker.try_report(paused).await.unwrap();
@@ -186,9 +189,12 @@ async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
     );
     failing.release_lease = false;
     failing.budget = Some(v1::BudgetObservation {
-        limit: Some(5000),
-        remaining: Some(4999),
-        reset_in: Some(seconds(600)),
+        rest: Some(v1::BudgetWindow {
+            limit: Some(5000),
+            remaining: Some(4999),
+            reset_in: Some(seconds(600)),
+            ..Default::default()
+        }),
         ..v1::BudgetObservation::default()
     });
     worker.try_report(failing).await.unwrap();
@@ -210,7 +216,8 @@ async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
         .iter()
         .find(|budget| budget.budget_key == lease.0.budget_key)
         .unwrap();
-    assert_eq!((budget.limit, budget.remaining), (Some(5000), Some(4999)));
+    let rest = budget.rest.unwrap();
+    assert_eq!((rest.limit, rest.remaining), (Some(5000), Some(4999)));
     assert_eq!(budget.paused_for, None);
     let problems: Vec<_> = state
         .problems
