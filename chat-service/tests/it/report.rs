@@ -327,6 +327,7 @@ async fn a_rate_limit_tells_until_when() {
     let limited = v1::outcome::Result::Failed(v1::Failed {
         class: ProblemClass::RateLimited.into(),
         retry_after: Some(seconds(1800)),
+        ..v1::Failed::default()
     });
     Worker::of(&stack).answer(limited).await;
     let problem = owner.status(&chat.id).await.problem.unwrap();

@@ -148,6 +148,7 @@ pub(crate) fn report(token: &str, outcomes: Vec<v1::Outcome>) -> v1::ReportOutco
         outcomes,
         budget: None,
         release_lease: true,
+        credentials: Vec::new(),
     }
 }
 
@@ -160,6 +161,7 @@ pub(crate) fn outcome(git_ref: &v1::LeasedRef, result: v1::outcome::Result) -> v
         next_refresh_in: Some(seconds(120)),
         next_lane: v1::Lane::Active.into(),
         upstream_repository: None,
+        ..v1::Outcome::default()
     }
 }
 
@@ -189,6 +191,7 @@ pub(crate) fn pull_request() -> v1::PullRequest {
         author_login: Some("ann".to_owned()),
         author_avatar_url: Some("https://avatars.example/ann".to_owned()),
         node_id: Some("PR_7".to_owned()),
+        updated_at: None,
     }
 }
 
@@ -215,6 +218,7 @@ pub(crate) fn failed(class: v1::ProblemClass) -> v1::outcome::Result {
     v1::outcome::Result::Failed(v1::Failed {
         class: class.into(),
         retry_after: None,
+        ..v1::Failed::default()
     })
 }
 
