@@ -70,7 +70,12 @@ impl Auth {
     }
 }
 
-fn principal(claims: Claims) -> Result<Principal, Error> {
+/// Whom verified claims are about.
+///
+/// # Errors
+///
+/// As [`Auth::caller`].
+pub(crate) fn principal(claims: Claims) -> Result<Principal, Error> {
     let Claims {
         sub,
         aud: _,

@@ -42,12 +42,62 @@ pub enum Command {
     Migrate(DatabaseSettings),
     /// Prints a bearer token, for development and for services.
     Token(TokenSettings),
+    /// Checks and explains policies.
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Makes keys.
     Keys {
         /// What to do.
         #[command(subcommand)]
         command: KeysCommand,
     },
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Shows that policies can go live: they load, and Cedar, the predicates in memory and their SQL
+    /// decide alike about every abstract chat. Touches no data.
+    Check(PolicyCheckSettings),
+    /// Says what policies decide about a chat, and why.
+    Explain(PolicyExplainSettings),
+}
+
+/// Settings of `policy check`.
+#[derive(Clone, Debug, Args)]
+pub struct PolicyCheckSettings {
+    /// Directory with the policies (`*.cedar`). Default: those of this binary.
+    pub dir: Option<PathBuf>,
+    /// The database in which the SQL runs, over tables of the session's own.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Leaves out the SQL, and so a third of the proof; without it, no database is a failure.
+    #[arg(long)]
+    pub without_sql: bool,
+}
+
+/// Settings of `policy explain`.
+#[derive(Clone, Debug, Args)]
+pub struct PolicyExplainSettings {
+    /// A token, or its claims as JSON (`aud` and `exp` may be left out). Not verified: this tells what
+    /// policies say, and does nothing in anybody's name.
+    #[arg(long)]
+    pub principal: String,
+    /// The chat's UUID.
+    #[arg(long)]
+    pub chat: uuid::Uuid,
+    /// The action's name in the schema, as in `readChat`.
+    #[arg(long)]
+    pub action: String,
+    /// Directory with the policies. Default: those of this binary.
+    #[arg(long, env = "CHAT_POLICY_DIR")]
+    pub policy_dir: Option<PathBuf>,
+    /// Where the chat is.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
 }
 
 /// What to do with keys.

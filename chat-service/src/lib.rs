@@ -21,6 +21,7 @@ pub mod key_files;
 pub mod keys;
 pub mod metrics;
 pub mod page_token;
+pub mod policy_command;
 pub mod provider;
 pub mod refresh;
 pub mod server;

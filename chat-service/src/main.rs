@@ -7,10 +7,10 @@ use std::{
 
 use chat_service::{
     config::{
-        Cli, Command, Config, ConfigError, DatabaseSettings, EXIT_USAGE, KeysCommand, Settings,
-        TokenSettings, database_url, environment,
+        Cli, Command, Config, ConfigError, DatabaseSettings, EXIT_USAGE, KeysCommand,
+        PolicyCommand, Settings, TokenSettings, database_url, environment,
     },
-    key_files,
+    key_files, policy_command,
     server::Service,
     token,
 };
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(settings)) => serve(&settings),
         Some(Command::Migrate(settings)) => migrate(&settings),
         Some(Command::Token(settings)) => print_token(&settings),
+        Some(Command::Policy { command }) => policy(&command),
         Some(Command::Keys {
             command: KeysCommand::Generate { dir },
         }) => key_files::generate(&dir),
@@ -74,6 +75,16 @@ fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
                 .collect::<String>()
         )?;
         Ok(())
+    })
+}
+
+fn policy(command: &PolicyCommand) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    runtime()?.block_on(async {
+        match command {
+            PolicyCommand::Check(settings) => policy_command::check(settings, &mut out).await,
+            PolicyCommand::Explain(settings) => policy_command::explain(settings, &mut out).await,
+        }
     })
 }
 

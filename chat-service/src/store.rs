@@ -16,6 +16,7 @@ pub(crate) mod predicate;
 mod prune;
 pub(crate) mod refresh;
 pub(crate) mod row;
+pub mod shadow;
 pub(crate) mod share;
 pub(crate) mod sync;
 mod transaction;

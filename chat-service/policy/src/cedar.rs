@@ -47,11 +47,36 @@ pub struct Decided {
 #[error("Cedar cannot decide: {0}")]
 pub struct OracleError(String);
 
-/// A resource as Cedar sees it.
+/// A caller or a resource as Cedar sees it.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct Seen {
     uid: EntityUid,
     entity: Entity,
+}
+
+/// A caller and a resource, about which several actions can be decided.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    principal: EntityUid,
+    resource: EntityUid,
+    entities: Entities,
+}
+
+impl Scene {
+    /// Puts the two together.
+    ///
+    /// # Errors
+    ///
+    /// When they are one and the same.
+    pub fn new(principal: &Seen, resource: &Seen) -> Result<Self, OracleError> {
+        // Each was held against the schema when it was made.
+        let both = [principal.entity.clone(), resource.entity.clone()];
+        Ok(Self {
+            principal: principal.uid.clone(),
+            resource: resource.uid.clone(),
+            entities: Entities::from_entities(both, None).map_err(problem)?,
+        })
+    }
 }
 
 /// Names of entity types, parsed once.
@@ -130,41 +155,31 @@ impl Oracle {
         action: Action,
         resource: &Resource<'_>,
     ) -> Result<Decided, OracleError> {
-        let who = self.principal(principal)?;
-        let what = self.resource(resource)?;
-        self.decide(&who, action, &what)
+        let scene = Scene::new(&self.principal(principal)?, &self.resource(resource)?)?;
+        self.decide(&scene, action)
     }
 
-    /// Decides about what was made into entities before.
+    /// Decides about what was put together before.
     ///
     /// # Errors
     ///
     /// As [`Oracle::is_authorized`].
-    pub fn decide(
-        &self,
-        principal: &Loaded,
-        action: Action,
-        resource: &Loaded,
-    ) -> Result<Decided, OracleError> {
+    pub fn decide(&self, scene: &Scene, action: Action) -> Result<Decided, OracleError> {
         let action = self
             .actions
             .get(&action)
             .ok_or_else(|| problem("no such action"))?;
         let request = Request::new(
-            principal.uid.clone(),
+            scene.principal.clone(),
             action.clone(),
-            resource.uid.clone(),
+            scene.resource.clone(),
             Context::empty(),
             Some(&self.schema),
         )
         .map_err(problem)?;
-        // Each entity was checked against the schema when it was made.
-        let entities =
-            Entities::from_entities([principal.entity.clone(), resource.entity.clone()], None)
-                .map_err(problem)?;
         let response = self
             .authorizer
-            .is_authorized(&request, &self.set, &entities);
+            .is_authorized(&request, &self.set, &scene.entities);
         if let Some(error) = response.diagnostics().errors().next() {
             return Err(problem(error));
         }
@@ -185,14 +200,14 @@ impl Oracle {
     /// # Errors
     ///
     /// When it does not fit the schema.
-    pub fn principal(&self, principal: &Principal) -> Result<Loaded, OracleError> {
+    pub fn principal(&self, principal: &Principal) -> Result<Seen, OracleError> {
         match principal {
-            Principal::Service(name) => self.loaded(&self.types.service, name, HashMap::new()),
+            Principal::Service(name) => self.plain(&self.types.service, name, HashMap::new()),
             Principal::User(user) => self.user(user),
         }
     }
 
-    fn user(&self, user: &User) -> Result<Loaded, OracleError> {
+    fn user(&self, user: &User) -> Result<Seen, OracleError> {
         let in_organizations = |membership| {
             let ids = organizations(user, membership);
             self.set_of(&self.types.organization, ids.iter().map(|id| id.0))
@@ -226,18 +241,18 @@ impl Oracle {
     /// # Errors
     ///
     /// When it does not fit the schema.
-    pub fn resource(&self, resource: &Resource<'_>) -> Result<Loaded, OracleError> {
+    pub fn resource(&self, resource: &Resource<'_>) -> Result<Seen, OracleError> {
         match resource {
-            Resource::Sync => self.loaded(&self.types.sync, SYNC_ID, HashMap::new()),
+            Resource::Sync => self.plain(&self.types.sync, SYNC_ID, HashMap::new()),
             Resource::GitAccount(owner) => {
                 let attrs = HashMap::from([("owner".to_owned(), self.one_user(*owner))]);
-                self.loaded(&self.types.git_account, &owner.to_string(), attrs)
+                self.plain(&self.types.git_account, &owner.to_string(), attrs)
             }
             Resource::Chat(id, facts) => self.chat(*id, facts),
         }
     }
 
-    fn chat(&self, id: Uuid, facts: &ChatFacts<'_>) -> Result<Loaded, OracleError> {
+    fn chat(&self, id: Uuid, facts: &ChatFacts<'_>) -> Result<Seen, OracleError> {
         let ChatFacts {
             owner,
             organization,
@@ -306,21 +321,21 @@ impl Oracle {
         )
     }
 
-    fn loaded(
+    fn plain(
         &self,
         of: &EntityTypeName,
         id: &str,
         attrs: HashMap<String, RestrictedExpression>,
-    ) -> Result<Loaded, OracleError> {
+    ) -> Result<Seen, OracleError> {
         let uid = uid(of, id);
         let entity = Entity::new(uid.clone(), attrs, HashSet::new()).map_err(problem)?;
         self.checked(uid, entity)
     }
 
     /// Holds the entity against the schema.
-    fn checked(&self, uid: EntityUid, entity: Entity) -> Result<Loaded, OracleError> {
+    fn checked(&self, uid: EntityUid, entity: Entity) -> Result<Seen, OracleError> {
         Entities::from_entities([entity.clone()], Some(&self.schema)).map_err(problem)?;
-        Ok(Loaded { uid, entity })
+        Ok(Seen { uid, entity })
     }
 }
 

@@ -68,6 +68,7 @@ impl Cond {
                 }
             }
         }
+        drop_guards(&mut flat);
         one_or(flat, true, Self::All)
     }
 
@@ -115,6 +116,57 @@ impl Cond {
 fn add(conds: &mut Vec<Cond>, cond: Cond) {
     if !conds.contains(&cond) {
         conds.push(cond);
+    }
+}
+
+/// Cedar wants `has` and `hasTag` before an optional value is used. Our atoms do not hold without the
+/// value, so that beside one of them the guard says nothing more.
+fn drop_guards(conds: &mut Vec<Cond>) {
+    let guarded: Vec<Atom> = conds
+        .iter()
+        .filter_map(|cond| match cond {
+            Cond::Chat(fact) => fact.guard(),
+            Cond::Const(_) | Cond::Caller(_) | Cond::All(_) | Cond::Any(_) | Cond::Not(_) => None,
+        })
+        .collect();
+    conds.retain(|cond| match cond {
+        Cond::Chat(ChatFact::Fixed(atom)) => !guarded.contains(atom),
+        Cond::Const(_)
+        | Cond::Caller(_)
+        | Cond::Chat(_)
+        | Cond::All(_)
+        | Cond::Any(_)
+        | Cond::Not(_) => true,
+    });
+}
+
+impl ChatFact {
+    /// What a chat must have for this to hold, if it is optional.
+    fn guard(&self) -> Option<Atom> {
+        match self {
+            Self::Fixed(Atom::Organization(_)) | Self::OrganizationOfCaller(_) => {
+                Some(Atom::InSomeOrganization)
+            }
+            Self::Fixed(Atom::Workspace(_)) => Some(Atom::InSomeWorkspace),
+            Self::Fixed(Atom::LabelIs(key, _) | Atom::LabelLike(key, _)) => {
+                Some(Atom::Label(key.clone()))
+            }
+            Self::Fixed(
+                Atom::Owner(_)
+                | Atom::InSomeOrganization
+                | Atom::InSomeWorkspace
+                | Atom::SharedWithUser(..)
+                | Atom::SharedWithGroup(..)
+                | Atom::Archived
+                | Atom::Status(_)
+                | Atom::Title(_)
+                | Atom::TitleLike(_)
+                | Atom::Label(_),
+            )
+            | Self::OwnerIsCaller
+            | Self::SharedWithCaller(_)
+            | Self::SharedWithGroupsOfCaller(_) => None,
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! From files to policies: parse, name, validate, translate. All problems are collected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use cedar_policy::{
     Policy, PolicyId, PolicySet, Schema, SchemaFragment, ValidationMode, Validator,
@@ -11,6 +14,7 @@ use crate::{
     action::Action,
     cond::Cond,
     error::{LoadError, Problem},
+    literals::Literals,
     lower::{CallerKind, Refusal, Scope},
     policies::{Grant, Rule, Table},
     source::{SCHEMA, SCHEMA_FILE, Source},
@@ -27,6 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) set: PolicySet,
     pub(crate) table: Table,
     pub(crate) texts: BTreeMap<String, String>,
+    pub(crate) literals: Literals,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -55,8 +60,12 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, LoadError> {
         .iter()
         .map(|(id, policy)| (id.clone(), policy.to_string()))
         .collect();
+    let mut literals = Literals::default();
     let mut parsed = Vec::new();
     for (id, policy) in &policies {
+        if let Ok(json) = policy.to_json() {
+            literals.collect(&json);
+        }
         match understood(id, policy) {
             Ok(policy) => parsed.push(policy),
             Err(problem) => problems.push(problem),
@@ -77,6 +86,7 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, LoadError> {
         set,
         table,
         texts,
+        literals,
         warnings,
     })
 }
@@ -96,10 +106,15 @@ fn syntax(file: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
     }
 }
 
+/// Our schema, parsed once.
 fn schema() -> Result<Schema, LoadError> {
-    Schema::from_cedarschema_str(SCHEMA)
-        .map(|(schema, _)| schema)
-        .map_err(|error| LoadError::one(syntax(SCHEMA_FILE, &error)))
+    static PARSED: OnceLock<Schema> = OnceLock::new();
+    if let Some(schema) = PARSED.get() {
+        return Ok(schema.clone());
+    }
+    let (schema, _) = Schema::from_cedarschema_str(SCHEMA)
+        .map_err(|error| LoadError::one(syntax(SCHEMA_FILE, &error)))?;
+    Ok(PARSED.get_or_init(|| schema).clone())
 }
 
 /// Whether a schema says what ours says, whatever its comments and layout.

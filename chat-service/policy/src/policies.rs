@@ -7,6 +7,7 @@ use crate::{
     cedar::Oracle,
     cond::{Caller, Cond},
     error::LoadError,
+    literals::Literals,
     load::{self, Loaded},
     lower::CallerKind,
     pred::Pred,
@@ -115,6 +116,7 @@ pub struct Policies {
     table: Table,
     oracle: Oracle,
     texts: BTreeMap<String, String>,
+    literals: Literals,
     warnings: Vec<String>,
 }
 
@@ -138,12 +140,14 @@ impl Policies {
             set,
             table,
             texts,
+            literals,
             warnings,
         } = load::load(sources)?;
         Ok(Self {
             table,
             oracle: Oracle::new(schema, set)?,
             texts,
+            literals,
             warnings,
         })
     }
@@ -213,6 +217,12 @@ impl Policies {
     #[must_use]
     pub fn texts(&self) -> &BTreeMap<String, String> {
         &self.texts
+    }
+
+    /// The constants that the policies name.
+    #[must_use]
+    pub fn literals(&self) -> &Literals {
+        &self.literals
     }
 
     /// What the validator has to say without refusing.

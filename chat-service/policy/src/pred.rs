@@ -3,6 +3,8 @@
 //! It is two-valued. An atom about something that a chat may lack (an organization, a label) does not
 //! hold when it is lacking, and its negation does.
 
+mod display;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{

@@ -38,12 +38,17 @@ const STEPS: [&str; 5] = [
 const MOST_REMOVED: f64 = 1_500.0;
 
 pub(crate) fn readable(caller: &Caller) -> Authorized {
+    readable_under(&Authorizer::new(), caller)
+}
+
+/// What the caller may read by the policies of `authorizer`.
+pub(crate) fn readable_under(authorizer: &Authorizer, caller: &Caller) -> Authorized {
     let mut metadata = MetadataMap::new();
     let bearer = format!("Bearer {}", caller.token());
     metadata.insert("authorization", bearer.parse().unwrap());
     let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes()).unwrap());
     let principal = auth.caller(&metadata).unwrap().principal;
-    Authorizer::new().chats(&principal, Action::ReadChat)
+    authorizer.chats(&principal, Action::ReadChat)
 }
 
 async fn filled() -> Database {

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod authz_matrix;
 mod chats;
 mod conflict;
 mod connection;
@@ -15,6 +16,8 @@ mod git_account;
 mod git_ref;
 mod lock;
 mod page_walk;
+mod policy_command;
+mod policy_random;
 mod prune;
 mod refresh;
 mod report;

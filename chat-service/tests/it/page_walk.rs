@@ -1,8 +1,10 @@
 //! Walks through lists in small random worlds with many ties in the sort key: every page full, in order,
 //! no gap, no repetition, and together exactly what may be read and matches.
 
+use std::sync::Arc;
+
 use chat_service::{
-    authz::Authorized,
+    authz::{Authorized, Authorizer},
     chat::{Chat, ChatStatus},
     chat_filter::{ChatFilter, Cursor, PullRequestFilter},
     diff_status::PullRequestState,
@@ -13,13 +15,23 @@ use chat_service::{
     },
 };
 use jiff::Timestamp;
+use testkit::postgres::Database;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{explain::readable, stack::Caller};
+use crate::{
+    explain::{readable, readable_under},
+    policy_random::{
+        generate::{self, Random},
+        load,
+    },
+    stack::Caller,
+};
 
 const WORLDS: u64 = 12;
 const CHATS: i32 = 90;
+/// Sets of policies in each world that has random ones.
+const SETS: u64 = 40;
 
 /// Deterministic, so that a failure can be run again.
 struct Dice(u64);
@@ -221,13 +233,20 @@ async fn tight_walk(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
-    let mut walks = 0;
-    for world in 1..=WORLDS {
+/// A world of its own.
+struct World {
+    client: testkit::postgres::Client,
+    store: Store,
+    all: Vec<Chat>,
+    // Dropped last: the others are connected to it.
+    _database: Database,
+}
+
+impl World {
+    async fn new(number: u64) -> Self {
         let database = testkit::postgres::database().await;
         let client = database.client().await;
-        let seed = f64::from(u32::try_from(world).unwrap());
+        let seed = f64::from(u32::try_from(number).unwrap());
         for step in FILL {
             client.query(step, &[&seed, &CHATS]).await.unwrap();
         }
@@ -235,41 +254,79 @@ async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
         let auditor = readable(&Caller::user().site("auditor"));
         let all = walk(&store, &auditor, &ChatFilter::default(), 50).await;
         assert_eq!(all.len(), usize::try_from(CHATS).unwrap());
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ world);
-        for _ in 0..25 {
-            let readable = readable(&caller(&mut dice));
-            let filter = filter(&mut dice);
-            let size = usize::try_from(1 + dice.below(7)).unwrap();
-            let what = format!(
-                "world {world}, size {size}, {filter:?}, {:?}",
-                readable.pred()
-            );
-            let listed: Vec<_> = walk(&store, &readable, &filter, size)
-                .await
-                .iter()
-                .map(|chat| (chat.updated_at, chat.id.0))
-                .collect();
-            assert!(listed.is_sorted_by(|a, b| a > b), "{what}: out of order");
-            let mut expected: Vec<_> = all
-                .iter()
-                .filter(|chat| readable.holds(&chat.facts()) && matches(&filter, chat))
-                .map(|chat| (chat.updated_at, chat.id.0))
-                .collect();
-            expected.sort_unstable_by(|a, b| b.cmp(a));
-            assert_eq!(listed, expected, "{what}");
-            for matches in [Matches::Often, Matches::Rarely] {
-                let bounds = Bounds {
-                    near: usize::try_from(1 + dice.below(9)).unwrap(),
-                    candidates: i64::try_from(1 + dice.below(30)).unwrap(),
-                };
-                let how = (matches, bounds);
-                let listed = tight_walk(&client, &readable, &filter, size, how).await;
-                assert_eq!(listed, expected, "{what}, {how:?}");
-            }
-            walks += 1;
+        Self {
+            client,
+            store,
+            all,
+            _database: database,
         }
     }
-    assert_eq!(walks, WORLDS * 25);
+
+    /// Walks with a random filter and page size, the usual way and with tight bounds; returns how many
+    /// chats there were.
+    async fn check(&self, dice: &mut Dice, readable: &Authorized, what: &str) -> usize {
+        let filter = filter(dice);
+        let size = usize::try_from(1 + dice.below(7)).unwrap();
+        let what = format!("{what}, size {size}, {filter:?}, {:?}", readable.pred());
+        let listed: Vec<_> = walk(&self.store, readable, &filter, size)
+            .await
+            .iter()
+            .map(|chat| (chat.updated_at, chat.id.0))
+            .collect();
+        assert!(listed.is_sorted_by(|a, b| a > b), "{what}: out of order");
+        let mut expected: Vec<_> = self
+            .all
+            .iter()
+            .filter(|chat| readable.holds(&chat.facts()) && matches(&filter, chat))
+            .map(|chat| (chat.updated_at, chat.id.0))
+            .collect();
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(listed, expected, "{what}");
+        for matches in [Matches::Often, Matches::Rarely] {
+            let bounds = Bounds {
+                near: usize::try_from(1 + dice.below(9)).unwrap(),
+                candidates: i64::try_from(1 + dice.below(30)).unwrap(),
+            };
+            let how = (matches, bounds);
+            let listed = tight_walk(&self.client, readable, &filter, size, how).await;
+            assert_eq!(listed, expected, "{what}, {how:?}");
+        }
+        listed.len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
+    for number in 1..=WORLDS {
+        let world = World::new(number).await;
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ number);
+        for _ in 0..25 {
+            let readable = readable(&caller(&mut dice));
+            world
+                .check(&mut dice, &readable, &format!("world {number}"))
+                .await;
+        }
+    }
+}
+
+/// That the predicate decides as Cedar does is shown in `policy_random`; here, that the planner finds
+/// what it allows, whatever its shape.
+#[tokio::test(flavor = "multi_thread")]
+async fn walks_under_random_policies_return_exactly_the_readable_set() {
+    let mut random = Random(20);
+    let mut listed = 0;
+    for number in 1..=WORLDS / 2 {
+        let world = World::new(100 + number).await;
+        let mut dice = Dice(0x5bd1_e995 ^ number);
+        for _ in 0..SETS {
+            let text = generate::policies(&mut random);
+            let authorizer = Authorizer::of(Arc::new(load(&text)));
+            let readable = readable_under(&authorizer, &caller(&mut dice));
+            listed += world.check(&mut dice, &readable, &text).await;
+        }
+    }
+    // Policies that allow nearly nothing would prove little.
+    assert!(listed > 1_000, "{listed} chats in all");
 }
 
 mod race {
@@ -285,7 +342,7 @@ mod race {
         let owner = Caller::user();
         let chat = stack.chat(&owner).await;
         for round in 0..20 {
-            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+            let barrier = Arc::new(tokio::sync::Barrier::new(6));
             let mut tasks = tokio::task::JoinSet::new();
             for index in 0..6 {
                 let mut client = stack.chats(&owner);

@@ -1,0 +1,253 @@
+//! `chat-service policy check` and `policy explain`: for operators, before and after policies go live.
+
+use std::{fmt::Write as _, io::Write, path::Path};
+
+use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use policy::{Resource, ResourceKind};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use service_runtime::token::{AUDIENCE, Claims};
+
+use crate::{
+    auth,
+    authz::{
+        Action, ChatFacts, Policies, Pred, Principal, abstraction,
+        agree::{self, Product, World},
+    },
+    config::{
+        ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings, database_url,
+    },
+    id::ChatId,
+    store::{
+        PoolOptions, Store,
+        shadow::{self, Shadow},
+    },
+};
+
+/// Policies of a directory, or of this binary. What is wrong with them is a wrong configuration.
+fn load(directory: Option<&Path>) -> Result<Policies, ConfigError> {
+    directory
+        .map_or_else(Policies::embedded, Policies::directory)
+        .map_err(|policy::LoadError(problems)| {
+            ConfigError(problems.iter().map(ToString::to_string).collect())
+        })
+}
+
+/// Checks policies; writes what was done.
+///
+/// # Errors
+///
+/// When they do not load, when the three ways of deciding differ (with the chat), or when there is no
+/// database and that was not asked for.
+pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyhow::Result<()> {
+    let policies = load(settings.dir.as_deref())?;
+    writeln!(
+        out,
+        "{} policies, valid and translated",
+        policies.texts().len()
+    )?;
+    for warning in policies.warnings() {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let shadow = if settings.without_sql {
+        writeln!(
+            out,
+            "warning: the SQL was not run; nothing is known about it"
+        )?;
+        None
+    } else {
+        let url = database_url(&settings.database).context(
+            "the SQL cannot be run; name a database, or leave it out with --without-sql",
+        )?;
+        Some(Shadow::open(url.expose_secret()).await?)
+    };
+    check_chats(&policies, shadow.as_ref(), out).await?;
+    check_rest(&policies, out)
+}
+
+/// The actions on chats: all three ways.
+async fn check_chats(
+    policies: &Policies,
+    shadow: Option<&Shadow>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let actions: Vec<Action> = Action::ALL
+        .into_iter()
+        .filter(|action| action.resource() == ResourceKind::Chat)
+        .collect();
+    let (chats, combinations) = abstraction::chats(policies);
+    let world = World::new(policies, abstraction::principals(policies), chats)?;
+    if let Some(shadow) = shadow {
+        shadow.fill(agree::rows(&world)).await?;
+    }
+    let comparison = agree::compare(policies, &Product, &world, &actions, shadow).await?;
+    if let Some(difference) = comparison.difference {
+        bail!("the ways of deciding differ:\n{difference}");
+    }
+    writeln!(
+        out,
+        "{} chats of {combinations} x {} callers x {} actions: {} decisions agree, {} of them allow; \
+         {} predicates ran as SQL",
+        world.chats.len(),
+        world.principals.len(),
+        actions.len(),
+        comparison.decisions,
+        comparison.allowed,
+        comparison.predicates,
+    )?;
+    Ok(())
+}
+
+/// The actions on accounts, and on none: without SQL.
+fn check_rest(policies: &Policies, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut decisions = 0;
+    for action in Action::ALL {
+        if action.resource() == ResourceKind::Chat {
+            continue;
+        }
+        for principal in abstraction::principals(policies) {
+            let pred = policies.compile(&principal, action);
+            for owner in abstraction::owners(policies) {
+                let resource = match action.resource() {
+                    ResourceKind::GitAccount => Resource::GitAccount(owner),
+                    ResourceKind::Sync | ResourceKind::Chat => Resource::Sync,
+                };
+                let cedar = policies
+                    .oracle()
+                    .is_authorized(&principal, action, &resource)?
+                    .allowed;
+                let ours = match action.resource() {
+                    ResourceKind::GitAccount => pred.holds(&ChatFacts::of_owner(owner)),
+                    ResourceKind::Sync | ResourceKind::Chat => pred == Pred::True,
+                };
+                if ours != cedar {
+                    bail!(
+                        "the ways of deciding differ:\n{} of {}: Cedar says {cedar}, the \
+                         interpreter {ours}\n{principal:#?}\n{resource:#?}",
+                        action.name(),
+                        principal.name(),
+                    );
+                }
+                decisions += 1;
+            }
+        }
+    }
+    writeln!(
+        out,
+        "{decisions} decisions about accounts and synchronisation agree"
+    )?;
+    Ok(())
+}
+
+/// Explains a decision.
+///
+/// # Errors
+///
+/// When an argument is wrong, the policies do not load, or there is no such chat.
+pub async fn explain(settings: &PolicyExplainSettings, out: &mut impl Write) -> anyhow::Result<()> {
+    let PolicyExplainSettings {
+        principal,
+        chat,
+        action,
+        policy_dir,
+        database,
+    } = settings;
+    let policies = load(policy_dir.as_deref())?;
+    let principal = parse_principal(principal)?;
+    let action = Action::parse(action)
+        .filter(|action| action.resource() == ResourceKind::Chat)
+        .with_context(|| format!("{action:?} is no action on a chat"))?;
+    let chat = find(database, ChatId(*chat)).await?;
+    let facts = chat.facts();
+    let pred = policies.compile(&principal, action);
+    let resource = Resource::Chat(chat.id.0, facts);
+    let cedar = policies
+        .oracle()
+        .is_authorized(&principal, action, &resource)?;
+    let readable = policies.compile(&principal, Action::ReadChat).holds(&facts);
+    let mut text = String::new();
+    let answer = match (pred.holds(&facts) && cedar.allowed, readable) {
+        (true, true) => "allowed",
+        (true, false) => "allowed, but the chat may not be read: NOT_FOUND",
+        (false, true) => "denied: PERMISSION_DENIED",
+        (false, false) => "denied, and the chat may not be read: NOT_FOUND",
+    };
+    writeln!(
+        text,
+        "{} of {} on {}: {answer}",
+        action.name(),
+        principal.name(),
+        chat.id
+    )?;
+    if cedar.allowed != pred.holds(&facts) {
+        writeln!(
+            text,
+            "BUG: the predicate decides otherwise than Cedar, which says {}",
+            cedar.allowed
+        )?;
+    }
+    writeln!(text, "\ndecided by: {}", named(&cedar.policies))?;
+    writeln!(text, "\npolicies that can apply to this caller:")?;
+    for (id, forbids, when) in policies.explain(&principal, action) {
+        let effect = if forbids { "forbid" } else { "permit" };
+        let here = if when.holds(&facts) {
+            "applies"
+        } else {
+            "does not apply"
+        };
+        writeln!(text, "  {effect} {id} ({here} here): {when}")?;
+    }
+    writeln!(text, "\npredicate:\n  {pred}")?;
+    let (sql, params) = shadow::printed(&pred);
+    writeln!(text, "\nSQL, on a chat c:\n  {sql}")?;
+    for (index, value) in params.iter().enumerate() {
+        writeln!(text, "  ${} = {value}", index + 1)?;
+    }
+    out.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn named(ids: &[String]) -> String {
+    if ids.is_empty() {
+        "no policy permits it".to_owned()
+    } else {
+        ids.join(", ")
+    }
+}
+
+async fn find(database: &DatabaseSettings, id: ChatId) -> anyhow::Result<crate::chat::Chat> {
+    let url = database_url(database)?;
+    let store = Store::new(url.expose_secret(), &PoolOptions::default())?;
+    let chats = store.list_chats_for_events(&[id]).await?;
+    chats.into_iter().next().context("there is no such chat")
+}
+
+/// A caller, from claims or from a token that holds them.
+fn parse_principal(text: &str) -> anyhow::Result<Principal> {
+    let text = text.trim();
+    let mut claims: Value = if text.starts_with('{') {
+        serde_json::from_str(text).context("--principal is not JSON")?
+    } else {
+        let payload = text
+            .split('.')
+            .nth(1)
+            .context("--principal is neither JSON nor a token")?;
+        let payload = URL_SAFE_NO_PAD
+            .decode(payload)
+            .context("--principal is not a token")?;
+        serde_json::from_slice(&payload).context("--principal is not a token")?
+    };
+    if let Some(claims) = claims.as_object_mut() {
+        for (name, value) in [
+            ("aud", json!(AUDIENCE)),
+            ("exp", json!(0)),
+            ("kind", json!("user")),
+        ] {
+            claims.entry(name).or_insert(value);
+        }
+    }
+    let claims: Claims =
+        serde_json::from_value(claims).context("--principal has no such claims")?;
+    auth::principal(claims).context("--principal cannot be a caller")
+}

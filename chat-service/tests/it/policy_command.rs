@@ -1,0 +1,248 @@
+//! `policy check`, `policy explain`, and a start with policies that cannot be used.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use chat_service::{
+    authz::Policies,
+    config::{Config, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings, Settings},
+    policy_command,
+};
+use proto::chat::v1::{CreateChatRequest, GetChatRequest};
+use serde_json::json;
+use testkit::postgres::Database;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::stack::{Caller, Stack, refused};
+
+/// A directory with the shipped policies, changed.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Self {
+        let mut files: BTreeMap<String, String> = policy::Source::embedded()
+            .into_iter()
+            .map(|source| (source.name, source.text))
+            .collect();
+        change(&mut files);
+        let path = std::env::temp_dir().join(format!("policies-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, text) in files {
+            std::fs::write(path.join(name), text).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn shipped() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+fn database_settings(database: &Database) -> DatabaseSettings {
+    DatabaseSettings {
+        database_url: Some(database.url().into()),
+        database_url_file: None,
+    }
+}
+
+async fn check(settings: &PolicyCheckSettings) -> Result<String, String> {
+    let mut out = Vec::new();
+    match policy_command::check(settings, &mut out).await {
+        Ok(()) => Ok(String::from_utf8(out).unwrap()),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+#[tokio::test]
+async fn the_shipped_policies_decide_alike_in_cedar_memory_and_sql() {
+    let database = testkit::postgres::database().await;
+    let settings = PolicyCheckSettings {
+        dir: Some(shipped()),
+        database: database_settings(&database),
+        without_sql: false,
+    };
+    let report = check(&settings).await.unwrap();
+    assert!(report.contains("predicates ran as SQL"), "{report}");
+    // The real tables were not touched.
+    let client = database.client().await;
+    let rows = client.query("SELECT id FROM chats", &[]).await.unwrap();
+    assert!(rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_check_without_a_database_fails_unless_that_is_wanted() {
+    let directory = Directory::new(|files| files.retain(|name, _| name == "service.cedar"));
+    let mut settings = PolicyCheckSettings {
+        dir: Some(directory.0.clone()),
+        database: DatabaseSettings::default(),
+        without_sql: false,
+    };
+    let refused = check(&settings).await.unwrap_err();
+    assert!(refused.contains("the SQL cannot be run"), "{refused}");
+    settings.without_sql = true;
+    let report = check(&settings).await.unwrap();
+    assert!(report.contains("the SQL was not run"), "{report}");
+}
+
+#[tokio::test]
+async fn explain_names_decision_policies_predicate_and_sql() {
+    let stack = Stack::start().await;
+    let (owner, stranger) = (Caller::user(), Caller::user());
+    let chat = stack.chat(&owner).await;
+    let explain = async |principal: String, action: &str| {
+        let settings = PolicyExplainSettings {
+            principal,
+            chat: chat.id.parse().unwrap(),
+            action: action.to_owned(),
+            policy_dir: None,
+            database: database_settings(&stack.database),
+        };
+        let mut out = Vec::new();
+        match policy_command::explain(&settings, &mut out).await {
+            Ok(()) => String::from_utf8(out).unwrap(),
+            Err(error) => format!("error: {error:#}"),
+        }
+    };
+    let allowed = explain(owner.token(), "readChat").await;
+    for part in [
+        "allowed",
+        "decided by: owner-own-chats",
+        "permit owner-own-chats (applies here): owner is",
+        "permit reader-user (does not apply here)",
+        "c.owner_id = $",
+    ] {
+        assert!(allowed.contains(part), "{part} is not in {allowed}");
+    }
+    let claims = json!({ "sub": stranger.id(), "suspended": true }).to_string();
+    let denied = explain(claims, "archiveChat").await;
+    for part in [
+        "denied, and the chat may not be read: NOT_FOUND",
+        "forbid suspended-user (applies here): every chat",
+        "FALSE",
+    ] {
+        assert!(denied.contains(part), "{part} is not in {denied}");
+    }
+    for (principal, action) in [("{}", "readChat"), ("x", "readChat"), ("a.b.c", "readChat")] {
+        assert!(
+            explain(principal.to_owned(), action)
+                .await
+                .starts_with("error: --principal")
+        );
+    }
+    let unknown = explain(owner.token(), "readChats").await;
+    assert!(unknown.contains("is no action on a chat"), "{unknown}");
+    stack.stop().await;
+}
+
+/// Runs the real binary.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chat-service"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn policies_that_cannot_be_used_stop_the_start_with_their_name_and_construct() {
+    let untranslatable = Directory::new(|files| {
+        files.insert(
+            "site.cedar".to_owned(),
+            "@id(\"by-office\")\npermit (principal is User, action == Action::\"readChat\", resource)\n\
+             when { resource.owner.suspended };"
+                .to_owned(),
+        );
+    });
+    let broken = Directory::new(|files| {
+        files.insert("site.cedar".to_owned(), "permit (principal".to_owned());
+    });
+    let foreign = Directory::new(|files| {
+        files.insert("schema.cedarschema".to_owned(), "entity Chat;".to_owned());
+    });
+    for (directory, parts) in [
+        (&untranslatable, ["by-office", "resource.owner.suspended"]),
+        (&broken, ["site.cedar", "line 1"]),
+        (&foreign, ["schema.cedarschema", "is not the schema"]),
+    ] {
+        let path = directory.0.to_str().unwrap();
+        for arguments in [
+            vec!["serve", "--policy-dir", path],
+            vec!["policy", "check", path, "--without-sql"],
+        ] {
+            let output = run(&arguments);
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{arguments:?}: {text}");
+            for part in parts {
+                assert!(text.contains(part), "{part} is not in {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_directory_of_policies_replaces_those_of_the_binary() {
+    let directory = Directory::new(|files| {
+        files.insert(
+            "hidden.cedar".to_owned(),
+            "@id(\"hidden\")\nforbid (principal, action, resource is Chat)\n\
+             when { resource.hasTag(\"hidden\") && resource.getTag(\"hidden\") == \"100% '_\\\\\" };"
+                .to_owned(),
+        );
+    });
+    let path = directory.0.clone();
+    let stack =
+        Stack::start_with(|settings: &mut Settings, _| settings.policy_dir = Some(path)).await;
+    let owner = Caller::user();
+    let labelled = |value: &str| CreateChatRequest {
+        labels: [("hidden".to_owned(), value.to_owned())].into(),
+        ..CreateChatRequest::default()
+    };
+    // The policy holds for the chat as it would be.
+    let mut client = stack.chats(&owner);
+    let hidden = refused(client.create_chat(labelled("100% '_\\")).await);
+    assert_eq!(hidden.0, Code::PermissionDenied);
+    let chat = stack.chat_with(&owner, labelled("100% '_")).await;
+    let get = GetChatRequest { chat_id: chat.id };
+    assert!(client.get_chat(get.clone()).await.is_ok());
+    // What becomes hidden is gone, whoever asks.
+    let database = stack.database.client().await;
+    database
+        .execute(
+            "UPDATE chats SET labels = $1",
+            &[&json!({ "hidden": "100% '_\\" })],
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        refused(client.get_chat(get.clone()).await).0,
+        Code::NotFound
+    );
+    let mut admin = stack.chats(&Caller::user().site("admin"));
+    assert_eq!(refused(admin.get_chat(get).await).0, Code::NotFound);
+    stack.stop().await;
+}
+
+#[test]
+fn the_embedded_policies_load_without_a_warning() {
+    assert_eq!(Policies::embedded().unwrap().warnings(), &[] as &[String]);
+}
+
+#[test]
+fn a_wrong_recheck_rate_is_reported() {
+    let settings = Settings {
+        policy_recheck: Some("sometimes".to_owned()),
+        ..Settings::default()
+    };
+    let error = Config::new(&settings, &BTreeMap::new()).unwrap_err();
+    assert!(error.to_string().contains("CHAT_POLICY_RECHECK"), "{error}");
+}
