@@ -146,6 +146,7 @@ impl GitAccountGrpc {
         let user = user(principal, user_id.as_deref())?;
         self.authorizer
             .git_accounts(principal, Action::UnlinkGitAccount, user)?;
+        convert::no_nul("provider_id", &provider_id)?;
         // Also where an operator has removed the provider: its credentials must not stay.
         let unlinked = BudgetKey::of_unlinked(&provider_id, user);
         let done = self
