@@ -14,6 +14,7 @@ mod filters;
 mod get_chats;
 mod git_account;
 mod git_ref;
+mod hostile;
 mod lock;
 mod page_walk;
 mod policy_command;
