@@ -7,8 +7,8 @@ use std::{
 };
 
 use chat_service::{
-    authz::Policies,
-    config::{Config, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings, Settings},
+    authz::{Policies, abstraction},
+    config::{Config, DatabaseSettings, PolicyCheckSettings, Settings},
     policy_command,
 };
 use proto::chat::v1::{CreateChatRequest, GetChatRequest};
@@ -48,13 +48,6 @@ fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("policies")
 }
 
-fn database_settings(database: &Database) -> DatabaseSettings {
-    DatabaseSettings {
-        database_url: Some(database.url().into()),
-        database_url_file: None,
-    }
-}
-
 async fn check(settings: &PolicyCheckSettings) -> Result<String, String> {
     let mut out = Vec::new();
     match policy_command::check(settings, &mut out).await {
@@ -63,20 +56,68 @@ async fn check(settings: &PolicyCheckSettings) -> Result<String, String> {
     }
 }
 
+/// `policy check` on the shipped policies, by the real binary.
+fn check_shipped(database: &Database) -> (Option<i32>, String, String) {
+    let directory = shipped();
+    told(&[
+        "policy",
+        "check",
+        directory.to_str().unwrap(),
+        "--database-url",
+        database.url(),
+    ])
+}
+
 #[tokio::test]
 async fn the_shipped_policies_decide_alike_in_cedar_memory_and_sql() {
     let database = testkit::postgres::database().await;
-    let settings = PolicyCheckSettings {
-        dir: Some(shipped()),
-        database: database_settings(&database),
-        without_sql: false,
-    };
-    let report = check(&settings).await.unwrap();
-    assert!(report.contains("predicates ran as SQL"), "{report}");
+    let (code, report, errors) = check_shipped(&database);
+    assert_eq!(code, Some(0), "{errors}");
+    for part in ["decisions agree", "predicates ran as SQL", "about accounts"] {
+        assert!(report.contains(part), "{part} is not in {report}");
+    }
+    // Nothing was left out: not a chat, and no action on chats.
+    let policies = Policies::embedded().unwrap();
+    let (chats, combinations) = abstraction::chats(&policies);
+    assert_eq!(chats.len(), combinations);
+    let callers = abstraction::principals(&policies).len();
+    let all = format!("{combinations} chats of {combinations} x {callers} callers x 7 actions");
+    assert!(report.contains(&all), "{all} is not in {report}");
     // The real tables were not touched.
     let client = database.client().await;
     let rows = client.query("SELECT id FROM chats", &[]).await.unwrap();
     assert!(rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_check_that_finds_a_difference_fails_and_prints_the_row() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    // A PostgreSQL that reads the predicate otherwise: here, every level of a share is any level.
+    client
+        .batch_execute(
+            "CREATE SCHEMA faulty;
+             CREATE FUNCTION faulty.same(text, text) RETURNS boolean
+                 RETURN $1 IS NOT DISTINCT FROM $2 OR $2 = 'writer';
+             CREATE OPERATOR faulty.= (LEFTARG = text, RIGHTARG = text, FUNCTION = faulty.same);
+             DO $$ BEGIN EXECUTE format(
+                 'ALTER DATABASE %I SET search_path = faulty, public, pg_catalog', current_database()
+             ); END $$",
+        )
+        .await
+        .unwrap();
+    let (code, _, errors) = check_shipped(&database);
+    assert_eq!(code, Some(1), "{errors}");
+    for part in [
+        "the ways of deciding differ",
+        "updateChat of",
+        "Cedar says false, the interpreter false, PostgreSQL true",
+        "principal: ",
+        "shares: [",
+        "predicate: ",
+    ] {
+        assert!(errors.contains(part), "{part} is not in {errors}");
+    }
 }
 
 #[tokio::test]
@@ -100,18 +141,19 @@ async fn explain_names_decision_policies_predicate_and_sql() {
     let (owner, stranger) = (Caller::user(), Caller::user());
     let chat = stack.chat(&owner).await;
     let explain = async |principal: String, action: &str| {
-        let settings = PolicyExplainSettings {
-            principal,
-            chat: chat.id.parse().unwrap(),
-            action: action.to_owned(),
-            policy_dir: None,
-            database: database_settings(&stack.database),
-        };
-        let mut out = Vec::new();
-        match policy_command::explain(&settings, &mut out).await {
-            Ok(()) => String::from_utf8(out).unwrap(),
-            Err(error) => format!("error: {error:#}"),
-        }
+        let (code, text, errors) = told(&[
+            "policy",
+            "explain",
+            "--principal",
+            &principal,
+            "--chat",
+            &chat.id,
+            "--action",
+            action,
+            "--database-url",
+            stack.database.url(),
+        ]);
+        if code == Some(0) { text } else { errors }
     };
     let allowed = explain(owner.token(), "readChat").await;
     for part in [
@@ -133,15 +175,23 @@ async fn explain_names_decision_policies_predicate_and_sql() {
         assert!(denied.contains(part), "{part} is not in {denied}");
     }
     for (principal, action) in [("{}", "readChat"), ("x", "readChat"), ("a.b.c", "readChat")] {
-        assert!(
-            explain(principal.to_owned(), action)
-                .await
-                .starts_with("error: --principal")
-        );
+        let refused = explain(principal.to_owned(), action).await;
+        assert!(refused.contains("--principal "), "{refused}");
     }
     let unknown = explain(owner.token(), "readChats").await;
     assert!(unknown.contains("is no action on a chat"), "{unknown}");
     stack.stop().await;
+}
+
+/// Exit code, output and errors of the real binary.
+fn told(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = run(arguments);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// Runs the real binary.
