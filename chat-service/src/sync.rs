@@ -5,6 +5,8 @@
 //! the transaction that writes; a lease that is lost writes nothing. No clock but the database's
 //! decides anything.
 
+pub mod budget;
+pub mod credential;
 pub mod lease;
 pub mod metrics;
 pub mod outcome;
@@ -36,7 +38,7 @@ use self::{
 /// How long a lease lasts unless it is renewed: how long the refs of a dead worker wait.
 pub const LEASE_DURATION: Duration = Duration::from_secs(60);
 /// Refs of one lease call unless the worker says otherwise.
-pub const DEFAULT_MAX_REFS: i64 = 50;
+pub const DEFAULT_MAX_REFS: i64 = 100;
 /// Refs of one lease call at most.
 pub const MAX_REFS: i64 = 500;
 /// How long a lease call may wait.
@@ -261,6 +263,7 @@ impl Dispatcher {
                 })
                 .collect(),
             budget: None,
+            credentials: Vec::new(),
             release_lease: whole_lease,
         };
         if let Err(error) = self.apply(&report).await {

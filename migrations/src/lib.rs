@@ -98,6 +98,41 @@ pub const ALL: &[Migration] = &[
         name: "0014_chats_labels_idx",
         sql: include_str!("../0014_chats_labels_idx.sql"),
     },
+    Migration {
+        version: 15,
+        name: "0015_sync_budgets",
+        sql: include_str!("../0015_sync_budgets.sql"),
+    },
+    Migration {
+        version: 16,
+        name: "0016_sync_refs",
+        sql: include_str!("../0016_sync_refs.sql"),
+    },
+    Migration {
+        version: 17,
+        name: "0017_chat_diff_statuses_pr_node_id_idx",
+        sql: include_str!("../0017_chat_diff_statuses_pr_node_id_idx.sql"),
+    },
+    Migration {
+        version: 18,
+        name: "0018_chat_diff_statuses_owner_due_idx",
+        sql: include_str!("../0018_chat_diff_statuses_owner_due_idx.sql"),
+    },
+    Migration {
+        version: 19,
+        name: "0019_chat_diff_statuses_lane_idx",
+        sql: include_str!("../0019_chat_diff_statuses_lane_idx.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "0020_git_budgets_queue_idx",
+        sql: include_str!("../0020_git_budgets_queue_idx.sql"),
+    },
+    Migration {
+        version: 21,
+        name: "0021_git_budgets_account_id_idx",
+        sql: include_str!("../0021_git_budgets_account_id_idx.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

@@ -19,6 +19,7 @@ use crate::{
     server::call::Deadline,
     sync::{
         DEFAULT_MAX_REFS, Dispatcher, Lane, MAX_REFS, MAX_WAIT,
+        budget::{BatchSizes, BudgetView, BudgetWindow},
         lease::{KnownPullRequest, Lease, LeaseGroup, LeaseRequest, LeasedRef},
         outcome::OutcomeStatus,
     },
@@ -163,6 +164,7 @@ fn render_lease(lease: Lease) -> v1::Lease {
         token,
         budget_key,
         expires_in,
+        budget,
         groups,
     } = lease;
     v1::Lease {
@@ -170,22 +172,79 @@ fn render_lease(lease: Lease) -> v1::Lease {
         budget_key: budget_key.0,
         expires_in: Some(render_duration(expires_in)),
         groups: groups.into_iter().map(render_group).collect(),
-        budget: None,
+        budget: Some(render_budget(budget)),
+    }
+}
+
+fn render_budget(view: BudgetView) -> v1::BudgetView {
+    let BudgetView {
+        rest,
+        graphql,
+        strikes,
+        cautious_for,
+        demand,
+        burst,
+        batches,
+        account_known,
+    } = view;
+    v1::BudgetView {
+        rest: Some(render_window(rest)),
+        graphql: Some(render_window(graphql)),
+        secondary_strikes: strikes,
+        cautious_for: cautious_for.map(render_duration),
+        demand,
+        burst_spent: burst,
+        batches: batches.known().map(render_batches),
+        account_known,
+    }
+}
+
+pub(super) fn render_window(window: BudgetWindow) -> v1::BudgetWindow {
+    let BudgetWindow {
+        limit,
+        remaining,
+        reset_in,
+        pause_for,
+    } = window;
+    v1::BudgetWindow {
+        limit,
+        remaining,
+        reset_in: reset_in.map(render_duration),
+        pause_for: pause_for.map(render_duration),
+    }
+}
+
+fn render_batches(batches: BatchSizes) -> v1::BatchSizes {
+    let BatchSizes {
+        probe,
+        detail,
+        discover,
+    } = batches;
+    let known = Option::unwrap_or_default;
+    v1::BatchSizes {
+        probe: known(probe),
+        detail: known(detail),
+        discover: known(discover),
     }
 }
 
 fn render_group(group: LeaseGroup) -> v1::LeaseGroup {
     let LeaseGroup {
         provider,
-        access_token,
+        credential,
         refs,
     } = group;
     v1::LeaseGroup {
         provider: Some(render_provider(provider)),
-        access_token: access_token.map(|token| token.expose_secret().to_owned()),
+        credential_id: credential
+            .as_ref()
+            .map(|credential| uuid_text(credential.account.0)),
+        credential_suspect: credential
+            .as_ref()
+            .is_some_and(|credential| credential.suspect),
+        access_token: credential
+            .map(|credential| credential.access_token.expose_secret().to_owned()),
         refs: refs.into_iter().map(render_ref).collect(),
-        credential_id: None,
-        credential_suspect: false,
     }
 }
 
@@ -222,6 +281,13 @@ fn render_ref(git_ref: LeasedRef) -> v1::LeasedRef {
         settled_count,
         upstream_repository,
         known,
+        since_changed,
+        since_active,
+        viewed,
+        unchanged_count,
+        since_found,
+        fingerprint,
+        validator,
     } = git_ref;
     v1::LeasedRef {
         git_ref_id: uuid_text(id.0),
@@ -237,13 +303,13 @@ fn render_ref(git_ref: LeasedRef) -> v1::LeasedRef {
         settled_count,
         upstream_repository,
         known: known.map(render_known),
-        since_changed: None,
-        since_active: None,
-        viewed: false,
-        unchanged_count: 0,
-        since_found: None,
-        fingerprint: None,
-        validator: None,
+        since_changed: Some(render_duration(since_changed)),
+        since_active: Some(render_duration(since_active)),
+        viewed,
+        unchanged_count,
+        since_found: since_found.map(render_duration),
+        fingerprint,
+        validator,
     }
 }
 

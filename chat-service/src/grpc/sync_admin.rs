@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    sync::{render_duration, render_lane},
+    sync::{render_duration, render_lane, render_window},
 };
 use crate::{
     auth::Auth,
@@ -97,23 +97,19 @@ fn render_budget_state(state: BudgetState) -> v1::BudgetState {
     let BudgetState {
         budget_key,
         provider_id,
-        limit,
-        remaining,
-        reset_in,
+        rest,
+        graphql,
         paused_for,
+        strikes,
+        account_known,
     } = state;
     v1::BudgetState {
         budget_key,
         provider_id,
-        rest: Some(v1::BudgetWindow {
-            limit,
-            remaining,
-            reset_in: reset_in.map(render_duration),
-            pause_for: None,
-        }),
-        graphql: None,
+        rest: Some(render_window(rest)),
+        graphql: Some(render_window(graphql)),
         paused_for: paused_for.map(render_duration),
-        secondary_strikes: 0,
-        account_known: false,
+        secondary_strikes: strikes,
+        account_known,
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::Lane;
+use super::{Lane, budget::BudgetView};
 use crate::{
     accounts::{BudgetKey, KeyRing, seal::Column},
     authz::{Action, Authorizer, Principal},
     diff_status::{ProblemClass, PullRequestState},
     error::Error,
-    id::{GitRefId, LeaseToken, RequestId, UserId},
+    id::{GitAccountId, GitRefId, LeaseToken, RequestId, UserId},
     provider::{Provider, Providers},
     store::sync::{Leased, LeasedRow, SealedCredential},
 };
@@ -36,6 +36,8 @@ pub struct Lease {
     pub budget_key: BudgetKey,
     /// How long it lasts.
     pub expires_in: Duration,
+    /// What is known of the budget.
+    pub budget: BudgetView,
     /// What to look up.
     pub groups: Vec<LeaseGroup>,
 }
@@ -45,9 +47,19 @@ pub struct LeaseGroup {
     /// Where to look.
     pub provider: Provider,
     /// None: their owner has linked no account.
-    pub access_token: Option<SecretString>,
+    pub credential: Option<LeasedCredential>,
     /// What to look up.
     pub refs: Vec<LeasedRef>,
+}
+
+/// What refs are looked up with. Has no `Debug`.
+pub struct LeasedCredential {
+    /// Names it in reports.
+    pub account: GitAccountId,
+    /// The secret.
+    pub access_token: SecretString,
+    /// The host refused it once: one request may find out whether it does again.
+    pub suspect: bool,
 }
 
 /// A ref to look up.
@@ -79,6 +91,20 @@ pub struct LeasedRef {
     pub upstream_repository: Option<String>,
     /// The pull request as last known.
     pub known: Option<KnownPullRequest>,
+    /// Since the pull request was last seen to change, or the last report.
+    pub since_changed: Duration,
+    /// Since something happened in the chat.
+    pub since_active: Duration,
+    /// Somebody looks at the chat.
+    pub viewed: bool,
+    /// Refreshes in a row that only confirmed what was known.
+    pub unchanged_count: i32,
+    /// Since the whole status was last told.
+    pub since_found: Option<Duration>,
+    /// As the last outcome gave it.
+    pub fingerprint: Option<String>,
+    /// As the last outcome gave it.
+    pub validator: Option<String>,
 }
 
 /// A pull request as last known.
@@ -125,7 +151,11 @@ pub(crate) struct SortedOut {
 /// Groups claimed refs by lease, provider and owner, and opens their credentials. One that does not
 /// open costs only the refs that need it, and is never taken for none.
 pub(crate) fn sort_out(leased: Leased, keys: &KeyRing, providers: &Providers) -> SortedOut {
-    let Leased { rows, credentials } = leased;
+    let Leased {
+        rows,
+        credentials,
+        budgets,
+    } = leased;
     let mut sorted = SortedOut {
         leases: Vec::new(),
         failed: Vec::new(),
@@ -136,6 +166,7 @@ pub(crate) fn sort_out(leased: Leased, keys: &KeyRing, providers: &Providers) ->
             token: first.token,
             budget_key: first.budget_key.clone(),
             expires_in: first.expires_in,
+            budget: budgets.get(&first.token).copied().unwrap_or_default(),
             groups: Vec::new(),
         };
         let mut failed = Vec::new();
@@ -149,9 +180,9 @@ pub(crate) fn sort_out(leased: Leased, keys: &KeyRing, providers: &Providers) ->
                 refs.push(row.git_ref);
             }
             match credential(&first, &credentials, keys, providers) {
-                Ok((provider, access_token)) => lease.groups.push(LeaseGroup {
+                Ok((provider, credential)) => lease.groups.push(LeaseGroup {
                     provider,
-                    access_token,
+                    credential,
                     refs,
                 }),
                 Err(problem) => failed.push((problem, refs)),
@@ -184,7 +215,7 @@ fn credential(
     credentials: &[SealedCredential],
     keys: &KeyRing,
     providers: &Providers,
-) -> Result<(Provider, Option<SecretString>), ProblemClass> {
+) -> Result<(Provider, Option<LeasedCredential>), ProblemClass> {
     let (provider_id, owner) = row.source();
     let Some(provider) = providers.by_id(provider_id) else {
         tracing::error!(
@@ -209,7 +240,14 @@ fn credential(
         Column::AccessToken,
         &sealed.sealed,
     ) {
-        Ok(token) => Ok((provider.clone(), Some(token))),
+        Ok(access_token) => {
+            let credential = LeasedCredential {
+                account: sealed.account,
+                access_token,
+                suspect: sealed.suspect,
+            };
+            Ok((provider.clone(), Some(credential)))
+        }
         Err(error) => {
             tracing::error!(
                 provider_id,

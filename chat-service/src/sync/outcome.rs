@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Lane;
+use jiff::Timestamp;
+
+use super::{Lane, budget::BudgetObservation, credential::CredentialObservation};
 use crate::{
     diff_status::{ProblemClass, PullRequestState},
     id::{GitRefId, LeaseToken, RequestId},
@@ -22,6 +24,8 @@ const MAX_TITLE_CHARS: usize = 1024;
 const MAX_URL_BYTES: usize = 2048;
 /// Bytes of a branch, login or node id at most.
 const MAX_NAME_BYTES: usize = 1024;
+/// Bytes of a fingerprint or validator at most. The schema says so, too.
+const MAX_OPAQUE_BYTES: usize = 512;
 
 /// The outcomes of a lease.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// What the host said about the budget.
     pub budget: Option<BudgetObservation>,
+    /// What the host said about the credentials; at most one of each.
+    pub credentials: Vec<CredentialObservation>,
     /// Gives the lease back.
     pub release_lease: bool,
 }
@@ -53,6 +59,12 @@ pub struct Outcome {
     pub next_lane: Lane,
     /// What the repository is a fork of; empty: of none; None: not learned.
     pub upstream_repository: Option<String>,
+    /// What `next_refresh_in` is when the budget is ample; None: the same.
+    pub base_interval: Option<Duration>,
+    /// Opaque: tells whether the pull request changed since. None: as before.
+    pub fingerprint: Option<String>,
+    /// Opaque: lets the host answer that nothing changed. None: as before.
+    pub validator: Option<String>,
 }
 
 /// What was found.
@@ -64,12 +76,16 @@ pub enum Found {
     NoPullRequest,
     /// It was known and is gone.
     Gone,
+    /// It was known and is as it was.
+    Unchanged,
     /// Nothing: the lookup failed.
     Failed {
         /// How.
         class: ProblemClass,
         /// When the host said to come back.
         retry_after: Option<Duration>,
+        /// All refs of this one's owner in its repository meet the same.
+        of_repository: bool,
     },
 }
 
@@ -114,19 +130,8 @@ pub struct FoundPullRequest {
     pub author_avatar_url: Option<String>,
     /// The host's own id.
     pub node_id: Option<String>,
-}
-
-/// What the host's answers said about a budget.
-#[derive(Clone, Debug, Default)]
-pub struct BudgetObservation {
-    /// Requests allowed per window.
-    pub limit: Option<i64>,
-    /// Requests left in it.
-    pub remaining: Option<i64>,
-    /// How long the window still runs.
-    pub reset_in: Option<Duration>,
-    /// Nothing may be sent before this has passed.
-    pub pause_for: Option<Duration>,
+    /// When it last changed, by the host's clock.
+    pub updated_at: Option<Timestamp>,
 }
 
 text_enum! {
@@ -156,10 +161,14 @@ impl Outcome {
             result: Found::Failed {
                 class,
                 retry_after: None,
+                of_repository: false,
             },
             next_refresh_in: Some(again_in),
             next_lane: Lane::Idle,
             upstream_repository: None,
+            base_interval: None,
+            fingerprint: None,
+            validator: None,
         }
     }
 
@@ -174,6 +183,14 @@ impl Outcome {
             .is_some_and(|name| !is_short(name, MAX_NAME_BYTES))
         {
             self.upstream_repository = None;
+        }
+        for opaque in [&mut self.fingerprint, &mut self.validator] {
+            if opaque
+                .as_deref()
+                .is_some_and(|text| !is_short(text, MAX_OPAQUE_BYTES))
+            {
+                *opaque = None;
+            }
         }
         if let Found::PullRequest(found) = &mut self.result {
             let found = &mut **found;
@@ -228,6 +245,9 @@ mod tests {
             next_refresh_in: None,
             next_lane: Lane::Idle,
             upstream_repository: None,
+            base_interval: None,
+            fingerprint: Some("f".repeat(513)),
+            validator: Some("v".repeat(512)),
         }
     }
 
@@ -250,6 +270,8 @@ mod tests {
         })
         .fitted()
         .unwrap();
+        assert_eq!(fitted.fingerprint, None, "too long");
+        assert_eq!(fitted.validator, Some("v".repeat(512)));
         let Found::PullRequest(fitted) = fitted.result else {
             panic!("still a pull request");
         };

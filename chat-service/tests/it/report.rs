@@ -1,5 +1,6 @@
 //! Outcomes: what they write, what they leave alone, and when a ref is due again.
 
+mod learned;
 mod refusal;
 
 use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass, PullRequestState};

@@ -1,5 +1,6 @@
 //! Leases: who gets what, for how long, and with which credential.
 
+mod budget;
 mod credential;
 mod due;
 mod priority;

@@ -210,6 +210,10 @@ pub(crate) fn none() -> v1::outcome::Result {
     v1::outcome::Result::NoPullRequest(v1::NoPullRequest {})
 }
 
+pub(crate) fn unchanged() -> v1::outcome::Result {
+    v1::outcome::Result::Unchanged(v1::Unchanged {})
+}
+
 pub(crate) fn gone() -> v1::outcome::Result {
     v1::outcome::Result::Gone(v1::Gone {})
 }
@@ -357,6 +361,15 @@ pub(crate) async fn expire_leases(stack: &Stack) {
         )
         .await
         .unwrap();
+}
+
+/// One value that a statement returns.
+pub(crate) async fn value<T>(stack: &Stack, sql: &str) -> T
+where
+    T: for<'a> tokio_postgres::types::FromSql<'a>,
+{
+    let row = stack.database.client().await.query_one(sql, &[]).await;
+    row.unwrap().try_get(0).unwrap()
 }
 
 /// How many change events there are of a chat.

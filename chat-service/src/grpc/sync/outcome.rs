@@ -1,8 +1,11 @@
 //! A worker's report, from the contract's message to outcomes. What is malformed is an error with the
 //! field's path; what the host said and does not fit is sorted out per row, later.
 
+mod observation;
+
 use std::{collections::HashSet, time::Duration};
 
+use jiff::Timestamp;
 use proto::chat::v1;
 
 use super::{convert, duration, lease_token};
@@ -13,8 +16,7 @@ use crate::{
     sync::{
         Lane,
         outcome::{
-            BudgetObservation, Found, FoundPullRequest, MAX_NEXT_REFRESH, MAX_OUTCOMES, MAX_PAUSE,
-            Outcome, Report,
+            Found, FoundPullRequest, MAX_NEXT_REFRESH, MAX_OUTCOMES, MAX_PAUSE, Outcome, Report,
         },
     },
 };
@@ -27,7 +29,7 @@ pub(super) fn report(request: v1::ReportOutcomesRequest) -> Result<Report, Error
         outcomes,
         budget,
         release_lease,
-        credentials: _,
+        credentials,
     } = request;
     if outcomes.len() > MAX_OUTCOMES {
         return Err(Error::invalid(
@@ -55,7 +57,8 @@ pub(super) fn report(request: v1::ReportOutcomesRequest) -> Result<Report, Error
         request: RequestId(convert::uuid("request_id", &request_id)?),
         lease: lease_token(&token)?,
         outcomes,
-        budget: budget.as_ref().map(observation).transpose()?,
+        budget: budget.map(observation::budget).transpose()?,
+        credentials: observation::credentials(credentials)?,
         release_lease,
     })
 }
@@ -68,9 +71,9 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         next_refresh_in,
         next_lane,
         upstream_repository,
-        base_interval: _,
-        fingerprint: _,
-        validator: _,
+        base_interval,
+        fingerprint,
+        validator,
     } = message;
     let at = |field: &str| format!("{path}.{field}");
     if report_seq < 1 {
@@ -88,12 +91,14 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         Some(v1::outcome::Result::Failed(v1::Failed {
             class,
             retry_after,
-            scope: _,
+            scope,
         })) => Found::Failed {
             class: problem_class(&at("failed.class"), class)?,
             retry_after: maybe_duration(&at("failed.retry_after"), retry_after, MAX_PAUSE)?,
+            of_repository: of_repository(&at("failed.scope"), scope)?,
         },
-        Some(v1::outcome::Result::Unchanged(v1::Unchanged {})) | None => {
+        Some(v1::outcome::Result::Unchanged(v1::Unchanged {})) => Found::Unchanged,
+        None => {
             return Err(Error::invalid(at("result"), "must say what was found"));
         }
     };
@@ -104,7 +109,26 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         next_refresh_in: maybe_duration(&at("next_refresh_in"), next_refresh_in, MAX_NEXT_REFRESH)?,
         next_lane: lane(&at("next_lane"), next_lane)?,
         upstream_repository,
+        base_interval: maybe_duration(&at("base_interval"), base_interval, MAX_NEXT_REFRESH)?,
+        fingerprint,
+        validator,
     })
+}
+
+/// Whether the whole repository meets the problem. The wider scopes have a budget's or a credential's
+/// observation in the same report, or are the worker's own concern.
+fn of_repository(field: &str, scope: i32) -> Result<bool, Error> {
+    match v1::ProblemScope::try_from(scope) {
+        Ok(v1::ProblemScope::Repository) => Ok(true),
+        Ok(
+            v1::ProblemScope::Unspecified
+            | v1::ProblemScope::Ref
+            | v1::ProblemScope::Credential
+            | v1::ProblemScope::Budget
+            | v1::ProblemScope::Host,
+        ) => Ok(false),
+        Err(_) => Err(Error::invalid(field, format!("{scope} is not a scope"))),
+    }
 }
 
 fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error> {
@@ -128,7 +152,7 @@ fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error
         author_login,
         author_avatar_url,
         node_id,
-        updated_at: _,
+        updated_at,
     } = message;
     let state = match v1::PullRequestState::try_from(state) {
         Ok(v1::PullRequestState::Open) => PullRequestState::Open,
@@ -161,39 +185,8 @@ fn found(path: &str, message: v1::PullRequest) -> Result<FoundPullRequest, Error
         author_login,
         author_avatar_url,
         node_id,
-    })
-}
-
-fn observation(message: &v1::BudgetObservation) -> Result<BudgetObservation, Error> {
-    let v1::BudgetObservation {
-        // Provisional keys are not merged by account yet.
-        account_id: _,
-        rest,
-        graphql: _,
-        pause_for,
-        secondary_refusals: _,
-        graphql_requests: _,
-        batches: _,
-    } = message;
-    let v1::BudgetWindow {
-        limit,
-        remaining,
-        reset_in,
-        pause_for: _,
-    } = rest.unwrap_or_default();
-    for (field, value) in [
-        ("budget.rest.limit", limit),
-        ("budget.rest.remaining", remaining),
-    ] {
-        if value.is_some_and(|value| value < 0) {
-            return Err(Error::invalid(field, "must not be negative"));
-        }
-    }
-    Ok(BudgetObservation {
-        limit,
-        remaining,
-        reset_in: maybe_duration("budget.rest.reset_in", reset_in, MAX_PAUSE)?,
-        pause_for: maybe_duration("budget.pause_for", *pause_for, MAX_PAUSE)?,
+        // One that is none tells nothing, and costs no status.
+        updated_at: updated_at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Claiming, renewing and releasing leases.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
@@ -19,12 +19,14 @@ use crate::{
     },
     sync::{
         Lane,
+        budget::{BatchSizes, BudgetView, BudgetWindow},
         lease::{CredentialAccess, KnownPullRequest, LeaseRequest, LeasedRef},
     },
 };
 
 const CLAIM_BUDGETS: Sql = sql!("claim_budgets");
 const LIST_LEASED_REFS: Sql = sql!("list_leased_refs");
+const LIST_LEASED_BUDGETS: Sql = sql!("list_leased_budgets");
 const READ_LEASED_CREDENTIAL: Sql = sql!("read_leased_credential");
 const SECONDS_UNTIL_READY: Sql = sql!("seconds_until_ready");
 const RENEW_LEASE: Sql = sql!("renew_lease");
@@ -44,6 +46,7 @@ pub(crate) enum Claim {
 pub(crate) struct Leased {
     pub(crate) rows: Vec<LeasedRow>,
     pub(crate) credentials: Vec<SealedCredential>,
+    pub(crate) budgets: HashMap<LeaseToken, BudgetView>,
 }
 
 /// A leased ref with its lease.
@@ -65,6 +68,7 @@ pub(crate) struct SealedCredential {
     pub(crate) provider_id: String,
     pub(crate) key_id: String,
     pub(crate) sealed: Vec<u8>,
+    pub(crate) suspect: bool,
 }
 
 /// What came of a renewal.
@@ -223,6 +227,9 @@ async fn leased(
     let rows = query(client, LIST_LEASED_REFS.text, &[&request.0])
         .await
         .map_err(StoreError::from_read)?;
+    let budgets = query(client, LIST_LEASED_BUDGETS.text, &[&request.0])
+        .await
+        .map_err(StoreError::from_read)?;
     let credentials = query(client, READ_LEASED_CREDENTIAL.text, &[&request.0])
         .await
         .map_err(StoreError::from_read)?;
@@ -231,6 +238,10 @@ async fn leased(
         credentials: credentials
             .iter()
             .map(|row| sealed_credential(row).map_err(StoreError::row))
+            .collect::<Result<_, _>>()?,
+        budgets: budgets
+            .iter()
+            .map(|row| leased_budget(row).map_err(StoreError::row))
             .collect::<Result<_, _>>()?,
     })
 }
@@ -282,8 +293,43 @@ fn leased_columns(
             settled_count: row.try_get("settled_count")?,
             upstream_repository: row.try_get("upstream_repository")?,
             known,
+            since_changed: duration(row.try_get("changed_seconds")?),
+            since_active: duration(row.try_get("active_seconds")?),
+            viewed: row.try_get("viewed")?,
+            unchanged_count: row.try_get("unchanged_count")?,
+            since_found: maybe_duration(row, "found_seconds")?,
+            fingerprint: row.try_get("fingerprint")?,
+            validator: row.try_get("validator")?,
         },
     })
+}
+
+fn leased_budget(row: &Row) -> Result<(LeaseToken, BudgetView), tokio_postgres::Error> {
+    let view = BudgetView {
+        rest: BudgetWindow {
+            limit: row.try_get("rest_limit")?,
+            remaining: row.try_get("rest_remaining")?,
+            reset_in: maybe_duration(row, "rest_reset_seconds")?,
+            pause_for: maybe_duration(row, "rest_pause_seconds")?,
+        },
+        graphql: BudgetWindow {
+            limit: row.try_get("graphql_limit")?,
+            remaining: row.try_get("graphql_remaining")?,
+            reset_in: maybe_duration(row, "graphql_reset_seconds")?,
+            pause_for: maybe_duration(row, "graphql_pause_seconds")?,
+        },
+        strikes: row.try_get::<_, Option<i32>>("strikes")?.unwrap_or(0),
+        cautious_for: maybe_duration(row, "cautious_seconds")?,
+        demand: row.try_get("demand")?,
+        burst: row.try_get::<_, Option<f64>>("burst")?.unwrap_or(0.0),
+        batches: BatchSizes {
+            probe: row.try_get("batch_probe")?,
+            detail: row.try_get("batch_detail")?,
+            discover: row.try_get("batch_discover")?,
+        },
+        account_known: row.try_get("account_known")?,
+    };
+    Ok((LeaseToken(row.try_get("lease_token")?), view))
 }
 
 fn sealed_credential(row: &Row) -> Result<SealedCredential, tokio_postgres::Error> {
@@ -293,10 +339,20 @@ fn sealed_credential(row: &Row) -> Result<SealedCredential, tokio_postgres::Erro
         provider_id: row.try_get("provider_id")?,
         key_id: row.try_get("key_id")?,
         sealed: row.try_get("access_token_sealed")?,
+        suspect: row.try_get("suspect")?,
     })
 }
 
 /// Seconds that the database counted; none when they have passed.
 pub(super) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// As [`duration`], of a column that may be NULL.
+pub(super) fn maybe_duration(
+    row: &Row,
+    column: &str,
+) -> Result<Option<Duration>, tokio_postgres::Error> {
+    let seconds: Option<f64> = row.try_get(column)?;
+    Ok(seconds.map(duration))
 }

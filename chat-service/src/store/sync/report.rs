@@ -3,7 +3,7 @@
 
 mod row;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::{Value, json};
@@ -18,7 +18,10 @@ use crate::{
         Sql, Store, StoreError, query, sql,
         transaction::{retrying, settle_budgets},
     },
-    sync::outcome::{BudgetObservation, Outcome, OutcomeStatus, Report},
+    sync::{
+        budget::{BatchSizes, BudgetObservation, BudgetWindow},
+        outcome::{Found, Outcome, OutcomeStatus, Report},
+    },
 };
 
 const LOCK_LEASE: Sql = sql!("lock_lease");
@@ -28,7 +31,7 @@ const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
 
 /// How long a ref waits whose outcome could not be stored: the next one is likely the same.
-const REJECTED_BACKOFF: std::time::Duration = std::time::Duration::from_secs(120);
+const REJECTED_BACKOFF: Duration = Duration::from_secs(120);
 
 /// What came of a report.
 pub(crate) enum Reported {
@@ -168,6 +171,16 @@ async fn apply_all(
         }
         Err(ApplyError::Store(error)) => return Err(error),
     }
+    let baseless = report.outcomes.iter().filter(|outcome| {
+        matches!(outcome.result, Found::Unchanged)
+            && !batch.statuses.contains_key(&outcome.git_ref.0)
+            && !batch
+                .rejected
+                .iter()
+                .any(|of| of.git_ref == outcome.git_ref)
+    });
+    let baseless: Vec<&Outcome> = baseless.collect();
+    batch.rejected.extend(baseless);
     // A ref whose outcome cannot be stored would be leased again at once, for ever; and somebody may
     // be waiting for it. It had an outcome, too: our own failure.
     let failures: Vec<Value> = batch
@@ -324,20 +337,43 @@ async fn observe(
     observation: &BudgetObservation,
 ) -> Result<(), StoreError> {
     let BudgetObservation {
-        limit,
-        remaining,
-        reset_in,
+        account_id,
+        rest,
+        graphql,
         pause_for,
+        secondary_refusals,
+        graphql_requests,
+        batches,
     } = observation;
+    let BatchSizes {
+        probe,
+        detail,
+        discover,
+    } = batches;
+    let seconds = |duration: &Option<Duration>| duration.map(|duration| duration.as_secs_f64());
+    let window = |window: &BudgetWindow| (seconds(&window.reset_in), seconds(&window.pause_for));
+    let (rest_reset, rest_pause) = window(rest);
+    let (graphql_reset, graphql_pause) = window(graphql);
     query(
         client,
         OBSERVE_BUDGET.text,
         &[
             &budget,
-            limit,
-            remaining,
-            &reset_in.map(|reset| reset.as_secs_f64()),
-            &pause_for.map(|pause| pause.as_secs_f64()),
+            &rest.limit,
+            &rest.remaining,
+            &rest_reset,
+            &rest_pause,
+            &graphql.limit,
+            &graphql.remaining,
+            &graphql_reset,
+            &graphql_pause,
+            &seconds(pause_for),
+            secondary_refusals,
+            graphql_requests,
+            probe,
+            detail,
+            discover,
+            account_id,
         ],
     )
     .await

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::lease::duration;
+use super::lease::{duration, maybe_duration};
 use crate::{
     diff_status::ProblemClass,
     store::{Sql, Store, StoreError, row::named, sql},
-    sync::Lane,
+    sync::{Lane, budget::BudgetWindow},
 };
 
 const COUNT_DUE_REFS: Sql = sql!("count_due_refs");
@@ -16,6 +16,8 @@ const COUNT_PROBLEMS: Sql = sql!("count_problems");
 
 /// Leases, and budgets, that are listed at most.
 const LISTED: i64 = 100;
+/// Refs of a lane that are counted at most.
+const COUNTED: i64 = 10_000;
 
 /// The state of the synchronisation.
 pub(crate) struct SyncState {
@@ -45,16 +47,17 @@ pub(crate) struct LeaseState {
 pub(crate) struct BudgetState {
     pub(crate) budget_key: String,
     pub(crate) provider_id: String,
-    pub(crate) limit: Option<i64>,
-    pub(crate) remaining: Option<i64>,
-    pub(crate) reset_in: Option<Duration>,
+    pub(crate) rest: BudgetWindow,
+    pub(crate) graphql: BudgetWindow,
     pub(crate) paused_for: Option<Duration>,
+    pub(crate) strikes: i32,
+    pub(crate) account_known: bool,
 }
 
 impl Store {
     /// The state of the synchronisation. The parts are of slightly different moments.
     pub(crate) async fn sync_state(&self) -> Result<SyncState, StoreError> {
-        let lanes = self.read(COUNT_DUE_REFS, &[]).await?;
+        let lanes = self.read(COUNT_DUE_REFS, &[&COUNTED]).await?;
         let leases = self.read(LIST_LIVE_LEASES, &[&LISTED]).await?;
         let budgets = self.read(LIST_PLANNED_BUDGETS, &[&LISTED]).await?;
         let problems = self.read(COUNT_PROBLEMS, &[]).await?;
@@ -101,14 +104,23 @@ fn lease_state(row: &tokio_postgres::Row) -> Result<LeaseState, tokio_postgres::
 }
 
 fn budget_state(row: &tokio_postgres::Row) -> Result<BudgetState, tokio_postgres::Error> {
-    let reset: Option<f64> = row.try_get("reset_seconds")?;
-    let paused: Option<f64> = row.try_get("paused_seconds")?;
     Ok(BudgetState {
         budget_key: row.try_get("budget_key")?,
         provider_id: row.try_get("provider_id")?,
-        limit: row.try_get("rest_limit")?,
-        remaining: row.try_get("rest_remaining")?,
-        reset_in: reset.map(duration),
-        paused_for: paused.map(duration),
+        rest: BudgetWindow {
+            limit: row.try_get("rest_limit")?,
+            remaining: row.try_get("rest_remaining")?,
+            reset_in: maybe_duration(row, "rest_reset_seconds")?,
+            pause_for: maybe_duration(row, "rest_pause_seconds")?,
+        },
+        graphql: BudgetWindow {
+            limit: row.try_get("graphql_limit")?,
+            remaining: row.try_get("graphql_remaining")?,
+            reset_in: maybe_duration(row, "graphql_reset_seconds")?,
+            pause_for: maybe_duration(row, "graphql_pause_seconds")?,
+        },
+        paused_for: maybe_duration(row, "paused_seconds")?,
+        strikes: row.try_get::<_, Option<i32>>("strikes")?.unwrap_or(0),
+        account_known: row.try_get("account_known")?,
     })
 }

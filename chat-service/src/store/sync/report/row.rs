@@ -22,6 +22,9 @@ struct OutcomeRow<'a> {
     found: Option<FoundRow<'a>>,
     problem_class: Option<&'static str>,
     retry_seconds: Option<f64>,
+    base_seconds: Option<f64>,
+    fingerprint: Option<&'a str>,
+    validator: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +48,7 @@ struct FoundRow<'a> {
     author_login: Option<&'a str>,
     author_avatar_url: Option<&'a str>,
     node_id: Option<&'a str>,
+    updated_at: Option<String>,
 }
 
 /// The row of an outcome.
@@ -56,12 +60,20 @@ pub(super) fn row(outcome: &Outcome) -> Value {
         next_refresh_in,
         next_lane,
         upstream_repository,
+        base_interval,
+        fingerprint,
+        validator,
     } = outcome;
     let (kind, found, problem_class, retry_after) = match result {
         Found::PullRequest(found) => ("found", Some(found_row(found)), None, None),
         Found::NoPullRequest => ("no_pull_request", None, None, None),
         Found::Gone => ("gone", None, None, None),
-        Found::Failed { class, retry_after } => ("failed", None, Some(class.name()), *retry_after),
+        Found::Unchanged => ("unchanged", None, None, None),
+        Found::Failed {
+            class,
+            retry_after,
+            of_repository: _,
+        } => ("failed", None, Some(class.name()), *retry_after),
     };
     json!(OutcomeRow {
         id: git_ref.0,
@@ -73,6 +85,9 @@ pub(super) fn row(outcome: &Outcome) -> Value {
         found,
         problem_class,
         retry_seconds: retry_after.map(|retry| retry.as_secs_f64()),
+        base_seconds: base_interval.map(|base| base.as_secs_f64()),
+        fingerprint: fingerprint.as_deref(),
+        validator: validator.as_deref(),
     })
 }
 
@@ -97,6 +112,7 @@ fn found_row(found: &FoundPullRequest) -> FoundRow<'_> {
         author_login,
         author_avatar_url,
         node_id,
+        updated_at,
     } = found;
     FoundRow {
         repository,
@@ -118,5 +134,6 @@ fn found_row(found: &FoundPullRequest) -> FoundRow<'_> {
         author_login: author_login.as_deref(),
         author_avatar_url: author_avatar_url.as_deref(),
         node_id: node_id.as_deref(),
+        updated_at: updated_at.map(|at| at.to_string()),
     }
 }
