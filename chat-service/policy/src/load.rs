@@ -63,10 +63,7 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, LoadError> {
     let mut literals = Literals::default();
     let mut parsed = Vec::new();
     for (id, policy) in &policies {
-        if let Ok(json) = policy.to_json() {
-            literals.collect(&json);
-        }
-        match understood(id, policy) {
+        match understood(id, policy, &mut literals) {
             Ok(policy) => parsed.push(policy),
             Err(problem) => problems.push(problem),
         }
@@ -196,13 +193,20 @@ fn line_of(text: &str, error: &cedar_policy::ParseError) -> String {
     }
 }
 
-fn understood(id: &str, policy: &Policy) -> Result<Parsed, Problem> {
-    let pst = policy.to_pst().map_err(|error| Problem::Untranslatable {
+fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Parsed, Problem> {
+    let refused = |construct: String| Problem::Untranslatable {
         policy_id: id.to_owned(),
-        construct: error.to_string(),
+        construct,
         why: "Cedar has no syntax tree for it",
-    })?;
+    };
+    let pst = policy
+        .to_pst()
+        .map_err(|error| refused(error.to_string()))?;
     let body = pst.body().clone();
+    // Of the tree, since of the text Cedar would parse it once more.
+    let tree = Policy::from_pst(pst).map_err(|error| refused(error.to_string()))?;
+    let json = tree.to_json().map_err(|error| refused(error.to_string()))?;
+    literals.collect(&json);
     let grant = match policy.annotation(GRANT) {
         None => None,
         Some(SHARE) if body.effect == Effect::Permit => Some(Grant::Share),
