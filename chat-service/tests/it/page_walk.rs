@@ -183,7 +183,13 @@ fn matches(filter: &ChatFilter, chat: &Chat) -> bool {
             .is_none_or(|part| chat.title.to_lowercase().contains(&part.to_lowercase()))
 }
 
-async fn walk(store: &Store, readable: &Authorized, filter: &ChatFilter, size: usize) -> Vec<Chat> {
+/// All pages of a list, each checked to be full until the last.
+pub(crate) async fn walk(
+    store: &Store,
+    readable: &Authorized,
+    filter: &ChatFilter,
+    size: usize,
+) -> Vec<Chat> {
     let mut chats: Vec<Chat> = Vec::new();
     let mut cursor = None;
     loop {
@@ -309,8 +315,7 @@ async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
     }
 }
 
-/// That the predicate decides as Cedar does is shown in `policy_random`; here, that the planner finds
-/// what it allows, whatever its shape.
+/// As the walks in `policy_random`, with filters, and turning to their next part almost at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_under_random_policies_return_exactly_the_readable_set() {
     let mut random = Random(20);
