@@ -16,9 +16,6 @@ BEGIN
 END
 $$;
 
--- Rows of a commit whose record is not on disk yet, or of one whose neighbours' is not, cannot be marked
--- as visible to all: a page of shares would look up every row in the table, in some runs and not in others.
-SET synchronous_commit = on;
 DROP TABLE bench_indexes;
 VACUUM (ANALYZE) chats;
 VACUUM (ANALYZE) chat_acl;
