@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::outcome::PullRequestState;
+
 /// The exclusive right to a budget key and to some of its due refs.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -17,6 +19,53 @@ pub struct Lease {
     pub expires_in: Duration,
     /// The refs, by provider and credential.
     pub groups: Vec<LeaseGroup>,
+    /// What all workers together have learned of the budget key.
+    pub budget: BudgetView,
+}
+
+/// A budget key as all workers' reports together describe it, as of when it was leased.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BudgetView {
+    /// The host's REST interface.
+    pub rest: Window,
+    /// Its GraphQL interface, in points.
+    pub graphql: Window,
+    /// Secondary limits met, less one for each hour without any.
+    pub secondary_strikes: u32,
+    /// For how long yet to ask less and slower, after a secondary limit.
+    pub cautious_for: Option<Duration>,
+    /// Refs per second that all refs of the key ask for at their base intervals.
+    pub demand: f64,
+    /// GraphQL requests sent lately: each counts one, and one is forgiven every 3 s.
+    pub burst_spent: f64,
+    /// How many refs to ask for at once, as last learned.
+    pub batches: Option<BatchSizes>,
+    /// The host has told whose account this is.
+    pub account_known: bool,
+}
+
+/// A rate limit of one interface. All absent: not known, or the host has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Requests or points allowed.
+    pub limit: Option<i64>,
+    /// Of those, what is left.
+    pub remaining: Option<i64>,
+    /// How long the window still runs, by the host's clock.
+    pub reset_in: Option<Duration>,
+    /// Nothing may be sent to this interface before this has passed.
+    pub pause_for: Option<Duration>,
+}
+
+/// How many refs one request asks for, by what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSizes {
+    /// Whether known pull requests changed.
+    pub probe: u32,
+    /// The whole status of known pull requests.
+    pub detail: u32,
+    /// The pull requests of branches.
+    pub discover: u32,
 }
 
 impl Lease {
@@ -64,6 +113,10 @@ pub struct LeaseGroup {
     pub access_token: Option<SecretString>,
     /// What to look up.
     pub refs: Vec<LeasedRef>,
+    /// Names the credential in reports. Absent with the token.
+    pub credential_id: Option<String>,
+    /// The host refused the token once: one request may find out whether it does again.
+    pub credential_suspect: bool,
 }
 
 /// A git host as chat-service's configuration describes it.
@@ -97,10 +150,20 @@ pub struct LeasedRef {
     pub repository: Repository,
     /// The branch, case-sensitive.
     pub branch: String,
+    /// The commit that was pushed, if it was told.
+    pub commit: Option<String>,
     /// Why the ref is due.
     pub lane: Lane,
     /// Since the agent last reported this ref.
     pub since_reported: Duration,
+    /// Since something was last seen to change: the pull request, or the branch by a report.
+    pub since_changed: Duration,
+    /// Since something happened in the chat: its content or a report.
+    pub since_active: Duration,
+    /// Somebody whose chat it is, or with whom it is shared, looked at it lately.
+    pub viewed: bool,
+    /// Refreshes in a row that failed.
+    pub failures: u32,
     /// Refreshes in a row that found no pull request.
     pub misses: u32,
     /// Refreshes in a row that found the same merged or closed pull request.
@@ -110,6 +173,14 @@ pub struct LeasedRef {
     pub upstream_repository: Option<String>,
     /// The pull request as last known.
     pub known: Option<KnownPullRequest>,
+    /// Refreshes in a row that found nothing changed.
+    pub unchanged_count: u32,
+    /// Since the whole status was last asked for. Absent: never.
+    pub since_found: Option<Duration>,
+    /// As the last outcome gave it: tells whether the pull request changed since.
+    pub fingerprint: Option<String>,
+    /// As the last outcome gave it: lets the host answer that nothing changed.
+    pub validator: Option<String>,
 }
 
 /// A pull request that an earlier refresh found.
@@ -119,6 +190,12 @@ pub struct KnownPullRequest {
     pub repository: String,
     /// Its number there, as stored.
     pub number: i32,
+    /// Where it stood.
+    pub state: PullRequestState,
+    /// Whether it was a draft.
+    pub draft: bool,
+    /// The host's own id, which survives renames.
+    pub node_id: Option<String>,
 }
 
 /// Why a ref is due, most urgent first.
@@ -213,7 +290,10 @@ mod tests {
                 },
                 access_token: Some(SecretString::from("host-secret")),
                 refs: Vec::new(),
+                credential_id: None,
+                credential_suspect: false,
             }],
+            budget: BudgetView::default(),
         };
         let printed = format!("{lease:?}");
         assert!(!printed.contains("lease-secret") && !printed.contains("host-secret"));

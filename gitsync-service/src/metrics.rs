@@ -136,6 +136,7 @@ impl Metrics {
     pub(crate) fn count_outcome(&self, outcome: &Outcome) {
         let (result, class) = match &outcome.result {
             Ok(Found::PullRequest(_)) => ("found", "none"),
+            Ok(Found::Unchanged) => ("unchanged", "none"),
             Ok(Found::NoPullRequest) => ("no_pull_request", "none"),
             Ok(Found::Gone) => ("gone", "none"),
             Err(problem) => ("failed", problem.class()),

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::lease::Lane;
+use jiff::Timestamp;
+
+use crate::lease::{BatchSizes, Lane, Window};
 
 /// The answer for one ref, ready to be reported.
 #[derive(Clone, Debug)]
@@ -18,6 +20,12 @@ pub struct Outcome {
     /// `owner/name` that the ref's repository is a fork of, empty when it is none; absent when not
     /// learned.
     pub upstream_repository: Option<String>,
+    /// Opaque to chat-service: tells the next refresh whether the pull request changed. Absent: as
+    /// it was.
+    pub fingerprint: Option<String>,
+    /// Opaque to chat-service: lets the host answer the next refresh that nothing changed. Absent:
+    /// as it was.
+    pub validator: Option<String>,
 }
 
 /// When a ref is to be looked up again.
@@ -27,6 +35,8 @@ pub struct Next {
     pub refresh_in: Option<Duration>,
     /// With which urgency.
     pub lane: Lane,
+    /// What `refresh_in` is when the budget is ample, without jitter. Absent: the same.
+    pub base: Option<Duration>,
 }
 
 /// The host answered.
@@ -34,6 +44,8 @@ pub struct Next {
 pub enum Found {
     /// The branch's pull request. Shared, since several chats may be on one.
     PullRequest(Arc<PullRequest>),
+    /// The known pull request is as it was.
+    Unchanged,
     /// The branch has none.
     NoPullRequest,
     /// The pull request was known and no longer exists.
@@ -75,6 +87,8 @@ pub struct PullRequest {
     pub author: Option<Author>,
     /// The host's own id, which survives renames.
     pub node_id: Option<String>,
+    /// When it last changed, by the host's clock.
+    pub updated_at: Option<Timestamp>,
 }
 
 /// Who opened a pull request.
@@ -115,33 +129,89 @@ pub enum Problem {
     /// The owner has linked no account at the provider.
     #[error("no account is linked at the provider")]
     NoAccount,
-    /// The account's rate limit is spent.
+    /// The rate limit of one interface is spent.
     #[error("the host's rate limit is spent for {} s", retry_after.as_secs())]
     RateLimited {
+        /// Which.
+        interface: Interface,
         /// How long the host said to wait.
         retry_after: Duration,
     },
-    /// The host does not accept the token.
+    /// The host wants to be left alone, though no limit is spent.
+    #[error("the host wants no requests for {} s", retry_after.as_secs())]
+    SecondaryLimited {
+        /// How long it said, or is known to want.
+        retry_after: Duration,
+    },
+    /// The host refused the token once; it is asked once more.
+    #[error("the host refused the token once")]
+    CredentialSuspect,
+    /// The host does not accept the token, and said so twice.
     #[error("the host does not accept the token")]
     CredentialRejected,
+    /// The account is suspended, or locked for a while.
+    #[error("the account is suspended or locked at the host")]
+    AccountLocked,
+    /// The organization wants single sign-on.
+    #[error("the organization wants the token to be authorized by single sign-on")]
+    SsoRequired,
+    /// The organization does not allow this service's address.
+    #[error("the organization does not allow this address")]
+    AddressNotAllowed,
     /// The host knows the token and refuses the request.
     #[error("the host refuses access")]
     AccessDenied,
     /// The repository does not exist for this token.
     #[error("the repository does not exist for this token")]
     RepositoryNotFound,
+    /// The host blocked the repository, for legal reasons or its own rules.
+    #[error("the host blocked the repository")]
+    RepositoryBlocked,
+    /// The pull request was just created and is not shown everywhere yet.
+    #[error("the host does not show the new pull request everywhere yet")]
+    NotReady,
+    /// The host gives up on the question, even asked alone.
+    #[error("the host gives up on the question")]
+    QueryTooHeavy,
     /// The host failed, timed out or could not be reached.
     #[error("the host is unavailable: {0}")]
     HostUnavailable(&'static str),
     /// The host answered something that is not an answer.
     #[error("the host's answer is invalid: {0}")]
     HostAnswerInvalid(&'static str),
+    /// The host and this version do not understand each other.
+    #[error("the host does not understand this service: {0}")]
+    HostIncompatible(&'static str),
     /// This worker does not speak the provider's protocol.
     #[error("the provider's protocol is not supported")]
     ProviderUnsupported,
     /// Our own fault.
     #[error("internal error: {0}")]
     Internal(&'static str),
+}
+
+/// One of a host's interfaces, each with a rate limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// Counts requests.
+    Rest,
+    /// Counts points.
+    Graphql,
+}
+
+/// What a problem concerns besides the ref that met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This ref.
+    Ref,
+    /// All refs in the repository that are looked up with the same credential.
+    Repository,
+    /// All refs that are looked up with the same credential.
+    Credential,
+    /// All refs of the budget key.
+    Budget,
+    /// All refs at the host.
+    Host,
 }
 
 impl Problem {
@@ -151,26 +221,88 @@ impl Problem {
         match self {
             Self::NoAccount => "no_account",
             Self::RateLimited { .. } => "rate_limited",
+            Self::SecondaryLimited { .. } => "secondary_limited",
+            Self::CredentialSuspect => "credential_suspect",
             Self::CredentialRejected => "credential_rejected",
+            Self::AccountLocked => "account_locked",
+            Self::SsoRequired => "sso_required",
+            Self::AddressNotAllowed => "address_not_allowed",
             Self::AccessDenied => "access_denied",
             Self::RepositoryNotFound => "repository_not_found",
+            Self::RepositoryBlocked => "repository_blocked",
+            Self::NotReady => "not_ready",
+            Self::QueryTooHeavy => "query_too_heavy",
             Self::HostUnavailable(_) => "host_unavailable",
             Self::HostAnswerInvalid(_) => "host_answer_invalid",
+            Self::HostIncompatible(_) => "host_incompatible",
             Self::ProviderUnsupported => "provider_unsupported",
             Self::Internal(_) => "internal",
         }
     }
+
+    /// What it concerns besides the ref that met it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::NotReady
+            | Self::QueryTooHeavy
+            | Self::HostAnswerInvalid(_)
+            | Self::Internal(_) => Scope::Ref,
+            Self::AccessDenied
+            | Self::RepositoryNotFound
+            | Self::RepositoryBlocked
+            | Self::SsoRequired
+            | Self::AddressNotAllowed => Scope::Repository,
+            Self::NoAccount | Self::CredentialSuspect | Self::CredentialRejected => {
+                Scope::Credential
+            }
+            Self::RateLimited { .. } | Self::SecondaryLimited { .. } | Self::AccountLocked => {
+                Scope::Budget
+            }
+            Self::HostUnavailable(_) | Self::HostIncompatible(_) | Self::ProviderUnsupported => {
+                Scope::Host
+            }
+        }
+    }
 }
 
-/// What the host's answers said about the account's rate limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the host's answers said about the account's rate limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BudgetObservation {
-    /// Requests allowed per window.
-    pub limit: Option<i64>,
-    /// Requests left in it.
-    pub remaining: Option<i64>,
-    /// How long the window still runs, by the host's clock.
-    pub reset_in: Option<Duration>,
-    /// Nothing may be sent for this budget key before this has passed.
+    /// The account's id as the host itself told it.
+    pub account_id: Option<String>,
+    /// The REST interface.
+    pub rest: Window,
+    /// The GraphQL interface.
+    pub graphql: Window,
+    /// Nothing may be sent for this budget key, to any interface, before this has passed.
     pub pause_for: Option<Duration>,
+    /// Secondary limits met since the last report.
+    pub secondary_refusals: u32,
+    /// GraphQL requests sent since the last report.
+    pub graphql_requests: u32,
+    /// What was learned of batch sizes.
+    pub batches: Option<BatchSizes>,
+}
+
+/// What the host's answers said about a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialObservation {
+    /// Which, as the lease names it.
+    pub credential_id: String,
+    /// Whether the host takes it.
+    pub state: CredentialState,
+    /// When to confirm that a suspect one is refused. Nothing is sent with it before.
+    pub confirm_in: Option<Duration>,
+}
+
+/// Whether the host takes a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialState {
+    /// It does.
+    Accepted,
+    /// It refused it once.
+    Suspect,
+    /// It refused it again.
+    Rejected,
 }

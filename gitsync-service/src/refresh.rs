@@ -101,8 +101,9 @@ impl Refresh {
             return None;
         }
         Some(BudgetObservation {
+            rest: seen.unwrap_or_default(),
             pause_for,
-            ..seen.unwrap_or_default()
+            ..BudgetObservation::default()
         })
     }
 
@@ -167,6 +168,8 @@ impl Refresh {
             result: Err(REFUSED),
             next,
             upstream_repository: None,
+            fingerprint: None,
+            validator: None,
         }
     }
 
@@ -200,6 +203,8 @@ impl Refresh {
             result,
             next,
             upstream_repository,
+            fingerprint: None,
+            validator: None,
         });
     }
 

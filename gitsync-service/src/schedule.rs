@@ -109,6 +109,7 @@ impl Schedule {
     ) -> Next {
         let (refresh_in, lane) = match result {
             Ok(Found::PullRequest(found)) => self.after_found(git_ref, found),
+            Ok(Found::Unchanged) => (Some(self.diff_status_ttl), Lane::Active),
             Ok(Found::NoPullRequest) => self.after_none(git_ref),
             Ok(Found::Gone) => (
                 (git_ref.misses + 1 < GONE_CHECKS).then_some(self.gone_interval),
@@ -119,6 +120,7 @@ impl Schedule {
         Next {
             refresh_in: refresh_in.map(|interval| self.jittered(key, interval)),
             lane,
+            base: None,
         }
     }
 
@@ -167,8 +169,17 @@ impl Schedule {
     fn after_problem(&self, problem: &Problem) -> Duration {
         match problem {
             Problem::NoAccount => self.no_token_backoff,
-            Problem::RateLimited { retry_after } => self.pause(*retry_after),
-            Problem::CredentialRejected
+            Problem::RateLimited { retry_after, .. }
+            | Problem::SecondaryLimited { retry_after } => self.pause(*retry_after),
+            Problem::CredentialSuspect
+            | Problem::CredentialRejected
+            | Problem::AccountLocked
+            | Problem::SsoRequired
+            | Problem::AddressNotAllowed
+            | Problem::RepositoryBlocked
+            | Problem::NotReady
+            | Problem::QueryTooHeavy
+            | Problem::HostIncompatible(_)
             | Problem::AccessDenied
             | Problem::RepositoryNotFound
             | Problem::HostUnavailable(_)

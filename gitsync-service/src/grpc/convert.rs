@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use proto::chat::v1 as pb;
 use secrecy::SecretString;
 
 use crate::{
     lease::{
-        BudgetKey, KnownPullRequest, Lane, Lease, LeaseGroup, LeaseToken, LeasedRef,
-        ProviderConfig, ProviderKind, Repository,
+        BatchSizes, BudgetKey, BudgetView, KnownPullRequest, Lane, Lease, LeaseGroup, LeaseToken,
+        LeasedRef, ProviderConfig, ProviderKind, Repository, Window,
     },
-    outcome::{BudgetObservation, Found, Outcome, Problem, PullRequest, PullRequestState},
+    outcome::{
+        BudgetObservation, CredentialObservation, CredentialState, Found, Outcome, Problem,
+        PullRequest, PullRequestState, Scope,
+    },
 };
 
 pub(super) fn lease(message: pb::Lease) -> Lease {
@@ -19,13 +23,14 @@ pub(super) fn lease(message: pb::Lease) -> Lease {
         budget_key,
         expires_in,
         groups,
-        budget: _,
+        budget,
     } = message;
     Lease {
         token: LeaseToken::new(lease_token),
         budget_key: BudgetKey(budget_key),
         expires_in: duration(expires_in),
         groups: groups.into_iter().map(lease_group).collect(),
+        budget: budget_view(&budget.unwrap_or_default()),
     }
 }
 
@@ -34,8 +39,8 @@ fn lease_group(message: pb::LeaseGroup) -> LeaseGroup {
         provider,
         access_token,
         refs,
-        credential_id: _,
-        credential_suspect: _,
+        credential_id,
+        credential_suspect,
     } = message;
     LeaseGroup {
         provider: provider_config(provider.unwrap_or_default()),
@@ -44,6 +49,8 @@ fn lease_group(message: pb::LeaseGroup) -> LeaseGroup {
             .filter(|token| !token.trim().is_empty())
             .map(SecretString::from),
         refs: refs.into_iter().map(leased_ref).collect(),
+        credential_id,
+        credential_suspect,
     }
 }
 
@@ -72,21 +79,21 @@ fn leased_ref(message: pb::LeasedRef) -> LeasedRef {
         repository_owner,
         repository_name,
         branch,
-        commit: _,
+        commit,
         lane: _,
         since_reported,
-        failures: _,
+        failures,
         misses,
         settled_count,
         upstream_repository,
         known,
-        since_changed: _,
-        since_active: _,
-        viewed: _,
-        unchanged_count: _,
-        since_found: _,
-        fingerprint: _,
-        validator: _,
+        since_changed,
+        since_active,
+        viewed,
+        unchanged_count,
+        since_found,
+        fingerprint,
+        validator,
     } = message;
     LeasedRef {
         git_ref_id,
@@ -98,14 +105,104 @@ fn leased_ref(message: pb::LeasedRef) -> LeasedRef {
         branch,
         lane,
         since_reported: duration(since_reported),
-        misses: u32::try_from(misses).unwrap_or(0),
-        settled_count: u32::try_from(settled_count).unwrap_or(0),
+        misses: count(misses),
+        settled_count: count(settled_count),
         upstream_repository,
-        known: known.map(|known| KnownPullRequest {
-            repository: known.repository,
-            number: known.number,
-        }),
+        known: known.map(known_pull_request),
+        commit,
+        since_changed: duration(since_changed),
+        since_active: duration(since_active),
+        viewed,
+        failures: count(failures),
+        unchanged_count: count(unchanged_count),
+        since_found: since_found.map(|since| duration(Some(since))),
+        fingerprint,
+        validator,
     }
+}
+
+fn known_pull_request(message: pb::KnownPullRequest) -> KnownPullRequest {
+    let (state, draft) = match message.state() {
+        pb::PullRequestState::Merged => (PullRequestState::Merged, message.draft),
+        pb::PullRequestState::Closed => (PullRequestState::Closed, message.draft),
+        pb::PullRequestState::Draft => (PullRequestState::Open, true),
+        pb::PullRequestState::Open | pb::PullRequestState::Unspecified => {
+            (PullRequestState::Open, message.draft)
+        }
+    };
+    KnownPullRequest {
+        repository: message.repository,
+        number: message.number,
+        state,
+        draft,
+        node_id: message.node_id,
+    }
+}
+
+fn budget_view(message: &pb::BudgetView) -> BudgetView {
+    let pb::BudgetView {
+        rest,
+        graphql,
+        secondary_strikes,
+        cautious_for,
+        demand,
+        burst_spent,
+        batches,
+        account_known,
+    } = message;
+    BudgetView {
+        rest: window(rest.unwrap_or_default()),
+        graphql: window(graphql.unwrap_or_default()),
+        secondary_strikes: count(*secondary_strikes),
+        cautious_for: cautious_for.map(|left| duration(Some(left))),
+        demand: demand.max(0.0),
+        burst_spent: burst_spent.max(0.0),
+        batches: batches.map(|sizes| BatchSizes {
+            probe: count(sizes.probe),
+            detail: count(sizes.detail),
+            discover: count(sizes.discover),
+        }),
+        account_known: *account_known,
+    }
+}
+
+fn window(message: pb::BudgetWindow) -> Window {
+    let pb::BudgetWindow {
+        limit,
+        remaining,
+        reset_in,
+        pause_for,
+    } = message;
+    Window {
+        limit,
+        remaining,
+        reset_in: reset_in.map(|left| duration(Some(left))),
+        pause_for: pause_for.map(|left| duration(Some(left))),
+    }
+}
+
+fn proto_window(window: Window) -> pb::BudgetWindow {
+    let Window {
+        limit,
+        remaining,
+        reset_in,
+        pause_for,
+    } = window;
+    pb::BudgetWindow {
+        limit,
+        remaining,
+        reset_in: reset_in.map(proto_duration),
+        pause_for: pause_for.map(proto_duration),
+    }
+}
+
+/// A count that is negative is none.
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn proto_count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
@@ -115,9 +212,12 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         result,
         next,
         upstream_repository,
+        fingerprint,
+        validator,
     } = outcome;
     let result = match result {
         Ok(Found::PullRequest(found)) => pb::outcome::Result::Found(pull_request(found)),
+        Ok(Found::Unchanged) => pb::outcome::Result::Unchanged(pb::Unchanged {}),
         Ok(Found::NoPullRequest) => pb::outcome::Result::NoPullRequest(pb::NoPullRequest {}),
         Ok(Found::Gone) => pb::outcome::Result::Gone(pb::Gone {}),
         Err(problem) => pb::outcome::Result::Failed(failed(problem)),
@@ -135,9 +235,9 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         next_refresh_in: next.refresh_in.map(proto_duration),
         next_lane: lane.into(),
         upstream_repository: upstream_repository.clone(),
-        base_interval: None,
-        fingerprint: None,
-        validator: None,
+        base_interval: next.base.map(proto_duration),
+        fingerprint: fingerprint.clone(),
+        validator: validator.clone(),
     }
 }
 
@@ -159,6 +259,7 @@ fn pull_request(found: &PullRequest) -> pb::PullRequest {
         head_sha,
         author,
         node_id,
+        updated_at,
     } = found;
     let state = match state {
         PullRequestState::Open => pb::PullRequestState::Open,
@@ -185,50 +286,96 @@ fn pull_request(found: &PullRequest) -> pb::PullRequest {
         author_login: author.as_ref().map(|author| author.login.clone()),
         author_avatar_url: author.as_ref().and_then(|author| author.avatar_url.clone()),
         node_id: node_id.clone(),
-        updated_at: None,
+        updated_at: updated_at.map(proto_timestamp),
     }
 }
 
 fn failed(problem: &Problem) -> pb::Failed {
     let (class, retry_after) = match problem {
         Problem::NoAccount => (pb::ProblemClass::NoAccount, None),
-        Problem::RateLimited { retry_after } => (pb::ProblemClass::RateLimited, Some(*retry_after)),
+        Problem::RateLimited { retry_after, .. } => {
+            (pb::ProblemClass::RateLimited, Some(*retry_after))
+        }
+        Problem::SecondaryLimited { retry_after } => {
+            (pb::ProblemClass::SecondaryLimited, Some(*retry_after))
+        }
+        Problem::CredentialSuspect => (pb::ProblemClass::CredentialSuspect, None),
         Problem::CredentialRejected => (pb::ProblemClass::CredentialRejected, None),
+        Problem::AccountLocked => (pb::ProblemClass::AccountLocked, None),
+        Problem::SsoRequired => (pb::ProblemClass::SsoRequired, None),
+        Problem::AddressNotAllowed => (pb::ProblemClass::AddressNotAllowed, None),
         Problem::AccessDenied => (pb::ProblemClass::AccessDenied, None),
         Problem::RepositoryNotFound => (pb::ProblemClass::RepositoryNotFound, None),
+        Problem::RepositoryBlocked => (pb::ProblemClass::RepositoryBlocked, None),
+        Problem::NotReady => (pb::ProblemClass::NotReady, None),
+        Problem::QueryTooHeavy => (pb::ProblemClass::QueryTooHeavy, None),
         Problem::HostUnavailable(_) => (pb::ProblemClass::HostUnavailable, None),
         Problem::HostAnswerInvalid(_) => (pb::ProblemClass::HostAnswerInvalid, None),
+        Problem::HostIncompatible(_) => (pb::ProblemClass::HostIncompatible, None),
         Problem::ProviderUnsupported => (pb::ProblemClass::ProviderUnsupported, None),
         Problem::Internal(_) => (pb::ProblemClass::Internal, None),
+    };
+    let scope = match problem.scope() {
+        Scope::Ref => pb::ProblemScope::Ref,
+        Scope::Repository => pb::ProblemScope::Repository,
+        Scope::Credential => pb::ProblemScope::Credential,
+        Scope::Budget => pb::ProblemScope::Budget,
+        Scope::Host => pb::ProblemScope::Host,
     };
     pb::Failed {
         class: class.into(),
         retry_after: retry_after.map(proto_duration),
-        scope: pb::ProblemScope::Unspecified.into(),
+        scope: scope.into(),
     }
 }
 
 pub(super) fn budget(seen: BudgetObservation) -> pb::BudgetObservation {
     let BudgetObservation {
-        limit,
-        remaining,
-        reset_in,
+        account_id,
+        rest,
+        graphql,
         pause_for,
+        secondary_refusals,
+        graphql_requests,
+        batches,
     } = seen;
     pb::BudgetObservation {
-        // GitHub's REST answers do not say whose token it was.
-        account_id: None,
-        rest: Some(pb::BudgetWindow {
-            limit,
-            remaining,
-            reset_in: reset_in.map(proto_duration),
-            pause_for: None,
-        }),
-        graphql: None,
+        account_id,
+        rest: Some(proto_window(rest)),
+        graphql: Some(proto_window(graphql)),
         pause_for: pause_for.map(proto_duration),
-        secondary_refusals: 0,
-        graphql_requests: 0,
-        batches: None,
+        secondary_refusals: proto_count(secondary_refusals),
+        graphql_requests: proto_count(graphql_requests),
+        batches: batches.map(|sizes| pb::BatchSizes {
+            probe: proto_count(sizes.probe),
+            detail: proto_count(sizes.detail),
+            discover: proto_count(sizes.discover),
+        }),
+    }
+}
+
+pub(super) fn credential(seen: CredentialObservation) -> pb::CredentialObservation {
+    let CredentialObservation {
+        credential_id,
+        state,
+        confirm_in,
+    } = seen;
+    let state = match state {
+        CredentialState::Accepted => pb::CredentialState::Accepted,
+        CredentialState::Suspect => pb::CredentialState::Suspect,
+        CredentialState::Rejected => pb::CredentialState::Rejected,
+    };
+    pb::CredentialObservation {
+        credential_id,
+        state: state.into(),
+        confirm_in: confirm_in.map(proto_duration),
+    }
+}
+
+fn proto_timestamp(timestamp: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: timestamp.as_second(),
+        nanos: timestamp.subsec_nanosecond(),
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     lease::{Lease, LeaseToken},
-    outcome::{BudgetObservation, Outcome},
+    outcome::{BudgetObservation, CredentialObservation, Outcome},
 };
 
 use super::convert;
@@ -44,6 +44,7 @@ pub(crate) struct Report<'a> {
     pub(crate) lease: &'a LeaseToken,
     pub(crate) outcomes: &'a [Outcome],
     pub(crate) budget: Option<BudgetObservation>,
+    pub(crate) credentials: &'a [CredentialObservation],
     pub(crate) release: bool,
 }
 
@@ -201,9 +202,14 @@ impl SyncClient {
             request_id: report.request_id.to_string(),
             lease_token: report.lease.expose().to_owned(),
             outcomes: report.outcomes.iter().map(convert::outcome).collect(),
-            budget: report.budget.map(convert::budget),
+            budget: report.budget.clone().map(convert::budget),
             release_lease: report.release,
-            credentials: Vec::new(),
+            credentials: report
+                .credentials
+                .iter()
+                .cloned()
+                .map(convert::credential)
+                .collect(),
         };
         let request = self.request(message, CALL_TIMEOUT)?;
         let mut client = self.client.clone();

@@ -19,8 +19,9 @@ use tokio::{
 };
 
 use crate::{
+    lease::Window,
     metrics::Metrics,
-    outcome::{BudgetObservation, Problem},
+    outcome::{Interface, Problem},
 };
 
 /// How long the first request of a lease goes alone. Its answer says what is left; a host that is
@@ -43,7 +44,7 @@ struct State {
     answered: bool,
     /// Until when the first request goes alone, once it is sent.
     alone_until: Option<Instant>,
-    seen: Option<Heard<BudgetObservation>>,
+    seen: Option<Heard<Window>>,
     /// How long the host said to wait, once it has.
     spent: Option<Heard<Duration>>,
 }
@@ -64,11 +65,11 @@ impl<T> Heard<T> {
     }
 }
 
-impl Heard<BudgetObservation> {
+impl Heard<Window> {
     /// The same, as it would be said at `now`.
-    fn told_at(&self, now: Instant) -> BudgetObservation {
+    fn told_at(&self, now: Instant) -> Window {
         let passed = now.saturating_duration_since(self.at);
-        BudgetObservation {
+        Window {
             reset_in: self
                 .what
                 .reset_in
@@ -82,7 +83,7 @@ impl State {
     /// How many requests the budget is known to bear beside each other. All that are on the wire may
     /// still have to be taken from what was left.
     fn room(&self, now: Instant) -> usize {
-        let limited = |seen: &BudgetObservation| seen.limit != Some(0);
+        let limited = |seen: &Window| seen.limit != Some(0);
         let seen = self.seen.map(|seen| seen.what).filter(limited);
         match seen.and_then(|seen| seen.remaining) {
             Some(remaining) => usize::try_from(remaining).unwrap_or(0).max(1),
@@ -105,7 +106,7 @@ impl Gate {
     }
 
     /// What the host's answers said, as of `now`; without the pause, which is the schedule's business.
-    pub(crate) fn budget(&self, now: Instant) -> Option<BudgetObservation> {
+    pub(crate) fn budget(&self, now: Instant) -> Option<Window> {
         self.lock().seen.map(|seen| seen.told_at(now))
     }
 
@@ -222,7 +223,10 @@ impl<'a> Asker<'a> {
     /// What an answer closed the gate with meanwhile.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         if let Some((retry_after, _)) = self.gate.spent() {
-            return Err(Problem::RateLimited { retry_after });
+            return Err(Problem::RateLimited {
+                interface: Interface::Rest,
+                retry_after,
+            });
         }
         if self.credential_rejected.load(Ordering::Relaxed) {
             return Err(Problem::CredentialRejected);
@@ -232,7 +236,7 @@ impl<'a> Asker<'a> {
 
     /// Remembers that the host answered, and what it said about the budget. Answers overtake one
     /// another: within a window the lowest remaining count is the latest.
-    pub(crate) fn observe(&self, new: Option<BudgetObservation>) {
+    pub(crate) fn observe(&self, new: Option<Window>) {
         let mut state = self.gate.lock();
         state.answered = true;
         let Some(new) = new else {
@@ -264,6 +268,7 @@ impl<'a> Asker<'a> {
             })
             .what;
         Problem::RateLimited {
+            interface: Interface::Rest,
             retry_after: stands,
         }
     }

@@ -139,6 +139,7 @@ impl Reporter<'_> {
                 lease: &self.held.lease.token,
                 outcomes,
                 budget: self.refresh.budget(),
+                credentials: &[],
                 release,
             };
             let answer = self.sync.report(&report).await;

@@ -37,6 +37,8 @@ pub(super) struct Pull {
     /// Null when the account is gone.
     #[serde(deserialize_with = "nullable")]
     user: Option<User>,
+    /// Only to tell which of two answers is older.
+    updated_at: Option<String>,
 }
 
 /// One of `GET /repos/{owner}/{repo}/pulls`.
@@ -163,6 +165,7 @@ impl Pull {
             head,
             base,
             user,
+            updated_at,
         } = self;
         if *number <= 0 {
             return Err(Problem::HostAnswerInvalid("a pull request has no number"));
@@ -210,6 +213,7 @@ impl Pull {
                     avatar_url: optional(user.avatar_url.as_deref(), MAX_URL_BYTES),
                 }),
             node_id: optional(node_id.as_deref(), MAX_NAME_BYTES),
+            updated_at: updated_at.as_deref().and_then(|at| at.parse().ok()),
         })
     }
 }

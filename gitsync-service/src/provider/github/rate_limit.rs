@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::outcome::BudgetObservation;
+use crate::lease::Window;
 
 /// GitHub: after a secondary limit without `retry-after`, "wait for at least one minute".
 pub(super) const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
@@ -27,14 +27,14 @@ pub(super) struct LimitHeaders {
 impl LimitHeaders {
     /// What these headers say about the budget; `None` when they say nothing, as on an Enterprise
     /// host without limits.
-    pub(super) fn budget(&self) -> Option<BudgetObservation> {
-        let observation = BudgetObservation {
+    pub(super) fn budget(&self) -> Option<Window> {
+        let observation = Window {
             limit: number(self.limit.as_deref()),
             remaining: number(self.remaining.as_deref()),
             reset_in: self.reset_in(),
             pause_for: None,
         };
-        (observation != BudgetObservation::default()).then_some(observation)
+        (observation != Window::default()).then_some(observation)
     }
 
     /// How long to wait, when an answer with status 403 or 429 and this `body` is a rate limit.
@@ -215,7 +215,7 @@ mod tests {
         let seen = headers(None, Some("4999"), NOW + 60).budget();
         assert_eq!(
             seen,
-            Some(BudgetObservation {
+            Some(Window {
                 limit: Some(5000),
                 remaining: Some(4999),
                 reset_in: seconds(60),
