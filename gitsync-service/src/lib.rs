@@ -16,6 +16,7 @@ mod grpc;
 pub mod lease;
 pub mod metrics;
 pub mod outcome;
+pub mod pace;
 mod provider;
 pub mod refresh;
 pub mod schedule;
