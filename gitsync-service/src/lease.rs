@@ -183,6 +183,34 @@ pub struct LeasedRef {
     pub validator: Option<String>,
 }
 
+impl LeasedRef {
+    /// A ref that was just reported and of which nothing else is known.
+    #[must_use]
+    pub fn new(git_ref_id: &str, repository: Repository, branch: &str) -> Self {
+        Self {
+            git_ref_id: git_ref_id.to_owned(),
+            report_seq: 1,
+            repository,
+            branch: branch.to_owned(),
+            commit: None,
+            lane: Lane::Active,
+            since_reported: Duration::ZERO,
+            since_changed: Duration::ZERO,
+            since_active: Duration::ZERO,
+            viewed: false,
+            failures: 0,
+            misses: 0,
+            settled_count: 0,
+            upstream_repository: None,
+            known: None,
+            unchanged_count: 0,
+            since_found: None,
+            fingerprint: None,
+            validator: None,
+        }
+    }
+}
+
 /// A pull request that an earlier refresh found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownPullRequest {
@@ -196,6 +224,20 @@ pub struct KnownPullRequest {
     pub draft: bool,
     /// The host's own id, which survives renames.
     pub node_id: Option<String>,
+}
+
+impl KnownPullRequest {
+    /// An open one of which no more than its number is known.
+    #[must_use]
+    pub fn open(repository: &str, number: i32) -> Self {
+        Self {
+            repository: repository.to_owned(),
+            number,
+            state: PullRequestState::Open,
+            draft: false,
+            node_id: None,
+        }
+    }
 }
 
 /// Why a ref is due, most urgent first.

@@ -4,6 +4,7 @@
 //! for each ref. What may be sent at all is decided by the [`gate`], never here and never by a
 //! session.
 
+pub(crate) mod batch;
 pub(crate) mod gate;
 mod github;
 mod memo;
@@ -34,6 +35,22 @@ pub(crate) struct Finding {
     pub(crate) result: Result<Found, Problem>,
     /// Whether the repository is a fork and of what, if that was learned on the way.
     pub(crate) upstream_repository: Option<String>,
+    /// Tells the next refresh whether the pull request changed.
+    pub(crate) fingerprint: Option<String>,
+    /// Lets the host answer the next refresh that nothing changed.
+    pub(crate) validator: Option<String>,
+}
+
+impl Finding {
+    /// One that brought nothing but this.
+    pub(crate) fn of(result: Result<Found, Problem>) -> Self {
+        Self {
+            result,
+            upstream_repository: None,
+            fingerprint: None,
+            validator: None,
+        }
+    }
 }
 
 /// A host, opened with one credential. Remembers every answer for as long as it lives, so that
@@ -59,15 +76,38 @@ impl Session {
         }
     }
 
-    /// Looks up the pull request of a branch, starting from what is known of it.
+    /// Looks up the pull request of a branch, starting from what is known of it. With a validator, the
+    /// host may answer that a known open one is as it was.
     pub(crate) async fn look_up(
         &self,
         asker: &Asker<'_>,
         target: &Target,
         known: Option<&KnownPullRequest>,
+        validator: Option<&str>,
     ) -> Finding {
         match self {
-            Self::Github(session) => session.look_up(asker, target, known).await,
+            Self::Github(session) => session.look_up(asker, target, known, validator).await,
+        }
+    }
+
+    /// The interface that answers many questions in one request, if the provider has one.
+    pub(crate) fn batches(&self) -> Option<&github::Session> {
+        match self {
+            Self::Github(session) => Some(session),
+        }
+    }
+
+    /// Whether a lookup could make use of this validator.
+    pub(crate) fn accepts(&self, validator: &str) -> bool {
+        match self {
+            Self::Github(session) => session.accepts(validator),
+        }
+    }
+
+    /// Asks the host whose account the credential is of.
+    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<(), Problem> {
+        match self {
+            Self::Github(session) => session.identify(asker).await,
         }
     }
 }

@@ -1,39 +1,43 @@
-//! Looks up the refs of a lease: as many at once as the host is to bear, each question once, and
+//! Looks up the refs of a lease: as many in one request as the host allows, each question once, and
 //! nothing behind an answer that forbids it.
+//!
+//! Where the host has GraphQL, [`graphql`] asks for many refs at once, one request after the other.
+//! [`rest`] asks for one ref at a time, several beside each other: where there is no GraphQL, while its
+//! budget is spent, and for what it cannot answer. Both answer through the same [`Job`]s, so that each
+//! ref has one outcome whoever found it.
 //!
 //! The refresher knows durations and deadlines, no lease times and no reports: whoever calls it
 //! takes the outcomes as they come and drops it when the lease is lost.
 
 mod builder;
+mod graphql;
+mod job;
+mod rest;
 mod unit;
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
 use tokio::{
-    sync::{Semaphore, mpsc::UnboundedSender},
+    sync::mpsc::{self, UnboundedSender},
     time::Instant,
 };
 
 use crate::{
-    lease::{BudgetKey, Lease, LeaseGroup, LeasedRef},
+    lease::{BudgetKey, Lease, LeasedRef},
     metrics::Metrics,
-    outcome::{BudgetObservation, Found, Outcome, Problem, PullRequestState},
+    outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem},
+    pace,
     provider::{
-        HttpClient, Session,
-        gate::{Asker, Gate},
+        Finding, HttpClient, Session,
+        gate::{Access, Counts, Gate, Shared},
     },
     schedule::Schedule,
 };
 
 pub use builder::{RefresherBuilder, RefresherError};
 
+use graphql::Engine;
+use job::{Job, Party};
 use unit::Unit;
 
 /// How many requests to git hosts a worker has on the wire at once.
@@ -47,9 +51,10 @@ const RESERVED_SHARE: usize = 5;
 pub struct Refresher {
     http: HttpClient,
     schedule: Arc<Schedule>,
-    slots: Arc<Semaphore>,
     concurrency: usize,
-    metrics: Arc<Metrics>,
+    /// Whether hosts are asked for many refs at once, where they can be.
+    graphql: bool,
+    shared: Shared,
 }
 
 impl Refresher {
@@ -62,14 +67,19 @@ impl Refresher {
     #[must_use]
     pub fn open(&self, lease: Arc<Lease>) -> Refresh {
         Refresh {
-            gate: Gate::new(Arc::clone(&self.slots), Arc::clone(&self.metrics)),
+            gate: Gate::new(self.shared.clone(), lease.budget_key.clone(), &lease.budget),
+            access: lease.groups.iter().map(Access::of).collect(),
             lease,
             refresher: self.clone(),
         }
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.shared.metrics
+    }
+
+    fn slots_per_lease(&self) -> usize {
+        (self.concurrency - self.concurrency / RESERVED_SHARE).max(1)
     }
 }
 
@@ -78,33 +88,60 @@ pub struct Refresh {
     refresher: Refresher,
     lease: Arc<Lease>,
     gate: Gate,
+    /// One for each group.
+    access: Vec<Access>,
 }
+
+/// What was counted since the last report. It is told once: a report that is not delivered gives it back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted(Counts);
 
 impl Refresh {
     /// What the host's answers said about the budget so far, as of now: a report that is sent again
     /// must not begin a pause again.
     #[must_use]
     pub fn budget(&self) -> Option<BudgetObservation> {
-        self.budget_at(Instant::now())
+        self.gate.observed(Instant::now())
     }
 
-    fn budget_at(&self, now: Instant) -> Option<BudgetObservation> {
-        let pause_for = self.gate.spent().and_then(|(retry_after, heard)| {
-            let passed = now.saturating_duration_since(heard);
-            self.refresher
-                .schedule
-                .pause(retry_after)
-                .checked_sub(passed)
-        });
-        let seen = self.gate.budget(now);
-        if seen.is_none() && pause_for.is_none() {
+    /// Takes what was counted since this was last called.
+    pub(crate) fn take_counts(&self) -> Counted {
+        Counted(self.gate.take_counts())
+    }
+
+    /// Counts again what was taken and not told.
+    pub(crate) fn give_back(&self, counted: Counted) {
+        self.gate.give_back(counted.0);
+    }
+
+    /// The budget, with what was counted.
+    pub(crate) fn budget_with(&self, counted: Counted) -> Option<BudgetObservation> {
+        let seen = self.budget();
+        if seen.is_none() && counted.0.is_none() {
             return None;
         }
-        Some(BudgetObservation {
-            rest: seen.unwrap_or_default(),
-            pause_for,
-            ..BudgetObservation::default()
-        })
+        let mut seen = seen.unwrap_or_default();
+        counted.0.add_to(&mut seen);
+        seen.batches = self.learned_batches();
+        Some(seen)
+    }
+
+    /// What the host's answers said about the lease's credentials so far.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialObservation> {
+        let mut all: Vec<CredentialObservation> = Vec::new();
+        for (credential_id, state) in self.access.iter().filter_map(Access::learned) {
+            if all.iter().any(|seen| seen.credential_id == credential_id) {
+                continue;
+            }
+            all.push(CredentialObservation {
+                credential_id: credential_id.to_owned(),
+                state,
+                confirm_in: (state == CredentialState::Suspect)
+                    .then(|| pace::pause::suspect_confirmation(self.budget_key())),
+            });
+        }
+        all
     }
 
     /// Looks up every ref and sends each outcome as soon as it is known.
@@ -113,39 +150,41 @@ impl Refresh {
     /// that never got a turn have no outcome. Cancel-safe: dropping it stops every request, and
     /// what was sent stays sent.
     pub async fn run(&self, deadline: Instant, outcomes: &UnboundedSender<Outcome>) {
-        let mut lookups = Vec::new();
-        let sessions: Vec<_> = self
-            .lease
-            .groups
-            .iter()
-            .map(|group| self.open(group))
-            .collect();
-        for (group, opened) in self.lease.groups.iter().zip(&sessions) {
-            match opened {
-                Ok(opened) => {
-                    for unit in Unit::of(&group.refs) {
-                        lookups.push(Lookup::new(self, opened, unit, outcomes));
-                    }
-                }
+        let mut parties = Vec::with_capacity(self.lease.groups.len());
+        for (group, access) in self.lease.groups.iter().zip(&self.access) {
+            let token = group.access_token.as_ref();
+            match Session::open(&self.refresher.http, &group.provider, token) {
+                Ok(session) => parties.push(Party::new(self, group, access, session)),
                 // One answer for all of them, and the host is not asked.
                 Err(problem) => {
                     for git_ref in &group.refs {
-                        self.send(outcomes, git_ref, Err(*problem), None);
+                        self.send(outcomes, git_ref, &Finding::of(Err(problem)));
                     }
                 }
             }
         }
-        // Few at once and each to its end, rather than all at once and none finished in time.
-        let mut turns: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-        for lookup in &lookups {
-            turns.push(Box::pin(lookup.run()));
+        let jobs: Vec<Vec<Job<'_>>> = parties
+            .iter()
+            .map(|party| {
+                let units = Unit::of(&party.group.refs).into_iter();
+                units.map(|unit| Job::new(party, unit, outcomes)).collect()
+            })
+            .collect();
+        let (to_rest, for_rest) = mpsc::unbounded_channel();
+        let mut engine = Engine::new(self, to_rest);
+        for (party, jobs) in parties.iter().zip(&jobs) {
+            engine.take(party, jobs);
         }
-        let at_once = stream::iter(turns)
-            .buffer_unordered(self.refresher.slots_per_lease())
-            .for_each(|()| std::future::ready(()));
-        if tokio::time::timeout_at(deadline, at_once).await.is_err() {
-            for lookup in &lookups {
-                lookup.give_up();
+        let work = async {
+            let rest = rest::serve(for_rest, self.refresher.slots_per_lease());
+            tokio::join!(engine.run(), rest);
+        };
+        if tokio::time::timeout_at(deadline, Box::pin(work))
+            .await
+            .is_err()
+        {
+            for job in jobs.iter().flatten() {
+                job.give_up();
             }
         }
     }
@@ -173,147 +212,40 @@ impl Refresh {
         }
     }
 
-    fn open(&self, group: &LeaseGroup) -> Result<Opened, Problem> {
-        let session = Session::open(
-            &self.refresher.http,
-            &group.provider,
-            group.access_token.as_ref(),
-        )?;
-        Ok(Opened {
-            session,
-            credential_rejected: AtomicBool::new(false),
-        })
-    }
-
-    fn send(
-        &self,
-        outcomes: &UnboundedSender<Outcome>,
-        git_ref: &LeasedRef,
-        result: Result<Found, Problem>,
-        upstream_repository: Option<String>,
-    ) {
+    fn send(&self, outcomes: &UnboundedSender<Outcome>, git_ref: &LeasedRef, finding: &Finding) {
+        let Finding {
+            result,
+            upstream_repository,
+            fingerprint,
+            validator,
+        } = finding;
         let next = self
             .refresher
             .schedule
-            .next(self.budget_key(), git_ref, &result);
+            .next(self.budget_key(), git_ref, result);
         // Nobody listens any more only when the lease is over, and then nobody may write either.
         let _ = outcomes.send(Outcome {
             git_ref_id: git_ref.git_ref_id.clone(),
             report_seq: git_ref.report_seq,
-            result,
+            result: result.clone(),
             next,
-            upstream_repository,
-            fingerprint: None,
-            validator: None,
+            upstream_repository: upstream_repository.clone(),
+            fingerprint: fingerprint.clone(),
+            validator: validator.clone(),
         });
     }
 
     fn budget_key(&self) -> &BudgetKey {
         &self.lease.budget_key
     }
-}
 
-impl Refresher {
-    fn slots_per_lease(&self) -> usize {
-        (self.concurrency - self.concurrency / RESERVED_SHARE).max(1)
-    }
-}
-
-/// A group's provider and credential, resolved once.
-struct Opened {
-    session: Session,
-    credential_rejected: AtomicBool,
-}
-
-/// One branch's turn.
-struct Lookup<'a> {
-    refresh: &'a Refresh,
-    opened: &'a Opened,
-    unit: Unit<'a>,
-    outcomes: &'a UnboundedSender<Outcome>,
-    /// Whether a request of it ever got a slot.
-    started: AtomicBool,
-    /// How many of the unit's questions have their answer sent.
-    answered: Mutex<usize>,
-}
-
-impl<'a> Lookup<'a> {
-    fn new(
-        refresh: &'a Refresh,
-        opened: &'a Opened,
-        unit: Unit<'a>,
-        outcomes: &'a UnboundedSender<Outcome>,
-    ) -> Self {
-        Self {
-            refresh,
-            opened,
-            unit,
-            outcomes,
-            started: AtomicBool::new(false),
-            answered: Mutex::new(0),
-        }
-    }
-
-    async fn run(&self) {
-        let asker = Asker::new(
-            &self.refresh.gate,
-            &self.opened.credential_rejected,
-            &self.started,
-        );
-        let mut open = None;
-        for question in &self.unit.questions {
-            // What was just found open for this branch answers those who know nothing yet.
-            if question.known.is_none()
-                && let Some(found) = open.take()
-            {
-                self.answer(&question.refs, &Ok(Found::PullRequest(found)), None);
-                continue;
-            }
-            let finding = self
-                .opened
-                .session
-                .look_up(&asker, &self.unit.target, question.known)
-                .await;
-            if let Ok(Found::PullRequest(found)) = &finding.result
-                && found.state == PullRequestState::Open
-            {
-                open = Some(Arc::clone(found));
-            }
-            self.answer(
-                &question.refs,
-                &finding.result,
-                finding.upstream_repository.as_ref(),
-            );
-        }
-    }
-
-    fn answer(
-        &self,
-        refs: &[&LeasedRef],
-        result: &Result<Found, Problem>,
-        upstream: Option<&String>,
-    ) {
-        *self.lock_answered() += 1;
-        for git_ref in refs {
-            self.refresh
-                .send(self.outcomes, git_ref, result.clone(), upstream.cloned());
-        }
-    }
-
-    /// Fails what was begun and not finished in time. What never had a turn is left for another.
-    fn give_up(&self) {
-        if !self.started.load(Ordering::Relaxed) {
-            return;
-        }
-        const LATE: Problem = Problem::HostUnavailable("it did not answer within the attempt");
-        let answered = *self.lock_answered();
-        for question in self.unit.questions.iter().skip(answered) {
-            self.answer(&question.refs, &Err(LATE), None);
-        }
-    }
-
-    fn lock_answered(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn learned_batches(&self) -> Option<crate::lease::BatchSizes> {
+        let base = self
+            .lease
+            .groups
+            .first()
+            .map(|group| &group.provider.api_base_url)?;
+        self.refresher.shared.hosts.batches(base, None).learned()
     }
 }
 

@@ -6,7 +6,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     metrics::Metrics,
-    provider::{HttpClient, REQUEST_TIMEOUT},
+    pace,
+    provider::{HttpClient, REQUEST_TIMEOUT, gate::Shared},
     schedule::Schedule,
 };
 
@@ -19,6 +20,8 @@ pub struct RefresherBuilder {
     concurrency: usize,
     request_timeout: Duration,
     schedule: Schedule,
+    pace: pace::Settings,
+    graphql: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -28,6 +31,8 @@ impl Default for RefresherBuilder {
             concurrency: CONCURRENCY,
             request_timeout: REQUEST_TIMEOUT,
             schedule: Schedule::default(),
+            pace: pace::Settings::default(),
+            graphql: true,
             metrics: Arc::default(),
         }
     }
@@ -76,6 +81,18 @@ impl RefresherBuilder {
         self
     }
 
+    /// How much is spent, and how fast. Default [`pace::Settings::default`].
+    pub fn pace(mut self, pace: pace::Settings) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Whether hosts are asked for many refs at once, where they can be. Default: yes.
+    pub fn graphql(mut self, graphql: bool) -> Self {
+        self.graphql = graphql;
+        self
+    }
+
     /// Where to count. Default: counted and shown to nobody.
     pub fn metrics(mut self, metrics: Arc<Metrics>) -> Self {
         self.metrics = metrics;
@@ -92,15 +109,22 @@ impl RefresherBuilder {
             concurrency,
             request_timeout,
             schedule,
+            pace,
+            graphql,
             metrics,
         } = self;
         Ok(Refresher {
             http: HttpClient::new(request_timeout)
                 .map_err(|source| RefresherError(Box::new(source)))?,
             schedule: Arc::new(schedule),
-            slots: Arc::new(Semaphore::new(concurrency)),
             concurrency,
-            metrics,
+            graphql,
+            shared: Shared {
+                slots: Arc::new(Semaphore::new(concurrency)),
+                metrics,
+                hosts: Arc::default(),
+                pace: Arc::new(pace),
+            },
         })
     }
 }

@@ -1,9 +1,10 @@
 //! Puts refs with the same branch together, so that chats on one branch are one lookup.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    lease::{KnownPullRequest, LeasedRef},
+    lease::{KnownPullRequest, Lane, LeasedRef},
+    outcome::PullRequestState,
     provider::Target,
 };
 
@@ -18,6 +19,65 @@ pub(super) struct Unit<'a> {
 pub(super) struct Question<'a> {
     pub(super) known: Option<&'a KnownPullRequest>,
     pub(super) refs: Vec<&'a LeasedRef>,
+}
+
+/// After so many answers in a row that nothing changed, the whole is asked for again: what tells of
+/// a change may not tell of every change.
+const WHOLE_EVERY: u32 = 6;
+/// And after this time.
+const WHOLE_AFTER: Duration = Duration::from_secs(30 * 60);
+
+impl Question<'_> {
+    /// The most urgent of its refs' lanes.
+    pub(super) fn lane(&self) -> Lane {
+        let lanes = self.refs.iter().map(|git_ref| git_ref.lane);
+        lanes
+            .min_by_key(|lane| urgency(*lane))
+            .unwrap_or(Lane::Idle)
+    }
+
+    /// Whether it is enough to hear that the known pull request did not change.
+    pub(super) fn may_be_unchanged(&self) -> bool {
+        let is_open = |known: &KnownPullRequest| known.state == PullRequestState::Open;
+        self.known.is_some_and(is_open)
+            && self.refs.iter().all(|git_ref| {
+                git_ref.unchanged_count + 1 < WHOLE_EVERY
+                    && git_ref
+                        .since_found
+                        .is_some_and(|since| since <= WHOLE_AFTER)
+            })
+    }
+
+    /// As the last refresh left it, if all refs have the same.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        self.agreed(|git_ref| git_ref.fingerprint.as_deref())
+    }
+
+    /// As the last refresh left it, if all refs have the same.
+    pub(super) fn validator(&self) -> Option<&str> {
+        self.agreed(|git_ref| git_ref.validator.as_deref())
+    }
+
+    /// The commit that was pushed, if all refs have the same.
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.agreed(|git_ref| git_ref.commit.as_deref())
+    }
+
+    fn agreed<'r>(&'r self, of: impl Fn(&'r LeasedRef) -> Option<&'r str>) -> Option<&'r str> {
+        let mut all = self.refs.iter().map(|git_ref| of(git_ref));
+        let first = all.next()??;
+        all.all(|other| other == Some(first)).then_some(first)
+    }
+}
+
+/// Lower is more urgent.
+pub(super) fn urgency(lane: Lane) -> u8 {
+    match lane {
+        Lane::Interactive => 0,
+        Lane::Viewed => 1,
+        Lane::Active => 2,
+        Lane::Idle => 3,
+    }
 }
 
 impl<'a> Unit<'a> {
@@ -86,26 +146,14 @@ fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::lease::{Lane, Repository};
+    use crate::lease::Repository;
 
     fn git_ref(repository: &str, branch: &str, known: Option<i32>) -> LeasedRef {
+        let repository = Repository::parse(repository).unwrap();
         LeasedRef {
-            git_ref_id: format!("{repository}:{branch}:{known:?}"),
-            report_seq: 1,
-            repository: Repository::parse(repository).unwrap(),
-            branch: branch.to_owned(),
-            lane: Lane::Active,
-            since_reported: Duration::ZERO,
-            misses: 0,
-            settled_count: 0,
-            upstream_repository: None,
-            known: known.map(|number| KnownPullRequest {
-                repository: "acme/web".to_owned(),
-                number,
-            }),
+            known: known.map(|number| KnownPullRequest::open("acme/web", number)),
+            ..LeasedRef::new("ref", repository, branch)
         }
     }
 

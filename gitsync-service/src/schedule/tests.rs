@@ -17,19 +17,9 @@ fn key() -> BudgetKey {
 
 fn git_ref() -> LeasedRef {
     LeasedRef {
-        git_ref_id: "r".to_owned(),
-        report_seq: 1,
-        repository: Repository::parse("acme/web").unwrap(),
-        branch: "feature".to_owned(),
         lane: Lane::Idle,
-        since_reported: Duration::ZERO,
-        misses: 0,
-        settled_count: 0,
-        upstream_repository: None,
-        known: Some(KnownPullRequest {
-            repository: "Acme/Web".to_owned(),
-            number: 7,
-        }),
+        known: Some(KnownPullRequest::open("Acme/Web", 7)),
+        ..LeasedRef::new("r", Repository::parse("acme/web").unwrap(), "feature")
     }
 }
 
@@ -51,6 +41,7 @@ fn found(state: PullRequestState) -> Result<Found, Problem> {
         head_sha: String::new(),
         author: None,
         node_id: None,
+        updated_at: None,
     })))
 }
 
@@ -90,6 +81,7 @@ fn an_owner_without_an_account_is_tried_again_after_ten_minutes() {
 #[test]
 fn a_rate_limit_lasts_as_long_as_the_host_says_and_a_little_longer() {
     let limited = Problem::RateLimited {
+        interface: crate::outcome::Interface::Rest,
         retry_after: Duration::from_secs(300),
     };
     let next = schedule().next(&key(), &git_ref(), &Err(limited));

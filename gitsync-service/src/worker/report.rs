@@ -133,22 +133,29 @@ impl Reporter<'_> {
         }
         let request_id = Uuid::new_v4();
         let begun = Instant::now();
-        self.until_answered("report", || async {
-            let report = Report {
-                request_id,
-                lease: &self.held.lease.token,
-                outcomes,
-                budget: self.refresh.budget(),
-                credentials: &[],
-                release,
-            };
-            let answer = self.sync.report(&report).await;
-            if answer.is_ok() {
-                self.state.metrics().observe_report(begun.elapsed());
-            }
-            answer
-        })
-        .await
+        // Told once, by whichever try is heard.
+        let counted = self.refresh.take_counts();
+        let delivered = self
+            .until_answered("report", || async {
+                let report = Report {
+                    request_id,
+                    lease: &self.held.lease.token,
+                    outcomes,
+                    budget: self.refresh.budget_with(counted),
+                    credentials: &self.refresh.credentials(),
+                    release,
+                };
+                let answer = self.sync.report(&report).await;
+                if answer.is_ok() {
+                    self.state.metrics().observe_report(begun.elapsed());
+                }
+                answer
+            })
+            .await;
+        if delivered.is_err() {
+            self.refresh.give_back(counted);
+        }
+        delivered
     }
 
     /// Gives the lease back; what has no outcome is due again at once.

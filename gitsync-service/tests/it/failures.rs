@@ -5,12 +5,11 @@ use std::time::Duration;
 use gitsync_service::{
     MAX_BODY_BYTES,
     outcome::{Found, Problem},
-    refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
-    found, git_ref, group, group_at, knowing, lease, refresh, refresh_one, refresher, world,
+    found, git_ref, group, group_at, knowing, lease, refresh, refresh_one, refresher, rest, world,
 };
 
 /// The class of what comes of a lookup by branch when the matching requests go wrong.
@@ -40,10 +39,24 @@ async fn a_failed_lookup_is_never_no_pull_request_whatever_fails_and_wherever() 
             (Fault::TruncatedJson, "host_answer_invalid"),
             (Fault::HalfBody, "host_answer_invalid"),
             (Fault::Status(204), "host_answer_invalid"),
-            (Fault::Status(422), "host_answer_invalid"),
-            (Fault::BadCredentials, "credential_rejected"),
+            (Fault::Status(422), "host_incompatible"),
+            (Fault::Unprocessable, "query_too_heavy"),
+            (
+                Fault::UnsupportedVersion { status: 410 },
+                "host_incompatible",
+            ),
+            (
+                Fault::UnsupportedVersion { status: 400 },
+                "host_incompatible",
+            ),
+            (Fault::BadCredentials, "credential_suspect"),
+            (Fault::LockedOut, "account_locked"),
+            (Fault::Suspended, "account_locked"),
             (Fault::Forbidden, "access_denied"),
-            (Fault::SsoRequired, "access_denied"),
+            (Fault::SsoRequired, "sso_required"),
+            (Fault::AddressNotAllowed, "address_not_allowed"),
+            (Fault::Blocked { status: 451 }, "repository_blocked"),
+            (Fault::Blocked { status: 403 }, "repository_blocked"),
         ] {
             assert_eq!(
                 class(path, fault.clone()).await,
@@ -157,7 +170,7 @@ async fn pages_without_end_are_refused() {
 async fn a_host_that_does_not_answer_is_unavailable() {
     let (github, token) = world().await;
     github.fault("/pulls$").respond(Fault::Hang);
-    let refresher = Refresher::builder()
+    let refresher = rest()
         .request_timeout(Duration::from_millis(200))
         .build()
         .unwrap();
@@ -186,7 +199,7 @@ async fn a_host_that_cannot_be_reached_is_unavailable() {
 async fn a_dead_token_stops_the_rest_of_its_group_and_no_other() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("a").open();
-    let refresher = Refresher::builder().concurrency(1).build().unwrap();
+    let refresher = rest().concurrency(1).build().unwrap();
     let dead = vec![
         git_ref("dead-1", "acme/web", "a"),
         git_ref("dead-2", "acme/web", "b"),
@@ -200,7 +213,7 @@ async fn a_dead_token_stops_the_rest_of_its_group_and_no_other() {
     for id in ["dead-1", "dead-2", "dead-3"] {
         assert_eq!(
             *refreshed.result(id),
-            Err(Problem::CredentialRejected),
+            Err(Problem::CredentialSuspect),
             "{id}"
         );
     }

@@ -5,8 +5,12 @@
     reason = "a test that cannot go on should say where; clippy exempts test functions only"
 )]
 
+mod batches;
 mod binary;
+mod branches;
+mod credentials;
 mod failures;
+mod hosts;
 mod lookup;
 mod presence;
 mod process;
@@ -14,9 +18,11 @@ mod rate_limits;
 mod refresher;
 mod refused;
 mod settings;
+mod spent;
 mod stack;
 mod support;
 mod sync_server;
 mod upstream;
+mod weight;
 mod worker;
 mod worker_stop;

@@ -65,8 +65,8 @@ async fn a_ref_is_looked_up_and_reported_by_the_real_binary() {
     .await;
     for name in [
         "gitsync_refs_leased_total 1",
-        "gitsync_host_requests_total{endpoint=\"get_pull\",status=\"200\"} 1",
-        "gitsync_host_request_duration_seconds_count{endpoint=\"list_pulls\"} 1",
+        "gitsync_host_requests_total{endpoint=\"graphql_discover\",status=\"200\"} 1",
+        "gitsync_host_request_duration_seconds_count{endpoint=\"graphql_discover\"} 1",
         "gitsync_host_requests_in_flight 0",
         "gitsync_leases_lost_total 0",
         "gitsync_rate_limit_pauses_total 0",
@@ -88,7 +88,7 @@ async fn a_ref_is_looked_up_and_reported_by_the_real_binary() {
 
 #[tokio::test]
 async fn sigterm_finishes_what_is_in_flight_and_exits_with_0() {
-    let stack = Stack::new().await;
+    let stack = Stack::over_rest().await;
     let keys = Keys::new();
     let hold = stack.github.hold("/pulls$");
     stack.chat().queue(stack.lease("held", &["a"]));
@@ -118,7 +118,7 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_with_0() {
 
 #[tokio::test]
 async fn the_workers_state_is_for_site_admins_only() {
-    let stack = Stack::new().await;
+    let stack = Stack::over_rest().await;
     let keys = Keys::new();
     let hold = stack.github.hold("/pulls$");
     stack.chat().queue(stack.lease("held", &["a", "b"]));

@@ -5,13 +5,13 @@ use std::time::Duration;
 use gitsync_service::{
     lease::{LeaseGroup, ProviderConfig, ProviderKind},
     outcome::Problem,
-    refresh::Refresher,
     schedule::{DIFF_STATUS_TTL, FAILURE_BACKOFF, NO_TOKEN_BACKOFF},
 };
 use testkit::github::{GitHub, Matching};
 
 use crate::support::{
-    git_ref, group, group_at, knowing, lease, number, refresh, refresh_until, refresher, world,
+    git_ref, group, group_at, knowing, lease, number, refresh, refresh_until, refresher, rest,
+    world,
 };
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn three_refreshes_are_inside_the_provider_at_once() {
 async fn no_more_requests_than_the_limit_are_at_the_host_at_once() {
     let (github, token) = world().await;
     let hold = github.hold(Matching::any());
-    let refresher = Refresher::builder().concurrency(4).build().unwrap();
+    let refresher = rest().concurrency(4).build().unwrap();
     let branches: Vec<_> = (0..12).map(|i| format!("b{i}")).collect();
     let half = |part: &[String]| {
         let refs = part.iter().map(|b| git_ref(b, "acme/web", b)).collect();
@@ -187,7 +187,7 @@ async fn a_found_status_is_fresh_for_the_time_that_is_set() {
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs())])).await;
     assert_eq!(refreshed.next("r"), Some(DIFF_STATUS_TTL));
 
-    let other = Refresher::builder()
+    let other = rest()
         .schedule(crate::support::exact_schedule())
         .diff_status_ttl(Duration::from_secs(7))
         .build()
@@ -201,7 +201,7 @@ async fn at_the_deadline_what_was_begun_fails_what_is_done_counts_and_the_rest_i
     let (github, token) = world().await;
     let done = github.pull_request("acme/web").head("done").open();
     let hold = github.hold(Matching::path("/pulls$").query("head", "acme:slow"));
-    let refresher = Refresher::builder().concurrency(1).build().unwrap();
+    let refresher = rest().concurrency(1).build().unwrap();
     let refs = vec![
         git_ref("done", "acme/web", "done"),
         git_ref("slow", "acme/web", "slow"),

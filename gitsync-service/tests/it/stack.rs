@@ -48,6 +48,13 @@ impl Stack {
         }
     }
 
+    /// The same, with a GitHub that has no GraphQL: each ref has requests of its own.
+    pub(crate) async fn over_rest() -> Self {
+        let stack = Self::new().await;
+        stack.github.set_graphql(false);
+        stack
+    }
+
     pub(crate) fn chat(&self) -> &Chat {
         &self.server.chat
     }

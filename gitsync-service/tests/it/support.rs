@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gitsync_service::{
     lease::{
-        BudgetKey, KnownPullRequest, Lane, Lease, LeaseGroup, LeaseToken, LeasedRef,
+        BudgetKey, BudgetView, KnownPullRequest, Lease, LeaseGroup, LeaseToken, LeasedRef,
         ProviderConfig, ProviderKind, Repository,
     },
-    outcome::{BudgetObservation, Found, Outcome, Problem, PullRequest},
-    refresh::Refresher,
+    outcome::{BudgetObservation, CredentialObservation, Found, Outcome, Problem, PullRequest},
+    pace,
+    refresh::{Refresher, RefresherBuilder},
     schedule::Schedule,
     worker::TICK_TIMEOUT,
 };
@@ -24,35 +25,49 @@ pub(crate) fn exact_schedule() -> Schedule {
     }
 }
 
-pub(crate) fn refresher() -> Refresher {
+/// Asks for many refs at once.
+pub(crate) fn engine() -> Refresher {
     Refresher::builder()
         .schedule(exact_schedule())
         .build()
         .unwrap()
 }
 
+/// Asks for one ref at a time, over REST.
+pub(crate) fn refresher() -> Refresher {
+    rest().build().unwrap()
+}
+
+/// The same, to be set up further.
+pub(crate) fn rest() -> RefresherBuilder {
+    Refresher::builder()
+        .schedule(exact_schedule())
+        .graphql(false)
+}
+
+/// Keeps nothing of a budget for anybody else.
+pub(crate) fn without_reserve() -> pace::Settings {
+    pace::Settings {
+        reserve_percent: 0,
+        ..pace::Settings::default()
+    }
+}
+
 pub(crate) fn git_ref(id: &str, repository: &str, branch: &str) -> LeasedRef {
     LeasedRef {
-        git_ref_id: id.to_owned(),
         report_seq: 7,
-        repository: Repository::parse(repository).unwrap(),
-        branch: branch.to_owned(),
-        lane: Lane::Active,
-        since_reported: Duration::ZERO,
-        misses: 0,
-        settled_count: 0,
         // Most tests are not about forks.
         upstream_repository: Some(String::new()),
-        known: None,
+        ..LeasedRef::new(id, Repository::parse(repository).unwrap(), branch)
     }
 }
 
 pub(crate) fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
     LeasedRef {
-        known: Some(KnownPullRequest {
-            repository: repository.to_owned(),
-            number: i32::try_from(number).unwrap(),
-        }),
+        known: Some(KnownPullRequest::open(
+            repository,
+            i32::try_from(number).unwrap(),
+        )),
         ..git_ref
     }
 }
@@ -74,6 +89,8 @@ pub(crate) fn group_at(
         },
         access_token: token.map(SecretString::from),
         refs,
+        credential_id: token.map(|_| "credential".to_owned()),
+        credential_suspect: false,
     }
 }
 
@@ -83,6 +100,10 @@ pub(crate) fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
         budget_key: BudgetKey("key".to_owned()),
         expires_in: Duration::from_secs(60),
         groups,
+        budget: BudgetView {
+            account_known: true,
+            ..BudgetView::default()
+        },
     })
 }
 
@@ -104,6 +125,14 @@ pub(crate) async fn refresh_until(
     lease: Arc<Lease>,
     timeout: Duration,
 ) -> Refreshed {
+    run(refresher, lease, timeout).await.0
+}
+
+async fn run(
+    refresher: &Refresher,
+    lease: Arc<Lease>,
+    timeout: Duration,
+) -> (Refreshed, Vec<CredentialObservation>) {
     let refresh = refresher.open(lease);
     let (found, mut finished) = mpsc::unbounded_channel();
     refresh.run(Instant::now() + timeout, &found).await;
@@ -115,11 +144,20 @@ pub(crate) async fn refresh_until(
         let again = outcomes.insert(outcome.git_ref_id.clone(), outcome);
         assert!(again.is_none(), "two outcomes of one ref: {again:?}");
     }
-    Refreshed {
+    let refreshed = Refreshed {
         outcomes,
         order,
         budget: refresh.budget(),
-    }
+    };
+    (refreshed, refresh.credentials())
+}
+
+/// The same, with what was learned of the credentials.
+pub(crate) async fn refresh_with_credentials(
+    refresher: &Refresher,
+    lease: Arc<Lease>,
+) -> (Refreshed, Vec<CredentialObservation>) {
+    run(refresher, lease, TICK_TIMEOUT).await
 }
 
 /// Refreshes the one ref with a fresh refresher.

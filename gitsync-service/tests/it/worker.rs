@@ -55,8 +55,8 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
             .budget
             .as_ref()
             .unwrap()
-            .rest
-            .and_then(|rest| rest.remaining)
+            .graphql
+            .and_then(|graphql| graphql.remaining)
             .is_some()
     );
     assert!(stack.chat().calls("release").is_empty());
@@ -87,7 +87,7 @@ async fn a_ref_that_becomes_due_is_looked_up_without_waiting_for_the_interval() 
 
 #[tokio::test]
 async fn a_full_batch_is_followed_by_the_next_while_it_is_worked_on() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack.github.hold("/pulls$");
     stack.chat().queue(stack.lease("first", &["a", "b"]));
     stack.chat().queue(stack.lease("second", &["c", "d"]));
@@ -100,7 +100,7 @@ async fn a_full_batch_is_followed_by_the_next_while_it_is_worked_on() {
 
 #[tokio::test]
 async fn a_worker_with_its_hands_full_leases_nothing() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack.github.hold("/pulls$");
     for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
         stack.chat().queue(stack.lease(token, &branches));
@@ -184,7 +184,7 @@ async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
 
 #[tokio::test]
 async fn a_lease_is_renewed_for_as_long_as_it_is_worked_on() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack.github.hold("/pulls$");
     let lease = short_lived(stack.lease("lease", &["a"]), Duration::from_millis(900));
     stack.chat().queue(lease);
@@ -203,7 +203,7 @@ async fn a_lease_is_renewed_for_as_long_as_it_is_worked_on() {
 
 #[tokio::test]
 async fn a_lease_that_is_taken_away_ends_its_work_and_writes_nothing() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack
         .github
         .hold(Matching::path("/pulls$").query("head", "acme:a"));
@@ -230,7 +230,7 @@ async fn a_lease_that_is_taken_away_ends_its_work_and_writes_nothing() {
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack.github.hold("/pulls$");
     let lease = short_lived(stack.lease("stalled", &["a"]), Duration::from_millis(600));
     stack.chat().trouble("renew", &[Trouble::Hang; 8]);
@@ -268,7 +268,7 @@ async fn a_report_that_is_too_late_is_refused_and_not_repeated() {
 
 #[tokio::test]
 async fn an_attempt_has_its_own_deadline_and_what_finished_is_reported() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     stack.github.pull_request("acme/web").head("done").open();
     let hold = stack
         .github
@@ -316,7 +316,7 @@ async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
     let mut stack = Stack::new().await;
     stack
         .github
-        .fault("/pulls$")
+        .fault(Matching::graphql())
         .respond(Fault::SecondaryLimit {
             status: 403,
             retry_after: Some(90),
@@ -324,13 +324,15 @@ async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
     stack.chat().queue(stack.lease("lease", &["a"]));
     stack.run();
     let outcome = stack.applied("a").await;
-    assert_eq!(class(&outcome), pb::ProblemClass::RateLimited);
+    assert_eq!(class(&outcome), pb::ProblemClass::SecondaryLimited);
     let Some(pb::outcome::Result::Failed(failed)) = outcome.result else {
         unreachable!("it failed");
     };
-    assert_eq!(failed.retry_after.unwrap().seconds, 90);
+    assert!(failed.retry_after.unwrap().seconds >= 90);
     let budget = stack.chat().reports()[0].budget.clone().unwrap();
-    assert!(budget.pause_for.unwrap().seconds >= 90);
+    // As of when it was told.
+    assert!(budget.pause_for.unwrap().seconds >= 80);
+    assert_eq!((budget.secondary_refusals, budget.graphql_requests), (1, 1));
 }
 
 #[tokio::test]

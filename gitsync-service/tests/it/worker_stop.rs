@@ -10,7 +10,7 @@ use crate::{stack::Stack, sync_server::Trouble};
 
 #[tokio::test]
 async fn a_stopping_worker_finishes_and_reports_what_it_holds_and_leases_no_more() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     let hold = stack.github.hold("/pulls$");
     stack.chat().queue(stack.lease("held", &["a"]));
     stack.run();
@@ -26,7 +26,7 @@ async fn a_stopping_worker_finishes_and_reports_what_it_holds_and_leases_no_more
 
 #[tokio::test]
 async fn a_stopping_worker_gives_back_what_it_cannot_finish_in_time() {
-    let mut stack = Stack::new().await;
+    let mut stack = Stack::over_rest().await;
     stack.github.pull_request("acme/web").head("done").open();
     let hold = stack.github.hold("/pulls$");
     stack.chat().queue(stack.lease("stuck", &["done", "stuck"]));

@@ -1,26 +1,37 @@
-//! The one place that sends to GitHub.
+//! The one place that sends to GitHub, REST and GraphQL alike.
 //!
 //! A request goes to the origin of the configured base and nowhere else: redirects and next pages
 //! are followed only there, since every request carries the token. The client never waits for a
 //! limit to pass and never repeats a request; when to come back is the schedule's business.
 
+mod body;
+
 use std::{fmt, time::Duration};
 
 use reqwest::{
-    Method, Response, StatusCode,
+    Method, RequestBuilder, Response, StatusCode,
     header::{
-        ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION,
-        RETRY_AFTER,
+        ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue,
+        IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
     },
     redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::{outcome::Problem, provider::gate::Asker};
+use crate::{
+    outcome::{Interface, Problem},
+    provider::gate::Asker,
+};
 
-use super::rate_limit::LimitHeaders;
+use super::{
+    rate_limit::LimitHeaders,
+    refusal::{MAX_REFUSAL_BYTES, Refusal, refusal},
+    validator::{Validator, token_tag},
+};
+
+use body::{TIMED_OUT, read, read_beginning, unanswered};
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,8 +39,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// The largest answer that is read: far above a page of 100 reviews with their texts.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// How much of a refusal is read to tell a secondary limit from a missing permission.
-const MAX_REFUSAL_BYTES: usize = 8 * 1024;
 /// A renamed repository answers with one redirect; renamed twice and transferred, with three.
 const MAX_REDIRECTS: usize = 3;
 
@@ -37,6 +46,9 @@ const USER_AGENT: &str = concat!("gitsync-service/", env!("CARGO_PKG_VERSION"));
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
 const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What a REST request costs; one that is answered "not modified" costs nothing.
+const REST_POINTS: i64 = 1;
 
 /// Connections to git hosts, shared by all sessions. Knows no token.
 #[derive(Clone)]
@@ -76,6 +88,9 @@ pub(super) enum Endpoint {
     GetPull,
     ListReviews,
     GetRepository,
+    GetUser,
+    /// A GraphQL query, by its operation's name.
+    Query(&'static str),
 }
 
 impl Endpoint {
@@ -85,11 +100,13 @@ impl Endpoint {
             Self::GetPull => "get_pull",
             Self::ListReviews => "list_reviews",
             Self::GetRepository => "get_repository",
+            Self::GetUser => "get_user",
+            Self::Query(name) => name,
         }
     }
 }
 
-/// An answer, and what its headers say about where more of it is.
+/// An answer, and what its headers say about it.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
     pub(super) body: T,
@@ -97,13 +114,51 @@ pub(super) struct Answer<T> {
     pub(super) next: Option<Url>,
     /// The resource was asked for by a name that it no longer has.
     pub(super) redirected: bool,
+    /// Sent with the next question, it lets the host answer that nothing changed.
+    pub(super) validator: Option<String>,
+}
+
+/// What became of a question.
+#[derive(Debug)]
+pub(super) enum Fetched<T> {
+    /// It does not exist for this token.
+    Missing,
+    /// It is as it was when the validator was given.
+    Unchanged,
+    /// The answer.
+    Answer(Answer<T>),
+}
+
+impl<T> Fetched<T> {
+    /// The answer to a question without a validator. `None`: it does not exist for this token.
+    pub(super) fn answer(self) -> Result<Option<Answer<T>>, Problem> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Answer(answer) => Ok(Some(answer)),
+            Self::Unchanged => Err(Problem::HostAnswerInvalid("not modified since never")),
+        }
+    }
+}
+
+/// What came of a GraphQL query. A limit is noted by then, and so is a refused credential.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The bytes of an answer with status 200, and its headers on limits.
+    Body(Vec<u8>, LimitHeaders),
+    /// There is no such interface.
+    Missing,
+    /// The host gave up: on this query, or altogether.
+    Overloaded(Problem),
 }
 
 /// GitHub at one base, with one token.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
+    graphql: Url,
     authorization: HeaderValue,
+    /// Tells the token from others, where something holds for one only.
+    token_tag: String,
 }
 
 impl fmt::Debug for Client {
@@ -130,9 +185,29 @@ impl Client {
         authorization.set_sensitive(true);
         Ok(Self {
             http: http.0.clone(),
+            graphql: graphql_url(&base),
             base,
             authorization,
+            token_tag: token_tag(token.expose_secret()),
         })
+    }
+
+    /// Reads what was given for this token.
+    pub(super) fn validator(&self, text: &str) -> Option<Validator> {
+        Validator::parse(text, &self.token_tag)
+    }
+
+    /// Puts entity tags together, to be used with this token.
+    pub(super) fn validate(
+        &self,
+        pull: &Option<String>,
+        reviews: &Option<String>,
+    ) -> Option<String> {
+        let validator = Validator {
+            pull: pull.clone()?,
+            reviews: reviews.clone()?,
+        };
+        validator.text(&self.token_tag)
     }
 
     /// Builds an address below the base; each segment and value is escaped by itself.
@@ -160,79 +235,94 @@ impl Client {
         Ok(url)
     }
 
-    /// Asks for `url`. `None` when the host says that it does not exist for this token.
+    /// Asks for `url`, or whether it changed since `validator` was given.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         asker: &Asker<'_>,
         endpoint: Endpoint,
         url: Url,
-    ) -> Result<Option<Answer<T>>, Problem> {
-        let _pass = asker.enter().await?;
+        validator: Option<&str>,
+    ) -> Result<Fetched<T>, Problem> {
+        let _pass = asker.enter(Interface::Rest, REST_POINTS).await?;
         let mut url = url;
         for redirects in 0..=MAX_REDIRECTS {
-            let response = self.send(asker, endpoint, url.clone()).await?;
+            let mut request = self
+                .request(Method::GET, url.clone())
+                .header(API_VERSION_HEADER, API_VERSION);
+            if let Some(validator) = validator {
+                request = request.header(IF_NONE_MATCH, validator);
+            }
+            let response = send(asker, Interface::Rest, endpoint, request).await?;
             match response.status() {
                 StatusCode::OK => {
                     let next = self.next_page(response.headers())?;
+                    let validator = text(response.headers(), &ETAG);
                     let bytes = read(response, MAX_BODY_BYTES).await?;
                     let body = serde_json::from_slice(&bytes).map_err(|_| {
                         Problem::HostAnswerInvalid("not the JSON that was asked for")
                     })?;
-                    return Ok(Some(Answer {
+                    return Ok(Fetched::Answer(Answer {
                         body,
                         next,
                         redirected: redirects > 0,
+                        validator,
                     }));
                 }
+                StatusCode::NOT_MODIFIED if validator.is_some() => return Ok(Fetched::Unchanged),
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {
                     url = self.redirect(&url, response.headers())?;
-                    asker.check()?;
+                    asker.check(Interface::Rest)?;
                 }
-                StatusCode::NOT_FOUND => return Ok(None),
-                status => return Err(refusal(asker, status, response).await),
+                StatusCode::NOT_FOUND => return Ok(Fetched::Missing),
+                _ => return Err(either(refused(asker, Interface::Rest, response).await)),
             }
         }
         Err(Problem::HostAnswerInvalid("too many redirects"))
     }
 
-    async fn send(
+    /// Sends a GraphQL query. The caller holds the pass, since one is in flight at a time.
+    pub(super) async fn query(
         &self,
         asker: &Asker<'_>,
-        endpoint: Endpoint,
-        url: Url,
-    ) -> Result<Response, Problem> {
-        let request = asker.metrics().start_host_request(endpoint.name());
-        let sent = self
-            .http
-            .request(Method::GET, url)
-            .header(ACCEPT, MEDIA_TYPE)
-            .header(API_VERSION_HEADER, API_VERSION)
-            .header(AUTHORIZATION, self.authorization.clone())
-            .send()
-            .await;
-        match sent {
-            Ok(response) => {
-                request.answered(response.status().as_u16());
+        name: &'static str,
+        query: &impl Serialize,
+    ) -> Result<Reply, Problem> {
+        let body = serde_json::to_vec(query)
+            .map_err(|_| Problem::Internal("a query cannot be written"))?;
+        let request = self
+            .request(Method::POST, self.graphql.clone())
+            .header(CONTENT_TYPE, JSON)
+            .body(body);
+        let response = match send(asker, Interface::Graphql, Endpoint::Query(name), request).await {
+            Ok(response) => response,
+            // Neither the query nor the host is known to be at fault.
+            Err(problem @ TIMED_OUT) => return Ok(Reply::Overloaded(problem)),
+            Err(problem) => return Err(problem),
+        };
+        match response.status() {
+            StatusCode::OK => {
                 let limits = limit_headers(response.headers());
-                // Of a token that is nobody's, the headers are about the address that it came from.
-                let known = response.status() != StatusCode::UNAUTHORIZED;
-                asker.observe(limits.budget().filter(|_| known));
-                // The last answer of a window: what would follow is a refusal. What is a refusal
-                // itself, its body says too.
-                if !is_refusal(response.status())
-                    && let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero())
-                {
-                    asker.spend(pause);
+                match read(response, MAX_BODY_BYTES).await {
+                    Ok(bytes) => Ok(Reply::Body(bytes, limits)),
+                    Err(problem @ TIMED_OUT) => Ok(Reply::Overloaded(problem)),
+                    Err(problem) => Err(problem),
                 }
-                Ok(response)
             }
-            Err(error) => {
-                request.failed();
-                Err(unanswered(&error))
-            }
+            StatusCode::NOT_FOUND => Ok(Reply::Missing),
+            _ => match refused(asker, Interface::Graphql, response).await {
+                Ok(problem) => Err(problem),
+                Err(overloaded) => Ok(Reply::Overloaded(overloaded)),
+            },
         }
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http
+            .request(method, url)
+            .header(ACCEPT, MEDIA_TYPE)
+            .header(AUTHORIZATION, self.authorization.clone())
     }
 
     fn redirect(&self, from: &Url, headers: &HeaderMap) -> Result<Url, Problem> {
@@ -266,6 +356,41 @@ fn next_link(header: &str) -> Option<String> {
     })
 }
 
+/// Sends a request and notes what the head of its answer says.
+async fn send(
+    asker: &Asker<'_>,
+    interface: Interface,
+    endpoint: Endpoint,
+    request: RequestBuilder,
+) -> Result<Response, Problem> {
+    let counted = asker.metrics().start_host_request(endpoint.name());
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => {
+            counted.failed();
+            asker.no_answer();
+            return Err(unanswered(&error));
+        }
+    };
+    let status = response.status();
+    counted.answered(status.as_u16());
+    let limits = limit_headers(response.headers());
+    // Of a token that is nobody's, the headers are about the address that it came from.
+    let known = status != StatusCode::UNAUTHORIZED;
+    asker.observe(interface, limits.budget().filter(|_| known));
+    if status.is_server_error() {
+        asker.no_answer();
+    } else if !is_refusal(status) {
+        asker.answered();
+        // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
+        // body says too.
+        if let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero()) {
+            asker.spend(interface, pause);
+        }
+    }
+    Ok(response)
+}
+
 fn is_refusal(status: StatusCode) -> bool {
     matches!(
         status,
@@ -273,64 +398,48 @@ fn is_refusal(status: StatusCode) -> bool {
     )
 }
 
-async fn refusal(asker: &Asker<'_>, status: StatusCode, response: Response) -> Problem {
-    match status {
-        StatusCode::UNAUTHORIZED => asker.reject_credential(),
-        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-            let limits = limit_headers(response.headers());
-            let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
-            match limits.pause(status.as_u16(), &String::from_utf8_lossy(&body)) {
-                Some(pause) => asker.spend(pause),
-                None => Problem::AccessDenied,
+/// Reads a refusal, and closes what it closes. What is the trouble of one question and may be the
+/// trouble of the whole host comes back as an error.
+async fn refused(
+    asker: &Asker<'_>,
+    interface: Interface,
+    response: Response,
+) -> Result<Problem, Problem> {
+    const SSO: HeaderName = HeaderName::from_static("x-github-sso");
+    let status = response.status().as_u16();
+    let limits = limit_headers(response.headers());
+    let sso = text(response.headers(), &SSO);
+    let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
+    let body = String::from_utf8_lossy(&body);
+    match refusal(status, &limits, sso.as_deref(), &body) {
+        Refusal::Primary(reset_in) => Ok(asker.spend(interface, reset_in)),
+        Refusal::Secondary(retry_after) => Ok(asker.leave_alone(retry_after)),
+        Refusal::Credential => Ok(asker.refuse_credential()),
+        Refusal::Locked => Ok(asker.lock_account()),
+        Refusal::Overloaded(what) => Err(Problem::HostUnavailable(what)),
+        Refusal::Problem(problem) => {
+            // Only a token that the host takes is told why it may not.
+            if status == StatusCode::FORBIDDEN.as_u16() {
+                asker.answered();
             }
-        }
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Problem::AccessDenied,
-        StatusCode::REQUEST_TIMEOUT => Problem::HostUnavailable("it timed out"),
-        status if status.is_server_error() => Problem::HostUnavailable("it answered with an error"),
-        _ => Problem::HostAnswerInvalid("an unexpected status"),
-    }
-}
-
-fn unanswered(error: &reqwest::Error) -> Problem {
-    if error.is_timeout() {
-        Problem::HostUnavailable("it timed out")
-    } else if error.is_connect() {
-        Problem::HostUnavailable("it cannot be reached")
-    } else {
-        Problem::HostUnavailable("the connection broke")
-    }
-}
-
-/// Reads a body, and no more of it than `limit`: the rest is never received.
-async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Problem> {
-    const TOO_LARGE: Problem = Problem::HostAnswerInvalid("the answer is too large");
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |announced| announced > limit) {
-        return Err(TOO_LARGE);
-    }
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(TOO_LARGE),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) if error.is_timeout() => return Err(unanswered(&error)),
-            Err(_) => return Err(Problem::HostAnswerInvalid("the answer is cut off")),
+            Ok(problem)
         }
     }
 }
 
-/// Reads what there is of a body, at most `limit`: a refusal whose text is cut off or goes on and on
-/// is still a refusal.
-async fn read_beginning(mut response: Response, limit: usize) -> Vec<u8> {
-    let mut body = Vec::new();
-    while body.len() < limit
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        body.extend_from_slice(&chunk);
+fn either(problem: Result<Problem, Problem>) -> Problem {
+    match problem {
+        Ok(problem) | Err(problem) => problem,
     }
-    body.truncate(limit);
-    body
+}
+
+/// GraphQL is beside REST: below the origin, or on an Enterprise host below `/api`.
+fn graphql_url(base: &Url) -> Url {
+    let path = base.path().trim_end_matches('/');
+    let above = path.strip_suffix("/v3").unwrap_or(path);
+    let mut url = base.clone();
+    url.set_path(&format!("{above}/graphql"));
+    url
 }
 
 fn limit_headers(headers: &HeaderMap) -> LimitHeaders {

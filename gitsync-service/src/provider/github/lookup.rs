@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use url::Url;
 
 use crate::{
     lease::{KnownPullRequest, Repository, RepositoryKey},
@@ -15,9 +16,10 @@ use crate::{
 };
 
 use super::{
-    client::{Client, Endpoint, HttpClient},
-    model::{ListedPull, MAX_NAME_BYTES, Pull, RepositoryInfo, Review, fits},
+    client::{Client, Endpoint, Fetched, HttpClient},
+    model::{ListedPull, MAX_NAME_BYTES, Pull, RepositoryInfo, Review, Viewer, fits},
     reviews::summarize,
+    validator::Validator,
 };
 
 /// The most pages of reviews that are read. A pull request with more (2,000 reviews) is refused
@@ -28,13 +30,27 @@ const REVIEWS_PER_PAGE: &str = "100";
 /// A branch has one open pull request per base; more than this many bases are not looked at.
 const PULLS_PER_PAGE: &str = "30";
 
+/// What a lookup learned on its way.
+#[derive(Default)]
+struct Learned {
+    upstream: Option<String>,
+    validator: Option<String>,
+}
+
 /// One credential at one GitHub.
 pub(crate) struct Session {
-    client: Client,
-    pulls: Memo<(RepositoryKey, i32), Option<Arc<Pull>>>,
-    reviews: Memo<(RepositoryKey, i32), ReviewSummary>,
+    pub(super) client: Client,
+    pulls: Memo<(RepositoryKey, i32), Option<Arc<Fresh<Pull>>>>,
+    reviews: Memo<(RepositoryKey, i32), Fresh<ReviewSummary>>,
     repositories: Memo<RepositoryKey, Option<Arc<RepositoryInfo>>>,
     open_pulls: Memo<(RepositoryKey, RepositoryKey, String), Option<Listed>>,
+}
+
+/// What was just fetched, and how to ask whether it changed.
+#[derive(Clone)]
+struct Fresh<T> {
+    what: T,
+    validator: Option<String>,
 }
 
 /// What a repository's list of open pull requests says about a branch name.
@@ -79,24 +95,46 @@ impl Session {
         asker: &Asker<'_>,
         target: &Target,
         known: Option<&KnownPullRequest>,
+        validator: Option<&str>,
     ) -> Finding {
-        let mut upstream_repository = None;
+        let mut learned = Learned::default();
         let result = match known {
             // Without a branch the filter would be none, and everything would match it.
             _ if target.branch.is_empty() => Err(Problem::Internal("a ref has no branch")),
             Some(known) => {
-                self.follow_known(asker, target, known, &mut upstream_repository)
+                let validator = validator.and_then(|text| self.client.validator(text));
+                self.follow_known(asker, target, known, validator.as_ref(), &mut learned)
                     .await
             }
             None => self
-                .find_open(asker, target, &mut upstream_repository)
+                .find_open(asker, target, &mut learned)
                 .await
                 .map(|open| open.map_or(Found::NoPullRequest, Found::PullRequest)),
         };
         Finding {
             result,
-            upstream_repository,
+            upstream_repository: learned.upstream,
+            fingerprint: None,
+            validator: learned.validator,
         }
+    }
+
+    /// Whether this session could make use of a validator.
+    pub(crate) fn accepts(&self, validator: &str) -> bool {
+        self.client.validator(validator).is_some()
+    }
+
+    /// Asks whose account it is.
+    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<(), Problem> {
+        let url = self.client.url(&["user"], &[])?;
+        let viewer = self
+            .client
+            .get::<Viewer>(asker, Endpoint::GetUser, url, None)
+            .await?;
+        if let Some(viewer) = viewer.answer()? {
+            asker.identify(viewer.body.id.to_string());
+        }
+        Ok(())
     }
 
     /// The known pull request, or the one that took its place on the branch.
@@ -105,11 +143,21 @@ impl Session {
         asker: &Asker<'_>,
         target: &Target,
         known: &KnownPullRequest,
-        learned: &mut Option<String>,
+        validator: Option<&Validator>,
+        learned: &mut Learned,
     ) -> Result<Found, Problem> {
         let repository = Repository::parse(&known.repository).ok_or(Problem::Internal(
             "the known pull request's repository is not owner/name",
         ))?;
+        // Of a settled one more is asked than whether it changed.
+        if known.state == PullRequestState::Open
+            && let Some(validator) = validator
+            && self
+                .is_unchanged(asker, &repository, known.number, validator)
+                .await?
+        {
+            return Ok(Found::Unchanged);
+        }
         let Some(pull) = self.pull(asker, &repository, known.number).await? else {
             // GitHub says 404 of everything that a token may not see. Only a repository that
             // answers makes its pull request gone.
@@ -118,20 +166,61 @@ impl Session {
                 None => Err(Problem::RepositoryNotFound),
             };
         };
-        let ours = self.brings_branch(asker, &pull, target).await?;
-        if ours && pull.state()? == PullRequestState::Open {
-            return self.status(asker, &pull).await.map(Found::PullRequest);
+        let ours = self.brings_branch(asker, &pull.what, target).await?;
+        if ours && pull.what.state()? == PullRequestState::Open {
+            let status = self.status(asker, &pull, learned).await?;
+            return Ok(Found::PullRequest(status));
         }
         match self.find_open(asker, target, learned).await {
             Ok(Some(open)) => Ok(Found::PullRequest(open)),
-            Ok(None) if ours => self.status(asker, &pull).await.map(Found::PullRequest),
-            Ok(None) => Ok(Found::NoPullRequest),
             // A fork is often deleted once its pull request is settled, which says nothing about
             // the pull request.
-            Err(Problem::RepositoryNotFound) if ours => {
-                self.status(asker, &pull).await.map(Found::PullRequest)
+            Ok(None) | Err(Problem::RepositoryNotFound) if ours => {
+                let status = self.status(asker, &pull, learned).await?;
+                Ok(Found::PullRequest(status))
             }
+            Ok(None) => Ok(Found::NoPullRequest),
             Err(problem) => Err(problem),
+        }
+    }
+
+    /// Whether the pull request and its reviews are as they were. What was not is kept for the
+    /// questions that follow.
+    async fn is_unchanged(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        number: i32,
+        validator: &Validator,
+    ) -> Result<bool, Problem> {
+        let url = self.pull_url(repository, number)?;
+        let pull = self
+            .client
+            .get::<Pull>(asker, Endpoint::GetPull, url, Some(&validator.pull))
+            .await?;
+        match pull {
+            Fetched::Unchanged => {
+                let url = self.reviews_url(repository, number)?;
+                let reviews = self
+                    .client
+                    .get::<Vec<Review>>(asker, Endpoint::ListReviews, url, Some(&validator.reviews))
+                    .await?;
+                Ok(matches!(reviews, Fetched::Unchanged))
+            }
+            Fetched::Missing => {
+                let missing = || async { Ok(None) };
+                self.pulls.get((repository.key(), number), missing).await?;
+                Ok(false)
+            }
+            Fetched::Answer(answer) => {
+                let fresh = Arc::new(Fresh {
+                    what: answer.body,
+                    validator: answer.validator,
+                });
+                let fetched = || async { Ok(Some(fresh)) };
+                self.pulls.get((repository.key(), number), fetched).await?;
+                Ok(false)
+            }
         }
     }
 
@@ -166,7 +255,7 @@ impl Session {
         &self,
         asker: &Asker<'_>,
         target: &Target,
-        learned: &mut Option<String>,
+        learned: &mut Learned,
     ) -> Result<Option<Arc<PullRequest>>, Problem> {
         let branch = target.branch.as_str();
         let mut head = target.repository.clone();
@@ -190,7 +279,8 @@ impl Session {
             }
         }
         if let Some(number) = own.latest(&head, branch) {
-            return self.listed_status(asker, &head, number).await.map(Some);
+            let found = self.listed_status(asker, &head, number, learned);
+            return found.await.map(Some);
         }
 
         let remembered = match target.upstream_repository.as_deref() {
@@ -202,7 +292,7 @@ impl Session {
             && let Some(there) = self.list_open(asker, upstream, &head, branch).await?
         {
             let latest = there.latest(&head, branch);
-            return self.maybe_status(asker, upstream, latest).await;
+            return self.maybe_status(asker, upstream, latest, learned).await;
         }
         // Not known, or no longer there: the host says what it is a fork of now.
         let Some(upstream) = self.upstream(asker, &head, learned).await? else {
@@ -213,7 +303,7 @@ impl Session {
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
         let latest = there.latest(&head, branch);
-        self.maybe_status(asker, &upstream, latest).await
+        self.maybe_status(asker, &upstream, latest, learned).await
     }
 
     async fn maybe_status(
@@ -221,10 +311,11 @@ impl Session {
         asker: &Asker<'_>,
         repository: &Repository,
         number: Option<i32>,
+        learned: &mut Learned,
     ) -> Result<Option<Arc<PullRequest>>, Problem> {
         match number {
             Some(number) => self
-                .listed_status(asker, repository, number)
+                .listed_status(asker, repository, number, learned)
                 .await
                 .map(Some),
             None => Ok(None),
@@ -236,14 +327,14 @@ impl Session {
         &self,
         asker: &Asker<'_>,
         repository: &Repository,
-        learned: &mut Option<String>,
+        learned: &mut Learned,
     ) -> Result<Option<Repository>, Problem> {
         let info = self
             .repository(asker, repository)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
         if !info.fork {
-            *learned = Some(String::new());
+            learned.upstream = Some(String::new());
             return Ok(None);
         }
         // A fork without a visible parent may get one when the token's access changes, so that
@@ -252,35 +343,39 @@ impl Session {
             return Ok(None);
         };
         let upstream = parse_full_name(&parent.full_name)?;
-        *learned = Some(parent.full_name.clone());
+        learned.upstream = Some(parent.full_name.clone());
         Ok(Some(upstream))
     }
 
+    /// The status of a pull request that was just listed.
     async fn listed_status(
         &self,
         asker: &Asker<'_>,
         repository: &Repository,
         number: i32,
+        learned: &mut Learned,
     ) -> Result<Arc<PullRequest>, Problem> {
-        let pull = self
-            .pull(asker, repository, number)
-            .await?
-            .ok_or(Problem::HostUnavailable(
-                "it lists a pull request and does not find it",
-            ))?;
-        self.status(asker, &pull).await
+        // Both at once, since both will be needed.
+        let (pull, reviews) = tokio::join!(
+            self.pull(asker, repository, number),
+            self.reviews(asker, repository, number)
+        );
+        let pull = pull?.ok_or(Problem::NotReady)?;
+        let reviews = reviews?;
+        learned.validator = self.client.validate(&pull.validator, &reviews.validator);
+        pull.what.status(reviews.what).map(Arc::new)
     }
 
-    async fn status(&self, asker: &Asker<'_>, pull: &Pull) -> Result<Arc<PullRequest>, Problem> {
-        let repository = pull.repository()?;
-        let number = pull.number();
-        let reviews = self
-            .reviews
-            .get((repository.key(), number), || {
-                self.ask_reviews(asker, &repository, number)
-            })
-            .await?;
-        pull.status(reviews).map(Arc::new)
+    async fn status(
+        &self,
+        asker: &Asker<'_>,
+        pull: &Fresh<Pull>,
+        learned: &mut Learned,
+    ) -> Result<Arc<PullRequest>, Problem> {
+        let repository = pull.what.repository()?;
+        let reviews = self.reviews(asker, &repository, pull.what.number()).await?;
+        learned.validator = self.client.validate(&pull.validator, &reviews.validator);
+        pull.what.status(reviews.what).map(Arc::new)
     }
 
     async fn pull(
@@ -288,24 +383,34 @@ impl Session {
         asker: &Asker<'_>,
         repository: &Repository,
         number: i32,
-    ) -> Result<Option<Arc<Pull>>, Problem> {
+    ) -> Result<Option<Arc<Fresh<Pull>>>, Problem> {
         self.pulls
             .get((repository.key(), number), || async {
-                let number = number.to_string();
-                let url = self.client.url(
-                    &[
-                        "repos",
-                        &repository.owner,
-                        &repository.name,
-                        "pulls",
-                        &number,
-                    ],
-                    &[],
-                )?;
-                let answer = self.client.get(asker, Endpoint::GetPull, url).await?;
-                Ok(answer.map(|answer| Arc::new(answer.body)))
+                let url = self.pull_url(repository, number)?;
+                let fetched = self.client.get(asker, Endpoint::GetPull, url, None).await?;
+                Ok(fetched.answer()?.map(|answer| {
+                    Arc::new(Fresh {
+                        what: answer.body,
+                        validator: answer.validator,
+                    })
+                }))
             })
             .await
+    }
+
+    fn pull_url(&self, repository: &Repository, number: i32) -> Result<Url, Problem> {
+        let Repository { owner, name } = repository;
+        self.client
+            .url(&["repos", owner, name, "pulls", &number.to_string()], &[])
+    }
+
+    fn reviews_url(&self, repository: &Repository, number: i32) -> Result<Url, Problem> {
+        let Repository { owner, name } = repository;
+        let number = number.to_string();
+        self.client.url(
+            &["repos", owner, name, "pulls", &number, "reviews"],
+            &[("per_page", REVIEWS_PER_PAGE)],
+        )
     }
 
     async fn repository(
@@ -318,8 +423,11 @@ impl Session {
                 let url = self
                     .client
                     .url(&["repos", &repository.owner, &repository.name], &[])?;
-                let answer = self.client.get(asker, Endpoint::GetRepository, url).await?;
-                Ok(answer.map(|answer| Arc::new(answer.body)))
+                let fetched = self
+                    .client
+                    .get(asker, Endpoint::GetRepository, url, None)
+                    .await?;
+                Ok(fetched.answer()?.map(|answer| Arc::new(answer.body)))
             })
             .await
     }
@@ -346,14 +454,27 @@ impl Session {
                         ("per_page", PULLS_PER_PAGE),
                     ],
                 )?;
-                let answer = self
+                let fetched = self
                     .client
-                    .get::<Vec<ListedPull>>(asker, Endpoint::ListPulls, url)
+                    .get::<Vec<ListedPull>>(asker, Endpoint::ListPulls, url, None)
                     .await?;
-                Ok(answer.map(|answer| Listed {
+                Ok(fetched.answer()?.map(|answer| Listed {
                     pulls: answer.body.into(),
                     renamed: answer.redirected,
                 }))
+            })
+            .await
+    }
+
+    async fn reviews(
+        &self,
+        asker: &Asker<'_>,
+        repository: &Repository,
+        number: i32,
+    ) -> Result<Fresh<ReviewSummary>, Problem> {
+        self.reviews
+            .get((repository.key(), number), || {
+                self.ask_reviews(asker, repository, number)
             })
             .await
     }
@@ -364,32 +485,26 @@ impl Session {
         asker: &Asker<'_>,
         repository: &Repository,
         number: i32,
-    ) -> Result<ReviewSummary, Problem> {
-        let number = number.to_string();
-        let mut url = self.client.url(
-            &[
-                "repos",
-                &repository.owner,
-                &repository.name,
-                "pulls",
-                &number,
-                "reviews",
-            ],
-            &[("per_page", REVIEWS_PER_PAGE)],
-        )?;
+    ) -> Result<Fresh<ReviewSummary>, Problem> {
+        let mut url = self.reviews_url(repository, number)?;
         let mut reviews = Vec::new();
-        for _ in 0..MAX_REVIEW_PAGES {
+        for page_number in 0..MAX_REVIEW_PAGES {
             let page = self
                 .client
-                .get::<Vec<Review>>(asker, Endpoint::ListReviews, url)
+                .get::<Vec<Review>>(asker, Endpoint::ListReviews, url, None)
                 .await?
-                .ok_or(Problem::HostUnavailable(
-                    "it has a pull request without its reviews",
-                ))?;
+                .answer()?
+                .ok_or(Problem::NotReady)?;
             reviews.extend(page.body);
             match page.next {
                 Some(next) => url = next,
-                None => return Ok(summarize(&reviews)),
+                None => {
+                    return Ok(Fresh {
+                        what: summarize(&reviews),
+                        // That a first page is as it was says nothing about a second one.
+                        validator: page.validator.filter(|_| page_number == 0),
+                    });
+                }
             }
         }
         Err(Problem::HostAnswerInvalid("too many pages of reviews"))

@@ -85,6 +85,12 @@ struct User {
     avatar_url: Option<String>,
 }
 
+/// `GET /user`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Viewer {
+    pub(super) id: u64,
+}
+
 /// One of `GET /repos/{owner}/{repo}/pulls/{number}/reviews`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Review {
@@ -167,36 +173,13 @@ impl Pull {
             user,
             updated_at,
         } = self;
-        if *number <= 0 {
-            return Err(Problem::HostAnswerInvalid("a pull request has no number"));
-        }
-        // People click on it: nothing but a web address is passed on.
-        if !(html_url.starts_with("https://") || html_url.starts_with("http://")) {
-            return Err(Problem::HostAnswerInvalid("a pull request has no page"));
-        }
-        if !fits(html_url, MAX_URL_BYTES) {
-            return Err(Problem::HostAnswerInvalid(
-                "a pull request's page is too long",
-            ));
-        }
-        for name in [&repository, &head.branch, &base.branch, &head.sha] {
-            if !fits(name, MAX_NAME_BYTES) {
-                return Err(Problem::HostAnswerInvalid(
-                    "a name in a pull request is too long",
-                ));
-            }
-        }
-        Ok(PullRequest {
+        bounded(PullRequest {
             repository,
             number: *number,
             url: html_url.clone(),
             state,
             draft: *draft,
-            title: title
-                .chars()
-                .filter(|character| *character != '\0')
-                .take(MAX_TITLE_CHARS)
-                .collect(),
+            title: title.clone(),
             reviews,
             additions: count(*additions),
             deletions: count(*deletions),
@@ -205,17 +188,63 @@ impl Pull {
             head_branch: head.branch.clone(),
             base_branch: base.branch.clone(),
             head_sha: head.sha.clone(),
-            author: user
-                .as_ref()
-                .filter(|user| fits(&user.login, MAX_NAME_BYTES))
-                .map(|user| Author {
-                    login: user.login.clone(),
-                    avatar_url: optional(user.avatar_url.as_deref(), MAX_URL_BYTES),
-                }),
-            node_id: optional(node_id.as_deref(), MAX_NAME_BYTES),
+            author: user.as_ref().map(|user| Author {
+                login: user.login.clone(),
+                avatar_url: user.avatar_url.clone(),
+            }),
+            node_id: node_id.clone(),
             updated_at: updated_at.as_deref().and_then(|at| at.parse().ok()),
         })
     }
+}
+
+/// The same, with nothing in it that is longer than chat-service takes.
+///
+/// # Errors
+///
+/// When something that is needed is missing or too long.
+pub(super) fn bounded(mut found: PullRequest) -> Result<PullRequest, Problem> {
+    if found.number <= 0 {
+        return Err(Problem::HostAnswerInvalid("a pull request has no number"));
+    }
+    // People click on it: nothing but a web address is passed on.
+    if !(found.url.starts_with("https://") || found.url.starts_with("http://")) {
+        return Err(Problem::HostAnswerInvalid("a pull request has no page"));
+    }
+    if !fits(&found.url, MAX_URL_BYTES) {
+        return Err(Problem::HostAnswerInvalid(
+            "a pull request's page is too long",
+        ));
+    }
+    for name in [
+        &found.repository,
+        &found.head_branch,
+        &found.base_branch,
+        &found.head_sha,
+    ] {
+        if !fits(name, MAX_NAME_BYTES) {
+            return Err(Problem::HostAnswerInvalid(
+                "a name in a pull request is too long",
+            ));
+        }
+    }
+    if !fits(&found.title, MAX_TITLE_CHARS) {
+        found.title = found
+            .title
+            .chars()
+            .filter(|character| *character != '\0')
+            .take(MAX_TITLE_CHARS)
+            .collect();
+    }
+    found.author = found
+        .author
+        .filter(|author| fits(&author.login, MAX_NAME_BYTES))
+        .map(|author| Author {
+            avatar_url: optional(author.avatar_url, MAX_URL_BYTES),
+            ..author
+        });
+    found.node_id = optional(found.node_id, MAX_NAME_BYTES);
+    Ok(found)
 }
 
 /// Whether it is short enough, and something that a database can hold.
@@ -223,13 +252,12 @@ pub(super) fn fits(text: &str, bytes: usize) -> bool {
     text.len() <= bytes && !text.contains('\0')
 }
 
-fn optional(text: Option<&str>, bytes: usize) -> Option<String> {
+fn optional(text: Option<String>, bytes: usize) -> Option<String> {
     text.filter(|text| !text.is_empty() && fits(text, bytes))
-        .map(str::to_owned)
 }
 
 /// The contract counts in 32 bits. More lines than that are shown as that many.
-fn count(value: u64) -> i32 {
+pub(super) fn count(value: u64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::lease::Window;
 
-/// GitHub: after a secondary limit without `retry-after`, "wait for at least one minute".
-pub(super) const SECONDARY_PAUSE: Duration = Duration::from_secs(60);
+/// When a limit does not say when it ends. GitHub: "wait for at least one minute".
+const UNTOLD_PAUSE: Duration = Duration::from_secs(60);
 /// A window is one hour. Anything beyond a day is not a limit but a mistake.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -37,59 +37,45 @@ impl LimitHeaders {
         (observation != Window::default()).then_some(observation)
     }
 
-    /// How long to wait, when an answer with status 403 or 429 and this `body` is a rate limit.
-    /// `None`: an ordinary refusal, whatever headers it carries beside.
-    pub(super) fn pause(&self, status: u16, body: &str) -> Option<Duration> {
-        let body = body.to_ascii_lowercase();
-        let secondary = body.contains("secondary rate limit") || body.contains("abuse");
-        let spent = self.spent_for();
-        let asked = self.retry_after();
-        let pause = match (asked, spent) {
-            // Coming back before either has passed earns another refusal.
-            (Some(asked), Some(spent)) => asked.max(spent),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) if status == 429 || secondary || body.contains("rate limit") => {
-                SECONDARY_PAUSE
-            }
-            (None, None) => return None,
-        };
-        let least = if secondary {
-            SECONDARY_PAUSE
-        } else {
-            Duration::ZERO
-        };
-        Some(pause.max(least).min(MAX_PAUSE))
-    }
-
     /// How long nothing is left, when these headers say that nothing is. An Enterprise host whose
     /// limits are off may say that nothing is left of nothing.
     pub(super) fn spent_for(&self) -> Option<Duration> {
         if number(self.limit.as_deref()) == Some(0) || number(self.remaining.as_deref())? != 0 {
             return None;
         }
-        Some(self.reset_in().unwrap_or(SECONDARY_PAUSE).min(MAX_PAUSE))
+        Some(self.reset_or_default())
+    }
+
+    /// When the window ends; [`UNTOLD_PAUSE`] when the headers do not tell.
+    pub(super) fn reset_or_default(&self) -> Duration {
+        self.reset_in().unwrap_or(UNTOLD_PAUSE).min(MAX_PAUSE)
+    }
+
+    /// How far away the moment `at` is, by the answer's own clock.
+    pub(super) fn until(&self, at: Timestamp) -> Option<Duration> {
+        let left = at.as_second().saturating_sub(self.now()?.as_second());
+        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
     }
 
     fn reset_in(&self) -> Option<Duration> {
         let reset = number(self.reset.as_deref())?;
-        let now = self.now()?.as_second();
-        Some(Duration::from_secs(
-            u64::try_from(reset.saturating_sub(now)).unwrap_or(0),
-        ))
+        let left = reset.saturating_sub(self.now()?.as_second());
+        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
     }
 
-    /// `retry-after` in either of its forms. One that cannot be read still says that this is a
-    /// limit.
-    fn retry_after(&self) -> Option<Duration> {
+    /// Whether there is a `retry-after`. One that cannot be read says as much.
+    pub(super) fn has_retry_after(&self) -> bool {
+        self.retry_after.is_some()
+    }
+
+    /// `retry-after` in either of its forms.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let until = http_date(text).zip(self.now()).map(|(then, now)| {
-            let seconds = then.as_second().saturating_sub(now.as_second());
-            Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-        });
-        Some(until.unwrap_or(SECONDARY_PAUSE))
+        let told = match text.parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => http_date(text).and_then(|then| self.until(then)),
+        };
+        told.map(|told| told.min(MAX_PAUSE))
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -131,82 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_403_is_no_rate_limit_though_it_carries_a_reset() {
-        let ordinary = headers(None, Some("4999"), NOW + 1800);
-        assert_eq!(ordinary.pause(403, "Resource not accessible"), None);
-    }
-
-    #[test]
-    fn a_spent_budget_lasts_until_the_reset_by_the_hosts_own_clock() {
-        assert_eq!(
-            headers(None, Some("0"), NOW + 1800).pause(403, ""),
-            seconds(1800)
-        );
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        assert_eq!(
-            headers(Some("120"), Some("10"), NOW + 1800).pause(429, ""),
-            seconds(120)
-        );
-        let date = headers(
-            Some("Sun, 06 Nov 1994 08:51:37 GMT"),
-            Some("10"),
-            NOW + 1800,
-        );
-        assert_eq!(date.pause(403, ""), seconds(120));
-    }
-
-    #[test]
-    fn garbage_in_retry_after_is_still_a_rate_limit() {
-        assert_eq!(
-            headers(Some("soon"), Some("10"), NOW).pause(403, ""),
-            Some(SECONDARY_PAUSE)
-        );
-    }
-
-    #[test]
-    fn a_secondary_limit_lasts_a_minute_at_least() {
-        let body = "You have exceeded a secondary rate limit.";
-        assert_eq!(
-            headers(None, Some("4000"), NOW + 9).pause(403, body),
-            Some(SECONDARY_PAUSE)
-        );
-        assert_eq!(
-            headers(Some("5"), Some("4000"), NOW + 9).pause(403, body),
-            Some(SECONDARY_PAUSE)
-        );
-        assert_eq!(
-            headers(Some("300"), Some("4000"), NOW + 9).pause(403, body),
-            seconds(300)
-        );
-        assert_eq!(
-            LimitHeaders::default().pause(403, "abuse detection"),
-            Some(SECONDARY_PAUSE)
-        );
-    }
-
-    #[test]
-    fn a_429_is_a_rate_limit_without_any_header() {
-        assert_eq!(
-            LimitHeaders::default().pause(429, ""),
-            Some(SECONDARY_PAUSE)
-        );
-    }
-
-    #[test]
     fn a_reset_without_a_date_or_far_in_the_future_is_bounded() {
         let undated = LimitHeaders {
             date: None,
             ..headers(None, Some("0"), NOW + 1800)
         };
-        assert_eq!(undated.pause(403, ""), Some(SECONDARY_PAUSE));
-        assert_eq!(
-            headers(None, Some("0"), i64::MAX).pause(403, ""),
-            Some(MAX_PAUSE)
-        );
-        assert_eq!(headers(None, Some("0"), 0).pause(403, ""), seconds(0));
+        assert_eq!(undated.spent_for(), Some(UNTOLD_PAUSE));
+        let spent = |reset| headers(None, Some("0"), reset).spent_for();
+        assert_eq!(spent(i64::MAX), Some(MAX_PAUSE));
+        assert_eq!(spent(0), seconds(0));
+        assert_eq!(headers(None, Some("7"), NOW + 1800).spent_for(), None);
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! Many questions in one request, and what became of each.
+
+use std::sync::Arc;
+
+use crate::{
+    lease::Repository,
+    outcome::{Problem, PullRequest},
+};
+
+/// What came of a query for many.
+#[derive(Debug)]
+pub(crate) enum Queried<T> {
+    /// What became of each question, in their order.
+    Parts(Vec<Part<T>>),
+    /// It is more than the host gives at once; nothing is answered.
+    TooHeavy,
+    /// The host gave up: on this query or altogether.
+    Overloaded(Problem),
+    /// The host has no such interface.
+    Missing,
+    /// The interface is of another version.
+    Skew,
+}
+
+/// What became of one question of many.
+#[derive(Debug)]
+pub(crate) enum Part<T> {
+    /// The answer.
+    Answered(T),
+    /// None, for this reason.
+    Failed(Problem),
+    /// None yet: it is to be asked again, with fewer beside it.
+    Unresolved,
+}
+
+/// A pull request, and what only the question after the next needs to know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: Arc<PullRequest>,
+    /// Tells whether it changed.
+    pub(crate) fingerprint: String,
+    /// `owner/name` of the repository that its branch is in. Absent when that is gone, or hidden.
+    pub(crate) head_repository: Option<String>,
+}
+
+/// Which pull request of a repository.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NumberQuestion<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) number: i32,
+}
+
+/// Which branch, and where its pull requests are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BranchQuestion<'a> {
+    /// The repository that is asked: the branch's own, or the one that this is a fork of.
+    pub(crate) at: &'a Repository,
+    /// The branch's own.
+    pub(crate) head: &'a Repository,
+    pub(crate) branch: &'a str,
+    /// A settled pull request is the branch's if it is at this commit.
+    pub(crate) commit: Option<&'a str>,
+}
+
+/// What was found out about a branch.
+#[derive(Clone, Debug)]
+pub(crate) struct Discovered {
+    /// `owner/name` of the repository that was asked, as it is called now.
+    pub(crate) repository: String,
+    /// `owner/name` that it is a fork of, empty when it is none; absent when it may not be told.
+    pub(crate) upstream: Option<String>,
+    /// The branch's open pull request in the repository that was asked, or else its id elsewhere, or
+    /// else that of a settled one.
+    pub(crate) found: Branched,
+    /// The host still has the branch, so that what it leads to is all there is.
+    pub(crate) branch_exists: bool,
+}
+
+/// The pull request of a branch.
+#[derive(Clone, Debug)]
+pub(crate) enum Branched {
+    /// An open one.
+    Open(Seen),
+    /// The id of one, which is still to be asked for.
+    Id(String),
+    /// None.
+    None,
+}

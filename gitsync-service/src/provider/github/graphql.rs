@@ -1,0 +1,134 @@
+//! GitHub over GraphQL: many refs in one request.
+//!
+//! [`document`] has the queries' texts, [`answer`] reads what came back and says for each question
+//! what became of it, [`trouble`] is GitHub's errors as a pure function, [`status`] and [`branch`]
+//! turn what was found into our words. Nothing of it decides what is asked next.
+
+mod answer;
+mod branch;
+mod document;
+mod status;
+mod trouble;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    outcome::Problem,
+    provider::{
+        batch::{BranchQuestion, Discovered, NumberQuestion, Queried, Seen},
+        gate::Asker,
+    },
+};
+
+use super::client::{Client, Reply};
+
+use answer::{Answered, Envelope};
+use document::Document;
+
+#[derive(Serialize)]
+struct Query<'a> {
+    query: &'a str,
+    variables: Map<String, Value>,
+}
+
+/// Whether the pull requests of these ids changed: their fingerprints. At most 100.
+pub(super) async fn probe(
+    client: &Client,
+    asker: &Asker<'_>,
+    ids: &[&str],
+) -> Result<Queried<Option<String>>, Problem> {
+    let answered = ask_ids(client, asker, Document::Probe, ids).await?;
+    Ok(answered.parts(|envelope| envelope.nodes(ids, status::fingerprint)))
+}
+
+/// The pull requests of these ids. At most 100.
+pub(super) async fn detail(
+    client: &Client,
+    asker: &Asker<'_>,
+    ids: &[&str],
+) -> Result<Queried<Option<Seen>>, Problem> {
+    let answered = ask_ids(client, asker, Document::Detail, ids).await?;
+    Ok(answered.parts(|envelope| envelope.nodes(ids, status::seen)))
+}
+
+/// Pull requests by their numbers.
+pub(super) async fn numbers(
+    client: &Client,
+    asker: &Asker<'_>,
+    questions: &[NumberQuestion<'_>],
+) -> Result<Queried<Option<Seen>>, Problem> {
+    let mut variables = Map::new();
+    for (index, question) in questions.iter().enumerate() {
+        let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
+        set("owner", question.repository.owner.as_str().into());
+        set("name", question.repository.name.as_str().into());
+        set("number", question.number.into());
+    }
+    let document = Document::Numbers(questions.len());
+    let answered = ask(client, asker, &document, variables).await?;
+    Ok(answered.parts(|envelope| {
+        envelope.aliases(questions.len(), |_, repository| {
+            match repository.get("pullRequest") {
+                Some(found) if !found.is_null() => status::seen(found).map(Some),
+                Some(_) | None => Ok(None),
+            }
+        })
+    }))
+}
+
+/// The pull requests of branches.
+pub(super) async fn discover(
+    client: &Client,
+    asker: &Asker<'_>,
+    questions: &[BranchQuestion<'_>],
+) -> Result<Queried<Discovered>, Problem> {
+    let mut variables = Map::new();
+    for (index, question) in questions.iter().enumerate() {
+        let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
+        set("owner", question.at.owner.as_str().into());
+        set("name", question.at.name.as_str().into());
+        set("branch", question.branch.into());
+        set("ref", format!("refs/heads/{}", question.branch).into());
+        set("settled", question.commit.is_some().into());
+    }
+    let document = Document::Discover(questions.len());
+    let answered = ask(client, asker, &document, variables).await?;
+    Ok(answered.parts(|envelope| {
+        envelope.aliases(questions.len(), |index, repository| {
+            match questions.get(index) {
+                Some(question) => branch::discovered(question, repository),
+                None => Err(Problem::Internal("an answer without its question")),
+            }
+        })
+    }))
+}
+
+async fn ask_ids(
+    client: &Client,
+    asker: &Asker<'_>,
+    document: Document,
+    ids: &[&str],
+) -> Result<Answered, Problem> {
+    let mut variables = Map::new();
+    let ids = ids.iter().map(|id| Value::from(*id)).collect();
+    variables.insert("ids".to_owned(), Value::Array(ids));
+    ask(client, asker, &document, variables).await
+}
+
+async fn ask(
+    client: &Client,
+    asker: &Asker<'_>,
+    document: &Document,
+    variables: Map<String, Value>,
+) -> Result<Answered, Problem> {
+    let query = Query {
+        query: &document.text(),
+        variables,
+    };
+    match client.query(asker, document.name(), &query).await? {
+        Reply::Body(bytes, limits) => Envelope::read(&bytes, &limits, asker),
+        Reply::Missing => Ok(Answered::Missing),
+        Reply::Overloaded(problem) => Ok(Answered::Overloaded(problem)),
+    }
+}

@@ -1,0 +1,319 @@
+//! What came back, question by question: an answer in part is used as far as it goes.
+
+use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    lease::Window,
+    outcome::{Interface, Problem},
+    provider::{
+        batch::{Part, Queried},
+        gate::Asker,
+    },
+};
+
+use super::{
+    super::rate_limit::LimitHeaders,
+    trouble::{Place, Trouble, by_message, trouble},
+};
+
+/// When the headers do not say when a limit ends.
+const UNTOLD_PAUSE: Duration = Duration::from_secs(60);
+const LACKING: Problem = Problem::HostAnswerInvalid("it lacks what was asked for");
+/// What an answer may lack without being wrong: fields that are null for one reason or another.
+const DISPENSABLE: [&str; 5] = [
+    "parent",
+    "author",
+    "head",
+    "headRepository",
+    "baseRepository",
+];
+
+/// What came of a query as a whole.
+pub(super) enum Answered {
+    /// Something came back for some of the questions.
+    InPart(Envelope),
+    /// It is more than the host gives at once.
+    TooHeavy,
+    /// The host gave up, on this query or altogether.
+    Overloaded(Problem),
+    /// The interface is not there.
+    Missing,
+    /// The interface has another schema.
+    Skew,
+}
+
+/// An answer whose body is one.
+pub(super) struct Envelope {
+    data: Map<String, Value>,
+    /// What is said of everything that has no answer.
+    whole: Option<Problem>,
+    /// Whether that is to be asked again, in smaller parts.
+    again: bool,
+    by_alias: HashMap<String, Verdict>,
+    by_index: HashMap<usize, Verdict>,
+}
+
+/// What is said of one question.
+#[derive(Clone, Copy)]
+enum Verdict {
+    NotFound,
+    Failed(Problem),
+    Again,
+}
+
+impl Answered {
+    /// Reads what became of each question.
+    pub(super) fn parts<T>(self, read: impl FnOnce(Envelope) -> Vec<Part<T>>) -> Queried<T> {
+        match self {
+            Self::InPart(envelope) => Queried::Parts(read(envelope)),
+            Self::TooHeavy => Queried::TooHeavy,
+            Self::Overloaded(problem) => Queried::Overloaded(problem),
+            Self::Missing => Queried::Missing,
+            Self::Skew => Queried::Skew,
+        }
+    }
+}
+
+impl Envelope {
+    /// Reads a body and notes what it says of limits and of whose account it is.
+    pub(super) fn read(
+        bytes: &[u8],
+        limits: &LimitHeaders,
+        asker: &Asker<'_>,
+    ) -> Result<Answered, Problem> {
+        const NO_ANSWER: Problem = Problem::HostAnswerInvalid("not an answer to a query");
+        let Ok(Value::Object(mut body)) = serde_json::from_slice(bytes) else {
+            return Err(NO_ANSWER);
+        };
+        let data = match body.remove("data") {
+            Some(Value::Object(data)) => data,
+            _ => Map::new(),
+        };
+        observe(&data, limits, asker);
+        let mut envelope = Self {
+            data,
+            whole: None,
+            again: false,
+            by_alias: HashMap::new(),
+            by_index: HashMap::new(),
+        };
+        let (mut too_heavy, mut overloaded) = (false, false);
+        let mut whole = |envelope: &mut Self, trouble: Trouble| {
+            match trouble {
+                Trouble::Primary => {
+                    let reset_in = limits.reset_or_default();
+                    envelope.whole = Some(asker.spend(Interface::Graphql, reset_in));
+                }
+                Trouble::Secondary => {
+                    envelope.whole = Some(asker.leave_alone(limits.retry_after()));
+                }
+                Trouble::TooHeavy => too_heavy = true,
+                Trouble::Overloaded => overloaded = true,
+                Trouble::Skew => return Some(Answered::Skew),
+                Trouble::Denied(problem) => envelope.whole = Some(problem),
+                Trouble::NotFound | Trouble::Unknown => {
+                    envelope.whole = Some(Problem::HostAnswerInvalid("an unknown error"));
+                }
+            }
+            None
+        };
+        // Usually a list, but not always.
+        let errors = match body.remove("errors") {
+            Some(Value::Array(errors)) => errors,
+            Some(Value::Null) | None => Vec::new(),
+            Some(error) => vec![error],
+        };
+        for error in &errors {
+            let (trouble, place) = trouble(error);
+            let everything = matches!(
+                trouble,
+                Trouble::Primary | Trouble::Secondary | Trouble::Skew
+            );
+            if place == Place::Whole || everything {
+                if let Some(answered) = whole(&mut envelope, trouble) {
+                    return Ok(answered);
+                }
+            } else {
+                envelope.note(trouble, place);
+            }
+        }
+        if errors.is_empty() && envelope.data.is_empty() {
+            let message = body.get("message").and_then(Value::as_str);
+            let message = message.ok_or(NO_ANSWER)?.to_ascii_lowercase();
+            if let Some(answered) = whole(&mut envelope, by_message(&message)) {
+                return Ok(answered);
+            }
+        }
+        if limits.has_retry_after() && envelope.whole.is_none() {
+            envelope.whole = Some(asker.leave_alone(limits.retry_after()));
+        }
+        envelope.again = too_heavy || overloaded;
+        if envelope.again && envelope.whole.is_none() && envelope.is_bare() {
+            return Ok(if too_heavy {
+                Answered::TooHeavy
+            } else {
+                Answered::Overloaded(Problem::HostUnavailable("it gave up on a query"))
+            });
+        }
+        Ok(Answered::InPart(envelope))
+    }
+
+    /// Whether there is nothing in it but what rides along.
+    fn is_bare(&self) -> bool {
+        let rides_along = |key: &String| matches!(key.as_str(), "viewer" | "rateLimit");
+        self.by_alias.is_empty()
+            && self.by_index.is_empty()
+            && self
+                .data
+                .iter()
+                .all(|(key, value)| rides_along(key) || value.is_null())
+    }
+
+    fn note(&mut self, trouble: Trouble, place: Place) {
+        let Place::One { key, index, below } = place else {
+            return;
+        };
+        let last = below.last().map(String::as_str).unwrap_or_default();
+        let verdict = match trouble {
+            Trouble::TooHeavy | Trouble::Overloaded => Verdict::Again,
+            _ if DISPENSABLE.contains(&last) => return,
+            Trouble::NotFound => Verdict::NotFound,
+            Trouble::Denied(problem) => Verdict::Failed(problem),
+            Trouble::Primary | Trouble::Secondary | Trouble::Skew | Trouble::Unknown => {
+                Verdict::Failed(Problem::HostAnswerInvalid("an unknown error"))
+            }
+        };
+        match index {
+            Some(index) if key == "nodes" => self.by_index.insert(index, verdict),
+            _ => self.by_alias.insert(key, verdict),
+        };
+    }
+
+    /// What became of each id of `nodes`. Told by the ids in the answer: what is missing need not
+    /// leave a gap in its place.
+    pub(super) fn nodes<T>(
+        mut self,
+        ids: &[&str],
+        read: impl Fn(&Value) -> Result<T, Problem>,
+    ) -> Vec<Part<Option<T>>> {
+        let nodes = match self.data.remove("nodes") {
+            Some(Value::Array(nodes)) => nodes,
+            Some(Value::Null) => Vec::new(),
+            // Without the list nobody knows what is missing from it.
+            _ => {
+                self.whole.get_or_insert(LACKING);
+                Vec::new()
+            }
+        };
+        let id_of = |node: &Value| node.get("id").and_then(Value::as_str).map(str::to_owned);
+        let mut by_id: HashMap<String, &Value> = HashMap::new();
+        for node in &nodes {
+            if let Some(id) = id_of(node) {
+                by_id.insert(id, node);
+            }
+        }
+        // An old id may be answered by the new one of the same thing.
+        let in_step = nodes.len() == ids.len();
+        let stranger = |index: usize| {
+            let node = nodes.get(index).filter(|_| in_step)?;
+            let id = id_of(node)?;
+            (!ids.contains(&id.as_str())).then_some(node)
+        };
+        ids.iter()
+            .enumerate()
+            .map(|(index, id)| {
+                let verdict = self.by_index.get(&index).copied().filter(|_| in_step);
+                match by_id.get(*id).copied().or_else(|| stranger(index)) {
+                    Some(_) if matches!(verdict, Some(Verdict::Again)) => Part::Unresolved,
+                    Some(node) => match verdict {
+                        Some(Verdict::Failed(problem)) => Part::Failed(problem),
+                        _ => match read(node) {
+                            Ok(read) => Part::Answered(Some(read)),
+                            Err(problem) => Part::Failed(problem),
+                        },
+                    },
+                    None => self.unanswered(verdict, Some(None)),
+                }
+            })
+            .collect()
+    }
+
+    /// What became of the aliases `r0` to `r{count - 1}`, each a repository.
+    pub(super) fn aliases<T>(
+        mut self,
+        count: usize,
+        read: impl Fn(usize, &Value) -> Result<T, Problem>,
+    ) -> Vec<Part<T>> {
+        (0..count)
+            .map(|index| {
+                let alias = format!("r{index}");
+                let verdict = self.by_alias.get(&alias).copied();
+                let repository = self.data.remove(&alias);
+                if repository.is_none() && verdict.is_none() && self.whole.is_none() && !self.again
+                {
+                    return Part::Failed(LACKING);
+                }
+                match (repository.filter(|found| !found.is_null()), verdict) {
+                    (Some(_), Some(Verdict::Again)) => Part::Unresolved,
+                    (Some(_), Some(Verdict::Failed(problem))) => Part::Failed(problem),
+                    (Some(repository), Some(Verdict::NotFound) | None) => {
+                        match read(index, &repository) {
+                            Ok(read) => Part::Answered(read),
+                            Err(problem) => Part::Failed(problem),
+                        }
+                    }
+                    (None, verdict) => self.unanswered(verdict, None),
+                }
+            })
+            .collect()
+    }
+
+    /// What is said of a question whose answer is null or not there.
+    fn unanswered<T>(&self, verdict: Option<Verdict>, missing: Option<T>) -> Part<T> {
+        match (verdict, self.whole) {
+            (Some(Verdict::Again), _) => Part::Unresolved,
+            (Some(Verdict::Failed(problem)), _) => Part::Failed(problem),
+            (None, Some(problem)) => Part::Failed(problem),
+            (None, None) if self.again => Part::Unresolved,
+            (Some(Verdict::NotFound) | None, _) => match missing {
+                Some(missing) => Part::Answered(missing),
+                None => Part::Failed(Problem::RepositoryNotFound),
+            },
+        }
+    }
+}
+
+/// Notes whose account it is, and what is left of its limit where the headers do not say it.
+fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) {
+    let viewer = data
+        .get("viewer")
+        .and_then(|viewer| viewer.get("databaseId"));
+    if let Some(id) = viewer.and_then(Value::as_u64) {
+        asker.identify(id.to_string());
+    }
+    if limits.budget().is_some() {
+        return;
+    }
+    let Some(told) = data.get("rateLimit").filter(|told| !told.is_null()) else {
+        return;
+    };
+    let number = |name: &str| told.get(name).and_then(Value::as_i64);
+    let reset: Option<Timestamp> = told
+        .get("resetAt")
+        .and_then(Value::as_str)
+        .and_then(|at| at.parse().ok());
+    let window = Window {
+        limit: number("limit"),
+        remaining: number("remaining"),
+        reset_in: reset.and_then(|at| limits.until(at)),
+        pause_for: None,
+    };
+    asker.observe(Interface::Graphql, Some(window));
+    if window.remaining == Some(0) && window.limit != Some(0) {
+        let reset_in = window.reset_in.unwrap_or(UNTOLD_PAUSE);
+        asker.spend(Interface::Graphql, reset_in);
+    }
+}

@@ -1,0 +1,206 @@
+//! A pull request as GraphQL tells it, in our words.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    outcome::{Author, Problem, PullRequest, PullRequestState, ReviewSummary},
+    provider::batch::Seen,
+};
+
+use super::super::model::{bounded, count};
+
+const NOT_A_STATUS: Problem = Problem::HostAnswerInvalid("a pull request lacks what was asked for");
+
+/// What tells whether a pull request changed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fingerprint<'a> {
+    updated_at: &'a str,
+    state: &'a str,
+    is_draft: bool,
+    head_ref_oid: &'a str,
+    base_ref_oid: &'a str,
+    review_decision: Option<&'a str>,
+    is_in_merge_queue: bool,
+}
+
+impl Fingerprint<'_> {
+    /// Short, and the same for the same pull request whoever asks.
+    fn text(&self) -> String {
+        let Self {
+            updated_at,
+            state,
+            is_draft,
+            head_ref_oid,
+            base_ref_oid,
+            review_decision,
+            is_in_merge_queue,
+        } = self;
+        let decision = review_decision.unwrap_or_default();
+        format!(
+            "1 {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
+             {is_in_merge_queue}"
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node<'a> {
+    id: &'a str,
+    number: i32,
+    url: String,
+    title: String,
+    state: &'a str,
+    is_draft: bool,
+    additions: u64,
+    deletions: u64,
+    changed_files: u64,
+    head_ref_name: String,
+    head_ref_oid: String,
+    base_ref_name: String,
+    updated_at: &'a str,
+    review_decision: Option<&'a str>,
+    author: Option<Actor>,
+    repository: Named,
+    head_repository: Option<Named>,
+    commits: Total,
+    latest_opinionated_reviews: Option<Reviews>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Actor {
+    login: String,
+    avatar_url: Option<String>,
+}
+
+/// A repository within another answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    pub(super) name_with_owner: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Total {
+    total_count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reviews {
+    total_count: u64,
+    nodes: Option<Vec<Option<Review>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Review {
+    state: String,
+    /// Null when the account is gone.
+    author: Option<Login>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Login {
+    #[serde(rename = "login")]
+    _login: String,
+}
+
+/// Reads what tells whether a pull request changed.
+pub(super) fn fingerprint(node: &Value) -> Result<String, Problem> {
+    Fingerprint::deserialize(node)
+        .map(|read| read.text())
+        .map_err(|_| NOT_A_STATUS)
+}
+
+/// Reads the whole status.
+pub(super) fn seen(node: &Value) -> Result<Seen, Problem> {
+    let fingerprint = fingerprint(node)?;
+    let Node {
+        id,
+        number,
+        url,
+        title,
+        state,
+        is_draft,
+        additions,
+        deletions,
+        changed_files,
+        head_ref_name,
+        head_ref_oid,
+        base_ref_name,
+        updated_at,
+        review_decision,
+        author,
+        repository,
+        head_repository,
+        commits,
+        latest_opinionated_reviews,
+    } = Node::deserialize(node).map_err(|_| NOT_A_STATUS)?;
+    let status = bounded(PullRequest {
+        repository: repository.name_with_owner,
+        number,
+        url,
+        state: match state {
+            "OPEN" => PullRequestState::Open,
+            "MERGED" => PullRequestState::Merged,
+            "CLOSED" => PullRequestState::Closed,
+            _ => {
+                return Err(Problem::HostAnswerInvalid(
+                    "a pull request is neither open nor closed",
+                ));
+            }
+        },
+        draft: is_draft,
+        title,
+        reviews: summary(latest_opinionated_reviews, review_decision),
+        additions: count(additions),
+        deletions: count(deletions),
+        changed_files: count(changed_files),
+        commits: count(commits.total_count),
+        head_branch: head_ref_name,
+        base_branch: base_ref_name,
+        head_sha: head_ref_oid,
+        author: author.map(|author| Author {
+            login: author.login,
+            avatar_url: author.avatar_url,
+        }),
+        node_id: Some(id.to_owned()),
+        updated_at: updated_at.parse().ok(),
+    })?;
+    Ok(Seen {
+        status: Arc::new(status),
+        fingerprint,
+        head_repository: head_repository.map(|named| named.name_with_owner),
+    })
+}
+
+/// Sums reviews up as REST does: the latest decisive review of each account that is still there.
+/// GitHub's own decision is null where nobody must approve, whatever the reviewers say, so that it
+/// decides nothing but what the first page of reviewers cannot tell.
+fn summary(reviews: Option<Reviews>, decision: Option<&str>) -> ReviewSummary {
+    let Some(Reviews { total_count, nodes }) = reviews else {
+        return ReviewSummary::default();
+    };
+    let nodes = nodes.unwrap_or_default();
+    let beyond = total_count.saturating_sub(u64::try_from(nodes.len()).unwrap_or(u64::MAX));
+    let decisive: Vec<Review> = nodes
+        .into_iter()
+        .flatten()
+        .filter(|review| review.author.is_some())
+        .collect();
+    let any = |state: &str| decisive.iter().any(|review| review.state == state);
+    let changes_requested =
+        any("CHANGES_REQUESTED") || (beyond > 0 && decision == Some("CHANGES_REQUESTED"));
+    let approved = any("APPROVED") || (beyond > 0 && decision == Some("APPROVED"));
+    ReviewSummary {
+        changes_requested,
+        approved: approved && !changes_requested,
+        reviewer_count: count(u64::try_from(decisive.len()).unwrap_or(u64::MAX) + beyond),
+    }
+}

@@ -1,0 +1,376 @@
+//! Many refs in one request, one request after the other.
+//!
+//! Groups take turns. A request asks one kind of question, of as many refs as the host is known to bear
+//! of that kind. What it answers is answered; what is left is asked again in two halves, down to the
+//! one that is too heavy by itself. What GraphQL cannot answer, or may not be asked, goes to REST, if
+//! somebody might be looking at it.
+
+mod pending;
+mod table;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+
+use crate::{
+    lease::Lane,
+    outcome::{Interface, Problem, Scope},
+    pace::{Batches, Burst},
+    provider::{
+        Finding,
+        batch::{Part, Queried},
+    },
+};
+
+use super::{
+    Refresh,
+    job::{Job, Party},
+};
+
+use pending::{Pending, Step};
+use table::{Asked, Batch, Sort, Table};
+
+/// With more refs due than this, it pays to ask first which of them changed.
+const PROBE_ABOVE: usize = 25;
+/// After so many requests in a row that the host gave up on, it is the host and not the query.
+const MOST_LOST: u32 = 6;
+/// A question that failed so often by itself is too heavy.
+const ALONE: u32 = 2;
+
+impl Refresh {
+    /// Whether the host is asked over GraphQL.
+    pub(super) fn uses_graphql(&self, party: &Party<'_>) -> bool {
+        let base = party.access.base();
+        let hosts = &self.refresher.shared.hosts;
+        self.refresher.graphql
+            && party.session.batches().is_some()
+            && hosts.graphql_usable(base, now())
+    }
+
+    /// How many are asked at once at the group's host.
+    fn batches(&self, party: &Party<'_>) -> Arc<Batches> {
+        let learned = self.lease.budget.batches;
+        let hosts = &self.refresher.shared.hosts;
+        hosts.batches(party.access.base(), learned)
+    }
+}
+
+/// The process's clock, as pacing counts.
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Asks for the refs of one lease.
+pub(super) struct Engine<'a> {
+    refresh: &'a Refresh,
+    tables: Vec<Table<'a>>,
+    to_rest: UnboundedSender<&'a Job<'a>>,
+    burst: Burst,
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(refresh: &'a Refresh, to_rest: UnboundedSender<&'a Job<'a>>) -> Self {
+        let budget = &refresh.lease.budget;
+        let pace = &refresh.refresher.shared.pace;
+        let cautious = budget.cautious_for.is_some();
+        Self {
+            refresh,
+            tables: Vec::new(),
+            to_rest,
+            burst: Burst::resume(pace, budget.burst_spent, cautious),
+        }
+    }
+
+    /// Takes a group's jobs on; those for REST are handed over at once.
+    pub(super) fn take(&mut self, party: &'a Party<'a>, jobs: &'a [Job<'a>]) {
+        let mut waiting = VecDeque::with_capacity(jobs.len());
+        let usable = self.refresh.uses_graphql(party);
+        for job in jobs {
+            if job.unit.target.branch.is_empty() {
+                job.fail(Problem::Internal("a ref has no branch"));
+            } else if !usable || (jobs.len() == 1 && asks_only_for_change(job)) {
+                self.to_rest(job);
+            } else {
+                self.next(job, |pending| waiting.push_back(pending));
+            }
+        }
+        // Each request is one of many either way: only then it pays to ask twice.
+        if waiting.iter().filter(|pending| pending.may_probe()).count() > PROBE_ABOVE {
+            for pending in waiting.iter_mut().filter(|pending| pending.may_probe()) {
+                pending.probe();
+            }
+        }
+        if !waiting.is_empty() {
+            let batches = self.refresh.batches(party);
+            self.tables.push(Table::new(party, waiting, batches));
+        }
+    }
+
+    /// Asks until every question has its answer or is handed over.
+    pub(super) async fn run(mut self) {
+        let mut tables = std::mem::take(&mut self.tables);
+        while !tables.is_empty() {
+            for table in &mut tables {
+                self.turn(table).await;
+            }
+            tables.retain(|table| !table.is_done());
+        }
+    }
+
+    /// Sends one request of a group, if it may.
+    async fn turn(&mut self, table: &mut Table<'a>) {
+        let Some(batch) = table.next_batch() else {
+            return;
+        };
+        let (lane, points) = (batch.lane(), batch.points());
+        let gate = &self.refresh.gate;
+        if let Err(problem) = gate.may_spend(Interface::Graphql, lane, points) {
+            return self.turn_away(table, batch, problem);
+        }
+        let delay = self.burst.delay(now());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let started = AtomicBool::new(false);
+        let party = table.party;
+        let asker = party.asker(lane, &started);
+        let pass = match asker.enter(Interface::Graphql, points).await {
+            Ok(pass) => pass,
+            Err(problem) => return self.turn_away(table, batch, problem),
+        };
+        self.burst.sent(now());
+        batch.start();
+        let Some(session) = party.session.batches() else {
+            return self.leave(table, batch.asks);
+        };
+        let begun = Instant::now();
+        match batch.sort {
+            Sort::Probe => {
+                let queried = session.probe(&asker, &batch.ids()).await;
+                drop(pass);
+                self.settle(table, batch, begun, queried, Pending::after_probe);
+            }
+            Sort::Detail => {
+                let queried = session.detail(&asker, &batch.ids()).await;
+                drop(pass);
+                self.settle(table, batch, begun, queried, Pending::after_detail);
+            }
+            Sort::Numbers => {
+                let queried = session.numbers(&asker, &batch.numbers()).await;
+                drop(pass);
+                self.settle(table, batch, begun, queried, Pending::after_detail);
+            }
+            Sort::Discover => {
+                let queried = session.discover(&asker, &batch.branches()).await;
+                drop(pass);
+                self.settle(table, batch, begun, queried, Pending::after_discover);
+            }
+        }
+    }
+
+    /// Takes what came of a request.
+    fn settle<T>(
+        &self,
+        table: &mut Table<'a>,
+        batch: Batch<'a>,
+        begun: Instant,
+        queried: Result<Queried<T>, Problem>,
+        after: impl Fn(&mut Pending<'a>, &T) -> Step<'a>,
+    ) {
+        let base = table.party.access.base();
+        let hosts = &self.refresh.refresher.shared.hosts;
+        let Batch { sort, asks } = batch;
+        match queried {
+            Ok(Queried::Parts(parts)) => {
+                table.lost = 0;
+                let mut left = Vec::new();
+                for (ask, part) in asks.into_iter().zip(parts) {
+                    match part {
+                        Part::Answered(answer) => {
+                            for mut pending in ask.pending {
+                                let step = after(&mut pending, &answer);
+                                self.step(table, pending, step);
+                            }
+                        }
+                        Part::Failed(problem) => self.failed(table, ask.pending, problem),
+                        Part::Unresolved => left.push(ask),
+                    }
+                }
+                if left.is_empty() {
+                    table.batches.clean(sort.kind(), begun.elapsed());
+                } else {
+                    self.lighten(table, sort, left, None);
+                }
+            }
+            Ok(Queried::TooHeavy) => {
+                table.lost = 0;
+                self.lighten(table, sort, asks, None);
+            }
+            Ok(Queried::Overloaded(problem)) => {
+                table.lost += 1;
+                if table.lost < MOST_LOST {
+                    return self.lighten(table, sort, asks, Some(problem));
+                }
+                let pending = asks.into_iter().flat_map(|ask| ask.pending);
+                pending.for_each(|pending| table.wait(pending));
+                fail_all(table, problem);
+            }
+            Ok(Queried::Missing) => {
+                hosts.note_no_graphql(base);
+                self.leave(table, asks);
+            }
+            Ok(Queried::Skew) => {
+                hosts.note_schema_skew(base);
+                self.leave(table, asks);
+            }
+            Err(problem) => self.turn_away(table, Batch { sort, asks }, problem),
+        }
+    }
+
+    fn step(&self, table: &mut Table<'a>, mut pending: Pending<'a>, step: Step<'a>) {
+        match step {
+            Step::Answer(finding) => {
+                pending.job.answer(&finding);
+                self.next(pending.job, |next| table.wait(next));
+            }
+            Step::Rest => self.divert(table, pending),
+            Step::Ask(ask) => {
+                pending.ask = ask;
+                match table.problem_of(&pending) {
+                    Some(problem) => {
+                        let finding = pending.after_problem(problem);
+                        self.step(table, pending, Step::Answer(finding));
+                    }
+                    None => table.wait(pending),
+                }
+            }
+        }
+    }
+
+    /// Passes the job's next question on, if one is left. One that cannot be asked is our own fault.
+    fn next(&self, job: &'a Job<'a>, mut pass_on: impl FnMut(Pending<'a>)) {
+        while job.question().is_some() {
+            if let Some(pending) = Pending::next(job) {
+                return pass_on(pending);
+            }
+            job.answer(&Finding::of(Err(Problem::Internal(
+                "the known pull request's repository is not owner/name",
+            ))));
+        }
+    }
+
+    /// Answers questions with a problem, and all others that it concerns.
+    fn failed(&self, table: &mut Table<'a>, asked: Vec<Pending<'a>>, problem: Problem) {
+        let spent = matches!(problem, Problem::RateLimited { .. });
+        for mut pending in asked {
+            if problem.scope() == Scope::Repository
+                && let Some(repository) = pending.asked()
+            {
+                table.close(repository, problem);
+            }
+            if spent {
+                self.divert(table, pending);
+            } else {
+                let finding = pending.after_problem(problem);
+                self.step(table, pending, Step::Answer(finding));
+            }
+        }
+        for (mut pending, problem) in table.take_closed() {
+            let finding = pending.after_problem(problem);
+            self.step(table, pending, Step::Answer(finding));
+        }
+    }
+
+    /// Has what was too much asked again, with fewer beside it; what fails by itself again and again
+    /// gets a lighter question. The problem is the host's, if that may be the one in trouble.
+    fn lighten(
+        &self,
+        table: &mut Table<'a>,
+        sort: Sort,
+        asks: Vec<Asked<'a>>,
+        problem: Option<Problem>,
+    ) {
+        if asks.len() > 1 {
+            table.batches.too_heavy(sort.kind());
+            return table.halve(sort, asks);
+        }
+        for mut pending in asks.into_iter().flat_map(|ask| ask.pending) {
+            pending.alone += 1;
+            if pending.alone < ALONE {
+                let asks = vec![Asked {
+                    pending: vec![pending],
+                }];
+                table.halve(sort, asks);
+                continue;
+            }
+            let step = pending.lighten(problem);
+            self.step(table, pending, step);
+        }
+    }
+
+    /// Answers a request that may not be sent, or that the host did not answer.
+    fn turn_away(&self, table: &mut Table<'a>, batch: Batch<'a>, problem: Problem) {
+        let asked = batch.asks.into_iter().flat_map(|ask| ask.pending);
+        match problem.scope() {
+            // Others of the group may be more urgent than these.
+            Scope::Budget if matches!(problem, Problem::RateLimited { .. }) => {
+                asked.for_each(|pending| self.divert(table, pending));
+            }
+            Scope::Ref | Scope::Repository => self.failed(table, asked.collect(), problem),
+            Scope::Credential | Scope::Budget | Scope::Host => {
+                asked.for_each(|pending| table.wait(pending));
+                fail_all(table, problem);
+            }
+        }
+    }
+
+    /// Hands everything over: the host is not asked over GraphQL any more.
+    fn leave(&self, table: &mut Table<'a>, asks: Vec<Asked<'a>>) {
+        let asked = asks.into_iter().flat_map(|ask| ask.pending);
+        for pending in asked.chain(table.take_all()) {
+            self.to_rest(pending.job);
+        }
+    }
+
+    /// Hands one over in place of GraphQL. REST costs several requests where GraphQL costs a part of
+    /// one, so that what nobody is waiting for is put off until the window ends.
+    fn divert(&self, table: &mut Table<'a>, pending: Pending<'a>) {
+        match (
+            pending.lane(),
+            self.refresh.gate.stopped(Interface::Graphql),
+        ) {
+            (Lane::Idle, _) => {
+                let put_off = self
+                    .refresh
+                    .gate
+                    .may_spend(Interface::Graphql, Lane::Idle, 1);
+                let problem = put_off.err().unwrap_or(Problem::QueryTooHeavy);
+                self.step(table, pending, Step::Answer(Finding::of(Err(problem))));
+            }
+            _ => self.to_rest(pending.job),
+        }
+    }
+
+    fn to_rest(&self, job: &'a Job<'a>) {
+        // Whoever serves REST listens for as long as the engine is there.
+        let _ = self.to_rest.send(job);
+    }
+}
+
+/// A known pull request that a single cheap question can tell to be as it was.
+fn asks_only_for_change(job: &Job<'_>) -> bool {
+    let [question] = job.unit.questions.as_slice() else {
+        return false;
+    };
+    let validator = question.validator().filter(|_| question.may_be_unchanged());
+    validator.is_some_and(|validator| job.party.session.accepts(validator))
+}
+
+fn fail_all(table: &mut Table<'_>, problem: Problem) {
+    for pending in table.take_all() {
+        pending.job.fail(problem);
+    }
+}

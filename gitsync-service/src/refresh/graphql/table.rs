@@ -1,0 +1,269 @@
+//! A group's questions, and the next request made of them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    lease::{Lane, RepositoryKey},
+    outcome::Problem,
+    pace::{Batches, Kind},
+    provider::batch::{BranchQuestion, NumberQuestion},
+};
+
+use super::{
+    super::{job::Party, unit::urgency},
+    pending::{Ask, Pending},
+};
+
+/// As many repositories fit in one request, whatever is asked of them.
+const MOST_ALIASES: usize = 20;
+
+/// What one request asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Probe,
+    Detail,
+    Numbers,
+    Discover,
+}
+
+impl Sort {
+    fn of(ask: &Ask<'_>) -> Self {
+        match ask {
+            Ask::Probe(_) => Self::Probe,
+            Ask::Detail(_) => Self::Detail,
+            Ask::Number(..) => Self::Numbers,
+            Ask::Branch(_) => Self::Discover,
+        }
+    }
+
+    /// What its size is learned as.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Probe => Kind::Probe,
+            Self::Detail | Self::Numbers => Kind::Detail,
+            Self::Discover => Kind::Discover,
+        }
+    }
+}
+
+/// One question to the host, and all whose question it is.
+pub(super) struct Asked<'a> {
+    pub(super) pending: Vec<Pending<'a>>,
+}
+
+/// One request.
+pub(super) struct Batch<'a> {
+    pub(super) sort: Sort,
+    pub(super) asks: Vec<Asked<'a>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Id(String),
+    Number(RepositoryKey, i32),
+    Branch(RepositoryKey, RepositoryKey, String, Option<String>),
+}
+
+impl Key {
+    fn of(pending: &Pending<'_>) -> Self {
+        let target = &pending.job.unit.target;
+        match &pending.ask {
+            Ask::Probe(id) | Ask::Detail(id) => Self::Id(id.as_ref().to_owned()),
+            Ask::Number(repository, number) => Self::Number(repository.key(), *number),
+            Ask::Branch(at) => Self::Branch(
+                at.key(),
+                target.repository.key(),
+                target.branch.clone(),
+                pending.commit().map(str::to_owned),
+            ),
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The most urgent lane in it: the others ride along.
+    pub(super) fn lane(&self) -> Lane {
+        let all = self.asks.iter().flat_map(|ask| &ask.pending);
+        all.map(Pending::lane)
+            .min_by_key(|lane| urgency(*lane))
+            .unwrap_or(Lane::Idle)
+    }
+
+    /// What it costs at most: for a hundred connections a point. A branch has its lists and the reviews
+    /// of what they hold.
+    pub(super) fn points(&self) -> i64 {
+        const CONNECTIONS_OF_BRANCH: usize = 13;
+        let connections = match self.sort {
+            Sort::Probe => 0,
+            Sort::Detail | Sort::Numbers => self.asks.len(),
+            Sort::Discover => self.asks.len() * CONNECTIONS_OF_BRANCH,
+        };
+        i64::try_from(connections.div_ceil(100).max(1)).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn start(&self) {
+        for pending in self.asks.iter().flat_map(|ask| &ask.pending) {
+            pending.start();
+        }
+    }
+
+    pub(super) fn ids(&self) -> Vec<&str> {
+        self.firsts()
+            .filter_map(|pending| match &pending.ask {
+                Ask::Probe(id) | Ask::Detail(id) => Some(id.as_ref()),
+                Ask::Number(..) | Ask::Branch(_) => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn numbers(&self) -> Vec<NumberQuestion<'_>> {
+        self.firsts()
+            .filter_map(|pending| match &pending.ask {
+                Ask::Number(repository, number) => Some(NumberQuestion {
+                    repository,
+                    number: *number,
+                }),
+                Ask::Probe(_) | Ask::Detail(_) | Ask::Branch(_) => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn branches(&self) -> Vec<BranchQuestion<'_>> {
+        self.firsts()
+            .filter_map(|pending| match &pending.ask {
+                Ask::Branch(at) => Some(BranchQuestion {
+                    at,
+                    head: &pending.job.unit.target.repository,
+                    branch: &pending.job.unit.target.branch,
+                    commit: pending.commit(),
+                }),
+                Ask::Probe(_) | Ask::Detail(_) | Ask::Number(..) => None,
+            })
+            .collect()
+    }
+
+    fn firsts(&self) -> impl Iterator<Item = &Pending<'a>> {
+        self.asks.iter().filter_map(|ask| ask.pending.first())
+    }
+}
+
+/// A group's questions.
+pub(super) struct Table<'a> {
+    pub(super) party: &'a Party<'a>,
+    pub(super) batches: Arc<Batches>,
+    /// Requests in a row that the host gave up on.
+    pub(super) lost: u32,
+    waiting: VecDeque<Pending<'a>>,
+    /// Halves of what was too heavy.
+    halves: VecDeque<Batch<'a>>,
+    /// Repositories that nothing more is asked of.
+    closed: HashMap<RepositoryKey, Problem>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(
+        party: &'a Party<'a>,
+        waiting: VecDeque<Pending<'a>>,
+        batches: Arc<Batches>,
+    ) -> Self {
+        Self {
+            party,
+            batches,
+            lost: 0,
+            waiting,
+            halves: VecDeque::new(),
+            closed: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.halves.is_empty()
+    }
+
+    /// Has it asked, with others of its kind.
+    pub(super) fn wait(&mut self, pending: Pending<'a>) {
+        self.waiting.push_back(pending);
+    }
+
+    /// Has them asked again, in two halves.
+    pub(super) fn halve(&mut self, sort: Sort, mut asks: Vec<Asked<'a>>) {
+        let rest = asks.split_off(asks.len().div_ceil(2));
+        for asks in [asks, rest] {
+            if !asks.is_empty() {
+                self.halves.push_back(Batch { sort, asks });
+            }
+        }
+    }
+
+    /// Asks nothing more of a repository.
+    pub(super) fn close(&mut self, repository: RepositoryKey, problem: Problem) {
+        self.closed.entry(repository).or_insert(problem);
+    }
+
+    /// Why nothing may be asked of the repository that this one asks.
+    pub(super) fn problem_of(&self, pending: &Pending<'_>) -> Option<Problem> {
+        if self.closed.is_empty() {
+            return None;
+        }
+        self.closed.get(&pending.asked()?).copied()
+    }
+
+    /// Takes everything that waits.
+    pub(super) fn take_all(&mut self) -> Vec<Pending<'a>> {
+        let halves = self.halves.drain(..).flat_map(|batch| batch.asks);
+        let mut all: Vec<Pending<'a>> = halves.flat_map(|ask| ask.pending).collect();
+        all.extend(self.waiting.drain(..));
+        all
+    }
+
+    /// Takes those that ask a repository which is closed.
+    pub(super) fn take_closed(&mut self) -> Vec<(Pending<'a>, Problem)> {
+        let mut taken = Vec::new();
+        for pending in std::mem::take(&mut self.waiting) {
+            match self.problem_of(&pending) {
+                Some(problem) => taken.push((pending, problem)),
+                None => self.waiting.push_back(pending),
+            }
+        }
+        taken
+    }
+
+    /// The next request: a half of an earlier one, or as many as fit of the kind that waits longest.
+    pub(super) fn next_batch(&mut self) -> Option<Batch<'a>> {
+        if let Some(half) = self.halves.pop_front() {
+            return Some(half);
+        }
+        let sort = Sort::of(&self.waiting.front()?.ask);
+        let size = self.batches.size(sort.kind());
+        let size = match sort {
+            Sort::Probe | Sort::Detail => size,
+            Sort::Numbers | Sort::Discover => size.min(MOST_ALIASES),
+        }
+        .max(1);
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        let mut asks: Vec<Asked<'a>> = Vec::new();
+        let mut left = VecDeque::new();
+        for pending in std::mem::take(&mut self.waiting) {
+            if Sort::of(&pending.ask) != sort {
+                left.push_back(pending);
+                continue;
+            }
+            let key = Key::of(&pending);
+            if let Some(ask) = places.get(&key).and_then(|place| asks.get_mut(*place)) {
+                ask.pending.push(pending);
+            } else if asks.len() < size {
+                places.insert(key, asks.len());
+                asks.push(Asked {
+                    pending: vec![pending],
+                });
+            } else {
+                left.push_back(pending);
+            }
+        }
+        self.waiting = left;
+        Some(Batch { sort, asks })
+    }
+}

@@ -1,0 +1,73 @@
+//! One ref at a time, several beside each other: where there is no GraphQL, and in its place.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::{lease::Lane, outcome::Problem, provider::Finding};
+
+use super::job::{Job, Party};
+
+/// A job being worked on.
+type Turn<'j> = Pin<Box<dyn Future<Output = ()> + Send + 'j>>;
+
+/// Serves the jobs that come until no more can come: few at once and each to its end, rather than all
+/// at once and none finished in time.
+pub(super) async fn serve<'j>(mut jobs: UnboundedReceiver<&'j Job<'j>>, at_once: usize) {
+    let mut turns: FuturesUnordered<Turn<'j>> = FuturesUnordered::new();
+    let mut more = true;
+    while more || !turns.is_empty() {
+        tokio::select! {
+            job = jobs.recv(), if more && turns.len() < at_once => match job {
+                Some(job) => turns.push(Box::pin(look_up(job))),
+                None => more = false,
+            },
+            _ = turns.next(), if !turns.is_empty() => {}
+        }
+    }
+}
+
+async fn look_up(job: &Job<'_>) {
+    tokio::join!(answer(job), identify(job.party));
+}
+
+async fn answer(job: &Job<'_>) {
+    while let Some(question) = job.question() {
+        let asker = job.party.asker(question.lane(), &job.started);
+        let validator = question.validator().filter(|_| question.may_be_unchanged());
+        let mut finding = job
+            .party
+            .session
+            .look_up(&asker, &job.unit.target, question.known, validator)
+            .await;
+        // It was handed over because of its weight, and REST does not bear it either.
+        if job.too_heavy.load(Ordering::Relaxed)
+            && matches!(finding.result, Err(Problem::HostUnavailable(_)))
+        {
+            finding = Finding::of(Err(Problem::QueryTooHeavy));
+        }
+        job.answer(&finding);
+    }
+}
+
+/// Asks, once, whose account it is, where no GraphQL answer tells that on the way. Not to know it
+/// keeps nobody from their answer.
+async fn identify(party: &Party<'_>) {
+    let refresh = party.refresh;
+    let unknown = !refresh.lease.budget.account_known;
+    let alone = !refresh.uses_graphql(party);
+    if unknown && alone && !party.identified.swap(true, Ordering::Relaxed) {
+        let started = AtomicBool::new(false);
+        let asker = party.asker(Lane::Active, &started);
+        if let Err(problem) = party.session.identify(&asker).await {
+            tracing::debug!(
+                class = problem.class(),
+                "the host did not tell whose account it is"
+            );
+        }
+    }
+}

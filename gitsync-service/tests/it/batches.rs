@@ -1,0 +1,300 @@
+//! Many refs in one request: how few it takes.
+
+use std::time::Duration;
+
+use gitsync_service::{
+    lease::{Lease, LeasedRef},
+    outcome::{Found, Outcome},
+};
+use testkit::github::{GitHub, Matching, ReviewState};
+
+use crate::support::{engine, found, git_ref, group, knowing, lease, number, refresh, world};
+
+/// What chat-service keeps of an outcome, as the next lease has it.
+pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
+    let found = found(outcome);
+    let mut next = knowing(
+        git_ref,
+        &found.repository,
+        u64::try_from(found.number).unwrap(),
+    );
+    let known = next.known.as_mut().unwrap();
+    known.node_id.clone_from(&found.node_id);
+    known.state = found.state;
+    LeasedRef {
+        since_found: Some(Duration::from_secs(60)),
+        fingerprint: outcome.fingerprint.clone().or(next.fingerprint),
+        validator: outcome.validator.clone().or(next.validator),
+        ..next
+    }
+}
+
+/// So many branches with an open pull request each.
+fn opened(github: &GitHub, count: usize) -> Vec<LeasedRef> {
+    (0..count)
+        .map(|index| {
+            let branch = format!("b{index}");
+            github.pull_request("acme/web").head(&branch).open();
+            git_ref(&branch, "acme/web", &branch)
+        })
+        .collect()
+}
+
+/// The same, as they are once they were looked up.
+pub(crate) async fn linked(github: &GitHub, token: &str, count: usize) -> Vec<LeasedRef> {
+    let refs = opened(github, count);
+    let refreshed = refresh(&engine(), lease(vec![group(github, token, refs.clone())])).await;
+    github.clear_requests();
+    refs.into_iter()
+        .map(|git_ref| after(&refreshed.outcomes[&git_ref.git_ref_id], git_ref))
+        .collect()
+}
+
+pub(crate) fn operations(github: &GitHub) -> Vec<String> {
+    let names = github.requests().into_iter().map(|request| {
+        let operation = request.graphql.and_then(|query| query.operation);
+        operation.unwrap_or(request.path)
+    });
+    names.collect()
+}
+
+fn leased(github: &GitHub, token: &str, refs: &[LeasedRef]) -> std::sync::Arc<Lease> {
+    lease(vec![group(github, token, refs.to_vec())])
+}
+
+#[tokio::test]
+async fn fifty_linked_refs_of_one_user_take_at_most_three_requests() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 50).await;
+    for index in 0..50 {
+        github.edit_pull_request("acme/web", index + 1, |pull| pull.title.push('!'));
+        // The stand-in's clock counts seconds; a new commit is a change whatever it says.
+        github.repository("acme/web").push(&format!("b{index}"));
+    }
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(refreshed.outcomes.len(), 50);
+    for git_ref in &refs {
+        let title = &refreshed.found(&git_ref.git_ref_id).title;
+        assert!(title.ends_with('!'), "{title}");
+    }
+    assert!(github.requests().len() <= 3, "{:?}", operations(&github));
+}
+
+#[tokio::test]
+async fn fifty_refs_on_which_nothing_changed_are_one_request() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 50).await;
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(operations(&github), ["Probe"]);
+    for git_ref in &refs {
+        assert_eq!(*refreshed.result(&git_ref.git_ref_id), Ok(Found::Unchanged));
+    }
+    let query = github.requests()[0].graphql.clone().unwrap();
+    assert_eq!((query.cost, query.ids), (1, 50));
+}
+
+#[tokio::test]
+async fn only_what_changed_is_asked_for_in_whole() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 50).await;
+    github.repository("acme/web").push("b7");
+    github.set_draft("acme/web", 10, true);
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(operations(&github), ["Probe", "Detail"]);
+    assert_eq!(github.requests()[1].graphql.clone().unwrap().ids, 2);
+    assert_eq!(refreshed.found("b7").number, 8);
+    assert!(refreshed.found("b9").draft);
+    assert_eq!(*refreshed.result("b8"), Ok(Found::Unchanged));
+}
+
+#[tokio::test]
+async fn a_few_refs_are_asked_for_in_whole_at_once() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 25).await;
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(operations(&github), ["Detail"]);
+    assert_eq!(refreshed.found("b3").number, 4);
+}
+
+#[tokio::test]
+async fn the_whole_is_asked_for_after_six_probes_and_after_half_an_hour() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 30).await;
+    for overdue in [
+        |git_ref: &mut LeasedRef| git_ref.unchanged_count = 5,
+        |git_ref: &mut LeasedRef| git_ref.since_found = Some(Duration::from_secs(31 * 60)),
+        |git_ref: &mut LeasedRef| git_ref.fingerprint = None,
+    ] {
+        github.clear_requests();
+        let mut refs = refs.clone();
+        refs.iter_mut().for_each(overdue);
+        refresh(&engine(), leased(&github, &token, &refs)).await;
+        assert_eq!(operations(&github), ["Detail", "Detail"]);
+    }
+}
+
+#[tokio::test]
+async fn unknown_branches_are_looked_up_together_in_one_round_trip() {
+    let (github, token) = world().await;
+    let refs = opened(&github, 10);
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(operations(&github), ["Discover"]);
+    for (index, git_ref) in refs.iter().enumerate() {
+        let found = refreshed.found(&git_ref.git_ref_id);
+        assert_eq!(found.number, i32::try_from(index + 1).unwrap());
+        let outcome = &refreshed.outcomes[&git_ref.git_ref_id];
+        assert!(outcome.fingerprint.is_some());
+        assert_eq!(outcome.upstream_repository.as_deref(), Some(""));
+    }
+    assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
+}
+
+#[tokio::test]
+async fn many_chats_on_one_pull_request_or_branch_are_one_lookup() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    github.pull_request("acme/web").head("other").open();
+    let node_id = github
+        .find_pull_request("acme/web", pull)
+        .unwrap()
+        .node_id();
+    let mut refs: Vec<LeasedRef> = (0..20)
+        .map(|index| {
+            let mut known = knowing(
+                git_ref(&format!("k{index}"), "acme/web", "feature"),
+                "acme/web",
+                pull,
+            );
+            known.known.as_mut().unwrap().node_id = Some(node_id.clone());
+            known
+        })
+        .collect();
+    refs.extend((0..20).map(|index| git_ref(&format!("n{index}"), "Acme/Web", "feature")));
+    refs.extend((0..20).map(|index| git_ref(&format!("o{index}"), "acme/web", "other")));
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(refreshed.outcomes.len(), 60);
+    assert_eq!(refreshed.found("n3").number, number(pull));
+    let requests = github.requests();
+    assert_eq!(requests.len(), 2, "{:?}", operations(&github));
+    let asked: usize = requests
+        .iter()
+        .map(|request| request.graphql.as_ref().unwrap())
+        // Two fields ride along with each query.
+        .map(|query| query.ids.max(query.aliases - 2))
+        .sum();
+    assert_eq!(asked, 2);
+}
+
+#[tokio::test]
+async fn a_pull_request_says_the_same_over_graphql_as_over_rest() {
+    let (github, token) = world().await;
+    github
+        .user("eve")
+        .set_avatar_url("https://avatars.example.com/eve");
+    let pull = github
+        .pull_request("acme/web")
+        .head("feature")
+        .title("Add a thing")
+        .author("eve")
+        .diff(10, 2, 3)
+        .commits(4)
+        .draft()
+        .open();
+    for (login, state) in [
+        ("ann", ReviewState::ChangesRequested),
+        ("ann", ReviewState::Approved),
+        ("bob", ReviewState::Approved),
+        ("bob", ReviewState::Commented),
+        ("carl", ReviewState::Approved),
+        ("dora", ReviewState::Commented),
+    ] {
+        github.review("acme/web", pull, login, state);
+    }
+    github.delete_user("carl");
+    for gone in [false, true] {
+        if gone {
+            github.delete_user("eve");
+        }
+        let git_ref = git_ref("r", "acme/web", "feature");
+        let refs = || vec![git_ref.clone()];
+        let over_graphql = refresh(&engine(), leased(&github, &token, &refs())).await;
+        let over_rest = refresh(
+            &crate::support::refresher(),
+            leased(&github, &token, &refs()),
+        )
+        .await;
+        assert_eq!(over_graphql.found("r"), over_rest.found("r"));
+        let found = over_graphql.found("r");
+        assert_eq!(found.author.is_none(), gone);
+        assert!(
+            found.reviews.approved,
+            "no review is required, and none decides"
+        );
+        assert_eq!(found.reviews.reviewer_count, 2);
+    }
+    assert!(github.unexpected().is_empty());
+}
+
+#[tokio::test]
+async fn one_query_of_a_key_is_at_the_host_at_once_and_keys_go_beside_each_other() {
+    let (github, token) = world().await;
+    let bob = github.user("bob");
+    github.repository("acme/web").grant(&bob);
+    let refs = opened(&github, 40);
+    let hold = github.hold(Matching::graphql());
+    let refresher = engine();
+    let (ann, other, ()) = tokio::join!(
+        refresh(&refresher, leased(&github, &token, &refs)),
+        refresh(&refresher, leased(&github, &bob.token(), &refs)),
+        async {
+            hold.waiting(2).await;
+            hold.release();
+        }
+    );
+    assert_eq!((ann.outcomes.len(), other.outcomes.len()), (40, 40));
+    for login in ["ann", "bob"] {
+        let caller = testkit::github::Caller::User(login.to_owned());
+        assert_eq!(github.max_in_flight_by(&caller), 1, "{login}");
+    }
+}
+
+#[tokio::test]
+async fn groups_of_a_key_take_turns_each_with_its_own_token() {
+    let (github, token) = world().await;
+    let second = github.user("ann").token();
+    let refs = opened(&github, 15);
+    let (one, other) = refs.split_at(10);
+    let lease = lease(vec![
+        group(&github, &token, one.to_vec()),
+        group(&github, &second, other.to_vec()),
+    ]);
+    let refreshed = refresh(&engine(), lease).await;
+    assert_eq!(refreshed.outcomes.len(), 15);
+    assert_eq!(operations(&github), ["Discover", "Discover"]);
+}
+
+#[tokio::test]
+async fn the_account_is_told_by_the_host_itself_and_both_windows_apart() {
+    let (github, token) = world().await;
+    let refs = opened(&github, 1);
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    let budget = refreshed.budget.unwrap();
+    assert_eq!(budget.account_id, Some(github.user("ann").id().to_string()));
+    assert_eq!(
+        (budget.graphql.limit, budget.graphql.remaining),
+        (Some(5000), Some(4999))
+    );
+    assert!(budget.graphql.reset_in.is_some());
+    assert_eq!(budget.rest.limit, None);
+}
+
+#[tokio::test]
+async fn without_limit_headers_the_answer_itself_tells_nothing_wrong() {
+    let (github, token) = world().await;
+    github.set_rate_limits(false);
+    let refs = opened(&github, 1);
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(refreshed.found("b0").number, 1);
+    let budget = refreshed.budget.unwrap();
+    assert_eq!(budget.graphql, gitsync_service::lease::Window::default());
+}

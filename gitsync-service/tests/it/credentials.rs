@@ -1,0 +1,117 @@
+//! Tokens that the host refuses: once, again, or no more.
+
+use std::sync::Arc;
+
+use gitsync_service::{
+    lease::{Lease, LeaseGroup, LeasedRef},
+    outcome::{CredentialState, Problem},
+    refresh::Refresher,
+};
+use testkit::github::{Fault, GitHub, Matching};
+
+use crate::support::{engine, git_ref, group, lease, refresh_with_credentials, refresher, world};
+
+fn refs() -> Vec<LeasedRef> {
+    (0..30)
+        .map(|index| git_ref(&format!("r{index}"), "acme/web", &format!("b{index}")))
+        .collect()
+}
+
+fn with_state(github: &GitHub, token: &str, suspect: bool) -> Arc<Lease> {
+    lease(vec![LeaseGroup {
+        credential_suspect: suspect,
+        ..group(github, token, refs())
+    }])
+}
+
+fn both() -> [Refresher; 2] {
+    [engine(), refresher()]
+}
+
+#[tokio::test]
+async fn a_dead_token_costs_at_most_two_requests() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.revoke(&token);
+        let lease = with_state(&github, &token, false);
+        let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
+        for outcome in refreshed.outcomes.values() {
+            assert_eq!(outcome.result, Err(Problem::CredentialSuspect));
+        }
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].credential_id, "credential");
+        assert_eq!(seen[0].state, CredentialState::Suspect);
+        assert!(seen[0].confirm_in.unwrap().as_secs() >= 45);
+
+        let lease = with_state(&github, &token, true);
+        let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
+        for outcome in refreshed.outcomes.values() {
+            assert_eq!(outcome.result, Err(Problem::CredentialRejected));
+        }
+        assert_eq!(seen[0].state, CredentialState::Rejected);
+        assert_eq!(seen[0].confirm_in, None);
+        assert_eq!(github.requests().len(), 2);
+        assert_eq!(github.failed_logins("ann"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_good_token_that_was_refused_once_is_accepted_again_and_all_goes_on() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github
+            .fault(Matching::any())
+            .once()
+            .respond(Fault::BadCredentials);
+        let lease = with_state(&github, &token, false);
+        let (refreshed, _) = refresh_with_credentials(&refresher, lease).await;
+        assert_eq!(*refreshed.result("r0"), Err(Problem::CredentialSuspect));
+
+        let lease = with_state(&github, &token, true);
+        let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
+        assert_eq!(seen[0].state, CredentialState::Accepted);
+        assert!(
+            refreshed
+                .outcomes
+                .values()
+                .all(|outcome| outcome.result.is_ok())
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_request_alone_finds_out_about_a_suspect_token_however_long_it_takes() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.revoke(&token);
+        let hold = github.hold(Matching::any());
+        let lease = with_state(&github, &token, true);
+        let ((refreshed, _), ()) =
+            tokio::join!(refresh_with_credentials(&refresher, lease), async {
+                hold.waiting(1).await;
+                // Longer than the first request of a lease goes alone otherwise.
+                tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+                hold.release();
+            });
+        assert_eq!(refreshed.outcomes.len(), 30);
+        assert_eq!(github.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_token_of_one_group_stops_no_other() {
+    let (github, token) = world().await;
+    let other = github.user("ann").token();
+    github.revoke(&token);
+    let lease = lease(vec![
+        group(&github, &token, vec![git_ref("dead", "acme/web", "a")]),
+        LeaseGroup {
+            credential_id: Some("other".to_owned()),
+            ..group(&github, &other, vec![git_ref("alive", "acme/web", "a")])
+        },
+    ]);
+    let (refreshed, seen) = refresh_with_credentials(&engine(), lease).await;
+    assert_eq!(*refreshed.result("dead"), Err(Problem::CredentialSuspect));
+    assert!(refreshed.result("alive").is_ok());
+    assert_eq!(seen.len(), 1, "that a good one is good is no news");
+}

@@ -1,0 +1,258 @@
+//! Hosts without GraphQL, or with another one; and REST, which then serves.
+
+use std::sync::Arc;
+
+use gitsync_service::{
+    lease::{BudgetView, Lease, LeasedRef},
+    outcome::{Found, Problem},
+    refresh::Refresher,
+};
+use testkit::github::{Fault, GitHub, Matching, ReviewState};
+
+use crate::{
+    batches::{after, linked, operations},
+    support::{Refreshed, engine, git_ref, group, lease, paths, refresh, refresher, world},
+};
+
+fn feature() -> LeasedRef {
+    git_ref("r", "acme/web", "feature")
+}
+
+async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Refreshed {
+    refresh(refresher, lease(vec![group(github, token, vec![git_ref])])).await
+}
+
+/// How many requests were counted against the limit of REST.
+fn spent(github: &GitHub) -> u64 {
+    github.budget("ann").get().used
+}
+
+#[tokio::test]
+async fn a_host_without_graphql_is_asked_for_it_once_and_served_over_rest() {
+    let (github, token) = world().await;
+    github.set_graphql(false);
+    let pull = github.pull_request("acme/web").head("feature").open();
+    let refresher = engine();
+    for _ in 0..3 {
+        let refreshed = ask(&refresher, &github, &token, feature()).await;
+        assert_eq!(refreshed.found("r").number, i32::try_from(pull).unwrap());
+    }
+    assert_eq!(github.count(Matching::graphql()), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_lacks_a_field_is_served_over_rest_and_no_ref_is_blamed() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 12).await;
+    github.hide_field("PullRequest", "isInMergeQueue");
+    let refresher = engine();
+    for _ in 0..2 {
+        let refreshed = refresh(
+            &refresher,
+            lease(vec![group(&github, &token, refs.clone())]),
+        )
+        .await;
+        for git_ref in &refs {
+            refreshed.found(&git_ref.git_ref_id);
+        }
+    }
+    assert_eq!(github.count(Matching::graphql()), 1);
+}
+
+#[tokio::test]
+async fn what_did_not_change_costs_nothing_over_rest() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    let refresher = refresher();
+    let first = ask(&refresher, &github, &token, feature()).await;
+    let known = after(&first.outcomes["r"], feature());
+    let before = spent(&github);
+    let again = ask(&refresher, &github, &token, known.clone()).await;
+    assert_eq!(*again.result("r"), Ok(Found::Unchanged));
+    assert_eq!(spent(&github), before);
+
+    github.edit_pull_request("acme/web", pull, |pull| pull.title.push('!'));
+    let changed = ask(&refresher, &github, &token, known).await;
+    assert!(changed.found("r").title.ends_with('!'));
+    let known = after(&changed.outcomes["r"], feature());
+    github.review("acme/web", pull, "bob", ReviewState::Approved);
+    let reviewed = ask(&refresher, &github, &token, known).await;
+    assert!(reviewed.found("r").reviews.approved);
+}
+
+#[tokio::test]
+async fn a_single_ref_with_a_validator_is_asked_over_rest_for_nothing() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let first = ask(&refresher(), &github, &token, feature()).await;
+    let known = after(&first.outcomes["r"], feature());
+    let before = spent(&github);
+    github.clear_requests();
+    let again = ask(&engine(), &github, &token, known).await;
+    assert_eq!(*again.result("r"), Ok(Found::Unchanged));
+    assert_eq!(spent(&github), before);
+    assert_eq!(github.count(Matching::graphql()), 0);
+    assert_eq!(
+        paths(&github),
+        ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
+    );
+}
+
+#[tokio::test]
+async fn a_validator_is_never_sent_with_another_token() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let first = ask(&refresher(), &github, &token, feature()).await;
+    let known = after(&first.outcomes["r"], feature());
+    github.clear_requests();
+    let second = github.user("ann").token();
+    let again = ask(&refresher(), &github, &second, known).await;
+    again.found("r");
+    for request in github.requests() {
+        assert_eq!(request.header("if-none-match"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_validator_is_not_believed_for_ever() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let first = ask(&refresher(), &github, &token, feature()).await;
+    let overdue = LeasedRef {
+        unchanged_count: 5,
+        ..after(&first.outcomes["r"], feature())
+    };
+    let again = ask(&refresher(), &github, &token, overdue).await;
+    again.found("r");
+}
+
+#[tokio::test]
+async fn more_than_a_page_of_reviews_has_no_validator() {
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    for _ in 0..101 {
+        github.review("acme/web", pull, "bob", ReviewState::Approved);
+    }
+    let first = ask(&refresher(), &github, &token, feature()).await;
+    assert_eq!(first.outcomes["r"].validator, None);
+}
+
+#[tokio::test]
+async fn where_graphql_does_not_tell_the_account_it_is_asked_for_once() {
+    let (github, token) = world().await;
+    github.set_graphql(false);
+    let refs: Vec<_> = (0..5)
+        .map(|index| git_ref(&format!("r{index}"), "acme/web", &format!("b{index}")))
+        .collect();
+    let known = lease(vec![group(&github, &token, refs)]);
+    let unknown = Arc::new(Lease {
+        budget: BudgetView::default(),
+        ..Lease::clone(&known)
+    });
+    let refreshed = refresh(&engine(), unknown).await;
+    let id = github.user("ann").id().to_string();
+    assert_eq!(refreshed.budget.unwrap().account_id, Some(id));
+    assert_eq!(github.count("/user$"), 1);
+    refresh(&engine(), known).await;
+    assert_eq!(github.count("/user$"), 1);
+}
+
+#[tokio::test]
+async fn each_broken_answer_has_its_class_and_is_never_no_pull_request() {
+    for (fault, class) in [
+        (Fault::Status(500), "host_unavailable"),
+        (Fault::Status(503), "host_unavailable"),
+        (Fault::Reset, "host_unavailable"),
+        (Fault::Html, "host_answer_invalid"),
+        (Fault::TruncatedJson, "host_answer_invalid"),
+        (Fault::HalfBody, "host_answer_invalid"),
+        (Fault::Status(422), "host_incompatible"),
+        (
+            Fault::UnsupportedVersion { status: 410 },
+            "host_incompatible",
+        ),
+        (
+            Fault::UnsupportedVersion { status: 400 },
+            "host_incompatible",
+        ),
+        (Fault::BadCredentials, "credential_suspect"),
+        (Fault::Forbidden, "access_denied"),
+        (Fault::InsufficientScopes, "access_denied"),
+        (Fault::SsoRequired, "sso_required"),
+        (Fault::AddressNotAllowed, "address_not_allowed"),
+        (Fault::Blocked { status: 451 }, "repository_blocked"),
+        (Fault::Blocked { status: 403 }, "repository_blocked"),
+    ] {
+        let (github, token) = world().await;
+        github.pull_request("acme/web").head("feature").open();
+        github.fault(Matching::any()).respond(fault.clone());
+        let refreshed = ask(&engine(), &github, &token, feature()).await;
+        let problem = refreshed.result("r").as_ref().unwrap_err();
+        assert_eq!(problem.class(), class, "{fault:?}");
+        assert!(refreshed.next("r").is_some(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_answers_are_none() {
+    for body in [
+        "",
+        "[]",
+        "null",
+        "{}",
+        r#"{"data":null}"#,
+        r#"{"data":{"viewer":null}}"#,
+        r#"{"data":{"r0":{}}}"#,
+        r#"{"data":{"r0":{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null}}}"#,
+        r#"{"errors":"no"}"#,
+        r#"{"errors":[{"message":"What?"}]}"#,
+        r#"{"message":"What?"}"#,
+    ] {
+        let (github, token) = world().await;
+        github.fault(Matching::graphql()).respond(Fault::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.to_owned(),
+        });
+        let refreshed = ask(&engine(), &github, &token, feature()).await;
+        let result = refreshed.result("r");
+        assert!(
+            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            "{body}: {result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_never_follows_a_redirect_elsewhere() {
+    let (github, token) = world().await;
+    let elsewhere = GitHub::start().await;
+    for status in [301, 307, 308] {
+        github
+            .fault(Matching::graphql())
+            .once()
+            .respond(Fault::RedirectHost {
+                status,
+                base: elsewhere.api_base_url(),
+            });
+        let refreshed = ask(&engine(), &github, &token, feature()).await;
+        let problem = refreshed.result("r").as_ref().unwrap_err();
+        assert_eq!(problem.class(), "host_answer_invalid");
+    }
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn no_value_is_ever_written_into_a_query() {
+    let (github, token) = world().await;
+    let branch = "}) { secret } #";
+    github.pull_request("acme/web").head(branch).open();
+    let refreshed = ask(&engine(), &github, &token, git_ref("r", "acme/web", branch)).await;
+    assert_eq!(refreshed.found("r").number, 1);
+    let request = &github.requests()[0];
+    let query = request.graphql.as_ref().unwrap();
+    assert_eq!(query.variables["branch0"], branch);
+    assert_eq!(operations(&github), ["Discover"]);
+    let body: Vec<_> = request.body.matches("secret").collect();
+    assert_eq!(body.len(), 2, "in two variables and nowhere else");
+}

@@ -1,0 +1,230 @@
+//! Budgets that are spent, and accounts that are to be left alone, over GraphQL.
+
+use std::{sync::Arc, time::Duration};
+
+use gitsync_service::{
+    lease::{BudgetView, Lane, Lease, LeasedRef, Window},
+    outcome::{Interface, Problem},
+};
+use testkit::github::{Fault, GitHub, LimitSpelling, Matching, Resource};
+
+use crate::{
+    batches::{linked, operations},
+    support::{Refreshed, engine, git_ref, group, lease, refresh, world},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn in_lane(lane: Lane, git_ref: &LeasedRef) -> LeasedRef {
+    LeasedRef {
+        lane,
+        ..git_ref.clone()
+    }
+}
+
+async fn ask(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> Refreshed {
+    refresh(&engine(), lease(vec![group(github, token, refs)])).await
+}
+
+fn with_budget(
+    github: &GitHub,
+    token: &str,
+    refs: Vec<LeasedRef>,
+    budget: BudgetView,
+) -> Arc<Lease> {
+    let lease = lease(vec![group(github, token, refs)]);
+    Arc::new(Lease {
+        budget,
+        ..Lease::clone(&lease)
+    })
+}
+
+fn rate_limited(refreshed: &Refreshed, id: &str) -> (Interface, Duration) {
+    match refreshed.result(id) {
+        Err(Problem::RateLimited {
+            interface,
+            retry_after,
+        }) => (*interface, *retry_after),
+        other => panic!("{id} should be rate limited, but: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_told_in_both_spellings_and_rest_serves_who_is_looked_at() {
+    for spelling in [LimitSpelling::RateLimited, LimitSpelling::RateLimit] {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 4).await;
+        github.set_limit_spelling(spelling);
+        github
+            .budget_of("ann", Resource::Graphql)
+            .spend_all()
+            .resets_in(HOUR);
+        let lanes = [Lane::Interactive, Lane::Viewed, Lane::Active, Lane::Idle];
+        let refs = lanes
+            .iter()
+            .zip(&refs)
+            .map(|(lane, git_ref)| in_lane(*lane, git_ref))
+            .collect();
+        let refreshed = ask(&github, &token, refs).await;
+        assert_eq!(github.count(Matching::graphql()), 1);
+        for id in ["b0", "b1", "b2"] {
+            assert!(refreshed.outcomes[id].validator.is_some(), "{id}");
+            refreshed.found(id);
+        }
+        let (interface, retry_after) = rate_limited(&refreshed, "b3");
+        assert_eq!(interface, Interface::Graphql);
+        assert!(retry_after <= HOUR && retry_after > HOUR - Duration::from_secs(10));
+        assert!(refreshed.next("b3").unwrap() > retry_after);
+        let budget = refreshed.budget.unwrap();
+        assert!(budget.graphql.pause_for.unwrap() >= retry_after - Duration::from_secs(10));
+        assert_eq!((budget.rest.pause_for, budget.pause_for), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn less_left_than_a_query_costs_is_a_spent_budget_though_not_nothing() {
+    let (github, token) = world().await;
+    let refs: Vec<LeasedRef> = (0..10)
+        .map(|index| in_lane(Lane::Idle, &git_ref(&format!("b{index}"), "acme/web", "b")))
+        .collect();
+    github.fault(Matching::graphql()).respond(Fault::Answer {
+        status: 200,
+        headers: vec![
+            ("x-ratelimit-limit".to_owned(), "5000".to_owned()),
+            ("x-ratelimit-remaining".to_owned(), "1".to_owned()),
+        ],
+        body: r#"{"errors":[{"type":"RATE_LIMITED","message":"API rate limit exceeded"}]}"#
+            .to_owned(),
+    });
+    let refreshed = ask(&github, &token, refs).await;
+    assert_eq!(rate_limited(&refreshed, "b9").0, Interface::Graphql);
+    assert_eq!(github.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_point_of_a_window_is_used_and_none_is_asked_for_after_it() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("b0").open();
+    let refs = (0..25)
+        .map(|index| {
+            let branch = format!("b{index}");
+            in_lane(Lane::Idle, &git_ref(&branch, "acme/web", &branch))
+        })
+        .collect();
+    github
+        .budget_of("ann", Resource::Graphql)
+        .remaining(1)
+        .resets_in(HOUR);
+    let refreshed = ask(&github, &token, refs).await;
+    assert_eq!(refreshed.found("b0").number, 1);
+    rate_limited(&refreshed, "b24");
+    assert_eq!(operations(&github), ["Discover"]);
+}
+
+#[tokio::test]
+async fn a_leased_pause_is_honoured_without_a_request() {
+    let (github, token) = world().await;
+    let refs = vec![
+        in_lane(Lane::Idle, &git_ref("idle", "acme/web", "a")),
+        in_lane(Lane::Viewed, &git_ref("viewed", "acme/web", "b")),
+    ];
+    let budget = BudgetView {
+        graphql: Window {
+            pause_for: Some(HOUR),
+            ..Window::default()
+        },
+        account_known: true,
+        ..BudgetView::default()
+    };
+    let refreshed = refresh(&engine(), with_budget(&github, &token, refs, budget)).await;
+    assert_eq!(github.count(Matching::graphql()), 0);
+    assert!(refreshed.result("viewed").is_ok(), "REST serves it");
+    let (_, retry_after) = rate_limited(&refreshed, "idle");
+    assert!(retry_after > HOUR - Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn the_users_reserve_is_not_touched_for_what_nobody_looks_at() {
+    let (github, token) = world().await;
+    let window = Window {
+        limit: Some(5000),
+        remaining: Some(1500),
+        reset_in: Some(HOUR),
+        pause_for: None,
+    };
+    let budget = BudgetView {
+        graphql: window,
+        rest: window,
+        account_known: true,
+        ..BudgetView::default()
+    };
+    let refs = |lane| vec![in_lane(lane, &git_ref("r", "acme/web", "a"))];
+    for lane in [Lane::Idle, Lane::Active] {
+        let lease = with_budget(&github, &token, refs(lane), budget.clone());
+        let refreshed = refresh(&engine(), lease).await;
+        rate_limited(&refreshed, "r");
+    }
+    assert!(github.requests().is_empty());
+    for lane in [Lane::Viewed, Lane::Interactive] {
+        let lease = with_budget(&github, &token, refs(lane), budget.clone());
+        let refreshed = refresh(&engine(), lease).await;
+        assert!(refreshed.result("r").is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_secondary_limit_stops_both_interfaces_in_every_spelling() {
+    let secondary = |status, retry_after| Fault::SecondaryLimit {
+        status,
+        retry_after,
+    };
+    for (fault, at_least) in [
+        (secondary(200, None), 60),
+        (secondary(200, Some(120)), 120),
+        (secondary(403, None), 60),
+        (secondary(403, Some(90)), 90),
+        (secondary(429, Some(5)), 60),
+    ] {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 40).await;
+        github.fault(Matching::any()).once().respond(fault.clone());
+        let refs = refs.iter().map(|r| in_lane(Lane::Viewed, r)).collect();
+        let refreshed = ask(&github, &token, refs).await;
+        assert_eq!(github.requests().len(), 1, "{fault:?}");
+        for outcome in refreshed.outcomes.values() {
+            let Err(Problem::SecondaryLimited { retry_after }) = outcome.result else {
+                panic!("{fault:?}: {outcome:?}");
+            };
+            assert!(retry_after >= Duration::from_secs(at_least));
+            assert!(outcome.next.refresh_in.unwrap() >= retry_after);
+        }
+        assert!(refreshed.budget.unwrap().pause_for.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_locked_or_suspended_account_stops_its_key_and_no_other() {
+    for fault in [Fault::LockedOut, Fault::Suspended] {
+        let (github, token) = world().await;
+        let bob = github.user("bob");
+        github.repository("acme/web").grant(&bob);
+        let refs = linked(&github, &token, 30).await;
+        github.fault(Matching::any().by("ann")).respond(fault);
+        let refresher = engine();
+        let of_bob = lease(vec![group(
+            &github,
+            &bob.token(),
+            vec![git_ref("bobs", "acme/web", "b1")],
+        )]);
+        let (ann, bob) = tokio::join!(
+            refresh(&refresher, lease(vec![group(&github, &token, refs)])),
+            refresh(&refresher, of_bob)
+        );
+        for outcome in ann.outcomes.values() {
+            assert_eq!(outcome.result, Err(Problem::AccountLocked));
+        }
+        assert_eq!(github.count(Matching::any().by("ann")), 1);
+        assert!(ann.budget.unwrap().pause_for.is_some());
+        assert_eq!(bob.found("bobs").number, 2);
+    }
+}

@@ -1,0 +1,222 @@
+//! Queries that are more than the host gives at once, and answers in part.
+
+use gitsync_service::{
+    lease::LeasedRef,
+    outcome::{Found, Problem},
+};
+use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
+
+use crate::{
+    batches::{linked, operations},
+    support::{Refreshed, engine, git_ref, group, lease, number, refresh, world},
+};
+
+const OVERLOADS: [Overload; 5] = [
+    Overload::BadGateway,
+    Overload::GatewayTimeout,
+    Overload::NoTime,
+    Overload::SomethingWrong,
+    Overload::ResourceLimits,
+];
+
+/// More than a detail of one weighs, and less than one of two.
+const WEIGHT_OF_ONE: u64 = 60;
+
+async fn ask(github: &GitHub, token: &str, refs: &[LeasedRef]) -> Refreshed {
+    refresh(&engine(), lease(vec![group(github, token, refs.to_vec())])).await
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_heavy_is_halved_until_it_is_answered() {
+    for overload in OVERLOADS {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 8).await;
+        github.set_weight_limit(Some(WEIGHT_OF_ONE * 2), overload);
+        let refreshed = ask(&github, &token, &refs).await;
+        for git_ref in &refs {
+            refreshed.found(&git_ref.git_ref_id);
+        }
+        let asked = github.requests().len();
+        assert!((3..=15).contains(&asked), "{overload:?}: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn bisecting_finds_the_one_that_is_too_heavy_and_the_others_have_their_status() {
+    for overload in OVERLOADS {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 16).await;
+        github.poison("acme/web", 6);
+        github.set_weight_limit(None, overload);
+        let refreshed = ask(&github, &token, &refs).await;
+        for git_ref in &refs {
+            let result = refreshed.result(&git_ref.git_ref_id);
+            if git_ref.git_ref_id == "b5" {
+                // The lighter question tells that nothing changed.
+                assert_eq!(*result, Ok(Found::Unchanged), "{overload:?}");
+            } else {
+                refreshed.found(&git_ref.git_ref_id);
+            }
+        }
+        let asked = github.requests().len();
+        assert!(asked <= 12, "{overload:?}: {:?}", operations(&github));
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_heavy_and_changed_is_asked_for_over_rest() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 2).await;
+    github.poison("acme/web", 1);
+    github.merge("acme/web", 1);
+    let refreshed = ask(&github, &token, &refs).await;
+    let found = refreshed.found("b0");
+    assert_eq!(
+        found.state,
+        gitsync_service::outcome::PullRequestState::Merged
+    );
+    refreshed.found("b1");
+
+    // Where REST does not bear it either, that is what is said of it.
+    github.fault("/pulls/1$").respond(Fault::Status(502));
+    let refreshed = ask(&github, &token, &refs).await;
+    assert_eq!(*refreshed.result("b0"), Err(Problem::QueryTooHeavy));
+    refreshed.found("b1");
+}
+
+#[tokio::test]
+async fn a_branch_that_is_too_heavy_by_itself_is_looked_up_over_rest() {
+    let (github, token) = world().await;
+    let heavy = github.pull_request("acme/web").head("heavy").open();
+    let light = github.pull_request("acme/web").head("light").open();
+    github.poison("acme/web", heavy);
+    let refs = ["heavy", "light"].map(|branch| git_ref(branch, "acme/web", branch));
+    let refreshed = ask(&github, &token, &refs).await;
+    assert_eq!(refreshed.found("heavy").number, number(heavy));
+    assert_eq!(refreshed.found("light").number, number(light));
+}
+
+#[tokio::test]
+async fn a_host_in_trouble_is_not_asked_over_and_over() {
+    for overload in OVERLOADS {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 25).await;
+        github
+            .fault(Matching::any())
+            .respond(Fault::Overloaded(overload));
+        let refreshed = ask(&github, &token, &refs).await;
+        assert_eq!(refreshed.outcomes.len(), 25);
+        if overload == Overload::ResourceLimits {
+            continue;
+        }
+        for git_ref in &refs {
+            let problem = refreshed.result(&git_ref.git_ref_id).as_ref().unwrap_err();
+            assert_eq!(problem.class(), "host_unavailable", "{overload:?}");
+        }
+        assert!(github.requests().len() <= 6, "{:?}", operations(&github));
+    }
+}
+
+#[tokio::test]
+async fn one_ref_alone_does_not_hammer_a_host_in_trouble() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 1).await;
+    github
+        .fault(Matching::graphql())
+        .respond(Fault::Status(502));
+    let refreshed = ask(&github, &token, &refs).await;
+    assert_eq!(
+        refreshed.result("b0").as_ref().unwrap_err().class(),
+        "host_unavailable"
+    );
+    assert!(github.requests().len() <= 4, "{:?}", operations(&github));
+}
+
+#[tokio::test]
+async fn more_possible_nodes_than_allowed_are_asked_for_in_parts() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 20).await;
+    github.set_node_limit(250);
+    let refreshed = ask(&github, &token, &refs).await;
+    for git_ref in &refs {
+        refreshed.found(&git_ref.git_ref_id);
+    }
+    let errors = github.requests();
+    let errors = errors.iter().filter(|request| {
+        let query = request.graphql.as_ref().unwrap();
+        query.errors.contains(&"MAX_NODE_LIMIT_EXCEEDED".to_owned())
+    });
+    assert!((1..=3).contains(&errors.count()));
+}
+
+#[tokio::test]
+async fn what_resolved_is_reported_and_only_the_rest_is_asked_again() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 8).await;
+    github.set_weight_limit(Some(WEIGHT_OF_ONE * 5), Overload::ResourceLimits);
+    let refreshed = ask(&github, &token, &refs).await;
+    for git_ref in &refs {
+        refreshed.found(&git_ref.git_ref_id);
+    }
+    let asked: usize = github
+        .requests()
+        .iter()
+        .map(|request| request.graphql.as_ref().unwrap().ids)
+        .sum();
+    assert!(asked < 16, "{asked} ids for 8 pull requests");
+}
+
+#[tokio::test]
+async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
+    let (github, token) = world().await;
+    let ann = github.user("ann");
+    let mut refs = vec![git_ref("fine", "acme/web", "feature")];
+    github.pull_request("acme/web").head("feature").open();
+    for (name, barrier) in [
+        ("sso", Barrier::SingleSignOn),
+        ("denied", Barrier::NoPermission),
+        ("address", Barrier::AddressNotAllowed),
+        ("blocked", Barrier::Blocked { status: 451 }),
+        ("missing", Barrier::NotFound),
+        ("nothing", Barrier::Null),
+    ] {
+        let repository = format!("acme/{name}");
+        github.repository(&repository).grant(&ann);
+        github.pull_request(&repository).head("feature").open();
+        github.bar(&repository, barrier);
+        refs.push(git_ref(name, &repository, "feature"));
+        refs.push(git_ref(&format!("{name} too"), &repository, "other"));
+    }
+    let refreshed = ask(&github, &token, &refs).await;
+    assert_eq!(refreshed.found("fine").number, 1);
+    for (name, problem) in [
+        ("sso", Problem::SsoRequired),
+        ("denied", Problem::AccessDenied),
+        ("address", Problem::AddressNotAllowed),
+        ("blocked", Problem::RepositoryBlocked),
+        ("missing", Problem::RepositoryNotFound),
+        ("nothing", Problem::RepositoryNotFound),
+    ] {
+        assert_eq!(*refreshed.result(name), Err(problem), "{name}");
+        let too = format!("{name} too");
+        assert_eq!(*refreshed.result(&too), Err(problem), "{too}");
+    }
+    let requests = github.requests();
+    assert!(requests.len() <= 2, "{:?}", operations(&github));
+}
+
+#[tokio::test]
+async fn nothing_more_is_asked_of_a_repository_that_may_not_be_seen() {
+    let (github, token) = world().await;
+    let refs: Vec<LeasedRef> = (0..40)
+        .map(|index| git_ref(&format!("r{index}"), "acme/secret", &format!("b{index}")))
+        .chain([git_ref("fine", "acme/web", "feature")])
+        .collect();
+    let refreshed = ask(&github, &token, &refs).await;
+    for index in 0..40 {
+        let result = refreshed.result(&format!("r{index}"));
+        assert_eq!(*result, Err(Problem::RepositoryNotFound));
+    }
+    assert_eq!(*refreshed.result("fine"), Ok(Found::NoPullRequest));
+    assert_eq!(operations(&github), ["Discover", "Discover"]);
+}
