@@ -1,9 +1,9 @@
 //! Looks up the refs of a lease: as many in one request as the host allows, each question once, and
 //! nothing behind an answer that forbids it.
 //!
-//! Where the host has GraphQL, [`graphql`] asks for many refs at once, one request after the other.
-//! [`rest`] asks for one ref at a time, several beside each other: where there is no GraphQL, while its
-//! budget is spent, and for what it cannot answer. Both answer through the same [`Job`]s, so that each
+//! Where the host has GraphQL, `graphql` asks for many refs at once, one request after the other.
+//! `rest` asks for one ref at a time, several beside each other: where there is no GraphQL, while its
+//! budget is spent, and for what it cannot answer. Both answer through the same `Job`s, so that each
 //! ref has one outcome whoever found it.
 //!
 //! The refresher knows durations and deadlines, no lease times and no reports: whoever calls it
@@ -101,7 +101,23 @@ impl Refresh {
     /// must not begin a pause again.
     #[must_use]
     pub fn budget(&self) -> Option<BudgetObservation> {
-        self.gate.observed(Instant::now())
+        let mut seen = self.gate.observed(Instant::now())?;
+        let rest = seen.rest.pause_for;
+        let every = match seen.graphql.pause_for {
+            Some(graphql) => rest.map(|rest| rest.min(graphql)),
+            // Where there is no GraphQL, REST is all there is.
+            None => rest.filter(|_| !self.has_graphql()),
+        };
+        seen.pause_for = seen.pause_for.or(every);
+        Some(seen)
+    }
+
+    /// Whether the host is asked over GraphQL, as far as is known.
+    fn has_graphql(&self) -> bool {
+        let Some(group) = self.lease.groups.first() else {
+            return false;
+        };
+        self.speaks_graphql(&group.provider.api_base_url)
     }
 
     /// Takes what was counted since this was last called.

@@ -122,7 +122,7 @@ impl RefresherBuilder {
             shared: Shared {
                 slots: Arc::new(Semaphore::new(concurrency)),
                 metrics,
-                hosts: Arc::default(),
+                hosts: Arc::new(pace::Hosts::new(pace.clone())),
                 pace: Arc::new(pace),
             },
         })

@@ -43,11 +43,14 @@ const ALONE: u32 = 2;
 impl Refresh {
     /// Whether the host is asked over GraphQL.
     pub(super) fn uses_graphql(&self, party: &Party<'_>) -> bool {
-        let base = party.access.base();
+        party.session.batches().is_some() && self.speaks_graphql(party.access.base())
+    }
+
+    /// Whether the host at `base` has a GraphQL interface that this version understands, as far as is
+    /// known.
+    pub(super) fn speaks_graphql(&self, base: &str) -> bool {
         let hosts = &self.refresher.shared.hosts;
-        self.refresher.graphql
-            && party.session.batches().is_some()
-            && hosts.graphql_usable(base, now())
+        self.refresher.graphql && hosts.graphql_usable(base, now())
     }
 
     /// How many are asked at once at the group's host.

@@ -49,6 +49,8 @@ pub(crate) fn rest() -> RefresherBuilder {
 pub(crate) fn without_reserve() -> pace::Settings {
     pace::Settings {
         reserve_percent: 0,
+        reserve_least: 0,
+        interactive_floor_percent: 0,
         ..pace::Settings::default()
     }
 }

@@ -8,7 +8,11 @@ use proto::{
     },
     gitsync::v1::GetWorkerStateRequest,
 };
-use testkit::{github::Fault, postgres::Database, wait::PATIENCE};
+use testkit::{
+    github::{Fault, Matching, Resource},
+    postgres::Database,
+    wait::PATIENCE,
+};
 use tokio::time::timeout;
 
 fn problem(status: &ChatDiffStatus) -> Option<ProblemClass> {
@@ -31,11 +35,13 @@ async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
             chats.push((owner.clone(), chat));
         }
     }
-    stack
-        .github
-        .budget("ann")
-        .spend_all()
-        .resets_in(std::time::Duration::from_secs(1800));
+    for resource in [Resource::Core, Resource::Graphql] {
+        stack
+            .github
+            .budget_of("ann", resource)
+            .spend_all()
+            .resets_in(std::time::Duration::from_secs(1800));
+    }
     let worker = stack.worker().await;
     for (owner, chat) in &chats {
         let limited = owner.id() == ann.id();
@@ -63,7 +69,10 @@ async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
         .iter()
         .filter(|r| r.login() == Some("ann"))
         .count();
-    assert_eq!(of_ann, 1, "a spent budget gets one answer");
+    assert_eq!(
+        of_ann, 2,
+        "a spent budget gets one answer of each interface"
+    );
     // A report does not lift the pause.
     let (_, chat) = chats
         .iter()
@@ -86,13 +95,15 @@ async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
         .iter()
         .filter(|r| r.login() == Some("ann"))
         .count();
-    assert_eq!(of_ann, 1, "the pause was lifted by a report");
+    assert_eq!(of_ann, 2, "the pause was lifted by a report");
     stack.finish(vec![worker]).await;
 }
 
 #[tokio::test]
 async fn one_failing_ref_never_keeps_another_from_being_written() {
     let stack = Stack::start().await;
+    // Each ref has requests of its own.
+    stack.github.set_graphql(false);
     let owner = stack.linked_user("ann").await;
     let bad = stack.github.pull_request("acme/web").head("bad").open();
     stack.github.pull_request("acme/web").head("good").open();
@@ -156,7 +167,7 @@ async fn a_failed_lookup_never_looks_like_no_pull_request() {
         stack.github.repository("acme/web");
         stack.github.clear_faults();
         if let Some(fault) = fault {
-            stack.github.fault("/pulls").respond(fault);
+            stack.github.fault(Matching::any()).respond(fault);
         }
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, repository, branch).await;
@@ -229,7 +240,7 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
         .unwrap()
         .into_inner();
     let kinds: Vec<_> = state.last_errors.iter().map(|e| &e.kind).collect();
-    assert_eq!(kinds, ["credential_rejected"]);
+    assert_eq!(kinds, ["credential_suspect"]);
     said.push(("the worker's state", format!("{state:?}")));
     let state = stack
         .sync_admin(&operator)

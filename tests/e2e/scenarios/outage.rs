@@ -2,7 +2,7 @@
 
 use e2e::stack::{REPOSITORY, Stack};
 use proto::chat::v1::{GetChatsRequest, PullRequestState};
-use testkit::wait;
+use testkit::{github::Matching, wait};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
@@ -13,7 +13,7 @@ async fn no_acknowledged_report_is_lost_when_chat_service_restarts() {
     let worker = stack.worker().await;
     let owner = stack.linked_user("ann").await;
     stack.github.pull_request(REPOSITORY).head("feature").open();
-    let hold = stack.github.hold("/pulls$");
+    let hold = stack.github.hold(Matching::graphql());
     let chat = stack.chat(&owner).await;
     stack.report(&owner, &chat, REPOSITORY, "feature").await;
     hold.waiting(1).await;

@@ -11,7 +11,7 @@ use proto::chat::v1::{
     PullRequestState, ReportOutcomesRequest, outcome,
 };
 use proto::gitsync::v1::GetWorkerStateRequest;
-use testkit::{process::Signal, wait};
+use testkit::{github::Matching, process::Signal, wait};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
     let owner = stack.linked_user("ann").await;
     stack.github.repository(REPOSITORY).push("feature");
     let chat = stack.chat(&owner).await;
-    let hold = stack.github.hold("/pulls$");
+    let hold = stack.github.hold(Matching::graphql());
     stack.report(&owner, &chat, REPOSITORY, "feature").await;
     let worker = stack.worker().await;
     hold.waiting(1).await;
@@ -48,6 +48,8 @@ async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
 #[tokio::test]
 async fn three_refreshes_are_inside_the_provider_at_once() {
     let stack = Stack::start().await;
+    // Each ref has requests of its own.
+    stack.github.set_graphql(false);
     let owner = stack.linked_user("ann").await;
     let hold = stack.github.hold("/pulls$");
     for branch in ["one", "two", "three"] {
@@ -66,7 +68,7 @@ async fn three_refreshes_are_inside_the_provider_at_once() {
 async fn the_refs_of_a_killed_worker_are_refreshed_by_another_within_the_lease_time() {
     let stack = Stack::start_with(&[("CHAT_LEASE_DURATION", "2s")]).await;
     let owner = stack.linked_user("ann").await;
-    let hold = stack.github.hold("/pulls$");
+    let hold = stack.github.hold(Matching::graphql());
     let mut chats = Vec::new();
     for branch in ["one", "two", "three"] {
         stack.github.pull_request(REPOSITORY).head(branch).open();
@@ -75,7 +77,8 @@ async fn the_refs_of_a_killed_worker_are_refreshed_by_another_within_the_lease_t
         chats.push(chat);
     }
     let killed = stack.worker().await;
-    hold.waiting(3).await;
+    // All of them in one request.
+    hold.waiting(1).await;
     killed.process.kill();
     hold.release();
     let worker = stack.worker().await;
@@ -93,6 +96,8 @@ async fn the_refs_of_a_killed_worker_are_refreshed_by_another_within_the_lease_t
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let stack = Stack::start_with(&[("CHAT_LEASE_DURATION", "2s")]).await;
+    // Each ref has requests of its own.
+    stack.github.set_graphql(false);
     let owner = stack.linked_user("ann").await;
     let number = stack
         .github
@@ -274,6 +279,8 @@ async fn a_repeated_report_or_lease_changes_nothing_and_a_late_report_is_refused
 #[tokio::test]
 async fn a_graceful_stop_reports_what_it_finished_and_releases_the_rest() {
     let stack = Stack::start().await;
+    // Each ref has requests of its own.
+    stack.github.set_graphql(false);
     let owner = stack.linked_user("ann").await;
     let held = stack.github.pull_request(REPOSITORY).head("held").open();
     stack.github.pull_request(REPOSITORY).head("free").open();
@@ -332,7 +339,7 @@ async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_anot
     let owner = stack.linked_user("ann").await;
     stack.github.pull_request(REPOSITORY).head("feature").open();
     let chat = stack.chat(&owner).await;
-    let hold = stack.github.hold("/pulls$");
+    let hold = stack.github.hold(Matching::graphql());
     stack.report(&owner, &chat, REPOSITORY, "feature").await;
     let partitioned = stack.worker().await;
     hold.waiting(1).await;
@@ -375,7 +382,7 @@ async fn two_workers_share_the_work_without_overlap() {
             })
             .await;
     }
-    let lookups = stack.github.count("/pulls$");
+    let lookups = stack.github.count(Matching::graphql());
     assert_eq!(lookups, 10, "a branch was looked up by both workers");
     wait::within(Duration::from_secs(20), "no lease is left", || async {
         let operator = Caller::user().site("admin");

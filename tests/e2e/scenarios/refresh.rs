@@ -3,7 +3,7 @@
 use e2e::stack::Stack;
 use prost::Message as _;
 use proto::chat::v1::{GetChatResponse, ProblemClass, PullRequestState, RefreshChatRequest};
-use testkit::github::Fault;
+use testkit::github::{Fault, Matching};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -113,7 +113,7 @@ async fn when_the_host_fails_the_error_is_classed_and_the_old_status_stays() {
     for (fault, class) in faults {
         let name = format!("{fault:?}");
         stack.github.clear_faults();
-        stack.github.fault("/pulls").respond(fault);
+        stack.github.fault(Matching::any()).respond(fault);
         let request = RefreshChatRequest {
             chat_id: chat.id.clone(),
         };

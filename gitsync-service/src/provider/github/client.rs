@@ -5,14 +5,15 @@
 //! limit to pass and never repeats a request; when to come back is the schedule's business.
 
 mod body;
+mod exchange;
 
 use std::{fmt, time::Duration};
 
 use reqwest::{
-    Method, RequestBuilder, Response, StatusCode,
+    Method, RequestBuilder, StatusCode,
     header::{
-        ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue,
-        IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
+        ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+        IF_NONE_MATCH, LINK, LOCATION,
     },
     redirect,
 };
@@ -27,11 +28,11 @@ use crate::{
 
 use super::{
     rate_limit::LimitHeaders,
-    refusal::{MAX_REFUSAL_BYTES, Refusal, refusal},
     validator::{Validator, token_tag},
 };
 
-use body::{TIMED_OUT, read, read_beginning, unanswered};
+use body::{TIMED_OUT, read};
+use exchange::{either, graphql_url, limit_headers, refused, send, text};
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -354,107 +355,6 @@ fn next_link(header: &str) -> Option<String> {
             .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"))
             .then(|| target.to_owned())
     })
-}
-
-/// Sends a request and notes what the head of its answer says.
-async fn send(
-    asker: &Asker<'_>,
-    interface: Interface,
-    endpoint: Endpoint,
-    request: RequestBuilder,
-) -> Result<Response, Problem> {
-    let counted = asker.metrics().start_host_request(endpoint.name());
-    let response = match request.send().await {
-        Ok(response) => response,
-        Err(error) => {
-            counted.failed();
-            asker.no_answer();
-            return Err(unanswered(&error));
-        }
-    };
-    let status = response.status();
-    counted.answered(status.as_u16());
-    let limits = limit_headers(response.headers());
-    // Of a token that is nobody's, the headers are about the address that it came from.
-    let known = status != StatusCode::UNAUTHORIZED;
-    asker.observe(interface, limits.budget().filter(|_| known));
-    if status.is_server_error() {
-        asker.no_answer();
-    } else if !is_refusal(status) {
-        asker.answered();
-        // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
-        // body says too.
-        if let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero()) {
-            asker.spend(interface, pause);
-        }
-    }
-    Ok(response)
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
-    )
-}
-
-/// Reads a refusal, and closes what it closes. What is the trouble of one question and may be the
-/// trouble of the whole host comes back as an error.
-async fn refused(
-    asker: &Asker<'_>,
-    interface: Interface,
-    response: Response,
-) -> Result<Problem, Problem> {
-    const SSO: HeaderName = HeaderName::from_static("x-github-sso");
-    let status = response.status().as_u16();
-    let limits = limit_headers(response.headers());
-    let sso = text(response.headers(), &SSO);
-    let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
-    let body = String::from_utf8_lossy(&body);
-    match refusal(status, &limits, sso.as_deref(), &body) {
-        Refusal::Primary(reset_in) => Ok(asker.spend(interface, reset_in)),
-        Refusal::Secondary(retry_after) => Ok(asker.leave_alone(retry_after)),
-        Refusal::Credential => Ok(asker.refuse_credential()),
-        Refusal::Locked => Ok(asker.lock_account()),
-        Refusal::Overloaded(what) => Err(Problem::HostUnavailable(what)),
-        Refusal::Problem(problem) => {
-            // Only a token that the host takes is told why it may not.
-            if status == StatusCode::FORBIDDEN.as_u16() {
-                asker.answered();
-            }
-            Ok(problem)
-        }
-    }
-}
-
-fn either(problem: Result<Problem, Problem>) -> Problem {
-    match problem {
-        Ok(problem) | Err(problem) => problem,
-    }
-}
-
-/// GraphQL is beside REST: below the origin, or on an Enterprise host below `/api`.
-fn graphql_url(base: &Url) -> Url {
-    let path = base.path().trim_end_matches('/');
-    let above = path.strip_suffix("/v3").unwrap_or(path);
-    let mut url = base.clone();
-    url.set_path(&format!("{above}/graphql"));
-    url
-}
-
-fn limit_headers(headers: &HeaderMap) -> LimitHeaders {
-    let named = |name: &'static str| text(headers, &HeaderName::from_static(name));
-    LimitHeaders {
-        date: text(headers, &DATE),
-        retry_after: text(headers, &RETRY_AFTER),
-        limit: named("x-ratelimit-limit"),
-        remaining: named("x-ratelimit-remaining"),
-        reset: named("x-ratelimit-reset"),
-    }
-}
-
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 #[cfg(test)]
