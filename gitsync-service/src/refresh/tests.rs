@@ -112,6 +112,7 @@ fn a_200_after_a_secondary_limit_does_not_lift_it() {
     say(&refresh, |asker| {
         asker.leave_alone(None);
         asker.answered();
+        asker.accepted();
         for interface in [Interface::Rest, Interface::Graphql] {
             let refused = asker.check(interface).unwrap_err();
             assert!(matches!(refused, Problem::SecondaryLimited { .. }));

@@ -22,6 +22,7 @@ mod spent;
 mod stack;
 mod support;
 mod sync_server;
+mod trouble;
 mod upstream;
 mod weight;
 mod worker;

@@ -109,6 +109,14 @@ pub(crate) fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
     })
 }
 
+/// The same, of another budget key.
+pub(crate) fn lease_of(key: &str, groups: Vec<LeaseGroup>) -> Arc<Lease> {
+    Arc::new(Lease {
+        budget_key: BudgetKey(key.to_owned()),
+        ..Lease::clone(&lease(groups))
+    })
+}
+
 /// What a refresh brought.
 #[derive(Debug)]
 pub(crate) struct Refreshed {

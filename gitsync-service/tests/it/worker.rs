@@ -369,3 +369,23 @@ async fn answers_that_come_too_early_are_no_loop_without_a_pause() {
         begun.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_refused_token_is_reported_with_the_time_to_try_it_once_more() {
+    let mut stack = Stack::new().await;
+    stack.github.revoke(&stack.token);
+    stack.chat().queue(stack.lease("lease", &["a", "b"]));
+    stack.run();
+    for git_ref in ["a", "b"] {
+        let outcome = stack.applied(git_ref).await;
+        assert_eq!(class(&outcome), pb::ProblemClass::CredentialSuspect);
+    }
+    let reports = stack.chat().reports();
+    let [seen] = reports[0].credentials.as_slice() else {
+        panic!("{:?}", reports[0].credentials);
+    };
+    assert_eq!(seen.credential_id, "credential of lease");
+    assert_eq!(seen.state(), pb::CredentialState::Suspect);
+    assert!(seen.confirm_in.unwrap().seconds >= 45);
+    assert_eq!(reports[0].budget.as_ref().unwrap().graphql_requests, 1);
+}

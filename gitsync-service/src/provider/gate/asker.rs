@@ -173,9 +173,13 @@ impl<'a> Asker<'a> {
         self.gate.lock().account_id = Some(account_id);
     }
 
-    /// The host answered as it should: it is there, and it takes the credential.
+    /// The host answered, whatever it said.
     pub(crate) fn answered(&self) {
         self.gate.shared.hosts.note_ok(self.access.base());
+    }
+
+    /// The host takes the credential.
+    pub(crate) fn accepted(&self) {
         self.access.accept();
     }
 

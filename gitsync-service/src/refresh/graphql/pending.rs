@@ -141,8 +141,9 @@ impl<'a> Pending<'a> {
         match seen {
             Some(seen)
                 if question
-                    .and_then(|question| question.fingerprint().map(|last| last == seen))
-                    .unwrap_or(false) =>
+                    .filter(|question| question.known.is_some())
+                    .and_then(|question| question.fingerprint())
+                    .is_some_and(|last| last == seen) =>
             {
                 Step::Answer(Finding::of(Ok(Found::Unchanged)))
             }

@@ -44,8 +44,11 @@ pub(super) async fn send(
     asker.observe(interface, limits.budget().filter(|_| known));
     if status.is_server_error() {
         asker.no_answer();
-    } else if !is_refusal(status) {
-        asker.answered();
+        return Ok(response);
+    }
+    asker.answered();
+    if !is_refusal(status) {
+        asker.accepted();
         // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
         // body says too.
         if let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero()) {
@@ -84,7 +87,7 @@ pub(super) async fn refused(
         Refusal::Problem(problem) => {
             // Only a token that the host takes is told why it may not.
             if status == StatusCode::FORBIDDEN.as_u16() {
-                asker.answered();
+                asker.accepted();
             }
             Ok(problem)
         }

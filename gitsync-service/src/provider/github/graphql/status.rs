@@ -18,6 +18,7 @@ const NOT_A_STATUS: Problem = Problem::HostAnswerInvalid("a pull request lacks w
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fingerprint<'a> {
+    id: &'a str,
     updated_at: &'a str,
     state: &'a str,
     is_draft: bool,
@@ -31,6 +32,7 @@ impl Fingerprint<'_> {
     /// Short, and the same for the same pull request whoever asks.
     fn text(&self) -> String {
         let Self {
+            id,
             updated_at,
             state,
             is_draft,
@@ -41,7 +43,7 @@ impl Fingerprint<'_> {
         } = self;
         let decision = review_decision.unwrap_or_default();
         format!(
-            "1 {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
+            "1 {id} {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
              {is_in_merge_queue}"
         )
     }
