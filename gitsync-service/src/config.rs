@@ -25,7 +25,7 @@ use service_runtime::{
 use url::Url;
 use uuid::Uuid;
 
-use crate::schedule::Schedule;
+use crate::{pace, schedule::Schedule};
 
 use reader::Reader;
 
@@ -71,6 +71,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// `GITSYNC_DIFF_STATUS_TTL` and the other intervals: when a ref is looked up again.
     pub schedule: Schedule,
+    /// `GITSYNC_RESERVE_PERCENT` and those after it: how much of a budget is spent, and how fast.
+    pub pace: pace::Settings,
     /// `GITSYNC_LOG_FORMAT`: `json` or `text`.
     pub log_format: LogFormat,
     /// `GITSYNC_LOG_FILTER`: as in `info,gitsync_service=debug`.
@@ -139,6 +141,7 @@ impl Config {
         let request_timeout = reader.span("request-timeout");
         let drain_timeout = reader.span("drain-timeout");
         let schedule = schedule(&mut reader);
+        let pace = pace(&mut reader);
         reader.at_least(
             "tick-timeout",
             tick_timeout,
@@ -150,6 +153,18 @@ impl Config {
             schedule.no_pull_request_cap,
             "no-pull-request-interval",
             schedule.no_pull_request_interval,
+        );
+        reader.at_least(
+            "failure-cap",
+            schedule.failure_cap,
+            "failure-backoff",
+            schedule.failure_backoff,
+        );
+        reader.at_least(
+            "access-cap",
+            schedule.access_cap,
+            "access-backoff",
+            schedule.access_backoff,
         );
         reader.at_least(
             "closed-cap",
@@ -196,6 +211,7 @@ impl Config {
             request_timeout,
             drain_timeout,
             schedule,
+            pace,
             log_format,
             log_filter,
             ready_file,
@@ -213,19 +229,49 @@ impl Config {
 fn schedule(reader: &mut Reader<'_>) -> Schedule {
     Schedule {
         diff_status_ttl: reader.span("diff-status-ttl"),
-        failure_backoff: reader.span("failure-backoff"),
-        no_token_backoff: reader.span("no-token-backoff"),
+        viewed_interval: reader.span("viewed-interval"),
+        active_window: reader.span("active-window"),
+        open_cap: reader.span("open-cap"),
+        quiet_after: reader.span("quiet-after"),
+        quiet_cap: reader.span("quiet-cap"),
+        draft_factor: small(reader, "draft-factor"),
         no_pull_request_interval: reader.span("no-pull-request-interval"),
         no_pull_request_window: reader.span("no-pull-request-window"),
         no_pull_request_cap: reader.span("no-pull-request-cap"),
+        no_pull_request_old_cap: reader.span("no-pull-request-old-cap"),
+        abandoned_after: reader.span("abandoned-after"),
         merged_first_confirmation: reader.span("merged-first-confirmation"),
         merged_second_confirmation: reader.span("merged-second-confirmation"),
         closed_interval: reader.span("closed-interval"),
         closed_cap: reader.span("closed-cap"),
         gone_interval: reader.span("gone-interval"),
-        rate_limit_padding: reader.span("rate-limit-padding"),
-        jitter_percent: u32::try_from(reader.count("jitter-percent")).unwrap_or(0),
+        failure_backoff: reader.span("failure-backoff"),
+        failure_cap: reader.span("failure-cap"),
+        no_token_backoff: reader.span("no-token-backoff"),
+        access_backoff: reader.span("access-backoff"),
+        access_cap: reader.span("access-cap"),
+        policy_backoff: reader.span("policy-backoff"),
+        jitter_percent: small(reader, "jitter-percent"),
     }
+}
+
+fn pace(reader: &mut Reader<'_>) -> pace::Settings {
+    pace::Settings {
+        reserve_percent: small(reader, "reserve-percent"),
+        reserve_least: small(reader, "reserve-least"),
+        interactive_floor_percent: small(reader, "interactive-floor-percent"),
+        burst: small(reader, "burst"),
+        burst_gap: reader.span("burst-gap"),
+        cautious_gap: reader.span("cautious-gap"),
+        probe_batch: small(reader, "probe-batch"),
+        detail_batch: small(reader, "detail-batch"),
+        discover_batch: small(reader, "discover-batch"),
+    }
+}
+
+/// A count whose range fits.
+fn small(reader: &mut Reader<'_>, name: &'static str) -> u32 {
+    u32::try_from(reader.count(name)).unwrap_or(u32::MAX)
 }
 
 fn chat_service_url(text: &str) -> Result<String, String> {

@@ -26,7 +26,7 @@ use crate::{
     lease::{BudgetKey, Lease, LeasedRef},
     metrics::Metrics,
     outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem},
-    pace,
+    pace::{self, Stretch},
     provider::{
         Finding, HttpClient, Session,
         gate::{Access, Counts, Gate, Shared},
@@ -67,6 +67,7 @@ impl Refresher {
     #[must_use]
     pub fn open(&self, lease: Arc<Lease>) -> Refresh {
         Refresh {
+            stretch: Stretch::of(&self.shared.pace, &lease.budget),
             gate: Gate::new(self.shared.clone(), lease.budget_key.clone(), &lease.budget),
             access: lease.groups.iter().map(Access::of).collect(),
             lease,
@@ -90,6 +91,8 @@ pub struct Refresh {
     gate: Gate,
     /// One for each group.
     access: Vec<Access>,
+    /// By how much intervals are stretched, for as long as the lease lasts: all its refs bear the same.
+    stretch: Stretch,
 }
 
 /// What was counted since the last report. It is told once: a report that is not delivered gives it back.
@@ -213,9 +216,12 @@ impl Refresh {
         let next = refs
             .find(|git_ref| git_ref.git_ref_id == refused.git_ref_id)
             .map_or(refused.next, |git_ref| {
-                self.refresher
-                    .schedule
-                    .next(self.budget_key(), git_ref, &Err(REFUSED))
+                self.refresher.schedule.next(
+                    self.budget_key(),
+                    git_ref,
+                    &Err(REFUSED),
+                    self.stretch,
+                )
             });
         Outcome {
             git_ref_id: refused.git_ref_id.clone(),
@@ -238,7 +244,7 @@ impl Refresh {
         let next = self
             .refresher
             .schedule
-            .next(self.budget_key(), git_ref, result);
+            .next(self.budget_key(), git_ref, result, self.stretch);
         // Nobody listens any more only when the lease is over, and then nobody may write either.
         let _ = outcomes.send(Outcome {
             git_ref_id: git_ref.git_ref_id.clone(),

@@ -1,67 +1,119 @@
-//! When a ref is looked up again: a *duration* for each outcome.
+//! When a ref is looked up again: a duration and a lane, decided from what was found.
 //!
-//! Nothing here knows what time it is. chat-service adds the duration to the database's clock, so
-//! a worker whose clock is wrong plans nothing wrong.
+//! What somebody looks at is looked up often, what moves less often, and what has been quiet for long
+//! rarely: by a tenth of its age, so that a status is never much older than that. An interval is stretched
+//! when the budget does not bear all of them ([`Stretch`]), and moved by the budget key's own jitter, which
+//! all refs of the key share: what is due together stays together and travels in one request.
+//!
+//! A failure is tried again at the pace of its class. None of this is a time: the database's clock makes
+//! one of it.
+
+mod failure;
 
 use std::time::Duration;
 
 use crate::{
     lease::{BudgetKey, KnownPullRequest, Lane, LeasedRef},
     outcome::{Found, Next, Problem, PullRequest, PullRequestState},
+    pace::{Pull, Stretch, share},
 };
 
-/// How long the status of an open pull request counts as fresh.
-pub const DIFF_STATUS_TTL: Duration = Duration::from_secs(120);
-/// When to try again after an ordinary failure.
-pub const FAILURE_BACKOFF: Duration = Duration::from_secs(120);
-/// When to try again for an owner without an account; linking one makes the ref due at once.
-pub const NO_TOKEN_BACKOFF: Duration = Duration::from_secs(10 * 60);
-/// How often to look for a pull request right after a push, when one is likely to be opened.
-pub const NO_PULL_REQUEST_INTERVAL: Duration = Duration::from_secs(15);
-/// How long after the report the interval stays that short.
-pub const NO_PULL_REQUEST_WINDOW: Duration = Duration::from_secs(2 * 60);
-/// How far the interval stretches for a branch that has no pull request for long.
-pub const NO_PULL_REQUEST_CAP: Duration = Duration::from_secs(30 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long an open pull request's status is fresh while its chat is active, and the least otherwise.
+pub const DIFF_STATUS_TTL: Duration = Duration::from_secs(30);
+/// The same while somebody is looking at the chat.
+pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);
+/// How long a chat in which something happened is active.
+pub const ACTIVE_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// How far the interval of an open pull request stretches with its age.
+pub const OPEN_CAP: Duration = Duration::from_secs(30 * 60);
+/// After how long without activity in the chat its open pull request is quiet.
+pub const QUIET_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How far the interval of a quiet one stretches. It begins where the others end.
+pub const QUIET_CAP: Duration = Duration::from_secs(6 * 60 * 60);
+/// Drafts are looked up so many times more rarely.
+pub const DRAFT_FACTOR: u32 = 2;
+/// When to look for a pull request right after a push, when one is likely to be opened; doubles.
+pub const NO_PULL_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after the report that goes on.
+pub const NO_PULL_REQUEST_WINDOW: Duration = HOUR;
+/// How far the interval stretches in that time. Later it is a fifth of the branch's age, and no less.
+pub const NO_PULL_REQUEST_CAP: Duration = Duration::from_secs(10 * 60);
+/// How far it stretches then.
+pub const NO_PULL_REQUEST_OLD_CAP: Duration = Duration::from_secs(12 * 60 * 60);
+/// After how long a branch without a pull request, or with a closed one, is left alone until something
+/// happens in its chat.
+pub const ABANDONED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// When a pull request that was just found merged is confirmed for the first time.
-pub const MERGED_FIRST_CONFIRMATION: Duration = Duration::from_secs(60);
+pub const MERGED_FIRST_CONFIRMATION: Duration = MINUTE;
 /// When it is confirmed for the second and last time.
 pub const MERGED_SECOND_CONFIRMATION: Duration = Duration::from_secs(10 * 60);
 /// When a closed pull request is looked at again, since it can be reopened; doubles each time.
 pub const CLOSED_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How far the interval of a closed pull request stretches.
-pub const CLOSED_CAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// When to look again for a pull request that the host says is gone.
-pub const GONE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// Added to the host's own word, since its limiter and its clock need not agree to the second
-/// (others who poll GitHub add 7 to 10 s).
-pub const RATE_LIMIT_PADDING: Duration = Duration::from_secs(10);
-/// How much of an interval a budget key's jitter may add, in percent.
-pub const JITTER_PERCENT: u32 = 5;
+pub const CLOSED_CAP: Duration = DAY;
+/// When to look again for a pull request of which the host said three times that it is gone.
+pub const GONE_INTERVAL: Duration = DAY;
+/// When to try again after an ordinary failure; doubles each time.
+pub const FAILURE_BACKOFF: Duration = Duration::from_secs(5);
+/// How far that stretches.
+pub const FAILURE_CAP: Duration = Duration::from_secs(15 * 60);
+/// When to try again for an owner without an account; linking one makes the ref due at once.
+pub const NO_TOKEN_BACKOFF: Duration = Duration::from_secs(10 * 60);
+/// When to ask again for what the token has no right to; doubles each time.
+pub const ACCESS_BACKOFF: Duration = HOUR;
+/// How far that stretches.
+pub const ACCESS_CAP: Duration = DAY;
+/// When to ask again for what an organization's rules forbid: single sign-on, addresses.
+pub const POLICY_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
+/// By how much the shortest and the longest interval of all keys' jitter differ, in percent.
+pub const JITTER_PERCENT: u32 = 30;
 
-/// After the push window, a branch is looked up again when a quarter of its age has passed: 30 s
-/// at two minutes, and at the cap after two hours. By age rather than by misses, so that refreshes
-/// on demand do not slow the ref down.
-const AGE_DIVISOR: u32 = 4;
-/// After this many answers in a row that a pull request is gone, it is believed.
-const GONE_CHECKS: u32 = 3;
-/// 2^16 times any interval is beyond every cap.
-const MAX_DOUBLINGS: u32 = 16;
+/// An open pull request is looked up again after a tenth of its age.
+const OPEN_AGE_DIVISOR: u32 = 10;
+/// A branch without one, after a fifth.
+const NO_PULL_REQUEST_AGE_DIVISOR: u32 = 5;
+/// 2^20 times any interval is beyond every cap.
+const MAX_DOUBLINGS: u32 = 20;
+/// What a pull request is asked for that the host says is gone, before that is believed.
+const GONE_CHECKS: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(5 * 60),
+];
+/// After so many answers it is never asked for again.
+const GONE_BELIEVED: u32 = 6;
 
 /// The intervals. Each is a setting of the same name.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// See [`DIFF_STATUS_TTL`].
     pub diff_status_ttl: Duration,
-    /// See [`FAILURE_BACKOFF`].
-    pub failure_backoff: Duration,
-    /// See [`NO_TOKEN_BACKOFF`].
-    pub no_token_backoff: Duration,
+    /// See [`VIEWED_INTERVAL`].
+    pub viewed_interval: Duration,
+    /// See [`ACTIVE_WINDOW`].
+    pub active_window: Duration,
+    /// See [`OPEN_CAP`].
+    pub open_cap: Duration,
+    /// See [`QUIET_AFTER`].
+    pub quiet_after: Duration,
+    /// See [`QUIET_CAP`].
+    pub quiet_cap: Duration,
+    /// See [`DRAFT_FACTOR`].
+    pub draft_factor: u32,
     /// See [`NO_PULL_REQUEST_INTERVAL`].
     pub no_pull_request_interval: Duration,
     /// See [`NO_PULL_REQUEST_WINDOW`].
     pub no_pull_request_window: Duration,
     /// See [`NO_PULL_REQUEST_CAP`].
     pub no_pull_request_cap: Duration,
+    /// See [`NO_PULL_REQUEST_OLD_CAP`].
+    pub no_pull_request_old_cap: Duration,
+    /// See [`ABANDONED_AFTER`].
+    pub abandoned_after: Duration,
     /// See [`MERGED_FIRST_CONFIRMATION`].
     pub merged_first_confirmation: Duration,
     /// See [`MERGED_SECOND_CONFIRMATION`].
@@ -72,8 +124,18 @@ pub struct Schedule {
     pub closed_cap: Duration,
     /// See [`GONE_INTERVAL`].
     pub gone_interval: Duration,
-    /// See [`RATE_LIMIT_PADDING`].
-    pub rate_limit_padding: Duration,
+    /// See [`FAILURE_BACKOFF`].
+    pub failure_backoff: Duration,
+    /// See [`FAILURE_CAP`].
+    pub failure_cap: Duration,
+    /// See [`NO_TOKEN_BACKOFF`].
+    pub no_token_backoff: Duration,
+    /// See [`ACCESS_BACKOFF`].
+    pub access_backoff: Duration,
+    /// See [`ACCESS_CAP`].
+    pub access_cap: Duration,
+    /// See [`POLICY_BACKOFF`].
+    pub policy_backoff: Duration,
     /// See [`JITTER_PERCENT`].
     pub jitter_percent: u32,
 }
@@ -82,20 +144,53 @@ impl Default for Schedule {
     fn default() -> Self {
         Self {
             diff_status_ttl: DIFF_STATUS_TTL,
-            failure_backoff: FAILURE_BACKOFF,
-            no_token_backoff: NO_TOKEN_BACKOFF,
+            viewed_interval: VIEWED_INTERVAL,
+            active_window: ACTIVE_WINDOW,
+            open_cap: OPEN_CAP,
+            quiet_after: QUIET_AFTER,
+            quiet_cap: QUIET_CAP,
+            draft_factor: DRAFT_FACTOR,
             no_pull_request_interval: NO_PULL_REQUEST_INTERVAL,
             no_pull_request_window: NO_PULL_REQUEST_WINDOW,
             no_pull_request_cap: NO_PULL_REQUEST_CAP,
+            no_pull_request_old_cap: NO_PULL_REQUEST_OLD_CAP,
+            abandoned_after: ABANDONED_AFTER,
             merged_first_confirmation: MERGED_FIRST_CONFIRMATION,
             merged_second_confirmation: MERGED_SECOND_CONFIRMATION,
             closed_interval: CLOSED_INTERVAL,
             closed_cap: CLOSED_CAP,
             gone_interval: GONE_INTERVAL,
-            rate_limit_padding: RATE_LIMIT_PADDING,
+            failure_backoff: FAILURE_BACKOFF,
+            failure_cap: FAILURE_CAP,
+            no_token_backoff: NO_TOKEN_BACKOFF,
+            access_backoff: ACCESS_BACKOFF,
+            access_cap: ACCESS_CAP,
+            policy_backoff: POLICY_BACKOFF,
             jitter_percent: JITTER_PERCENT,
         }
     }
+}
+
+/// An interval before it is stretched and moved, and how it bears a shortage.
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    interval: Option<Duration>,
+    pull: Pull,
+}
+
+impl Planned {
+    fn new(pull: Pull, interval: Duration) -> Self {
+        Self {
+            interval: Some(interval),
+            pull,
+        }
+    }
+
+    /// Not again until something happens.
+    const NEVER: Self = Self {
+        interval: None,
+        pull: Pull::Idle,
+    };
 }
 
 impl Schedule {
@@ -106,117 +201,153 @@ impl Schedule {
         key: &BudgetKey,
         git_ref: &LeasedRef,
         result: &Result<Found, Problem>,
+        stretch: Stretch,
     ) -> Next {
-        let (refresh_in, lane) = match result {
+        let planned = match result {
             Ok(Found::PullRequest(found)) => self.after_found(git_ref, found),
-            Ok(Found::Unchanged) => (Some(self.diff_status_ttl), Lane::Active),
+            Ok(Found::Unchanged) => self.after_unchanged(git_ref),
             Ok(Found::NoPullRequest) => self.after_none(git_ref),
-            Ok(Found::Gone) => (
-                (git_ref.misses + 1 < GONE_CHECKS).then_some(self.gone_interval),
-                Lane::Idle,
-            ),
-            Err(problem) => (Some(self.after_problem(problem)), calmed(git_ref.lane)),
+            Ok(Found::Gone) => return self.after_gone(key, git_ref),
+            Err(problem) => return self.after_problem(key, git_ref, problem),
         };
+        let stretched = planned
+            .interval
+            .map(|interval| self.jittered(key, stretch.apply(planned.pull, interval)));
         Next {
-            refresh_in: refresh_in.map(|interval| self.jittered(key, interval)),
-            lane,
-            base: None,
+            refresh_in: stretched,
+            lane: match planned.pull {
+                Pull::Viewed => Lane::Viewed,
+                Pull::Active => Lane::Active,
+                Pull::Idle => Lane::Idle,
+            },
+            base: planned.interval,
         }
     }
 
-    /// How long nothing may be sent for a budget key after the host said to wait `retry_after`.
-    #[must_use]
-    pub fn pause(&self, retry_after: Duration) -> Duration {
-        retry_after.saturating_add(self.rate_limit_padding)
-    }
-
-    fn after_found(&self, git_ref: &LeasedRef, found: &PullRequest) -> (Option<Duration>, Lane) {
+    fn after_found(&self, git_ref: &LeasedRef, found: &PullRequest) -> Planned {
         let settled = if is_same(git_ref.known.as_ref(), found) {
             git_ref.settled_count
         } else {
             0
         };
-        match found.state {
-            PullRequestState::Open => (Some(self.diff_status_ttl), Lane::Active),
-            PullRequestState::Merged => {
-                let confirmation = match settled {
-                    0 => Some(self.merged_first_confirmation),
-                    1 => Some(self.merged_second_confirmation),
-                    _ => None,
-                };
-                (confirmation, Lane::Idle)
+        self.of_pull_request(git_ref, found.state, found.draft, settled)
+    }
+
+    fn after_unchanged(&self, git_ref: &LeasedRef) -> Planned {
+        match &git_ref.known {
+            Some(known) => {
+                self.of_pull_request(git_ref, known.state, known.draft, git_ref.settled_count)
             }
-            PullRequestState::Closed => {
-                let doubled = self
-                    .closed_interval
-                    .saturating_mul(1 << settled.min(MAX_DOUBLINGS));
-                (Some(doubled.min(self.closed_cap)), Lane::Idle)
-            }
+            // Nothing is unchanged that was not known.
+            None => self.after_none(git_ref),
         }
     }
 
-    fn after_none(&self, git_ref: &LeasedRef) -> (Option<Duration>, Lane) {
+    fn of_pull_request(
+        &self,
+        git_ref: &LeasedRef,
+        state: PullRequestState,
+        draft: bool,
+        settled: u32,
+    ) -> Planned {
+        match state {
+            PullRequestState::Open => self.of_open(git_ref, draft),
+            PullRequestState::Merged => match settled {
+                0 => Planned::new(Pull::Idle, self.merged_first_confirmation),
+                1 => Planned::new(Pull::Idle, self.merged_second_confirmation),
+                _ => Planned::NEVER,
+            },
+            PullRequestState::Closed if self.is_abandoned(git_ref) => Planned::NEVER,
+            PullRequestState::Closed => Planned::new(
+                Pull::Idle,
+                doubled(self.closed_interval, settled, self.closed_cap),
+            ),
+        }
+    }
+
+    fn of_open(&self, git_ref: &LeasedRef, draft: bool) -> Planned {
+        if git_ref.viewed {
+            return Planned::new(Pull::Viewed, self.viewed_interval.min(self.diff_status_ttl));
+        }
+        if git_ref.since_active < self.active_window {
+            return Planned::new(Pull::Active, self.diff_status_ttl);
+        }
+        let by_age = git_ref.since_changed / OPEN_AGE_DIVISOR;
+        let quiet = git_ref.since_active >= self.quiet_after;
+        let (least, most) = if quiet {
+            (self.open_cap, self.quiet_cap)
+        } else {
+            (self.diff_status_ttl, self.open_cap)
+        };
+        let interval = by_age.max(least).min(most.max(least));
+        let interval = if draft {
+            interval.saturating_mul(self.draft_factor)
+        } else {
+            interval
+        };
+        Planned::new(Pull::Idle, interval)
+    }
+
+    /// By misses while a pull request is likely to come, by age when it is not.
+    fn after_none(&self, git_ref: &LeasedRef) -> Planned {
         let age = git_ref.since_reported;
         if age < self.no_pull_request_window {
-            return (Some(self.no_pull_request_interval), Lane::Active);
+            let interval = doubled(
+                self.no_pull_request_interval,
+                git_ref.misses,
+                self.no_pull_request_cap,
+            );
+            return Planned::new(Pull::Active, interval);
         }
-        let stretched = (age / AGE_DIVISOR)
-            .max(self.no_pull_request_interval)
-            .min(self.no_pull_request_cap);
-        (Some(stretched), Lane::Idle)
+        if self.is_abandoned(git_ref) {
+            return Planned::NEVER;
+        }
+        let interval = (age / NO_PULL_REQUEST_AGE_DIVISOR)
+            .max(self.no_pull_request_cap)
+            .min(self.no_pull_request_old_cap.max(self.no_pull_request_cap));
+        Planned::new(Pull::Idle, interval)
     }
 
-    fn after_problem(&self, problem: &Problem) -> Duration {
-        match problem {
-            Problem::NoAccount => self.no_token_backoff,
-            Problem::RateLimited { retry_after, .. }
-            | Problem::SecondaryLimited { retry_after } => self.pause(*retry_after),
-            Problem::CredentialSuspect
-            | Problem::CredentialRejected
-            | Problem::AccountLocked
-            | Problem::SsoRequired
-            | Problem::AddressNotAllowed
-            | Problem::RepositoryBlocked
-            | Problem::NotReady
-            | Problem::QueryTooHeavy
-            | Problem::HostIncompatible(_)
-            | Problem::AccessDenied
-            | Problem::RepositoryNotFound
-            | Problem::HostUnavailable(_)
-            | Problem::HostAnswerInvalid(_)
-            | Problem::ProviderUnsupported
-            | Problem::Internal(_) => self.failure_backoff,
+    fn after_gone(&self, key: &BudgetKey, git_ref: &LeasedRef) -> Next {
+        let check = usize::try_from(git_ref.misses)
+            .ok()
+            .and_then(|misses| GONE_CHECKS.get(misses).copied());
+        let interval = match check {
+            Some(soon) => Some(soon),
+            None => (git_ref.misses < GONE_BELIEVED).then_some(self.gone_interval),
+        };
+        Next {
+            refresh_in: interval.map(|interval| self.jittered(key, interval)),
+            lane: Lane::Idle,
+            base: None,
         }
     }
 
-    /// Adds the key's own share of an interval. It depends on the key alone, so that all refs of a
-    /// key stay in step and are leased together, while keys that failed together (the host was
-    /// down) come back apart.
+    fn is_abandoned(&self, git_ref: &LeasedRef) -> bool {
+        git_ref
+            .since_active
+            .min(git_ref.since_changed)
+            .min(git_ref.since_reported)
+            >= self.abandoned_after
+    }
+
+    /// Moves an interval by the key's own share of the jitter.
     fn jittered(&self, key: &BudgetKey, interval: Duration) -> Duration {
-        let permille = u32::try_from(fnv1a(key.0.as_bytes()) % 1000).unwrap_or(0);
-        let most = interval.saturating_mul(self.jitter_percent) / 100;
-        interval.saturating_add(most.saturating_mul(permille) / 1000)
+        let width = f64::from(self.jitter_percent) / 100.0;
+        interval.mul_f64(1.0 - width / 2.0 + width * share(key, 0))
     }
 }
 
-/// Whoever waited or looked has had an answer; what remains is that the ref is in use.
-fn calmed(lane: Lane) -> Lane {
-    match lane {
-        Lane::Interactive | Lane::Viewed | Lane::Active => Lane::Active,
-        Lane::Idle => Lane::Idle,
-    }
+/// `interval` doubled so many times, up to `most`.
+fn doubled(interval: Duration, times: u32, most: Duration) -> Duration {
+    interval
+        .saturating_mul(1 << times.min(MAX_DOUBLINGS))
+        .min(most.max(interval))
 }
 
 fn is_same(known: Option<&KnownPullRequest>, found: &PullRequest) -> bool {
     known.is_some_and(|known| {
         known.number == found.number && known.repository.eq_ignore_ascii_case(&found.repository)
-    })
-}
-
-/// FNV-1a, 64 bits: the same in every process and version, unlike the standard library's hashers.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

@@ -181,6 +181,7 @@ fn build_worker(
         .concurrency(config.concurrency)
         .request_timeout(config.request_timeout)
         .schedule(config.schedule.clone())
+        .pace(config.pace.clone())
         .metrics(metrics)
         .build()?;
     Ok(Worker::builder()

@@ -25,8 +25,8 @@ pub(crate) use state::{WorkerSnapshot, WorkerState};
 /// How long a call for leases waits for something to become due, and so the longest that a worker
 /// is not heard of. chat-service answers at once when a ref becomes due.
 pub const INTERVAL: Duration = Duration::from_secs(10);
-/// How many refs are asked for at once.
-pub const BATCH_SIZE: usize = 50;
+/// How many refs are leased at once: as many as one question to GitHub can be about.
+pub const BATCH_SIZE: usize = 100;
 /// How long the refs of a lease may be looked up, apart from [`INTERVAL`] and from reports.
 pub const TICK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop may take; a pod's grace period must be longer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{provider, refresh, schedule, worker};
+use crate::{pace, provider, refresh, schedule, worker};
 
 /// One setting. `name` is the flag without its dashes; the variable is the prefix and the name in
 /// capitals.
@@ -35,11 +35,11 @@ impl Kind {
     }
 }
 
-const MILLISECOND: Duration = Duration::from_millis(1);
 const TENTH: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Half a lease of 60 s: a call that waited longer would come back with a lease that is nearly over.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -85,38 +85,97 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "drain-timeout" "DRAIN_TIMEOUT" = Span(worker::DRAIN_TIMEOUT, TENTH, HOUR),
         "How long a stop may take";
 
-    "diff-status-ttl" "DIFF_STATUS_TTL" = Span(schedule::DIFF_STATUS_TTL, TENTH, DAY),
-        "How long an open pull request's status is fresh";
-    "failure-backoff" "FAILURE_BACKOFF" = Span(schedule::FAILURE_BACKOFF, TENTH, DAY),
-        "When to try again after an ordinary failure";
-    "no-token-backoff" "NO_TOKEN_BACKOFF" = Span(schedule::NO_TOKEN_BACKOFF, TENTH, DAY),
-        "When to try again for an owner without an account";
+    "diff-status-ttl" "DIFF_STATUS_TTL"
+        = Span(schedule::DIFF_STATUS_TTL, TENTH, DAY),
+        "How long an open pull request's status is fresh while its chat is active; the least otherwise";
+    "viewed-interval" "VIEWED_INTERVAL"
+        = Span(schedule::VIEWED_INTERVAL, TENTH, DAY),
+        "The same while somebody is looking at the chat";
+    "active-window" "ACTIVE_WINDOW"
+        = Span(schedule::ACTIVE_WINDOW, Duration::ZERO, MONTH),
+        "How long a chat in which something happened is active";
+    "open-cap" "OPEN_CAP"
+        = Span(schedule::OPEN_CAP, TENTH, MONTH),
+        "How far the interval of an open pull request stretches with its age";
+    "quiet-after" "QUIET_AFTER"
+        = Span(schedule::QUIET_AFTER, TENTH, YEAR),
+        "After how long without activity an open pull request is quiet";
+    "quiet-cap" "QUIET_CAP"
+        = Span(schedule::QUIET_CAP, TENTH, MONTH),
+        "How far the interval of a quiet one stretches";
+    "draft-factor" "DRAFT_FACTOR" = Count(DRAFT_FACTOR, 1, 100),
+        "How many times more rarely drafts are looked up";
     "no-pull-request-interval" "NO_PULL_REQUEST_INTERVAL"
         = Span(schedule::NO_PULL_REQUEST_INTERVAL, TENTH, DAY),
-        "How often to look for a pull request right after a push";
+        "When to look for a pull request right after a push; doubles";
     "no-pull-request-window" "NO_PULL_REQUEST_WINDOW"
         = Span(schedule::NO_PULL_REQUEST_WINDOW, Duration::ZERO, DAY),
-        "How long after the push that is";
+        "How long after the push that goes on";
     "no-pull-request-cap" "NO_PULL_REQUEST_CAP"
         = Span(schedule::NO_PULL_REQUEST_CAP, TENTH, MONTH),
         "How far that interval stretches";
+    "no-pull-request-old-cap" "NO_PULL_REQUEST_OLD_CAP"
+        = Span(schedule::NO_PULL_REQUEST_OLD_CAP, TENTH, MONTH),
+        "How far it stretches later, with the branch's age";
+    "abandoned-after" "ABANDONED_AFTER"
+        = Span(schedule::ABANDONED_AFTER, TENTH, YEAR),
+        "After how long a branch without an open pull request is left alone";
     "merged-first-confirmation" "MERGED_FIRST_CONFIRMATION"
         = Span(schedule::MERGED_FIRST_CONFIRMATION, TENTH, DAY),
         "When a merged pull request is confirmed first";
     "merged-second-confirmation" "MERGED_SECOND_CONFIRMATION"
         = Span(schedule::MERGED_SECOND_CONFIRMATION, TENTH, DAY),
         "When a merged pull request is confirmed last";
-    "closed-interval" "CLOSED_INTERVAL" = Span(schedule::CLOSED_INTERVAL, TENTH, DAY),
+    "closed-interval" "CLOSED_INTERVAL"
+        = Span(schedule::CLOSED_INTERVAL, TENTH, DAY),
         "When a closed pull request is looked at again; doubles";
-    "closed-cap" "CLOSED_CAP" = Span(schedule::CLOSED_CAP, TENTH, MONTH),
+    "closed-cap" "CLOSED_CAP"
+        = Span(schedule::CLOSED_CAP, TENTH, MONTH),
         "How far that interval stretches";
-    "gone-interval" "GONE_INTERVAL" = Span(schedule::GONE_INTERVAL, TENTH, MONTH),
+    "gone-interval" "GONE_INTERVAL"
+        = Span(schedule::GONE_INTERVAL, TENTH, MONTH),
         "When to look again for a pull request that is gone";
-    "rate-limit-padding" "RATE_LIMIT_PADDING"
-        = Span(schedule::RATE_LIMIT_PADDING, MILLISECOND, HOUR),
-        "Added to the wait that a host asks for";
+    "failure-backoff" "FAILURE_BACKOFF"
+        = Span(schedule::FAILURE_BACKOFF, TENTH, DAY),
+        "When to try again after an ordinary failure; doubles";
+    "failure-cap" "FAILURE_CAP"
+        = Span(schedule::FAILURE_CAP, TENTH, DAY),
+        "How far that stretches";
+    "no-token-backoff" "NO_TOKEN_BACKOFF"
+        = Span(schedule::NO_TOKEN_BACKOFF, TENTH, DAY),
+        "When to try again for an owner without an account";
+    "access-backoff" "ACCESS_BACKOFF"
+        = Span(schedule::ACCESS_BACKOFF, TENTH, DAY),
+        "When to ask again for what the token has no right to; doubles";
+    "access-cap" "ACCESS_CAP"
+        = Span(schedule::ACCESS_CAP, TENTH, MONTH),
+        "How far that stretches";
+    "policy-backoff" "POLICY_BACKOFF"
+        = Span(schedule::POLICY_BACKOFF, TENTH, MONTH),
+        "When to ask again for what an organization's rules forbid";
     "jitter-percent" "JITTER_PERCENT" = Count(JITTER_PERCENT, 0, 100),
-        "How much a budget key's jitter may add to an interval";
+        "How much the intervals of budget keys differ";
+
+    "reserve-percent" "RESERVE_PERCENT" = Count(RESERVE_PERCENT, 0, 100),
+        "Percent of a rate limit that is left to the account's owner";
+    "reserve-least" "RESERVE_LEAST" = Count(RESERVE_LEAST, 0, 100000),
+        "Requests or points that are left to them in any case";
+    "interactive-floor-percent" "INTERACTIVE_FLOOR_PERCENT" = Count(INTERACTIVE_FLOOR_PERCENT, 0, 100),
+        "Percent of it that stays when somebody is looking, too";
+    "burst" "BURST" = Count(BURST, 1, 100),
+        "GraphQL requests of a budget key that need not wait for one another";
+    "burst-gap" "BURST_GAP"
+        = Span(pace::BURST_GAP, Duration::ZERO, HOUR),
+        "How far apart they are after that";
+    "cautious-gap" "CAUTIOUS_GAP"
+        = Span(pace::CAUTIOUS_GAP, Duration::ZERO, HOUR),
+        "The same for some time after a secondary limit";
+    "probe-batch" "PROBE_BATCH" = Count(PROBE_BATCH, 25, 100),
+        "Pull requests that one request asks about, whether they changed";
+    "detail-batch" "DETAIL_BATCH" = Count(DETAIL_BATCH, 5, 50),
+        "Pull requests whose status one request asks for, to begin with";
+    "discover-batch" "DISCOVER_BATCH" = Count(DISCOVER_BATCH, 1, 20),
+        "Branches that one request looks up, to begin with";
 
     "log-format" "LOG_FORMAT" = Text("json"),
         "json or text";
@@ -126,7 +185,15 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "Written, as JSON, once the process is ready";
 };
 
+const DRAFT_FACTOR: usize = schedule::DRAFT_FACTOR as usize;
 const JITTER_PERCENT: usize = schedule::JITTER_PERCENT as usize;
+const RESERVE_PERCENT: usize = pace::RESERVE_PERCENT as usize;
+const RESERVE_LEAST: usize = pace::RESERVE_LEAST as usize;
+const INTERACTIVE_FLOOR_PERCENT: usize = pace::INTERACTIVE_FLOOR_PERCENT as usize;
+const BURST: usize = pace::BURST as usize;
+const PROBE_BATCH: usize = pace::PROBE_BATCH as usize;
+const DETAIL_BATCH: usize = pace::DETAIL_BATCH as usize;
+const DISCOVER_BATCH: usize = pace::DISCOVER_BATCH as usize;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{lease::Repository, outcome::ReviewSummary};
+use crate::{
+    lease::Repository,
+    outcome::{Interface, ReviewSummary},
+    pace::pause,
+};
 
 /// Without jitter, so that intervals are exact.
 fn schedule() -> Schedule {
@@ -15,21 +19,28 @@ fn key() -> BudgetKey {
     BudgetKey("github:1".to_owned())
 }
 
+/// Of a chat in which nothing has happened for an hour.
 fn git_ref() -> LeasedRef {
     LeasedRef {
-        lane: Lane::Idle,
         known: Some(KnownPullRequest::open("Acme/Web", 7)),
+        since_reported: HOUR,
+        since_changed: HOUR,
+        since_active: HOUR,
         ..LeasedRef::new("r", Repository::parse("acme/web").unwrap(), "feature")
     }
 }
 
 fn found(state: PullRequestState) -> Result<Found, Problem> {
-    Ok(Found::PullRequest(Arc::new(PullRequest {
+    Ok(Found::PullRequest(Arc::new(pull_request(state, false))))
+}
+
+fn pull_request(state: PullRequestState, draft: bool) -> PullRequest {
+    PullRequest {
         repository: "acme/web".to_owned(),
         number: 7,
         url: "https://github.com/acme/web/pull/7".to_owned(),
         state,
-        draft: false,
+        draft,
         title: String::new(),
         reviews: ReviewSummary::default(),
         additions: 0,
@@ -42,7 +53,11 @@ fn found(state: PullRequestState) -> Result<Found, Problem> {
         author: None,
         node_id: None,
         updated_at: None,
-    })))
+    }
+}
+
+fn next(git_ref: &LeasedRef, result: &Result<Found, Problem>) -> Next {
+    schedule().next(&key(), git_ref, result, Stretch::none())
 }
 
 fn seconds(seconds: u64) -> Option<Duration> {
@@ -50,65 +65,106 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 #[test]
-fn an_open_pull_request_is_fresh_for_two_minutes() {
-    let next = schedule().next(&key(), &git_ref(), &found(PullRequestState::Open));
-    assert_eq!(next.refresh_in, seconds(120));
-    assert_eq!(next.lane, Lane::Active);
-}
-
-#[test]
-fn an_ordinary_failure_is_tried_again_after_two_minutes() {
-    for problem in [
-        Problem::CredentialRejected,
-        Problem::AccessDenied,
-        Problem::RepositoryNotFound,
-        Problem::HostUnavailable("x"),
-        Problem::HostAnswerInvalid("x"),
-        Problem::ProviderUnsupported,
-        Problem::Internal("x"),
-    ] {
-        let next = schedule().next(&key(), &git_ref(), &Err(problem));
-        assert_eq!(next.refresh_in, seconds(120), "{problem}");
-    }
-}
-
-#[test]
-fn an_owner_without_an_account_is_tried_again_after_ten_minutes() {
-    let next = schedule().next(&key(), &git_ref(), &Err(Problem::NoAccount));
-    assert_eq!(next.refresh_in, seconds(600));
-}
-
-#[test]
-fn a_rate_limit_lasts_as_long_as_the_host_says_and_a_little_longer() {
-    let limited = Problem::RateLimited {
-        interface: crate::outcome::Interface::Rest,
-        retry_after: Duration::from_secs(300),
+fn what_is_looked_at_is_looked_up_every_quarter_of_a_minute() {
+    let viewed = LeasedRef {
+        viewed: true,
+        ..git_ref()
     };
-    let next = schedule().next(&key(), &git_ref(), &Err(limited));
+    let next = next(&viewed, &found(PullRequestState::Open));
+    assert_eq!((next.refresh_in, next.lane), (seconds(15), Lane::Viewed));
+}
+
+#[test]
+fn a_pull_request_of_an_active_chat_is_fresh_for_half_a_minute() {
+    let active = LeasedRef {
+        since_active: ACTIVE_WINDOW - Duration::from_secs(1),
+        ..git_ref()
+    };
+    let next = next(&active, &found(PullRequestState::Open));
     assert_eq!(
-        next.refresh_in,
-        Some(Duration::from_secs(300) + RATE_LIMIT_PADDING)
+        (next.refresh_in, next.lane),
+        (Some(DIFF_STATUS_TTL), Lane::Active)
     );
 }
 
 #[test]
-fn without_a_pull_request_the_interval_is_short_for_two_minutes_and_then_stretches() {
-    let after = |age: u64| {
-        let git_ref = LeasedRef {
-            since_reported: Duration::from_secs(age),
+fn an_open_pull_request_is_looked_up_by_a_tenth_of_its_age() {
+    let after = |age: Duration, active: Duration| {
+        let aged = LeasedRef {
+            since_changed: age,
+            since_active: active,
             ..git_ref()
         };
-        schedule().next(&key(), &git_ref, &Ok(Found::NoPullRequest))
+        next(&aged, &found(PullRequestState::Open)).refresh_in
     };
-    assert_eq!(after(0).refresh_in, seconds(15));
-    assert_eq!(after(119).refresh_in, seconds(15));
-    // The window ends before its last second, not after it.
-    assert_eq!(after(120).refresh_in, seconds(30));
-    assert_eq!(after(0).lane, Lane::Active);
-    assert_eq!(after(120).lane, Lane::Idle);
-    let intervals: Vec<_> = (0..400).map(|i| after(i * 60).refresh_in).collect();
-    assert!(intervals.is_sorted(), "{intervals:?}");
-    assert_eq!(intervals.last(), Some(&Some(NO_PULL_REQUEST_CAP)));
+    assert_eq!(after(MINUTE, HOUR), Some(DIFF_STATUS_TTL));
+    assert_eq!(after(HOUR, HOUR), seconds(360));
+    assert_eq!(after(DAY, DAY), Some(OPEN_CAP));
+    // Quiet for a week: from half an hour to six.
+    assert_eq!(after(MINUTE, QUIET_AFTER), Some(OPEN_CAP));
+    assert_eq!(after(DAY * 2, QUIET_AFTER), Some(DAY * 2 / 10));
+    assert_eq!(after(DAY * 90, DAY * 90), Some(QUIET_CAP));
+}
+
+#[test]
+fn a_draft_is_looked_up_half_as_often() {
+    let draft = Ok(Found::PullRequest(Arc::new(pull_request(
+        PullRequestState::Open,
+        true,
+    ))));
+    assert_eq!(next(&git_ref(), &draft).refresh_in, seconds(720));
+}
+
+#[test]
+fn what_is_unchanged_is_planned_by_what_is_known() {
+    let unchanged = Ok(Found::Unchanged);
+    assert_eq!(next(&git_ref(), &unchanged).refresh_in, seconds(360));
+    let mut merged = git_ref();
+    merged.settled_count = 2;
+    if let Some(known) = &mut merged.known {
+        known.state = PullRequestState::Merged;
+    }
+    assert_eq!(next(&merged, &unchanged).refresh_in, None);
+}
+
+#[test]
+fn after_a_push_a_pull_request_is_looked_for_ever_more_rarely() {
+    let after = |misses, since_reported| {
+        let git_ref = LeasedRef {
+            misses,
+            since_reported,
+            known: None,
+            ..git_ref()
+        };
+        next(&git_ref, &Ok(Found::NoPullRequest))
+    };
+    assert_eq!(after(0, MINUTE).refresh_in, seconds(10));
+    assert_eq!(after(0, MINUTE).lane, Lane::Active);
+    assert_eq!(after(3, MINUTE).refresh_in, seconds(80));
+    assert_eq!(
+        after(u32::MAX, MINUTE).refresh_in,
+        Some(NO_PULL_REQUEST_CAP)
+    );
+    assert_eq!(after(9, HOUR).refresh_in, seconds(720));
+    assert_eq!(after(9, HOUR).lane, Lane::Idle);
+    assert_eq!(after(9, DAY * 29).refresh_in, Some(NO_PULL_REQUEST_OLD_CAP));
+}
+
+#[test]
+fn a_branch_without_a_pull_request_is_left_alone_after_a_month_without_activity() {
+    let old = LeasedRef {
+        since_reported: ABANDONED_AFTER,
+        since_changed: ABANDONED_AFTER,
+        since_active: ABANDONED_AFTER,
+        known: None,
+        ..git_ref()
+    };
+    assert_eq!(next(&old, &Ok(Found::NoPullRequest)).refresh_in, None);
+    let woken = LeasedRef {
+        since_active: MINUTE,
+        ..old
+    };
+    assert!(next(&woken, &Ok(Found::NoPullRequest)).refresh_in.is_some());
 }
 
 #[test]
@@ -118,9 +174,7 @@ fn a_merged_pull_request_is_confirmed_twice_and_then_left_alone() {
             settled_count,
             ..git_ref()
         };
-        schedule()
-            .next(&key(), &git_ref, &found(PullRequestState::Merged))
-            .refresh_in
+        next(&git_ref, &found(PullRequestState::Merged)).refresh_in
     };
     assert_eq!(
         [after(0), after(1), after(2), after(9)],
@@ -135,68 +189,172 @@ fn another_pull_request_than_the_known_one_is_confirmed_from_the_start() {
         known: None,
         ..git_ref()
     };
-    let next = schedule().next(&key(), &git_ref, &found(PullRequestState::Merged));
+    let next = next(&git_ref, &found(PullRequestState::Merged));
     assert_eq!(next.refresh_in, seconds(60));
 }
 
 #[test]
-fn a_closed_pull_request_is_looked_at_ever_more_rarely_up_to_once_a_day() {
-    let after = |settled_count| {
+fn a_closed_pull_request_is_looked_at_ever_more_rarely_and_not_for_ever() {
+    let after = |settled_count, age: Duration| {
         let git_ref = LeasedRef {
             settled_count,
+            since_changed: age,
+            since_active: age,
+            since_reported: age,
             ..git_ref()
         };
-        schedule()
-            .next(&key(), &git_ref, &found(PullRequestState::Closed))
-            .refresh_in
+        next(&git_ref, &found(PullRequestState::Closed)).refresh_in
     };
-    assert_eq!([after(0), after(1)], [seconds(600), seconds(1200)]);
     assert_eq!(
-        [after(8), after(u32::MAX)],
+        [after(0, HOUR), after(1, HOUR)],
+        [seconds(600), seconds(1200)]
+    );
+    assert_eq!(
+        [after(8, DAY), after(u32::MAX, DAY)],
         [Some(CLOSED_CAP), Some(CLOSED_CAP)]
     );
+    assert_eq!(after(8, ABANDONED_AFTER), None);
 }
 
 #[test]
-fn a_pull_request_that_is_gone_is_believed_after_three_answers() {
+fn that_a_pull_request_is_gone_is_asked_three_times_soon_then_daily_and_then_believed() {
     let after = |misses| {
         let git_ref = LeasedRef {
             misses,
             ..git_ref()
         };
-        schedule()
-            .next(&key(), &git_ref, &Ok(Found::Gone))
-            .refresh_in
+        next(&git_ref, &Ok(Found::Gone)).refresh_in
     };
     assert_eq!(
         [after(0), after(1), after(2)],
-        [Some(GONE_INTERVAL), Some(GONE_INTERVAL), None]
+        [seconds(5), seconds(30), seconds(300)]
     );
+    assert_eq!(
+        [after(3), after(5)],
+        [Some(GONE_INTERVAL), Some(GONE_INTERVAL)]
+    );
+    assert_eq!(after(6), None);
+}
+
+/// The table of failures: what follows the first ones in a row.
+#[test]
+fn every_class_of_failure_has_its_next_attempt() {
+    let retry_after = Duration::from_secs(300);
+    let rows: [(Problem, [Option<Duration>; 4]); 16] = [
+        (Problem::NoAccount, [Some(NO_TOKEN_BACKOFF); 4]),
+        (
+            Problem::RateLimited {
+                interface: Interface::Graphql,
+                retry_after,
+            },
+            [Some(pause::primary(retry_after, &key())); 4],
+        ),
+        (Problem::SecondaryLimited { retry_after }, [seconds(301); 4]),
+        (
+            Problem::CredentialSuspect,
+            [Some(pause::suspect_confirmation(&key())); 4],
+        ),
+        (Problem::CredentialRejected, [None; 4]),
+        (Problem::SsoRequired, [Some(POLICY_BACKOFF); 4]),
+        (Problem::AddressNotAllowed, [Some(POLICY_BACKOFF); 4]),
+        (
+            Problem::AccessDenied,
+            [
+                seconds(3600),
+                seconds(7200),
+                seconds(14_400),
+                seconds(28_800),
+            ],
+        ),
+        (
+            Problem::RepositoryNotFound,
+            [seconds(2), seconds(15), seconds(120), seconds(3600)],
+        ),
+        (Problem::RepositoryBlocked, [Some(DAY); 4]),
+        (
+            Problem::NotReady,
+            [seconds(1), seconds(3), seconds(7), seconds(15)],
+        ),
+        (
+            Problem::QueryTooHeavy,
+            [seconds(5), seconds(10), seconds(20), seconds(40)],
+        ),
+        (
+            Problem::HostUnavailable("x"),
+            [seconds(5), seconds(10), seconds(20), seconds(40)],
+        ),
+        (
+            Problem::HostAnswerInvalid("x"),
+            [seconds(5), seconds(10), seconds(20), seconds(40)],
+        ),
+        (Problem::HostIncompatible("x"), [seconds(900); 4]),
+        (
+            Problem::Internal("x"),
+            [seconds(5), seconds(10), seconds(20), seconds(40)],
+        ),
+    ];
+    for (problem, expected) in rows {
+        for (failures, expected) in (0..).zip(expected) {
+            let git_ref = LeasedRef {
+                failures,
+                ..git_ref()
+            };
+            let next = next(&git_ref, &Err(problem));
+            assert_eq!(next.refresh_in, expected, "{problem}, {failures} before");
+            assert_eq!(next.base, None, "{problem}");
+        }
+    }
+    let often = LeasedRef {
+        failures: u32::MAX,
+        ..git_ref()
+    };
+    let after = |problem| next(&often, &Err(problem)).refresh_in;
+    assert_eq!(after(Problem::HostUnavailable("x")), Some(FAILURE_CAP));
+    assert_eq!(after(Problem::AccessDenied), Some(ACCESS_CAP));
+    assert_eq!(after(Problem::RepositoryNotFound), Some(ACCESS_CAP));
+    assert_eq!(after(Problem::AccountLocked), Some(DAY));
 }
 
 #[test]
 fn jitter_is_the_keys_own_bounded_and_the_same_for_all_its_refs() {
     let schedule = Schedule::default();
     let next = |key: &str| {
-        schedule
-            .next(
-                &BudgetKey(key.to_owned()),
-                &git_ref(),
-                &found(PullRequestState::Open),
-            )
-            .refresh_in
-            .unwrap()
+        let key = BudgetKey(key.to_owned());
+        let next = schedule.next(
+            &key,
+            &git_ref(),
+            &found(PullRequestState::Open),
+            Stretch::none(),
+        );
+        assert_eq!(next.base, seconds(360));
+        next.refresh_in.unwrap()
     };
     let of_keys: Vec<_> = (0..50).map(|i| next(&format!("github:{i}"))).collect();
     assert_eq!(next("github:1"), of_keys[1]);
-    let most = DIFF_STATUS_TTL * (100 + JITTER_PERCENT) / 100;
-    assert!(
-        of_keys
-            .iter()
-            .all(|next| (DIFF_STATUS_TTL..=most).contains(next))
-    );
+    let (least, most) = (Duration::from_secs(306), Duration::from_secs(414));
+    assert!(of_keys.iter().all(|next| (least..=most).contains(next)));
     let distinct: std::collections::HashSet<_> = of_keys.iter().collect();
     assert!(distinct.len() > 25, "{} of 50 differ", distinct.len());
+}
+
+#[test]
+fn a_short_budget_stretches_what_is_idle_and_the_base_tells_what_was_wanted() {
+    use crate::lease::{BudgetView, Window};
+    let spent = BudgetView {
+        graphql: Window {
+            limit: Some(5000),
+            remaining: Some(2000),
+            ..Window::default()
+        },
+        demand: 1.0,
+        ..BudgetView::default()
+    };
+    let stretch = Stretch::of(&crate::pace::Settings::default(), &spent);
+    let next = schedule().next(&key(), &git_ref(), &found(PullRequestState::Open), stretch);
+    assert_eq!(
+        (next.base, next.refresh_in),
+        (seconds(360), seconds(360 * 64))
+    );
 }
 
 #[test]
@@ -211,7 +369,6 @@ fn whoever_waited_has_been_answered_and_the_ref_stays_active() {
             lane: before,
             ..git_ref()
         };
-        let next = schedule().next(&key(), &git_ref, &Err(Problem::AccessDenied));
-        assert_eq!(next.lane, after);
+        assert_eq!(next(&git_ref, &Err(Problem::AccessDenied)).lane, after);
     }
 }

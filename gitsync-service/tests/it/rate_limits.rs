@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    lease::LeasedRef, outcome::Problem, refresh::Refresher, schedule::RATE_LIMIT_PADDING,
+    lease::LeasedRef,
+    outcome::Problem,
+    pace::pause::{RESET_PADDING, RESET_SPREAD},
+    refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub};
 
@@ -52,8 +55,10 @@ async fn the_first_rate_limit_answer_stops_the_rest_and_tells_all_the_same() {
     for id in ["2", "3"] {
         assert_eq!(retry_after(&refreshed, id), first);
     }
-    let pause = first + RATE_LIMIT_PADDING;
-    for id in ["1", "2", "3"] {
+    let pause = refreshed.next("1").unwrap();
+    let least = first + RESET_PADDING;
+    assert!((least..=least + RESET_SPREAD).contains(&pause), "{pause:?}");
+    for id in ["2", "3"] {
         assert_eq!(refreshed.next(id), Some(pause));
     }
     let budget = refreshed.budget.unwrap();

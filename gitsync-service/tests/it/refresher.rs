@@ -5,7 +5,7 @@ use std::time::Duration;
 use gitsync_service::{
     lease::{LeaseGroup, ProviderConfig, ProviderKind},
     outcome::Problem,
-    schedule::{DIFF_STATUS_TTL, FAILURE_BACKOFF, NO_TOKEN_BACKOFF},
+    schedule::{DIFF_STATUS_TTL, FAILURE_CAP, NO_TOKEN_BACKOFF},
 };
 use testkit::github::{GitHub, Matching};
 
@@ -136,7 +136,7 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
     };
     let refreshed = refresh(&refresher(), lease(vec![foreign, spoken])).await;
     assert_eq!(*refreshed.result("2"), Err(Problem::ProviderUnsupported));
-    assert_eq!(refreshed.next("2"), Some(FAILURE_BACKOFF));
+    assert_eq!(refreshed.next("2"), Some(FAILURE_CAP));
     assert!(refreshed.result("1").is_ok());
     assert_eq!(github.requests().len(), 1);
 }

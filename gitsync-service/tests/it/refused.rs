@@ -46,7 +46,7 @@ async fn an_outcome_that_is_refused_costs_no_other_and_is_a_failure_of_ours() {
             let refused = git_ref == "b";
             assert_eq!(failed, refused.then_some(pb::ProblemClass::Internal));
             assert_eq!(outcome.report_seq, 3);
-            assert!(outcome.next_refresh_in.unwrap().seconds >= if refused { 120 } else { 1 });
+            assert!(outcome.next_refresh_in.unwrap().seconds >= if refused { 4 } else { 1 });
         }
         assert!(stack.metric("gitsync_outcomes_rejected_total 1"));
     }

@@ -1,0 +1,95 @@
+//! When a failed lookup is tried again, by the class of the failure and how often it came in a row.
+
+use std::time::Duration;
+
+use crate::{
+    lease::{BudgetKey, Lane, LeasedRef},
+    outcome::{Next, Problem},
+    pace::pause,
+};
+
+use super::{DAY, HOUR, Schedule, doubled};
+
+/// A repository that is not there may have been created, or the token given access to it, a moment ago.
+/// After that it is asked for like what the token has no right to.
+const REPOSITORY_CHECKS: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(15),
+    Duration::from_secs(2 * 60),
+];
+/// GitHub shows a new pull request in one place sooner than in another. As Atlantis asks again.
+const NEW_CHECKS: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(7),
+    Duration::from_secs(15),
+];
+/// When a host that does not understand us is asked again: another version of either may run by then.
+const INCOMPATIBLE_BACKOFF: Duration = Duration::from_secs(15 * 60);
+/// After a secondary limit, its end is not hit to the second.
+const SECONDARY_MARGIN: Duration = Duration::from_secs(1);
+
+impl Schedule {
+    pub(super) fn after_problem(
+        &self,
+        key: &BudgetKey,
+        git_ref: &LeasedRef,
+        problem: &Problem,
+    ) -> Next {
+        let failures = git_ref.failures;
+        let backoff = |failures| doubled(self.failure_backoff, failures, self.failure_cap);
+        let refused = |failures| doubled(self.access_backoff, failures, self.access_cap);
+        let interval = match problem {
+            // These have their own spread: the keys that they hit are hit together.
+            Problem::RateLimited { retry_after, .. } => {
+                return calmed(git_ref, Some(pause::primary(*retry_after, key)));
+            }
+            Problem::SecondaryLimited { retry_after } => {
+                return calmed(git_ref, Some(*retry_after + SECONDARY_MARGIN));
+            }
+            Problem::CredentialSuspect => {
+                return calmed(git_ref, Some(pause::suspect_confirmation(key)));
+            }
+            // Each further try counts against the account at the host. Another token makes it due.
+            Problem::CredentialRejected => return calmed(git_ref, None),
+            // Costs no request, and linking one does not wait for it.
+            Problem::NoAccount => return calmed(git_ref, Some(self.no_token_backoff)),
+            Problem::AccountLocked => doubled(pause::locked(key).min(HOUR * 2), failures, DAY),
+            Problem::SsoRequired | Problem::AddressNotAllowed => self.policy_backoff,
+            Problem::AccessDenied => refused(failures),
+            Problem::RepositoryNotFound => {
+                step(&REPOSITORY_CHECKS, failures).unwrap_or_else(refused)
+            }
+            Problem::RepositoryBlocked => self.access_cap,
+            Problem::NotReady => step(&NEW_CHECKS, failures).unwrap_or_else(backoff),
+            Problem::QueryTooHeavy
+            | Problem::HostUnavailable(_)
+            | Problem::HostAnswerInvalid(_)
+            | Problem::Internal(_) => backoff(failures),
+            Problem::HostIncompatible(_) | Problem::ProviderUnsupported => INCOMPATIBLE_BACKOFF,
+        };
+        calmed(git_ref, Some(self.jittered(key, interval)))
+    }
+}
+
+/// The wait after so many failures, or how many are beyond the last.
+fn step(steps: &[Duration], failures: u32) -> Result<Duration, u32> {
+    let beyond = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+    usize::try_from(failures)
+        .ok()
+        .and_then(|failures| steps.get(failures).copied())
+        .ok_or(failures.saturating_sub(beyond))
+}
+
+/// Whoever waited or looked has had an answer; what remains is that the ref is in use.
+fn calmed(git_ref: &LeasedRef, refresh_in: Option<Duration>) -> Next {
+    let lane = match git_ref.lane {
+        Lane::Interactive | Lane::Viewed | Lane::Active => Lane::Active,
+        Lane::Idle => Lane::Idle,
+    };
+    Next {
+        refresh_in,
+        lane,
+        base: None,
+    }
+}
