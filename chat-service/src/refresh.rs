@@ -115,6 +115,7 @@ pub async fn refresh_chat(
                 .find_map(|last| {
                     let (_, state) = states.iter().find(|(id, _)| *id == last.git_ref)?;
                     match state {
+                        State::Refused => last.refusal.and_then(|class| of_class(class, None)),
                         State::Paused => Some(rate_limited(last.paused_for)),
                         State::Answered | State::Pending | State::Left => failure(last),
                     }
@@ -144,6 +145,8 @@ enum State {
     Answered,
     /// Its outcome is to come.
     Pending,
+    /// No outcome can come: the host refuses the owner's credential.
+    Refused,
     /// Its outcome cannot come before the rate limit allows it.
     Paused,
     /// No outcome will come: the chat has left the branch, or the ref is gone.
@@ -155,6 +158,7 @@ impl State {
     fn of(last: Option<&LastOutcome>, seq: i64) -> Self {
         match last {
             Some(last) if last.outcome_seq > seq => Self::Answered,
+            Some(last) if last.polled && last.refusal.is_some() => Self::Refused,
             Some(last) if last.polled && last.paused_for.is_some() => Self::Paused,
             Some(last) if last.planned => Self::Pending,
             Some(_) | None => Self::Left,
@@ -185,6 +189,10 @@ fn failure(last: &LastOutcome) -> Option<Error> {
     if !last.polled {
         return None;
     }
+    of_class(last.problem?, last.retry_in)
+}
+
+fn of_class(class: ProblemClass, retry_in: Option<Duration>) -> Option<Error> {
     let precondition = |problem, reason| Some(Error::FailedPrecondition { problem, reason });
     let unavailable = |problem, reason| {
         Some(Error::Unavailable {
@@ -194,11 +202,9 @@ fn failure(last: &LastOutcome) -> Option<Error> {
             source: None,
         })
     };
-    match last.problem? {
+    match class {
         ProblemClass::PullRequestGone => None,
-        ProblemClass::RateLimited | ProblemClass::SecondaryLimited => {
-            Some(rate_limited(last.retry_in))
-        }
+        ProblemClass::RateLimited | ProblemClass::SecondaryLimited => Some(rate_limited(retry_in)),
         ProblemClass::NoAccount => precondition(
             "the chat's owner has linked no account at the git host",
             reason::GIT_ACCOUNT_NOT_LINKED,

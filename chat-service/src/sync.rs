@@ -25,7 +25,7 @@ use crate::{
     provider::Providers,
     store::{
         Store,
-        sync::{Claim, Renewed, Reported},
+        sync::{Claim, Renewed, Reported, Spread, Spreading},
     },
 };
 
@@ -41,10 +41,14 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(60);
 pub const DEFAULT_MAX_REFS: i64 = 100;
 /// Refs of one lease call at most.
 pub const MAX_REFS: i64 = 500;
+/// Refs that a turn of a budget key hands out at most: a full batch.
+pub const QUANTUM: i64 = 100;
+/// Budget keys of each lane's queue that a lease call looks at.
+pub const MAX_KEYS: i64 = 20;
 /// How long a lease call may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
 /// When to look again for a budget that is ready and that somebody else is just claiming.
-const CONTENDED_PAUSE: Duration = Duration::from_millis(100);
+const CONTENDED_PAUSE: Duration = Duration::from_millis(20);
 /// When to look again after a lookup that failed here, as with a token that does not open.
 const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
 
@@ -161,7 +165,11 @@ impl Dispatcher {
                     return Ok(sorted.leases);
                 }
                 Claim::OtherKind => return Err(used_otherwise()),
-                Claim::Nothing => {}
+                Claim::Nothing { events } => {
+                    if events {
+                        parts.bell.ring(Ring::Changes);
+                    }
+                }
             }
             let now = Instant::now();
             if now >= until || parts.draining.is_cancelled() {
@@ -227,10 +235,14 @@ impl Dispatcher {
         match parts.store.report_outcomes(report).await? {
             Reported::Applied(applied) => {
                 parts.metrics.count_outcomes(&applied.statuses);
-                if applied.events {
+                let spreading = self.spread(&applied.spread).await;
+                if applied.events || spreading.events {
                     parts.bell.ring(Ring::Changes);
                 }
                 parts.bell.ring(Ring::Outcomes);
+                if spreading.hinted > 0 {
+                    parts.bell.ring(Ring::Due);
+                }
                 if report.release_lease {
                     parts.bell.ring(Ring::Due);
                 }
@@ -239,6 +251,29 @@ impl Dispatcher {
             Reported::Before(statuses) => Ok(statuses),
             Reported::LeaseLost => Err(self.lost()),
             Reported::OtherKind => Err(used_otherwise()),
+        }
+    }
+
+    /// Does what a report means for other refs. The report itself is applied, whatever comes of that.
+    async fn spread(&self, spread: &Spread) -> Spreading {
+        let parts = &*self.0;
+        match parts.store.spread(spread).await {
+            Ok(spreading) => {
+                let Spreading {
+                    put_off,
+                    held,
+                    hinted,
+                    events: _,
+                } = spreading;
+                parts.metrics.put_off_refs.inc_by(put_off);
+                parts.metrics.held_refs.inc_by(held);
+                parts.metrics.hinted_refs.inc_by(hinted);
+                spreading
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what a report means for other refs was not done");
+                Spreading::default()
+            }
         }
     }
 

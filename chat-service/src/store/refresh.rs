@@ -46,6 +46,8 @@ pub(crate) struct LastOutcome {
     pub(crate) planned: bool,
     /// For how long nothing is sent, since the rate limit is spent.
     pub(crate) paused_for: Option<Duration>,
+    /// Why nothing is sent: the host refuses the credential.
+    pub(crate) refusal: Option<ProblemClass>,
     pub(crate) problem: Option<ProblemClass>,
     /// When the host said to come back.
     pub(crate) retry_in: Option<Duration>,
@@ -112,6 +114,7 @@ impl Store {
                     polled: row.try_get("polled").map_err(StoreError::row)?,
                     planned: row.try_get("planned").map_err(StoreError::row)?,
                     paused_for: maybe_duration(row, "paused_seconds")?,
+                    refusal: maybe_named(row, "refusal", ProblemClass::parse)?,
                     problem: maybe_named(row, "problem_class", ProblemClass::parse)?,
                     retry_in: maybe_duration(row, "retry_seconds")?,
                 })

@@ -3,10 +3,12 @@
 
 mod lease;
 mod report;
+mod spread;
 mod state;
 
 pub(crate) use lease::{Claim, Leased, LeasedRow, Renewed, SealedCredential};
 pub(crate) use report::Reported;
+pub(crate) use spread::{Spread, Spreading};
 pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncState};
 
 use super::{Sql, sql};

@@ -19,6 +19,12 @@ pub struct SyncMetrics {
     pub credential_denied: Counter,
     /// Refs whose credential could not be opened.
     pub credential_unopened: Counter,
+    /// Refs that were put off, since another in their repository failed for all of them.
+    pub put_off_refs: Counter,
+    /// Refs that were held back, since the host refuses their credential.
+    pub held_refs: Counter,
+    /// Refs that were made due, since another owner's lookup saw their pull request change.
+    pub hinted_refs: Counter,
     outcomes: Family<StatusLabel, Counter>,
 }
 
@@ -51,6 +57,21 @@ impl SyncMetrics {
             "sync_credential_unopened",
             "Leased refs whose credential could not be opened",
             metrics.credential_unopened.clone(),
+        );
+        registry.register(
+            "sync_put_off_refs",
+            "Refs put off since another in their repository failed for all of them",
+            metrics.put_off_refs.clone(),
+        );
+        registry.register(
+            "sync_held_refs",
+            "Refs held back since the host refuses their credential",
+            metrics.held_refs.clone(),
+        );
+        registry.register(
+            "sync_hinted_refs",
+            "Refs made due since another owner's lookup saw their pull request change",
+            metrics.hinted_refs.clone(),
         );
         registry.register(
             "sync_outcomes",

@@ -3,8 +3,10 @@
 mod budget;
 mod credential;
 mod due;
+mod fairness;
 mod priority;
 mod race;
+mod refused_credential;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,8 @@
 --
 -- With $4 (an account was linked): a ref whose last lookup failed for want of a credential that would
 -- do, or whose lookup with the former credential is under way, is due at once. The latter's report_seq is raised, so that what the
--- former credential could not see does not end the need to look.
+-- former credential could not see does not end the need to look. Validators are forgotten: they were
+-- given to the former token.
 WITH moved AS (
     SELECT
         s.id,
@@ -16,8 +17,8 @@ WITH moved AS (
             AND NOT c.archived
             AND (
                 s.problem_class IN (
-                    'no_account', 'credential_rejected', 'access_denied', 'repository_not_found',
-                    'internal'
+                    'no_account', 'credential_rejected', 'credential_suspect', 'account_locked',
+                    'access_denied', 'sso_required', 'repository_not_found', 'internal'
                 )
                 OR (b.lease_token = s.lease_token AND b.lease_expires_at > now())
             )
@@ -34,6 +35,7 @@ UPDATE chat_diff_statuses s
 SET budget_id = $3,
     -- A lease that held it settles another budget.
     lease_token = CASE WHEN s.budget_id = $3 THEN s.lease_token END,
+    validator = CASE WHEN NOT $4::boolean THEN s.validator END,
     report_seq = s.report_seq + m.under_way::int,
     due_at = CASE WHEN m.due THEN now() ELSE s.due_at END,
     early_at = CASE WHEN m.due THEN now() ELSE s.early_at END,

@@ -13,5 +13,8 @@ SET budget_id = excluded.budget_id,
     refresh_token_sealed = excluded.refresh_token_sealed,
     expires_at = excluded.expires_at,
     linked_at = now(),
-    refresh_failure = NULL
+    refresh_failure = NULL,
+    -- What the host thought of the former token is not this one's.
+    credential_state = 'accepted',
+    confirm_after = NULL
 RETURNING id, user_id, provider_id, linked_at, expires_at

@@ -18,7 +18,7 @@ use crate::{
         transaction::{retrying, settle_budgets},
     },
     sync::{
-        Lane,
+        Lane, MAX_KEYS, QUANTUM,
         budget::{BatchSizes, BudgetView, BudgetWindow},
         lease::{CredentialAccess, KnownPullRequest, LeaseRequest, LeasedRef},
     },
@@ -36,8 +36,8 @@ const LOCK_RELEASED_LEASE: Sql = sql!("lock_released_lease");
 pub(crate) enum Claim {
     /// These, now or by the same request before.
     Leased(Leased),
-    /// Nothing is ready.
-    Nothing,
+    /// Nothing is ready; with `events`, some reader sees why.
+    Nothing { events: bool },
     /// The request id was a report's.
     OtherKind,
 }
@@ -114,10 +114,13 @@ impl Store {
                 &request.worker,
                 &request.max_refs,
                 &duration.as_secs_f64(),
+                &QUANTUM,
+                &MAX_KEYS,
             ],
         )
         .await
         .map_err(StoreError::from_write)?;
+        let mut events = false;
         let mut idle: Vec<Uuid> = Vec::new();
         let mut refs = 0;
         for row in &rows {
@@ -126,13 +129,14 @@ impl Store {
                 idle.push(row.try_get("id").map_err(StoreError::row)?);
             }
             refs += leased;
+            events |= row.try_get::<_, bool>("events").map_err(StoreError::row)?;
         }
         if !idle.is_empty() {
             settle_budgets(&transaction, &idle, true).await?;
         }
         if refs == 0 {
             transaction.commit().await.map_err(StoreError::from_write)?;
-            return Ok(Claim::Nothing);
+            return Ok(Claim::Nothing { events });
         }
         let noted = query(
             &transaction,

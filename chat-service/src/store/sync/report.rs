@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::row::row;
-use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT};
+use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT, spread::Spread};
 use crate::{
     diff_status::ProblemClass,
     id::LeaseToken,
@@ -20,6 +20,7 @@ use crate::{
     },
     sync::{
         budget::{BatchSizes, BudgetObservation, BudgetWindow},
+        credential::CredentialObservation,
         outcome::{Found, Outcome, OutcomeStatus, Report},
     },
 };
@@ -28,6 +29,7 @@ const LOCK_LEASE: Sql = sql!("lock_lease");
 const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
 const LOCK_REFS: Sql = sql!("lock_refs");
 const OBSERVE_BUDGET: Sql = sql!("observe_budget");
+const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
 const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
 
 /// How long a ref waits whose outcome could not be stored: the next one is likely the same.
@@ -51,6 +53,8 @@ pub(crate) struct Applied {
     pub(crate) statuses: Vec<OutcomeStatus>,
     /// Some reader sees something new.
     pub(crate) events: bool,
+    /// What it means for other refs.
+    pub(crate) spread: Spread,
 }
 
 impl Store {
@@ -79,7 +83,9 @@ impl Store {
             return Ok(Reported::LeaseLost);
         };
         let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
-        let applied = apply_all(&mut transaction, report).await?;
+        let mut applied = apply_all(&mut transaction, report).await?;
+        applied.spread.budget = budget;
+        applied.spread.refused = observe_credentials(&transaction, budget, report).await?;
         if let Some(observation) = &report.budget {
             observe(&transaction, budget, observation).await?;
         }
@@ -215,9 +221,22 @@ async fn apply_all(
                 .unwrap_or(OutcomeStatus::Rejected)
         })
         .collect();
+    let of_repository = report.outcomes.iter().filter(|outcome| {
+        let Found::Failed { of_repository, .. } = &outcome.result else {
+            return false;
+        };
+        let status = batch.statuses.get(&outcome.git_ref.0);
+        *of_repository && status == Some(&OutcomeStatus::Applied)
+    });
+    let spread = Spread {
+        of_repository: of_repository.map(|outcome| outcome.git_ref.0).collect(),
+        seen_to_change: batch.seen_to_change,
+        ..Spread::default()
+    };
     Ok(Applied {
         statuses,
         events: batch.events,
+        spread,
     })
 }
 
@@ -259,6 +278,7 @@ struct Batch<'report> {
     rows: Vec<Value>,
     rejected: Vec<&'report Outcome>,
     statuses: HashMap<Uuid, OutcomeStatus>,
+    seen_to_change: Vec<Uuid>,
     events: bool,
 }
 
@@ -267,6 +287,7 @@ impl Batch<'_> {
         for Effect {
             id,
             current,
+            seen_to_change,
             events,
         } in effects
         {
@@ -277,6 +298,9 @@ impl Batch<'_> {
             };
             self.statuses.insert(id, status);
             self.events |= events;
+            if seen_to_change {
+                self.seen_to_change.push(id);
+            }
         }
     }
 }
@@ -285,6 +309,8 @@ impl Batch<'_> {
 struct Effect {
     id: Uuid,
     current: bool,
+    /// Its pull request is not as it was known.
+    seen_to_change: bool,
     events: bool,
 }
 
@@ -318,6 +344,7 @@ async fn apply(
             Ok(Effect {
                 id: row.try_get("id")?,
                 current: row.try_get("current")?,
+                seen_to_change: row.try_get("seen_to_change")?,
                 events: row.try_get("events")?,
             })
         })
@@ -329,6 +356,39 @@ async fn apply(
 fn is_about_data(error: &tokio_postgres::Error) -> bool {
     let class = error.code().and_then(|state| state.code().get(..2));
     matches!(class, Some("22" | "23"))
+}
+
+/// Notes what the host thinks of credentials; returns those with which nothing may be sent now.
+async fn observe_credentials(
+    client: &impl GenericClient,
+    budget: Uuid,
+    report: &Report,
+) -> Result<Vec<Uuid>, StoreError> {
+    if report.credentials.is_empty() {
+        return Ok(Vec::new());
+    }
+    let observed: Value = report
+        .credentials
+        .iter()
+        .map(|observation| {
+            let CredentialObservation {
+                account,
+                state,
+                confirm_in,
+            } = observation;
+            json!({
+                "id": account.0,
+                "state": state.name(),
+                "confirm_seconds": confirm_in.as_secs_f64(),
+            })
+        })
+        .collect();
+    query(client, OBSERVE_CREDENTIALS.text, &[&budget, &observed])
+        .await
+        .map_err(StoreError::from_write)?
+        .iter()
+        .map(|row| row.try_get("id").map_err(StoreError::row))
+        .collect()
 }
 
 async fn observe(
