@@ -176,6 +176,9 @@ impl Refresh {
                 Ok(session) => parties.push(Party::new(self, group, access, session)),
                 // One answer for all of them, and the host is not asked.
                 Err(problem) => {
+                    if problem == Problem::CredentialRejected {
+                        access.reject();
+                    }
                     for git_ref in &group.refs {
                         self.send(outcomes, git_ref, &Finding::of(Err(problem)));
                     }

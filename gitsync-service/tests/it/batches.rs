@@ -1,10 +1,15 @@
 //! Many refs in one request: how few it takes.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gitsync_service::{
-    lease::{Lease, LeasedRef},
+    lease::{BudgetView, Lease, LeasedRef},
     outcome::{Found, Outcome},
+    pace::BURST_GAP,
+    refresh::Refresher,
 };
 use testkit::github::{GitHub, Matching, ReviewState};
 
@@ -58,7 +63,7 @@ pub(crate) fn operations(github: &GitHub) -> Vec<String> {
     names.collect()
 }
 
-fn leased(github: &GitHub, token: &str, refs: &[LeasedRef]) -> std::sync::Arc<Lease> {
+fn leased(github: &GitHub, token: &str, refs: &[LeasedRef]) -> Arc<Lease> {
     lease(vec![group(github, token, refs.to_vec())])
 }
 
@@ -297,4 +302,29 @@ async fn without_limit_headers_the_answer_itself_tells_nothing_wrong() {
     assert_eq!(refreshed.found("b0").number, 1);
     let budget = refreshed.budget.unwrap();
     assert_eq!(budget.graphql, gitsync_service::lease::Window::default());
+}
+
+#[tokio::test]
+async fn after_a_burst_of_five_requests_each_keeps_its_distance() {
+    let (github, token) = world().await;
+    let refs = opened(&github, 51);
+    let paced = Refresher::builder().build().unwrap();
+    let began = Instant::now();
+    refresh(&paced, leased(&github, &token, &refs[..50])).await;
+    assert!(began.elapsed() < BURST_GAP / 2, "five go at once");
+    assert_eq!(github.requests().len(), 5);
+
+    let spent = Arc::new(Lease {
+        budget: BudgetView {
+            burst_spent: 5.0,
+            ..BudgetView::default()
+        },
+        ..Lease::clone(&leased(&github, &token, &refs[50..]))
+    });
+    let began = Instant::now();
+    refresh(&paced, spent).await;
+    assert!(
+        began.elapsed() >= BURST_GAP * 3 / 4,
+        "another lease spent them"
+    );
 }

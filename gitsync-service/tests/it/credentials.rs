@@ -115,3 +115,13 @@ async fn a_dead_token_of_one_group_stops_no_other() {
     assert!(refreshed.result("alive").is_ok());
     assert_eq!(seen.len(), 1, "that a good one is good is no news");
 }
+
+#[tokio::test]
+async fn a_token_that_cannot_be_sent_is_rejected_without_a_request() {
+    let (github, _) = world().await;
+    let lease = with_state(&github, "two\nlines", false);
+    let (refreshed, seen) = refresh_with_credentials(&engine(), lease).await;
+    assert_eq!(*refreshed.result("r0"), Err(Problem::CredentialRejected));
+    assert_eq!(seen[0].state, CredentialState::Rejected);
+    assert!(github.requests().is_empty());
+}

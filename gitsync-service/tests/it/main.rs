@@ -9,6 +9,7 @@ mod batches;
 mod binary;
 mod branches;
 mod credentials;
+mod failure_table;
 mod failures;
 mod hosts;
 mod lookup;

@@ -25,10 +25,14 @@ pub(crate) fn exact_schedule() -> Schedule {
     }
 }
 
-/// Asks for many refs at once.
+/// Asks for many refs at once, and for the next as soon as it has an answer.
 pub(crate) fn engine() -> Refresher {
     Refresher::builder()
         .schedule(exact_schedule())
+        .pace(pace::Settings {
+            burst: 1000,
+            ..pace::Settings::default()
+        })
         .build()
         .unwrap()
 }

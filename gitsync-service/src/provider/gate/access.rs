@@ -45,6 +45,11 @@ impl Access {
             .then_some((self.credential_id.as_deref()?, state))
     }
 
+    /// Nothing can be sent with it.
+    pub(crate) fn reject(&self) {
+        *self.verdict() = Some(CredentialState::Rejected);
+    }
+
     /// Whether anything may be sent with it.
     pub(super) fn check(&self) -> Result<(), Problem> {
         match *self.verdict() {
