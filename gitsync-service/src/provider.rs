@@ -1,7 +1,8 @@
 //! Git hosts: how a ref is looked up at the host that its lease names.
 //!
-//! A session is opened once per lease group, with the group's provider and credential, and asked
-//! for each ref. What may be sent at all is decided by the [`gate`], never here and never by a
+//! A session is opened once per lease group, with the group's provider and credential. It answers
+//! for one ref at a time, and where the host can ([`batch`]) for many in one request; what is asked next
+//! is the refresher's business. What may be sent at all is decided by the [`gate`], never here and never by a
 //! session.
 
 pub(crate) mod batch;
