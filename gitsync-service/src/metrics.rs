@@ -9,10 +9,19 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use crate::outcome::{Found, Outcome};
+use crate::{
+    lease::Lane,
+    outcome::{Found, Interface, Outcome},
+    pace::{Kind, Stretch},
+};
 
 /// Seconds: from a cached answer of a near host to the request's deadline.
 const DURATION_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 12.0];
+
+/// Questions in one request: from a single ref to as many ids as GitHub takes.
+const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0];
+/// By how much intervals are stretched: not at all, and up to 16 times.
+const STRETCH_BUCKETS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
 
 /// All counters of the process.
 #[derive(Debug)]
@@ -28,6 +37,11 @@ pub struct Metrics {
     host_requests_in_flight: Gauge,
     host_request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     report_seconds: Histogram,
+    pub(crate) graphql_points: Counter,
+    batch_questions: Family<KindLabels, Histogram, fn() -> Histogram>,
+    batches_too_heavy: Family<KindLabels, Counter>,
+    withheld: Family<WithheldLabels, Counter>,
+    stretch: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,10 +63,33 @@ struct EndpointLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WithheldLabels {
+    interface: &'static str,
+    lane: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HostRequestLabels {
     endpoint: &'static str,
     /// The HTTP status, or `none`.
     status: String,
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Probe => "probe",
+        Kind::Detail => "detail",
+        Kind::Discover => "discover",
+    }
+}
+
+fn sizes() -> Histogram {
+    Histogram::new(BATCH_BUCKETS)
 }
 
 fn durations() -> Histogram {
@@ -73,6 +110,11 @@ impl Default for Metrics {
             host_requests_in_flight: Gauge::default(),
             host_request_seconds: Family::new_with_constructor(durations),
             report_seconds: durations(),
+            graphql_points: Counter::default(),
+            batch_questions: Family::new_with_constructor(sizes),
+            batches_too_heavy: Family::default(),
+            withheld: Family::default(),
+            stretch: Histogram::new(STRETCH_BUCKETS),
         }
     }
 }
@@ -131,6 +173,71 @@ impl Metrics {
             "Time to have outcomes accepted, retries included",
             self.report_seconds.clone(),
         );
+        self.register_pace(registry);
+    }
+
+    fn register_pace(&self, registry: &mut Registry) {
+        registry.register(
+            "graphql_points",
+            "What GraphQL requests cost, as the hosts said",
+            self.graphql_points.clone(),
+        );
+        registry.register(
+            "batch_questions",
+            "Questions in one GraphQL request, by what is asked",
+            self.batch_questions.clone(),
+        );
+        registry.register(
+            "batches_too_heavy",
+            "GraphQL requests that were more than a host gives at once",
+            self.batches_too_heavy.clone(),
+        );
+        registry.register(
+            "requests_withheld",
+            "Requests that were not sent, to leave the account's owner their part of the budget",
+            self.withheld.clone(),
+        );
+        registry.register(
+            "interval_stretch",
+            "By how much the intervals of a leased budget key are stretched",
+            self.stretch.clone(),
+        );
+    }
+
+    /// Counts the questions of a GraphQL request.
+    pub(crate) fn observe_batch(&self, kind: Kind, questions: usize) {
+        let kind = kind_name(kind);
+        let questions = u32::try_from(questions).unwrap_or(u32::MAX);
+        self.batch_questions
+            .get_or_create(&KindLabels { kind })
+            .observe(f64::from(questions));
+    }
+
+    pub(crate) fn count_too_heavy(&self, kind: Kind) {
+        let kind = kind_name(kind);
+        self.batches_too_heavy
+            .get_or_create(&KindLabels { kind })
+            .inc();
+    }
+
+    pub(crate) fn count_withheld(&self, interface: Interface, lane: Lane) {
+        let interface = match interface {
+            Interface::Rest => "rest",
+            Interface::Graphql => "graphql",
+        };
+        let lane = match lane {
+            Lane::Interactive => "interactive",
+            Lane::Viewed => "viewed",
+            Lane::Active => "active",
+            Lane::Idle => "idle",
+        };
+        self.withheld
+            .get_or_create(&WithheldLabels { interface, lane })
+            .inc();
+    }
+
+    pub(crate) fn observe_stretch(&self, stretch: Stretch) {
+        self.stretch.observe(stretch.factor());
     }
 
     pub(crate) fn count_outcome(&self, outcome: &Outcome) {

@@ -66,8 +66,10 @@ impl Refresher {
     /// Prepares the refresh of a lease. Sends nothing yet.
     #[must_use]
     pub fn open(&self, lease: Arc<Lease>) -> Refresh {
+        let stretch = Stretch::of(&self.shared.pace, &lease.budget);
+        self.metrics().observe_stretch(stretch);
         Refresh {
-            stretch: Stretch::of(&self.shared.pace, &lease.budget),
+            stretch,
             gate: Gate::new(self.shared.clone(), lease.budget_key.clone(), &lease.budget),
             access: lease.groups.iter().map(Access::of).collect(),
             lease,

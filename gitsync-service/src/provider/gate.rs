@@ -201,6 +201,7 @@ impl Gate {
         if state.allowance.may_spend(interface, lane, points) {
             return Ok(());
         }
+        self.metrics().count_withheld(interface, lane);
         let retry_after = state.line(interface).ends_in(Instant::now());
         Err(Problem::RateLimited {
             interface,

@@ -146,6 +146,8 @@ impl<'a> Engine<'a> {
         };
         self.burst.sent(now());
         batch.start();
+        let metrics = self.refresh.refresher.metrics();
+        metrics.observe_batch(batch.sort.kind(), batch.asks.len());
         let Some(session) = party.session.batches() else {
             return self.leave(table, batch.asks);
         };
@@ -239,7 +241,7 @@ impl<'a> Engine<'a> {
                 pending.job.answer(&finding);
                 self.next(pending.job, |next| table.wait(next));
             }
-            Step::Rest => self.divert(table, pending),
+            Step::Rest => self.to_rest(pending.job),
             Step::Ask(ask) => {
                 pending.ask = ask;
                 match table.problem_of(&pending) {
@@ -275,7 +277,7 @@ impl<'a> Engine<'a> {
                 table.close(repository, problem);
             }
             if spent {
-                self.divert(table, pending);
+                self.divert(table, pending, problem);
             } else {
                 let finding = pending.after_problem(problem);
                 self.step(table, pending, Step::Answer(finding));
@@ -298,6 +300,8 @@ impl<'a> Engine<'a> {
     ) {
         if asks.len() > 1 {
             table.batches.too_heavy(sort.kind());
+            let metrics = self.refresh.refresher.metrics();
+            metrics.count_too_heavy(sort.kind());
             return table.halve(sort, asks);
         }
         for mut pending in asks.into_iter().flat_map(|ask| ask.pending) {
@@ -320,7 +324,7 @@ impl<'a> Engine<'a> {
         match problem.scope() {
             // Others of the group may be more urgent than these.
             Scope::Budget if matches!(problem, Problem::RateLimited { .. }) => {
-                asked.for_each(|pending| self.divert(table, pending));
+                asked.for_each(|pending| self.divert(table, pending, problem));
             }
             Scope::Ref | Scope::Repository => self.failed(table, asked.collect(), problem),
             Scope::Credential | Scope::Budget | Scope::Host => {
@@ -340,20 +344,10 @@ impl<'a> Engine<'a> {
 
     /// Hands one over in place of GraphQL. REST costs several requests where GraphQL costs a part of
     /// one, so that what nobody is waiting for is put off until the window ends.
-    fn divert(&self, table: &mut Table<'a>, pending: Pending<'a>) {
-        match (
-            pending.lane(),
-            self.refresh.gate.stopped(Interface::Graphql),
-        ) {
-            (Lane::Idle, _) => {
-                let put_off = self
-                    .refresh
-                    .gate
-                    .may_spend(Interface::Graphql, Lane::Idle, 1);
-                let problem = put_off.err().unwrap_or(Problem::QueryTooHeavy);
-                self.step(table, pending, Step::Answer(Finding::of(Err(problem))));
-            }
-            _ => self.to_rest(pending.job),
+    fn divert(&self, table: &mut Table<'a>, pending: Pending<'a>, problem: Problem) {
+        match pending.lane() {
+            Lane::Idle => self.step(table, pending, Step::Answer(Finding::of(Err(problem)))),
+            Lane::Interactive | Lane::Viewed | Lane::Active => self.to_rest(pending.job),
         }
     }
 

@@ -60,6 +60,13 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
             .is_some()
     );
     assert!(stack.chat().calls("release").is_empty());
+    for line in [
+        "gitsync_graphql_points_total 1",
+        "gitsync_batch_questions_sum{kind=\"discover\"} 2.0",
+        "gitsync_interval_stretch_count 1",
+    ] {
+        assert!(stack.metric(line), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -294,13 +294,18 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
     if let Some(id) = viewer.and_then(Value::as_u64) {
         asker.identify(id.to_string());
     }
-    if limits.budget().is_some() {
-        return;
-    }
     let Some(told) = data.get("rateLimit").filter(|told| !told.is_null()) else {
         return;
     };
     let number = |name: &str| told.get(name).and_then(Value::as_i64);
+    let cost = number("cost").and_then(|cost| u64::try_from(cost).ok());
+    asker
+        .metrics()
+        .graphql_points
+        .inc_by(cost.unwrap_or_default());
+    if limits.budget().is_some() {
+        return;
+    }
     let reset: Option<Timestamp> = told
         .get("resetAt")
         .and_then(Value::as_str)
