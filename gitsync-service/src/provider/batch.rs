@@ -33,6 +33,25 @@ pub(crate) enum Part<T> {
     Unresolved,
 }
 
+impl<T> Part<T> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Part<U> {
+        match self {
+            Self::Answered(answer) => Part::Answered(change(answer)),
+            Self::Failed(problem) => Part::Failed(problem),
+            Self::Unresolved => Part::Unresolved,
+        }
+    }
+}
+
+/// One of two answers, as it was asked for. Nothing: it is missing.
+#[derive(Clone, Debug)]
+pub(crate) enum Looked {
+    /// What tells whether it changed.
+    Fingerprint(Option<String>),
+    /// The whole.
+    Whole(Option<Seen>),
+}
+
 /// A pull request, and what only the question after the next needs to know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {

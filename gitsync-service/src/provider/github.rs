@@ -17,7 +17,7 @@ mod validator;
 use crate::outcome::Problem;
 
 use super::{
-    batch::{BranchQuestion, Discovered, NumberQuestion, Queried, Seen},
+    batch::{BranchQuestion, Discovered, Looked, NumberQuestion, Queried, Seen},
     gate::Asker,
 };
 
@@ -34,6 +34,15 @@ impl Session {
         ids: &[&str],
     ) -> Result<Queried<Option<String>>, Problem> {
         graphql::probe(&self.client, asker, ids).await
+    }
+
+    pub(crate) async fn look(
+        &self,
+        asker: &Asker<'_>,
+        ids: &[&str],
+        whole: &[&str],
+    ) -> Result<Queried<Looked>, Problem> {
+        graphql::look(&self.client, asker, ids, whole).await
     }
 
     pub(crate) async fn detail(

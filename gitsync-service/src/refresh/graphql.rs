@@ -18,7 +18,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use crate::{
     lease::Lane,
     outcome::{Interface, Problem, Scope},
-    pace::{Batches, Burst},
+    pace::{Batches, Burst, Kind},
     provider::{
         Finding,
         batch::{Part, Queried},
@@ -100,16 +100,23 @@ impl<'a> Engine<'a> {
                 self.next(job, |pending| waiting.push_back(pending));
             }
         }
-        // Each request is one of many either way: only then it pays to ask twice.
+        if waiting.is_empty() {
+            return;
+        }
+        let batches = self.refresh.batches(party);
+        // Of fewer, the whole is one request as well.
         if waiting.iter().filter(|pending| pending.may_probe()).count() > PROBE_ABOVE {
+            // As many as fit beside the others in one request; the rest has its turn next time.
+            let mut whole = batches.size(Kind::Detail);
             for pending in waiting.iter_mut().filter(|pending| pending.may_probe()) {
-                pending.probe();
+                if whole > 0 && pending.is_overdue() {
+                    whole -= 1;
+                } else {
+                    pending.probe();
+                }
             }
         }
-        if !waiting.is_empty() {
-            let batches = self.refresh.batches(party);
-            self.tables.push(Table::new(party, waiting, batches));
-        }
+        self.tables.push(Table::new(party, waiting, batches));
     }
 
     /// Asks until every question has its answer or is handed over.
@@ -157,6 +164,12 @@ impl<'a> Engine<'a> {
                 let queried = session.probe(&asker, &batch.ids()).await;
                 drop(pass);
                 self.settle(table, batch, begun, queried, Pending::after_probe);
+            }
+            Sort::Look => {
+                let (ids, whole) = (batch.ids_to_probe(), batch.ids_in_whole());
+                let queried = session.look(&asker, &ids, &whole).await;
+                drop(pass);
+                self.settle(table, batch, begun, queried, Pending::after_look);
             }
             Sort::Detail => {
                 let queried = session.detail(&asker, &batch.ids()).await;

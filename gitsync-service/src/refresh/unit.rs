@@ -38,14 +38,21 @@ impl Question<'_> {
 
     /// Whether it is enough to hear that the known pull request did not change.
     pub(super) fn may_be_unchanged(&self) -> bool {
+        self.is_open() && !self.is_overdue()
+    }
+
+    /// Whether it knows an open pull request. Of a settled one more is asked than whether it changed.
+    pub(super) fn is_open(&self) -> bool {
         let is_open = |known: &KnownPullRequest| known.state == PullRequestState::Open;
         self.known.is_some_and(is_open)
-            && self.refs.iter().all(|git_ref| {
-                git_ref.unchanged_count + 1 < WHOLE_EVERY
-                    && git_ref
-                        .since_found
-                        .is_some_and(|since| since <= WHOLE_AFTER)
-            })
+    }
+
+    /// Whether it is time to see the whole again.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.refs.iter().any(|git_ref| {
+            git_ref.unchanged_count + 1 >= WHOLE_EVERY
+                || git_ref.since_found.is_none_or(|since| since > WHOLE_AFTER)
+        })
     }
 
     /// As the last refresh left it, if all refs have the same.

@@ -128,14 +128,55 @@ async fn the_whole_is_asked_for_after_six_probes_and_after_half_an_hour() {
     for overdue in [
         |git_ref: &mut LeasedRef| git_ref.unchanged_count = 5,
         |git_ref: &mut LeasedRef| git_ref.since_found = Some(Duration::from_secs(31 * 60)),
-        |git_ref: &mut LeasedRef| git_ref.fingerprint = None,
     ] {
         github.clear_requests();
         let mut refs = refs.clone();
-        refs.iter_mut().for_each(overdue);
-        refresh(&engine(), leased(&github, &token, &refs)).await;
-        assert_eq!(operations(&github), ["Detail", "Detail"]);
+        refs[..20].iter_mut().for_each(overdue);
+        let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+        // Beside the question whether the others changed.
+        assert_eq!(operations(&github), ["Look"]);
+        refreshed.found("b19");
+        assert_eq!(*refreshed.result("b20"), Ok(Found::Unchanged));
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_whether_it_changed_is_asked_for_in_whole() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 30).await;
+    for git_ref in &mut refs {
+        git_ref.fingerprint = None;
+    }
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(operations(&github), ["Detail", "Detail"]);
+    refreshed.found("b29");
+}
+
+/// Over many cycles, with the whole of each seen again and again.
+#[tokio::test]
+async fn a_steady_state_is_one_request_for_fifty_refs_in_every_cycle() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 50).await;
+    let refresher = engine();
+    let mut seen = 0;
+    for _ in 0..20 {
+        github.clear_requests();
+        let refreshed = refresh(&refresher, leased(&github, &token, &refs)).await;
+        assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
+        assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
+        for git_ref in &mut refs {
+            match refreshed.result(&git_ref.git_ref_id) {
+                Ok(Found::Unchanged) => git_ref.unchanged_count += 1,
+                Ok(_) => {
+                    git_ref.unchanged_count = 0;
+                    seen += 1;
+                }
+                Err(problem) => panic!("{problem}"),
+            }
+            assert!(git_ref.unchanged_count <= 7, "one is never seen in whole");
+        }
+    }
+    assert!(seen >= 100, "{seen}");
 }
 
 #[tokio::test]

@@ -220,3 +220,25 @@ async fn nothing_more_is_asked_of_a_repository_that_may_not_be_seen() {
     assert_eq!(*refreshed.result("fine"), Ok(Found::NoPullRequest));
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
+
+#[tokio::test]
+async fn what_is_too_heavy_beside_probes_costs_them_nothing() {
+    for overload in OVERLOADS {
+        let (github, token) = world().await;
+        let mut refs = linked(&github, &token, 30).await;
+        for git_ref in &mut refs[..10] {
+            git_ref.unchanged_count = 5;
+        }
+        github.poison("acme/web", 4);
+        github.set_weight_limit(None, overload);
+        let refreshed = ask(&github, &token, &refs).await;
+        for (index, git_ref) in refs.iter().enumerate() {
+            if index < 10 && index != 3 {
+                refreshed.found(&git_ref.git_ref_id);
+            } else {
+                let result = refreshed.result(&git_ref.git_ref_id);
+                assert_eq!(*result, Ok(Found::Unchanged), "{index}, {overload:?}");
+            }
+        }
+    }
+}

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::{
     outcome::Problem,
     provider::{
-        batch::{BranchQuestion, Discovered, NumberQuestion, Queried, Seen},
+        batch::{BranchQuestion, Discovered, Looked, NumberQuestion, Queried, Seen},
         gate::Asker,
     },
 };
@@ -39,7 +39,30 @@ pub(super) async fn probe(
     ids: &[&str],
 ) -> Result<Queried<Option<String>>, Problem> {
     let answered = ask_ids(client, asker, Document::Probe, ids).await?;
-    Ok(answered.parts(|envelope| envelope.nodes(ids, status::fingerprint)))
+    Ok(answered.parts(|mut envelope| envelope.nodes("nodes", ids, status::fingerprint)))
+}
+
+/// Whether the pull requests of some ids changed, and those of others in whole: first the answers to
+/// these, then to those. At most 100 of each.
+pub(super) async fn look(
+    client: &Client,
+    asker: &Asker<'_>,
+    ids: &[&str],
+    whole: &[&str],
+) -> Result<Queried<Looked>, Problem> {
+    let mut variables = Map::new();
+    for (name, ids) in [("ids", ids), ("whole", whole)] {
+        let ids = ids.iter().map(|id| Value::from(*id)).collect();
+        variables.insert(name.to_owned(), Value::Array(ids));
+    }
+    let answered = ask(client, asker, &Document::Look, variables).await?;
+    Ok(answered.parts(|mut envelope| {
+        let looked = envelope.nodes("nodes", ids, status::fingerprint);
+        let whole = envelope.nodes("whole", whole, status::seen);
+        let looked = looked.into_iter().map(|part| part.map(Looked::Fingerprint));
+        let whole = whole.into_iter().map(|part| part.map(Looked::Whole));
+        looked.chain(whole).collect()
+    }))
 }
 
 /// The pull requests of these ids. At most 100.
@@ -49,7 +72,7 @@ pub(super) async fn detail(
     ids: &[&str],
 ) -> Result<Queried<Option<Seen>>, Problem> {
     let answered = ask_ids(client, asker, Document::Detail, ids).await?;
-    Ok(answered.parts(|envelope| envelope.nodes(ids, status::seen)))
+    Ok(answered.parts(|mut envelope| envelope.nodes("nodes", ids, status::seen)))
 }
 
 /// Pull requests by their numbers.

@@ -10,11 +10,11 @@ use crate::{
     outcome::{Found, Problem, PullRequestState},
     provider::{
         Finding,
-        batch::{Branched, Discovered, Seen},
+        batch::{Branched, Discovered, Looked, Seen},
     },
 };
 
-use super::super::job::Job;
+use super::super::{job::Job, unit::Question};
 
 /// What is asked of the host.
 #[derive(Clone, Debug)]
@@ -84,14 +84,18 @@ impl<'a> Pending<'a> {
         })
     }
 
-    /// The id to probe, where it is enough to hear that nothing changed.
+    /// Whether it can be asked if it changed.
     pub(super) fn may_probe(&self) -> bool {
         let question = self.job.question();
         matches!(self.ask, Ask::Detail(_))
             && !self.adopting
-            && question.is_some_and(|question| {
-                question.may_be_unchanged() && question.fingerprint().is_some()
-            })
+            && question
+                .is_some_and(|question| question.is_open() && question.fingerprint().is_some())
+    }
+
+    /// Whether it is time to see the whole again.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.job.question().is_some_and(Question::is_overdue)
     }
 
     /// Asks whether it changed before it asks what it is.
@@ -154,6 +158,14 @@ impl<'a> Pending<'a> {
             }
             Some(_) => Step::Ask(Ask::Detail(id.clone())),
             None => self.missing(),
+        }
+    }
+
+    /// What follows from either.
+    pub(super) fn after_look(&mut self, looked: &Looked) -> Step<'a> {
+        match looked {
+            Looked::Fingerprint(seen) => self.after_probe(seen),
+            Looked::Whole(seen) => self.after_detail(seen),
         }
     }
 

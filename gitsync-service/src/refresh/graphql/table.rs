@@ -24,6 +24,8 @@ const MOST_ALIASES: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     Probe,
+    /// Probes, and details beside them.
+    Look,
     Detail,
     Numbers,
     Discover,
@@ -43,7 +45,7 @@ impl Sort {
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::Probe => Kind::Probe,
-            Self::Detail | Self::Numbers => Kind::Detail,
+            Self::Look | Self::Detail | Self::Numbers => Kind::Detail,
             Self::Discover => Kind::Discover,
         }
     }
@@ -95,10 +97,12 @@ impl<'a> Batch<'a> {
     /// What it costs at most: for a hundred connections a point. A branch has its lists and the reviews
     /// of what they hold.
     pub(super) fn points(&self) -> i64 {
+        const CONNECTIONS_OF_DETAIL: usize = 2;
         const CONNECTIONS_OF_BRANCH: usize = 13;
         let connections = match self.sort {
             Sort::Probe => 0,
-            Sort::Detail | Sort::Numbers => self.asks.len(),
+            Sort::Look => self.ids_in_whole().len() * CONNECTIONS_OF_DETAIL,
+            Sort::Detail | Sort::Numbers => self.asks.len() * CONNECTIONS_OF_DETAIL,
             Sort::Discover => self.asks.len() * CONNECTIONS_OF_BRANCH,
         };
         i64::try_from(connections.div_ceil(100).max(1)).unwrap_or(i64::MAX)
@@ -115,6 +119,26 @@ impl<'a> Batch<'a> {
             .filter_map(|pending| match &pending.ask {
                 Ask::Probe(id) | Ask::Detail(id) => Some(id.as_ref()),
                 Ask::Number(..) | Ask::Branch(_) => None,
+            })
+            .collect()
+    }
+
+    /// Of those that are asked whether they changed.
+    pub(super) fn ids_to_probe(&self) -> Vec<&str> {
+        self.firsts()
+            .filter_map(|pending| match &pending.ask {
+                Ask::Probe(id) => Some(id.as_ref()),
+                Ask::Detail(_) | Ask::Number(..) | Ask::Branch(_) => None,
+            })
+            .collect()
+    }
+
+    /// Of those that are asked in whole.
+    pub(super) fn ids_in_whole(&self) -> Vec<&str> {
+        self.firsts()
+            .filter_map(|pending| match &pending.ask {
+                Ask::Detail(id) => Some(id.as_ref()),
+                Ask::Probe(_) | Ask::Number(..) | Ask::Branch(_) => None,
             })
             .collect()
     }
@@ -190,6 +214,19 @@ impl<'a> Table<'a> {
 
     /// Has them asked again, in two halves.
     pub(super) fn halve(&mut self, sort: Sort, mut asks: Vec<Asked<'a>>) {
+        if sort == Sort::Look {
+            let is_probe = |ask: &Asked<'_>| {
+                let first = ask.pending.first();
+                first.is_some_and(|pending| matches!(pending.ask, Ask::Probe(_)))
+            };
+            let (probes, details): (Vec<_>, Vec<_>) = asks.into_iter().partition(is_probe);
+            for (sort, asks) in [(Sort::Probe, probes), (Sort::Detail, details)] {
+                if !asks.is_empty() {
+                    self.halves.push_back(Batch { sort, asks });
+                }
+            }
+            return;
+        }
         let rest = asks.split_off(asks.len().div_ceil(2));
         for asks in [asks, rest] {
             if !asks.is_empty() {
@@ -237,9 +274,41 @@ impl<'a> Table<'a> {
             return Some(half);
         }
         let sort = Sort::of(&self.waiting.front()?.ask);
+        let mut asks = self.collect(sort);
+        let beside = match sort {
+            Sort::Probe => Sort::Detail,
+            Sort::Detail => Sort::Probe,
+            Sort::Look | Sort::Numbers | Sort::Discover => return Some(Batch { sort, asks }),
+        };
+        let mut others = match (sort, self.waits(Sort::Probe)) {
+            (Sort::Detail, false) => Vec::new(),
+            _ => self.collect(beside),
+        };
+        if others.is_empty() {
+            return Some(Batch { sort, asks });
+        }
+        // First those that are asked whether they changed, as the answers come.
+        if sort == Sort::Detail {
+            std::mem::swap(&mut asks, &mut others);
+        }
+        asks.append(&mut others);
+        Some(Batch {
+            sort: Sort::Look,
+            asks,
+        })
+    }
+
+    fn waits(&self, sort: Sort) -> bool {
+        self.waiting
+            .iter()
+            .any(|pending| Sort::of(&pending.ask) == sort)
+    }
+
+    /// Takes as many of one kind as a request may ask for, each question once.
+    fn collect(&mut self, sort: Sort) -> Vec<Asked<'a>> {
         let size = self.batches.size(sort.kind());
         let size = match sort {
-            Sort::Probe | Sort::Detail => size,
+            Sort::Probe | Sort::Look | Sort::Detail => size,
             Sort::Numbers | Sort::Discover => size.min(MOST_ALIASES),
         }
         .max(1);
@@ -264,6 +333,6 @@ impl<'a> Table<'a> {
             }
         }
         self.waiting = left;
-        Some(Batch { sort, asks })
+        asks
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     super::rate_limit::LimitHeaders,
-    trouble::{Place, Trouble, by_message, trouble},
+    trouble::{LISTS, Place, Trouble, by_message, trouble},
 };
 
 /// When the headers do not say when a limit ends.
@@ -53,7 +53,7 @@ pub(super) struct Envelope {
     /// Whether that is to be asked again, in smaller parts.
     again: bool,
     by_alias: HashMap<String, Verdict>,
-    by_index: HashMap<usize, Verdict>,
+    by_index: HashMap<(String, usize), Verdict>,
 }
 
 /// What is said of one question.
@@ -187,19 +187,22 @@ impl Envelope {
             }
         };
         match index {
-            Some(index) if key == "nodes" => self.by_index.insert(index, verdict),
+            Some(index) if LISTS.contains(&key.as_str()) => {
+                self.by_index.insert((key, index), verdict)
+            }
             _ => self.by_alias.insert(key, verdict),
         };
     }
 
-    /// What became of each id of `nodes`. Told by the ids in the answer: what is missing need not
+    /// What became of each id of the list under `key`. Told by the ids in the answer: what is missing need not
     /// leave a gap in its place.
     pub(super) fn nodes<T>(
-        mut self,
+        &mut self,
+        key: &str,
         ids: &[&str],
         read: impl Fn(&Value) -> Result<T, Problem>,
     ) -> Vec<Part<Option<T>>> {
-        let nodes = match self.data.remove("nodes") {
+        let nodes = match self.data.remove(key) {
             Some(Value::Array(nodes)) => nodes,
             Some(Value::Null) => Vec::new(),
             // Without the list nobody knows what is missing from it.
@@ -225,7 +228,8 @@ impl Envelope {
         ids.iter()
             .enumerate()
             .map(|(index, id)| {
-                let verdict = self.by_index.get(&index).copied().filter(|_| in_step);
+                let verdict = self.by_index.get(&(key.to_owned(), index));
+                let verdict = verdict.copied().filter(|_| in_step);
                 match by_id.get(*id).copied().or_else(|| stranger(index)) {
                     Some(_) if matches!(verdict, Some(Verdict::Again)) => Part::Unresolved,
                     Some(node) => match verdict {

@@ -1,6 +1,7 @@
 //! The texts of the queries. No value is ever written into one: all of them are variables.
 
 const PROBE: &str = include_str!("../queries/probe.graphql");
+const LOOK: &str = include_str!("../queries/look.graphql");
 const DETAIL: &str = include_str!("../queries/detail.graphql");
 const NUMBERS: &str = include_str!("../queries/numbers.graphql");
 const DISCOVER: &str = include_str!("../queries/discover.graphql");
@@ -15,6 +16,7 @@ const END: &str = "# end";
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Document {
     Probe,
+    Look,
     Detail,
     Numbers(usize),
     Discover(usize),
@@ -25,6 +27,7 @@ impl Document {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Probe => "graphql_probe",
+            Self::Look => "graphql_look",
             Self::Detail => "graphql_detail",
             Self::Numbers(_) => "graphql_numbers",
             Self::Discover(_) => "graphql_discover",
@@ -35,6 +38,7 @@ impl Document {
     pub(super) fn text(self) -> String {
         let (query, count) = match self {
             Self::Probe => (PROBE, 1),
+            Self::Look => (LOOK, 1),
             Self::Detail => (DETAIL, 1),
             Self::Numbers(count) => (NUMBERS, count),
             Self::Discover(count) => (DISCOVER, count),
@@ -84,6 +88,7 @@ mod tests {
         );
         for (name, document) in [
             ("probe", Document::Probe),
+            ("look", Document::Look),
             ("detail", Document::Detail),
             ("numbers-1", Document::Numbers(1)),
             ("numbers-20", Document::Numbers(20)),

@@ -9,6 +9,9 @@ use crate::outcome::Problem;
 
 use super::super::refusal::{denied, says_primary, says_secondary};
 
+/// The lists of answers to ids.
+pub(super) const LISTS: [&str; 2] = ["nodes", "whole"];
+
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -37,7 +40,7 @@ pub(super) enum Place {
     Whole,
     /// One question's answer, by its alias or its place in the list, and how deep below it.
     One {
-        /// `nodes`, or the alias.
+        /// The list, or the alias.
         key: String,
         /// In a list.
         index: Option<usize>,
@@ -121,7 +124,7 @@ fn place(error: &Value) -> Place {
         .next_if(|step| step.is_u64())
         .and_then(Value::as_u64)
         .and_then(|index| usize::try_from(index).ok());
-    if key == "nodes" && index.is_none() {
+    if LISTS.contains(&key) && index.is_none() {
         return Place::Whole;
     }
     Place::One {
