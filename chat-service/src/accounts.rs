@@ -30,6 +30,12 @@ impl BudgetKey {
         Self(text)
     }
 
+    /// The key of an account, by the id that the host itself told.
+    #[must_use]
+    pub fn of_account(provider: &Provider, account_id: &str) -> Self {
+        Self(format!("{}|account:{account_id}", provider.api_host()))
+    }
+
     /// The key of a user who has linked no account at a provider, configured or not: nothing is spent
     /// for it, but their refs have a place to wait in.
     #[must_use]

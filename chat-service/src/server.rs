@@ -35,7 +35,10 @@ use crate::{
     metrics::Metrics,
     page_token::PageTokens,
     store::Store,
-    sync::{Dispatcher, DispatcherParts},
+    sync::{
+        Dispatcher, DispatcherParts,
+        viewed::{Sampler, Views},
+    },
 };
 
 /// The database is asked this often whether it is there.
@@ -58,6 +61,7 @@ pub struct Service {
     config: Config,
     listeners: Listeners,
     parts: Parts,
+    sampler: Sampler,
 }
 
 /// Where the service listens.
@@ -82,6 +86,7 @@ struct Parts {
     store: Store,
     bell: Bell,
     watchers: Watchers,
+    views: Views,
     authorizer: Authorizer,
     auth: Auth,
     keys: Arc<KeyRing>,
@@ -108,6 +113,7 @@ impl Service {
             sync: ops::bind(config.sync_listen).await?,
             ops: ops::bind(config.ops_listen).await?,
         };
+        let (views, sampler) = Views::new(metrics.sync.clone());
         let addresses = Addresses {
             grpc: listeners.grpc.local_addr()?,
             sync: listeners.sync.local_addr()?,
@@ -117,6 +123,7 @@ impl Service {
             store,
             bell: Bell::new(),
             watchers: Watchers::new(),
+            views,
             authorizer: authorizer(&config, &metrics),
             auth: Auth::new(verifier),
             keys,
@@ -129,6 +136,7 @@ impl Service {
             config,
             listeners,
             parts,
+            sampler,
         })
     }
 
@@ -144,6 +152,7 @@ impl Service {
             config,
             listeners,
             parts,
+            sampler,
         } = self;
         let stop = parts.stop.clone();
         let readiness = Readiness::new();
@@ -173,6 +182,7 @@ impl Service {
             let (bell, stop) = (parts.bell.clone(), background.clone());
             tasks.spawn(async move { watchers.run(store, bell, stop).await });
         }
+        tasks.spawn(sampler.run(parts.store.clone(), parts.bell.clone(), background.clone()));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
             tasks.spawn(async move {
@@ -237,6 +247,7 @@ fn public_routes(
         auth: parts.auth.clone(),
         bell: parts.bell.clone(),
         watchers: parts.watchers.clone(),
+        views: parts.views.clone(),
         page_tokens: page_tokens(&parts.keys),
         providers: providers.clone(),
         refresh_timeout: config.refresh_timeout,

@@ -20,6 +20,7 @@ pub mod shadow;
 pub(crate) mod share;
 pub(crate) mod sync;
 mod transaction;
+mod viewed;
 
 use std::time::Duration;
 

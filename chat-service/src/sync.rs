@@ -10,22 +10,24 @@ pub mod credential;
 pub mod lease;
 pub mod metrics;
 pub mod outcome;
+pub mod viewed;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
-    accounts::KeyRing,
+    accounts::{BudgetKey, KeyRing},
     authz::{Action, Authorizer, Principal},
     error::Error,
     events::bell::{Bell, Ring},
     id::{LeaseToken, RequestId},
     provider::Providers,
     store::{
-        Store,
-        sync::{Claim, Renewed, Reported, Spread, Spreading},
+        Store, StoreError,
+        sync::{Claim, PendingMerge, Renewed, Reported, Spread, Spreading},
     },
 };
 
@@ -224,7 +226,8 @@ impl Dispatcher {
     pub async fn release(&self, principal: &Principal, token: LeaseToken) -> Result<(), Error> {
         let parts = &*self.0;
         parts.authorizer.site(principal, Action::ReleaseLease)?;
-        if parts.store.release_lease(token).await? {
+        if let Some(budget) = parts.store.release_lease(token).await? {
+            self.merge(budget).await;
             parts.bell.ring(Ring::Due);
         }
         Ok(())
@@ -244,6 +247,7 @@ impl Dispatcher {
                     parts.bell.ring(Ring::Due);
                 }
                 if report.release_lease {
+                    self.merge(applied.spread.budget).await;
                     parts.bell.ring(Ring::Due);
                 }
                 Ok(applied.statuses)
@@ -251,6 +255,33 @@ impl Dispatcher {
             Reported::Before(statuses) => Ok(statuses),
             Reported::LeaseLost => Err(self.lost()),
             Reported::OtherKind => Err(used_otherwise()),
+        }
+    }
+
+    /// Merges the keys of tokens that are the account's whose budget was just given back. What cannot
+    /// be done now is done after another lease.
+    async fn merge(&self, budget: Uuid) {
+        let parts = &*self.0;
+        let merging = async {
+            for pending in parts.store.pending_merges(budget).await? {
+                let PendingMerge {
+                    budget,
+                    provider_id,
+                    account_id,
+                } = pending;
+                let Some(provider) = parts.providers.by_id(&provider_id) else {
+                    continue;
+                };
+                let key = BudgetKey::of_account(provider, &account_id);
+                if parts.store.merge_budget(budget, &key, &provider_id).await? {
+                    parts.metrics.merged_budgets.inc();
+                    tracing::info!(budget.key = key.0, "tokens are one account's at the host");
+                }
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = merging.await {
+            tracing::warn!(%error, "the keys of an account were not merged");
         }
     }
 
@@ -289,7 +320,7 @@ impl Dispatcher {
         } = failed;
         parts.metrics.credential_unopened.inc_by(refs.len() as u64);
         let report = Report {
-            request: RequestId(uuid::Uuid::now_v7()),
+            request: RequestId(Uuid::now_v7()),
             lease: token,
             outcomes: refs
                 .into_iter()

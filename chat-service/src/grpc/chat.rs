@@ -36,6 +36,7 @@ use crate::{
         chat::{Guarded, NewChat},
         share::Shared,
     },
+    sync::viewed::Views,
 };
 
 /// Bytes of a chat in the details of an error at most. Base64 makes a third more of it, and gRPC's own
@@ -55,6 +56,8 @@ pub(crate) struct ChatGrpc {
     pub(crate) bell: Bell,
     /// Who watches.
     pub(crate) watchers: Watchers,
+    /// Takes notice of who looks at what.
+    pub(crate) views: Views,
     /// Signs page tokens.
     pub(crate) page_tokens: PageTokens,
     /// Where git refs can be.
@@ -248,6 +251,7 @@ impl ChatService for ChatGrpc {
         let caller = self.auth.caller(request.metadata())?;
         let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
         let chat = self.visible(&caller.principal, id).await?;
+        self.views.read(&caller.principal, &chat);
         Ok(Response::new(v1::GetChatResponse {
             chat: Some(convert::chat(&chat)),
         }))

@@ -1,10 +1,11 @@
 //! `WatchChats`: what one watcher hears, as contract messages.
 
-use std::{collections::BTreeSet, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, pin::Pin, time::Duration};
 
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use proto::{chat::v1, reason};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -16,6 +17,7 @@ use crate::{
     events::watch::{Notice, Watch, What},
     id::UserId,
     store::event::ChangeKind,
+    sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
 };
 
 /// How long a watcher waits for the first position before it is told to come back.
@@ -76,12 +78,62 @@ pub(super) async fn start(
             what: What::Resync,
         });
     }
+    let viewing = watcher(&caller.principal, owner).map(|watcher| Viewing {
+        views: grpc.views.clone(),
+        watcher,
+        samples: samples(),
+    });
     Ok(stream_of(
         first,
         watch,
+        viewing,
         caller.expires_at,
         grpc.stop.clone(),
     ))
+}
+
+/// From now on once a minute; who reads slowly is not counted twice.
+fn samples() -> Interval {
+    let mut samples = tokio::time::interval(SAMPLE_INTERVAL);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    samples
+}
+
+/// Who watches, of whom it counts that they look.
+fn watcher(principal: &Principal, owner: Option<UserId>) -> Option<Watcher> {
+    match principal {
+        Principal::User(user) => Some(Watcher {
+            user: user.id,
+            groups: user.groups.iter().copied().collect(),
+            owner,
+        }),
+        Principal::Service(_) => None,
+    }
+}
+
+/// Tells, once a minute while the stream is read, that somebody looks.
+struct Viewing {
+    views: Views,
+    watcher: Watcher,
+    samples: Interval,
+}
+
+impl Viewing {
+    /// Never returns. Cancel safe: a moment that has not come yet is waited for again.
+    async fn sample(viewing: &mut Option<Self>) -> Infallible {
+        let Some(Self {
+            views,
+            watcher,
+            samples,
+        }) = viewing
+        else {
+            return std::future::pending().await;
+        };
+        loop {
+            samples.tick().await;
+            views.watch(watcher.clone());
+        }
+    }
 }
 
 /// By which subjects a share reaches the caller.
@@ -101,16 +153,18 @@ fn subjects(principal: &Principal) -> BTreeSet<Subject> {
 fn stream_of(
     first: Vec<Notice>,
     watch: Watch,
+    viewing: Option<Viewing>,
     expires_at: Timestamp,
     stop: CancellationToken,
 ) -> WatchStream {
     // The token was just accepted; what is left of it is measured once, on this process's clock.
     let left = expires_at.duration_since(Timestamp::now());
     let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
-    let live = stream::unfold(Some((watch, stop)), move |state| async move {
-        let (watch, stop) = state?;
+    let live = stream::unfold(Some((watch, viewing, stop)), move |state| async move {
+        let (watch, mut viewing, stop) = state?;
         tokio::select! {
-            notice = watch.next() => Some((Ok(render(notice)), Some((watch, stop)))),
+            notice = watch.next() => Some((Ok(render(notice)), Some((watch, viewing, stop)))),
+            never = Viewing::sample(&mut viewing) => match never {},
             () = tokio::time::sleep_until(expiry) => {
                 Some((Err(Error::CredentialsInvalid.into()), None))
             }

@@ -7,14 +7,13 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError, query, sql,
-    transaction::{BUDGET_ATTEMPTS, ensure_budget, retrying, settle_budgets},
+    transaction::{BUDGET_ATTEMPTS, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
 };
 use crate::{
     accounts::BudgetKey,
     id::{GitAccountId, UserId},
 };
 
-const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
 const FIND_GIT_ACCOUNT: Sql = sql!("find_git_account");
 const LOCK_BUDGETS: Sql = sql!("lock_budgets");
 const UPSERT_GIT_ACCOUNT: Sql = sql!("upsert_git_account");

@@ -2,11 +2,13 @@
 //! end here.
 
 mod lease;
+mod merge;
 mod report;
 mod spread;
 mod state;
 
 pub(crate) use lease::{Claim, Leased, LeasedRow, Renewed, SealedCredential};
+pub(crate) use merge::PendingMerge;
 pub(crate) use report::Reported;
 pub(crate) use spread::{Spread, Spreading};
 pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncState};

@@ -11,6 +11,7 @@ use super::{Sql, StoreError, query, sql};
 pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
 pub(super) const MAKE_BUDGETS_DUE: Sql = sql!("make_budgets_due");
 pub(super) const ENSURE_BUDGET: Sql = sql!("ensure_budget");
+pub(super) const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
 pub(super) const FIND_BUDGET: Sql = sql!("find_budget");
 
 /// How often a transaction is begun at most.

@@ -25,6 +25,12 @@ pub struct SyncMetrics {
     pub held_refs: Counter,
     /// Refs that were made due, since another owner's lookup saw their pull request change.
     pub hinted_refs: Counter,
+    /// Chats that were noted as viewed.
+    pub viewed_chats: Counter,
+    /// Views that were not noted, since too many were.
+    pub views_dropped: Counter,
+    /// Budget keys of tokens that became their account's.
+    pub merged_budgets: Counter,
     outcomes: Family<StatusLabel, Counter>,
 }
 
@@ -72,6 +78,21 @@ impl SyncMetrics {
             "sync_hinted_refs",
             "Refs made due since another owner's lookup saw their pull request change",
             metrics.hinted_refs.clone(),
+        );
+        registry.register(
+            "sync_viewed_chats",
+            "Chats noted as viewed, each at most once a minute",
+            metrics.viewed_chats.clone(),
+        );
+        registry.register(
+            "sync_views_dropped",
+            "Views that were not noted, since too many were",
+            metrics.views_dropped.clone(),
+        );
+        registry.register(
+            "sync_merged_budgets",
+            "Budget keys of tokens that became their account's",
+            metrics.merged_budgets.clone(),
         );
         registry.register(
             "sync_outcomes",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-fn statements() -> BTreeMap<String, String> {
+pub(crate) fn statements() -> BTreeMap<String, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql");
     fs::read_dir(directory)
         .unwrap()
@@ -91,7 +91,29 @@ async fn what_is_asked_all_the_time_scans_no_table() {
         .await
         .unwrap();
     for (name, arguments) in [
-        ("claim_budgets", "gen_random_uuid(), 'worker', 50, 60"),
+        (
+            "claim_budgets",
+            "gen_random_uuid(), 'worker', 50, 60, 100, 20",
+        ),
+        (
+            "hold_credential_refs",
+            "gen_random_uuid(), gen_random_uuid(), 500",
+        ),
+        ("put_off_refs", "gen_random_uuid(), '{}', 500"),
+        ("list_hinted_refs", "'{}', 200"),
+        ("hint_refs", "'{}', '{}'"),
+        ("lock_budgets_by_id", "'{}'"),
+        ("list_pending_merges", "gen_random_uuid(), 10"),
+        ("judge_merge", "gen_random_uuid(), gen_random_uuid(), 1"),
+        ("move_budget_refs", "gen_random_uuid(), gen_random_uuid()"),
+        ("lock_viewed_budgets", "'{}', 15"),
+        ("view_refs", "'{}', '{}', 15, 120"),
+        (
+            "list_watched_chats",
+            "gen_random_uuid(), '{}', gen_random_uuid(), 50",
+        ),
+        ("list_leased_budgets", "gen_random_uuid()"),
+        ("count_due_refs", "10000"),
         ("seconds_until_ready", ""),
         ("list_leased_refs", "gen_random_uuid()"),
         ("read_leased_credential", "gen_random_uuid()"),

@@ -1,12 +1,15 @@
 //! Leases: who gets what, for how long, and with which credential.
 
+mod account;
 mod budget;
+mod cost;
 mod credential;
 mod due;
 mod fairness;
 mod priority;
 mod race;
 mod refused_credential;
+mod viewed;
 
 use std::{sync::Arc, time::Duration};
 

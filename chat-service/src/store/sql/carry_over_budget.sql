@@ -5,6 +5,8 @@
 -- either of the two. The caller has locked both.
 UPDATE git_budgets b
 SET paused_until = greatest(b.paused_until, former.paused_until),
+    rest_paused_until = greatest(b.rest_paused_until, former.rest_paused_until),
+    graphql_paused_until = greatest(b.graphql_paused_until, former.graphql_paused_until),
     rest_limit = CASE WHEN b.rest_limit IS NULL THEN former.rest_limit ELSE b.rest_limit END,
     rest_remaining = CASE
         WHEN b.rest_limit IS NULL THEN former.rest_remaining
@@ -13,7 +15,27 @@ SET paused_until = greatest(b.paused_until, former.paused_until),
     rest_reset_at = CASE
         WHEN b.rest_limit IS NULL THEN former.rest_reset_at
         ELSE b.rest_reset_at
-    END
+    END,
+    graphql_limit = CASE
+        WHEN b.graphql_limit IS NULL THEN former.graphql_limit
+        ELSE b.graphql_limit
+    END,
+    graphql_remaining = CASE
+        WHEN b.graphql_limit IS NULL THEN former.graphql_remaining
+        ELSE b.graphql_remaining
+    END,
+    graphql_reset_at = CASE
+        WHEN b.graphql_limit IS NULL THEN former.graphql_reset_at
+        ELSE b.graphql_reset_at
+    END,
+    secondary_strikes = greatest(b.secondary_strikes, former.secondary_strikes),
+    struck_at = greatest(b.struck_at, former.struck_at),
+    cautious_until = greatest(b.cautious_until, former.cautious_until),
+    burst_level = greatest(b.burst_level, former.burst_level),
+    burst_at = greatest(b.burst_at, former.burst_at),
+    batch_probe = coalesce(b.batch_probe, former.batch_probe),
+    batch_detail = coalesce(b.batch_detail, former.batch_detail),
+    batch_discover = coalesce(b.batch_discover, former.batch_discover)
 FROM git_budgets former
 WHERE former.id = $1
     AND b.id = $3

@@ -186,19 +186,22 @@ impl Store {
         })
     }
 
-    /// Gives a lease back; false when it was lost.
-    pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
+    /// Gives a lease back; returns its budget, and none when it was lost.
+    pub(crate) async fn release_lease(
+        &self,
+        token: LeaseToken,
+    ) -> Result<Option<Uuid>, StoreError> {
         retrying(|| self.release_once(token)).await
     }
 
-    async fn release_once(&self, token: LeaseToken) -> Result<bool, StoreError> {
+    async fn release_once(&self, token: LeaseToken) -> Result<Option<Uuid>, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
         let rows = query(&transaction, LOCK_RELEASED_LEASE.text, &[&token.0])
             .await
             .map_err(StoreError::from_read)?;
         let Some(row) = rows.first() else {
-            return Ok(false);
+            return Ok(None);
         };
         let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
         query(&transaction, RELEASE_REFS.text, &[&token.0])
@@ -206,7 +209,7 @@ impl Store {
             .map_err(StoreError::from_write)?;
         settle_budgets(&transaction, &[budget], true).await?;
         transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(true)
+        Ok(Some(budget))
     }
 }
 

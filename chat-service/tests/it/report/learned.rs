@@ -237,7 +237,9 @@ async fn a_status_that_is_older_than_the_known_one_is_not_applied_and_still_plan
 async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
     let stack = Stack::start().await;
     let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
+    // Without reading it.
+    let chat = stack.chat(&owner.caller).await;
+    owner.report(&chat.id, "feat/x").await;
     let worker = Worker::of(&stack);
     worker.answer(found()).await;
     stack

@@ -1,0 +1,128 @@
+//! Merging the keys of tokens that turned out to be one account's at the host.
+//!
+//! A token is a key of its own until a lease's holder reports whose it is. When no lease holds the key
+//! any more it becomes the account's key, or is merged with that: then all tokens of the account have
+//! one spender at a time, and a pause that was learned with one holds for all. A merge that cannot be
+//! done now is done when one of the two is given back again.
+
+use uuid::Uuid;
+
+use super::spread::lock_budgets;
+use crate::{
+    accounts::BudgetKey,
+    store::{
+        Sql, Store, StoreError, query, sql,
+        transaction::{LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
+    },
+};
+
+const LIST_PENDING_MERGES: Sql = sql!("list_pending_merges");
+const LIST_BUDGET_ACCOUNTS: Sql = sql!("list_budget_accounts");
+const JUDGE_MERGE: Sql = sql!("judge_merge");
+const MERGE_BUDGET: Sql = sql!("merge_budget");
+const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
+const MOVE_BUDGET_REFS: Sql = sql!("move_budget_refs");
+const DELETE_BUDGET: Sql = sql!("delete_budget");
+const RENAME_BUDGET: Sql = sql!("rename_budget");
+
+/// Keys that are merged after one lease at most.
+const BATCH: i64 = 10;
+
+/// The key of a token whose account is known.
+pub(crate) struct PendingMerge {
+    pub(crate) budget: Uuid,
+    pub(crate) provider_id: String,
+    pub(crate) account_id: String,
+}
+
+impl Store {
+    /// The keys that are to be merged with that of a budget which was just given back.
+    pub(crate) async fn pending_merges(
+        &self,
+        budget: Uuid,
+    ) -> Result<Vec<PendingMerge>, StoreError> {
+        let rows = self.read(LIST_PENDING_MERGES, &[&budget, &BATCH]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PendingMerge {
+                    budget: row.try_get("id")?,
+                    provider_id: row.try_get("provider_id")?,
+                    account_id: row.try_get("account_id")?,
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::row)
+    }
+
+    /// Makes the key of a token that of its account; false when that cannot be done now.
+    pub(crate) async fn merge_budget(
+        &self,
+        token: Uuid,
+        key: &BudgetKey,
+        provider_id: &str,
+    ) -> Result<bool, StoreError> {
+        retrying(|| self.merge_once(token, key, provider_id)).await
+    }
+
+    async fn merge_once(
+        &self,
+        token: Uuid,
+        key: &BudgetKey,
+        provider_id: &str,
+    ) -> Result<bool, StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        // Accounts before budgets, as everywhere: nobody links or unlinks one meanwhile, or chooses a
+        // budget for its refs.
+        let accounts = query(&transaction, LIST_BUDGET_ACCOUNTS.text, &[&token])
+            .await
+            .map_err(StoreError::from_read)?;
+        for account in &accounts {
+            let user: Uuid = account.try_get("user_id").map_err(StoreError::row)?;
+            let provider: String = account.try_get("provider_id").map_err(StoreError::row)?;
+            query(&transaction, LOCK_GIT_ACCOUNT.text, &[&user, &provider])
+                .await
+                .map_err(StoreError::from_read)?;
+        }
+        let account = ensure_budget(&transaction, &key.0, provider_id).await?;
+        lock_budgets(&transaction, &[token, account]).await?;
+        let locked = accounts.len() as i64;
+        let judged = query(&transaction, JUDGE_MERGE.text, &[&token, &account, &locked])
+            .await
+            .map_err(StoreError::from_read)?;
+        let Some(judged) = judged.first() else {
+            return Ok(false);
+        };
+        if !judged.try_get("possible").map_err(StoreError::row)? {
+            return Ok(false);
+        }
+        let vacant: bool = judged.try_get("vacant").map_err(StoreError::row)?;
+        let (kept, merged) = if vacant {
+            (token, account)
+        } else {
+            (account, token)
+        };
+        let write = StoreError::from_write;
+        query(&transaction, MERGE_BUDGET.text, &[&kept, &merged])
+            .await
+            .map_err(write)?;
+        if !vacant {
+            for sql in [MOVE_ACCOUNTS, MOVE_BUDGET_REFS] {
+                query(&transaction, sql.text, &[&merged, &kept])
+                    .await
+                    .map_err(write)?;
+            }
+        }
+        query(&transaction, DELETE_BUDGET.text, &[&merged])
+            .await
+            .map_err(write)?;
+        if vacant {
+            query(&transaction, RENAME_BUDGET.text, &[&kept, &key.0])
+                .await
+                .map_err(write)?;
+        }
+        settle_budgets(&transaction, &[kept], false).await?;
+        transaction.commit().await.map_err(write)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,71 @@
+//! Notes of who looks at what. Budgets are locked before refs, both by id.
+
+use uuid::Uuid;
+
+use super::{
+    Sql, Store, StoreError, query, sql,
+    transaction::{retrying, settle_budgets},
+};
+use crate::{
+    id::ChatId,
+    sync::viewed::{MAX_WATCHED, VIEW_DURATION, VIEWED_INTERVAL, Watcher},
+};
+
+const LIST_WATCHED_CHATS: Sql = sql!("list_watched_chats");
+const LOCK_VIEWED_BUDGETS: Sql = sql!("lock_viewed_budgets");
+const VIEW_REFS: Sql = sql!("view_refs");
+
+impl Store {
+    /// The chats that somebody who watches owns or has shared with them, those updated last.
+    pub(crate) async fn list_watched_chats(
+        &self,
+        watcher: &Watcher,
+    ) -> Result<Vec<ChatId>, StoreError> {
+        let Watcher {
+            user,
+            groups,
+            owner,
+        } = watcher;
+        let groups: Vec<Uuid> = groups.iter().map(|group| group.0).collect();
+        let owner = owner.map(|owner| owner.0);
+        let rows = self
+            .read(
+                LIST_WATCHED_CHATS,
+                &[&user.0, &groups, &owner, &MAX_WATCHED],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| row.try_get("id").map(ChatId).map_err(StoreError::row))
+            .collect()
+    }
+
+    /// Notes that chats are viewed; says whether some of their refs became due for it.
+    pub(crate) async fn view_chats(&self, chats: &[ChatId]) -> Result<bool, StoreError> {
+        let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
+        retrying(|| self.view_once(&chats)).await
+    }
+
+    async fn view_once(&self, chats: &[Uuid]) -> Result<bool, StoreError> {
+        let interval = VIEWED_INTERVAL.as_secs_f64();
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        let budgets = query(&transaction, LOCK_VIEWED_BUDGETS.text, &[&chats, &interval])
+            .await
+            .map_err(StoreError::from_read)?
+            .iter()
+            .map(|row| row.try_get("id").map_err(StoreError::row))
+            .collect::<Result<Vec<Uuid>, _>>()?;
+        query(
+            &transaction,
+            VIEW_REFS.text,
+            &[&chats, &budgets, &interval, &VIEW_DURATION.as_secs_f64()],
+        )
+        .await
+        .map_err(StoreError::from_write)?;
+        if !budgets.is_empty() {
+            settle_budgets(&transaction, &budgets, false).await?;
+        }
+        transaction.commit().await.map_err(StoreError::from_write)?;
+        Ok(!budgets.is_empty())
+    }
+}

@@ -1,0 +1,105 @@
+//! What a claim, a report and a settlement cost does not grow with what waits.
+
+use serde_json::{Value, json};
+use testkit::postgres::Client;
+use uuid::Uuid;
+
+use super::fairness::tenant;
+use crate::{sql::statements, stack::Stack};
+
+/// Pages that running the statement with these arguments touches. It takes effect.
+async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
+    let text = &statements()[name];
+    client
+        .batch_execute(&format!("PREPARE {name} AS {text}"))
+        .await
+        .unwrap();
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {name}({arguments})");
+    let row = client.query_one(&explain, &[]).await.unwrap();
+    let plan: Value = row.try_get(0).unwrap();
+    client
+        .batch_execute(&format!("DEALLOCATE {name}"))
+        .await
+        .unwrap();
+    let plan = &plan[0]["Plan"];
+    let number = |name: &str| plan[name].as_f64().unwrap();
+    number("Shared Hit Blocks") + number("Shared Read Blocks")
+}
+
+/// Pages of a claim, a report and a settlement, with that many refs of one key due beside others.
+async fn costs(refs: i32) -> [f64; 3] {
+    let stack = Stack::start().await;
+    tenant(&stack, refs, 3, 3600).await;
+    for lane in 2..=4 {
+        for _ in 0..3 {
+            tenant(&stack, 5, lane, 60).await;
+        }
+    }
+    let client = stack.database.client().await;
+    client
+        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+        .await
+        .unwrap();
+    client
+        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+        .await
+        .unwrap();
+    let request = Uuid::now_v7();
+    let claim = pages(
+        &client,
+        "claim_budgets",
+        &format!("'{request}', 'worker', 100, 60, 100, 20"),
+    )
+    .await;
+    let leased = client
+        .query(
+            "SELECT s.id, s.report_seq, b.id AS budget, b.lease_token FROM chat_diff_statuses s
+             JOIN git_budgets b ON b.lease_token = s.lease_token
+             WHERE b.id = (
+                SELECT l.budget_id FROM chat_diff_statuses l WHERE l.lease_token IS NOT NULL
+                GROUP BY l.budget_id ORDER BY count(*) DESC LIMIT 1
+             )",
+            &[],
+        )
+        .await
+        .unwrap();
+    let outcomes: Vec<Value> = leased
+        .iter()
+        .map(|row| {
+            json!({
+                "id": row.try_get::<_, Uuid>("id").unwrap(),
+                "report_seq": row.try_get::<_, i64>("report_seq").unwrap(),
+                "kind": "unchanged",
+                "next_seconds": 60,
+                "next_lane": 3,
+            })
+        })
+        .collect();
+    assert!(outcomes.len() >= 50, "{} refs were leased", outcomes.len());
+    let token: Uuid = leased[0].try_get("lease_token").unwrap();
+    let budget: Uuid = leased[0].try_get("budget").unwrap();
+    let report = pages(
+        &client,
+        "apply_outcomes",
+        &format!("'{token}', '{}'", Value::from(outcomes)),
+    )
+    .await;
+    let settle = pages(&client, "settle_budgets", &format!("'{{{budget}}}', TRUE")).await;
+    stack.stop().await;
+    [claim, report, settle]
+}
+
+#[tokio::test]
+async fn what_a_claim_a_report_and_a_settlement_cost_does_not_grow_with_the_backlog() {
+    let small = costs(1_000).await;
+    let large = costs(30_000).await;
+    for (name, (small, large)) in ["claim", "report", "settle"]
+        .iter()
+        .zip(small.into_iter().zip(large))
+    {
+        assert!(
+            large <= small * 2.0 + 100.0,
+            "{name}: {small} pages at a thousand, {large} at thirty thousand"
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! What somebody looks at is refreshed sooner; who may merely read everything counts for nothing.
+
+use proto::chat::v1;
+use uuid::Uuid;
+
+use crate::{
+    stack::{Caller, Stack},
+    worker::{Leased, Owner, Worker, failed, found, outcome, pull_request, value},
+};
+
+/// A chat whose open pull request is looked up again in an hour.
+async fn settled_chat<'a>(stack: &'a Stack) -> (Owner<'a>, v1::Chat) {
+    settled_chat_of(stack, found()).await
+}
+
+async fn settled_chat_of(stack: &Stack, result: v1::outcome::Result) -> (Owner<'_>, v1::Chat) {
+    let owner = Owner::linked(stack).await;
+    let chat = stack.chat(&owner.caller).await;
+    owner.report(&chat.id, "feat/x").await;
+    // Others may be due since they were viewed.
+    let worker = Worker::of(stack);
+    let own: Uuid = value(
+        stack,
+        &format!(
+            "SELECT id FROM chat_diff_statuses WHERE chat_id = '{}'",
+            chat.id
+        ),
+    )
+    .await;
+    for lease in worker.lease().await.into_iter().map(Leased) {
+        let outcomes = lease
+            .refs()
+            .into_iter()
+            .filter(|git_ref| git_ref.git_ref_id == own.to_string())
+            .map(|git_ref| outcome(git_ref, result.clone()))
+            .collect();
+        worker.finish(&lease, outcomes).await;
+    }
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(&format!(
+            "UPDATE chat_diff_statuses SET refreshed_at = now() - interval '10 min',
+                due_at = now() + interval '1 h', early_at = now() + interval '1 h', lane = 4
+             WHERE chat_id = '{}';
+             UPDATE git_budgets SET next_due_at = now() + interval '1 h'
+             WHERE next_due_at IS NOT NULL",
+            chat.id
+        ))
+        .await
+        .unwrap();
+    (owner, chat)
+}
+
+async fn read(stack: &Stack, caller: &Caller, chat: &str) {
+    let request = v1::GetChatRequest {
+        chat_id: chat.to_owned(),
+    };
+    stack.chats(caller).get_chat(request).await.unwrap();
+}
+
+async fn is_viewed(stack: &Stack, chat: &str) -> bool {
+    value(
+        stack,
+        &format!(
+            "SELECT (viewed_until > now()) IS TRUE FROM chat_diff_statuses
+             WHERE chat_id = '{chat}'"
+        ),
+    )
+    .await
+}
+
+async fn until_viewed(stack: &Stack, chat: &str) {
+    testkit::wait::until("the chat is noted as viewed", || async {
+        if is_viewed(stack, chat).await {
+            Ok(())
+        } else {
+            Err(())
+        }
+    })
+    .await;
+}
+
+/// Views are noted in order: once this is viewed, all before it are.
+async fn until_all_noted(stack: &Stack) {
+    let (owner, last) = settled_chat(stack).await;
+    read(stack, &owner.caller, &last.id).await;
+    until_viewed(stack, &last.id).await;
+}
+
+async fn share(stack: &Stack, owner: &Caller, chat: &str, subject: v1::Subject) {
+    let request = v1::UpdateChatSharingRequest {
+        chat_id: chat.to_owned(),
+        add_readers: vec![subject],
+        ..v1::UpdateChatSharingRequest::default()
+    };
+    stack
+        .chats(owner)
+        .update_chat_sharing(request)
+        .await
+        .unwrap();
+}
+
+fn user(caller: &Caller) -> v1::Subject {
+    v1::Subject {
+        subject: Some(v1::subject::Subject::UserId(caller.id())),
+    }
+}
+
+fn group(id: Uuid) -> v1::Subject {
+    v1::Subject {
+        subject: Some(v1::subject::Subject::GroupId(id.to_string())),
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_its_owner_reads_is_viewed_and_due_soon() {
+    let stack = Stack::start().await;
+    let (owner, chat) = settled_chat(&stack).await;
+    let worker = Worker::of(&stack);
+    assert!(worker.lease().await.is_empty());
+    read(&stack, &owner.caller, &chat.id).await;
+    let lease = Leased(worker.wait_for_lease().await.remove(0));
+    assert!(lease.git_ref().viewed);
+    assert_eq!(lease.git_ref().lane(), v1::Lane::Viewed);
+    let left: f64 = value(
+        &stack,
+        "SELECT extract(epoch FROM viewed_until - now())::float8 FROM chat_diff_statuses",
+    )
+    .await;
+    assert!((90.0..=120.0).contains(&left), "{left}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_just_refreshed_is_due_fifteen_seconds_later() {
+    let stack = Stack::start().await;
+    let (owner, chat) = settled_chat(&stack).await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute("UPDATE chat_diff_statuses SET refreshed_at = now()")
+        .await
+        .unwrap();
+    read(&stack, &owner.caller, &chat.id).await;
+    until_viewed(&stack, &chat.id).await;
+    let exact: bool = value(
+        &stack,
+        "SELECT s.due_at = s.refreshed_at + interval '15 s' AND s.lane = 2
+            AND b.next_due_at = s.due_at AND b.lane = 2
+         FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id",
+    )
+    .await;
+    assert!(exact);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn who_a_chat_is_shared_with_counts_directly_or_by_a_group() {
+    let stack = Stack::start().await;
+    let (owner, chat) = settled_chat(&stack).await;
+    let friend = Caller::user();
+    share(&stack, &owner.caller, &chat.id, user(&friend)).await;
+    read(&stack, &friend, &chat.id).await;
+    until_viewed(&stack, &chat.id).await;
+
+    let (owner, chat) = settled_chat(&stack).await;
+    let team = Uuid::now_v7();
+    let member = Caller::user().group(team);
+    share(&stack, &owner.caller, &chat.id, group(team)).await;
+    read(&stack, &member, &chat.id).await;
+    until_viewed(&stack, &chat.id).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_auditors_or_admins_or_services_reading_counts_for_nothing() {
+    let stack = Stack::start().await;
+    let (owner, chat) = settled_chat(&stack).await;
+    for caller in [
+        Caller::user().site("auditor"),
+        Caller::user().site("admin"),
+        Caller::internal(),
+    ] {
+        read(&stack, &caller, &chat.id).await;
+    }
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &chat.id).await);
+    // A list is no view either.
+    stack
+        .chats(&owner.caller)
+        .get_chats(v1::GetChatsRequest::default())
+        .await
+        .unwrap();
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &chat.id).await);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_chat_is_noted_at_most_once_a_minute() {
+    let stack = Stack::start().await;
+    let (owner, chat) = settled_chat(&stack).await;
+    read(&stack, &owner.caller, &chat.id).await;
+    until_viewed(&stack, &chat.id).await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute("UPDATE chat_diff_statuses SET viewed_until = NULL")
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        read(&stack, &owner.caller, &chat.id).await;
+    }
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &chat.id).await);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled() {
+    let stack = Stack::start().await;
+    let (paused, paused_chat) = settled_chat(&stack).await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute("UPDATE git_budgets SET paused_until = now() + interval '1 h'")
+        .await
+        .unwrap();
+    let (failing, failing_chat) =
+        settled_chat_of(&stack, failed(v1::ProblemClass::AccessDenied)).await;
+    // Another pull request: a change of the same one would make the first due.
+    let settled = v1::PullRequest {
+        state: v1::PullRequestState::Merged.into(),
+        node_id: Some("PR_8".to_owned()),
+        number: 8,
+        ..pull_request()
+    };
+    let (merged, merged_chat) = settled_chat_of(&stack, v1::outcome::Result::Found(settled)).await;
+    for (owner, chat) in [
+        (&paused, &paused_chat),
+        (&failing, &failing_chat),
+        (&merged, &merged_chat),
+    ] {
+        read(&stack, &owner.caller, &chat.id).await;
+        until_viewed(&stack, &chat.id).await;
+        let far: bool = value(
+            &stack,
+            &format!(
+                "SELECT due_at > now() + interval '50 min' FROM chat_diff_statuses
+                 WHERE chat_id = '{}'",
+                chat.id
+            ),
+        )
+        .await;
+        assert!(far, "{:?}", owner.status(&chat.id).await);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_views_their_own_chats_and_those_shared_with_them() {
+    let stack = Stack::start().await;
+    let (owner, own) = settled_chat(&stack).await;
+    let (friend, shared) = settled_chat(&stack).await;
+    share(&stack, &friend.caller, &shared.id, user(&owner.caller)).await;
+    let (_stranger, strange) = settled_chat(&stack).await;
+    let stream = stack
+        .chats(&owner.caller)
+        .watch_chats(v1::WatchChatsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    until_viewed(&stack, &own.id).await;
+    until_viewed(&stack, &shared.id).await;
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &strange.id).await);
+    drop(stream);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_one_owner_views_only_that_ones_chats() {
+    let stack = Stack::start().await;
+    let (owner, own) = settled_chat(&stack).await;
+    let (friend, shared) = settled_chat(&stack).await;
+    share(&stack, &friend.caller, &shared.id, user(&owner.caller)).await;
+    let request = v1::WatchChatsRequest {
+        owner_id: Some(friend.caller.id()),
+        ..v1::WatchChatsRequest::default()
+    };
+    let stream = stack
+        .chats(&owner.caller)
+        .watch_chats(request)
+        .await
+        .unwrap()
+        .into_inner();
+    until_viewed(&stack, &shared.id).await;
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &own.id).await);
+    drop(stream);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_auditor_who_watches_everything_views_nothing() {
+    let stack = Stack::start().await;
+    let (_owner, chat) = settled_chat(&stack).await;
+    let auditor = Caller::user().site("auditor");
+    let stream = stack
+        .chats(&auditor)
+        .watch_chats(v1::WatchChatsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    until_all_noted(&stack).await;
+    assert!(!is_viewed(&stack, &chat.id).await);
+    drop(stream);
+    stack.stop().await;
+}
