@@ -4,6 +4,39 @@
 //! a transaction, so nothing is held while a worker works. Every write of a worker names its lease, in
 //! the transaction that writes; a lease that is lost writes nothing. No clock but the database's
 //! decides anything.
+//!
+//! # Whose turn it is
+//!
+//! Budget keys take turns (`claim_budgets.sql`). A key waits in the queue of its most urgent due ref's
+//! lane; a turn hands out up to [`QUANTUM`] of its due refs; then the key goes to the tail, however
+//! long its next ref has been due. So a backlog delays nobody else: a small tenant waits for as many
+//! turns as there are keys before it, each a batch. A turn that the claim's size cut short is
+//! continued. Of ten turns six are the viewed lane's, three the active one's, one the idle one's, over
+//! all replicas, and of ten refs of a turn alike; what a lane does not use goes to the others. What
+//! somebody waits for in `RefreshChat` comes first, in at most half of a claim. A claim looks at
+//! [`MAX_KEYS`] keys of each queue and a quantum of each lane of those whose turn it is, by index: its
+//! cost does not grow with what waits.
+//!
+//! # What a key may spend
+//!
+//! All that workers learn of a key is kept with it, and told with each lease ([`budget`]). REST and
+//! GraphQL have windows of their own: one that resets more than a minute later is new; of the same one
+//! the least that was ever seen is left. Pauses, of one interface or of the key, are only ever raised;
+//! no good answer, report, view or new token ends one. A key with one interface paused is leased, one
+//! with both is not. Secondary limits are forgiven by the hour, and make the key cautious until ten
+//! minutes after the pause. A token's key becomes its account's when the host has told whose it is.
+//!
+//! # Credentials that the host refuses
+//!
+//! Nothing is sent with a suspect credential until its refusal is to be confirmed ([`credential`]), and
+//! nothing with a rejected one until another is linked. What it would look up waits with that problem,
+//! from the report on that told; a lease holds back whatever became due since.
+//!
+//! # What one report means for other refs
+//!
+//! A problem of a repository puts off its owner's other refs there; a pull request that was seen to
+//! change makes other owners' refs of it due within 5 s, each looked up with its own credential: data
+//! never crosses. What somebody looks at is due sooner ([`viewed`]).
 
 pub mod budget;
 pub mod credential;
@@ -151,6 +184,7 @@ impl Dispatcher {
             })?;
         let until = Instant::now() + request.wait.min(MAX_WAIT);
         let mut due = parts.bell.listen(Ring::Due);
+        let mut patient = true;
         loop {
             due.mark_unchanged();
             let claim = parts
@@ -160,6 +194,9 @@ impl Dispatcher {
             match claim {
                 Claim::Leased(leased) => {
                     parts.metrics.leased_refs.inc_by(leased.rows.len() as u64);
+                    if leased.events {
+                        parts.bell.ring(Ring::Changes);
+                    }
                     let sorted = sort_out(leased, &parts.keys, &parts.providers);
                     for failed in sorted.failed {
                         self.fail_unopened(failed).await;
@@ -174,10 +211,19 @@ impl Dispatcher {
                 }
             }
             let now = Instant::now();
-            if now >= until || parts.draining.is_cancelled() {
+            if parts.draining.is_cancelled() || (now >= until && !patient) {
                 return Ok(Vec::new());
             }
             let ready = parts.store.next_ready_in().await?;
+            if now >= until {
+                if ready.is_none_or(|ready| !ready.is_zero()) {
+                    return Ok(Vec::new());
+                }
+                // Somebody holds what is ready, for a moment: even who does not wait looks once more.
+                patient = false;
+                tokio::time::sleep(CONTENDED_PAUSE).await;
+                continue;
+            }
             let pause = ready
                 .map_or(until - now, |ready| ready.max(CONTENDED_PAUSE))
                 .min(until - now);

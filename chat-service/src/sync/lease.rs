@@ -155,6 +155,7 @@ pub(crate) fn sort_out(leased: Leased, keys: &KeyRing, providers: &Providers) ->
         rows,
         credentials,
         budgets,
+        events: _,
     } = leased;
     let mut sorted = SortedOut {
         leases: Vec::new(),

@@ -11,9 +11,11 @@ use tonic_types::{StatusExt as _, pb};
 use uuid::Uuid;
 
 use crate::{
+    lock::{Holder, until_blocked},
     stack::{Caller, Stack, facts, refused},
     worker::{
         Leased, Owner, Worker, failed, found, gone, none, outcome, pull_request, report, seconds,
+        value,
     },
 };
 
@@ -256,6 +258,48 @@ async fn a_refresh_joins_one_that_is_under_way() {
         worker.lease().await.is_empty(),
         "it was not looked up twice"
     );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn refreshes_of_one_chat_at_once_are_one_lookup_and_all_get_its_outcome() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(none()).await;
+    let holder = Holder::of(&stack, "SELECT id FROM chats FOR UPDATE").await;
+    let answering = async {
+        until_blocked(&stack, 2).await;
+        holder.let_go().await;
+        testkit::wait::until("both have asked", || async {
+            let asking: i64 = value(
+                &stack,
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'chat-service'
+                    AND xact_start IS NOT NULL",
+            )
+            .await;
+            if asking == 0 { Ok(()) } else { Err(asking) }
+        })
+        .await;
+        let lease = Leased(worker.wait_for_lease().await.remove(0));
+        assert_eq!(lease.git_ref().lane(), v1::Lane::Interactive);
+        worker
+            .finish(&lease, vec![outcome(lease.git_ref(), found())])
+            .await;
+    };
+    let (one, other, ()) = tokio::join!(
+        refresh(&stack, &owner.caller, &chat.id),
+        refresh(&stack, &owner.caller, &chat.id),
+        answering
+    );
+    for chat in [one, other] {
+        assert_eq!(chat.unwrap().diff_status.unwrap().pr_number, Some(7));
+    }
+    let lookups: i64 = value(&stack, "SELECT outcome_seq FROM chat_diff_statuses").await;
+    assert_eq!(lookups, 2, "the first one's, and one for both");
+    assert!(worker.lease().await.is_empty());
     stack.stop().await;
 }
 

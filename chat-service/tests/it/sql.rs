@@ -100,7 +100,7 @@ async fn what_is_asked_all_the_time_scans_no_table() {
             "gen_random_uuid(), gen_random_uuid(), 500",
         ),
         ("put_off_refs", "gen_random_uuid(), '{}', 500"),
-        ("list_hinted_refs", "'{}', 200"),
+        ("list_hinted_refs", "'{}', 200, 1000"),
         ("hint_refs", "'{}', '{}'"),
         ("lock_budgets_by_id", "'{}'"),
         ("list_pending_merges", "gen_random_uuid(), 10"),

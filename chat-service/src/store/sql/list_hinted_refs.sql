@@ -2,14 +2,33 @@
 -- The first $2 refs of other owners that follow the pull request of one of the refs $1, which were seen
 -- to change, and know it otherwise than those do, with their budgets. Compares, and copies nothing:
 -- each is looked up with its own owner's credential, if there is one that the host takes. One that
--- met a problem keeps its next time.
+-- met a problem keeps its next time. Looks at no more than $3 refs of a pull request, however many
+-- follow it: the others have their own time.
 SELECT DISTINCT s.id, s.budget_id
-FROM chat_diff_statuses seen
-JOIN chat_diff_statuses s ON s.provider_id = seen.provider_id AND s.pr_node_id = seen.pr_node_id
+FROM (
+    SELECT DISTINCT ON (f.provider_id, f.pr_node_id)
+        f.owner_id, f.provider_id, f.pr_node_id, f.pull_request_state, f.pull_request_title,
+        f.pull_request_draft, f.changes_requested, f.additions, f.deletions, f.changed_files,
+        f.head_branch, f.base_branch, f.head_sha, f.commits, f.approved, f.reviewer_count
+    FROM chat_diff_statuses f
+    WHERE f.id = ANY($1::uuid[])
+        AND f.pr_node_id IS NOT NULL
+    ORDER BY f.provider_id, f.pr_node_id, f.id
+) AS seen
+CROSS JOIN LATERAL (
+    SELECT
+        r.id, r.chat_id, r.owner_id, r.provider_id, r.budget_id, r.is_primary, r.due_at,
+        r.problem_class, r.pull_request_state, r.pull_request_title, r.pull_request_draft,
+        r.changes_requested, r.additions, r.deletions, r.changed_files, r.head_branch,
+        r.base_branch, r.head_sha, r.commits, r.approved, r.reviewer_count
+    FROM chat_diff_statuses r
+    WHERE r.provider_id = seen.provider_id
+        AND r.pr_node_id = seen.pr_node_id
+    LIMIT $3
+) AS s
 JOIN git_accounts a ON a.user_id = s.owner_id AND a.provider_id = s.provider_id
 JOIN chats c ON c.id = s.chat_id
-WHERE seen.id = ANY($1::uuid[])
-    AND s.owner_id <> seen.owner_id
+WHERE s.owner_id <> seen.owner_id
     AND s.problem_class IS NULL
     AND (s.is_primary OR s.pull_request_state = 'open')
     AND NOT c.archived

@@ -47,6 +47,8 @@ pub(crate) struct Leased {
     pub(crate) rows: Vec<LeasedRow>,
     pub(crate) credentials: Vec<SealedCredential>,
     pub(crate) budgets: HashMap<LeaseToken, BudgetView>,
+    /// Some reader sees why other refs were not leased.
+    pub(crate) events: bool,
 }
 
 /// A leased ref with its lease.
@@ -156,7 +158,8 @@ impl Store {
             ));
         }
         // Read before the commit: a lease whose credentials cannot be read is no lease.
-        let leased = leased(&transaction, access, request.request).await?;
+        let mut leased = leased(&transaction, access, request.request).await?;
+        leased.events = events;
         transaction.commit().await.map_err(StoreError::from_write)?;
         Ok(Claim::Leased(leased))
     }
@@ -250,6 +253,7 @@ async fn leased(
             .iter()
             .map(|row| leased_budget(row).map_err(StoreError::row))
             .collect::<Result<_, _>>()?,
+        events: false,
     })
 }
 

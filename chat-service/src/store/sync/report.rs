@@ -1,6 +1,7 @@
 //! Applying outcomes: lease check, outcomes, events, next due times and the stored answer are one
 //! transaction.
 
+mod observe;
 mod row;
 
 use std::{collections::HashMap, time::Duration};
@@ -9,7 +10,10 @@ use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::row::row;
+use self::{
+    observe::{observe_budget, observe_credentials},
+    row::row,
+};
 use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT, spread::Spread};
 use crate::{
     diff_status::ProblemClass,
@@ -18,18 +22,12 @@ use crate::{
         Sql, Store, StoreError, query, sql,
         transaction::{retrying, settle_budgets},
     },
-    sync::{
-        budget::{BatchSizes, BudgetObservation, BudgetWindow},
-        credential::CredentialObservation,
-        outcome::{Found, Outcome, OutcomeStatus, Report},
-    },
+    sync::outcome::{Found, Outcome, OutcomeStatus, Report},
 };
 
 const LOCK_LEASE: Sql = sql!("lock_lease");
 const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
 const LOCK_REFS: Sql = sql!("lock_refs");
-const OBSERVE_BUDGET: Sql = sql!("observe_budget");
-const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
 const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
 
 /// How long a ref waits whose outcome could not be stored: the next one is likely the same.
@@ -85,9 +83,10 @@ impl Store {
         let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
         let mut applied = apply_all(&mut transaction, report).await?;
         applied.spread.budget = budget;
-        applied.spread.refused = observe_credentials(&transaction, budget, report).await?;
+        applied.spread.refused =
+            observe_credentials(&transaction, budget, &report.credentials).await?;
         if let Some(observation) = &report.budget {
-            observe(&transaction, budget, observation).await?;
+            observe_budget(&transaction, budget, observation).await?;
         }
         if report.release_lease {
             query(&transaction, RELEASE_REFS.text, &[&report.lease.0])
@@ -356,87 +355,4 @@ async fn apply(
 fn is_about_data(error: &tokio_postgres::Error) -> bool {
     let class = error.code().and_then(|state| state.code().get(..2));
     matches!(class, Some("22" | "23"))
-}
-
-/// Notes what the host thinks of credentials; returns those with which nothing may be sent now.
-async fn observe_credentials(
-    client: &impl GenericClient,
-    budget: Uuid,
-    report: &Report,
-) -> Result<Vec<Uuid>, StoreError> {
-    if report.credentials.is_empty() {
-        return Ok(Vec::new());
-    }
-    let observed: Value = report
-        .credentials
-        .iter()
-        .map(|observation| {
-            let CredentialObservation {
-                account,
-                state,
-                confirm_in,
-            } = observation;
-            json!({
-                "id": account.0,
-                "state": state.name(),
-                "confirm_seconds": confirm_in.as_secs_f64(),
-            })
-        })
-        .collect();
-    query(client, OBSERVE_CREDENTIALS.text, &[&budget, &observed])
-        .await
-        .map_err(StoreError::from_write)?
-        .iter()
-        .map(|row| row.try_get("id").map_err(StoreError::row))
-        .collect()
-}
-
-async fn observe(
-    client: &impl GenericClient,
-    budget: Uuid,
-    observation: &BudgetObservation,
-) -> Result<(), StoreError> {
-    let BudgetObservation {
-        account_id,
-        rest,
-        graphql,
-        pause_for,
-        secondary_refusals,
-        graphql_requests,
-        batches,
-    } = observation;
-    let BatchSizes {
-        probe,
-        detail,
-        discover,
-    } = batches;
-    let seconds = |duration: &Option<Duration>| duration.map(|duration| duration.as_secs_f64());
-    let window = |window: &BudgetWindow| (seconds(&window.reset_in), seconds(&window.pause_for));
-    let (rest_reset, rest_pause) = window(rest);
-    let (graphql_reset, graphql_pause) = window(graphql);
-    query(
-        client,
-        OBSERVE_BUDGET.text,
-        &[
-            &budget,
-            &rest.limit,
-            &rest.remaining,
-            &rest_reset,
-            &rest_pause,
-            &graphql.limit,
-            &graphql.remaining,
-            &graphql_reset,
-            &graphql_pause,
-            &seconds(pause_for),
-            secondary_refusals,
-            graphql_requests,
-            probe,
-            detail,
-            discover,
-            account_id,
-        ],
-    )
-    .await
-    .map_err(StoreError::from_write)?;
-    Ok(())
 }

@@ -25,6 +25,8 @@ const HINT_REFS: Sql = sql!("hint_refs");
 const BATCH: i64 = 500;
 /// Refs of other owners that one report makes due at most.
 const MAX_HINTED: i64 = 200;
+/// Refs of one pull request that are looked at for that at most.
+const MAX_FOLLOWERS: i64 = 1000;
 
 /// What a report means for other refs.
 #[derive(Clone, Debug, Default)]
@@ -116,9 +118,13 @@ impl Store {
     async fn hint_once(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        let rows = query(&transaction, LIST_HINTED_REFS.text, &[&seen, &MAX_HINTED])
-            .await
-            .map_err(StoreError::from_read)?;
+        let rows = query(
+            &transaction,
+            LIST_HINTED_REFS.text,
+            &[&seen, &MAX_HINTED, &MAX_FOLLOWERS],
+        )
+        .await
+        .map_err(StoreError::from_read)?;
         if rows.is_empty() {
             return Ok(0);
         }

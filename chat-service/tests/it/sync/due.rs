@@ -4,6 +4,7 @@ use proto::chat::v1;
 use tonic::Code;
 use uuid::Uuid;
 
+use super::fairness::tenant;
 use crate::{
     stack::{Caller, Stack, refused},
     worker::{
@@ -243,6 +244,30 @@ async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
             .await;
         assert_eq!(refused(refusal).0, Code::PermissionDenied);
     }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn operators_count_at_most_ten_thousand_due_refs_of_a_lane() {
+    let stack = Stack::start().await;
+    tenant(&stack, 10_020, 3, 3600).await;
+    tenant(&stack, 7, 4, 30).await;
+    let state = stack
+        .admin(&Caller::user().site("admin"))
+        .get_sync_state(v1::GetSyncStateRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let lanes: Vec<_> = state
+        .lanes
+        .iter()
+        .map(|lane| (lane.lane(), lane.due, lane.overdue))
+        .collect();
+    assert_eq!(
+        lanes,
+        [(v1::Lane::Active, 10_000, 10_000), (v1::Lane::Idle, 7, 0)]
+    );
+    assert!(state.lanes[0].oldest.unwrap().seconds >= 3600);
     stack.stop().await;
 }
 
