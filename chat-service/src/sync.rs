@@ -285,15 +285,15 @@ impl Dispatcher {
             Reported::Applied(applied) => {
                 parts.metrics.count_outcomes(&applied.statuses);
                 let spreading = self.spread(&applied.spread).await;
+                if report.release_lease {
+                    self.merge(applied.spread.budget).await;
+                }
+                // Last: who is woken finds all of it done.
                 if applied.events || spreading.events {
                     parts.bell.ring(Ring::Changes);
                 }
                 parts.bell.ring(Ring::Outcomes);
-                if spreading.hinted > 0 {
-                    parts.bell.ring(Ring::Due);
-                }
-                if report.release_lease {
-                    self.merge(applied.spread.budget).await;
+                if spreading.hinted > 0 || report.release_lease {
                     parts.bell.ring(Ring::Due);
                 }
                 Ok(applied.statuses)

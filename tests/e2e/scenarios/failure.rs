@@ -11,7 +11,7 @@ use proto::{
 use testkit::{
     github::{Fault, Matching, Resource},
     postgres::Database,
-    wait::PATIENCE,
+    wait::{self, PATIENCE},
 };
 use tokio::time::timeout;
 
@@ -233,12 +233,21 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
     let events = timeout(PATIENCE, events).await.unwrap();
     said.push(("events", format!("{events:?}")));
 
-    let state = stack
-        .worker_service(&worker, &operator)
-        .get_worker_state(GetWorkerStateRequest {})
-        .await
-        .unwrap()
-        .into_inner();
+    // The outcome is visible before the worker has the answer to its report.
+    let state = wait::until("the worker counts its failure", || async {
+        let state = stack
+            .worker_service(&worker, &operator)
+            .get_worker_state(GetWorkerStateRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        if state.last_errors.is_empty() {
+            Err(state)
+        } else {
+            Ok(state)
+        }
+    })
+    .await;
     let kinds: Vec<_> = state.last_errors.iter().map(|e| &e.kind).collect();
     assert_eq!(kinds, ["credential_suspect"]);
     said.push(("the worker's state", format!("{state:?}")));
