@@ -1,8 +1,10 @@
 //! Measures the services against tables of the size that they are made for.
 //!
-//! `bench list`: what a page of chats costs, for whom, and by which filter. See the README.
+//! `bench list`: what a page of chats costs, for whom, and by which filter. `bench sync`: what it takes to
+//! keep statuses fresh. See the README.
 
 mod list;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ struct Cli {
 enum Command {
     /// What a page of chats costs.
     List(list::Options),
+    /// What it takes to keep statuses fresh.
+    Sync(sync::Options),
 }
 
 #[tokio::main]
@@ -26,6 +30,7 @@ async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let result = match command {
         Command::List(options) => Box::pin(list::run(options)).await,
+        Command::Sync(options) => Box::pin(sync::run(options)).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,238 @@
+//! `bench sync`: how many requests, and how long, from due to written.
+//!
+//! Both services are the real binaries, built for release, as processes; PostgreSQL is one too. The GitHub
+//! stand-in runs in this process. Everything shares the cores of one machine.
+
+mod world;
+
+use std::{
+    io::Write as _,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use self::world::{Cycle, World};
+
+/// How far the host is away.
+const LATENCY: Duration = Duration::from_millis(100);
+/// Nothing here takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Users of the largest run, and of the one with small tenants.
+const MANY_USERS: usize = 1_000;
+/// Refs of each small tenant.
+const SMALL: usize = 5;
+
+/// Settings of `bench sync`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Refs of the largest run, over a thousand users; and of the one large tenant.
+    #[arg(long, default_value_t = 100_000)]
+    refs: usize,
+}
+
+/// Measures and prints.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(status) = in_release()? {
+        anyhow::ensure!(status.success(), "the run failed");
+        return Ok(());
+    }
+    let mut table = Table::default();
+    let fifty = fifty(&mut table).await?;
+    twenty_users(&mut table).await?;
+    let speedup = speedup(&mut table).await?;
+    let rate = rate(&mut table, options.refs).await?;
+    let fair = fairness(&mut table, options.refs).await?;
+    table.print()?;
+    let line = json!({
+        "bench": "sync",
+        "requests_per_50": fifty.changed.requests,
+        "seconds_per_50": rounded(fifty.changed.seconds),
+        "rest_requests_per_50": fifty.rest.requests,
+        "rest_seconds_per_50": rounded(fifty.rest.seconds),
+        "steady_requests_per_ref": rounded(per_ref(fifty.steady)),
+        "refs_per_second": rounded(rate),
+        "two_worker_speedup": rounded(speedup),
+        "small_tenant_p95_s": rounded(fair),
+    });
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Builds the binaries for release and runs this again with them; none if they are named already.
+fn in_release() -> anyhow::Result<Option<ExitStatus>> {
+    const NAMES: [(&str, &str); 2] = [
+        ("CHAT_SERVICE_BIN", "chat-service"),
+        ("GITSYNC_SERVICE_BIN", "gitsync-service"),
+    ];
+    if NAMES
+        .iter()
+        .all(|(variable, _)| std::env::var_os(variable).is_some())
+    {
+        return Ok(None);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--locked"]);
+    for (_, package) in NAMES {
+        build.args(["-p", package]);
+    }
+    anyhow::ensure!(build.status()?.success(), "the services do not build");
+    let this = std::env::current_exe()?;
+    let directory = this.parent().context("the directory of this program")?;
+    let mut again = Command::new(&this);
+    again.args(std::env::args_os().skip(1));
+    for (variable, name) in NAMES {
+        let binary = directory.join(name);
+        anyhow::ensure!(binary.exists(), "{} was not built", binary.display());
+        again.env(variable, binary);
+    }
+    Ok(Some(again.status()?))
+}
+
+/// Fifty refs of one user, far away.
+struct Fifty {
+    changed: Cycle,
+    steady: Cycle,
+    rest: Cycle,
+}
+
+async fn fifty(table: &mut Table) -> anyhow::Result<Fifty> {
+    let world = World::new([50]).await?;
+    let mut measured = Vec::new();
+    for latency in [Duration::ZERO, LATENCY] {
+        world.latency(latency);
+        world.graphql(true);
+        let worker = world.worker().await;
+        let what = |what: &str| format!("50 of one user, {} ms: {what}", latency.as_millis());
+        table.add(&what("first seen"), world.cycle(PATIENCE, false).await?);
+        world.change_all();
+        let changed = table.add(&what("all changed"), world.cycle(PATIENCE, false).await?);
+        let steady = table.add(
+            &what("nothing changed"),
+            world.cycle(PATIENCE, false).await?,
+        );
+        drop(worker);
+        world.graphql(false);
+        let worker = world.worker().await;
+        // Its first request finds out that there is no GraphQL.
+        world.cycle(PATIENCE, false).await?;
+        world.forget_validators().await?;
+        let rest = table.add(&what("REST"), world.cycle(PATIENCE, false).await?);
+        drop(worker);
+        measured.push(Fifty {
+            changed,
+            steady,
+            rest,
+        });
+    }
+    measured.pop().context("no latency")
+}
+
+async fn twenty_users(table: &mut Table) -> anyhow::Result<()> {
+    let world = World::new([50; 20]).await?;
+    for latency in [Duration::ZERO, LATENCY] {
+        world.latency(latency);
+        let worker = world.worker().await;
+        let what = |what: &str| format!("1,000 of 20 users, {} ms: {what}", latency.as_millis());
+        world.change_all();
+        table.add(&what("all changed"), world.cycle(PATIENCE, false).await?);
+        table.add(
+            &what("nothing changed"),
+            world.cycle(PATIENCE, false).await?,
+        );
+        drop(worker);
+    }
+    Ok(())
+}
+
+/// How much more two workers do than one, far away.
+async fn speedup(table: &mut Table) -> anyhow::Result<f64> {
+    let world = World::new(vec![SMALL; MANY_USERS]).await?;
+    world.latency(LATENCY);
+    let one = world.worker().await;
+    world.cycle(PATIENCE, false).await?;
+    let what = "5,000 of 1,000 users, 100 ms: ";
+    let alone = table.add(
+        &format!("{what}one worker"),
+        world.cycle(PATIENCE, false).await?,
+    );
+    let two = world.worker().await;
+    let both = table.add(
+        &format!("{what}two workers"),
+        world.cycle(PATIENCE, false).await?,
+    );
+    drop((one, two));
+    Ok(alone.seconds / both.seconds)
+}
+
+/// Refs a second of one worker, with the host beside it.
+async fn rate(table: &mut Table, refs: usize) -> anyhow::Result<f64> {
+    let world = World::new(vec![refs / MANY_USERS; MANY_USERS]).await?;
+    let worker = world.worker().await;
+    let what = |what: &str| format!("{} of 1,000 users, 0 ms: {what}", world.refs());
+    let first = table.add(&what("first seen"), world.cycle(PATIENCE, false).await?);
+    table.add(
+        &what("nothing changed"),
+        world.cycle(PATIENCE, false).await?,
+    );
+    drop(worker);
+    Ok(seen(first) / first.seconds)
+}
+
+/// How long small tenants wait beside a large one, with the host beside the worker.
+async fn fairness(table: &mut Table, refs: usize) -> anyhow::Result<f64> {
+    let world = World::new(std::iter::once(refs).chain(vec![SMALL; MANY_USERS])).await?;
+    let worker = world.worker().await;
+    let name = format!("1,000 users with 5 beside one with {refs}, 0 ms: until theirs are written");
+    let cycle = table.add(&name, world.cycle(PATIENCE, true).await?);
+    drop(worker);
+    Ok(cycle.small_p95_seconds)
+}
+
+#[derive(Default)]
+struct Table(Vec<(String, Cycle)>);
+
+impl Table {
+    fn add(&mut self, name: &str, cycle: Cycle) -> Cycle {
+        // Progress; the table is the result.
+        let _ = writeln!(std::io::stderr(), "bench: {name}: {:.2} s", cycle.seconds);
+        self.0.push((name.to_owned(), cycle));
+        cycle
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{:70} | {:>7} {:>8} {:>8} {:>7} {:>7}",
+            "from due to written", "refs", "requests", "per ref", "seconds", "refs/s"
+        )?;
+        for (name, cycle) in &self.0 {
+            writeln!(
+                out,
+                "{name:70} | {:>7} {:>8} {:>8.3} {:>7.2} {:>7.0}",
+                cycle.refs,
+                cycle.requests,
+                per_ref(*cycle),
+                cycle.seconds,
+                seen(*cycle) / cycle.seconds
+            )?;
+        }
+        Ok(writeln!(out)?)
+    }
+}
+
+fn seen(cycle: Cycle) -> f64 {
+    f64::from(u32::try_from(cycle.refs).unwrap_or(u32::MAX))
+}
+
+fn per_ref(cycle: Cycle) -> f64 {
+    f64::from(u32::try_from(cycle.requests).unwrap_or(u32::MAX)) / seen(cycle).max(1.0)
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}

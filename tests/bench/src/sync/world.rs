@@ -1,0 +1,173 @@
+//! The services, and users with pull requests that are known.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use e2e::{
+    caller::Caller,
+    stack::{Stack, Worker},
+};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+const FILL: &str = include_str!("../sql/fill_synced_refs.sql");
+const MAKE_DUE: &str = include_str!("../sql/make_refs_due.sql");
+const COUNT: &str = include_str!("../sql/count_written.sql");
+
+/// Time to have written what is due until the refs are: enough to be waiting for them.
+const AHEAD: f64 = 1.5;
+/// Between two looks at the table. What is measured is what the database noted.
+const LOOK: Duration = Duration::from_millis(100);
+/// Refs of a user who counts as small.
+const SMALL: i64 = 10;
+
+/// How often a lease call comes back without anything: then it sees what was made due behind its back.
+const VARIABLES: [(&str, &str); 2] = [
+    ("GITSYNC_INTERVAL", "200ms"),
+    ("GITSYNC_LOG_FILTER", "error"),
+];
+
+/// Everything that runs in production, and what was put into it.
+pub(super) struct World {
+    stack: Stack,
+    /// `owner/web` and the number of each pull request.
+    pull_requests: Vec<(String, u64)>,
+}
+
+/// What became of refs that were due together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cycle {
+    pub(super) refs: usize,
+    /// Requests to the host, of every kind.
+    pub(super) requests: usize,
+    /// From when they were due until the last was written.
+    pub(super) seconds: f64,
+    /// The same for 95 of a hundred refs of those who have few.
+    pub(super) small_p95_seconds: f64,
+}
+
+impl World {
+    /// Users with so many pull requests each, none of them due.
+    pub(super) async fn new(users: impl IntoIterator<Item = usize>) -> anyhow::Result<Self> {
+        let stack = Stack::start_with(&[("CHAT_LOG", "error")]).await;
+        // A host's limits would be met by design, and are not what is measured.
+        stack.github.set_rate_limits(false);
+        let mut pull_requests = Vec::new();
+        let client = stack.database.client().await;
+        for (index, count) in users.into_iter().enumerate() {
+            let login = format!("user{index}");
+            let repository = format!("{login}/web");
+            stack.github.user(&login);
+            stack.github.repository(&repository).public();
+            let (mut chats, mut numbers, mut node_ids) = (Vec::new(), Vec::new(), Vec::new());
+            for branch in 0..count {
+                let head = format!("b{}", branch + 1);
+                let number = stack.github.pull_request(&repository).head(&head).open();
+                let found = stack.github.find_pull_request(&repository, number);
+                node_ids.push(
+                    found
+                        .context("a pull request that was just opened")?
+                        .node_id(),
+                );
+                numbers.push(i32::try_from(number)?);
+                chats.push(Uuid::now_v7());
+                pull_requests.push((repository.clone(), number));
+            }
+            let owner = stack.linked_user(&login).await;
+            let owner = owner_id(&owner)?;
+            let params: [&(dyn ToSql + Sync); 5] = [&owner, &login, &chats, &numbers, &node_ids];
+            client.execute(FILL, &params).await?;
+        }
+        client
+            .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+            .await?;
+        // Keys learn of their refs when the first is due.
+        client
+            .execute(
+                "UPDATE git_budgets SET next_due_at = now() + interval '1 day'",
+                &[],
+            )
+            .await?;
+        Ok(Self {
+            stack,
+            pull_requests,
+        })
+    }
+
+    pub(super) fn refs(&self) -> usize {
+        self.pull_requests.len()
+    }
+
+    pub(super) fn latency(&self, latency: Duration) {
+        self.stack.github.latency(latency);
+    }
+
+    /// Whether the host has GraphQL. A worker notices when it starts.
+    pub(super) fn graphql(&self, enabled: bool) {
+        self.stack.github.set_graphql(enabled);
+    }
+
+    pub(super) async fn worker(&self) -> Worker {
+        self.stack.worker_with(&VARIABLES).await
+    }
+
+    /// Something happens to every pull request.
+    pub(super) fn change_all(&self) {
+        for (repository, number) in &self.pull_requests {
+            self.stack
+                .github
+                .edit_pull_request(repository, *number, |pull_request| {
+                    pull_request.title.push('!');
+                });
+        }
+    }
+
+    /// Forgets what lets the host say that nothing changed.
+    pub(super) async fn forget_validators(&self) -> anyhow::Result<()> {
+        let client = self.stack.database.client().await;
+        client
+            .execute("UPDATE chat_diff_statuses SET validator = NULL", &[])
+            .await?;
+        Ok(())
+    }
+
+    /// Makes everything due at once and waits until it is written, or until `enough` says so.
+    pub(super) async fn cycle(
+        &self,
+        patience: Duration,
+        only_small: bool,
+    ) -> anyhow::Result<Cycle> {
+        let client = self.stack.database.client().await;
+        self.stack.github.clear_requests();
+        let due: std::time::SystemTime = client.query_one(MAKE_DUE, &[&AHEAD]).await?.try_get(0)?;
+        let give_up = tokio::time::Instant::now() + patience;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let row = client.query_one(COUNT, &[&due, &SMALL]).await?;
+            let missing: i64 = row.try_get(if only_small {
+                "small_missing"
+            } else {
+                "missing"
+            })?;
+            if missing == 0 {
+                let failed: i64 = row.try_get("failed")?;
+                anyhow::ensure!(failed == 0, "{failed} refs could not be looked up");
+                return Ok(Cycle {
+                    refs: usize::try_from(row.try_get::<_, i64>("written")?)?,
+                    requests: self.stack.github.requests().len(),
+                    seconds: row.try_get("last_seconds")?,
+                    small_p95_seconds: row.try_get("small_p95_seconds")?,
+                });
+            }
+            anyhow::ensure!(
+                tokio::time::Instant::now() < give_up,
+                "{missing} refs were not written within {} s",
+                patience.as_secs()
+            );
+        }
+    }
+}
+
+fn owner_id(owner: &Caller) -> anyhow::Result<Uuid> {
+    owner.id().parse().context("a user's id")
+}
