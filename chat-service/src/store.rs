@@ -100,8 +100,10 @@ impl Store {
         // Limits of the server, so that they hold for a query whose caller went away, too.
         let milliseconds = options.statement_timeout.as_millis();
         let own = config.get_options().unwrap_or_default();
+        // No statement here runs for long enough to make up for being compiled first, which takes half a
+        // second; PostgreSQL decides by its estimates, and those of large statements are wide.
         let session_options = format!(
-            "{own} -c statement_timeout={milliseconds} \
+            "{own} -c jit=off -c statement_timeout={milliseconds} \
              -c idle_in_transaction_session_timeout={milliseconds} -c lock_timeout={milliseconds}"
         );
         config.options(session_options.trim_start());

@@ -263,7 +263,8 @@ WITH RECURSIVE turn AS MATERIALIZED (
     CROSS JOIN leased_budgets b
     WHERE s.id = j.id
         AND s.budget_id = b.id
-        AND s.early_at <= now()
+        -- No condition for an index: these are the rows by their ids, not all that are due.
+        AND (s.early_at <= now()) IS TRUE
     RETURNING
         s.budget_id,
         s.lease_token,

@@ -1,6 +1,6 @@
 -- name: count_due_refs
 -- Of each lane that has refs planned: how many are due, how many have been for more than a minute,
--- each counted up to $1, and for how many seconds the oldest has been.
+-- each counted up to $1, and for how many seconds the oldest has been. The cast is the index's.
 SELECT
     lanes.lane::smallint AS lane,
     due.refs AS due,
@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT s.due_at
         FROM chat_diff_statuses s
-        WHERE s.lane = lanes.lane
+        WHERE s.lane::integer = lanes.lane
             AND s.due_at <= now()
         ORDER BY s.due_at
         LIMIT $1
@@ -23,7 +23,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT s.due_at
         FROM chat_diff_statuses s
-        WHERE s.lane = lanes.lane
+        WHERE s.lane::integer = lanes.lane
             AND s.due_at < now() - interval '1 minute'
         ORDER BY s.due_at
         LIMIT $1
@@ -32,7 +32,7 @@ CROSS JOIN LATERAL (
 WHERE EXISTS (
     SELECT
     FROM chat_diff_statuses s
-    WHERE s.lane = lanes.lane
+    WHERE s.lane::integer = lanes.lane
         AND s.due_at IS NOT NULL
 )
 ORDER BY lanes.lane
