@@ -25,7 +25,10 @@ use service_runtime::{
 use url::Url;
 use uuid::Uuid;
 
-use crate::{pace, schedule::Schedule};
+use crate::{
+    pace::{self, Pauses},
+    schedule::Schedule,
+};
 
 use reader::Reader;
 
@@ -140,8 +143,9 @@ impl Config {
         let tick_timeout = reader.span("tick-timeout");
         let request_timeout = reader.span("request-timeout");
         let drain_timeout = reader.span("drain-timeout");
-        let schedule = schedule(&mut reader);
-        let pace = pace(&mut reader);
+        let pauses = pauses(&mut reader);
+        let schedule = schedule(&mut reader, pauses);
+        let pace = pace(&mut reader, pauses);
         reader.at_least(
             "tick-timeout",
             tick_timeout,
@@ -171,6 +175,25 @@ impl Config {
             schedule.closed_cap,
             "closed-interval",
             schedule.closed_interval,
+        );
+
+        reader.at_least(
+            "slow-answer",
+            pace.slow_answer,
+            "quick-answer",
+            pace.quick_answer,
+        );
+        reader.at_least(
+            "host-probe-cap",
+            pace.host_probe_cap,
+            "host-probe-after",
+            pace.host_probe_after,
+        );
+        reader.at_least(
+            "secondary-cap",
+            pace.pauses.secondary_cap,
+            "secondary-pause",
+            pace.pauses.secondary_pause,
         );
 
         let effective = reader.finish()?;
@@ -226,7 +249,7 @@ impl Config {
     }
 }
 
-fn schedule(reader: &mut Reader<'_>) -> Schedule {
+fn schedule(reader: &mut Reader<'_>, pauses: Pauses) -> Schedule {
     Schedule {
         diff_status_ttl: reader.span("diff-status-ttl"),
         viewed_interval: reader.span("viewed-interval"),
@@ -252,10 +275,12 @@ fn schedule(reader: &mut Reader<'_>) -> Schedule {
         access_cap: reader.span("access-cap"),
         policy_backoff: reader.span("policy-backoff"),
         jitter_percent: small(reader, "jitter-percent"),
+        failure_jitter_percent: small(reader, "failure-jitter-percent"),
+        pauses,
     }
 }
 
-fn pace(reader: &mut Reader<'_>) -> pace::Settings {
+fn pace(reader: &mut Reader<'_>, pauses: Pauses) -> pace::Settings {
     pace::Settings {
         reserve_percent: small(reader, "reserve-percent"),
         reserve_least: small(reader, "reserve-least"),
@@ -266,6 +291,31 @@ fn pace(reader: &mut Reader<'_>) -> pace::Settings {
         probe_batch: small(reader, "probe-batch"),
         detail_batch: small(reader, "detail-batch"),
         discover_batch: small(reader, "discover-batch"),
+        gap_jitter_percent: small(reader, "gap-jitter-percent"),
+        quick_answer: reader.span("quick-answer"),
+        slow_answer: reader.span("slow-answer"),
+        clean_answers: small(reader, "clean-answers"),
+        batch_hold: reader.span("batch-hold"),
+        host_trouble_keys: small(reader, "host-trouble-keys"),
+        host_trouble_window: reader.span("host-trouble-window"),
+        host_probe_after: reader.span("host-probe-after"),
+        host_probe_cap: reader.span("host-probe-cap"),
+        host_pause: reader.span("host-pause"),
+        host_ramp: reader.span("host-ramp"),
+        capability_ttl: reader.span("capability-ttl"),
+        pauses,
+    }
+}
+
+fn pauses(reader: &mut Reader<'_>) -> Pauses {
+    Pauses {
+        reset_padding: reader.span("reset-padding"),
+        reset_spread: reader.span("reset-spread"),
+        secondary_pause: reader.span("secondary-pause"),
+        secondary_cap: reader.span("secondary-cap"),
+        confirmation: reader.span("confirmation"),
+        confirmation_spread: reader.span("confirmation-spread"),
+        locked_pause: reader.span("locked-pause"),
     }
 }
 

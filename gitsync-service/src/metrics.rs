@@ -38,6 +38,8 @@ pub struct Metrics {
     host_request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     report_seconds: Histogram,
     pub(crate) graphql_points: Counter,
+    pub(crate) host_breakers_opened: Counter,
+    pub(crate) host_pauses: Counter,
     batch_questions: Family<KindLabels, Histogram, fn() -> Histogram>,
     batches_too_heavy: Family<KindLabels, Counter>,
     withheld: Family<WithheldLabels, Counter>,
@@ -111,6 +113,8 @@ impl Default for Metrics {
             host_request_seconds: Family::new_with_constructor(durations),
             report_seconds: durations(),
             graphql_points: Counter::default(),
+            host_breakers_opened: Counter::default(),
+            host_pauses: Counter::default(),
             batch_questions: Family::new_with_constructor(sizes),
             batches_too_heavy: Family::default(),
             withheld: Family::default(),
@@ -181,6 +185,16 @@ impl Metrics {
             "graphql_points",
             "What GraphQL requests cost, as the hosts said",
             self.graphql_points.clone(),
+        );
+        registry.register(
+            "host_breakers_opened",
+            "Times that a host failed several budget keys and was left alone until it answers",
+            self.host_breakers_opened.clone(),
+        );
+        registry.register(
+            "host_pauses",
+            "Times that a host asked several budget keys to pause and was left alone for all",
+            self.host_pauses.clone(),
         );
         registry.register(
             "batch_questions",

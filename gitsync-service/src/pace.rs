@@ -21,6 +21,7 @@ pub use allowance::Allowance;
 pub use batches::{Batches, Kind};
 pub use burst::Burst;
 pub use hosts::Hosts;
+pub use pause::Pauses;
 pub use stretch::{Pull, Stretch};
 
 /// Percent of a limit that is left to the account's owner: what this service spends of it is missing in
@@ -39,8 +40,8 @@ pub const CAUTIOUS_GAP: Duration = Duration::from_secs(2);
 /// How soon a request of the burst is forgiven: 20 a minute, 1,200 points an hour at one each, are 24 %
 /// of the usual limit. chat-service counts by the same number.
 pub const BURST_REFILL: Duration = Duration::from_secs(3);
-/// How much a gap varies, so that keys do not march in step.
-const GAP_JITTER_PERCENT: u32 = 20;
+/// How much a gap varies, in percent, so that keys do not march in step.
+pub const GAP_JITTER_PERCENT: u32 = 20;
 
 /// Known pull requests that are asked at once whether they changed: as many ids as GitHub takes.
 pub const PROBE_BATCH: u32 = 100;
@@ -65,12 +66,38 @@ pub struct Settings {
     pub burst_gap: Duration,
     /// See [`CAUTIOUS_GAP`].
     pub cautious_gap: Duration,
+    /// See [`GAP_JITTER_PERCENT`].
+    pub gap_jitter_percent: u32,
     /// See [`PROBE_BATCH`].
     pub probe_batch: u32,
     /// See [`DETAIL_BATCH`].
     pub detail_batch: u32,
     /// See [`DISCOVER_BATCH`].
     pub discover_batch: u32,
+    /// See [`batches::QUICK`].
+    pub quick_answer: Duration,
+    /// See [`batches::SLOW`].
+    pub slow_answer: Duration,
+    /// See [`batches::CLEAN_ANSWERS`].
+    pub clean_answers: u32,
+    /// See [`batches::HOLD`].
+    pub batch_hold: Duration,
+    /// See [`hosts::KEYS_IN_TROUBLE`].
+    pub host_trouble_keys: u32,
+    /// See [`hosts::TROUBLE_WINDOW`].
+    pub host_trouble_window: Duration,
+    /// See [`hosts::PROBE_AFTER`].
+    pub host_probe_after: Duration,
+    /// See [`hosts::PROBE_CAP`].
+    pub host_probe_cap: Duration,
+    /// See [`hosts::HOST_PAUSE`].
+    pub host_pause: Duration,
+    /// See [`hosts::HOST_RAMP`].
+    pub host_ramp: Duration,
+    /// See [`hosts::CAPABILITY_TTL`].
+    pub capability_ttl: Duration,
+    /// How long a budget key or a credential is left alone.
+    pub pauses: Pauses,
 }
 
 impl Default for Settings {
@@ -82,9 +109,22 @@ impl Default for Settings {
             burst: BURST,
             burst_gap: BURST_GAP,
             cautious_gap: CAUTIOUS_GAP,
+            gap_jitter_percent: GAP_JITTER_PERCENT,
             probe_batch: PROBE_BATCH,
             detail_batch: DETAIL_BATCH,
             discover_batch: DISCOVER_BATCH,
+            quick_answer: batches::QUICK,
+            slow_answer: batches::SLOW,
+            clean_answers: batches::CLEAN_ANSWERS,
+            batch_hold: batches::HOLD,
+            host_trouble_keys: hosts::KEYS_IN_TROUBLE,
+            host_trouble_window: hosts::TROUBLE_WINDOW,
+            host_probe_after: hosts::PROBE_AFTER,
+            host_probe_cap: hosts::PROBE_CAP,
+            host_pause: hosts::HOST_PAUSE,
+            host_ramp: hosts::HOST_RAMP,
+            capability_ttl: hosts::CAPABILITY_TTL,
+            pauses: Pauses::default(),
         }
     }
 }

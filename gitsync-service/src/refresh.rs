@@ -158,8 +158,12 @@ impl Refresh {
             all.push(CredentialObservation {
                 credential_id: credential_id.to_owned(),
                 state,
-                confirm_in: (state == CredentialState::Suspect)
-                    .then(|| pace::pause::suspect_confirmation(self.budget_key())),
+                confirm_in: (state == CredentialState::Suspect).then(|| {
+                    pace::pause::suspect_confirmation(
+                        &self.refresher.shared.pace.pauses,
+                        self.budget_key(),
+                    )
+                }),
             });
         }
         all

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::{
     lease::{BudgetKey, KnownPullRequest, Lane, LeasedRef},
     outcome::{Found, Next, Problem, PullRequest, PullRequestState},
-    pace::{Pull, Stretch, share},
+    pace::{Pauses, Pull, Stretch, share},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -71,6 +71,9 @@ pub const ACCESS_CAP: Duration = DAY;
 pub const POLICY_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
 /// By how much the shortest and the longest interval of all keys' jitter differ, in percent.
 pub const JITTER_PERCENT: u32 = 30;
+/// How much sooner than that an attempt after an ordinary failure may come, in percent: keys that failed
+/// together, since their host did, come back apart, and in another order each time.
+pub const FAILURE_JITTER_PERCENT: u32 = 50;
 
 /// An open pull request is looked up again after a tenth of its age.
 const OPEN_AGE_DIVISOR: u32 = 10;
@@ -138,6 +141,11 @@ pub struct Schedule {
     pub policy_backoff: Duration,
     /// See [`JITTER_PERCENT`].
     pub jitter_percent: u32,
+    /// See [`FAILURE_JITTER_PERCENT`].
+    pub failure_jitter_percent: u32,
+    /// As the budget key or the credential is left alone for, so are its refs. A refresher takes those of
+    /// its pace.
+    pub pauses: Pauses,
 }
 
 impl Default for Schedule {
@@ -167,6 +175,8 @@ impl Default for Schedule {
             access_cap: ACCESS_CAP,
             policy_backoff: POLICY_BACKOFF,
             jitter_percent: JITTER_PERCENT,
+            failure_jitter_percent: FAILURE_JITTER_PERCENT,
+            pauses: Pauses::default(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{pace, provider, refresh, schedule, worker};
+use crate::{
+    pace::{self, batches, hosts, pause},
+    provider, refresh, schedule, worker,
+};
 
 /// One setting. `name` is the flag without its dashes; the variable is the prefix and the name in
 /// capitals.
@@ -35,6 +38,7 @@ impl Kind {
     }
 }
 
+const MILLISECOND: Duration = Duration::from_millis(1);
 const TENTH: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -155,6 +159,8 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "When to ask again for what an organization's rules forbid";
     "jitter-percent" "JITTER_PERCENT" = Count(JITTER_PERCENT, 0, 100),
         "How much the intervals of budget keys differ";
+    "failure-jitter-percent" "FAILURE_JITTER_PERCENT" = Count(FAILURE_JITTER_PERCENT, 0, 100),
+        "How much sooner an attempt after an ordinary failure may come";
 
     "reserve-percent" "RESERVE_PERCENT" = Count(RESERVE_PERCENT, 0, 100),
         "Percent of a rate limit that is left to the account's owner";
@@ -170,12 +176,53 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "cautious-gap" "CAUTIOUS_GAP"
         = Span(pace::CAUTIOUS_GAP, Duration::ZERO, HOUR),
         "The same for some time after a secondary limit";
+    "gap-jitter-percent" "GAP_JITTER_PERCENT" = Count(GAP_JITTER_PERCENT, 0, 100),
+        "How much more or less they are apart";
     "probe-batch" "PROBE_BATCH" = Count(PROBE_BATCH, 25, 100),
         "Pull requests that one request asks about, whether they changed";
     "detail-batch" "DETAIL_BATCH" = Count(DETAIL_BATCH, 5, 50),
         "Pull requests whose status one request asks for, to begin with";
     "discover-batch" "DISCOVER_BATCH" = Count(DISCOVER_BATCH, 1, 20),
         "Branches that one request looks up, to begin with";
+    "quick-answer" "QUICK_ANSWER" = Span(batches::QUICK, MILLISECOND, HOUR),
+        "An answer that takes no longer lets a batch grow";
+    "slow-answer" "SLOW_ANSWER" = Span(batches::SLOW, MILLISECOND, HOUR),
+        "An answer that takes longer makes it a quarter smaller";
+    "clean-answers" "CLEAN_ANSWERS" = Count(CLEAN_ANSWERS, 1, 10_000),
+        "How many quick answers in a row let a batch grow";
+    "batch-hold" "BATCH_HOLD" = Span(batches::HOLD, Duration::ZERO, DAY),
+        "For how long a batch that was too much does not grow";
+
+    "host-trouble-keys" "HOST_TROUBLE_KEYS" = Count(KEYS_IN_TROUBLE, 1, 1_000),
+        "So many budget keys in trouble are the host's trouble";
+    "host-trouble-window" "HOST_TROUBLE_WINDOW" = Span(hosts::TROUBLE_WINDOW, TENTH, HOUR),
+        "Within how long";
+    "host-probe-after" "HOST_PROBE_AFTER" = Span(hosts::PROBE_AFTER, TENTH, HOUR),
+        "When a host that is down is first tried again; doubles";
+    "host-probe-cap" "HOST_PROBE_CAP" = Span(hosts::PROBE_CAP, TENTH, HOUR),
+        "How far that grows";
+    "host-pause" "HOST_PAUSE" = Span(hosts::HOST_PAUSE, TENTH, HOUR),
+        "How long a host is left alone that wants several budget keys to pause";
+    "host-ramp" "HOST_RAMP" = Span(hosts::HOST_RAMP, Duration::ZERO, HOUR),
+        "Over how long they come back after that";
+    "capability-ttl" "CAPABILITY_TTL" = Span(hosts::CAPABILITY_TTL, TENTH, MONTH),
+        "How long a host is taken to be without GraphQL, or to have another version of it";
+
+    "reset-padding" "RESET_PADDING" = Span(pause::RESET_PADDING, MILLISECOND, HOUR),
+        "Added to the end of a rate limit's window";
+    "reset-spread" "RESET_SPREAD" = Span(pause::RESET_SPREAD, Duration::ZERO, HOUR),
+        "Over how long budget keys whose windows end together come back";
+    "secondary-pause" "SECONDARY_PAUSE" = Span(pause::SECONDARY, TENTH, DAY),
+        "The least pause after a secondary limit; doubles each time";
+    "secondary-cap" "SECONDARY_CAP" = Span(pause::SECONDARY_CAP, TENTH, DAY),
+        "How far that grows; a host may ask for more";
+    "confirmation" "CONFIRMATION" = Span(pause::CONFIRMATION, TENTH, DAY),
+        "When a token that was refused once is tried again";
+    "confirmation-spread" "CONFIRMATION_SPREAD"
+        = Span(pause::CONFIRMATION_SPREAD, Duration::ZERO, DAY),
+        "Over how long such tries are spread";
+    "locked-pause" "LOCKED_PAUSE" = Span(pause::LOCKED, TENTH, DAY),
+        "When an account that is suspended or locked is tried again; doubles";
 
     "log-format" "LOG_FORMAT" = Text("json"),
         "json or text";
@@ -185,6 +232,10 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "Written, as JSON, once the process is ready";
 };
 
+const FAILURE_JITTER_PERCENT: usize = schedule::FAILURE_JITTER_PERCENT as usize;
+const GAP_JITTER_PERCENT: usize = pace::GAP_JITTER_PERCENT as usize;
+const CLEAN_ANSWERS: usize = batches::CLEAN_ANSWERS as usize;
+const KEYS_IN_TROUBLE: usize = hosts::KEYS_IN_TROUBLE as usize;
 const DRAFT_FACTOR: usize = schedule::DRAFT_FACTOR as usize;
 const JITTER_PERCENT: usize = schedule::JITTER_PERCENT as usize;
 const RESERVE_PERCENT: usize = pace::RESERVE_PERCENT as usize;

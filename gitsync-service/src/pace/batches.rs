@@ -56,8 +56,7 @@ pub struct Batches {
     probe: Mutex<Size>,
     detail: Mutex<Size>,
     discover: Mutex<Size>,
-    /// What was set, which is nothing learned.
-    begun_with: BatchSizes,
+    settings: Settings,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +70,7 @@ impl Batches {
     /// Begins with what was learned before, if anything was.
     #[must_use]
     pub fn resume(settings: &Settings, learned: Option<BatchSizes>) -> Self {
-        let begun_with = BatchSizes {
-            probe: settings.probe_batch,
-            detail: settings.detail_batch,
-            discover: settings.discover_batch,
-        };
-        let sizes = learned.unwrap_or(begun_with);
+        let sizes = learned.unwrap_or_else(|| begun_with(settings));
         let size = |kind: Kind, size: u32| {
             let Range { least, most, .. } = kind.range();
             Mutex::new(Size {
@@ -89,7 +83,7 @@ impl Batches {
             probe: size(Kind::Probe, sizes.probe),
             detail: size(Kind::Detail, sizes.detail),
             discover: size(Kind::Discover, sizes.discover),
-            begun_with,
+            settings: settings.clone(),
         }
     }
 
@@ -107,12 +101,14 @@ impl Batches {
     fn clean_at(&self, kind: Kind, took: Duration, now: Instant) {
         let Range { least, most, step } = kind.range();
         let mut size = self.lock(kind);
-        if took > SLOW {
+        if took > self.settings.slow_answer {
             size.now = (size.now - size.now / 4).max(least);
             size.clean = 0;
-        } else if took <= QUICK && size.held_until.is_none_or(|until| now >= until) {
+        } else if took <= self.settings.quick_answer
+            && size.held_until.is_none_or(|until| now >= until)
+        {
             size.clean += 1;
-            if size.clean >= CLEAN_ANSWERS {
+            if size.clean >= self.settings.clean_answers {
                 size.now = (size.now + step).min(most);
                 size.clean = 0;
             }
@@ -128,7 +124,7 @@ impl Batches {
         let mut size = self.lock(kind);
         size.now = (size.now / 2).max(kind.range().least);
         size.clean = 0;
-        size.held_until = Some(now + HOLD);
+        size.held_until = Some(now + self.settings.batch_hold);
     }
 
     /// The sizes, if they are others than those that were set.
@@ -139,7 +135,7 @@ impl Batches {
             detail: self.lock(Kind::Detail).now,
             discover: self.lock(Kind::Discover).now,
         };
-        (sizes != self.begun_with).then_some(sizes)
+        (sizes != begun_with(&self.settings)).then_some(sizes)
     }
 
     fn lock(&self, kind: Kind) -> std::sync::MutexGuard<'_, Size> {
@@ -149,6 +145,15 @@ impl Batches {
             Kind::Discover => &self.discover,
         };
         size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was set, which is nothing learned.
+fn begun_with(settings: &Settings) -> BatchSizes {
+    BatchSizes {
+        probe: settings.probe_batch,
+        detail: settings.detail_batch,
+        discover: settings.discover_batch,
     }
 }
 

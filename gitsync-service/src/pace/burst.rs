@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BURST_REFILL, GAP_JITTER_PERCENT, Settings};
+use super::{BURST_REFILL, Settings};
 
 /// The burst of a budget key: some requests go at once, those after it keep a distance. What was sent
 /// lately is known from other leases of the key, by whichever worker.
@@ -10,6 +10,7 @@ use super::{BURST_REFILL, GAP_JITTER_PERCENT, Settings};
 pub struct Burst {
     most: f64,
     gap: Duration,
+    jitter_percent: u32,
     spent: f64,
     /// Since when `spent` is as it is, and when the last request was sent.
     last: Option<Instant>,
@@ -31,6 +32,7 @@ impl Burst {
             } else {
                 settings.burst_gap
             },
+            jitter_percent: settings.gap_jitter_percent.min(100),
             spent: spent.max(0.0),
             last: None,
             sent: 0,
@@ -69,14 +71,14 @@ impl Burst {
         (self.spent - passed.as_secs_f64() / BURST_REFILL.as_secs_f64()).max(0.0)
     }
 
-    /// The gap and up to a fifth more or less: a fixed step through the range, which is as good as a
+    /// The gap and its jitter more or less: a fixed step through the range, which is as good as a
     /// random one to keep keys apart that began together with different numbers of requests.
     fn varied_gap(&self) -> Duration {
         const STEPS: u32 = 8;
         // 5 and 8 have no common divisor: eight requests use all steps.
         let step = (self.sent * 5) % STEPS;
-        let least = self.gap * (100 - GAP_JITTER_PERCENT) / 100;
-        let range = self.gap * (2 * GAP_JITTER_PERCENT) / 100;
+        let least = self.gap * (100 - self.jitter_percent) / 100;
+        let range = self.gap * (2 * self.jitter_percent) / 100;
         least + range * step / (STEPS - 1)
     }
 }

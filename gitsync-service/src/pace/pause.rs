@@ -25,38 +25,77 @@ pub const CONFIRMATION_SPREAD: Duration = Duration::from_secs(30);
 /// When an account that is suspended or locked is tried again.
 pub const LOCKED: Duration = Duration::from_secs(60 * 60);
 
-/// 2^5 minutes are beyond the cap.
-const MOST_STRIKES: u32 = 5;
+/// 2^20 times any pause is beyond every cap.
+const MOST_STRIKES: u32 = 20;
+
+/// The pauses. Each is a setting of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    /// See [`RESET_PADDING`].
+    pub reset_padding: Duration,
+    /// See [`RESET_SPREAD`].
+    pub reset_spread: Duration,
+    /// See [`SECONDARY`].
+    pub secondary_pause: Duration,
+    /// See [`SECONDARY_CAP`].
+    pub secondary_cap: Duration,
+    /// See [`CONFIRMATION`].
+    pub confirmation: Duration,
+    /// See [`CONFIRMATION_SPREAD`].
+    pub confirmation_spread: Duration,
+    /// See [`LOCKED`].
+    pub locked_pause: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self {
+            reset_padding: RESET_PADDING,
+            reset_spread: RESET_SPREAD,
+            secondary_pause: SECONDARY,
+            secondary_cap: SECONDARY_CAP,
+            confirmation: CONFIRMATION,
+            confirmation_spread: CONFIRMATION_SPREAD,
+            locked_pause: LOCKED,
+        }
+    }
+}
 
 /// After a spent limit, when the window ends in `reset_in`.
 #[must_use]
-pub fn primary(reset_in: Duration, key: &BudgetKey) -> Duration {
+pub fn primary(pauses: &Pauses, reset_in: Duration, key: &BudgetKey) -> Duration {
     reset_in
-        .saturating_add(RESET_PADDING)
-        .saturating_add(RESET_SPREAD.mul_f64(share(key, 1)))
+        .saturating_add(pauses.reset_padding)
+        .saturating_add(pauses.reset_spread.mul_f64(share(key, 1)))
 }
 
 /// After a secondary limit, the `strikes`-th before not counted: what the host asks for, or twice as long
 /// each time.
 #[must_use]
-pub fn secondary(retry_after: Option<Duration>, strikes: u32, key: &BudgetKey) -> Duration {
-    let least = SECONDARY
+pub fn secondary(
+    pauses: &Pauses,
+    retry_after: Option<Duration>,
+    strikes: u32,
+    key: &BudgetKey,
+) -> Duration {
+    let least = pauses
+        .secondary_pause
         .saturating_mul(1 << strikes.min(MOST_STRIKES))
-        .min(SECONDARY_CAP);
+        .min(pauses.secondary_cap);
     let pause = retry_after.unwrap_or_default().max(least);
     pause.saturating_add((pause / 5).mul_f64(share(key, 2)))
 }
 
 /// Until a credential that was refused once is tried once more.
 #[must_use]
-pub fn suspect_confirmation(key: &BudgetKey) -> Duration {
-    CONFIRMATION + CONFIRMATION_SPREAD.mul_f64(share(key, 3))
+pub fn suspect_confirmation(pauses: &Pauses, key: &BudgetKey) -> Duration {
+    pauses.confirmation + pauses.confirmation_spread.mul_f64(share(key, 3))
 }
 
 /// After the host locked the account: it rejects good tokens, too, and counts each try.
 #[must_use]
-pub fn locked(key: &BudgetKey) -> Duration {
-    LOCKED + (LOCKED / 10).mul_f64(share(key, 4))
+pub fn locked(pauses: &Pauses, key: &BudgetKey) -> Duration {
+    pauses.locked_pause + (pauses.locked_pause / 10).mul_f64(share(key, 4))
 }
 
 #[cfg(test)]
@@ -74,7 +113,7 @@ mod tests {
         let reset = Duration::from_secs(1800);
         let mut seconds: BTreeMap<u64, usize> = BTreeMap::new();
         for number in 0..1000 {
-            let pause = primary(reset, &key(number));
+            let pause = primary(&Pauses::default(), reset, &key(number));
             assert!(pause >= reset + RESET_PADDING);
             assert!(pause <= reset + RESET_PADDING + RESET_SPREAD);
             *seconds.entry(pause.as_secs()).or_default() += 1;
@@ -86,7 +125,8 @@ mod tests {
     #[test]
     fn a_secondary_limit_lasts_longer_each_time_and_never_less_than_the_host_asks_for() {
         let pause = |asked: Option<u64>, strikes| {
-            secondary(asked.map(Duration::from_secs), strikes, &key(1))
+            let asked = asked.map(Duration::from_secs);
+            secondary(&Pauses::default(), asked, strikes, &key(1))
         };
         assert!(pause(None, 0) >= SECONDARY);
         assert!(pause(Some(5), 0) >= SECONDARY);
@@ -97,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_suspect_token_is_confirmed_after_a_minute_or_so() {
-        let confirmation = suspect_confirmation(&key(7));
+        let confirmation = suspect_confirmation(&Pauses::default(), &key(7));
         assert!(confirmation >= CONFIRMATION && confirmation <= CONFIRMATION + CONFIRMATION_SPREAD);
     }
 }

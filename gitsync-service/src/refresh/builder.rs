@@ -116,7 +116,10 @@ impl RefresherBuilder {
         Ok(Refresher {
             http: HttpClient::new(request_timeout)
                 .map_err(|source| RefresherError(Box::new(source)))?,
-            schedule: Arc::new(schedule),
+            schedule: Arc::new(Schedule {
+                pauses: pace.pauses,
+                ..schedule
+            }),
             concurrency,
             graphql,
             shared: Shared {

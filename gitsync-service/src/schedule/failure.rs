@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{
     lease::{BudgetKey, Lane, LeasedRef},
     outcome::{Next, Problem},
-    pace::pause,
+    pace::{pause, share},
 };
 
-use super::{DAY, HOUR, Schedule, doubled};
+use super::{DAY, Schedule, doubled};
 
 /// A repository that is not there may have been created, or the token given access to it, a moment ago.
 /// After that it is asked for like what the token has no right to.
@@ -26,6 +26,8 @@ const NEW_CHECKS: [Duration; 4] = [
 ];
 /// When a host that does not understand us is asked again: another version of either may run by then.
 const INCOMPATIBLE_BACKOFF: Duration = Duration::from_secs(15 * 60);
+/// The first of a key's shares that say when it tries again, one for each failure in a row.
+const ATTEMPTS: u64 = 16;
 /// After a secondary limit, its end is not hit to the second.
 const SECONDARY_MARGIN: Duration = Duration::from_secs(1);
 
@@ -42,19 +44,25 @@ impl Schedule {
         let interval = match problem {
             // These have their own spread: the keys that they hit are hit together.
             Problem::RateLimited { retry_after, .. } => {
-                return calmed(git_ref, Some(pause::primary(*retry_after, key)));
+                return calmed(
+                    git_ref,
+                    Some(pause::primary(&self.pauses, *retry_after, key)),
+                );
             }
             Problem::SecondaryLimited { retry_after } => {
                 return calmed(git_ref, Some(*retry_after + SECONDARY_MARGIN));
             }
             Problem::CredentialSuspect => {
-                return calmed(git_ref, Some(pause::suspect_confirmation(key)));
+                return calmed(
+                    git_ref,
+                    Some(pause::suspect_confirmation(&self.pauses, key)),
+                );
             }
             // Each further try counts against the account at the host. Another token makes it due.
             Problem::CredentialRejected => return calmed(git_ref, None),
             // Costs no request, and linking one does not wait for it.
             Problem::NoAccount => return calmed(git_ref, Some(self.no_token_backoff)),
-            Problem::AccountLocked => doubled(pause::locked(key).min(HOUR * 2), failures, DAY),
+            Problem::AccountLocked => doubled(pause::locked(&self.pauses, key), failures, DAY),
             Problem::SsoRequired | Problem::AddressNotAllowed => self.policy_backoff,
             Problem::AccessDenied => refused(failures),
             Problem::RepositoryNotFound => {
@@ -65,7 +73,12 @@ impl Schedule {
             Problem::QueryTooHeavy
             | Problem::HostUnavailable(_)
             | Problem::HostAnswerInvalid(_)
-            | Problem::Internal(_) => backoff(failures),
+            | Problem::Internal(_) => {
+                let sooner = f64::from(self.failure_jitter_percent.min(100)) / 100.0;
+                let turn = ATTEMPTS + u64::from(failures);
+                let interval = backoff(failures).mul_f64(1.0 - sooner * share(key, turn));
+                return calmed(git_ref, Some(interval));
+            }
             Problem::HostIncompatible(_) | Problem::ProviderUnsupported => INCOMPATIBLE_BACKOFF,
         };
         calmed(git_ref, Some(self.jittered(key, interval)))

@@ -11,6 +11,7 @@ use crate::{
 fn schedule() -> Schedule {
     Schedule {
         jitter_percent: 0,
+        failure_jitter_percent: 0,
         ..Schedule::default()
     }
 }
@@ -247,12 +248,12 @@ fn every_class_of_failure_has_its_next_attempt() {
                 interface: Interface::Graphql,
                 retry_after,
             },
-            [Some(pause::primary(retry_after, &key())); 4],
+            [Some(pause::primary(&schedule().pauses, retry_after, &key())); 4],
         ),
         (Problem::SecondaryLimited { retry_after }, [seconds(301); 4]),
         (
             Problem::CredentialSuspect,
-            [Some(pause::suspect_confirmation(&key())); 4],
+            [Some(pause::suspect_confirmation(&schedule().pauses, &key())); 4],
         ),
         (Problem::CredentialRejected, [None; 4]),
         (Problem::SsoRequired, [Some(POLICY_BACKOFF); 4]),
@@ -335,6 +336,43 @@ fn jitter_is_the_keys_own_bounded_and_the_same_for_all_its_refs() {
     assert!(of_keys.iter().all(|next| (least..=most).contains(next)));
     let distinct: std::collections::HashSet<_> = of_keys.iter().collect();
     assert!(distinct.len() > 25, "{} of 50 differ", distinct.len());
+}
+
+#[test]
+fn keys_that_failed_together_try_again_apart_and_in_another_order_each_time() {
+    let schedule = Schedule::default();
+    let down = Err(Problem::HostUnavailable("x"));
+    let after = |number: u32, failures| {
+        let git_ref = LeasedRef {
+            failures,
+            ..git_ref()
+        };
+        let key = BudgetKey(format!("github:{number}"));
+        let next = schedule.next(&key, &git_ref, &down, Stretch::none());
+        next.refresh_in.unwrap()
+    };
+    for (failures, most) in [(0, FAILURE_BACKOFF), (99, FAILURE_CAP)] {
+        let mut tenths = [0; 10];
+        for number in 0..1000 {
+            let interval = after(number, failures);
+            assert!((most / 2..=most).contains(&interval), "{interval:?}");
+            let place = (interval - most / 2).as_secs_f64() / (most / 2).as_secs_f64();
+            tenths[(0..9)
+                .filter(|tenth| place > f64::from(tenth + 1) / 10.0)
+                .count()] += 1;
+        }
+        assert!(
+            tenths.iter().all(|count| (50..150).contains(count)),
+            "{tenths:?}"
+        );
+    }
+    let order = |failures| {
+        let mut keys: Vec<_> = (0..20).collect();
+        keys.sort_by_key(|number| after(*number, failures));
+        keys
+    };
+    assert_ne!(order(0), order(1));
+    assert_eq!(order(1), order(1));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use gitsync_service::config::EXIT_USAGE;
+use gitsync_service::config::{Config, EXIT_USAGE};
 
 use crate::binary::{Keys, binary};
 
@@ -88,4 +89,106 @@ fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert!(!text.contains("garbage-secret"), "{text}");
+}
+
+/// What is read of these settings, beside those that are required.
+fn read(keys: &Keys, settings: &[(&str, &str)]) -> Result<Config, String> {
+    let path = |name: &str| keys.file(name).to_string_lossy().into_owned();
+    let required = [
+        ("CHAT_SERVICE_URL", "http://127.0.0.1:1".to_owned()),
+        ("TOKEN_FILE", path("token")),
+        ("JWT_PUBLIC_KEY_FILE", path("public.pem")),
+    ];
+    let settings = settings
+        .iter()
+        .map(|(name, text)| (*name, (*text).to_owned()));
+    let environment = required
+        .into_iter()
+        .chain(settings)
+        .map(|(name, text)| (format!("GITSYNC_{name}"), text))
+        .collect();
+    Config::read(["gitsync-service".into()], &environment).map_err(|error| format!("{error:#?}"))
+}
+
+#[test]
+fn every_number_of_the_pace_is_what_was_set() {
+    let settings = [
+        ("GAP_JITTER_PERCENT", "1"),
+        ("QUICK_ANSWER", "2s"),
+        ("SLOW_ANSWER", "3s"),
+        ("CLEAN_ANSWERS", "4"),
+        ("BATCH_HOLD", "5s"),
+        ("HOST_TROUBLE_KEYS", "6"),
+        ("HOST_TROUBLE_WINDOW", "7s"),
+        ("HOST_PROBE_AFTER", "8s"),
+        ("HOST_PROBE_CAP", "9s"),
+        ("HOST_PAUSE", "10s"),
+        ("HOST_RAMP", "11s"),
+        ("CAPABILITY_TTL", "12s"),
+        ("RESET_PADDING", "13s"),
+        ("RESET_SPREAD", "14s"),
+        ("SECONDARY_PAUSE", "15s"),
+        ("SECONDARY_CAP", "16s"),
+        ("CONFIRMATION", "17s"),
+        ("CONFIRMATION_SPREAD", "18s"),
+        ("LOCKED_PAUSE", "19s"),
+        ("FAILURE_JITTER_PERCENT", "20"),
+    ];
+    let config = read(&Keys::new(), &settings).unwrap();
+    let (pace, pauses) = (&config.pace, &config.pace.pauses);
+    assert_eq!(
+        [
+            pace.gap_jitter_percent,
+            pace.clean_answers,
+            pace.host_trouble_keys,
+            config.schedule.failure_jitter_percent,
+        ],
+        [1, 4, 6, 20]
+    );
+    assert_eq!(
+        [
+            pace.quick_answer,
+            pace.slow_answer,
+            pace.batch_hold,
+            pace.host_trouble_window,
+            pace.host_probe_after,
+            pace.host_probe_cap,
+            pace.host_pause,
+            pace.host_ramp,
+            pace.capability_ttl,
+            pauses.reset_padding,
+            pauses.reset_spread,
+            pauses.secondary_pause,
+            pauses.secondary_cap,
+            pauses.confirmation,
+            pauses.confirmation_spread,
+            pauses.locked_pause,
+        ],
+        [2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19].map(Duration::from_secs)
+    );
+    // One that a group of refs is paused by and one that they are planned by are the same.
+    assert_eq!(config.schedule.pauses, *pauses);
+}
+
+#[test]
+fn numbers_of_the_pace_that_contradict_each_other_are_refused_once_and_by_name() {
+    let settings = [
+        ("SLOW_ANSWER", "1s"),
+        ("HOST_PROBE_CAP", "1s"),
+        ("SECONDARY_CAP", "59s"),
+        ("RESET_PADDING", "soon"),
+    ];
+    let refused = read(&Keys::new(), &settings).err().unwrap();
+    for problem in [
+        "GITSYNC_SLOW_ANSWER is 1s; it must not be less than GITSYNC_QUICK_ANSWER, which is 2s",
+        "GITSYNC_HOST_PROBE_CAP is 1s; it must not be less than GITSYNC_HOST_PROBE_AFTER, which is 5s",
+        "GITSYNC_SECONDARY_CAP is 59s; it must not be less than GITSYNC_SECONDARY_PAUSE, which is 1m",
+        "GITSYNC_RESET_PADDING is ",
+    ] {
+        assert_eq!(
+            refused.matches(problem).count(),
+            1,
+            "{problem:?} in {refused}"
+        );
+    }
 }

@@ -21,6 +21,7 @@ use tokio::{sync::mpsc, time::Instant};
 pub(crate) fn exact_schedule() -> Schedule {
     Schedule {
         jitter_percent: 0,
+        failure_jitter_percent: 0,
         ..Schedule::default()
     }
 }

@@ -87,10 +87,11 @@ impl<'a> Asker<'a> {
             .await
             .map_err(|_| Problem::Internal("the worker's slots are closed"))?;
         self.check(interface)?;
-        self.gate
-            .shared
-            .hosts
-            .admit(self.access.base(), std::time::Instant::now())?;
+        self.gate.shared.hosts.admit(
+            self.access.base(),
+            &self.gate.key,
+            std::time::Instant::now(),
+        )?;
         self.begin(interface);
         self.started.store(true, Ordering::Relaxed);
         Ok(Pass {
@@ -185,16 +186,17 @@ impl<'a> Asker<'a> {
 
     /// The host is in trouble.
     pub(crate) fn no_answer(&self) {
-        self.gate
-            .shared
-            .hosts
-            .note_outage(self.access.base(), &self.gate.key);
+        let hosts = &self.gate.shared.hosts;
+        if hosts.note_outage(self.access.base(), &self.gate.key) {
+            self.metrics().host_breakers_opened.inc();
+        }
     }
 
     /// Closes one interface for the whole budget key. The first word stands, so that all refs behind
     /// it are told the same.
     pub(crate) fn spend(&self, interface: Interface, retry_after: Duration) -> Problem {
-        let pause = pace::pause::primary(retry_after, &self.gate.key);
+        let pause =
+            pace::pause::primary(&self.gate.shared.pace.pauses, retry_after, &self.gate.key);
         let mut state = self.gate.lock();
         let line = state.line(interface);
         if line.spend(retry_after, pause) {
@@ -211,14 +213,19 @@ impl<'a> Asker<'a> {
         let mut state = self.gate.lock();
         if state.closed.is_none() {
             self.gate.metrics().rate_limit_pauses.inc();
-            self.gate
-                .shared
-                .hosts
-                .note_secondary(self.access.base(), &self.gate.key);
+            let hosts = &self.gate.shared.hosts;
+            if hosts.note_secondary(self.access.base(), &self.gate.key) {
+                self.metrics().host_pauses.inc();
+            }
         }
         let strikes = self.gate.strikes + state.counts.secondary_refusals;
         state.counts.secondary_refusals += 1;
-        let pause = pace::pause::secondary(retry_after, strikes, &self.gate.key);
+        let pause = pace::pause::secondary(
+            &self.gate.shared.pace.pauses,
+            retry_after,
+            strikes,
+            &self.gate.key,
+        );
         let problem = Problem::SecondaryLimited { retry_after: pause };
         state
             .closed
@@ -230,7 +237,7 @@ impl<'a> Asker<'a> {
     /// Closes the gate for the whole budget key: the host takes nothing of this account.
     pub(crate) fn lock_account(&self) -> Problem {
         let problem = Problem::AccountLocked;
-        let pause = pace::pause::locked(&self.gate.key);
+        let pause = pace::pause::locked(&self.gate.shared.pace.pauses, &self.gate.key);
         let mut state = self.gate.lock();
         state
             .closed
