@@ -83,6 +83,7 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
     stack.stop().await;
 }
 
+/// Promise 5.
 #[tokio::test]
 async fn a_report_whose_connection_breaks_during_the_commit_is_answered_by_the_same_request() {
     // The commit waits for what the test holds, and happens when nobody hears of it any more.
@@ -96,6 +97,7 @@ async fn a_report_whose_connection_breaks_during_the_commit_is_answered_by_the_s
     cut_and_repeat(prepare, "SELECT pg_advisory_xact_lock(1)", true).await;
 }
 
+/// Promise 5.
 #[tokio::test]
 async fn a_report_whose_connection_breaks_before_the_commit_is_applied_when_it_is_repeated() {
     cut_and_repeat("", "SELECT FROM git_budgets FOR UPDATE", false).await;

@@ -301,6 +301,7 @@ impl World {
     }
 }
 
+/// Promise 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
     for number in 1..=WORLDS {
@@ -315,7 +316,8 @@ async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
     }
 }
 
-/// As the walks in `policy_random`, with filters, and turning to their next part almost at once.
+/// Promise 1: as the walks in `policy_random`, with filters, and turning to their next part almost at
+/// once.
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_under_random_policies_return_exactly_the_readable_set() {
     let mut random = Random(20);

@@ -169,26 +169,31 @@ async fn batch(number: u64) {
     assert!(listed > 1_000, "{listed} chats were listed");
 }
 
+/// Promise 2.
 #[tokio::test]
 async fn random_policies_decide_alike_and_fill_every_page_first_batch() {
     batch(1).await;
 }
 
+/// Promise 2.
 #[tokio::test]
 async fn random_policies_decide_alike_and_fill_every_page_second_batch() {
     batch(2).await;
 }
 
+/// Promise 2.
 #[tokio::test]
 async fn random_policies_decide_alike_and_fill_every_page_third_batch() {
     batch(3).await;
 }
 
+/// Promise 2.
 #[tokio::test]
 async fn random_policies_decide_alike_and_fill_every_page_fourth_batch() {
     batch(4).await;
 }
 
+/// Promise 2.
 #[tokio::test]
 async fn every_faulty_translation_is_caught() {
     let database = testkit::postgres::database().await;

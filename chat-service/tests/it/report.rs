@@ -88,6 +88,7 @@ async fn looking_again_without_a_change_records_no_event() {
     stack.stop().await;
 }
 
+/// Promise 9.
 #[tokio::test]
 async fn a_failure_never_changes_the_last_known_status() {
     let stack = Stack::start().await;

@@ -204,6 +204,7 @@ async fn a_leased_budget_is_nobody_elses_until_the_lease_expires() {
     stack.stop().await;
 }
 
+/// Promise 4.
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let stack = Stack::start().await;

@@ -27,6 +27,7 @@ async fn class(path: &str, fault: Fault) -> &'static str {
 
 const PLACES: [&str; 3] = ["/pulls$", "/pulls/*$", "/pulls/*/reviews"];
 
+/// Promise 9.
 #[tokio::test]
 async fn a_failed_lookup_is_never_no_pull_request_whatever_fails_and_wherever() {
     for path in PLACES {
@@ -107,6 +108,7 @@ async fn a_large_answer_below_the_limit_is_read() {
     assert_eq!(found(&outcome).number, 1);
 }
 
+/// Promise 8.
 #[tokio::test]
 async fn a_redirect_to_another_host_is_refused_and_the_host_never_dialled() {
     let elsewhere = GitHub::start().await;
@@ -138,6 +140,7 @@ async fn redirects_are_followed_three_times_and_no_further() {
     assert_eq!(class("/pulls$", to_itself()).await, "host_answer_invalid");
 }
 
+/// Promise 8.
 #[tokio::test]
 async fn a_next_page_at_another_host_is_refused_and_the_host_never_dialled() {
     let elsewhere = GitHub::start().await;
@@ -249,6 +252,7 @@ async fn one_failing_ref_keeps_no_other_from_its_result() {
     refreshed.found("fine");
 }
 
+/// Promise 8.
 #[tokio::test]
 async fn no_token_and_no_answer_of_the_host_is_in_any_outcome() {
     let (github, token) = world().await;

@@ -157,6 +157,7 @@ async fn where_graphql_does_not_tell_the_account_it_is_asked_for_once() {
     assert_eq!(github.count("/user$"), 1);
 }
 
+/// Promise 9.
 #[tokio::test]
 async fn each_broken_answer_has_its_class_and_is_never_no_pull_request() {
     for (fault, class) in [
@@ -223,6 +224,7 @@ async fn bodies_that_are_no_answers_are_none() {
     }
 }
 
+/// Promise 8.
 #[tokio::test]
 async fn a_token_never_follows_a_redirect_elsewhere() {
     let (github, token) = world().await;

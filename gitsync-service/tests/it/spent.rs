@@ -121,6 +121,7 @@ async fn the_last_point_of_a_window_is_used_and_none_is_asked_for_after_it() {
     assert_eq!(operations(&github), ["Discover"]);
 }
 
+/// Promise 7.
 #[tokio::test]
 async fn a_leased_pause_is_honoured_without_a_request() {
     let (github, token) = world().await;

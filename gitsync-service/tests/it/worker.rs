@@ -157,6 +157,7 @@ async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
     assert_ne!(next.request_id, calls[0].request_id);
 }
 
+/// Promise 5.
 #[tokio::test]
 async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
     let mut stack = Stack::new().await;
@@ -235,6 +236,7 @@ async fn a_lease_that_is_taken_away_ends_its_work_and_writes_nothing() {
     assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["b"]);
 }
 
+/// Promise 4.
 #[tokio::test]
 async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
     let mut stack = Stack::over_rest().await;

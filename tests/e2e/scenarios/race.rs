@@ -345,7 +345,7 @@ async fn a_graceful_stop_reports_what_it_finished_and_releases_the_rest() {
     stack.finish(vec![worker]).await;
 }
 
-/// The lease of a worker that cannot reach chat-service goes to another; its results do not count.
+/// Promise 4, for a worker that is partitioned: its lease goes to another, and its results do not count.
 #[tokio::test]
 async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_another() {
     let stack = Stack::start_with(&[("CHAT_LEASE_DURATION", "2s")]).await;

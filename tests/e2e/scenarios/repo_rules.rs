@@ -1,4 +1,7 @@
-//! Rules of the repository itself: who may know what, and how large a file may be.
+//! Rules of the repository itself: who may know what, how large a file may be, and which tests prove what
+//! is promised.
+
+mod promises;
 
 use std::{
     fs,

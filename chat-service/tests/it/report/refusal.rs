@@ -11,6 +11,7 @@ use crate::{
     },
 };
 
+/// Promise 3.
 #[tokio::test]
 async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
     let stack = Stack::start().await;
@@ -50,6 +51,7 @@ async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
     stack.stop().await;
 }
 
+/// Promise 3.
 #[tokio::test]
 async fn another_branch_reported_during_a_refresh_is_looked_up_and_the_older_one_is_left() {
     let stack = Stack::start().await;

@@ -55,6 +55,7 @@ async fn a_tokens_key_becomes_its_accounts_when_the_host_has_told() {
     stack.stop().await;
 }
 
+/// Promise 7.
 #[tokio::test]
 async fn two_tokens_of_one_account_end_as_one_budget_key_and_one_pause_holds_for_both() {
     let stack = Stack::start().await;

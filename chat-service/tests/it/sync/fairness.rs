@@ -74,6 +74,7 @@ fn lanes(leases: &[Leased], count: &mut [usize; 3]) {
     }
 }
 
+/// Promise 6.
 #[tokio::test]
 async fn one_tenant_with_many_due_refs_does_not_delay_anothers_single_ref() {
     let stack = Stack::start().await;

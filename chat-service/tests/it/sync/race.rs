@@ -125,6 +125,7 @@ async fn one_report_sent_many_times_at_once_is_applied_once() {
     stack.stop().await;
 }
 
+/// Promise 3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_git_ref_reported_while_an_outcome_is_written_is_looked_up_again() {
     let stack = Stack::start().await;

@@ -139,6 +139,7 @@ async fn a_budget_with_both_interfaces_paused_is_not_leased_until_one_may_be_use
     stack.stop().await;
 }
 
+/// Promise 7.
 #[tokio::test]
 async fn a_budget_key_gets_at_most_one_rate_limit_answer_and_nothing_before_its_pause_ends() {
     let stack = Stack::start().await;

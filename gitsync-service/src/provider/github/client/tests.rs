@@ -70,6 +70,7 @@ fn the_next_page_is_found_among_the_links() {
     assert_eq!(next_link("garbage"), None);
 }
 
+/// Promise 8.
 #[test]
 fn links_and_redirects_to_another_origin_are_not_followed() {
     let client = client("https://ghes.example.com/api/v3");
