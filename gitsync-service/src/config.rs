@@ -316,6 +316,8 @@ fn pauses(reader: &mut Reader<'_>) -> Pauses {
         confirmation: reader.span("confirmation"),
         confirmation_spread: reader.span("confirmation-spread"),
         locked_pause: reader.span("locked-pause"),
+        heavy_pause: reader.span("heavy-pause"),
+        heavy_spread: reader.span("heavy-spread"),
     }
 }
 

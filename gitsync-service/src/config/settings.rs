@@ -223,6 +223,10 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "Over how long such tries are spread";
     "locked-pause" "LOCKED_PAUSE" = Span(pause::LOCKED, TENTH, DAY),
         "When an account that is suspended or locked is tried again; doubles";
+    "heavy-pause" "HEAVY_PAUSE" = Span(pause::HEAVY, Duration::ZERO, HOUR),
+        "When a query that the host gave up on is asked again, in smaller parts";
+    "heavy-spread" "HEAVY_SPREAD" = Span(pause::HEAVY_SPREAD, Duration::ZERO, HOUR),
+        "Over how long such tries are spread";
 
     "log-format" "LOG_FORMAT" = Text("json"),
         "json or text";

@@ -1,4 +1,4 @@
-//! How long a budget key or a credential is left alone.
+//! How long a budget key, a credential or a query is left alone.
 //!
 //! What is added to the host's own word depends on the key: a thousand keys whose windows end in the
 //! same second come back one after the other.
@@ -24,6 +24,11 @@ pub const CONFIRMATION: Duration = Duration::from_secs(45);
 pub const CONFIRMATION_SPREAD: Duration = Duration::from_secs(30);
 /// When an account that is suspended or locked is tried again.
 pub const LOCKED: Duration = Duration::from_secs(60 * 60);
+/// When a query that the host gave up on is asked again, in smaller parts: it may be the host that is
+/// in trouble, and GitHub charges for what it gives up on.
+pub const HEAVY: Duration = Duration::from_secs(1);
+/// Over which such tries are spread.
+pub const HEAVY_SPREAD: Duration = Duration::from_secs(2);
 
 /// 2^20 times any pause is beyond every cap.
 const MOST_STRIKES: u32 = 20;
@@ -45,6 +50,10 @@ pub struct Pauses {
     pub confirmation_spread: Duration,
     /// See [`LOCKED`].
     pub locked_pause: Duration,
+    /// See [`HEAVY`].
+    pub heavy_pause: Duration,
+    /// See [`HEAVY_SPREAD`].
+    pub heavy_spread: Duration,
 }
 
 impl Default for Pauses {
@@ -57,6 +66,8 @@ impl Default for Pauses {
             confirmation: CONFIRMATION,
             confirmation_spread: CONFIRMATION_SPREAD,
             locked_pause: LOCKED,
+            heavy_pause: HEAVY,
+            heavy_spread: HEAVY_SPREAD,
         }
     }
 }
@@ -96,6 +107,12 @@ pub fn suspect_confirmation(pauses: &Pauses, key: &BudgetKey) -> Duration {
 #[must_use]
 pub fn locked(pauses: &Pauses, key: &BudgetKey) -> Duration {
     pauses.locked_pause + (pauses.locked_pause / 10).mul_f64(share(key, 4))
+}
+
+/// Until what the host gave up on is asked again.
+#[must_use]
+pub fn heavy(pauses: &Pauses, key: &BudgetKey) -> Duration {
+    pauses.heavy_pause + pauses.heavy_spread.mul_f64(share(key, 6))
 }
 
 #[cfg(test)]
@@ -139,5 +156,13 @@ mod tests {
     fn a_suspect_token_is_confirmed_after_a_minute_or_so() {
         let confirmation = suspect_confirmation(&Pauses::default(), &key(7));
         assert!(confirmation >= CONFIRMATION && confirmation <= CONFIRMATION + CONFIRMATION_SPREAD);
+    }
+
+    #[test]
+    fn a_query_that_was_given_up_on_waits_one_to_three_seconds_by_its_key() {
+        let waits = [1, 2, 3].map(|number| heavy(&Pauses::default(), &key(number)));
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(3));
+        assert!(waits.iter().all(|wait| (least..=most).contains(wait)));
+        assert!(waits[0] != waits[1] && waits[1] != waits[2], "{waits:?}");
     }
 }

@@ -10,8 +10,13 @@ use crate::{
 /// What came of a query for many.
 #[derive(Debug)]
 pub(crate) enum Queried<T> {
-    /// What became of each question, in their order.
-    Parts(Vec<Part<T>>),
+    /// What became of each question.
+    Parts {
+        /// In the questions' order.
+        parts: Vec<Part<T>>,
+        /// What is unresolved is so because the host gave up, and not because it was too much.
+        gave_up: bool,
+    },
     /// It is more than the host gives at once; nothing is answered.
     TooHeavy,
     /// The host gave up: on this query or altogether.

@@ -5,6 +5,7 @@
 //! one that is too heavy by itself. What GraphQL cannot answer, or may not be asked, goes to REST, if
 //! somebody might be looking at it.
 
+mod handover;
 mod pending;
 mod table;
 
@@ -16,9 +17,8 @@ use std::{
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
-    lease::Lane,
     outcome::{Interface, Problem, Scope},
-    pace::{Batches, Burst, Kind},
+    pace::{self, Batches, Burst, Kind},
     provider::{
         Finding,
         batch::{Part, Queried},
@@ -30,6 +30,7 @@ use super::{
     job::{Job, Party},
 };
 
+use handover::{asks_only_for_change, fail_all};
 use pending::{Pending, Step};
 use table::{Asked, Batch, Sort, Table};
 
@@ -140,7 +141,7 @@ impl<'a> Engine<'a> {
         if let Err(problem) = gate.may_spend(Interface::Graphql, lane, points) {
             return self.turn_away(table, batch, problem);
         }
-        let delay = self.burst.delay(now());
+        let delay = self.burst.delay(now()).max(table.spared_for(now()));
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -202,7 +203,7 @@ impl<'a> Engine<'a> {
         let hosts = &self.refresh.refresher.shared.hosts;
         let Batch { sort, asks } = batch;
         match queried {
-            Ok(Queried::Parts(parts)) => {
+            Ok(Queried::Parts { parts, gave_up }) => {
                 table.lost = 0;
                 let mut left = Vec::new();
                 for (ask, part) in asks.into_iter().zip(parts) {
@@ -220,6 +221,9 @@ impl<'a> Engine<'a> {
                 if left.is_empty() {
                     table.batches.clean(sort.kind(), begun.elapsed());
                 } else {
+                    if gave_up {
+                        self.spare(table);
+                    }
                     self.lighten(table, sort, left, None);
                 }
             }
@@ -230,6 +234,7 @@ impl<'a> Engine<'a> {
             Ok(Queried::Overloaded(problem)) => {
                 table.lost += 1;
                 if table.lost < MOST_LOST {
+                    self.spare(table);
                     return self.lighten(table, sort, asks, Some(problem));
                 }
                 let pending = asks.into_iter().flat_map(|ask| ask.pending);
@@ -246,6 +251,14 @@ impl<'a> Engine<'a> {
             }
             Err(problem) => self.turn_away(table, Batch { sort, asks }, problem),
         }
+    }
+
+    /// Leaves the host alone for a moment before the group asks again: it gave up, and may be the one in
+    /// trouble.
+    fn spare(&self, table: &mut Table<'a>) {
+        let pauses = &self.refresh.refresher.shared.pace.pauses;
+        let pause = pace::pause::heavy(pauses, self.refresh.budget_key());
+        table.spared_until = Some(now() + pause);
     }
 
     fn step(&self, table: &mut Table<'a>, mut pending: Pending<'a>, step: Step<'a>) {
@@ -345,42 +358,5 @@ impl<'a> Engine<'a> {
                 fail_all(table, problem);
             }
         }
-    }
-
-    /// Hands everything over: the host is not asked over GraphQL any more.
-    fn leave(&self, table: &mut Table<'a>, asks: Vec<Asked<'a>>) {
-        let asked = asks.into_iter().flat_map(|ask| ask.pending);
-        for pending in asked.chain(table.take_all()) {
-            self.to_rest(pending.job);
-        }
-    }
-
-    /// Hands one over in place of GraphQL. REST costs several requests where GraphQL costs a part of
-    /// one, so that what nobody is waiting for is put off until the window ends.
-    fn divert(&self, table: &mut Table<'a>, pending: Pending<'a>, problem: Problem) {
-        match pending.lane() {
-            Lane::Idle => self.step(table, pending, Step::Answer(Finding::of(Err(problem)))),
-            Lane::Interactive | Lane::Viewed | Lane::Active => self.to_rest(pending.job),
-        }
-    }
-
-    fn to_rest(&self, job: &'a Job<'a>) {
-        // Whoever serves REST listens for as long as the engine is there.
-        let _ = self.to_rest.send(job);
-    }
-}
-
-/// A known pull request that a single cheap question can tell to be as it was.
-fn asks_only_for_change(job: &Job<'_>) -> bool {
-    let [question] = job.unit.questions.as_slice() else {
-        return false;
-    };
-    let validator = question.validator().filter(|_| question.may_be_unchanged());
-    validator.is_some_and(|validator| job.party.session.accepts(validator))
-}
-
-fn fail_all(table: &mut Table<'_>, problem: Problem) {
-    for pending in table.take_all() {
-        pending.job.fail(problem);
     }
 }

@@ -133,6 +133,8 @@ fn every_number_of_the_pace_is_what_was_set() {
         ("CONFIRMATION_SPREAD", "18s"),
         ("LOCKED_PAUSE", "19s"),
         ("FAILURE_JITTER_PERCENT", "20"),
+        ("HEAVY_PAUSE", "21s"),
+        ("HEAVY_SPREAD", "22s"),
     ];
     let config = read(&Keys::new(), &settings).unwrap();
     let (pace, pauses) = (&config.pace, &config.pace.pauses);
@@ -163,8 +165,13 @@ fn every_number_of_the_pace_is_what_was_set() {
             pauses.confirmation,
             pauses.confirmation_spread,
             pauses.locked_pause,
+            pauses.heavy_pause,
+            pauses.heavy_spread,
         ],
-        [2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19].map(Duration::from_secs)
+        [
+            2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22
+        ]
+        .map(Duration::from_secs)
     );
     // One that a group of refs is paused by and one that they are planned by are the same.
     assert_eq!(config.schedule.pauses, *pauses);

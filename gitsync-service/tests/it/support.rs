@@ -28,14 +28,22 @@ pub(crate) fn exact_schedule() -> Schedule {
 
 /// Asks for many refs at once, and for the next as soon as it has an answer.
 pub(crate) fn engine() -> Refresher {
+    patient_engine(Duration::ZERO).build().unwrap()
+}
+
+/// The same, to be set up further; waits for so long after a query that the host gave up on.
+pub(crate) fn patient_engine(heavy_pause: Duration) -> RefresherBuilder {
     Refresher::builder()
         .schedule(exact_schedule())
         .pace(pace::Settings {
             burst: 1000,
+            pauses: pace::Pauses {
+                heavy_pause,
+                heavy_spread: Duration::ZERO,
+                ..pace::Pauses::default()
+            },
             ..pace::Settings::default()
         })
-        .build()
-        .unwrap()
 }
 
 /// Asks for one ref at a time, over REST.

@@ -1,5 +1,7 @@
 //! Queries that are more than the host gives at once, and answers in part.
 
+use std::time::{Duration, Instant};
+
 use gitsync_service::{
     lease::LeasedRef,
     outcome::{Found, Problem},
@@ -8,7 +10,10 @@ use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
 
 use crate::{
     batches::{linked, operations},
-    support::{Refreshed, engine, git_ref, group, lease, number, refresh, world},
+    support::{
+        Refreshed, engine, git_ref, group, lease, lease_of, number, patient_engine, refresh,
+        refresh_until, world,
+    },
 };
 
 const OVERLOADS: [Overload; 5] = [
@@ -241,4 +246,99 @@ async fn what_is_too_heavy_beside_probes_costs_them_nothing() {
             }
         }
     }
+}
+
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// The host gives up on the first query.
+fn give_up_once(github: &GitHub, overload: Overload) {
+    let fault = github.fault(Matching::graphql()).once();
+    fault.respond(Fault::Overloaded(overload));
+}
+
+#[tokio::test]
+async fn a_query_that_the_host_gave_up_on_is_asked_again_after_a_moment() {
+    const PAUSE: Duration = Duration::from_millis(300);
+    const TIMEOUT: Duration = Duration::from_millis(700);
+    for fault in [
+        Fault::Overloaded(Overload::BadGateway),
+        Fault::Overloaded(Overload::GatewayTimeout),
+        Fault::Overloaded(Overload::NoTime),
+        Fault::Overloaded(Overload::SomethingWrong),
+        Fault::Hang,
+    ] {
+        let (github, token) = world().await;
+        let refs = linked(&github, &token, 4).await;
+        let what = format!("{fault:?}");
+        let answered_after = if matches!(fault, Fault::Hang) {
+            TIMEOUT
+        } else {
+            Duration::ZERO
+        };
+        github.fault(Matching::graphql()).once().respond(fault);
+        let patient = patient_engine(PAUSE).request_timeout(TIMEOUT);
+        let began = Instant::now();
+        let lease = lease(vec![group(&github, &token, refs.clone())]);
+        let refreshed = refresh(&patient.build().unwrap(), lease).await;
+        for git_ref in &refs {
+            refreshed.found(&git_ref.git_ref_id);
+        }
+        assert_eq!(operations(&github), ["Detail"; 3], "{what}");
+        // Once: the halves follow each other.
+        let took = began.elapsed();
+        assert!(took >= answered_after + PAUSE, "{what}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_more_than_the_host_gives_at_once_is_asked_for_in_parts_without_waiting() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 4).await;
+    give_up_once(&github, Overload::ResourceLimits);
+    let lease = lease(vec![group(&github, &token, refs.clone())]);
+    let refreshed = refresh(&patient_engine(FOR_EVER).build().unwrap(), lease).await;
+    for git_ref in &refs {
+        refreshed.found(&git_ref.git_ref_id);
+    }
+}
+
+#[tokio::test]
+async fn one_key_waits_to_ask_again_and_no_other_waits_with_it() {
+    let (github, token) = world().await;
+    let bob = github.user("bob");
+    github.repository("acme/web").grant(&bob);
+    let refs = linked(&github, &token, 2).await;
+    github
+        .fault(Matching::graphql().by("ann"))
+        .respond(Fault::Overloaded(Overload::BadGateway));
+    let patient = patient_engine(FOR_EVER).concurrency(1).build().unwrap();
+    let of_ann = lease(vec![group(&github, &token, refs.clone())]);
+    let of_bob = lease_of("bob", vec![group(&github, &bob.token(), refs)]);
+    tokio::select! {
+        refreshed = refresh(&patient, of_ann) => panic!("it did not wait: {refreshed:?}"),
+        refreshed = async {
+            github.wait_for_request(Matching::graphql().by("ann")).await;
+            refresh(&patient, of_bob).await
+        } => {
+            refreshed.found("b1");
+        }
+    }
+    assert_eq!(github.count(Matching::any().by("ann")), 1);
+}
+
+#[tokio::test]
+async fn the_wait_for_a_query_ends_with_the_attempt() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 2).await;
+    give_up_once(&github, Overload::BadGateway);
+    let lease = lease(vec![group(&github, &token, refs)]);
+    let patient = patient_engine(FOR_EVER).build().unwrap();
+    let refreshed = refresh_until(&patient, lease, Duration::from_millis(700)).await;
+    assert_eq!(refreshed.outcomes.len(), 2);
+    for outcome in refreshed.outcomes.values() {
+        let problem = outcome.result.as_ref().unwrap_err();
+        assert_eq!(problem.class(), "host_unavailable");
+    }
+    assert_eq!(github.requests().len(), 1);
 }

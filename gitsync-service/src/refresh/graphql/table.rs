@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -180,6 +181,8 @@ pub(super) struct Table<'a> {
     pub(super) batches: Arc<Batches>,
     /// Requests in a row that the host gave up on.
     pub(super) lost: u32,
+    /// Until when nothing is asked: the host gave up on a request.
+    pub(super) spared_until: Option<Instant>,
     waiting: VecDeque<Pending<'a>>,
     /// Halves of what was too heavy.
     halves: VecDeque<Batch<'a>>,
@@ -197,6 +200,7 @@ impl<'a> Table<'a> {
             party,
             batches,
             lost: 0,
+            spared_until: None,
             waiting,
             halves: VecDeque::new(),
             closed: HashMap::new(),
@@ -205,6 +209,12 @@ impl<'a> Table<'a> {
 
     pub(super) fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.halves.is_empty()
+    }
+
+    /// How long nothing is asked yet.
+    pub(super) fn spared_for(&self, now: Instant) -> Duration {
+        let until = self.spared_until.unwrap_or(now);
+        until.saturating_duration_since(now)
     }
 
     /// Has it asked, with others of its kind.

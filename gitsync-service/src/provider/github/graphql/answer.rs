@@ -52,6 +52,8 @@ pub(super) struct Envelope {
     whole: Option<Problem>,
     /// Whether that is to be asked again, in smaller parts.
     again: bool,
+    /// Whether the host gave up on any of it.
+    gave_up: bool,
     by_alias: HashMap<String, Verdict>,
     by_index: HashMap<(String, usize), Verdict>,
 }
@@ -68,7 +70,10 @@ impl Answered {
     /// Reads what became of each question.
     pub(super) fn parts<T>(self, read: impl FnOnce(Envelope) -> Vec<Part<T>>) -> Queried<T> {
         match self {
-            Self::InPart(envelope) => Queried::Parts(read(envelope)),
+            Self::InPart(envelope) => Queried::Parts {
+                gave_up: envelope.gave_up,
+                parts: read(envelope),
+            },
             Self::TooHeavy => Queried::TooHeavy,
             Self::Overloaded(problem) => Queried::Overloaded(problem),
             Self::Missing => Queried::Missing,
@@ -97,6 +102,7 @@ impl Envelope {
             data,
             whole: None,
             again: false,
+            gave_up: false,
             by_alias: HashMap::new(),
             by_index: HashMap::new(),
         };
@@ -151,6 +157,7 @@ impl Envelope {
             envelope.whole = Some(asker.leave_alone(limits.retry_after()));
         }
         envelope.again = too_heavy || overloaded;
+        envelope.gave_up |= overloaded;
         if envelope.again && envelope.whole.is_none() && envelope.is_bare() {
             return Ok(if too_heavy {
                 Answered::TooHeavy
@@ -177,6 +184,7 @@ impl Envelope {
             return;
         };
         let last = below.last().map(String::as_str).unwrap_or_default();
+        self.gave_up |= trouble == Trouble::Overloaded;
         let verdict = match trouble {
             Trouble::TooHeavy | Trouble::Overloaded => Verdict::Again,
             _ if DISPENSABLE.contains(&last) => return,
