@@ -294,6 +294,7 @@ fn pace(reader: &mut Reader<'_>, pauses: Pauses) -> pace::Settings {
         gap_jitter_percent: small(reader, "gap-jitter-percent"),
         quick_answer: reader.span("quick-answer"),
         slow_answer: reader.span("slow-answer"),
+        slow_detail: reader.span("slow-detail"),
         clean_answers: small(reader, "clean-answers"),
         batch_hold: reader.span("batch-hold"),
         host_trouble_keys: small(reader, "host-trouble-keys"),

@@ -3,13 +3,14 @@
 //! Everything here is a rule and holds no lease and no connection: [`Allowance`] says whether there is
 //! room for a request, [`Burst`] how long it waits, [`Batches`] how much it asks for, [`Stretch`] how far
 //! apart refreshes are when there is too little for all, [`pause`] how long an account is left alone, and
-//! [`Hosts`] what this process knows of a host. Numbers are those of GitHub's documentation or of systems
+//! [`Hosts`] and [`Keys`] what this process knows of a host and of an account. Numbers are those of GitHub's documentation or of systems
 //! that poll it, and each says which.
 
 pub mod allowance;
 pub mod batches;
 pub mod burst;
 pub mod hosts;
+pub mod keys;
 pub mod pause;
 pub mod stretch;
 
@@ -21,6 +22,7 @@ pub use allowance::Allowance;
 pub use batches::{Batches, Kind};
 pub use burst::Burst;
 pub use hosts::Hosts;
+pub use keys::Keys;
 pub use pause::Pauses;
 pub use stretch::{Pull, Stretch};
 
@@ -78,6 +80,8 @@ pub struct Settings {
     pub quick_answer: Duration,
     /// See [`batches::SLOW`].
     pub slow_answer: Duration,
+    /// See [`keys::SLOW_DETAIL`].
+    pub slow_detail: Duration,
     /// See [`batches::CLEAN_ANSWERS`].
     pub clean_answers: u32,
     /// See [`batches::HOLD`].
@@ -115,6 +119,7 @@ impl Default for Settings {
             discover_batch: DISCOVER_BATCH,
             quick_answer: batches::QUICK,
             slow_answer: batches::SLOW,
+            slow_detail: keys::SLOW_DETAIL,
             clean_answers: batches::CLEAN_ANSWERS,
             batch_hold: batches::HOLD,
             host_trouble_keys: hosts::KEYS_IN_TROUBLE,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    pace::{self, batches, hosts, pause},
+    pace::{self, batches, hosts, keys, pause},
     provider, refresh, schedule, worker,
 };
 
@@ -188,6 +188,8 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "An answer that takes no longer lets a batch grow";
     "slow-answer" "SLOW_ANSWER" = Span(batches::SLOW, MILLISECOND, HOUR),
         "An answer that takes longer makes it a quarter smaller";
+    "slow-detail" "SLOW_DETAIL" = Span(keys::SLOW_DETAIL, MILLISECOND, HOUR),
+        "After a status that took longer, a budget key is asked first what changed, for as long as BATCH_HOLD";
     "clean-answers" "CLEAN_ANSWERS" = Count(CLEAN_ANSWERS, 1, 10_000),
         "How many quick answers in a row let a batch grow";
     "batch-hold" "BATCH_HOLD" = Span(batches::HOLD, Duration::ZERO, DAY),

@@ -24,7 +24,7 @@ use crate::{
     lease::{BudgetKey, BudgetView, Lane},
     metrics::Metrics,
     outcome::{BudgetObservation, Interface, Problem},
-    pace::{self, Allowance, Hosts},
+    pace::{self, Allowance, Hosts, Keys},
 };
 
 pub(crate) use access::Access;
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) pace: Arc<pace::Settings>,
 }
 

@@ -126,6 +126,7 @@ impl RefresherBuilder {
                 slots: Arc::new(Semaphore::new(concurrency)),
                 metrics,
                 hosts: Arc::new(pace::Hosts::new(pace.clone())),
+                keys: Arc::new(pace::Keys::new(pace.clone())),
                 pace: Arc::new(pace),
             },
         })

@@ -34,7 +34,8 @@ use handover::{asks_only_for_change, fail_all};
 use pending::{Pending, Step};
 use table::{Asked, Batch, Sort, Table};
 
-/// With more refs due than this, it pays to ask first which of them changed.
+/// With more refs due than this, it pays to ask first which of them changed; with fewer, where it takes
+/// long to say what they are.
 const PROBE_ABOVE: usize = 25;
 /// After so many requests in a row that the host gave up on, it is the host and not the query.
 const MOST_LOST: u32 = 6;
@@ -106,7 +107,9 @@ impl<'a> Engine<'a> {
         }
         let batches = self.refresh.batches(party);
         // Of fewer, the whole is one request as well.
-        if waiting.iter().filter(|pending| pending.may_probe()).count() > PROBE_ABOVE {
+        let known = waiting.iter().filter(|pending| pending.may_probe()).count();
+        let keys = &self.refresh.refresher.shared.keys;
+        if known > PROBE_ABOVE || keys.is_slow(self.refresh.budget_key()) {
             // As many as fit beside the others in one request; the rest has its turn next time.
             let mut whole = batches.size(Kind::Detail);
             for pending in waiting.iter_mut().filter(|pending| pending.may_probe()) {
@@ -202,6 +205,10 @@ impl<'a> Engine<'a> {
         let base = table.party.access.base();
         let hosts = &self.refresh.refresher.shared.hosts;
         let Batch { sort, asks } = batch;
+        if matches!(sort, Sort::Detail | Sort::Look) {
+            let keys = &self.refresh.refresher.shared.keys;
+            keys.note_detail(self.refresh.budget_key(), begun.elapsed());
+        }
         match queried {
             Ok(Queried::Parts { parts, gave_up }) => {
                 table.lost = 0;

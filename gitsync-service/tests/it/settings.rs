@@ -135,6 +135,7 @@ fn every_number_of_the_pace_is_what_was_set() {
         ("FAILURE_JITTER_PERCENT", "20"),
         ("HEAVY_PAUSE", "21s"),
         ("HEAVY_SPREAD", "22s"),
+        ("SLOW_DETAIL", "23s"),
     ];
     let config = read(&Keys::new(), &settings).unwrap();
     let (pace, pauses) = (&config.pace, &config.pace.pauses);
@@ -167,9 +168,10 @@ fn every_number_of_the_pace_is_what_was_set() {
             pauses.locked_pause,
             pauses.heavy_pause,
             pauses.heavy_spread,
+            pace.slow_detail,
         ],
         [
-            2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22
+            2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23
         ]
         .map(Duration::from_secs)
     );

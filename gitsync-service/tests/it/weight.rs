@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use gitsync_service::{
     lease::LeasedRef,
     outcome::{Found, Problem},
+    pace,
+    refresh::Refresher,
 };
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
 
@@ -341,4 +343,40 @@ async fn the_wait_for_a_query_ends_with_the_attempt() {
         assert_eq!(problem.class(), "host_unavailable");
     }
     assert_eq!(github.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_slow_answer_a_key_is_asked_first_what_changed_however_few_refs_it_has() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 5).await;
+    let refresher = Refresher::builder().pace(pace::Settings {
+        slow_detail: Duration::from_millis(100),
+        ..pace::Settings::default()
+    });
+    let refresher = refresher.build().unwrap();
+    github
+        .fault(Matching::graphql().operation("Detail"))
+        .once()
+        .respond(Fault::Delay(Duration::from_millis(150)));
+    refresh(
+        &refresher,
+        lease(vec![group(&github, &token, refs.clone())]),
+    )
+    .await;
+    github.repository("acme/web").push("b3");
+    let refreshed = refresh(
+        &refresher,
+        lease(vec![group(&github, &token, refs.clone())]),
+    )
+    .await;
+    assert_eq!(operations(&github), ["Detail", "Probe", "Detail"]);
+    assert_eq!(github.requests()[2].graphql.clone().unwrap().ids, 1);
+    assert_eq!(refreshed.found("b3").number, 4);
+    assert_eq!(*refreshed.result("b2"), Ok(Found::Unchanged));
+
+    // Another key's answers may be quick.
+    github.clear_requests();
+    let other = lease_of("other", vec![group(&github, &token, refs)]);
+    refresh(&refresher, other).await;
+    assert_eq!(operations(&github), ["Detail"]);
 }
