@@ -9,5 +9,6 @@ mod failure;
 mod main_job;
 mod outage;
 mod race;
+mod rate_limit;
 mod refresh;
 mod repo_rules;
