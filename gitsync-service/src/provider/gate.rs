@@ -31,8 +31,9 @@ pub(crate) use access::Access;
 pub(crate) use asker::Asker;
 use line::{Heard, Line};
 
-/// How long the first request of a lease goes alone. Its answer says what is left; a host that is
-/// slower than this is not to hold up all refs of the lease, and refusals are the fastest of answers.
+/// How long the first request of a lease goes alone, also for other credentials than its own. Its answer
+/// says what is left; a host that is slower than this is not to hold up all refs of the lease, and refusals
+/// are the fastest of answers.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// When to come back to a budget whose end of window nobody told.
 const UNTOLD_RESET: Duration = Duration::from_secs(60);

@@ -1,15 +1,17 @@
 //! Tokens that the host refuses: once, again, or no more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gitsync_service::{
-    lease::{Lease, LeaseGroup, LeasedRef},
+    lease::{BudgetView, Lease, LeaseGroup, LeasedRef},
     outcome::{CredentialState, Problem},
     refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub, Matching};
 
-use crate::support::{engine, git_ref, group, lease, refresh_with_credentials, refresher, world};
+use crate::support::{
+    engine, git_ref, group, lease, paths, refresh_with_credentials, refresher, world,
+};
 
 fn refs() -> Vec<LeasedRef> {
     (0..30)
@@ -79,23 +81,54 @@ async fn a_good_token_that_was_refused_once_is_accepted_again_and_all_goes_on() 
     }
 }
 
+/// Longer than the first request of a lease keeps other credentials waiting.
+const SLOW: Duration = Duration::from_millis(1200);
+
 #[tokio::test]
-async fn one_request_alone_finds_out_about_a_suspect_token_however_long_it_takes() {
-    for refresher in both() {
-        let (github, token) = world().await;
-        github.revoke(&token);
-        let hold = github.hold(Matching::any());
-        let lease = with_state(&github, &token, true);
-        let ((refreshed, _), ()) =
-            tokio::join!(refresh_with_credentials(&refresher, lease), async {
-                hold.waiting(1).await;
-                // Longer than the first request of a lease goes alone otherwise.
-                tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-                hold.release();
-            });
-        assert_eq!(refreshed.outcomes.len(), 30);
-        assert_eq!(github.requests().len(), 1);
+async fn one_request_alone_finds_out_about_a_token_however_long_it_takes() {
+    for suspect in [false, true] {
+        for refresher in both() {
+            let (github, token) = world().await;
+            github.revoke(&token);
+            github.latency(SLOW);
+            let lease = with_state(&github, &token, suspect);
+            let (refreshed, _) = refresh_with_credentials(&refresher, lease).await;
+            assert_eq!(refreshed.outcomes.len(), 30);
+            assert_eq!(github.requests().len(), 1);
+        }
     }
+}
+
+#[tokio::test]
+async fn a_dead_token_costs_one_request_also_where_there_is_no_graphql_or_no_answer_at_first() {
+    for fault in [Fault::Status(404), Fault::Status(502), Fault::Reset] {
+        for suspect in [false, true] {
+            let (github, token) = world().await;
+            github.revoke(&token);
+            github.latency(SLOW);
+            let what = format!("{fault:?}, {suspect}");
+            github.fault(Matching::any()).once().respond(fault.clone());
+            let lease = with_state(&github, &token, suspect);
+            let (_, seen) = refresh_with_credentials(&engine(), lease).await;
+            let refused = [CredentialState::Suspect, CredentialState::Rejected];
+            assert!(seen.iter().all(|seen| refused.contains(&seen.state)));
+            assert!(github.failed_logins("ann") <= 1, "{what}");
+        }
+    }
+}
+
+/// The question whose account it is comes first where nobody knows, and it is the only one.
+#[tokio::test]
+async fn a_dead_token_of_an_unknown_account_costs_one_request() {
+    let (github, token) = world().await;
+    github.revoke(&token);
+    github.latency(SLOW);
+    let lease = Arc::new(Lease {
+        budget: BudgetView::default(),
+        ..Lease::clone(&with_state(&github, &token, false))
+    });
+    refresh_with_credentials(&refresher(), lease).await;
+    assert_eq!(paths(&github), ["/user"]);
 }
 
 #[tokio::test]

@@ -17,8 +17,12 @@ use crate::support::{
 #[tokio::test]
 async fn three_refreshes_are_inside_the_provider_at_once() {
     let (github, token) = world().await;
-    let hold = github.hold("/pulls$");
-    let refs = ["a", "b", "c"].map(|branch| git_ref(branch, "acme/web", branch));
+    // The first answer goes through: until then nobody knows whether the token is good.
+    let hold = github.hold("/reviews");
+    let refs = ["a", "b", "c"].map(|branch| {
+        github.pull_request("acme/web").head(branch).open();
+        git_ref(branch, "acme/web", branch)
+    });
     let lease = lease(vec![group(&github, &token, refs.into())]);
     let refresher = refresher();
     let (refreshed, ()) = tokio::join!(refresh(&refresher, lease), async {
@@ -31,9 +35,12 @@ async fn three_refreshes_are_inside_the_provider_at_once() {
 #[tokio::test]
 async fn no_more_requests_than_the_limit_are_at_the_host_at_once() {
     let (github, token) = world().await;
-    let hold = github.hold(Matching::any());
+    let hold = github.hold("/reviews");
     let refresher = rest().concurrency(4).build().unwrap();
     let branches: Vec<_> = (0..12).map(|i| format!("b{i}")).collect();
+    for branch in &branches {
+        github.pull_request("acme/web").head(branch).open();
+    }
     let half = |part: &[String]| {
         let refs = part.iter().map(|b| git_ref(b, "acme/web", b)).collect();
         lease(vec![group(&github, &token, refs)])

@@ -12,8 +12,9 @@ use crate::{
 
 /// A host and a credential, for as long as they are leased.
 ///
-/// A credential that was refused once is asked about by one request alone; nothing else is sent with it
-/// before that has its answer.
+/// A credential may have been refused before, or be dead since the last lease: one request alone finds out,
+/// and nothing else is sent with it before that has its answer. Hosts lock accounts for tokens that they
+/// refuse again and again.
 pub(crate) struct Access {
     base: String,
     credential_id: Option<String>,
@@ -65,7 +66,7 @@ impl Access {
         reason = "whether it may, and what it then holds"
     )]
     pub(super) fn begin(&self) -> Option<Option<Confirms<'_>>> {
-        if !self.suspect || self.verdict().is_some() {
+        if self.verdict().is_some() {
             return Some(None);
         }
         if self.confirming.swap(true, Ordering::Relaxed) {

@@ -48,7 +48,10 @@ pub(super) async fn send(
     }
     asker.answered();
     if !is_refusal(status) {
-        asker.accepted();
+        // That there is no such interface is told to anybody.
+        if (interface, status) != (Interface::Graphql, StatusCode::NOT_FOUND) {
+            asker.accepted();
+        }
         // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
         // body says too.
         if let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero()) {
