@@ -101,9 +101,12 @@ impl Store {
         let milliseconds = options.statement_timeout.as_millis();
         let own = config.get_options().unwrap_or_default();
         // No statement here runs for long enough to make up for being compiled first, which takes half a
-        // second; PostgreSQL decides by its estimates, and those of large statements are wide.
+        // second; PostgreSQL decides by its estimates, and those of large statements are wide. Each is
+        // written for one plan, whatever is bound: to plan it again for each execution, as PostgreSQL
+        // likes to, takes several times what most of them run for.
         let session_options = format!(
-            "{own} -c jit=off -c statement_timeout={milliseconds} \
+            "{own} -c jit=off -c plan_cache_mode=force_generic_plan \
+             -c statement_timeout={milliseconds} \
              -c idle_in_transaction_session_timeout={milliseconds} -c lock_timeout={milliseconds}"
         );
         config.options(session_options.trim_start());
