@@ -104,6 +104,7 @@ async fn what_is_asked_all_the_time_scans_no_table() {
         ("hint_refs", "'{}', '{}'"),
         ("lock_budgets_by_id", "'{}'"),
         ("list_pending_merges", "gen_random_uuid(), 10"),
+        ("adopt_account_key", "gen_random_uuid(), 'key'"),
         ("judge_merge", "gen_random_uuid(), gen_random_uuid(), 1"),
         ("move_budget_refs", "gen_random_uuid(), gen_random_uuid()"),
         ("lock_viewed_budgets", "'{}', 15"),

@@ -1,10 +1,11 @@
 //! Merging the keys of tokens that turned out to be one account's at the host.
 //!
 //! A token is a key of its own until a lease's holder reports whose it is. When no lease holds the key
-//! any more it becomes the account's key, or is merged with that: then all tokens of the account have
+//! any more it becomes the account's key, or is merged with that if there is one: then all tokens of the account have
 //! one spender at a time, and a pause that was learned with one holds for all. A merge that cannot be
 //! done now is done when one of the two is given back again.
 
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::spread::lock_budgets;
@@ -18,6 +19,7 @@ use crate::{
 
 const LIST_PENDING_MERGES: Sql = sql!("list_pending_merges");
 const LIST_BUDGET_ACCOUNTS: Sql = sql!("list_budget_accounts");
+const ADOPT_ACCOUNT_KEY: Sql = sql!("adopt_account_key");
 const JUDGE_MERGE: Sql = sql!("judge_merge");
 const MERGE_BUDGET: Sql = sql!("merge_budget");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
@@ -61,7 +63,21 @@ impl Store {
         key: &BudgetKey,
         provider_id: &str,
     ) -> Result<bool, StoreError> {
+        if self.adopt_key(token, key).await? {
+            return Ok(true);
+        }
         retrying(|| self.merge_once(token, key, provider_id)).await
+    }
+
+    /// What happens to nearly every token, once: it is the first of its account.
+    async fn adopt_key(&self, token: Uuid, key: &BudgetKey) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        match query(&client, ADOPT_ACCOUNT_KEY.text, &[&token, &key.0]).await {
+            Ok(adopted) => Ok(!adopted.is_empty()),
+            // Another token of the account did so at the same moment; this one is merged with that.
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(false),
+            Err(error) => Err(StoreError::from_write(error)),
+        }
     }
 
     async fn merge_once(

@@ -117,9 +117,9 @@ impl Store {
 
     async fn hint_once(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        // Most pull requests are followed by one owner: no transaction then.
         let rows = query(
-            &transaction,
+            &client,
             LIST_HINTED_REFS.text,
             &[&seen, &MAX_HINTED, &MAX_FOLLOWERS],
         )
@@ -136,6 +136,7 @@ impl Store {
         }
         budgets.sort_unstable();
         budgets.dedup();
+        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
         let locked = lock_budgets(&transaction, &budgets).await?;
         let hinted = query(&transaction, HINT_REFS.text, &[&refs, &locked])
             .await
