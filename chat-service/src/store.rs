@@ -205,6 +205,21 @@ pub(crate) async fn query(
     client.query(&statement, params).await
 }
 
+/// Prepares statements that are then sent together. One that is prepared is sent when it is first polled, so
+/// that the server runs them in the order in which they are.
+pub(crate) async fn prepare(
+    client: &impl GenericClient,
+    statements: &[Sql],
+) -> Result<(), StoreError> {
+    for statement in statements {
+        client
+            .prepare_cached(statement.text)
+            .await
+            .map_err(StoreError::from_read)?;
+    }
+    Ok(())
+}
+
 /// A server that vanishes without a word is noticed within seconds: without this, a query into the
 /// void waits for as long as the kernel repeats its packets, which is a quarter of an hour.
 pub(crate) fn detect_dead_peers(config: &mut tokio_postgres::Config) {

@@ -1,37 +1,30 @@
 //! Applying outcomes: lease check, outcomes, events, next due times and the stored answer are one
-//! transaction.
+//! transaction, in few round trips: what does not wait for an answer is sent together.
 
+mod apply;
 mod observe;
 mod row;
 
-use std::{collections::HashMap, time::Duration};
-
-use deadpool_postgres::{GenericClient, Transaction};
-use serde_json::{Value, json};
+use deadpool_postgres::GenericClient;
+use futures_util::future::{try_join, try_join4};
+use serde_json::Value;
 use uuid::Uuid;
 
 use self::{
-    observe::{observe_budget, observe_credentials},
-    row::row,
+    apply::{ApplyError, Storing, apply_all},
+    observe::{OBSERVE_BUDGET, observe_budget, observe_credentials},
 };
 use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT, spread::Spread};
 use crate::{
-    diff_status::ProblemClass,
-    id::LeaseToken,
     store::{
-        Sql, Store, StoreError, query, sql,
-        transaction::{retrying, settle_budgets},
+        Sql, Store, StoreError, prepare, query, sql,
+        transaction::{SETTLE_BUDGETS, retrying, settle_budgets},
     },
-    sync::outcome::{Found, Outcome, OutcomeStatus, Report},
+    sync::outcome::{OutcomeStatus, Report},
 };
 
 const LOCK_LEASE: Sql = sql!("lock_lease");
-const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
-const LOCK_REFS: Sql = sql!("lock_refs");
 const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
-
-/// How long a ref waits whose outcome could not be stored: the next one is likely the same.
-const REJECTED_BACKOFF: Duration = Duration::from_secs(120);
 
 /// What came of a report.
 pub(crate) enum Reported {
@@ -55,60 +48,112 @@ pub(crate) struct Applied {
     pub(crate) spread: Spread,
 }
 
+/// What came of one attempt to apply a report.
+enum Attempt {
+    Done(Reported),
+    /// Some outcome's data cannot be stored, and so nothing was.
+    Unfit(tokio_postgres::Error),
+}
+
 impl Store {
     /// Applies a report under its lease.
     pub(crate) async fn report_outcomes(&self, report: &Report) -> Result<Reported, StoreError> {
-        retrying(|| self.report_once(report)).await
+        let together = retrying(|| self.attempt(report, Storing::Together)).await?;
+        let error = match together {
+            Attempt::Done(reported) => return Ok(reported),
+            Attempt::Unfit(error) => error,
+        };
+        tracing::warn!(%error, "a report cannot be stored as a whole; storing row by row");
+        match retrying(|| self.attempt(report, Storing::Singly)).await? {
+            Attempt::Done(reported) => Ok(reported),
+            Attempt::Unfit(error) => Err(StoreError::bug("store a failure", error)),
+        }
     }
 
-    async fn report_once(&self, report: &Report) -> Result<Reported, StoreError> {
+    async fn attempt(&self, report: &Report, storing: Storing) -> Result<Attempt, StoreError> {
         let mut client = self.client().await?;
         let mut transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        let noted = query(
-            &transaction,
-            INSERT_SYNC_REQUEST.text,
-            &[&report.request.0, &REPORT],
+        // The lease is locked second: a repeated call waits for the first, and not for its lock.
+        prepare(&transaction, &[INSERT_SYNC_REQUEST, LOCK_LEASE]).await?;
+        let request: [_; 2] = [&report.request.0 as _, &REPORT as _];
+        let lease: [_; 1] = [&report.lease.0 as _];
+        let (noted, locked) = try_join(
+            query(&transaction, INSERT_SYNC_REQUEST.text, &request),
+            query(&transaction, LOCK_LEASE.text, &lease),
         )
         .await
         .map_err(StoreError::from_write)?;
         if noted.is_empty() {
-            return answer_before(&transaction, report).await;
+            return answer_before(&transaction, report).await.map(Attempt::Done);
         }
-        let locked = query(&transaction, LOCK_LEASE.text, &[&report.lease.0])
-            .await
-            .map_err(StoreError::from_read)?;
         let Some(row) = locked.first() else {
-            return Ok(Reported::LeaseLost);
+            return Ok(Attempt::Done(Reported::LeaseLost));
         };
         let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
-        let mut applied = apply_all(&mut transaction, report).await?;
+        let mut applied = match apply_all(&mut transaction, report, storing).await {
+            Ok(applied) => applied,
+            Err(ApplyError::Data(unfit)) => return Ok(Attempt::Unfit(unfit)),
+            Err(ApplyError::Store(error)) => return Err(error),
+        };
         applied.spread.budget = budget;
         applied.spread.refused =
             observe_credentials(&transaction, budget, &report.credentials).await?;
-        if let Some(observation) = &report.budget {
-            observe_budget(&transaction, budget, observation).await?;
+        conclude(&transaction, budget, report, &applied.statuses).await?;
+        transaction.commit().await.map_err(StoreError::from_write)?;
+        Ok(Attempt::Done(Reported::Applied(applied)))
+    }
+}
+
+/// What is left to do once the outcomes are applied.
+async fn conclude(
+    client: &impl GenericClient,
+    budget: Uuid,
+    report: &Report,
+    statuses: &[OutcomeStatus],
+) -> Result<(), StoreError> {
+    let answer: Value = statuses.iter().map(|status| status.name()).collect();
+    let observing = async {
+        match &report.budget {
+            Some(observation) => observe_budget(client, budget, observation).await,
+            None => Ok(()),
         }
+    };
+    let releasing = async {
         if report.release_lease {
-            query(&transaction, RELEASE_REFS.text, &[&report.lease.0])
+            query(client, RELEASE_REFS.text, &[&report.lease.0])
                 .await
                 .map_err(StoreError::from_write)?;
         }
-        settle_budgets(&transaction, &[budget], report.release_lease).await?;
-        let answer: Value = applied
-            .statuses
-            .iter()
-            .map(|status| status.name())
-            .collect();
+        Ok(())
+    };
+    let budgets = [budget];
+    let settling = settle_budgets(client, &budgets, report.release_lease);
+    let answering = async {
         query(
-            &transaction,
+            client,
             ANSWER_SYNC_REQUEST.text,
             &[&report.request.0, &answer],
         )
         .await
         .map_err(StoreError::from_write)?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Reported::Applied(applied))
-    }
+        Ok(())
+    };
+    let statements = [
+        OBSERVE_BUDGET,
+        RELEASE_REFS,
+        SETTLE_BUDGETS,
+        ANSWER_SYNC_REQUEST,
+    ];
+    prepare(client, &statements).await?;
+    // Boxed, since four of them side by side are large.
+    try_join4(
+        Box::pin(observing),
+        Box::pin(releasing),
+        Box::pin(settling),
+        Box::pin(answering),
+    )
+    .await?;
+    Ok(())
 }
 
 async fn answer_before(
@@ -137,222 +182,4 @@ async fn answer_before(
         })
         .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))?;
     Ok(Reported::Before(statuses))
-}
-
-/// Applies all outcomes in one statement. Only if that fails because of some row's data, each has a
-/// statement of its own, and one that fails is rejected.
-async fn apply_all(
-    transaction: &mut Transaction<'_>,
-    report: &Report,
-) -> Result<Applied, StoreError> {
-    let mut batch = Batch::default();
-    for outcome in &report.outcomes {
-        match outcome.clone().fitted() {
-            Some(fitted) => batch.rows.push(row(&fitted)),
-            None => batch.rejected.push(outcome),
-        }
-    }
-    let savepoint = transaction
-        .savepoint("all_outcomes")
-        .await
-        .map_err(StoreError::from_write)?;
-    match apply(&savepoint, report.lease, &batch.rows).await {
-        Ok(effects) => {
-            savepoint.commit().await.map_err(StoreError::from_write)?;
-            batch.take(effects);
-        }
-        Err(ApplyError::Data(error)) => {
-            savepoint.rollback().await.map_err(StoreError::from_write)?;
-            tracing::warn!(%error, "a report cannot be stored as a whole; storing row by row");
-            // One statement locks refs in the order of their ids, many do not.
-            let ids: Vec<Uuid> = report.outcomes.iter().map(|of| of.git_ref.0).collect();
-            query(transaction, LOCK_REFS.text, &[&ids])
-                .await
-                .map_err(StoreError::from_write)?;
-            let fitted = std::mem::take(&mut batch.rows);
-            for row in fitted {
-                apply_one(transaction, report, row, &mut batch).await?;
-            }
-        }
-        Err(ApplyError::Store(error)) => return Err(error),
-    }
-    let baseless = report.outcomes.iter().filter(|outcome| {
-        matches!(outcome.result, Found::Unchanged)
-            && !batch.statuses.contains_key(&outcome.git_ref.0)
-            && !batch
-                .rejected
-                .iter()
-                .any(|of| of.git_ref == outcome.git_ref)
-    });
-    let baseless: Vec<&Outcome> = baseless.collect();
-    batch.rejected.extend(baseless);
-    // A ref whose outcome cannot be stored would be leased again at once, for ever; and somebody may
-    // be waiting for it. It had an outcome, too: our own failure.
-    let failures: Vec<Value> = batch
-        .rejected
-        .iter()
-        .map(|outcome| {
-            row(&Outcome::failed(
-                outcome.git_ref,
-                outcome.report_seq,
-                ProblemClass::Internal,
-                REJECTED_BACKOFF,
-            ))
-        })
-        .collect();
-    if !failures.is_empty() {
-        match apply(transaction, report.lease, &failures).await {
-            Ok(effects) => batch.events |= effects.iter().any(|effect| effect.events),
-            Err(ApplyError::Data(error)) => {
-                return Err(StoreError::bug("store a failure", error));
-            }
-            Err(ApplyError::Store(error)) => return Err(error),
-        }
-    }
-    let statuses = report
-        .outcomes
-        .iter()
-        .map(|outcome| {
-            batch
-                .statuses
-                .get(&outcome.git_ref.0)
-                .copied()
-                .unwrap_or(OutcomeStatus::Rejected)
-        })
-        .collect();
-    let of_repository = report.outcomes.iter().filter(|outcome| {
-        let Found::Failed { of_repository, .. } = &outcome.result else {
-            return false;
-        };
-        let status = batch.statuses.get(&outcome.git_ref.0);
-        *of_repository && status == Some(&OutcomeStatus::Applied)
-    });
-    let spread = Spread {
-        of_repository: of_repository.map(|outcome| outcome.git_ref.0).collect(),
-        seen_to_change: batch.seen_to_change,
-        ..Spread::default()
-    };
-    Ok(Applied {
-        statuses,
-        events: batch.events,
-        spread,
-    })
-}
-
-async fn apply_one<'report>(
-    transaction: &mut Transaction<'_>,
-    report: &'report Report,
-    row: Value,
-    batch: &mut Batch<'report>,
-) -> Result<(), StoreError> {
-    let savepoint = transaction
-        .savepoint("one_outcome")
-        .await
-        .map_err(StoreError::from_write)?;
-    let id = row.get("id").cloned();
-    match apply(&savepoint, report.lease, &[row]).await {
-        Ok(effects) => {
-            savepoint.commit().await.map_err(StoreError::from_write)?;
-            batch.take(effects);
-        }
-        Err(ApplyError::Data(error)) => {
-            savepoint.rollback().await.map_err(StoreError::from_write)?;
-            let outcome = report
-                .outcomes
-                .iter()
-                .find(|outcome| Some(json!(outcome.git_ref.0)) == id);
-            if let Some(outcome) = outcome {
-                tracing::error!(git_ref.id = %outcome.git_ref, %error, "an outcome cannot be stored");
-                batch.rejected.push(outcome);
-            }
-        }
-        Err(ApplyError::Store(error)) => return Err(error),
-    }
-    Ok(())
-}
-
-/// The outcomes of a report on their way.
-#[derive(Default)]
-struct Batch<'report> {
-    rows: Vec<Value>,
-    rejected: Vec<&'report Outcome>,
-    statuses: HashMap<Uuid, OutcomeStatus>,
-    seen_to_change: Vec<Uuid>,
-    events: bool,
-}
-
-impl Batch<'_> {
-    fn take(&mut self, effects: Vec<Effect>) {
-        for Effect {
-            id,
-            current,
-            seen_to_change,
-            events,
-        } in effects
-        {
-            let status = if current {
-                OutcomeStatus::Applied
-            } else {
-                OutcomeStatus::Superseded
-            };
-            self.statuses.insert(id, status);
-            self.events |= events;
-            if seen_to_change {
-                self.seen_to_change.push(id);
-            }
-        }
-    }
-}
-
-/// What an outcome did to its ref.
-struct Effect {
-    id: Uuid,
-    current: bool,
-    /// Its pull request is not as it was known.
-    seen_to_change: bool,
-    events: bool,
-}
-
-enum ApplyError {
-    /// Some row's data.
-    Data(tokio_postgres::Error),
-    Store(StoreError),
-}
-
-async fn apply(
-    client: &impl GenericClient,
-    lease: LeaseToken,
-    rows: &[Value],
-) -> Result<Vec<Effect>, ApplyError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = Value::Array(rows.to_vec());
-    let applied = query(client, APPLY_OUTCOMES.text, &[&lease.0, &rows])
-        .await
-        .map_err(|error| {
-            if is_about_data(&error) {
-                ApplyError::Data(error)
-            } else {
-                ApplyError::Store(StoreError::from_write(error))
-            }
-        })?;
-    applied
-        .iter()
-        .map(|row| {
-            Ok(Effect {
-                id: row.try_get("id")?,
-                current: row.try_get("current")?,
-                seen_to_change: row.try_get("seen_to_change")?,
-                events: row.try_get("events")?,
-            })
-        })
-        .collect::<Result<_, _>>()
-        .map_err(|error| ApplyError::Store(StoreError::row(error)))
-}
-
-/// Data exceptions (22) and violated constraints (23): another row may well be fine.
-fn is_about_data(error: &tokio_postgres::Error) -> bool {
-    let class = error.code().and_then(|state| state.code().get(..2));
-    matches!(class, Some("22" | "23"))
 }

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const OBSERVE_BUDGET: Sql = sql!("observe_budget");
+pub(super) const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
 
 /// Notes what the host thinks of credentials; returns those with which nothing may be sent now.
