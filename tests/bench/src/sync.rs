@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Refs of the largest run, over a thousand users; and of the one large tenant.
     #[arg(long, default_value_t = 100_000)]
     refs: usize,
+    /// Measure only how long small tenants wait, to look at that; there is no JSON line then.
+    #[arg(long)]
+    only_fairness: bool,
 }
 
 /// Measures and prints.
@@ -41,6 +44,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::default();
+    if options.only_fairness {
+        let waited = fairness(&mut table, options.refs).await?;
+        table.print()?;
+        return Ok(writeln!(
+            std::io::stdout(),
+            "95 of 100 of theirs within {waited:.2} s"
+        )?);
+    }
     let fifty = fifty(&mut table).await?;
     twenty_users(&mut table).await?;
     let speedup = speedup(&mut table).await?;
