@@ -288,6 +288,7 @@ fn pace(reader: &mut Reader<'_>, pauses: Pauses) -> pace::Settings {
         burst: small(reader, "burst"),
         burst_gap: reader.span("burst-gap"),
         cautious_gap: reader.span("cautious-gap"),
+        local_ceiling: small(reader, "local-ceiling"),
         probe_batch: small(reader, "probe-batch"),
         detail_batch: small(reader, "detail-batch"),
         discover_batch: small(reader, "discover-batch"),

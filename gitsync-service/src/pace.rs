@@ -70,6 +70,8 @@ pub struct Settings {
     pub cautious_gap: Duration,
     /// See [`GAP_JITTER_PERCENT`].
     pub gap_jitter_percent: u32,
+    /// See [`keys::LOCAL_CEILING`]; 0 means none.
+    pub local_ceiling: u32,
     /// See [`PROBE_BATCH`].
     pub probe_batch: u32,
     /// See [`DETAIL_BATCH`].
@@ -114,6 +116,7 @@ impl Default for Settings {
             burst_gap: BURST_GAP,
             cautious_gap: CAUTIOUS_GAP,
             gap_jitter_percent: GAP_JITTER_PERCENT,
+            local_ceiling: keys::LOCAL_CEILING,
             probe_batch: PROBE_BATCH,
             detail_batch: DETAIL_BATCH,
             discover_batch: DISCOVER_BATCH,

@@ -178,6 +178,8 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "The same for some time after a secondary limit";
     "gap-jitter-percent" "GAP_JITTER_PERCENT" = Count(GAP_JITTER_PERCENT, 0, 100),
         "How much more or less they are apart";
+    "local-ceiling" "LOCAL_CEILING" = Count(LOCAL_CEILING, 0, 1_000_000),
+        "Requests a minute of a budget key to a host that tells no limit; 0 means any number";
     "probe-batch" "PROBE_BATCH" = Count(PROBE_BATCH, 25, 100),
         "Pull requests that one request asks about, whether they changed";
     "detail-batch" "DETAIL_BATCH" = Count(DETAIL_BATCH, 5, 50),
@@ -248,6 +250,7 @@ const RESERVE_PERCENT: usize = pace::RESERVE_PERCENT as usize;
 const RESERVE_LEAST: usize = pace::RESERVE_LEAST as usize;
 const INTERACTIVE_FLOOR_PERCENT: usize = pace::INTERACTIVE_FLOOR_PERCENT as usize;
 const BURST: usize = pace::BURST as usize;
+const LOCAL_CEILING: usize = keys::LOCAL_CEILING as usize;
 const PROBE_BATCH: usize = pace::PROBE_BATCH as usize;
 const DETAIL_BATCH: usize = pace::DETAIL_BATCH as usize;
 const DISCOVER_BATCH: usize = pace::DISCOVER_BATCH as usize;

@@ -6,9 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::lease::BudgetKey;
+use crate::{lease::BudgetKey, outcome::Interface};
 
 use super::Settings;
+
+/// Requests a minute of a budget key to a host that tells no limit, as an Enterprise one does unless somebody
+/// turns limits on. A minute's worth may be sent at once. Each worker counts its own.
+pub const LOCAL_CEILING: u32 = 30;
 
 /// A detail that takes longer costs the host more than the question what changed and then the detail of
 /// that. GitHub charges both with the same point.
@@ -26,6 +30,33 @@ pub struct Keys {
 #[derive(Debug, Default)]
 struct Known {
     slow_until: Option<Instant>,
+    rest_unlimited: bool,
+    graphql_unlimited: bool,
+    sent: Sent,
+}
+
+/// Requests that are not forgiven yet, as of a time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    count: f64,
+    at: Option<Instant>,
+}
+
+impl Known {
+    fn unlimited(&mut self, interface: Interface) -> &mut bool {
+        match interface {
+            Interface::Rest => &mut self.rest_unlimited,
+            Interface::Graphql => &mut self.graphql_unlimited,
+        }
+    }
+}
+
+impl Sent {
+    /// What is left of them, when so many are forgiven in a second.
+    fn left(self, a_second: f64, now: Instant) -> f64 {
+        let passed = self.at.map(|at| now.saturating_duration_since(at));
+        (self.count - passed.unwrap_or_default().as_secs_f64() * a_second).max(0.0)
+    }
 }
 
 impl Keys {
@@ -47,12 +78,9 @@ impl Keys {
         if took <= self.settings.slow_detail {
             return;
         }
-        let mut known = self.lock();
-        if known.len() >= MOST_KEYS && !known.contains_key(&key.0) {
-            known.clear();
-        }
-        let key = known.entry(key.0.clone()).or_default();
-        key.slow_until = Some(now + self.settings.batch_hold);
+        self.with(key, |known| {
+            known.slow_until = Some(now + self.settings.batch_hold);
+        });
     }
 
     /// Whether it is better to ask first what changed, however few there are.
@@ -65,6 +93,58 @@ impl Keys {
         let known = self.lock();
         let until = known.get(&key.0).and_then(|key| key.slow_until);
         until.is_some_and(|until| now < until)
+    }
+
+    /// The host told of a limit of this interface, or answered without.
+    pub fn note_limit(&self, key: &BudgetKey, interface: Interface, limited: bool) {
+        self.with(key, |known| *known.unlimited(interface) = !limited);
+    }
+
+    /// Counts a request of `key`. One that `may_wait` is not to be sent where it would be too many.
+    ///
+    /// # Errors
+    ///
+    /// How long it has to wait.
+    pub fn begin(
+        &self,
+        key: &BudgetKey,
+        interface: Interface,
+        may_wait: bool,
+    ) -> Result<(), Duration> {
+        self.begin_at(key, interface, may_wait, Instant::now())
+    }
+
+    fn begin_at(
+        &self,
+        key: &BudgetKey,
+        interface: Interface,
+        may_wait: bool,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        if self.settings.local_ceiling == 0 {
+            return Ok(());
+        }
+        let most = f64::from(self.settings.local_ceiling);
+        let a_second = most / 60.0;
+        self.with(key, |known| {
+            let count = known.sent.left(a_second, now) + 1.0;
+            if count > most && may_wait && *known.unlimited(interface) {
+                return Err(Duration::from_secs_f64((count - most) / a_second));
+            }
+            known.sent = Sent {
+                count,
+                at: Some(now),
+            };
+            Ok(())
+        })
+    }
+
+    fn with<T>(&self, key: &BudgetKey, act: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.lock();
+        if known.len() >= MOST_KEYS && !known.contains_key(&key.0) {
+            known.clear();
+        }
+        act(known.entry(key.0.clone()).or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -86,5 +166,27 @@ mod tests {
         keys.note_detail_at(&slow, Duration::ZERO, now);
         assert!(keys.is_slow_at(&slow, now) && !keys.is_slow_at(&quick, now));
         assert!(!keys.is_slow_at(&slow, now + HOLD));
+    }
+
+    #[test]
+    fn a_minutes_worth_goes_at_once_and_then_one_after_the_other() {
+        let (keys, mut now) = (Keys::default(), Instant::now());
+        let key = BudgetKey("key".to_owned());
+        keys.note_limit(&key, Interface::Rest, false);
+        let begin = |interface, may_wait, now| keys.begin_at(&key, interface, may_wait, now);
+        for _ in 0..LOCAL_CEILING {
+            assert_eq!(begin(Interface::Rest, true, now), Ok(()));
+        }
+        for _ in 0..10 {
+            let wait = begin(Interface::Rest, true, now).unwrap_err();
+            assert!(wait.abs_diff(Duration::from_secs(2)) < Duration::from_millis(1));
+            now += wait;
+            assert_eq!(begin(Interface::Rest, true, now), Ok(()));
+        }
+        // What does not wait is counted, and what is limited by the host is not ours to limit.
+        assert_eq!(begin(Interface::Rest, false, now), Ok(()));
+        assert_eq!(begin(Interface::Graphql, true, now), Ok(()));
+        let wait = begin(Interface::Rest, true, now).unwrap_err();
+        assert!(wait > Duration::from_secs(5), "{wait:?}");
     }
 }

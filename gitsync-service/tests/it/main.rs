@@ -8,6 +8,7 @@
 mod batches;
 mod binary;
 mod branches;
+mod ceiling;
 mod credentials;
 mod failure_table;
 mod failures;

@@ -136,6 +136,7 @@ fn every_number_of_the_pace_is_what_was_set() {
         ("HEAVY_PAUSE", "21s"),
         ("HEAVY_SPREAD", "22s"),
         ("SLOW_DETAIL", "23s"),
+        ("LOCAL_CEILING", "24"),
     ];
     let config = read(&Keys::new(), &settings).unwrap();
     let (pace, pauses) = (&config.pace, &config.pace.pauses);
@@ -145,8 +146,9 @@ fn every_number_of_the_pace_is_what_was_set() {
             pace.clean_answers,
             pace.host_trouble_keys,
             config.schedule.failure_jitter_percent,
+            pace.local_ceiling,
         ],
-        [1, 4, 6, 20]
+        [1, 4, 6, 20, 24]
     );
     assert_eq!(
         [

@@ -117,11 +117,17 @@ impl<'a> Asker<'a> {
                 if state.has_room(interface, self.lane, points, now)
                     && let Some(confirms) = self.access.begin()
                 {
-                    state.line(interface).in_flight += 1;
-                    let gate = self.gate;
-                    return Ok((Turn { gate, interface }, confirms));
+                    match self.count(interface) {
+                        Ok(()) => {
+                            state.line(interface).in_flight += 1;
+                            let gate = self.gate;
+                            return Ok((Turn { gate, interface }, confirms));
+                        }
+                        Err(wait) => Some(now + wait),
+                    }
+                } else {
+                    state.alone_until.filter(|until| now < *until)
                 }
-                state.alone_until.filter(|until| now < *until)
             };
             // Late or changed: both are a reason to look again.
             match until {
@@ -129,6 +135,14 @@ impl<'a> Asker<'a> {
                 None => changed.await,
             }
         }
+    }
+
+    /// Counts a request, unless it has to wait: the host tells no limit. What was begun is brought to its
+    /// end, and somebody who waits is not made to wait longer.
+    fn count(&self, interface: Interface) -> Result<(), Duration> {
+        let may_wait = self.lane != Lane::Interactive && !self.started.load(Ordering::Relaxed);
+        let keys = &self.gate.shared.keys;
+        keys.begin(&self.gate.key, interface, may_wait)
     }
 
     /// The first request goes alone from here on.
@@ -167,6 +181,13 @@ impl<'a> Asker<'a> {
         {
             state.allowance.observe(interface, new);
         }
+    }
+
+    /// Remembers whether the host tells a limit of the interface.
+    pub(crate) fn note_limit(&self, interface: Interface, told: Option<Window>) {
+        let limited = told.is_some_and(|told| told.limit != Some(0));
+        let keys = &self.gate.shared.keys;
+        keys.note_limit(&self.gate.key, interface, limited);
     }
 
     /// Remembers whose account it is.

@@ -23,9 +23,11 @@ const LOOK_SHARE: u32 = 20;
 /// Refs of a user who counts as small.
 const SMALL: i64 = 10;
 
-/// How often a lease call comes back without anything: then it sees what was made due behind its back.
-const VARIABLES: [(&str, &str); 2] = [
+/// How often a lease call comes back without anything: then it sees what was made due behind its back. The
+/// host tells no limit, and a worker is not to make up one.
+const VARIABLES: [(&str, &str); 3] = [
     ("GITSYNC_INTERVAL", "200ms"),
+    ("GITSYNC_LOCAL_CEILING", "0"),
     ("GITSYNC_LOG_FILTER", "warn,gitsync_service::server=info"),
 ];
 

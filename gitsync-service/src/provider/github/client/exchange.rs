@@ -51,6 +51,7 @@ pub(super) async fn send(
         // That there is no such interface is told to anybody.
         if (interface, status) != (Interface::Graphql, StatusCode::NOT_FOUND) {
             asker.accepted();
+            asker.note_limit(interface, limits.budget());
         }
         // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
         // body says too.

@@ -329,6 +329,7 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
         pause_for: None,
     };
     asker.observe(Interface::Graphql, Some(window));
+    asker.note_limit(Interface::Graphql, Some(window));
     if window.remaining == Some(0) && window.limit != Some(0) {
         let reset_in = window.reset_in.unwrap_or(UNTOLD_PAUSE);
         asker.spend(Interface::Graphql, reset_in);
