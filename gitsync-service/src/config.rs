@@ -70,6 +70,8 @@ pub struct Config {
     pub tick_timeout: Duration,
     /// `GITSYNC_REQUEST_TIMEOUT`: how long one request to a git host may take.
     pub request_timeout: Duration,
+    /// `GITSYNC_GRAPHQL`: whether hosts are asked for many refs at once, where they can be.
+    pub graphql: bool,
     /// `GITSYNC_DRAIN_TIMEOUT`: how long a stop may take.
     pub drain_timeout: Duration,
     /// `GITSYNC_DIFF_STATUS_TTL` and the other intervals: when a ref is looked up again.
@@ -142,6 +144,7 @@ impl Config {
         let interval = reader.span("interval");
         let tick_timeout = reader.span("tick-timeout");
         let request_timeout = reader.span("request-timeout");
+        let graphql = reader.parsed("graphql", switch);
         let drain_timeout = reader.span("drain-timeout");
         let pauses = pauses(&mut reader);
         let schedule = schedule(&mut reader, pauses);
@@ -206,6 +209,7 @@ impl Config {
             Some(ops_listen),
             Some(log_format),
             Some(log_filter),
+            Some(graphql),
         ) = (
             chat_service_url,
             token,
@@ -214,6 +218,7 @@ impl Config {
             ops_listen,
             log_format,
             log_filter,
+            graphql,
         )
         else {
             return Err(ConfigError::Problems(vec![
@@ -232,6 +237,7 @@ impl Config {
             interval,
             tick_timeout,
             request_timeout,
+            graphql,
             drain_timeout,
             schedule,
             pace,
@@ -351,6 +357,10 @@ fn verifier(path: &str) -> Result<Verifier, String> {
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "must be an address and a port, as in 0.0.0.0:50061")
+}
+
+fn switch(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "must be true or false")
 }
 
 fn log_format(text: &str) -> Result<LogFormat, &'static str> {

@@ -180,6 +180,7 @@ fn build_worker(
     let refresher = Refresher::builder()
         .concurrency(config.concurrency)
         .request_timeout(config.request_timeout)
+        .graphql(config.graphql)
         .schedule(config.schedule.clone())
         .pace(config.pace.clone())
         .metrics(metrics)

@@ -86,6 +86,8 @@ pub(super) const SETTINGS: &[Setting] = settings! {
         "How long the refs of a lease may be looked up";
     "request-timeout" "REQUEST_TIMEOUT" = Span(provider::REQUEST_TIMEOUT, TENTH, HOUR),
         "How long one request to a git host may take";
+    "graphql" "GRAPHQL" = Text("true"),
+        "Whether hosts are asked for many refs at once, where they can be: true or false";
     "drain-timeout" "DRAIN_TIMEOUT" = Span(worker::DRAIN_TIMEOUT, TENTH, HOUR),
         "How long a stop may take";
 

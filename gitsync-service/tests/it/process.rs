@@ -9,12 +9,16 @@ use proto::{
     reason,
 };
 use service_runtime::token::Kind;
-use testkit::{process::Signal, wait::until};
+use testkit::{
+    github::Matching,
+    process::{Process, Signal},
+    wait::until,
+};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    binary::{Keys, http_get, start},
+    binary::{Keys, configured, http_get, start},
     stack::Stack,
 };
 
@@ -83,6 +87,21 @@ async fn a_ref_is_looked_up_and_reported_by_the_real_binary() {
         assert!(!metrics.contains(secret.trim()));
     }
     assert!(!metrics.contains(secrets[2]));
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_speaks_no_graphql() {
+    let stack = Stack::new().await;
+    let keys = Keys::new();
+    stack.github.pull_request("acme/web").head("a").open();
+    stack.chat().queue(stack.lease("lease", &["a"]));
+    let mut command = configured(&stack, &keys);
+    command.env("GITSYNC_GRAPHQL", "false");
+    let process = Process::spawn("gitsync-service", command).unwrap();
+    stack.applied("a").await;
+    assert_eq!(stack.github.count(Matching::graphql()), 0);
+    assert_eq!(stack.github.count("/pulls$"), 1);
     process.stop().await;
 }
 

@@ -32,6 +32,7 @@ fn all_problems_of_the_configuration_are_told_at_once() {
             .env("GITSYNC_TOKEN_FILE", "/nowhere/token")
             .env("GITSYNC_INTERVALL", "10s")
             .env("GITSYNC_LISTEN", "here")
+            .env("GITSYNC_GRAPHQL", "maybe")
             .env("GITSYNC_SERVICE_PORT", "tcp://10.0.0.1:50061")
             .arg("--batch-size=501"),
     );
@@ -45,6 +46,7 @@ fn all_problems_of_the_configuration_are_told_at_once() {
         "GITSYNC_TOKEN_FILE is \"/nowhere/token\"; it cannot be used",
         "GITSYNC_INTERVALL is no setting of this service",
         "GITSYNC_LISTEN is \"here\"; it must be an address and a port",
+        "GITSYNC_GRAPHQL is \"maybe\"; it must be true or false",
         "GITSYNC_BATCH_SIZE is \"501\"; it must be 1 to 500",
     ] {
         assert!(text.contains(problem), "{problem:?} in {text}");
