@@ -1,5 +1,6 @@
 //! What all workers' reports together say of a budget key, and what the next lease is told of it.
 
+mod carried;
 mod window;
 
 use proto::chat::v1;

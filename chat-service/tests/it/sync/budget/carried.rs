@@ -1,0 +1,169 @@
+//! What is known of a budget goes along when its spender gets another: no column is forgotten.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use testkit::postgres::Client;
+use uuid::Uuid;
+
+use crate::sql::statements;
+
+/// Columns that say which budget it is, or are computed from the others.
+const OWN: [&str; 4] = ["id", "budget_key", "provider_id", "ready_at"];
+/// A lease is of one budget; neither statement runs while a lease of the former must hold.
+const LEASE: [&str; 4] = [
+    "lease_token",
+    "lease_expires_at",
+    "lease_worker",
+    "lease_request_id",
+];
+/// Settled, or asked for anew, from the refs that it then has. A turn is of one place in the queue.
+const OF_REFS: [&str; 5] = ["next_due_at", "lane", "turn_left", "demand", "demand_at"];
+
+/// A statement that takes over what is known, and what it leaves.
+struct Takeover {
+    name: &'static str,
+    left: Vec<&'static str>,
+}
+
+fn takeovers() -> [Takeover; 2] {
+    let common = [&OWN[..], &LEASE, &OF_REFS].concat();
+    let mut of_link = common.clone();
+    // Another token may be another account's, and the refs move with who waits for them.
+    of_link.extend(["account_id", "interactive_since"]);
+    [
+        Takeover {
+            name: "carry_over_budget",
+            left: of_link,
+        },
+        Takeover {
+            name: "merge_budget",
+            left: common,
+        },
+    ]
+}
+
+async fn run(client: &Client, name: &str, former: Uuid, next: Uuid) {
+    let text = &statements()[name];
+    let done = if name == "carry_over_budget" {
+        let user = Uuid::now_v7();
+        client.execute(text, &[&former, &user, &next]).await
+    } else {
+        client.execute(text, &[&next, &former]).await
+    };
+    assert_eq!(done.unwrap(), 1, "{name}");
+}
+
+/// The columns with their types.
+async fn columns(client: &Client) -> BTreeMap<String, String> {
+    let rows = client
+        .query(
+            "SELECT column_name::text, data_type::text FROM information_schema.columns
+             WHERE table_name = 'git_budgets'",
+            &[],
+        )
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| (row.try_get(0).unwrap(), row.try_get(1).unwrap()))
+        .collect()
+}
+
+/// A value that no budget has by default, and that grows with `size`.
+fn made_up(data_type: &str, size: u8) -> String {
+    match data_type {
+        "bigint" | "integer" | "smallint" => format!("{size}"),
+        "double precision" => format!("{size}.5"),
+        "text" => format!("'text {size}'"),
+        "timestamp with time zone" => format!("now() + interval '{size} h'"),
+        other => panic!("a column of another type: {other}"),
+    }
+}
+
+/// A budget, with all columns but those that are left made up if there is a `size`.
+async fn budget(client: &Client, takeover: &Takeover, size: Option<u8>) -> Uuid {
+    let id = Uuid::now_v7();
+    client
+        .batch_execute(&format!(
+            "INSERT INTO git_budgets (id, budget_key, provider_id)
+             VALUES ('{id}', '{id}', 'github')"
+        ))
+        .await
+        .unwrap();
+    if let Some(size) = size {
+        let values: Vec<String> = columns(client)
+            .await
+            .iter()
+            .filter(|(column, _)| !takeover.left.contains(&column.as_str()))
+            .map(|(column, data_type)| format!("{column} = {}", made_up(data_type, size)))
+            .collect();
+        let values = values.join(", ");
+        client
+            .batch_execute(&format!(
+                "UPDATE git_budgets SET {values} WHERE id = '{id}'"
+            ))
+            .await
+            .unwrap();
+    }
+    id
+}
+
+async fn row(client: &Client, id: Uuid) -> Map<String, Value> {
+    let row = client
+        .query_one(
+            "SELECT to_jsonb(b) FROM git_budgets b WHERE b.id = $1",
+            &[&id],
+        )
+        .await
+        .unwrap();
+    let row: Value = row.try_get(0).unwrap();
+    row.as_object().unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_column_of_a_budget_is_carried_over_or_is_said_to_be_left() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    for takeover in takeovers() {
+        let name = takeover.name;
+        let former = budget(&client, &takeover, Some(2)).await;
+        let next = budget(&client, &takeover, None).await;
+        let before = row(&client, next).await;
+        run(&client, name, former, next).await;
+        let (former, next) = (row(&client, former).await, row(&client, next).await);
+        for column in &takeover.left {
+            assert!(next.contains_key(*column), "{name}: there is no {column}");
+        }
+        for (column, value) in &former {
+            if takeover.left.contains(&column.as_str()) {
+                continue;
+            }
+            assert_ne!(*value, before[column], "{column} is not made up");
+            assert_eq!(next[column], *value, "{name} forgets {column}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_carried_over_shortens_no_pause_and_replaces_nothing_that_is_newer() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    for takeover in takeovers() {
+        let name = takeover.name;
+        let former = budget(&client, &takeover, Some(2)).await;
+        let next = budget(&client, &takeover, Some(4)).await;
+        let before = row(&client, next).await;
+        run(&client, name, former, next).await;
+        let (former, after) = (row(&client, former).await, row(&client, next).await);
+        for (column, value) in &before {
+            let expected = match column.as_str() {
+                // Who has waited for longest.
+                "interactive_since" => &former[column],
+                // Asked for anew.
+                "demand_at" => continue,
+                _ => value,
+            };
+            assert_eq!(after[column], *expected, "{name}: {column}");
+        }
+    }
+}
