@@ -35,7 +35,7 @@ use line::{Heard, Line};
 /// says what is left; a host that is slower than this is not to hold up all refs of the lease, and refusals
 /// are the fastest of answers.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// When to come back to a budget whose end of window nobody told.
+/// When to come back to a budget whose end of window nobody told. GitHub: "wait for at least one minute".
 const UNTOLD_RESET: Duration = Duration::from_secs(60);
 
 /// What all gates of a worker share.

@@ -48,7 +48,7 @@ fn told(what: impl FnOnce(&Asker<'_>)) -> [BudgetObservation; 2] {
 fn a_pause_ends_when_it_was_to_end_however_late_it_is_reported() {
     for interface in [Interface::Rest, Interface::Graphql] {
         let [now, later] = told(|asker| {
-            asker.spend(interface, HEARD);
+            asker.spend(interface, Some(HEARD));
         })
         .map(|seen| match interface {
             Interface::Rest => seen.rest.pause_for.unwrap(),
@@ -85,7 +85,7 @@ fn a_window_ends_when_it_was_to_end_however_late_it_is_reported() {
 fn a_pause_that_is_over_is_not_reported() {
     let refresh = refresh();
     say(&refresh, |asker| {
-        asker.spend(Interface::Rest, LATER);
+        asker.spend(Interface::Rest, Some(LATER));
     });
     assert_eq!(refresh.gate.observed(Instant::now() + 2 * HEARD), None);
 }

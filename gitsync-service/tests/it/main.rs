@@ -24,6 +24,7 @@ mod spent;
 mod stack;
 mod support;
 mod sync_server;
+mod told;
 mod trouble;
 mod upstream;
 mod weight;

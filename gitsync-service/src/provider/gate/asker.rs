@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    Closed, FIRST_ANSWER_WAIT, Gate,
+    Closed, FIRST_ANSWER_WAIT, Gate, UNTOLD_RESET,
     access::{Access, Confirms},
     line::Heard,
 };
@@ -213,13 +213,16 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Closes one interface for the whole budget key. The first word stands, so that all refs behind
-    /// it are told the same.
-    pub(crate) fn spend(&self, interface: Interface, retry_after: Duration) -> Problem {
-        let pause =
-            pace::pause::primary(&self.gate.shared.pace.pauses, retry_after, &self.gate.key);
+    /// Closes one interface for the whole budget key, until its window ends. Where this answer does not
+    /// say when that is, an earlier one may have, also to another worker. The first word stands, so that
+    /// all refs behind it are told the same.
+    pub(crate) fn spend(&self, interface: Interface, reset_in: Option<Duration>) -> Problem {
         let mut state = self.gate.lock();
         let line = state.line(interface);
+        let known = line.ends_in(Instant::now()).filter(|end| !end.is_zero());
+        let retry_after = reset_in.or(known).unwrap_or(UNTOLD_RESET);
+        let pause =
+            pace::pause::primary(&self.gate.shared.pace.pauses, retry_after, &self.gate.key);
         if line.spend(retry_after, pause) {
             self.gate.metrics().rate_limit_pauses.inc();
         }

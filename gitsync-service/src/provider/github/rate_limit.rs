@@ -9,8 +9,6 @@ use jiff::Timestamp;
 
 use crate::lease::Window;
 
-/// When a limit does not say when it ends. GitHub: "wait for at least one minute".
-const UNTOLD_PAUSE: Duration = Duration::from_secs(60);
 /// A window is one hour. Anything beyond a day is not a limit but a mistake.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -37,30 +35,31 @@ impl LimitHeaders {
         (observation != Window::default()).then_some(observation)
     }
 
-    /// How long nothing is left, when these headers say that nothing is. An Enterprise host whose
-    /// limits are off may say that nothing is left of nothing.
-    pub(super) fn spent_for(&self) -> Option<Duration> {
-        if number(self.limit.as_deref()) == Some(0) || number(self.remaining.as_deref())? != 0 {
-            return None;
-        }
-        Some(self.reset_or_default())
+    /// Whether these headers say that nothing is left. An Enterprise host whose limits are off may say
+    /// that nothing is left of nothing.
+    pub(super) fn is_spent(&self) -> bool {
+        number(self.limit.as_deref()) != Some(0) && number(self.remaining.as_deref()) == Some(0)
     }
 
-    /// When the window ends; [`UNTOLD_PAUSE`] when the headers do not tell.
-    pub(super) fn reset_or_default(&self) -> Duration {
-        self.reset_in().unwrap_or(UNTOLD_PAUSE).min(MAX_PAUSE)
+    /// Whether these headers say what is left.
+    pub(super) fn tell_what_is_left(&self) -> bool {
+        number(self.remaining.as_deref()).is_some()
     }
 
     /// How far away the moment `at` is, by the answer's own clock.
     pub(super) fn until(&self, at: Timestamp) -> Option<Duration> {
-        let left = at.as_second().saturating_sub(self.now()?.as_second());
-        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
+        self.until_second(at.as_second())
     }
 
-    fn reset_in(&self) -> Option<Duration> {
-        let reset = number(self.reset.as_deref())?;
-        let left = reset.saturating_sub(self.now()?.as_second());
-        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
+    /// When the window ends, if these headers tell.
+    pub(super) fn reset_in(&self) -> Option<Duration> {
+        self.until_second(number(self.reset.as_deref())?)
+    }
+
+    fn until_second(&self, second: i64) -> Option<Duration> {
+        let left = second.saturating_sub(self.now()?.as_second());
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        Some(left.min(MAX_PAUSE))
     }
 
     /// Whether there is a `retry-after`. One that cannot be read says as much.
@@ -122,11 +121,11 @@ mod tests {
             date: None,
             ..headers(None, Some("0"), NOW + 1800)
         };
-        assert_eq!(undated.spent_for(), Some(UNTOLD_PAUSE));
-        let spent = |reset| headers(None, Some("0"), reset).spent_for();
-        assert_eq!(spent(i64::MAX), Some(MAX_PAUSE));
-        assert_eq!(spent(0), seconds(0));
-        assert_eq!(headers(None, Some("7"), NOW + 1800).spent_for(), None);
+        assert_eq!((undated.is_spent(), undated.reset_in()), (true, None));
+        let reset = |reset| headers(None, Some("0"), reset).reset_in();
+        assert_eq!(reset(i64::MAX), Some(MAX_PAUSE));
+        assert_eq!(reset(0), seconds(0));
+        assert!(!headers(None, Some("7"), NOW + 1800).is_spent());
     }
 
     #[test]

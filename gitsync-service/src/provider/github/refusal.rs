@@ -15,8 +15,8 @@ pub(super) const MAX_REFUSAL_BYTES: usize = 8 * 1024;
 /// What a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The limit of this interface is spent for so long.
-    Primary(Duration),
+    /// The limit of this interface is spent, perhaps with the host's word for how long.
+    Primary(Option<Duration>),
     /// The host wants to be left alone, perhaps with its word for how long.
     Secondary(Option<Duration>),
     /// The token is refused.
@@ -68,11 +68,8 @@ fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
     if !refused {
         return None;
     }
-    if let Some(reset_in) = limits.spent_for() {
-        return Some(Refusal::Primary(reset_in));
-    }
-    if says_primary(body) {
-        return Some(Refusal::Primary(limits.reset_or_default()));
+    if limits.is_spent() || says_primary(body) {
+        return Some(Refusal::Primary(limits.reset_in()));
     }
     (status == 429 || body.contains("rate limit")).then_some(Refusal::Secondary(None))
 }
@@ -151,7 +148,7 @@ mod tests {
         for status in [403, 429] {
             assert_eq!(
                 refusal(status, &headers("0", None), None, ""),
-                Refusal::Primary(Duration::from_secs(1800))
+                Refusal::Primary(Some(Duration::from_secs(1800)))
             );
         }
     }

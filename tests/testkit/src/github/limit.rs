@@ -53,6 +53,7 @@ pub struct RateLimit {
 pub(crate) struct Limits {
     buckets: HashMap<(Option<AccountId>, Resource), RateLimit>,
     disabled: bool,
+    unheaded: bool,
     status: Option<u16>,
 }
 
@@ -88,6 +89,14 @@ impl Limits {
 
     pub(crate) fn set_disabled(&mut self, disabled: bool) {
         self.disabled = disabled;
+    }
+
+    pub(crate) fn set_headers(&mut self, shown: bool) {
+        self.unheaded = !shown;
+    }
+
+    pub(crate) fn has_headers(&self) -> bool {
+        !self.disabled && !self.unheaded
     }
 
     /// The status of REST answers when a bucket is spent.

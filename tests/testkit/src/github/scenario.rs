@@ -248,6 +248,12 @@ impl GitHub {
     pub fn set_rate_limits(&self, enabled: bool) {
         self.shared.lock().limits.set_disabled(!enabled);
     }
+
+    /// Leaves the headers on rate limits out, as a proxy in between may, or puts them back. The limits
+    /// hold, and GraphQL's `rateLimit` tells of them.
+    pub fn set_limit_headers(&self, shown: bool) {
+        self.shared.lock().limits.set_headers(shown);
+    }
 }
 
 #[track_caller]

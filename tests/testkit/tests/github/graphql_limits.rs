@@ -95,6 +95,19 @@ async fn without_limits_there_are_no_headers_and_no_rate_limit() {
 }
 
 #[tokio::test]
+async fn without_their_headers_limits_are_told_by_the_answer_itself() {
+    let github = GitHub::start().await;
+    let (client, _) = world(&github, 0);
+    github.set_limit_headers(false);
+    github.budget_of("ann", Resource::Graphql).remaining(1);
+    let query = || client.query("{ rateLimit { remaining } viewer { login } }", json!({}));
+    let reply = query().await;
+    assert_eq!(reply.data()["rateLimit"]["remaining"], 0);
+    assert_eq!(reply.header("x-ratelimit-remaining"), "");
+    assert_eq!(query().await.errors()[0].0, "RATE_LIMITED");
+}
+
+#[tokio::test]
 async fn a_pause_stops_both_apis_until_it_is_over_whatever_is_left() {
     let github = GitHub::start().await;
     let (client, _) = world(&github, 0);

@@ -1,5 +1,7 @@
 //! One request and the head of its answer: what it says about limits, and what a refusal closes.
 
+use std::time::Duration;
+
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
@@ -55,8 +57,9 @@ pub(super) async fn send(
         }
         // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
         // body says too.
-        if let Some(pause) = limits.spent_for().filter(|pause| !pause.is_zero()) {
-            asker.spend(interface, pause);
+        let reset_in = limits.reset_in();
+        if limits.is_spent() && reset_in != Some(Duration::ZERO) {
+            asker.spend(interface, reset_in);
         }
     }
     Ok(response)

@@ -19,8 +19,6 @@ use super::{
     trouble::{LISTS, Place, Trouble, by_message, trouble},
 };
 
-/// When the headers do not say when a limit ends.
-const UNTOLD_PAUSE: Duration = Duration::from_secs(60);
 const LACKING: Problem = Problem::HostAnswerInvalid("it lacks what was asked for");
 /// What an answer may lack without being wrong: fields that are null for one reason or another.
 const DISPENSABLE: [&str; 5] = [
@@ -110,8 +108,7 @@ impl Envelope {
         let mut whole = |envelope: &mut Self, trouble: Trouble| {
             match trouble {
                 Trouble::Primary => {
-                    let reset_in = limits.reset_or_default();
-                    envelope.whole = Some(asker.spend(Interface::Graphql, reset_in));
+                    envelope.whole = Some(asker.spend(Interface::Graphql, limits.reset_in()));
                 }
                 Trouble::Secondary => {
                     envelope.whole = Some(asker.leave_alone(limits.retry_after()));
@@ -315,7 +312,7 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
         .metrics()
         .graphql_points
         .inc_by(cost.unwrap_or_default());
-    if limits.budget().is_some() {
+    if limits.tell_what_is_left() {
         return;
     }
     let reset: Option<Timestamp> = told
@@ -330,8 +327,8 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
     };
     asker.observe(Interface::Graphql, Some(window));
     asker.note_limit(Interface::Graphql, Some(window));
-    if window.remaining == Some(0) && window.limit != Some(0) {
-        let reset_in = window.reset_in.unwrap_or(UNTOLD_PAUSE);
-        asker.spend(Interface::Graphql, reset_in);
+    let ended = window.reset_in == Some(Duration::ZERO);
+    if window.remaining == Some(0) && window.limit != Some(0) && !ended {
+        asker.spend(Interface::Graphql, window.reset_in);
     }
 }

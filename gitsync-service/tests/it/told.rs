@@ -1,0 +1,128 @@
+//! Limits that only GraphQL's answers tell of, for want of headers.
+
+use std::{sync::Arc, time::Duration};
+
+use gitsync_service::{
+    lease::{BudgetView, Lane, Lease, LeasedRef, Window},
+    outcome::{Interface, Problem},
+    pace::pause::{RESET_PADDING, RESET_SPREAD},
+};
+use jiff::SignedDuration;
+use testkit::github::{BudgetHandle, GitHub, Resource};
+
+use crate::{
+    batches::operations,
+    support::{Refreshed, engine, git_ref, group, lease, refresh, world},
+};
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+const FIVE_SECONDS: Duration = Duration::from_secs(5);
+
+/// A world whose host shows no header on limits. Its window ends in half an hour.
+async fn headless() -> (GitHub, String) {
+    let (github, token) = world().await;
+    github.set_limit_headers(false);
+    limit(&github).resets_in(HALF_AN_HOUR);
+    (github, token)
+}
+
+fn limit(github: &GitHub) -> BudgetHandle {
+    github.budget_of("ann", Resource::Graphql)
+}
+
+/// More than one request may ask for, in this lane.
+fn refs(lane: Lane) -> Vec<LeasedRef> {
+    let branches = (0..15).map(|number| format!("b{number}"));
+    branches
+        .map(|branch| LeasedRef {
+            lane,
+            ..git_ref(&branch, "acme/web", &branch)
+        })
+        .collect()
+}
+
+async fn ask(github: &GitHub, token: &str, lane: Lane, budget: BudgetView) -> Refreshed {
+    let lease = lease(vec![group(github, token, refs(lane))]);
+    let lease = Lease {
+        budget,
+        ..Lease::clone(&lease)
+    };
+    refresh(&engine(), Arc::new(lease)).await
+}
+
+fn withheld(refreshed: &Refreshed, id: &str) -> Duration {
+    match refreshed.result(id) {
+        Err(Problem::RateLimited {
+            interface: Interface::Graphql,
+            retry_after,
+        }) => *retry_after,
+        other => panic!("{id} should be rate limited, but: {other:?}"),
+    }
+}
+
+fn is_half_an_hour(told: Option<Duration>) -> bool {
+    told.is_some_and(|told| told <= HALF_AN_HOUR && told >= HALF_AN_HOUR - FIVE_SECONDS)
+}
+
+#[tokio::test]
+async fn what_is_left_is_known_from_the_answer_itself_by_the_hosts_clock() {
+    for hours in [-3, 0, 3] {
+        let (github, token) = headless().await;
+        github.set_clock_skew(SignedDuration::from_hours(hours));
+        limit(&github).remaining(4000).resets_in(HALF_AN_HOUR);
+        let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
+        assert!(refreshed.outcomes.values().all(|seen| seen.result.is_ok()));
+        let seen = refreshed.budget.unwrap().graphql;
+        assert_eq!((seen.limit, seen.remaining), (Some(5000), Some(3998)));
+        assert!(is_half_an_hour(seen.reset_in), "{hours} h: {seen:?}");
+        assert_eq!(seen.pause_for, None);
+    }
+}
+
+#[tokio::test]
+async fn the_reserve_is_kept_of_a_limit_without_headers() {
+    let (github, token) = headless().await;
+    limit(&github).remaining(2001);
+    let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
+    assert!(refreshed.result("b9").is_ok());
+    assert!(is_half_an_hour(Some(withheld(&refreshed, "b14"))));
+    assert_eq!(operations(&github), ["Discover"]);
+}
+
+#[tokio::test]
+async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
+    let (github, token) = headless().await;
+    limit(&github).remaining(1);
+    let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
+    assert!(refreshed.result("b9").is_ok());
+    assert!(is_half_an_hour(Some(withheld(&refreshed, "b14"))));
+    assert_eq!(operations(&github), ["Discover"]);
+    let pause = refreshed.budget.unwrap().graphql.pause_for.unwrap();
+    let least = HALF_AN_HOUR + RESET_PADDING - FIVE_SECONDS;
+    assert!(pause >= least && pause <= least + RESET_SPREAD + FIVE_SECONDS);
+}
+
+/// Promise 7: the refusal itself does not say when the window ends.
+#[tokio::test]
+async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told() {
+    let (github, token) = headless().await;
+    limit(&github).spend_all();
+    let known = BudgetView {
+        graphql: Window {
+            limit: Some(5000),
+            remaining: Some(4000),
+            reset_in: Some(HALF_AN_HOUR),
+            pause_for: None,
+        },
+        ..BudgetView::default()
+    };
+    let refreshed = ask(&github, &token, Lane::Idle, known).await;
+    assert!(is_half_an_hour(Some(withheld(&refreshed, "b0"))));
+    let pause = refreshed.budget.unwrap().graphql.pause_for;
+    assert!(pause.unwrap() > HALF_AN_HOUR);
+    assert_eq!(github.requests().len(), 1);
+
+    // Nobody told anything yet.
+    let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
+    assert_eq!(withheld(&refreshed, "b0"), Duration::from_secs(60));
+}
