@@ -133,6 +133,26 @@ pub const ALL: &[Migration] = &[
         name: "0021_git_budgets_account_id_idx",
         sql: include_str!("../0021_git_budgets_account_id_idx.sql"),
     },
+    Migration {
+        version: 22,
+        name: "0022_share_owner",
+        sql: include_str!("../0022_share_owner.sql"),
+    },
+    Migration {
+        version: 23,
+        name: "0023_share_owner_backfill",
+        sql: include_str!("../0023_share_owner_backfill.sql"),
+    },
+    Migration {
+        version: 24,
+        name: "0024_chat_acl_owner_id_idx",
+        sql: include_str!("../0024_chat_acl_owner_id_idx.sql"),
+    },
+    Migration {
+        version: 25,
+        name: "0025_chats_owner_organization_idx",
+        sql: include_str!("../0025_chats_owner_organization_idx.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

@@ -176,6 +176,23 @@ impl Pred {
         }
     }
 
+    /// What it still asks of a chat that is known to be `owner`'s: it says nothing of owners, and holds
+    /// for each of these chats as before.
+    #[must_use]
+    pub fn of_owner(&self, owner: UserId) -> Self {
+        let of_owner = |preds: &[Self]| -> Vec<Self> {
+            preds.iter().map(|pred| pred.of_owner(owner)).collect()
+        };
+        match self {
+            Self::Atom(Atom::Owner(other)) if *other == owner => Self::True,
+            Self::Atom(Atom::Owner(_)) => Self::False,
+            Self::True | Self::False | Self::Atom(_) => self.clone(),
+            Self::Not(pred) => pred.of_owner(owner).negated(),
+            Self::All(preds) => Self::all(of_owner(preds)),
+            Self::Any(preds) => Self::any(of_owner(preds)),
+        }
+    }
+
     /// The same predicate without constants inside, nested conjunctions or empty sets.
     #[must_use]
     pub fn simplified(self) -> Self {

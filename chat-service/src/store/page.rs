@@ -6,42 +6,51 @@
 //! ways would make PostgreSQL walk the table in order and throw away what does not match.
 //!
 //! How a page is walked follows from the shape of the predicate and of the filter ([`Route`]):
-//! - a filter that has an ordered index of its own (owner, workspace; for callers who may see nearly
-//!   everything also repository, number, pull request state, status, archived) is one branch by that
-//!   index, with the predicate checked on each row;
+//! - `owner_id` becomes a fact of the predicate ([`within`]). Every way of being allowed then has an
+//!   index of that owner's chats: all of them (their owner, site roles, services), those in an
+//!   organization, those shared with a user or a group, also for `shared_with_me`. A page of one
+//!   owner's chats so costs a stranger, an administrator and the owner the same;
+//! - a workspace's latest chats are tried first; if they are many and do not fill the page, the latest
+//!   chats that the caller may read are tried, and then the workspace is walked to its end;
 //! - a filter that names few chats (repository, number, title, labels) is tried on the latest chats
 //!   that the caller may read; if that does not fill the page, the filter's index names the chats and
 //!   the predicate is checked on each;
-//! - for callers who may see nearly everything, PostgreSQL's statistics tell whether title and labels
-//!   match rarely ([`Matches`]): then their index names the chats, else the list is walked;
-//! - any other filter, and every forbid, is checked inside each branch.
+//! - for callers who may see nearly everything, repository, number, pull request state, status and
+//!   archived have ordered indexes, and PostgreSQL's statistics tell whether title and labels match
+//!   rarely ([`Matches`]): then their index names the chats, else the list is walked.
+//!
+//! Everything else is checked on each row that a branch walks, and costs as many rows as it turns
+//! down. What bounds these residual filters:
+//! - `archived`, `statuses`, `pull_request_states` and a title of less than three letters: the chats that
+//!   the caller may read; with `owner_id`, those of that owner that the caller may read;
+//! - the last part of a search: the chats that its index names, `candidates` of them at most for title
+//!   and labels. Only callers who may read more than `near` chats come to it;
+//! - the last part of a workspace: its chats, and only if both these and what the caller may read are
+//!   more than `near`;
+//! - a forbid, a share's level, and a permit by a fact without an index (in a workspace, of a status):
+//!   what the rest of its policy leads to. A permit by such facts alone walks all chats, or with
+//!   `owner_id` that owner's; the shipped policies have none.
 //!
 //! Everything comes from marked `.sql` files and bind parameters; the text depends on the shape of
 //! the predicate and on which filters are set, never on a value or on how many ids there are.
 
 mod branch;
+mod compose;
 mod narrow;
 
-use branch::{Branch, Keys};
+use std::borrow::Cow;
 
-use super::{
-    Sql,
-    predicate::{self, Params},
-    sql,
-};
+use branch::{Branch, Keys};
+use compose::{Composer, replaced};
+
+pub(super) use self::compose::OF_ALL;
+use super::{Sql, predicate::Params, sql};
 use crate::{
-    authz::{Authorized, Pred},
+    authz::{Atom, Authorized, Pred},
     chat_filter::{ChatFilter, Cursor},
 };
 
-const PAGE: Sql = sql!("page");
-pub(super) const OF_ALL: Sql = sql!("page_of_all");
-const NEAR: Sql = sql!("page_near");
-const BY_SEARCH: Sql = sql!("page_by_search");
 const EXPLAIN_SEARCH: Sql = sql!("explain_search");
-
-/// What stands in a file where branches go.
-const NOTHING: &str = "SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id";
 
 /// How far a page goes on one way before it takes another. Which way is taken changes no page.
 #[derive(Clone, Copy, Debug)]
@@ -105,18 +114,35 @@ fn has_node(plan: &serde_json::Value, wanted: &str) -> bool {
     }
 }
 
+/// What the caller may read of the chats of the filter's owner, and the rest of the filter.
+fn within<'a>(
+    authorized: &'a Authorized,
+    filter: &'a ChatFilter,
+) -> (Cow<'a, Pred>, Cow<'a, ChatFilter>) {
+    let pred = authorized.pred();
+    let Some(owner) = filter.owner else {
+        return (Cow::Borrowed(pred), Cow::Borrowed(filter));
+    };
+    let rest = ChatFilter {
+        owner: None,
+        ..filter.clone()
+    };
+    let of_owner = Pred::all([Pred::Atom(Atom::Owner(owner)), pred.of_owner(owner)]);
+    (Cow::Owned(of_owner), Cow::Owned(rest))
+}
+
 /// The statement that asks how often a filter matches, if the plan of its page depends on that.
 pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Option<Page> {
-    let pred = authorized.pred();
-    let depends = narrow::searched(filter)
-        && narrow::walked(filter).is_none()
-        && narrow::named(filter).is_none()
-        && nearly_everything(&branch::ways(pred));
+    let (pred, filter) = within(authorized, filter);
+    let depends = narrow::searched(&filter)
+        && filter.workspace.is_none()
+        && narrow::named(&filter).is_none()
+        && nearly_everything(&branch::ways(&pred));
     if !depends {
         return None;
     }
     let mut params = Params::default();
-    let search = narrow::print_search(filter, &mut params);
+    let search = narrow::print_search(&filter, &mut params);
     let text = replaced(EXPLAIN_SEARCH.text, &[("/* search */ TRUE", &search)]);
     Some(Page { text, params })
 }
@@ -134,16 +160,27 @@ enum Route {
     Ways(Vec<Branch>),
     /// What title and labels match, sorted.
     Search,
-    /// The latest chats by `ways`, and if they do not fill the page, what `far` names.
-    Near { ways: Vec<Branch>, far: Far },
+    /// Some of the latest chats, and if they do not fill the page, others.
+    Near(Box<Near>),
 }
 
-/// What a selective filter names.
+/// Two parts of a page.
+struct Near {
+    /// Whose latest chats are tried.
+    tried: Vec<Branch>,
+    /// What these must satisfy beside the filter.
+    residual: Pred,
+    far: Far,
+}
+
+/// What is complete by itself, if what was tried is not.
 enum Far {
     /// In order, by an index of its own.
     Branch(Box<Branch>),
     /// In no order, by the indexes of title and labels; the predicate is checked on each.
     Search(Pred),
+    /// In two parts again.
+    Near(Box<Near>),
 }
 
 /// The statement for a page; none when no chat can be in it. `matches` answers [`explain_search`]; where
@@ -156,31 +193,21 @@ pub(crate) fn plan(
     matches: Matches,
     bounds: Bounds,
 ) -> Option<Page> {
-    let pred = authorized.pred();
-    if *pred == Pred::False {
+    let (pred, filter) = within(authorized, filter);
+    let ways = branch::ways(&pred);
+    if ways.is_empty() {
         return None;
     }
-    let mut params = Params::default();
-    let page = limit;
-    let limit = format!("${}", params.push(page));
-    let after = cursor.map(|cursor| (params.push(cursor.updated_at), params.push(cursor.id.0)));
-    let mut composer = Composer {
-        params,
-        after,
-        page,
-        limit,
-        bounds,
-    };
-    let text = match route(pred, filter, matches) {
-        Route::All => composer.all(pred, filter),
-        Route::Ways(branches) => composer.page(&branches, filter),
+    let mut composer = Composer::new(cursor, limit, bounds);
+    let text = match route(&pred, ways, &filter, matches) {
+        Route::All => composer.all(&pred, &filter),
+        Route::Ways(branches) => composer.page(&branches, &filter),
         Route::Search => {
             let mut all = Branch::of_all();
-            all.residual.push(pred.clone());
-            let union = composer.search(&[all], pred, filter, "TRUE");
-            composer.merged(&union)
+            all.residual.push(pred.into_owned());
+            composer.search_page(&all, &filter)
         }
-        Route::Near { ways, far } => composer.near(&ways, &far, filter),
+        Route::Near(near) => composer.near_page(&near, &filter),
     };
     Some(Page {
         text,
@@ -188,256 +215,56 @@ pub(crate) fn plan(
     })
 }
 
-fn route(pred: &Pred, filter: &ChatFilter, matches: Matches) -> Route {
-    if let Some(mut branch) = narrow::walked(filter) {
+fn route(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, matches: Matches) -> Route {
+    let everything = nearly_everything(&ways);
+    let with_pred = |mut branch: Branch| {
         branch.residual.push(pred.clone());
-        return Route::Ways(vec![branch]);
+        branch
+    };
+    if let Some(workspace) = narrow::workspace(filter) {
+        return if everything {
+            Route::Ways(vec![with_pred(workspace)])
+        } else {
+            Route::Near(Box::new(near_in_workspace(pred, ways, workspace)))
+        };
     }
-    let ways = branch::ways(pred);
     let named = narrow::named(filter);
     let searched = narrow::searched(filter);
-    if nearly_everything(&ways) {
-        let ordered = named.or_else(|| {
-            let rare = searched && matches == Matches::Rarely;
-            narrow::ordered(filter).filter(|_| !rare)
-        });
+    if everything {
+        let rare = searched && matches == Matches::Rarely;
+        let ordered = named.or_else(|| narrow::ordered(filter).filter(|_| !rare));
         return match ordered {
-            Some(mut branch) => {
-                branch.residual.push(pred.clone());
-                Route::Ways(vec![branch])
-            }
-            None if searched && matches == Matches::Rarely => Route::Search,
+            Some(branch) => Route::Ways(vec![with_pred(branch)]),
+            None if rare => Route::Search,
             None => Route::All,
         };
     }
-    match named {
-        Some(mut branch) => {
-            branch.residual.push(pred.clone());
-            Route::Near {
-                ways,
-                far: Far::Branch(Box::new(branch)),
-            }
-        }
-        None if searched => Route::Near {
-            ways,
-            far: Far::Search(pred.clone()),
-        },
-        None => Route::Ways(ways),
-    }
+    let far = match named {
+        Some(branch) => Far::Branch(Box::new(with_pred(branch))),
+        None if searched => Far::Search(pred.clone()),
+        None => return Route::Ways(ways),
+    };
+    Route::Near(Box::new(Near {
+        tried: ways,
+        residual: Pred::True,
+        far,
+    }))
 }
 
-/// A statement that is being composed.
-struct Composer {
-    params: Params,
-    /// The parameters of the cursor: its time and id.
-    after: Option<(usize, usize)>,
-    /// Rows of the page at most, and their parameter.
-    page: i64,
-    limit: String,
-    bounds: Bounds,
-}
-
-/// What each row of a branch must satisfy, and how many of them are wanted.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    /// What is asked of the chat, unless the branch's index answers it.
-    filter: &'a ChatFilter,
-    /// Of none: whether the branch is walked at all.
-    needed: &'a str,
-    limit: &'a str,
-}
-
-impl Composer {
-    fn all(&mut self, pred: &Pred, filter: &ChatFilter) -> String {
-        let mut filter = narrow::print_filter(filter, &mut self.params);
-        self.add_pred(&mut filter, pred);
-        let after = self.after("c.updated_at, c.id");
-        let marks = [
-            ("/* filter */ TRUE", filter.as_str()),
-            ("/* after */ TRUE", &after),
-            ("/* limit */ 1", &self.limit),
-        ];
-        replaced(OF_ALL.text, &marks)
+/// Either the workspace has few chats, or the caller may read few, or the workspace is walked.
+fn near_in_workspace(pred: &Pred, ways: Vec<Branch>, workspace: Branch) -> Near {
+    let mut latest = workspace.clone();
+    // What is tried is told from what matches: otherwise nobody knows where the trial ended.
+    latest.rest = Some(ChatFilter::default());
+    let mut walked = workspace;
+    walked.residual.push(pred.clone());
+    Near {
+        tried: vec![latest],
+        residual: pred.clone(),
+        far: Far::Near(Box::new(Near {
+            tried: ways,
+            residual: Pred::True,
+            far: Far::Branch(Box::new(walked)),
+        })),
     }
-
-    fn page(&mut self, branches: &[Branch], filter: &ChatFilter) -> String {
-        let limit = self.limit.clone();
-        let union = self.union(
-            branches,
-            Wanted {
-                filter,
-                needed: "TRUE",
-                limit: &limit,
-            },
-        );
-        self.merged(&union)
-    }
-
-    fn near(&mut self, ways: &[Branch], far: &Far, filter: &ChatFilter) -> String {
-        let limit = self.limit.clone();
-        let own = narrow::print_filter(filter, &mut self.params);
-        // Of many subjects, each is walked less far: a page's worth is the least that is correct.
-        let subjects: usize = ways.iter().map(|way| way.keys.count().max(1)).sum();
-        let count = i64::try_from(self.bounds.near / subjects.max(1)).unwrap_or(self.page);
-        let count = format!("${}", self.params.push(count.max(self.page)));
-        let everything = ChatFilter::default();
-        let tried = Wanted {
-            filter: &everything,
-            needed: "TRUE",
-            limit: &count,
-        };
-        let near = self.union(ways, tried);
-        let needed = "(SELECT f.needed FROM further f)";
-        let far = match far {
-            Far::Branch(branch) => self.print(
-                branch,
-                Wanted {
-                    filter,
-                    needed,
-                    limit: &limit,
-                },
-            ),
-            Far::Search(pred) => self.search(ways, pred, filter, needed),
-        };
-        let marks = [
-            (&*format!("/* branches */ {NOTHING}"), near.as_str()),
-            ("/* near */ 1", &count),
-            ("/* filter */ TRUE", &own),
-            ("/* limit */ 1", &limit),
-            (&*format!("/* far */ {NOTHING} WHERE FALSE"), &far),
-        ];
-        let union = replaced(NEAR.text, &marks);
-        self.merged(&format!("({union})"))
-    }
-
-    fn search(
-        &mut self,
-        ways: &[Branch],
-        pred: &Pred,
-        filter: &ChatFilter,
-        needed: &str,
-    ) -> String {
-        let limit = self.limit.clone();
-        let search = narrow::print_search(filter, &mut self.params);
-        let most = format!("${}", self.params.push(self.bounds.candidates));
-        let mut rest = narrow::print_rest(filter, &mut self.params);
-        self.add_pred(&mut rest, pred);
-        let walk = self.union(
-            ways,
-            Wanted {
-                filter,
-                needed: "(SELECT m.holds FROM many m)",
-                limit: &limit,
-            },
-        );
-        let after = self.after("c.updated_at, c.id");
-        let marks = [
-            ("/* needed */ TRUE", needed),
-            ("/* search */ TRUE", &search),
-            ("/* after */ TRUE", &after),
-            ("/* candidates */ 1", &most),
-            ("/* filter of candidate */ TRUE", &of_chat(&rest, "k.id")),
-            ("/* limit */ 1", &limit),
-            (&*format!("/* walk */ {NOTHING} WHERE FALSE"), &walk),
-        ];
-        replaced(BY_SEARCH.text, &marks)
-    }
-
-    fn merged(&self, union: &str) -> String {
-        let marks = [
-            ("/* limit */ 1", self.limit.as_str()),
-            (&*format!("/* branches */ {NOTHING}"), union),
-        ];
-        replaced(PAGE.text, &marks)
-    }
-
-    fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
-        let texts: Vec<String> = branches
-            .iter()
-            .map(|branch| format!("({})", self.print(branch, wanted)))
-            .collect();
-        texts.join("\nUNION ALL\n")
-    }
-
-    fn print(&mut self, branch: &Branch, wanted: Wanted<'_>) -> String {
-        let asked = branch.rest.as_ref().unwrap_or(wanted.filter);
-        let mut filter = narrow::print_filter(asked, &mut self.params);
-        for pred in &branch.residual {
-            self.add_pred(&mut filter, pred);
-        }
-        let needed = wanted.needed;
-        let gated = |filter: String| match needed {
-            "TRUE" => filter,
-            _ => format!("{needed} AND {filter}"),
-        };
-        let after = self.after("c.updated_at, c.id");
-        let after_share = self.after("a.chat_updated_at, a.chat_id");
-        let after_ref = self.after("s.chat_updated_at, s.chat_id");
-        let of_share = gated(of_chat(&filter, "a.chat_id"));
-        let of_ref = gated(of_chat(&filter, "s.chat_id"));
-        let of_row = gated(filter);
-        let mut marks = vec![
-            ("/* filter */ TRUE", of_row.as_str()),
-            ("/* filter of share */ TRUE", &of_share),
-            ("/* filter of ref */ TRUE", &of_ref),
-            ("/* after */ TRUE", &after),
-            ("/* after share */ TRUE", &after_share),
-            ("/* after ref */ TRUE", &after_ref),
-            ("/* limit */ 1", wanted.limit),
-        ];
-        let keys = branch.keys.bind(&mut self.params);
-        for (mark, parameter) in &keys {
-            marks.push((mark, parameter));
-        }
-        replaced(branch.sql.text, &marks)
-    }
-
-    fn add_pred(&mut self, condition: &mut String, pred: &Pred) {
-        if *pred == Pred::True {
-            return;
-        }
-        // As a subquery, it is asked of each row by itself: its parts cannot become joins, which a
-        // plan that does not know the limit would make hashes of whole tables.
-        condition.push_str(" AND (SELECT ");
-        predicate::print(pred, &mut self.params, condition);
-        condition.push(')');
-    }
-
-    fn after(&self, key: &str) -> String {
-        match self.after {
-            Some((updated_at, id)) => format!("({key}) < (${updated_at}, ${id})"),
-            None => "TRUE".to_owned(),
-        }
-    }
-}
-
-/// A condition on a chat `c` as one on a row that has only its id. A plain list asks nothing, and then
-/// the chat is not looked up.
-fn of_chat(condition: &str, id: &str) -> String {
-    if condition == "TRUE" {
-        return condition.to_owned();
-    }
-    format!("(SELECT ({condition}) FROM chats c WHERE c.id = {id})")
-}
-
-/// The text with each mark replaced that it has, in one pass: what is put in is not searched again.
-fn replaced(text: &str, marks: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    let mut rest = text;
-    while let Some(place) = rest.find("/* ") {
-        let (before, marked) = rest.split_at(place);
-        out.push_str(before);
-        match marks.iter().find(|(mark, _)| marked.starts_with(mark)) {
-            Some((mark, with)) => {
-                out.push_str(with);
-                rest = &marked[mark.len()..];
-            }
-            None => {
-                out.push_str(&marked[..3]);
-                rest = &marked[3..];
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }

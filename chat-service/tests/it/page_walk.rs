@@ -115,8 +115,8 @@ fn caller(dice: &mut Dice) -> Caller {
 fn filter(dice: &mut Dice) -> ChatFilter {
     let mut filter = ChatFilter::default();
     for _ in 0..dice.below(3) {
-        match dice.below(9) {
-            0 => filter.owner = Some(UserId(thing(dice.below(6)))),
+        match dice.below(10) {
+            0 | 9 => filter.owner = Some(UserId(thing(dice.below(6)))),
             1 => filter.workspace = Some(WorkspaceId(thing(dice.below(6)))),
             2 => filter.archived = Some(dice.heads()),
             3 => {

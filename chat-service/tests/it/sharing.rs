@@ -1,8 +1,8 @@
 //! Sharing chats, and what those may do whom a chat is shared with.
 
 use proto::chat::v1::{
-    Chat, ChatStatus, RefreshChatRequest, Subject, UpdateChatRequest, UpdateChatSharingRequest,
-    subject,
+    Chat, ChatStatus, GetChatsRequest, RefreshChatRequest, Subject, UpdateChatRequest,
+    UpdateChatSharingRequest, subject,
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -199,4 +199,44 @@ mod race {
         assert_eq!(shares.len(), 60);
         stack.stop().await;
     }
+}
+
+/// The trigger is for pods of the release before: the service itself names the owner.
+#[tokio::test]
+async fn a_share_names_the_owner_and_is_found_in_lists_of_their_chats() {
+    let stack = Stack::start().await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute("DROP TRIGGER chat_acl_fill_owner_id ON chat_acl")
+        .await
+        .unwrap();
+    let (owner, other, reader) = (Caller::user(), Caller::user(), Caller::user());
+    let shared = stack.chat(&owner).await;
+    stack.chat(&owner).await;
+    let of_other = stack.chat(&other).await;
+    for (by, chat) in [(&owner, &shared), (&other, &of_other)] {
+        let request = UpdateChatSharingRequest {
+            chat_id: chat.id.clone(),
+            add_readers: vec![user(&reader)],
+            ..UpdateChatSharingRequest::default()
+        };
+        stack.chats(by).update_chat_sharing(request).await.unwrap();
+    }
+    let listed = async |of: &Caller, shared_with_me| {
+        let request = GetChatsRequest {
+            owner_id: Some(of.id()),
+            shared_with_me,
+            ..GetChatsRequest::default()
+        };
+        let page = stack.chats(&reader).get_chats(request).await.unwrap();
+        let ids = page.into_inner().chats.into_iter().map(|chat| chat.id);
+        ids.collect::<Vec<_>>()
+    };
+    for shared_with_me in [false, true] {
+        assert_eq!(listed(&owner, shared_with_me).await, [&*shared.id]);
+        assert_eq!(listed(&other, shared_with_me).await, [&*of_other.id]);
+        let nobody = Caller::user();
+        assert_eq!(listed(&nobody, shared_with_me).await, [""; 0]);
+    }
+    stack.stop().await;
 }

@@ -5,14 +5,30 @@ use std::collections::BTreeSet;
 
 use migrations::{ALL, Migration};
 
-/// The statements of a file, upper case, without comments, in single spaces.
+/// The statements of a file, upper case, without comments, in single spaces. What is quoted between
+/// dollars (the body of a function or of DO) is part of its statement.
 fn statements(sql: &str) -> Vec<String> {
     let bare: Vec<&str> = sql
         .lines()
         .map(|line| line.split_once("--").map_or(line, |(code, _)| code))
         .collect();
-    bare.join("\n")
-        .split(';')
+    let mut parts = vec![String::new()];
+    for (index, text) in bare.join("\n").split("$$").enumerate() {
+        // Outside and inside take turns.
+        let pieces = if index % 2 == 0 {
+            text.split(';').collect()
+        } else {
+            vec![text]
+        };
+        for (index, piece) in pieces.into_iter().enumerate() {
+            match parts.last_mut() {
+                Some(last) if index == 0 => last.push_str(piece),
+                Some(_) | None => parts.push(piece.to_owned()),
+            }
+        }
+    }
+    parts
+        .iter()
         .map(|statement| {
             statement
                 .split_whitespace()
@@ -160,6 +176,14 @@ fn an_index_on_a_table_in_use_must_be_built_concurrently() {
         !after_chats("-- no-transaction\nCREATE INDEX CONCURRENTLY a ON chats (b); SELECT 1")
             .is_empty()
     );
+}
+
+#[test]
+fn the_body_of_a_block_is_part_of_its_statement() {
+    let one = "-- no-transaction\nDO $$ BEGIN UPDATE chats SET a = 1; COMMIT; END $$;";
+    assert_eq!(after_chats(one), Vec::<String>::new());
+    let two = after_chats("-- no-transaction\nDO $$ BEGIN COMMIT; END $$; SELECT 1; SELECT 2");
+    assert!(two[0].contains("other than one statement"), "{two:?}");
 }
 
 #[test]

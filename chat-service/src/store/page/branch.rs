@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::{
     authz::{Atom, Level, Pred},
     chat_filter::ChatFilter,
+    id::UserId,
     store::{Sql, predicate::Params, sql},
 };
 
@@ -23,6 +24,8 @@ pub(super) struct Branch {
     pub(super) residual: Vec<Pred>,
     /// What the list's filter asks beyond what the index answers; all of it, if none.
     pub(super) rest: Option<ChatFilter>,
+    /// Only this owner's chats, by an index that begins with it.
+    pub(super) owner: Option<UserId>,
 }
 
 /// What an index is asked for.
@@ -75,6 +78,7 @@ impl Branch {
             keys,
             residual: Vec::new(),
             rest: None,
+            owner: None,
         }
     }
 
@@ -90,69 +94,121 @@ impl Branch {
             ..Self::new(sql, keys)
         }
     }
-
-    fn with(mut self, residual: Vec<Pred>) -> Self {
-        self.residual = residual;
-        self
-    }
 }
 
-/// One branch per way of satisfying `pred`. One without keys walks all chats.
+/// One branch per way of satisfying `pred`; none when no chat does. One without keys walks all chats.
 pub(super) fn ways(pred: &Pred) -> Vec<Branch> {
     let mut branches = Vec::new();
-    walk(pred, Vec::new(), &mut branches);
+    walk(pred, Known::default(), &mut branches);
     branches
 }
 
-/// Adds the branches for `pred`, of which each row must also satisfy `residual`.
-fn walk(pred: &Pred, mut residual: Vec<Pred>, branches: &mut Vec<Branch>) {
+/// What else holds of each row that a branch walks.
+#[derive(Clone, Default)]
+struct Known {
+    /// It is this owner's.
+    owner: Option<UserId>,
+    /// It satisfies these, which are checked on it.
+    residual: Vec<Pred>,
+}
+
+impl Known {
+    fn branch(self, mut branch: Branch) -> Branch {
+        branch.owner = self.owner;
+        branch.residual = self.residual;
+        branch
+    }
+
+    /// The branch of all rows of which this is known.
+    fn whole(self) -> Branch {
+        let branch = match self.owner {
+            Some(owner) => Branch::new(BY_OWNER, Keys::Ids(vec![owner.0])),
+            None => Branch::of_all(),
+        };
+        Branch {
+            residual: self.residual,
+            ..branch
+        }
+    }
+}
+
+/// Adds the branches for `pred`, of which each row must also satisfy what is `known`.
+fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
     match pred {
         Pred::False => {}
+        // One walk of the owner's chats is less than that and another.
+        Pred::Any(_) if known.owner.is_some() && !has_index(pred) => {
+            known.residual.push(pred.clone());
+            branches.push(known.whole());
+        }
         Pred::Any(preds) => {
             for pred in preds {
-                walk(pred, residual.clone(), branches);
+                walk(pred, known.clone(), branches);
             }
         }
-        Pred::All(preds) => {
-            let driver = preds.iter().position(has_index).unwrap_or(0);
-            for (index, pred) in preds.iter().enumerate() {
-                if index != driver {
-                    residual.push(pred.clone());
-                }
+        Pred::All(preds) => match owner_among(preds) {
+            Some(owner) if known.owner.is_none() => {
+                known.owner = Some(owner);
+                walk(&pred.of_owner(owner), known, branches);
             }
-            match preds.get(driver) {
-                Some(pred) => walk(pred, residual, branches),
-                None => branches.push(Branch::of_all().with(residual)),
-            }
+            Some(_) | None => walk_all(preds, known, branches),
+        },
+        Pred::Atom(Atom::Owner(owner)) if known.owner.is_none() => {
+            known.owner = Some(*owner);
+            branches.push(known.whole());
         }
         Pred::Atom(atom) => match indexed(atom) {
             Some((branch, exact)) => {
                 if !exact {
-                    residual.push(pred.clone());
+                    known.residual.push(pred.clone());
                 }
-                branches.push(branch.with(residual));
+                branches.push(known.branch(branch));
             }
             None => {
-                residual.push(pred.clone());
-                branches.push(Branch::of_all().with(residual));
+                known.residual.push(pred.clone());
+                branches.push(known.whole());
             }
         },
-        Pred::True => branches.push(Branch::of_all().with(residual)),
+        Pred::True => branches.push(known.whole()),
         Pred::Not(_) => {
-            residual.push(pred.clone());
-            branches.push(Branch::of_all().with(residual));
+            known.residual.push(pred.clone());
+            branches.push(known.whole());
         }
     }
 }
 
-/// The branch by the ordered index that an atom has, if it has one, and whether each of its rows
-/// satisfies the atom. An atom without is asked of each row.
+/// As [`walk`], by the first of `preds` that has an index.
+fn walk_all(preds: &[Pred], mut known: Known, branches: &mut Vec<Branch>) {
+    let driver = preds.iter().position(has_index);
+    for (index, pred) in preds.iter().enumerate() {
+        if Some(index) != driver {
+            known.residual.push(pred.clone());
+        }
+    }
+    match driver.and_then(|driver| preds.get(driver)) {
+        Some(pred) => walk(pred, known, branches),
+        None => branches.push(known.whole()),
+    }
+}
+
+/// Whose chats alone satisfy all of `preds`, if these say so.
+fn owner_among(preds: &[Pred]) -> Option<UserId> {
+    preds.iter().find_map(|pred| {
+        if let Pred::Atom(Atom::Owner(owner)) = pred {
+            Some(*owner)
+        } else {
+            None
+        }
+    })
+}
+
+/// The branch by the ordered index that an atom has, beside the owner's, and whether each of its rows
+/// satisfies the atom. An atom without is asked of each row. Each of these indexes has a twin that
+/// begins with the owner.
 fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
     let ids = |ids: Vec<Uuid>| Keys::Ids(ids);
     // Not a `match`: a fact that policies learn to ask about needs no index.
-    if let Atom::Owner(user) = atom {
-        Some((Branch::new(BY_OWNER, ids(vec![user.0])), true))
-    } else if let Atom::Organization(organizations) = atom {
+    if let Atom::Organization(organizations) = atom {
         let keys = organizations.iter().map(|id| id.0).collect();
         Some((Branch::new(BY_ORGANIZATION, ids(keys)), true))
     } else if let Atom::SharedWithUser(user, level) = atom {
@@ -171,6 +227,7 @@ fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
 /// Whether every way of satisfying `pred` has an ordered index.
 fn has_index(pred: &Pred) -> bool {
     match pred {
+        Pred::Atom(Atom::Owner(_)) => true,
         Pred::Atom(atom) => indexed(atom).is_some(),
         Pred::Any(preds) => preds.iter().all(has_index),
         Pred::All(preds) => preds.iter().any(has_index),

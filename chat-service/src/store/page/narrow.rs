@@ -11,7 +11,6 @@ use crate::{
     store::{Sql, predicate::Params, sql},
 };
 
-const BY_OWNER: Sql = sql!("page_by_owner");
 const BY_WORKSPACE: Sql = sql!("page_by_workspace");
 const BY_STATUS: Sql = sql!("page_by_status");
 const BY_ARCHIVED: Sql = sql!("page_by_archived");
@@ -19,13 +18,9 @@ const BY_REPOSITORY: Sql = sql!("page_by_repository");
 const BY_PR_NUMBER: Sql = sql!("page_by_pr_number");
 const BY_PR_STATE: Sql = sql!("page_by_pr_state");
 
-/// The branch of a filter that drives the page for every caller: a user's or a workspace's chats are
-/// few beside all that somebody may read.
-pub(super) fn walked(filter: &ChatFilter) -> Option<Branch> {
+/// The branch of the filter's workspace.
+pub(super) fn workspace(filter: &ChatFilter) -> Option<Branch> {
     let mut rest = filter.clone();
-    if let Some(owner) = rest.owner.take() {
-        return Some(Branch::of_filter(BY_OWNER, Keys::Ids(vec![owner.0]), rest));
-    }
     let workspace = rest.workspace.take()?;
     let keys = Keys::Ids(vec![workspace.0]);
     Some(Branch::of_filter(BY_WORKSPACE, keys, rest))

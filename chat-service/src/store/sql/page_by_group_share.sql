@@ -1,6 +1,6 @@
 -- name: page_by_group_share
 -- Branch of a page: the chats shared with each of these groups, latest first, by the sort key that
--- every share carries. What else must hold is asked of each chat by itself: a join could be planned
+-- every share carries, as it does the owner. What else must hold is asked of each chat by itself: a join could be planned
 -- as a hash of the table.
 SELECT
     x.updated_at,
@@ -13,6 +13,7 @@ CROSS JOIN LATERAL (
     FROM chat_acl a
     WHERE a.subject_kind = 'group'
         AND a.subject_id = key.id
+        AND (/* owner of share */ TRUE)
         AND (/* filter of share */ TRUE)
         AND (/* after share */ TRUE)
     ORDER BY a.chat_updated_at DESC, a.chat_id DESC

@@ -1,5 +1,6 @@
 -- name: page_by_organization
--- Branch of a page: the chats of each of these organizations, latest first.
+-- Branch of a page: the chats of each of these organizations, latest first; of one owner's
+-- alone, if the caller's way is narrowed so.
 SELECT
     x.updated_at,
     x.id
@@ -10,6 +11,7 @@ CROSS JOIN LATERAL (
         c.id
     FROM chats c
     WHERE c.organization_id = key.id
+        AND (/* owner */ TRUE)
         AND (/* filter */ TRUE)
         AND (/* after */ TRUE)
     ORDER BY c.updated_at DESC, c.id DESC

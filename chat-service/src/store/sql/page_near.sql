@@ -1,12 +1,11 @@
 -- name: page_near
--- Branch of a page that a filter narrows. First the latest chats that the caller may read, so and so
--- many of them: if the filter matches often, the page is full soon, and if the caller may read few,
--- these are all. Only if neither is so, the chats that the filter's own index names, each with the
--- predicate checked.
+-- Branch of a page that a filter narrows. First some of the latest chats, so and so many of them, of
+-- those that the caller may read or of a workspace: if the rest matches often, the page is full soon,
+-- and if there are no more, these are all. Only if neither is so, what is complete by itself: the
+-- chats that the filter's own index names, each with the predicate checked.
 --
 -- Correct because the first part holds every match down to the last chat it looked at: where it has a
--- page's worth, or there is no further chat, nothing is missing; where not, the second part is
--- complete by itself.
+-- page's worth, or there is no further chat, nothing is missing.
 WITH near AS MATERIALIZED (
     SELECT DISTINCT
         branch.updated_at,
@@ -21,7 +20,14 @@ hits AS MATERIALIZED (
     SELECT
         n.updated_at,
         n.id
-    FROM near n
+    FROM (
+        -- Sorted before the rest is asked, which then stops at a page's worth.
+        SELECT
+            near.updated_at,
+            near.id
+        FROM near
+        ORDER BY near.updated_at DESC, near.id DESC
+    ) n
     WHERE (
         SELECT (/* filter */ TRUE)
         FROM chats c

@@ -1,11 +1,13 @@
 -- name: fill_shares
 -- Shares: of every hundred chats twelve with a user, five with one large group, one or two with one of
 -- a hundred small groups; and what the first owner is shown by others, from the new end.
-INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at)
-SELECT k.id, s.kind, s.subject, CASE WHEN k.i % 3 = 0 THEN 'writer' ELSE 'reader' END, k.updated_at
+INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id)
+SELECT k.id, s.kind, s.subject, CASE WHEN k.i % 3 = 0 THEN 'writer' ELSE 'reader' END, k.updated_at,
+    k.owner_id
 FROM (
     SELECT
         c.id,
+        c.owner_id,
         c.updated_at,
         row_number() OVER (ORDER BY c.created_at) AS i,
         row_number() OVER (ORDER BY c.created_at DESC) - 1 AS from_new,

@@ -1,0 +1,277 @@
+//! Puts a page's statement together from marked files and parameters.
+
+use super::{Bounds, Far, Near, branch::Branch, narrow};
+use crate::{
+    authz::Pred,
+    chat_filter::{ChatFilter, Cursor},
+    store::{
+        Sql,
+        predicate::{self, Params},
+        sql,
+    },
+};
+
+const PAGE: Sql = sql!("page");
+pub(in crate::store) const OF_ALL: Sql = sql!("page_of_all");
+const NEAR: Sql = sql!("page_near");
+const BY_SEARCH: Sql = sql!("page_by_search");
+
+/// What stands in a file where branches go.
+const NOTHING: &str = "SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id";
+
+/// A statement that is being composed.
+pub(super) struct Composer {
+    pub(super) params: Params,
+    /// The parameters of the cursor: its time and id.
+    after: Option<(usize, usize)>,
+    /// Rows of the page at most, and their parameter.
+    page: i64,
+    limit: String,
+    bounds: Bounds,
+}
+
+/// What each row of a branch must satisfy, and how many of them are wanted.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// What is asked of the chat, unless the branch's index answers it.
+    filter: &'a ChatFilter,
+    /// Of none: whether the branch is walked at all.
+    needed: &'a str,
+    limit: &'a str,
+}
+
+impl Composer {
+    /// For the page of at most `page` rows after `cursor`.
+    pub(super) fn new(cursor: Option<Cursor>, page: i64, bounds: Bounds) -> Self {
+        let mut params = Params::default();
+        let limit = format!("${}", params.push(page));
+        let after = cursor.map(|cursor| (params.push(cursor.updated_at), params.push(cursor.id.0)));
+        Self {
+            params,
+            after,
+            page,
+            limit,
+            bounds,
+        }
+    }
+
+    pub(super) fn all(&mut self, pred: &Pred, filter: &ChatFilter) -> String {
+        let mut filter = narrow::print_filter(filter, &mut self.params);
+        self.add_pred(&mut filter, pred);
+        let after = self.after("c.updated_at, c.id");
+        let marks = [
+            ("/* filter */ TRUE", filter.as_str()),
+            ("/* after */ TRUE", &after),
+            ("/* limit */ 1", &self.limit),
+        ];
+        replaced(OF_ALL.text, &marks)
+    }
+
+    pub(super) fn page(&mut self, branches: &[Branch], filter: &ChatFilter) -> String {
+        let limit = self.limit.clone();
+        let union = self.union(
+            branches,
+            Wanted {
+                filter,
+                needed: "TRUE",
+                limit: &limit,
+            },
+        );
+        self.merged(&union)
+    }
+
+    /// The page of [`Near`].
+    pub(super) fn near_page(&mut self, near: &Near, filter: &ChatFilter) -> String {
+        let union = self.near(near, filter, "TRUE");
+        self.merged(&union)
+    }
+
+    fn near(&mut self, near: &Near, filter: &ChatFilter, needed: &str) -> String {
+        let limit = self.limit.clone();
+        let mut own = narrow::print_filter(filter, &mut self.params);
+        self.add_pred(&mut own, &near.residual);
+        // Of many subjects, each is walked less far: a page's worth is the least that is correct.
+        let subjects: usize = near.tried.iter().map(|way| way.keys.count().max(1)).sum();
+        let count = i64::try_from(self.bounds.near / subjects.max(1)).unwrap_or(self.page);
+        let count = format!("${}", self.params.push(count.max(self.page)));
+        let everything = ChatFilter::default();
+        let tried = Wanted {
+            filter: &everything,
+            needed,
+            limit: &count,
+        };
+        let tried = self.union(&near.tried, tried);
+        let needed = "(SELECT f.needed FROM further f)";
+        let far = match &near.far {
+            Far::Branch(branch) => self.print(
+                branch,
+                Wanted {
+                    filter,
+                    needed,
+                    limit: &limit,
+                },
+            ),
+            Far::Search(pred) => self.search(&near.tried, pred, filter, needed),
+            // Its first part is asked for by this `further`: a name in WITH means what stood before it.
+            Far::Near(far) => self.near(far, filter, needed),
+        };
+        let marks = [
+            (&*format!("/* branches */ {NOTHING}"), tried.as_str()),
+            ("/* near */ 1", &count),
+            ("/* filter */ TRUE", &own),
+            ("/* limit */ 1", &limit),
+            (&*format!("/* far */ {NOTHING} WHERE FALSE"), &far),
+        ];
+        format!("({})", replaced(NEAR.text, &marks))
+    }
+
+    /// The page of what title and labels match, by `all` where that is too much.
+    pub(super) fn search_page(&mut self, all: &Branch, filter: &ChatFilter) -> String {
+        let pred = Pred::all(all.residual.iter().cloned());
+        let union = self.search(std::slice::from_ref(all), &pred, filter, "TRUE");
+        self.merged(&union)
+    }
+
+    fn search(
+        &mut self,
+        ways: &[Branch],
+        pred: &Pred,
+        filter: &ChatFilter,
+        needed: &str,
+    ) -> String {
+        let limit = self.limit.clone();
+        let search = narrow::print_search(filter, &mut self.params);
+        let most = format!("${}", self.params.push(self.bounds.candidates));
+        let mut rest = narrow::print_rest(filter, &mut self.params);
+        self.add_pred(&mut rest, pred);
+        let walk = self.union(
+            ways,
+            Wanted {
+                filter,
+                needed: "(SELECT m.holds FROM many m)",
+                limit: &limit,
+            },
+        );
+        let after = self.after("c.updated_at, c.id");
+        let marks = [
+            ("/* needed */ TRUE", needed),
+            ("/* search */ TRUE", &search),
+            ("/* after */ TRUE", &after),
+            ("/* candidates */ 1", &most),
+            ("/* filter of candidate */ TRUE", &of_chat(&rest, "k.id")),
+            ("/* limit */ 1", &limit),
+            (&*format!("/* walk */ {NOTHING} WHERE FALSE"), &walk),
+        ];
+        replaced(BY_SEARCH.text, &marks)
+    }
+
+    fn merged(&self, union: &str) -> String {
+        let marks = [
+            ("/* limit */ 1", self.limit.as_str()),
+            (&*format!("/* branches */ {NOTHING}"), union),
+        ];
+        replaced(PAGE.text, &marks)
+    }
+
+    fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
+        let texts: Vec<String> = branches
+            .iter()
+            .map(|branch| format!("({})", self.print(branch, wanted)))
+            .collect();
+        texts.join("\nUNION ALL\n")
+    }
+
+    fn print(&mut self, branch: &Branch, wanted: Wanted<'_>) -> String {
+        let asked = branch.rest.as_ref().unwrap_or(wanted.filter);
+        let mut filter = narrow::print_filter(asked, &mut self.params);
+        for pred in &branch.residual {
+            self.add_pred(&mut filter, pred);
+        }
+        let needed = wanted.needed;
+        let gated = |filter: String| match needed {
+            "TRUE" => filter,
+            _ => format!("{needed} AND {filter}"),
+        };
+        let (owner, owner_of_share) = match branch.owner {
+            Some(owner) => {
+                let owner = self.params.push(owner.0);
+                (
+                    format!("c.owner_id = ${owner}"),
+                    format!("a.owner_id = ${owner}"),
+                )
+            }
+            None => ("TRUE".to_owned(), "TRUE".to_owned()),
+        };
+        let after = self.after("c.updated_at, c.id");
+        let after_share = self.after("a.chat_updated_at, a.chat_id");
+        let after_ref = self.after("s.chat_updated_at, s.chat_id");
+        let of_share = gated(of_chat(&filter, "a.chat_id"));
+        let of_ref = gated(of_chat(&filter, "s.chat_id"));
+        let of_row = gated(filter);
+        let mut marks = vec![
+            ("/* filter */ TRUE", of_row.as_str()),
+            ("/* filter of share */ TRUE", &of_share),
+            ("/* filter of ref */ TRUE", &of_ref),
+            ("/* owner */ TRUE", &owner),
+            ("/* owner of share */ TRUE", &owner_of_share),
+            ("/* after */ TRUE", &after),
+            ("/* after share */ TRUE", &after_share),
+            ("/* after ref */ TRUE", &after_ref),
+            ("/* limit */ 1", wanted.limit),
+        ];
+        let keys = branch.keys.bind(&mut self.params);
+        for (mark, parameter) in &keys {
+            marks.push((mark, parameter));
+        }
+        replaced(branch.sql.text, &marks)
+    }
+
+    fn add_pred(&mut self, condition: &mut String, pred: &Pred) {
+        if *pred == Pred::True {
+            return;
+        }
+        // As a subquery, it is asked of each row by itself: its parts cannot become joins, which a
+        // plan that does not know the limit would make hashes of whole tables.
+        condition.push_str(" AND (SELECT ");
+        predicate::print(pred, &mut self.params, condition);
+        condition.push(')');
+    }
+
+    fn after(&self, key: &str) -> String {
+        match self.after {
+            Some((updated_at, id)) => format!("({key}) < (${updated_at}, ${id})"),
+            None => "TRUE".to_owned(),
+        }
+    }
+}
+
+/// A condition on a chat `c` as one on a row that has only its id. A plain list asks nothing, and then
+/// the chat is not looked up.
+fn of_chat(condition: &str, id: &str) -> String {
+    if condition == "TRUE" {
+        return condition.to_owned();
+    }
+    format!("(SELECT ({condition}) FROM chats c WHERE c.id = {id})")
+}
+
+/// The text with each mark replaced that it has, in one pass: what is put in is not searched again.
+pub(super) fn replaced(text: &str, marks: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    while let Some(place) = rest.find("/* ") {
+        let (before, marked) = rest.split_at(place);
+        out.push_str(before);
+        match marks.iter().find(|(mark, _)| marked.starts_with(mark)) {
+            Some((mark, with)) => {
+                out.push_str(with);
+                rest = &marked[mark.len()..];
+            }
+            None => {
+                out.push_str(&marked[..3]);
+                rest = &marked[3..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
