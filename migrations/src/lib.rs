@@ -153,6 +153,11 @@ pub const ALL: &[Migration] = &[
         name: "0025_chats_owner_organization_idx",
         sql: include_str!("../0025_chats_owner_organization_idx.sql"),
     },
+    Migration {
+        version: 26,
+        name: "0026_chat_diff_statuses_problem_idx",
+        sql: include_str!("../0026_chat_diff_statuses_problem_idx.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

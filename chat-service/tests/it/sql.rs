@@ -82,70 +82,35 @@ fn every_statement_is_used_and_every_use_has_a_statement() {
     assert_eq!(used, written);
 }
 
+/// Without a table's index PostgreSQL scans the table, whatever it costs; with one it does not have to.
 #[tokio::test]
-async fn what_is_asked_all_the_time_scans_no_table() {
+async fn no_statement_has_to_scan_a_table() {
     let database = testkit::postgres::database().await;
     let client = database.client().await;
     client
         .batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
         .await
         .unwrap();
-    for (name, arguments) in [
-        (
-            "claim_budgets",
-            "gen_random_uuid(), 'worker', 50, 60, 100, 20",
-        ),
-        (
-            "hold_credential_refs",
-            "gen_random_uuid(), gen_random_uuid(), 500",
-        ),
-        ("put_off_refs", "gen_random_uuid(), '{}', 500"),
-        ("list_hinted_refs", "'{}', 200, 1000"),
-        ("hint_refs", "'{}', '{}'"),
-        ("lock_budgets_by_id", "'{}'"),
-        ("list_pending_merges", "gen_random_uuid(), 10"),
-        ("adopt_account_key", "gen_random_uuid(), 'key'"),
-        ("judge_merge", "gen_random_uuid(), gen_random_uuid(), 1"),
-        ("move_budget_refs", "gen_random_uuid(), gen_random_uuid()"),
-        ("lock_viewed_budgets", "'{}', 15"),
-        ("view_refs", "'{}', '{}', 15, 120"),
-        (
-            "list_watched_chats",
-            "gen_random_uuid(), '{}', gen_random_uuid(), 50",
-        ),
-        ("list_leased_budgets", "gen_random_uuid()"),
-        ("count_due_refs", "10000"),
-        ("seconds_until_ready", ""),
-        ("list_leased_refs", "gen_random_uuid()"),
-        ("read_leased_credential", "gen_random_uuid()"),
-        ("apply_outcomes", "gen_random_uuid(), '[]'"),
-        ("settle_budgets", "'{}', FALSE"),
-        ("list_outcome_seqs", "'{}'"),
-        ("share_chat_accounts", "gen_random_uuid()"),
-        ("lock_chat_budgets", "gen_random_uuid()"),
-        ("refresh_refs", "gen_random_uuid(), '{}'"),
-        ("make_budgets_due", "'{}', TRUE"),
-        ("resume_polling_refs", "gen_random_uuid()"),
-        ("stop_polling_chat", "gen_random_uuid()"),
-        ("lock_budgets", "'key', gen_random_uuid(), 'github'"),
-        (
-            "move_refs",
-            "gen_random_uuid(), 'github', gen_random_uuid(), TRUE",
-        ),
-        ("prune_change_events", "60, 1000"),
-        ("prune_sync_requests", "1000"),
-        ("list_budgets_after", "gen_random_uuid(), 1000"),
-        ("delete_unused_budgets", "'{}'"),
-    ] {
-        let text = &statements()[name];
+    let mut planned = 0;
+    let mut scans = Vec::new();
+    for (name, text) in statements() {
+        let statement = text.lines().find(|line| !line.starts_with("--")).unwrap();
+        // What has no plan: the tables of a policy check, and what shows a plan itself.
+        if ["CREATE ", "TRUNCATE ", "EXPLAIN "]
+            .iter()
+            .any(|word| statement.starts_with(word))
+        {
+            continue;
+        }
         client
             .batch_execute(&format!("PREPARE {name} AS {text}"))
             .await
             .unwrap();
-        let arguments = if arguments.is_empty() {
-            String::new()
-        } else {
-            format!("({arguments})")
+        let parameters = client.prepare(&text).await.unwrap().params().len();
+        let arguments = match parameters {
+            0 => String::new(),
+            // A generic plan is the same for all arguments.
+            _ => format!("({})", vec!["NULL"; parameters].join(", ")),
         };
         let plan: Vec<String> = client
             .query(&format!("EXPLAIN EXECUTE {name}{arguments}"), &[])
@@ -154,7 +119,11 @@ async fn what_is_asked_all_the_time_scans_no_table() {
             .iter()
             .map(|row| row.try_get(0).unwrap())
             .collect();
-        let plan = plan.join("\n");
-        assert!(!plan.contains("Seq Scan"), "{name}:\n{plan}");
+        planned += 1;
+        if plan.iter().any(|line| line.contains("Seq Scan")) {
+            scans.push(format!("{name}:\n{}", plan.join("\n")));
+        }
     }
+    assert!(planned > 90, "{planned} statements");
+    assert!(scans.is_empty(), "{}", scans.join("\n\n"));
 }

@@ -16,7 +16,7 @@ const COUNT_PROBLEMS: Sql = sql!("count_problems");
 
 /// Leases, and budgets, that are listed at most.
 const LISTED: i64 = 100;
-/// Refs of a lane that are counted at most.
+/// Refs of a lane, and refs with a problem, that are counted at most.
 const COUNTED: i64 = 10_000;
 
 /// The state of the synchronisation.
@@ -60,7 +60,7 @@ impl Store {
         let lanes = self.read(COUNT_DUE_REFS, &[&COUNTED]).await?;
         let leases = self.read(LIST_LIVE_LEASES, &[&LISTED]).await?;
         let budgets = self.read(LIST_PLANNED_BUDGETS, &[&LISTED]).await?;
-        let problems = self.read(COUNT_PROBLEMS, &[]).await?;
+        let problems = self.read(COUNT_PROBLEMS, &[&COUNTED]).await?;
         Ok(SyncState {
             lanes: lanes.iter().map(lane_state).collect::<Result<_, _>>()?,
             leases: leases

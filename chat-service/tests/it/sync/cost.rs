@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::postgres::Client;
 use uuid::Uuid;
 
-use super::fairness::tenant;
+use super::fairness::{tenant, tenant_with};
 use crate::{sql::statements, stack::Stack};
 
 /// Pages that running the statement with these arguments touches. It takes effect.
@@ -102,4 +102,50 @@ async fn what_a_claim_a_report_and_a_settlement_cost_does_not_grow_with_the_back
             "{name}: {small} pages at a thousand, {large} at thirty thousand"
         );
     }
+}
+
+#[tokio::test]
+async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
+    let stack = Stack::start().await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+        .await
+        .unwrap();
+    tenant_with(&stack, [1_500, 20], 3, 3600).await;
+    client
+        .batch_execute("ANALYZE chat_diff_statuses, git_budgets")
+        .await
+        .unwrap();
+    // All at once: the statistics still say that none has a problem.
+    client
+        .batch_execute(
+            "UPDATE chat_diff_statuses SET problem_class = 'rate_limited', problem_since = now()",
+        )
+        .await
+        .unwrap();
+    let unforeseen = pages(&client, "count_problems", "100").await;
+    assert!(unforeseen < 1_000.0, "{unforeseen} pages");
+    client
+        .batch_execute(
+            "INSERT INTO git_budgets (id, budget_key, provider_id, next_due_at)
+             SELECT gen_random_uuid(), 'idle|' || n, 'github', now() + n * interval '1 s'
+             FROM generate_series(1, 20000) AS n",
+        )
+        .await
+        .unwrap();
+    client
+        .batch_execute("VACUUM (ANALYZE) chat_diff_statuses, git_budgets")
+        .await
+        .unwrap();
+    for name in [
+        "count_due_refs",
+        "count_problems",
+        "list_live_leases",
+        "list_planned_budgets",
+    ] {
+        let pages = pages(&client, name, "100").await;
+        assert!(pages < 300.0, "{name}: {pages} pages");
+    }
+    stack.stop().await;
 }

@@ -4,7 +4,7 @@ use proto::chat::v1;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::fairness::tenant;
+use super::fairness::{tenant, tenant_with};
 use crate::{
     stack::{Caller, Stack, refused},
     worker::{
@@ -268,6 +268,50 @@ async fn operators_count_at_most_ten_thousand_due_refs_of_a_lane() {
         [(v1::Lane::Active, 10_000, 10_000), (v1::Lane::Idle, 7, 0)]
     );
     assert!(state.lanes[0].oldest.unwrap().seconds >= 3600);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn operators_count_at_most_ten_thousand_refs_of_a_problem() {
+    let stack = Stack::start().await;
+    for (class, chats) in [
+        ("rate_limited", 501),
+        ("access_denied", 1),
+        ("no_account", 2),
+    ] {
+        let user = tenant_with(&stack, [chats, 20], 3, 60).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(&format!(
+                "UPDATE chat_diff_statuses SET problem_class = '{class}', problem_since = now()
+                 WHERE owner_id = '{user}'"
+            ))
+            .await
+            .unwrap();
+    }
+    tenant(&stack, 3, 3, 60).await;
+    let state = stack
+        .admin(&Caller::user().site("admin"))
+        .get_sync_state(v1::GetSyncStateRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let mut problems: Vec<_> = state
+        .problems
+        .iter()
+        .map(|problem| (problem.class(), problem.refs))
+        .collect();
+    problems.sort_unstable_by_key(|(_, refs)| *refs);
+    assert_eq!(
+        problems,
+        [
+            (v1::ProblemClass::AccessDenied, 20),
+            (v1::ProblemClass::NoAccount, 40),
+            (v1::ProblemClass::RateLimited, 10_000),
+        ]
+    );
     stack.stop().await;
 }
 

@@ -15,7 +15,12 @@ pub(super) async fn tenant(stack: &Stack, refs: i32, lane: i16, overdue: i32) ->
 }
 
 /// The same with so many chats, and so many refs of each.
-async fn tenant_with(stack: &Stack, [chats, refs]: [i32; 2], lane: i16, overdue: i32) -> Uuid {
+pub(super) async fn tenant_with(
+    stack: &Stack,
+    [chats, refs]: [i32; 2],
+    lane: i16,
+    overdue: i32,
+) -> Uuid {
     let user = Uuid::now_v7();
     stack
         .database
