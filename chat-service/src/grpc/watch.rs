@@ -226,3 +226,68 @@ fn parse_revision(text: &str) -> Result<i64, Error> {
         .filter(|position| *position >= 0)
         .ok_or_else(|| Error::invalid("since_revision", "is not a revision of this service"))
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::wait::PATIENCE;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::sync::{metrics::SyncMetrics, viewed::Sampler};
+
+    fn viewing(samples: Interval) -> (Option<Viewing>, Sampler) {
+        let (views, sampler) = Views::new(SyncMetrics::default());
+        let watcher = Watcher {
+            user: UserId(Uuid::new_v4()),
+            groups: Vec::new(),
+            owner: None,
+        };
+        let viewing = Viewing {
+            views,
+            watcher,
+            samples,
+        };
+        (Some(viewing), sampler)
+    }
+
+    /// As each notice does, this ends what waits for the next moment.
+    async fn sample_until_a_notice(viewing: &mut Option<Viewing>) {
+        let notice = tokio::time::sleep(Duration::from_millis(1));
+        tokio::select! {
+            never = Viewing::sample(viewing) => match never {},
+            () = notice => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_is_noted_again_and_again_whatever_they_hear_in_between() {
+        let (mut viewing, sampler) = viewing(tokio::time::interval(Duration::from_millis(5)));
+        let twice = testkit::wait::until("two moments have come", || {
+            let waiting = sampler.waiting();
+            async move { if waiting >= 2 { Ok(()) } else { Err(waiting) } }
+        });
+        tokio::select! {
+            never = Viewing::sample(&mut viewing) => match never {},
+            () = twice => {}
+        }
+        let four_times = async {
+            while sampler.waiting() < 4 {
+                sample_until_a_notice(&mut viewing).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, four_times).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_is_noted_at_once_and_then_once_a_minute() {
+        assert_eq!(samples().period(), SAMPLE_INTERVAL);
+        let (mut viewing, sampler) = viewing(samples());
+        while sampler.waiting() == 0 {
+            sample_until_a_notice(&mut viewing).await;
+        }
+        for _ in 0..20 {
+            sample_until_a_notice(&mut viewing).await;
+        }
+        assert_eq!(sampler.waiting(), 1);
+    }
+}

@@ -36,6 +36,8 @@ pub const MAX_WATCHED: i64 = 50;
 const QUEUE: usize = 1024;
 /// Chats that are remembered as noted at most.
 const MAX_REMEMBERED: usize = 100_000;
+/// When there is no room, room is looked for this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Views, and chats, that are noted at once.
 const BATCH: usize = 100;
 
@@ -61,8 +63,16 @@ pub struct Views(Arc<Inner>);
 
 struct Inner {
     queue: mpsc::Sender<View>,
-    noted: Mutex<HashMap<ChatId, Instant>>,
+    noted: Mutex<Noted>,
     metrics: SyncMetrics,
+}
+
+/// Which chats were noted lately.
+#[derive(Default)]
+struct Noted {
+    at: HashMap<ChatId, Instant>,
+    /// When those of long ago were last forgotten.
+    swept: Option<Instant>,
 }
 
 /// What was taken notice of, to be written.
@@ -90,7 +100,7 @@ impl Views {
 
     /// `principal` has read `chat`. Neither waits nor fails.
     pub fn read(&self, principal: &Principal, chat: &Chat) {
-        if counts(principal, chat) && self.is_new(chat.id) {
+        if counts(principal, chat) && self.is_new(chat.id, Instant::now()) {
             self.enqueue(View::Chat(chat.id));
         }
     }
@@ -106,27 +116,47 @@ impl Views {
         }
     }
 
-    /// Whether the chat was not noted within the last minute; it is now.
-    fn is_new(&self, chat: ChatId) -> bool {
+    /// Whether the chat was not noted within the minute before `now`; it is now.
+    fn is_new(&self, chat: ChatId, now: Instant) -> bool {
         let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let is_over = |at: &Instant| now.duration_since(*at) >= SAMPLE_INTERVAL;
-        if noted.get(&chat).is_some_and(|at| !is_over(at)) {
-            return false;
+        let is_new = noted.note(chat, now);
+        if is_new.is_none() {
+            self.0.metrics.views_dropped.inc();
         }
-        if noted.len() >= MAX_REMEMBERED {
-            noted.retain(|_, at| !is_over(at));
-            if noted.len() >= MAX_REMEMBERED {
-                self.0.metrics.views_dropped.inc();
-                return false;
+        is_new == Some(true)
+    }
+}
+
+impl Noted {
+    /// None when there is no room for it.
+    fn note(&mut self, chat: ChatId, now: Instant) -> Option<bool> {
+        let is_over = |at: &Instant| now.duration_since(*at) >= SAMPLE_INTERVAL;
+        if self.at.get(&chat).is_some_and(|at| !is_over(at)) {
+            return Some(false);
+        }
+        if self.at.len() >= MAX_REMEMBERED {
+            // Not for every chat that there is no room for: somebody waits for their answer meanwhile.
+            let is_clean = |at: Instant| now.duration_since(at) < SWEEP_INTERVAL;
+            if !self.swept.is_some_and(is_clean) {
+                self.at.retain(|_, at| !is_over(at));
+                self.swept = Some(now);
+            }
+            if self.at.len() >= MAX_REMEMBERED {
+                return None;
             }
         }
-        noted.insert(chat, now);
-        true
+        self.at.insert(chat, now);
+        Some(true)
     }
 }
 
 impl Sampler {
+    /// How many views wait to be noted.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Notes what is viewed until `stop`.
     pub async fn run(mut self, store: Store, bell: Bell, stop: CancellationToken) {
         let mut views = Vec::with_capacity(BATCH);
@@ -147,7 +177,9 @@ impl Sampler {
                 View::Chat(chat) => chats.push(chat),
                 View::Watcher(watcher) => match store.list_watched_chats(&watcher).await {
                     Ok(watched) => {
-                        chats.extend(watched.into_iter().filter(|chat| self.views.is_new(*chat)));
+                        let now = Instant::now();
+                        let is_new = |chat: &ChatId| self.views.is_new(*chat, now);
+                        chats.extend(watched.into_iter().filter(is_new));
                     }
                     Err(error) => tracing::warn!(%error, "what is watched cannot be read"),
                 },
@@ -179,4 +211,72 @@ fn counts(principal: &Principal, chat: &Chat) -> bool {
             Subject::User(id) => *id == user.id,
             Subject::Group(group) => user.groups.contains(group),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn chat() -> ChatId {
+        ChatId(Uuid::new_v4())
+    }
+
+    #[test]
+    fn views_beyond_the_queue_are_dropped_and_counted_and_keep_nobody_waiting() {
+        let metrics = SyncMetrics::default();
+        let (views, sampler) = Views::new(metrics.clone());
+        let watcher = Watcher {
+            user: UserId(Uuid::new_v4()),
+            groups: Vec::new(),
+            owner: None,
+        };
+        for _ in 0..QUEUE + 5 {
+            views.watch(watcher.clone());
+        }
+        assert_eq!(sampler.waiting(), QUEUE);
+        assert_eq!(metrics.views_dropped.get(), 5);
+        // Nobody takes them any more, as in a shutdown.
+        drop(sampler);
+        views.watch(watcher);
+        assert_eq!(metrics.views_dropped.get(), 6);
+    }
+
+    #[test]
+    fn chats_beyond_what_is_remembered_are_not_noted_until_there_is_room() {
+        let metrics = SyncMetrics::default();
+        let (views, _sampler) = Views::new(metrics.clone());
+        let start = Instant::now();
+        let first = chat();
+        assert!(views.is_new(first, start));
+        let later = start + Duration::from_secs(1);
+        for _ in 1..MAX_REMEMBERED {
+            assert!(views.is_new(chat(), later));
+        }
+        assert!(!views.is_new(chat(), later));
+        assert_eq!(metrics.views_dropped.get(), 1);
+        assert!(!views.is_new(first, later), "it is known");
+        assert_eq!(metrics.views_dropped.get(), 1);
+        // The first is over by then, and no other.
+        let over = start + SAMPLE_INTERVAL;
+        assert!(views.is_new(chat(), over));
+        assert!(!views.is_new(chat(), over));
+        assert!(views.is_new(chat(), over + SWEEP_INTERVAL));
+        assert_eq!(metrics.views_dropped.get(), 2);
+    }
+
+    #[test]
+    fn room_is_not_looked_for_with_every_chat_that_there_is_none_for() {
+        let mut noted = Noted::default();
+        let start = Instant::now();
+        for _ in 0..MAX_REMEMBERED {
+            noted.note(chat(), start);
+        }
+        let before = start + SAMPLE_INTERVAL - SWEEP_INTERVAL / 2;
+        assert_eq!(noted.note(chat(), before), None);
+        let over = start + SAMPLE_INTERVAL;
+        assert_eq!(noted.note(chat(), over), None, "it was just looked for");
+        assert_eq!(noted.note(chat(), before + SWEEP_INTERVAL), Some(true));
+    }
 }

@@ -1,5 +1,7 @@
 //! What somebody looks at is refreshed sooner; who may merely read everything counts for nothing.
 
+mod most;
+
 use proto::chat::v1;
 use uuid::Uuid;
 

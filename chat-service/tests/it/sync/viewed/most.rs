@@ -1,0 +1,104 @@
+//! Who watches much views little of it.
+
+use proto::chat::v1;
+use uuid::Uuid;
+
+use super::until_all_noted;
+use crate::{
+    stack::{Caller, Stack},
+    worker::value,
+};
+
+/// Chats of an owner, with a ref each, that were updated two minutes after one another, the last one
+/// `2 - minutes` ago.
+async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(&format!(
+            "WITH budget AS (
+                INSERT INTO git_budgets (id, budget_key, provider_id)
+                VALUES (gen_random_uuid(), 'unlinked|{owner}', 'github')
+                RETURNING id
+             ), chat AS (
+                INSERT INTO chats (id, owner_id, title, status, updated_at)
+                SELECT gen_random_uuid(), '{owner}', 'chat ' || n, 'waiting',
+                    now() - make_interval(mins => 2 * n - {minutes})
+                FROM generate_series(1, {chats}) AS n
+                RETURNING id
+             )
+             INSERT INTO chat_diff_statuses (
+                id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner,
+                repository_name, git_branch, is_primary, budget_id
+             )
+             SELECT gen_random_uuid(), c.id, '{owner}', 'github', 'https://github.com/acme/web',
+                'acme', 'web', 'feat/x', TRUE, b.id
+             FROM chat c, budget b"
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() {
+    let stack = Stack::start().await;
+    let watcher = Caller::user();
+    let team = Uuid::now_v7();
+    let id: Uuid = watcher.id().parse().unwrap();
+    let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
+    // Own ones, and in between, by turns, those that somebody shared with them and with their group.
+    chats_of(&stack, id, 60, 0).await;
+    chats_of(&stack, friend, 30, 1).await;
+    chats_of(&stack, colleague, 30, 1).await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(&format!(
+            "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
+             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
+             WHERE owner_id = '{friend}'
+             UNION ALL
+             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
+             WHERE owner_id = '{colleague}'"
+        ))
+        .await
+        .unwrap();
+    let stream = stack
+        .chats(&watcher.group(team))
+        .watch_chats(v1::WatchChatsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    testkit::wait::until("what is watched is noted", || async {
+        let viewed: i64 = value(
+            &stack,
+            "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until > now()",
+        )
+        .await;
+        if viewed > 0 { Ok(()) } else { Err(()) }
+    })
+    .await;
+    until_all_noted(&stack).await;
+    let right: bool = value(
+        &stack,
+        &format!(
+            "SELECT count(*) = 50 AND count(DISTINCT owner_id) = 3 AND bool_and(id IN (
+                SELECT id FROM chats
+                WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
+                ORDER BY updated_at DESC, id DESC LIMIT 50
+             ))
+             FROM chats c
+             WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
+                AND EXISTS (
+                    SELECT FROM chat_diff_statuses s
+                    WHERE s.chat_id = c.id AND s.viewed_until > now()
+                )"
+        ),
+    )
+    .await;
+    assert!(right);
+    drop(stream);
+    stack.stop().await;
+}
