@@ -230,3 +230,73 @@ async fn a_hint_lifts_no_problem_and_reaches_no_archived_chat() {
     make_all_due(&stack).await;
     stack.stop().await;
 }
+
+/// So many other owners, with an account each, who follow pull request 7 under another title.
+async fn more_followers(stack: &Stack, followers: i32) {
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(&format!(
+            "WITH owner AS MATERIALIZED (
+                SELECT gen_random_uuid() AS id, gen_random_uuid() AS budget, gen_random_uuid() AS chat
+                FROM generate_series(1, {followers})
+             ), budgets AS (
+                INSERT INTO git_budgets (id, budget_key, provider_id, next_due_at)
+                SELECT o.budget, 'test|' || o.id, 'github', now() + interval '1 h' FROM owner o
+             ), accounts AS (
+                INSERT INTO git_accounts (
+                    id, user_id, provider_id, budget_id, key_id, access_token_sealed
+                )
+                SELECT gen_random_uuid(), o.id, 'github', o.budget, 'key', '' FROM owner o
+             ), chats AS (
+                INSERT INTO chats (id, owner_id, title, status)
+                SELECT o.chat, o.id, 'chat', 'waiting' FROM owner o
+             )
+             INSERT INTO chat_diff_statuses (
+                id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner,
+                repository_name, git_branch, is_primary, budget_id, due_at, early_at, lane,
+                url, pull_request_state, pr_number, pr_repository, pr_node_id
+             )
+             SELECT gen_random_uuid(), o.chat, o.id, 'github', 'https://github.com/acme/web',
+                'acme', 'web', 'feat/x', TRUE, o.budget, now() + interval '1 h',
+                now() + interval '1 h', 4, 'https://github.com/acme/web/pull/7', 'open', 7,
+                'acme/web', 'PR_7'
+             FROM owner o"
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn one_report_makes_two_hundred_followers_due_and_the_others_keep_their_time() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    more_followers(&stack, 250).await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    let answer = outcome(lease.git_ref(), found());
+    worker.finish(&lease, vec![answer]).await;
+    let row = stack
+        .database
+        .client()
+        .await
+        .query_one(
+            "SELECT count(*) FILTER (WHERE s.due_at <= now() + interval '5 s'
+                    AND s.lane = 3 AND b.next_due_at = s.due_at),
+                count(*) FILTER (WHERE s.due_at > now() + interval '50 min'
+                    AND s.lane = 4 AND b.next_due_at = s.due_at),
+                count(DISTINCT s.due_at)
+             FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id
+             WHERE b.budget_key LIKE 'test|%'",
+            &[],
+        )
+        .await
+        .unwrap();
+    let counts = [0, 1].map(|column| row.try_get::<_, i64>(column).unwrap());
+    assert_eq!(counts, [200, 50]);
+    let moments: i64 = row.try_get(2).unwrap();
+    assert!(moments > 190, "{moments} moments: all keys wake at once");
+    stack.stop().await;
+}

@@ -149,3 +149,56 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
     }
     stack.stop().await;
 }
+
+/// Pages that it takes to find who else follows a pull request, when that many do and know as much.
+async fn hint_cost(followers: i32) -> f64 {
+    let stack = Stack::start().await;
+    tenant_with(&stack, [followers / 20, 20], 3, -3600).await;
+    let seen = tenant(&stack, 1, 3, -3600).await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute(
+            "UPDATE chat_diff_statuses SET pr_node_id = 'PR_7';
+             INSERT INTO git_accounts (
+                id, user_id, provider_id, budget_id, key_id, access_token_sealed
+             )
+             SELECT gen_random_uuid(), substr(b.budget_key, 6)::uuid, 'github', b.id, 'key', ''
+             FROM git_budgets b;
+             SET plan_cache_mode = force_generic_plan; SET jit = off",
+        )
+        .await
+        .unwrap();
+    client
+        // Without what the update left.
+        .batch_execute(
+            "VACUUM (FULL, ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts",
+        )
+        .await
+        .unwrap();
+    let row = client
+        .query_one(
+            "SELECT id FROM chat_diff_statuses WHERE owner_id = $1",
+            &[&seen],
+        )
+        .await
+        .unwrap();
+    let seen: Uuid = row.try_get(0).unwrap();
+    let pages = pages(
+        &client,
+        "list_hinted_refs",
+        &format!("'{{{seen}}}', 200, 1000"),
+    )
+    .await;
+    stack.stop().await;
+    pages
+}
+
+#[tokio::test]
+async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request() {
+    let small = hint_cost(2_000).await;
+    let large = hint_cost(20_000).await;
+    assert!(
+        large <= small * 2.0 + 100.0,
+        "{small} pages at two thousand, {large} at twenty thousand"
+    );
+}

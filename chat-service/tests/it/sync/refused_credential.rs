@@ -6,6 +6,7 @@ use proto::{
 };
 use tonic::Code;
 
+use super::fairness::tenant_with;
 use crate::{
     stack::{Caller, Stack, facts},
     worker::{
@@ -288,5 +289,44 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_rejected() 
         facts(&refusal.unwrap_err()).1,
         reason::GIT_CREDENTIAL_REJECTED
     );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn all_refs_of_a_refused_credential_are_held_back_however_many_there_are() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    for state in [CredentialState::Rejected, CredentialState::Suspect] {
+        // More than are held at once, of a lane and of all.
+        let user = tenant_with(&stack, [70, 20], 3, 60).await;
+        let mut owner = Owner::unlinked(&stack);
+        owner.caller.claims.sub = user.to_string();
+        owner.link(&format!("ghp_{}", user.simple())).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(&format!(
+                "UPDATE chat_diff_statuses SET lane = 4
+                 WHERE owner_id = '{user}' AND git_branch > 'feat/18'"
+            ))
+            .await
+            .unwrap();
+        let lease = worker.lease_one().await;
+        observe(&worker, &lease, state).await;
+        let held: i64 = value(
+            &stack,
+            &format!(
+                "SELECT count(*) FROM chat_diff_statuses s
+                 JOIN git_accounts a ON a.user_id = s.owner_id
+                 WHERE s.owner_id = '{user}'
+                    AND s.problem_class = 'credential_' || a.credential_state
+                    AND s.due_at IS NOT DISTINCT FROM a.confirm_after"
+            ),
+        )
+        .await;
+        assert_eq!(held, 1_400, "{state:?}");
+        assert!(worker.lease().await.is_empty());
+    }
     stack.stop().await;
 }
