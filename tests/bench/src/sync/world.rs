@@ -1,20 +1,23 @@
 //! The services, and users with pull requests that are known.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use e2e::{
     caller::Caller,
     stack::{Stack, Worker},
 };
+use testkit::postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 const FILL: &str = include_str!("../sql/fill_synced_refs.sql");
-const MAKE_DUE: &str = include_str!("../sql/make_refs_due.sql");
+const MAKE_REFS_DUE: &str = include_str!("../sql/make_refs_due.sql");
+const MAKE_BUDGETS_DUE: &str = include_str!("../sql/make_budgets_due.sql");
+const COUNT_LEASES: &str = include_str!("../sql/count_leases.sql");
 const COUNT: &str = include_str!("../sql/count_written.sql");
 
-/// Time to have written what is due until the refs are: enough to be waiting for them.
+/// How far ahead it is written that budgets are due: workers are waiting by then.
 const AHEAD: f64 = 1.5;
 /// Between two looks at the table, at least; and so many times what a look takes, which is to cost next to
 /// nothing beside the work. What is measured is what the database noted.
@@ -143,7 +146,7 @@ impl World {
     ) -> anyhow::Result<Cycle> {
         let client = self.stack.database.client().await;
         self.stack.github.clear_requests();
-        let due: std::time::SystemTime = client.query_one(MAKE_DUE, &[&AHEAD]).await?.try_get(0)?;
+        let due = self.make_due(&client).await?;
         let give_up = tokio::time::Instant::now() + patience;
         let mut pause = LOOK;
         loop {
@@ -172,6 +175,22 @@ impl World {
                 patience.as_secs()
             );
         }
+    }
+
+    /// Makes everything due once nobody works any more; returns when it is.
+    async fn make_due(&self, client: &Client) -> anyhow::Result<SystemTime> {
+        loop {
+            let leases: i64 = client.query_one(COUNT_LEASES, &[]).await?.try_get(0)?;
+            if leases == 0 {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        client.execute(MAKE_REFS_DUE, &[]).await?;
+        Ok(client
+            .query_one(MAKE_BUDGETS_DUE, &[&AHEAD])
+            .await?
+            .try_get(0)?)
     }
 }
 
