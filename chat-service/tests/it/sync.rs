@@ -5,7 +5,7 @@ mod budget;
 mod cost;
 mod credential;
 mod due;
-mod fairness;
+pub(crate) mod fairness;
 mod priority;
 mod race;
 mod refused_credential;

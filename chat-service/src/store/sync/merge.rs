@@ -4,6 +4,9 @@
 //! any more it becomes the account's key, or is merged with that if there is one: then all tokens of the account have
 //! one spender at a time, and a pause that was learned with one holds for all. A merge that cannot be
 //! done now is done when one of the two is given back again.
+//!
+//! Both spenders wait while the refs of one of the two keys move, so that is the one with few of them. Two
+//! keys of which neither has stay apart.
 
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -13,13 +16,14 @@ use crate::{
     accounts::BudgetKey,
     store::{
         Sql, Store, StoreError, query, sql,
-        transaction::{LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
+        transaction::{FIND_BUDGET, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
     },
 };
 
 const LIST_PENDING_MERGES: Sql = sql!("list_pending_merges");
 const LIST_BUDGET_ACCOUNTS: Sql = sql!("list_budget_accounts");
 const ADOPT_ACCOUNT_KEY: Sql = sql!("adopt_account_key");
+const CHOOSE_MOVED_BUDGET: Sql = sql!("choose_moved_budget");
 const JUDGE_MERGE: Sql = sql!("judge_merge");
 const MERGE_BUDGET: Sql = sql!("merge_budget");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
@@ -29,6 +33,8 @@ const RENAME_BUDGET: Sql = sql!("rename_budget");
 
 /// Keys that are merged after one lease at most.
 const BATCH: i64 = 10;
+/// Refs that a merge moves at most, which takes a second or two.
+const MAX_MOVED: i64 = 20_000;
 
 /// The key of a token whose account is known.
 pub(crate) struct PendingMerge {
@@ -88,9 +94,24 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        let known = query(&transaction, FIND_BUDGET.text, &[&key.0])
+            .await
+            .map_err(StoreError::from_read)?;
+        let mut both = vec![token];
+        for row in &known {
+            both.push(row.try_get("id").map_err(StoreError::row)?);
+        }
+        let chosen = query(&transaction, CHOOSE_MOVED_BUDGET.text, &[&both, &MAX_MOVED])
+            .await
+            .map_err(StoreError::from_read)?;
+        // One that nobody has yet takes no refs: then nothing moves.
+        let moved: Uuid = match chosen.first() {
+            Some(row) => row.try_get("id").map_err(StoreError::row)?,
+            None => token,
+        };
         // Accounts before budgets, as everywhere: nobody links or unlinks one meanwhile, or chooses a
         // budget for its refs.
-        let accounts = query(&transaction, LIST_BUDGET_ACCOUNTS.text, &[&token])
+        let accounts = query(&transaction, LIST_BUDGET_ACCOUNTS.text, &[&moved])
             .await
             .map_err(StoreError::from_read)?;
         for account in &accounts {
@@ -103,17 +124,22 @@ impl Store {
         let account = ensure_budget(&transaction, &key.0, provider_id).await?;
         lock_budgets(&transaction, &[token, account]).await?;
         let locked = accounts.len() as i64;
-        let judged = query(&transaction, JUDGE_MERGE.text, &[&token, &account, &locked])
-            .await
-            .map_err(StoreError::from_read)?;
+        let judged = query(
+            &transaction,
+            JUDGE_MERGE.text,
+            &[&token, &account, &moved, &locked, &MAX_MOVED],
+        )
+        .await
+        .map_err(StoreError::from_read)?;
         let Some(judged) = judged.first() else {
             return Ok(false);
         };
-        if !judged.try_get("possible").map_err(StoreError::row)? {
+        let is = |name: &str| judged.try_get::<_, bool>(name).map_err(StoreError::row);
+        let vacant = is("vacant")?;
+        if !is("possible")? || !(vacant || is("movable")?) {
             return Ok(false);
         }
-        let vacant: bool = judged.try_get("vacant").map_err(StoreError::row)?;
-        let (kept, merged) = if vacant {
+        let (kept, merged) = if vacant || moved == account {
             (token, account)
         } else {
             (account, token)
@@ -132,7 +158,7 @@ impl Store {
         query(&transaction, DELETE_BUDGET.text, &[&merged])
             .await
             .map_err(write)?;
-        if vacant {
+        if kept == token {
             query(&transaction, RENAME_BUDGET.text, &[&kept, &key.0])
                 .await
                 .map_err(write)?;

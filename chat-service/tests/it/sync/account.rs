@@ -1,5 +1,7 @@
 //! Tokens that turn out to be one account's at the host: one key, one spender, one pause.
 
+mod large;
+
 use proto::chat::v1;
 
 use crate::{

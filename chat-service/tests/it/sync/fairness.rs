@@ -10,12 +10,12 @@ use crate::{
 
 /// A user with an account and that many refs, each of a chat of its own, which have been due for
 /// `overdue` seconds.
-pub(super) async fn tenant(stack: &Stack, refs: i32, lane: i16, overdue: i32) -> Uuid {
+pub(crate) async fn tenant(stack: &Stack, refs: i32, lane: i16, overdue: i32) -> Uuid {
     tenant_with(stack, [refs, 1], lane, overdue).await
 }
 
 /// The same with so many chats, and so many refs of each.
-pub(super) async fn tenant_with(
+pub(crate) async fn tenant_with(
     stack: &Stack,
     [chats, refs]: [i32; 2],
     lane: i16,

@@ -1,0 +1,84 @@
+//! Keys with more refs than may be kept waiting while they move.
+
+use uuid::Uuid;
+
+use super::{all, keys, tell};
+use crate::{
+    stack::Stack,
+    sync::fairness::tenant_with,
+    worker::{Owner, Worker, make_all_due, value},
+};
+
+/// A user with an account and a little more refs than a merge moves.
+async fn large(stack: &Stack) -> Owner<'_> {
+    let user = tenant_with(stack, [1_001, 20], 3, 60).await;
+    let mut owner = Owner::unlinked(stack);
+    owner.caller.claims.sub = user.to_string();
+    owner.link(&format!("ghp_{}", user.simple())).await;
+    owner
+}
+
+async fn budget_of(stack: &Stack, owner: &Owner<'_>) -> Uuid {
+    let user = owner.caller.id();
+    let account: Uuid = value(
+        stack,
+        &format!("SELECT budget_id FROM git_accounts WHERE user_id = '{user}'"),
+    )
+    .await;
+    let together: bool = value(
+        stack,
+        &format!(
+            "SELECT bool_and(budget_id = '{account}') FROM chat_diff_statuses
+             WHERE owner_id = '{user}'"
+        ),
+    )
+    .await;
+    assert!(together, "refs wait where their account does not spend");
+    account
+}
+
+#[tokio::test]
+async fn of_two_keys_of_one_account_the_one_with_few_refs_moves() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    let small = Owner::linked(&stack).await;
+    small.chat("feat/x").await;
+    tell(&worker, &worker.lease_one().await, "same", Some(600)).await;
+    assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
+    let large = large(&stack).await;
+    let before = budget_of(&stack, &large).await;
+    let lease = worker.lease_one().await;
+    assert!(lease.0.budget_key.contains("|token:"));
+    tell(&worker, &lease, "same", None).await;
+    assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
+    assert_eq!(budget_of(&stack, &large).await, before, "many refs moved");
+    assert_eq!(budget_of(&stack, &small).await, before);
+    make_all_due(&stack).await;
+    assert!(worker.lease().await.is_empty(), "the pause went along");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn two_keys_of_one_account_that_both_have_many_refs_stay_apart_and_go_on() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    let owners = [large(&stack).await, large(&stack).await];
+    for _ in 0..2 {
+        let mut leased = 0;
+        while leased < 2 {
+            for lease in all(&worker).await {
+                tell(&worker, &lease, "same", None).await;
+                leased += 1;
+            }
+        }
+    }
+    let keys = keys(&stack).await;
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert_eq!(keys[0], "api.github.com|account:same");
+    assert!(keys[1].contains("|token:"));
+    assert_ne!(
+        budget_of(&stack, &owners[0]).await,
+        budget_of(&stack, &owners[1]).await
+    );
+    stack.stop().await;
+}
