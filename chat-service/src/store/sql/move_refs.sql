@@ -3,38 +3,47 @@
 -- budgets' rows the caller has locked.
 --
 -- With $4 (an account was linked): a ref whose last lookup failed for want of a credential that would
--- do, or whose lookup with the former credential is under way, is due at once. The latter's report_seq is raised, so that what the
--- former credential could not see does not end the need to look. Validators are forgotten: they were
--- given to the former token.
+-- do, or whose lookup with the former credential is under way, is due at once. The latter's report_seq
+-- is raised, so that what the former credential could not see does not end the need to look. Validators
+-- are forgotten: they were given to the former token. A ref for which none of this holds is not written.
 WITH moved AS (
-    SELECT
-        s.id,
-        ($4::boolean AND b.lease_token = s.lease_token AND b.lease_expires_at > now())
-            IS TRUE AS under_way,
-        (
-            $4::boolean
-            AND (s.is_primary OR s.pull_request_state = 'open')
-            AND NOT c.archived
-            AND (
-                s.problem_class IN (
-                    'no_account', 'credential_rejected', 'credential_suspect', 'account_locked',
-                    'access_denied', 'sso_required', 'repository_not_found', 'internal'
-                )
-                OR (b.lease_token = s.lease_token AND b.lease_expires_at > now())
-            )
-        ) IS TRUE AS due
+    SELECT s.id, f.under_way, f.due
     FROM chat_diff_statuses s
     JOIN git_budgets b ON b.id = s.budget_id
     JOIN chats c ON c.id = s.chat_id
+    CROSS JOIN LATERAL (
+        SELECT
+            ($4::boolean AND b.lease_token = s.lease_token AND b.lease_expires_at > now())
+                IS TRUE AS under_way,
+            (
+                $4::boolean
+                AND (s.is_primary OR s.pull_request_state = 'open')
+                AND NOT c.archived
+                AND (
+                    s.problem_class IN (
+                        'no_account', 'credential_rejected', 'credential_suspect',
+                        'account_locked', 'access_denied', 'sso_required',
+                        'repository_not_found', 'internal'
+                    )
+                    OR (b.lease_token = s.lease_token AND b.lease_expires_at > now())
+                )
+            ) IS TRUE AS due
+    ) AS f
     WHERE s.owner_id = $1
         AND s.provider_id = $2
+        AND (
+            s.budget_id <> $3::uuid
+            OR f.under_way
+            OR f.due
+            OR ($4::boolean AND s.validator IS NOT NULL)
+        )
     ORDER BY s.id
     FOR UPDATE OF s
 )
 UPDATE chat_diff_statuses s
-SET budget_id = $3,
+SET budget_id = $3::uuid,
     -- A lease that held it settles another budget.
-    lease_token = CASE WHEN s.budget_id = $3 THEN s.lease_token END,
+    lease_token = CASE WHEN s.budget_id = $3::uuid THEN s.lease_token END,
     validator = CASE WHEN NOT $4::boolean THEN s.validator END,
     report_seq = s.report_seq + m.under_way::int,
     due_at = CASE WHEN m.due THEN now() ELSE s.due_at END,

@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::{
     lock::{Holder, until_blocked},
     stack::{Stack, refused},
-    worker::{Owner, Worker, make_all_due, report, seconds},
+    worker::{Owner, Worker, failed, found, make_all_due, outcome, report, seconds, value},
 };
 
 /// Leases the one budget that is due, and pauses it.
@@ -146,5 +146,55 @@ async fn a_budget_that_goes_while_somebody_takes_it_is_made_again() {
         tokio::join!(taking, meeting);
     }
     assert_eq!(Worker::of(&stack).lease_one().await.access_token(), None);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn linking_the_same_token_again_writes_no_ref_that_it_changes_nothing_of() {
+    let stack = Stack::start().await;
+    let owner = Owner::unlinked(&stack);
+    owner.link("ghp_same").await;
+    let worker = Worker::of(&stack);
+    let mut versions = Vec::new();
+    let version = |chat: &v1::Chat| {
+        format!(
+            "SELECT ctid::text FROM chat_diff_statuses WHERE chat_id = '{}'",
+            chat.id
+        )
+    };
+    let known = owner.chat("feat/known").await;
+    let failing = owner.chat("feat/failing").await;
+    let validated = owner.chat("feat/validated").await;
+    let lease = worker.lease_one().await;
+    let mut outcomes = Vec::new();
+    for git_ref in lease.refs() {
+        let mut outcome = match git_ref.branch.as_str() {
+            "feat/failing" => outcome(git_ref, failed(v1::ProblemClass::AccessDenied)),
+            _ => outcome(git_ref, found()),
+        };
+        outcome.validator = (git_ref.branch == "feat/validated").then(|| "e1".to_owned());
+        outcomes.push(outcome);
+    }
+    worker.finish(&lease, outcomes).await;
+    let chats = [&known, &failing, &validated];
+    // Each was read once by its owner, which is noted in its own time.
+    testkit::wait::until("views are noted", || async {
+        let noted: i64 = value(
+            &stack,
+            "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until IS NOT NULL",
+        )
+        .await;
+        if noted == 3 { Ok(()) } else { Err(noted) }
+    })
+    .await;
+    for chat in chats {
+        versions.push(value::<String>(&stack, &version(chat)).await);
+    }
+    owner.link("ghp_same").await;
+    let mut written = Vec::new();
+    for (chat, before) in chats.into_iter().zip(versions) {
+        written.push(value::<String>(&stack, &version(chat)).await != before);
+    }
+    assert_eq!(written, [false, true, true]);
     stack.stop().await;
 }
