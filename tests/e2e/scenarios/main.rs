@@ -6,9 +6,11 @@
 )]
 
 mod failure;
+mod killed;
 mod main_job;
 mod outage;
 mod race;
 mod rate_limit;
 mod refresh;
 mod repo_rules;
+mod thrift;
