@@ -6,6 +6,7 @@ use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration
 
 use http::{HeaderName, header};
 use prometheus_client::registry::Registry;
+use proto::bounds::MAX_SYNC_BYTES;
 use proto::chat::v1::{
     chat_service_server::ChatServiceServer, git_account_service_server::GitAccountServiceServer,
     sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
@@ -299,7 +300,7 @@ fn sync_routes(
     };
     let mut routes = RoutesBuilder::default();
     routes
-        .add_service(SyncServiceServer::new(sync))
+        .add_service(SyncServiceServer::new(sync).max_decoding_message_size(MAX_SYNC_BYTES))
         .add_service(health);
     add_reflection(config, &mut routes)?;
     Ok(routes.routes())

@@ -1,8 +1,10 @@
 //! The contract between the services and with their clients: the messages and services of
-//! `proto/`, their descriptors for reflection, and the stable reasons of errors.
+//! `proto/`, their descriptors for reflection, the stable reasons of errors, and the bounds of texts and
+//! messages.
 //!
 //! Nothing here does I/O or knows a rule of either service.
 
+pub mod bounds;
 pub mod reason;
 
 /// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
+use proto::bounds::MAX_ORIGIN_BYTES;
+
 use super::{Provider, Providers};
 
-/// Bytes of an origin at most.
-pub const MAX_ORIGIN_BYTES: usize = 2048;
+/// Bytes of an origin at most as it is reported: user info may be a long token.
+const MAX_REPORTED_BYTES: usize = 2048;
 /// Characters of an owner's or a repository's name at most. GitHub allows 39 and 100.
 const MAX_NAME_CHARS: usize = 100;
 
@@ -57,7 +59,7 @@ pub fn parse(providers: &Providers, text: &str) -> Result<Origin, OriginError> {
     if text.is_empty() {
         return Err(OriginError::Invalid("must not be empty"));
     }
-    if text.len() > MAX_ORIGIN_BYTES {
+    if text.len() > MAX_REPORTED_BYTES {
         return Err(OriginError::Invalid("must not be longer than 2048 bytes"));
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -69,6 +71,11 @@ pub fn parse(providers: &Providers, text: &str) -> Result<Origin, OriginError> {
         Some((scheme, rest)) => url_parts(text, scheme, rest)?,
         None => scp_parts(text)?,
     };
+    if parts.sanitized.len() > MAX_ORIGIN_BYTES {
+        return Err(OriginError::Invalid(
+            "must not be longer than 512 bytes without user info",
+        ));
+    }
     let provider = providers
         .by_host(parts.host, parts.ssh)
         .ok_or(OriginError::ProviderNotConfigured)?;
@@ -279,6 +286,25 @@ mod tests {
             assert_eq!(origin.sanitized, sanitized.unwrap_or(text), "{text}");
             assert!(!format!("{origin:?}").contains("hush"), "{text}");
         }
+    }
+
+    #[test]
+    fn user_info_may_be_long_and_what_is_kept_may_not() {
+        let token = "hush".repeat(400);
+        let origin = parse(
+            &providers(),
+            &format!("https://x:{token}@github.com/acme/web"),
+        );
+        assert_eq!(origin.unwrap().sanitized, "https://github.com/acme/web");
+        let slashes = "/".repeat(MAX_ORIGIN_BYTES);
+        let problem = parse(
+            &providers(),
+            &format!("https://github.com/acme/web{slashes}"),
+        );
+        assert!(
+            matches!(problem, Err(OriginError::Invalid(_))),
+            "{problem:?}"
+        );
     }
 
     #[test]

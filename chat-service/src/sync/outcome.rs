@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use proto::bounds::{MAX_NAME_BYTES, MAX_PULL_REQUEST_TITLE_CHARS, MAX_URL_BYTES};
 
 use super::{Lane, budget::BudgetObservation, credential::CredentialObservation};
 use crate::{
@@ -18,12 +19,8 @@ pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// No ref is planned farther ahead.
 pub const MAX_NEXT_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Characters of a title that are kept.
-const MAX_TITLE_CHARS: usize = 1024;
-/// Bytes of a URL at most.
-const MAX_URL_BYTES: usize = 2048;
-/// Bytes of a branch, login or node id at most.
-const MAX_NAME_BYTES: usize = 1024;
+/// Bytes of a node id, or of the names of a repository that a pull request is in, at most.
+const MAX_KEY_BYTES: usize = 1024;
 /// Bytes of a fingerprint or validator at most. The schema says so, too.
 const MAX_OPAQUE_BYTES: usize = 512;
 
@@ -180,7 +177,7 @@ impl Outcome {
         if self
             .upstream_repository
             .as_deref()
-            .is_some_and(|name| !is_short(name, MAX_NAME_BYTES))
+            .is_some_and(|name| !is_short(name, MAX_KEY_BYTES))
         {
             self.upstream_repository = None;
         }
@@ -198,7 +195,7 @@ impl Outcome {
                 .title
                 .chars()
                 .filter(|c| *c != '\0')
-                .take(MAX_TITLE_CHARS)
+                .take(MAX_PULL_REQUEST_TITLE_CHARS)
                 .collect();
             let leave_out = |text: &mut Option<String>, bytes| {
                 if text
@@ -210,10 +207,10 @@ impl Outcome {
             };
             leave_out(&mut found.author_login, MAX_NAME_BYTES);
             leave_out(&mut found.author_avatar_url, MAX_URL_BYTES);
-            leave_out(&mut found.node_id, MAX_NAME_BYTES);
+            leave_out(&mut found.node_id, MAX_KEY_BYTES);
             let fits = is_short(&found.url, MAX_URL_BYTES)
                 && !found.url.is_empty()
-                && is_short(&found.repository, MAX_NAME_BYTES)
+                && is_short(&found.repository, MAX_KEY_BYTES)
                 && found.repository.contains('/')
                 && is_short(&found.head_branch, MAX_NAME_BYTES)
                 && is_short(&found.base_branch, MAX_NAME_BYTES)
@@ -275,7 +272,7 @@ mod tests {
         let Found::PullRequest(fitted) = fitted.result else {
             panic!("still a pull request");
         };
-        assert_eq!(fitted.title, "ä".repeat(1024));
+        assert_eq!(fitted.title, "ä".repeat(256));
         assert_eq!(fitted.author_avatar_url, None);
         assert_eq!(fitted.author_login, None);
     }
@@ -297,6 +294,10 @@ mod tests {
             },
             FoundPullRequest {
                 head_branch: "a\0b".to_owned(),
+                ..found()
+            },
+            FoundPullRequest {
+                head_branch: "b".repeat(256),
                 ..found()
             },
         ] {

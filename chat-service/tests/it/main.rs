@@ -15,6 +15,7 @@ mod get_chats;
 mod git_account;
 mod git_ref;
 mod hostile;
+mod large_message;
 mod lock;
 mod page_walk;
 mod policy_command;

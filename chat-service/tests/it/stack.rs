@@ -8,6 +8,7 @@ use chat_service::{
     keys::TokenKeyPair,
     server::Service,
 };
+use proto::bounds::MAX_PAGE_BYTES;
 use proto::chat::v1::{
     self, Chat, chat_service_client::ChatServiceClient,
     git_account_service_client::GitAccountServiceClient,
@@ -37,7 +38,7 @@ const FAR: i64 = 4_000_000_000;
 /// A running service.
 pub(crate) struct Stack {
     pub(crate) database: Database,
-    public: Channel,
+    pub(crate) public: Channel,
     sync: Channel,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
@@ -211,6 +212,7 @@ impl Stack {
 
     pub(crate) fn chats_with(&self, bearer: Bearer) -> ChatServiceClient<Authorized> {
         ChatServiceClient::with_interceptor(self.public.clone(), bearer)
+            .max_decoding_message_size(MAX_PAGE_BYTES)
     }
 
     pub(crate) fn anonymous(&self) -> ChatServiceClient<Authorized> {

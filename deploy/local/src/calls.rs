@@ -1,5 +1,6 @@
 //! gRPC calls in somebody's name.
 
+use proto::bounds::MAX_PAGE_BYTES;
 use proto::chat::v1::{
     chat_service_client::ChatServiceClient, git_account_service_client::GitAccountServiceClient,
 };
@@ -20,7 +21,8 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn new(channel: &Channel, token: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            chats: ChatServiceClient::new(channel.clone()),
+            chats: ChatServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_PAGE_BYTES),
             accounts: GitAccountServiceClient::new(channel.clone()),
             bearer: format!("Bearer {token}").parse()?,
         })

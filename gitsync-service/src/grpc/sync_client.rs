@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proto::bounds::MAX_SYNC_BYTES;
 use proto::chat::v1 as pb;
 use proto::chat::v1::sync_service_client::SyncServiceClient;
 use service_runtime::token::TokenFile;
@@ -27,8 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// well within a third of a lease.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A batch of 500 refs, each with an owner, a name and a branch of the greatest length.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Calls chat-service. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -142,7 +141,7 @@ impl SyncClient {
             .tcp_nodelay(true)
             .connect_lazy();
         Ok(Self {
-            client: SyncServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            client: SyncServiceClient::new(channel).max_decoding_message_size(MAX_SYNC_BYTES),
             token,
             worker_id,
         })

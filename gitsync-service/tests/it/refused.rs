@@ -24,7 +24,7 @@ async fn a_title_that_no_message_can_hold_is_cut_and_costs_no_status() {
     let Some(pb::outcome::Result::Found(found)) = outcome.result else {
         panic!("{outcome:?}");
     };
-    assert_eq!(found.title, title[..1024]);
+    assert_eq!(found.title, title[..256]);
     stack.released("lease").await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
+use proto::bounds::MAX_PAGE_BYTES;
 use proto::chat::v1::{
     self, Chat, ChatDiffStatus, chat_service_client::ChatServiceClient,
     git_account_service_client::GitAccountServiceClient,
@@ -212,6 +213,7 @@ impl Stack {
     #[must_use]
     pub fn chats(&self, caller: &Caller) -> ChatServiceClient<Authorized> {
         ChatServiceClient::with_interceptor(channel(&self.addresses.grpc), self.bearer(caller))
+            .max_decoding_message_size(MAX_PAGE_BYTES)
     }
 
     /// `GitAccountService` as `caller`.

@@ -176,7 +176,7 @@ async fn a_long_title_is_cut_and_odd_text_is_kept_out() {
         .await;
     assert_eq!(answer, OutcomeResultStatus::Applied);
     let status = owner.status(&chat.id).await;
-    assert_eq!(status.pull_request_title, "😀".repeat(1024));
+    assert_eq!(status.pull_request_title, "😀".repeat(256));
     assert_eq!(status.author_avatar_url, None);
     stack.stop().await;
 }

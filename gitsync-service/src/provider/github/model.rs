@@ -1,20 +1,14 @@
 //! What is read of GitHub's answers: the fields that are used, and no others. A missing field is
 //! an error, an unknown one is not.
 
+pub(super) use proto::bounds::MAX_NAME_BYTES;
+use proto::bounds::{MAX_PULL_REQUEST_TITLE_CHARS as MAX_TITLE_CHARS, MAX_URL_BYTES};
 use serde::{Deserialize, Deserializer};
 
 use crate::{
     lease::Repository,
     outcome::{Author, Problem, PullRequest, PullRequestState, ReviewSummary},
 };
-
-/// So much of a title is passed on. GitHub itself stops at 256 characters.
-const MAX_TITLE_CHARS: usize = 1024;
-/// The longest address that is passed on.
-const MAX_URL_BYTES: usize = 2048;
-/// The longest name of a branch, a repository, a commit or an account that is passed on: as long as
-/// git can store one.
-pub(super) const MAX_NAME_BYTES: usize = 255;
 
 /// `GET /repos/{owner}/{repo}/pulls/{number}`.
 #[derive(Debug, Deserialize)]

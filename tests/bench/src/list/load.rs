@@ -13,6 +13,7 @@ use chat_service::{
     server::Service,
     store::{PoolOptions, Store, measure as store},
 };
+use proto::bounds::MAX_PAGE_BYTES;
 use proto::chat::v1::{GetChatsRequest, chat_service_client::ChatServiceClient};
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
@@ -170,6 +171,7 @@ impl Running {
 
     fn client(&self) -> ChatServiceClient<Channel> {
         ChatServiceClient::new(self.channel.connect_lazy())
+            .max_decoding_message_size(MAX_PAGE_BYTES)
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {

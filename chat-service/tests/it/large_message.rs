@@ -1,0 +1,162 @@
+//! The largest messages: the page that the bounds of all fields allow arrives, whole, at clients that know
+//! its limit, and a report of as many outcomes as one can have is read.
+
+use chat_service::{
+    chat::{MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_SUBJECTS, MAX_TITLE_CHARS},
+    chat_filter::MAX_PAGE_SIZE,
+    diff_status::MAX_GIT_REFS,
+    sync::outcome::MAX_OUTCOMES,
+};
+use prost::Message as _;
+use proto::{
+    bounds::{
+        MAX_CHAT_BYTES, MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_PAGE_BYTES,
+        MAX_PULL_REQUEST_TITLE_CHARS, MAX_SYNC_BYTES, MAX_URL_BYTES, SMALL_PAGE_SIZE,
+    },
+    chat::v1::{self, GetChatsRequest, chat_service_client::ChatServiceClient},
+};
+use serde_json::{Map, Value, json};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    stack::{Caller, Stack, bearer, refused},
+    worker::report,
+};
+
+/// A character of as many bytes as one can have.
+const WIDE: &str = "😀";
+
+/// $1 chats of the owner $2, with title $3, labels $4 and $5 shares each.
+const CHATS: &str = "
+WITH made AS (
+    INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, labels, archived)
+    SELECT gen_random_uuid(), $2, gen_random_uuid(), gen_random_uuid(), $3, 'error', $4, TRUE
+    FROM generate_series(1, $1::int)
+    RETURNING id, updated_at
+)
+INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id)
+SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2
+FROM made m CROSS JOIN generate_series(1, $5::int)";
+
+/// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5.
+const REFS: &str = "
+WITH budget AS (
+    INSERT INTO git_budgets (id, budget_key, provider_id, paused_until)
+    VALUES (gen_random_uuid(), 'k', 'p', now() + interval '1 day') RETURNING id
+)
+INSERT INTO chat_diff_statuses (
+    id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner, repository_name, git_branch,
+    is_primary, reported_at, url, pull_request_state, pull_request_title, pull_request_draft,
+    changes_requested, additions, deletions, changed_files, head_branch, base_branch, head_sha,
+    author_login, author_avatar_url, pr_number, commits, approved, reviewer_count, refreshed_at,
+    pr_repository, budget_id, due_at, early_at, problem_class, problem_since, chat_updated_at)
+SELECT gen_random_uuid(), c.id, c.owner_id, repeat('p', 64), repeat('o', $2), repeat('w', 100),
+    repeat('n', 100), lpad(i::text, $3, 'b'), i = 1, t.at, repeat('u', $4), 'open', $5, TRUE, TRUE,
+    n.most, n.most, n.most, repeat('h', $3), repeat('b', $3), repeat('s', $3), repeat('a', $3),
+    repeat('v', $4), n.most, n.most, TRUE, n.most, t.at, 'w/n', b.id, now(), now(), 'sso_required', t.at,
+    c.updated_at
+FROM chats c CROSS JOIN generate_series(1, $1::int) i CROSS JOIN budget b
+CROSS JOIN (VALUES ('2026-01-01 00:00:00.999999Z'::timestamptz)) t (at)
+CROSS JOIN (VALUES (2147483647)) n (most)";
+
+fn int(number: usize) -> i32 {
+    i32::try_from(number).unwrap()
+}
+
+fn labels() -> Value {
+    let pairs = (0..MAX_LABELS).map(|number| {
+        let key = format!("{}{number:02}", WIDE.repeat(MAX_LABEL_KEY_CHARS - 2));
+        (key, json!(WIDE.repeat(MAX_LABEL_VALUE_CHARS)))
+    });
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+#[tokio::test]
+async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
+    const { assert!(MAX_PAGE_SIZE * MAX_CHAT_BYTES < MAX_PAGE_BYTES) };
+    let stack = Stack::start().await;
+    let owner = Caller::user();
+    let client = stack.database.client().await;
+    let id = Uuid::parse_str(&owner.id()).unwrap();
+    let title = WIDE.repeat(MAX_TITLE_CHARS);
+    let (chats, shares) = (int(MAX_PAGE_SIZE), int(MAX_SUBJECTS));
+    client
+        .execute(CHATS, &[&chats, &id, &title, &labels(), &shares])
+        .await
+        .unwrap();
+    let refs = i32::try_from(MAX_GIT_REFS).unwrap();
+    let [origin, name, url] = [MAX_ORIGIN_BYTES, MAX_NAME_BYTES, MAX_URL_BYTES].map(int);
+    let title = WIDE.repeat(MAX_PULL_REQUEST_TITLE_CHARS);
+    client
+        .execute(REFS, &[&refs, &origin, &name, &url, &title])
+        .await
+        .unwrap();
+
+    let page_of = |page_size| GetChatsRequest {
+        page_size,
+        ..GetChatsRequest::default()
+    };
+    let page = stack
+        .chats(&owner)
+        .get_chats(page_of(200))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (page.chats.len(), page.next_page_token.as_str()),
+        (MAX_PAGE_SIZE, "")
+    );
+    assert_eq!(
+        page.chats[0].diff_statuses.len(),
+        usize::try_from(MAX_GIT_REFS).unwrap()
+    );
+    let largest = page
+        .chats
+        .iter()
+        .map(prost::Message::encoded_len)
+        .max()
+        .unwrap();
+    println!(
+        "a chat of {largest} bytes, a page of {}",
+        page.encoded_len()
+    );
+    assert!(largest <= MAX_CHAT_BYTES, "{largest} bytes");
+    // Bounds that are far from what can be would make clients reserve too much.
+    assert!(largest > MAX_CHAT_BYTES * 4 / 5, "{largest} bytes");
+
+    let unaware =
+        || ChatServiceClient::with_interceptor(stack.public.clone(), bearer(&owner.token()));
+    let small = unaware()
+        .get_chats(page_of(SMALL_PAGE_SIZE))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(small.chats.len(), usize::try_from(SMALL_PAGE_SIZE).unwrap());
+    let refused = unaware().get_chats(page_of(200)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
+    stack.stop().await;
+}
+
+/// As a worker of another release may send it, whose bounds are wider.
+#[tokio::test]
+async fn a_large_report_is_read() {
+    let stack = Stack::start().await;
+    let found = v1::PullRequest {
+        repository: "acme/web".to_owned(),
+        state: v1::PullRequestState::Open.into(),
+        title: "x".repeat(MAX_SYNC_BYTES / MAX_OUTCOMES * 9 / 10),
+        ..v1::PullRequest::default()
+    };
+    let outcomes = (0..MAX_OUTCOMES).map(|_| v1::Outcome {
+        git_ref_id: Uuid::now_v7().to_string(),
+        report_seq: 1,
+        result: Some(v1::outcome::Result::Found(found.clone())),
+        ..v1::Outcome::default()
+    });
+    let report = report(&Uuid::now_v7().to_string(), outcomes.collect());
+    assert!(report.encoded_len() > MAX_SYNC_BYTES * 4 / 5);
+    let answer = stack.sync(&Caller::gitsync()).report_outcomes(report).await;
+    assert_eq!(refused(answer).1, "LEASE_LOST");
+    stack.stop().await;
+}
