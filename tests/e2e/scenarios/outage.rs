@@ -1,8 +1,19 @@
 //! What is acknowledged survives restarts; what is away is said to be away.
 
-use e2e::stack::{REPOSITORY, Stack};
-use proto::chat::v1::{GetChatsRequest, PullRequestState};
-use testkit::{github::Matching, wait};
+use e2e::{
+    caller::Caller,
+    stack::{REPOSITORY, Stack},
+};
+use proto::{
+    chat::v1::{GetChatsRequest, PullRequestState},
+    gitsync::v1::GetWorkerStateRequest,
+};
+use testkit::{
+    github::Matching,
+    postgres::{self, Options, Server},
+    process::Signal,
+    wait,
+};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
@@ -17,10 +28,7 @@ async fn no_acknowledged_report_is_lost_when_chat_service_restarts() {
     let chat = stack.chat(&owner).await;
     stack.report(&owner, &chat, REPOSITORY, "feature").await;
     hold.waiting(1).await;
-    stack
-        .chat_service
-        .signal(testkit::process::Signal::Kill)
-        .unwrap();
+    stack.chat_service.signal(Signal::Kill).unwrap();
     stack.chat_service.wait().await;
     stack.restart_chat_service().await;
     hold.release();
@@ -66,6 +74,61 @@ async fn while_the_database_is_away_calls_are_unavailable_and_afterwards_all_goe
         })
         .await;
     stack.finish(vec![worker]).await;
+}
+
+/// Promise 5, for everything at once: PostgreSQL crashes, and chat-service and the worker are killed.
+#[tokio::test]
+async fn no_acknowledged_report_or_outcome_is_lost_when_everything_is_killed() {
+    let mut server = Server::start(Options::default()).await.unwrap();
+    let database = postgres::database_on(&server).await;
+    let mut stack = Stack::start_on(database, &[("CHAT_LEASE_DURATION", "2s")]).await;
+    let owner = stack.linked_user("ann").await;
+    for branch in ["known", "leased", "waiting"] {
+        stack.github.pull_request(REPOSITORY).head(branch).open();
+    }
+    let known = stack.chat(&owner).await;
+    stack.report(&owner, &known, REPOSITORY, "known").await;
+    let mut worker = stack.worker().await;
+    let operator = Caller::user().site("admin");
+    wait::until("the worker has its outcome acknowledged", || async {
+        let mut client = stack.worker_service(&worker, &operator);
+        let state = client.get_worker_state(GetWorkerStateRequest {}).await;
+        match state.unwrap().into_inner().outcomes_reported {
+            1 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    let before = stack.status(&owner, &known).await;
+    assert_eq!(before.pull_request_state(), PullRequestState::Open);
+
+    let hold = stack.github.hold(Matching::graphql());
+    let leased = stack.chat(&owner).await;
+    stack.report(&owner, &leased, REPOSITORY, "leased").await;
+    hold.waiting(1).await;
+    let waiting = stack.chat(&owner).await;
+    stack.report(&owner, &waiting, REPOSITORY, "waiting").await;
+    server.crash().await.unwrap();
+    for process in [&mut stack.chat_service, &mut worker.process] {
+        process.signal(Signal::Kill).unwrap();
+        process.wait().await;
+    }
+    server.resume().await.unwrap();
+    stack.restart_chat_service().await;
+    let after = stack.status(&owner, &known).await;
+    assert_eq!(after.refreshed_at, before.refreshed_at);
+    assert_eq!(after.pull_request_state(), PullRequestState::Open);
+    hold.release();
+    let worker = stack.worker().await;
+    for chat in [&leased, &waiting] {
+        stack
+            .status_when(&owner, chat, "what was reported is looked up", |status| {
+                status.pull_request_state() == PullRequestState::Open
+            })
+            .await;
+    }
+    stack.finish(vec![worker]).await;
+    server.stop().await.unwrap();
 }
 
 /// A server that vanished without a word: nothing is refused, and nothing answers.

@@ -87,7 +87,15 @@ impl Stack {
     ///
     /// When something does not start.
     pub async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let database = testkit::postgres::database().await;
+        Self::start_on(testkit::postgres::database().await, variables).await
+    }
+
+    /// Starts everything but a worker, on a migrated database.
+    ///
+    /// # Panics
+    ///
+    /// When something does not start.
+    pub async fn start_on(database: Database, variables: &[(&str, &str)]) -> Self {
         let github = GitHub::start().await;
         github.repository(REPOSITORY).public();
         let directory = Directory(std::env::temp_dir().join(format!("e2e-{}", Uuid::now_v7())));

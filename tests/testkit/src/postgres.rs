@@ -36,6 +36,15 @@ pub async fn database() -> Database {
     database::migrated().await
 }
 
+/// Returns a migrated database on a server that the test started, to do with it what it likes.
+///
+/// # Panics
+///
+/// When it cannot be made.
+pub async fn database_on(server: &Server) -> Database {
+    database::migrated_on(server).await
+}
+
 /// Returns an empty database of its own: no tables, no migrations.
 ///
 /// # Panics

@@ -180,6 +180,21 @@ pub(super) async fn migrated() -> Database {
     Database::create(shared, &shared.template).await
 }
 
+pub(super) async fn migrated_on(server: &Server) -> Database {
+    let shared = Shared {
+        admin: Url::parse(&server.url("postgres")).expect("our own URL"),
+        template: "template0".to_owned(),
+        own: None,
+    };
+    let mut database = Database::create(&shared, &shared.template).await;
+    // It goes with the server, which may be gone by then.
+    database.wait_for_drop = false;
+    migrations::apply(&mut *database.client().await)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    database
+}
+
 pub(super) async fn empty() -> Database {
     Database::create(shared().await, "template0").await
 }
