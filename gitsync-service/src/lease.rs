@@ -181,6 +181,8 @@ pub struct LeasedRef {
     pub fingerprint: Option<String>,
     /// As the last outcome gave it: lets the host answer that nothing changed.
     pub validator: Option<String>,
+    /// What the host called the repository when it was last asked by a name from before a rename.
+    pub canonical_repository: Option<Repository>,
 }
 
 impl LeasedRef {
@@ -207,6 +209,7 @@ impl LeasedRef {
             since_found: None,
             fingerprint: None,
             validator: None,
+            canonical_repository: None,
         }
     }
 }

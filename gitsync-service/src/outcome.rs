@@ -26,6 +26,9 @@ pub struct Outcome {
     /// Opaque to chat-service: lets the host answer the next refresh that nothing changed. Absent:
     /// as it was.
     pub validator: Option<String>,
+    /// `owner/name` that the host calls the ref's repository now, empty when that is as it was reported;
+    /// absent when not learned.
+    pub canonical_repository: Option<String>,
 }
 
 /// When a ref is to be looked up again.

@@ -25,10 +25,24 @@ use gate::Asker;
 /// The branch whose pull request is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
+    /// As it was reported.
     pub(crate) repository: Repository,
+    /// As it was called last, if that is another name.
+    pub(crate) renamed: Option<Repository>,
     pub(crate) branch: String,
     /// `owner/name`; empty: no fork; absent: not known.
     pub(crate) upstream_repository: Option<String>,
+}
+
+impl Target {
+    /// The same, by the name that the host had for its repository last.
+    fn by_last_name(&self) -> Option<Self> {
+        Some(Self {
+            repository: self.renamed.clone()?,
+            renamed: None,
+            ..self.clone()
+        })
+    }
 }
 
 /// What a lookup brought.
@@ -40,6 +54,8 @@ pub(crate) struct Finding {
     pub(crate) fingerprint: Option<String>,
     /// Lets the host answer the next refresh that nothing changed.
     pub(crate) validator: Option<String>,
+    /// What the host calls the repository now, if that was learned; empty: as it was reported.
+    pub(crate) canonical_repository: Option<String>,
 }
 
 impl Finding {
@@ -50,6 +66,7 @@ impl Finding {
             upstream_repository: None,
             fingerprint: None,
             validator: None,
+            canonical_repository: None,
         }
     }
 }

@@ -240,6 +240,7 @@ impl Refresh {
             upstream_repository: None,
             fingerprint: None,
             validator: None,
+            canonical_repository: None,
         }
     }
 
@@ -249,6 +250,7 @@ impl Refresh {
             upstream_repository,
             fingerprint,
             validator,
+            canonical_repository,
         } = finding;
         let next = self
             .refresher
@@ -263,6 +265,7 @@ impl Refresh {
             upstream_repository: upstream_repository.clone(),
             fingerprint: fingerprint.clone(),
             validator: validator.clone(),
+            canonical_repository: canonical_repository.clone(),
         });
     }
 

@@ -158,6 +158,11 @@ pub const ALL: &[Migration] = &[
         name: "0026_chat_diff_statuses_problem_idx",
         sql: include_str!("../0026_chat_diff_statuses_problem_idx.sql"),
     },
+    Migration {
+        version: 27,
+        name: "0027_canonical_repository",
+        sql: include_str!("../0027_canonical_repository.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

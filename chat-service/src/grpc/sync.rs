@@ -288,6 +288,7 @@ fn render_ref(git_ref: LeasedRef) -> v1::LeasedRef {
         since_found,
         fingerprint,
         validator,
+        canonical_repository,
     } = git_ref;
     v1::LeasedRef {
         git_ref_id: uuid_text(id.0),
@@ -310,6 +311,7 @@ fn render_ref(git_ref: LeasedRef) -> v1::LeasedRef {
         since_found: since_found.map(render_duration),
         fingerprint,
         validator,
+        canonical_repository,
     }
 }
 

@@ -105,6 +105,8 @@ pub struct LeasedRef {
     pub fingerprint: Option<String>,
     /// As the last outcome gave it.
     pub validator: Option<String>,
+    /// What the host calls the repository now; empty: as it was reported.
+    pub canonical_repository: Option<String>,
 }
 
 /// A pull request as last known.

@@ -62,6 +62,8 @@ pub struct Outcome {
     pub fingerprint: Option<String>,
     /// Opaque: lets the host answer that nothing changed. None: as before.
     pub validator: Option<String>,
+    /// What the host calls the repository now; empty: as it was reported; None: not learned.
+    pub canonical_repository: Option<String>,
 }
 
 /// What was found.
@@ -166,6 +168,7 @@ impl Outcome {
             base_interval: None,
             fingerprint: None,
             validator: None,
+            canonical_repository: None,
         }
     }
 
@@ -174,12 +177,16 @@ impl Outcome {
     /// costs no other.
     #[must_use]
     pub fn fitted(mut self) -> Option<Self> {
-        if self
-            .upstream_repository
-            .as_deref()
-            .is_some_and(|name| !is_short(name, MAX_KEY_BYTES))
-        {
-            self.upstream_repository = None;
+        for name in [
+            &mut self.upstream_repository,
+            &mut self.canonical_repository,
+        ] {
+            if name
+                .as_deref()
+                .is_some_and(|name| !is_short(name, MAX_KEY_BYTES))
+            {
+                *name = None;
+            }
         }
         for opaque in [&mut self.fingerprint, &mut self.validator] {
             if opaque
@@ -245,6 +252,7 @@ mod tests {
             base_interval: None,
             fingerprint: Some("f".repeat(513)),
             validator: Some("v".repeat(512)),
+            canonical_repository: Some("c".repeat(MAX_KEY_BYTES + 1)),
         }
     }
 
@@ -268,6 +276,7 @@ mod tests {
         .fitted()
         .unwrap();
         assert_eq!(fitted.fingerprint, None, "too long");
+        assert_eq!(fitted.canonical_repository, None, "too long");
         assert_eq!(fitted.validator, Some("v".repeat(512)));
         let Found::PullRequest(fitted) = fitted.result else {
             panic!("still a pull request");

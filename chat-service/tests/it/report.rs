@@ -2,6 +2,7 @@
 
 mod learned;
 mod refusal;
+mod renamed;
 mod spread;
 
 use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass, PullRequestState};

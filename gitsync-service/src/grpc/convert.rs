@@ -94,6 +94,7 @@ fn leased_ref(message: pb::LeasedRef) -> LeasedRef {
         since_found,
         fingerprint,
         validator,
+        canonical_repository,
     } = message;
     LeasedRef {
         git_ref_id,
@@ -118,6 +119,7 @@ fn leased_ref(message: pb::LeasedRef) -> LeasedRef {
         since_found: since_found.map(|since| duration(Some(since))),
         fingerprint,
         validator,
+        canonical_repository: canonical_repository.and_then(|name| Repository::parse(&name)),
     }
 }
 
@@ -214,6 +216,7 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         upstream_repository,
         fingerprint,
         validator,
+        canonical_repository,
     } = outcome;
     let result = match result {
         Ok(Found::PullRequest(found)) => pb::outcome::Result::Found(pull_request(found)),
@@ -238,6 +241,7 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         base_interval: next.base.map(proto_duration),
         fingerprint: fingerprint.clone(),
         validator: validator.clone(),
+        canonical_repository: canonical_repository.clone(),
     }
 }
 

@@ -279,8 +279,8 @@ impl<'a> Engine<'a> {
                 pending.ask = ask;
                 match table.problem_of(&pending) {
                     Some(problem) => {
-                        let finding = pending.after_problem(problem);
-                        self.step(table, pending, Step::Answer(finding));
+                        let step = pending.after_problem(problem);
+                        self.step(table, pending, step);
                     }
                     None => table.wait(pending),
                 }
@@ -312,13 +312,13 @@ impl<'a> Engine<'a> {
             if spent {
                 self.divert(table, pending, problem);
             } else {
-                let finding = pending.after_problem(problem);
-                self.step(table, pending, Step::Answer(finding));
+                let step = pending.after_problem(problem);
+                self.step(table, pending, step);
             }
         }
         for (mut pending, problem) in table.take_closed() {
-            let finding = pending.after_problem(problem);
-            self.step(table, pending, Step::Answer(finding));
+            let step = pending.after_problem(problem);
+            self.step(table, pending, step);
         }
     }
 

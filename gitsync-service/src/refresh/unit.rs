@@ -113,6 +113,7 @@ impl<'a> Unit<'a> {
         Self {
             target: Target {
                 repository: git_ref.repository.clone(),
+                renamed: None,
                 branch: git_ref.branch.clone(),
                 upstream_repository: None,
             },
@@ -125,6 +126,10 @@ impl<'a> Unit<'a> {
             self.target
                 .upstream_repository
                 .clone_from(&git_ref.upstream_repository);
+        }
+        let renamed = git_ref.canonical_repository.as_ref();
+        if let Some(renamed) = renamed.filter(|renamed| **renamed != git_ref.repository) {
+            self.target.renamed.get_or_insert_with(|| renamed.clone());
         }
         let known = git_ref.known.as_ref();
         let same = self

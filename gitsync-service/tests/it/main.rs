@@ -19,6 +19,7 @@ mod process;
 mod rate_limits;
 mod refresher;
 mod refused;
+mod renamed;
 mod settings;
 mod spent;
 mod stack;

@@ -222,3 +222,36 @@ async fn when_the_write_fails_the_old_status_stays_and_others_are_written() {
     assert_eq!(known.pull_request_state(), PullRequestState::Open);
     stack.finish(vec![worker]).await;
 }
+
+#[tokio::test]
+async fn a_renamed_repository_redirects_once_and_is_shown_as_it_was_reported() {
+    let stack = Stack::start().await;
+    // GraphQL follows a new name at no cost.
+    let worker = stack.worker_with(&[("GITSYNC_GRAPHQL", "false")]).await;
+    let owner = stack.linked_user("ann").await;
+    let chat = stack.chat(&owner).await;
+    stack.github.repository("acme/web").push("feature");
+    stack.github.rename("acme/web", "acme/site");
+    stack.report(&owner, &chat, "acme/web", "feature").await;
+    let reported = stack
+        .status_when(&owner, &chat, "the branch is looked up", |status| {
+            status.refreshed_at.is_some()
+        })
+        .await;
+    assert!(stack.github.count("/repos/acme/web") > 0);
+
+    stack.github.clear_requests();
+    stack
+        .github
+        .pull_request("acme/site")
+        .head("feature")
+        .open();
+    let request = RefreshChatRequest { chat_id: chat.id };
+    let refreshed = stack.chats(&owner).refresh_chat(request).await.unwrap();
+    let status = refreshed.into_inner().chat.unwrap().diff_status.unwrap();
+    assert_eq!(status.pr_number, Some(1));
+    assert_eq!(status.git_remote_origin, reported.git_remote_origin);
+    assert_eq!(stack.github.count("/repos/acme/web"), 0);
+    assert!(stack.github.count("/repos/acme/site") > 0);
+    stack.finish(vec![worker]).await;
+}

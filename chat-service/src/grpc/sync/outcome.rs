@@ -74,6 +74,7 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         base_interval,
         fingerprint,
         validator,
+        canonical_repository,
     } = message;
     let at = |field: &str| format!("{path}.{field}");
     if report_seq < 1 {
@@ -112,6 +113,7 @@ fn outcome(path: &str, message: v1::Outcome) -> Result<Outcome, Error> {
         base_interval: maybe_duration(&at("base_interval"), base_interval, MAX_NEXT_REFRESH)?,
         fingerprint,
         validator,
+        canonical_repository,
     })
 }
 

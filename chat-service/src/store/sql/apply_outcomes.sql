@@ -17,6 +17,7 @@ WITH outcome AS (
         o.reviewer_count, o.additions, o.deletions, o.changed_files, o.commits, o.head_branch,
         o.base_branch, o.head_sha, o.author_login, o.author_avatar_url, o.node_id,
         o.problem_class, o.retry_seconds, o.base_seconds, o.fingerprint, o.validator,
+        o.canonical_repository,
         -- By the host's clock, which may be ahead; a wrong answer must not outdate all later ones.
         least(o.updated_at, now() + interval '1 hour') AS updated_at
     FROM jsonb_to_recordset($2::jsonb) AS o (
@@ -27,7 +28,7 @@ WITH outcome AS (
         deletions integer, changed_files integer, commits integer, head_branch text,
         base_branch text, head_sha text, author_login text, author_avatar_url text, node_id text,
         problem_class text, retry_seconds double precision, base_seconds real, fingerprint text,
-        validator text, updated_at timestamptz
+        validator text, canonical_repository text, updated_at timestamptz
     )
 ), held AS (
     SELECT
@@ -153,6 +154,8 @@ WITH outcome AS (
         END AS fingerprint,
         CASE WHEN j.effect NOT IN ('superseded', 'outdated') THEN o.validator END AS validator,
         o.upstream_repository,
+        -- The last report may be of another repository that took the old name.
+        CASE WHEN j.current THEN o.canonical_repository END AS canonical_repository,
         j.effect = 'found' AND f.differs AND k.pr_node_id IS NOT NULL AS seen_to_change,
         f.differs OR (h.problem_class, h.problem_until) IS DISTINCT FROM
             (p.problem_class, p.problem_until) AS changed
@@ -250,6 +253,7 @@ WITH outcome AS (
         fingerprint = p.fingerprint,
         validator = coalesce(p.validator, s.validator),
         upstream_repository = coalesce(p.upstream_repository, s.upstream_repository),
+        canonical_repository = coalesce(p.canonical_repository, s.canonical_repository),
         outcome_seq = s.outcome_seq + p.current::int,
         lease_token = NULL
     FROM planned p

@@ -36,6 +36,7 @@ SELECT
     extract(epoch FROM now() - s.found_at)::double precision AS found_seconds,
     s.fingerprint,
     s.validator,
+    s.canonical_repository,
     a.id IS NOT NULL AS linked
 FROM git_budgets b
 JOIN chat_diff_statuses s ON s.lease_token = b.lease_token AND s.budget_id = b.id

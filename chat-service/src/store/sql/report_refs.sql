@@ -50,6 +50,8 @@ WITH reported AS (
             ELSE coalesce(excluded.problem_since, s.problem_since)
         END,
         problem_until = CASE WHEN excluded.problem_class IS NULL THEN s.problem_until END,
+        -- Another repository may have taken the old name, and be the one that was pushed to.
+        canonical_repository = NULL,
         misses = 0,
         settled_count = 0
     RETURNING s.chat_id

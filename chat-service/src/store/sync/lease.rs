@@ -311,6 +311,7 @@ fn leased_columns(
             since_found: maybe_duration(row, "found_seconds")?,
             fingerprint: row.try_get("fingerprint")?,
             validator: row.try_get("validator")?,
+            canonical_repository: row.try_get("canonical_repository")?,
         },
     })
 }

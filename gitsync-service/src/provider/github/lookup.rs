@@ -35,6 +35,7 @@ const PULLS_PER_PAGE: &str = "30";
 struct Learned {
     upstream: Option<String>,
     validator: Option<String>,
+    canonical: Option<String>,
 }
 
 /// One credential at one GitHub.
@@ -97,6 +98,28 @@ impl Session {
         known: Option<&KnownPullRequest>,
         validator: Option<&str>,
     ) -> Finding {
+        if let Some(renamed) = target.by_last_name() {
+            let finding = self.look_up_as(asker, &renamed, known, validator).await;
+            if !matches!(finding.result, Err(Problem::RepositoryNotFound)) {
+                return finding;
+            }
+            // It has yet another name, or its own again.
+            let mut finding = self.look_up_as(asker, target, known, validator).await;
+            if finding.result.is_ok() {
+                finding.canonical_repository.get_or_insert_default();
+            }
+            return finding;
+        }
+        self.look_up_as(asker, target, known, validator).await
+    }
+
+    async fn look_up_as(
+        &self,
+        asker: &Asker<'_>,
+        target: &Target,
+        known: Option<&KnownPullRequest>,
+        validator: Option<&str>,
+    ) -> Finding {
         let mut learned = Learned::default();
         let result = match known {
             // Without a branch the filter would be none, and everything would match it.
@@ -116,6 +139,7 @@ impl Session {
             upstream_repository: learned.upstream,
             fingerprint: None,
             validator: learned.validator,
+            canonical_repository: learned.canonical,
         }
     }
 
@@ -166,7 +190,9 @@ impl Session {
                 None => Err(Problem::RepositoryNotFound),
             };
         };
-        let ours = self.brings_branch(asker, &pull.what, target).await?;
+        let ours = self
+            .brings_branch(asker, &pull.what, target, learned)
+            .await?;
         if ours && pull.what.state()? == PullRequestState::Open {
             let status = self.status(asker, &pull, learned).await?;
             return Ok(Found::PullRequest(status));
@@ -191,6 +217,7 @@ impl Session {
         asker: &Asker<'_>,
         pull: &Pull,
         target: &Target,
+        learned: &mut Learned,
     ) -> Result<bool, Problem> {
         if pull.head.branch != target.branch {
             return Ok(false);
@@ -202,11 +229,14 @@ impl Session {
             return Ok(true);
         }
         // The names differ, but the target may be spelled by a name from before a rename.
-        Ok(self
-            .repository(asker, &target.repository)
-            .await?
-            .and_then(|info| Repository::parse(&info.full_name))
-            .is_some_and(|present| head.is(&present)))
+        let Some(info) = self.repository(asker, &target.repository).await? else {
+            return Ok(false);
+        };
+        let present = parse_full_name(&info.full_name)?;
+        if present != target.repository {
+            learned.canonical = Some(info.full_name.clone());
+        }
+        Ok(head.is(&present))
     }
 
     /// The branch's open pull request: in its own repository, else in the one that this is a fork
@@ -231,6 +261,7 @@ impl Session {
                 .await?
                 .ok_or(Problem::RepositoryNotFound)?;
             head = parse_full_name(&info.full_name)?;
+            learned.canonical = Some(info.full_name.clone());
             if own.latest(&head, branch).is_none() {
                 own = self
                     .list_open(asker, &head, &head, branch)

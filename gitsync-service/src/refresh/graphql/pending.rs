@@ -58,6 +58,9 @@ pub(super) struct Pending<'a> {
     /// The probe stands in for a question that is too heavy.
     light: bool,
     upstream: Option<String>,
+    canonical: Option<String>,
+    /// What the repository was called last is gone: it is asked for as it was reported.
+    as_reported: bool,
     /// How often it failed by itself.
     pub(super) alone: u32,
 }
@@ -71,7 +74,7 @@ impl<'a> Pending<'a> {
                 Some(id) => Ask::Detail(Cow::Borrowed(id)),
                 None => by_number(known)?,
             },
-            None => Ask::Branch(job.unit.target.repository.clone()),
+            None => Ask::Branch(home(job, false).clone()),
         };
         Some(Self {
             job,
@@ -80,6 +83,8 @@ impl<'a> Pending<'a> {
             adopting: false,
             light: false,
             upstream: None,
+            canonical: None,
+            as_reported: false,
             alone: 0,
         })
     }
@@ -130,6 +135,11 @@ impl<'a> Pending<'a> {
 
     pub(super) fn start(&self) {
         self.job.started.store(true, Ordering::Relaxed);
+    }
+
+    /// The branch's own repository, by the name to ask by.
+    pub(super) fn home(&self) -> &'a Repository {
+        home(self.job, self.as_reported)
     }
 
     fn known(&self) -> Option<&'a KnownPullRequest> {
@@ -185,7 +195,7 @@ impl<'a> Pending<'a> {
         // A head whose repository is gone is taken at its branch's name. One within the pull request's own
         // repository is known under a name that the repository may have had before.
         let ours = head.is_none_or(|head| {
-            Repository::parse(head).as_ref() == Some(&target.repository)
+            Repository::parse(head).as_ref() == Some(self.home())
                 || head.eq_ignore_ascii_case(&seen.status.repository)
         });
         match (ours, seen.status.state) {
@@ -199,11 +209,12 @@ impl<'a> Pending<'a> {
 
     /// What follows from what was found out about the branch.
     pub(super) fn after_discover(&mut self, found: &Discovered) -> Step<'a> {
-        let target = &self.job.unit.target;
-        let at_home =
-            matches!(&self.ask, Ask::Branch(repository) if *repository == target.repository);
+        let at_home = self.asks_home();
         if at_home {
             self.upstream.clone_from(&found.upstream);
+            if Repository::parse(&found.repository).as_ref() != Some(self.home()) {
+                self.canonical = Some(found.repository.clone());
+            }
         }
         match &found.found {
             Branched::Open(seen) => return self.found(seen),
@@ -234,15 +245,22 @@ impl<'a> Pending<'a> {
     }
 
     /// What follows from a problem of the repository that was asked.
-    pub(super) fn after_problem(&mut self, problem: Problem) -> Finding {
+    pub(super) fn after_problem(&mut self, problem: Problem) -> Step<'a> {
+        let ours = matches!(self.held, Some((_, Whose::Ours)));
+        let renamed = self.job.unit.target.renamed.is_some() && !self.as_reported;
+        if problem == Problem::RepositoryNotFound && !ours && renamed && self.asks_home() {
+            self.as_reported = true;
+            self.canonical = Some(String::new());
+            return Step::Ask(Ask::Branch(self.home().clone()));
+        }
         // A fork is often deleted once its pull request is settled, which says nothing about the pull
         // request.
         if problem == Problem::RepositoryNotFound
             && let Some((seen, Whose::Ours)) = self.held.take()
         {
-            return self.seen(&seen);
+            return self.found(&seen);
         }
-        self.finding(Err(problem))
+        Step::Answer(self.finding(Err(problem)))
     }
 
     /// Asks for less, or somebody else, after it failed by itself. The problem is the host's, if that may
@@ -264,7 +282,11 @@ impl<'a> Pending<'a> {
 
     fn ask_branch(&mut self, held: Option<(Seen, Whose)>) -> Step<'a> {
         self.held = held;
-        Step::Ask(Ask::Branch(self.job.unit.target.repository.clone()))
+        Step::Ask(Ask::Branch(self.home().clone()))
+    }
+
+    fn asks_home(&self) -> bool {
+        matches!(&self.ask, Ask::Branch(repository) if repository == self.home())
     }
 
     fn missing(&mut self) -> Step<'a> {
@@ -296,9 +318,16 @@ impl<'a> Pending<'a> {
     fn finding(&self, result: Result<Found, Problem>) -> Finding {
         Finding {
             upstream_repository: self.upstream.clone(),
+            canonical_repository: self.canonical.clone(),
             ..Finding::of(result)
         }
     }
+}
+
+fn home<'a>(job: &'a Job<'a>, as_reported: bool) -> &'a Repository {
+    let target = &job.unit.target;
+    let renamed = target.renamed.as_ref().filter(|_| !as_reported);
+    renamed.unwrap_or(&target.repository)
 }
 
 fn by_number<'a>(known: &KnownPullRequest) -> Option<Ask<'a>> {

@@ -78,7 +78,7 @@ impl Key {
             Ask::Number(repository, number) => Self::Number(repository.key(), *number),
             Ask::Branch(at) => Self::Branch(
                 at.key(),
-                target.repository.key(),
+                pending.home().key(),
                 target.branch.clone(),
                 pending.commit().map(str::to_owned),
             ),
@@ -161,7 +161,7 @@ impl<'a> Batch<'a> {
             .filter_map(|pending| match &pending.ask {
                 Ask::Branch(at) => Some(BranchQuestion {
                     at,
-                    head: &pending.job.unit.target.repository,
+                    head: pending.home(),
                     branch: &pending.job.unit.target.branch,
                     commit: pending.commit(),
                 }),

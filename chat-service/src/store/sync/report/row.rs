@@ -25,6 +25,7 @@ struct OutcomeRow<'a> {
     base_seconds: Option<f64>,
     fingerprint: Option<&'a str>,
     validator: Option<&'a str>,
+    canonical_repository: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +64,7 @@ pub(super) fn row(outcome: &Outcome) -> Value {
         base_interval,
         fingerprint,
         validator,
+        canonical_repository,
     } = outcome;
     let (kind, found, problem_class, retry_after) = match result {
         Found::PullRequest(found) => ("found", Some(found_row(found)), None, None),
@@ -88,6 +90,7 @@ pub(super) fn row(outcome: &Outcome) -> Value {
         base_seconds: base_interval.map(|base| base.as_secs_f64()),
         fingerprint: fingerprint.as_deref(),
         validator: validator.as_deref(),
+        canonical_repository: canonical_repository.as_deref(),
     })
 }
 

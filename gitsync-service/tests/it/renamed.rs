@@ -1,0 +1,169 @@
+//! Repositories with a new name: what is learned of it, and what it saves.
+
+use gitsync_service::{
+    lease::{LeasedRef, Repository},
+    outcome::{Found, Outcome, Problem},
+    refresh::Refresher,
+};
+use testkit::github::GitHub;
+
+use crate::{
+    batches::{after, operations},
+    support::{engine, found, git_ref, group, lease, paths, refresh, refresher, world},
+};
+
+async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
+    let id = git_ref.git_ref_id.clone();
+    let lease = lease(vec![group(github, token, vec![git_ref])]);
+    let mut refreshed = refresh(refresher, lease).await;
+    refreshed.outcomes.remove(&id).unwrap()
+}
+
+fn feature() -> LeasedRef {
+    git_ref("r", "acme/web", "feature")
+}
+
+/// As it is leased after the host told this name.
+fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
+    LeasedRef {
+        canonical_repository: Repository::parse(name),
+        ..git_ref
+    }
+}
+
+fn both() -> [Refresher; 2] {
+    [engine(), refresher()]
+}
+
+#[tokio::test]
+async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        let pull = github.pull_request("acme/web").head("feature").open();
+        github.rename("acme/web", "acme/site");
+        let outcome = ask(&refresher, &github, &token, feature()).await;
+        assert_eq!(outcome.canonical_repository.as_deref(), Some("acme/site"));
+
+        github.clear_requests();
+        let known = called(feature(), "acme/site");
+        let outcome = ask(&refresher, &github, &token, known).await;
+        assert_eq!(
+            i64::from(found(&outcome).number),
+            i64::try_from(pull).unwrap()
+        );
+        assert_eq!(outcome.canonical_repository, None, "that is no news");
+        let old = |path: &String| path.starts_with("/repos/acme/web");
+        assert!(!paths(&github).iter().any(old), "{:?}", paths(&github));
+    }
+}
+
+#[tokio::test]
+async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    github.rename("acme/web", "acme/site");
+    let outcome = ask(&refresher(), &github, &token, feature()).await;
+    let mut linked = after(&outcome, feature());
+    linked.validator = None;
+    for (git_ref, expected) in [
+        (
+            called(feature(), "acme/site"),
+            vec![
+                "/repos/acme/site/pulls?head=acme:feature",
+                "/repos/acme/site/pulls/1",
+                "/repos/acme/site/pulls/1/reviews",
+            ],
+        ),
+        (
+            called(linked, "acme/site"),
+            vec![
+                "/repos/acme/site/pulls/1",
+                "/repos/acme/site/pulls/1/reviews",
+            ],
+        ),
+        (
+            called(git_ref("r", "acme/web", "other"), "acme/site"),
+            vec!["/repos/acme/site/pulls?head=acme:other"],
+        ),
+    ] {
+        github.clear_requests();
+        assert!(
+            ask(&refresher(), &github, &token, git_ref)
+                .await
+                .result
+                .is_ok()
+        );
+        assert_eq!(paths(&github), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_pull_request_of_a_renamed_fork_is_one_question_once_its_name_is_known() {
+    let (github, token) = world().await;
+    github.fork("acme/web", "ann");
+    github.repository("ann/web").push("feature");
+    let from_fork = github.pull_request("acme/web").from_fork("ann/web");
+    from_fork.head("feature").author("ann").open();
+    let reported = LeasedRef {
+        upstream_repository: None,
+        ..git_ref("r", "ann/web", "feature")
+    };
+    let outcome = ask(&engine(), &github, &token, reported.clone()).await;
+    let linked = after(&outcome, reported);
+    github.rename("ann/web", "ann/site");
+    github.clear_requests();
+    let outcome = ask(&engine(), &github, &token, linked.clone()).await;
+    assert_eq!(outcome.canonical_repository.as_deref(), Some("ann/site"));
+    let asked = operations(&github).len();
+    github.clear_requests();
+    let linked = called(linked, "ann/site");
+    found(&ask(&engine(), &github, &token, linked).await);
+    assert_eq!(operations(&github), ["Detail"]);
+    assert!(asked > 1);
+}
+
+#[tokio::test]
+async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.pull_request("acme/web").head("feature").open();
+        let misled = called(feature(), "acme/gone");
+        let outcome = ask(&refresher, &github, &token, misled).await;
+        assert_eq!(found(&outcome).repository, "acme/web");
+        assert_eq!(outcome.canonical_repository.as_deref(), Some(""));
+
+        // It may also lead on.
+        github.rename("acme/web", "acme/site");
+        let misled = called(feature(), "acme/gone");
+        let outcome = ask(&refresher, &github, &token, misled).await;
+        assert_eq!(found(&outcome).repository, "acme/site");
+        assert_eq!(outcome.canonical_repository.as_deref(), Some("acme/site"));
+    }
+}
+
+#[tokio::test]
+async fn refs_that_know_the_new_name_and_refs_that_do_not_are_one_lookup() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.rename("acme/web", "acme/site");
+        let mut refs = vec![feature(), called(feature(), "acme/site")];
+        refs[0].git_ref_id = "0".to_owned();
+        let lease = lease(vec![group(&github, &token, refs)]);
+        let refreshed = refresh(&refresher, lease).await;
+        for id in ["0", "r"] {
+            assert_eq!(*refreshed.result(id), Ok(Found::NoPullRequest));
+        }
+        assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_found_by_no_name_is_not_found() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.delete_repository("acme/web");
+        let misled = called(feature(), "acme/gone");
+        let outcome = ask(&refresher, &github, &token, misled).await;
+        assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+    }
+}
