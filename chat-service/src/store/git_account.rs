@@ -23,6 +23,10 @@ const LIST_GIT_ACCOUNTS_AFTER: Sql = sql!("list_git_accounts_after");
 const CARRY_OVER_BUDGET: Sql = sql!("carry_over_budget");
 const MOVE_REFS: Sql = sql!("move_refs");
 
+/// Refs that one statement moves at most. All of a user's move in one transaction; a statement has less time
+/// than that.
+const MOVE_BATCH: i64 = 20_000;
+
 /// An account, without its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GitAccount {
@@ -240,14 +244,25 @@ async fn move_refs(
     budget: Uuid,
     linked: bool,
 ) -> Result<(), StoreError> {
-    query(
-        transaction,
-        MOVE_REFS.text,
-        &[&user.0, &provider_id, &budget, &linked],
-    )
-    .await
-    .map_err(StoreError::from_write)?;
-    Ok(())
+    let mut after = Uuid::nil();
+    loop {
+        let rows = query(
+            transaction,
+            MOVE_REFS.text,
+            &[&user.0, &provider_id, &budget, &linked, &after, &MOVE_BATCH],
+        )
+        .await
+        .map_err(StoreError::from_write)?;
+        let Some(row) = rows.first() else {
+            return Err(StoreError::bug("move refs", "no row came back"));
+        };
+        let moved: i64 = row.try_get("refs").map_err(StoreError::row)?;
+        let last: Option<Uuid> = row.try_get("last").map_err(StoreError::row)?;
+        match last {
+            Some(last) if moved == MOVE_BATCH => after = last,
+            _ => return Ok(()),
+        }
+    }
 }
 
 fn git_account(row: &Row) -> Result<GitAccount, tokio_postgres::Error> {

@@ -202,3 +202,38 @@ async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request() {
         "{small} pages at two thousand, {large} at twenty thousand"
     );
 }
+
+#[tokio::test]
+async fn what_linking_costs_does_not_grow_with_the_refs_of_others() {
+    let stack = Stack::start().await;
+    tenant_with(&stack, [1_500, 20], 3, 60).await;
+    let mut user = Uuid::nil();
+    for _ in 0..20 {
+        user = tenant_with(&stack, [1, 20], 3, 60).await;
+    }
+    let client = stack.database.client().await;
+    client
+        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+        .await
+        .unwrap();
+    client
+        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+        .await
+        .unwrap();
+    let other: Uuid = client
+        .query_one(
+            "INSERT INTO git_budgets (id, budget_key, provider_id)
+             VALUES (gen_random_uuid(), 'other', 'github') RETURNING id",
+            &[],
+        )
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    let none = Uuid::nil();
+    let arguments = format!("'{user}', 'github', '{other}', TRUE, '{none}', 20000");
+    let moving = pages(&client, "move_refs", &arguments).await;
+    let again = pages(&client, "move_refs", &arguments).await;
+    assert!(moving < 1_000.0 && again < 100.0, "{moving}, {again}");
+    stack.stop().await;
+}

@@ -38,6 +38,48 @@ async fn budget_of(stack: &Stack, owner: &Owner<'_>) -> Uuid {
 }
 
 #[tokio::test]
+async fn linking_wakes_all_refs_that_waited_for_it_however_many() {
+    let stack = Stack::start().await;
+    let owner = large(&stack).await;
+    let former = budget_of(&stack, &owner).await;
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(
+            "UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL,
+                problem_class = 'credential_rejected', problem_since = now();
+             UPDATE git_budgets SET next_due_at = NULL",
+        )
+        .await
+        .unwrap();
+    owner.link("ghp_other").await;
+    assert_ne!(budget_of(&stack, &owner).await, former);
+    let waiting: i64 = value(
+        &stack,
+        "SELECT count(*) FROM chat_diff_statuses WHERE due_at IS NULL",
+    )
+    .await;
+    assert_eq!(waiting, 0);
+    // And of those that stay where they are.
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute("UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL")
+        .await
+        .unwrap();
+    owner.link("ghp_other").await;
+    let waiting: i64 = value(
+        &stack,
+        "SELECT count(*) FROM chat_diff_statuses WHERE due_at IS NULL",
+    )
+    .await;
+    assert_eq!(waiting, 0);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_keys_of_one_account_the_one_with_few_refs_moves() {
     let stack = Stack::start().await;
     let worker = Worker::of(&stack);
