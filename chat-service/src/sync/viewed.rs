@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -100,8 +100,15 @@ impl Views {
 
     /// `principal` has read `chat`. Neither waits nor fails.
     pub fn read(&self, principal: &Principal, chat: &Chat) {
-        if counts(principal, chat) && self.is_new(chat.id, Instant::now()) {
-            self.enqueue(View::Chat(chat.id));
+        if counts(principal, chat) {
+            self.chat(chat.id, Instant::now());
+        }
+    }
+
+    fn chat(&self, chat: ChatId, now: Instant) {
+        if self.is_new(chat, now) && !self.enqueue(View::Chat(chat)) {
+            // Whoever reads it next is not to wait for a minute.
+            self.noted().at.remove(&chat);
         }
     }
 
@@ -110,16 +117,22 @@ impl Views {
         self.enqueue(View::Watcher(watcher));
     }
 
-    fn enqueue(&self, view: View) {
-        if self.0.queue.try_send(view).is_err() {
+    /// Whether there was room for it.
+    fn enqueue(&self, view: View) -> bool {
+        let taken = self.0.queue.try_send(view).is_ok();
+        if !taken {
             self.0.metrics.views_dropped.inc();
         }
+        taken
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the chat was not noted within the minute before `now`; it is now.
     fn is_new(&self, chat: ChatId, now: Instant) -> bool {
-        let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = noted.note(chat, now);
+        let is_new = self.noted().note(chat, now);
         if is_new.is_none() {
             self.0.metrics.views_dropped.inc();
         }
@@ -241,6 +254,24 @@ mod tests {
         drop(sampler);
         views.watch(watcher);
         assert_eq!(metrics.views_dropped.get(), 6);
+    }
+
+    #[test]
+    fn a_chat_that_the_queue_had_no_room_for_is_noted_when_it_is_read_again() {
+        let metrics = SyncMetrics::default();
+        let (views, mut sampler) = Views::new(metrics.clone());
+        let now = Instant::now();
+        for _ in 0..QUEUE {
+            views.chat(chat(), now);
+        }
+        let dropped = chat();
+        views.chat(dropped, now);
+        assert_eq!(metrics.views_dropped.get(), 1);
+        sampler.queue.try_recv().unwrap();
+        views.chat(dropped, now);
+        views.chat(dropped, now);
+        assert_eq!(sampler.waiting(), QUEUE, "once");
+        assert_eq!(metrics.views_dropped.get(), 1);
     }
 
     #[test]
