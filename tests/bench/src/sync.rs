@@ -3,6 +3,7 @@
 //! Both services are the real binaries, built for release, as processes; PostgreSQL is one too. The GitHub
 //! stand-in runs in this process. Everything shares the cores of one machine.
 
+mod visible;
 mod world;
 
 use std::{
@@ -15,7 +16,10 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use self::world::{Cycle, World};
+use self::{
+    visible::{Visible, visible},
+    world::{Cycle, World},
+};
 
 /// How far the host is away.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -35,12 +39,19 @@ pub(crate) struct Options {
     /// Measure only how long small tenants wait, to look at that; there is no JSON line then.
     #[arg(long)]
     only_fairness: bool,
+    /// Measure only how long it takes from a report until it is seen; there is no JSON line then.
+    #[arg(long, conflicts_with = "only_fairness")]
+    only_visible: bool,
 }
 
 /// Measures and prints.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(status) = in_release()? {
         anyhow::ensure!(status.success(), "the run failed");
+        return Ok(());
+    }
+    if options.only_visible {
+        reports().await?;
         return Ok(());
     }
     let mut table = Table::default();
@@ -57,6 +68,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let speedup = speedup(&mut table).await?;
     let rate = rate(&mut table, options.refs).await?;
     let fair = fairness(&mut table, options.refs).await?;
+    let (near, far) = reports().await?;
     table.print()?;
     let line = json!({
         "bench": "sync",
@@ -68,6 +80,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "refs_per_second": rounded(rate),
         "two_worker_speedup": rounded(speedup),
         "small_tenant_p95_s": rounded(fair),
+        "visible_ms": milliseconds(near.median),
+        "far_visible_ms": milliseconds(far.median),
+        "far_visible_p95_ms": milliseconds(far.p95),
     });
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
@@ -201,6 +216,20 @@ async fn fairness(table: &mut Table, refs: usize) -> anyhow::Result<f64> {
     let cycle = table.add(&name, world.cycle(PATIENCE, true).await?);
     drop(worker);
     Ok(cycle.small_p95_seconds)
+}
+
+/// How long it takes from a report until it is seen, with the host beside the worker and far away.
+async fn reports() -> anyhow::Result<(Visible, Visible)> {
+    let measured = (visible(Duration::ZERO).await?, visible(LATENCY).await?);
+    let _ = writeln!(
+        std::io::stderr(),
+        "bench: from a report until it is seen: {measured:?}"
+    );
+    Ok(measured)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    rounded(duration.as_secs_f64() * 1000.0)
 }
 
 #[derive(Default)]
