@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 const FILL: &str = include_str!("../sql/fill_synced_refs.sql");
+const HOLD_BUDGETS: &str = include_str!("../sql/hold_budgets.sql");
 const MAKE_REFS_DUE: &str = include_str!("../sql/make_refs_due.sql");
 const MAKE_BUDGETS_DUE: &str = include_str!("../sql/make_budgets_due.sql");
 const COUNT_LEASES: &str = include_str!("../sql/count_leases.sql");
@@ -179,7 +180,9 @@ impl World {
 
     /// Makes everything due once nobody works any more; returns when it is.
     async fn make_due(&self, client: &Client) -> anyhow::Result<SystemTime> {
+        // Whoever writes refs meanwhile does so in another order, and the two would wait for each other.
         loop {
+            client.execute(HOLD_BUDGETS, &[]).await?;
             let leases: i64 = client.query_one(COUNT_LEASES, &[]).await?.try_get(0)?;
             if leases == 0 {
                 break;
