@@ -81,6 +81,16 @@ impl Refresher {
         &self.shared.metrics
     }
 
+    /// How many requests may be on the wire at once.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// Whether one more could be sent now.
+    pub(crate) fn has_free_slot(&self) -> bool {
+        self.shared.slots.available_permits() > 0
+    }
+
     fn slots_per_lease(&self) -> usize {
         (self.concurrency - self.concurrency / RESERVED_SHARE).max(1)
     }

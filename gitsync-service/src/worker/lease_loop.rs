@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     grpc::{SyncClient, SyncError},
     lease::Lease,
+    refresh::Refresher,
 };
 
 use super::{
@@ -40,6 +41,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     let leaser = Leaser {
         sync: &worker.sync,
         state: &worker.state,
+        refresher: &worker.refresher,
         batch_size: worker.batch_size,
         interval: worker.interval,
         outstanding: Mutex::new(None),
@@ -125,6 +127,7 @@ fn note_end(ended: Result<(), JoinError>) {
 struct Leaser<'a> {
     sync: &'a SyncClient,
     state: &'a WorkerState,
+    refresher: &'a Refresher,
     batch_size: usize,
     interval: Duration,
     /// The call that has no answer yet.
@@ -135,7 +138,9 @@ impl Leaser<'_> {
     /// Waits for room, and then for leases. Returns them with the moment at which the call that
     /// brought them was sent.
     async fn next(&self, wait: Duration) -> (Vec<Lease>, Instant) {
-        self.state.spare_capacity(self.batch_size).await;
+        self.state
+            .spare_capacity(self.batch_size, self.refresher)
+            .await;
         let mut backoff = Backoff::new();
         let mut request_id = self.begin();
         loop {

@@ -14,6 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     lease::{BudgetKey, Lease},
     metrics::Metrics,
+    refresh::Refresher,
 };
 
 use super::Contact;
@@ -52,6 +53,13 @@ struct LeaseProgress {
     refs: usize,
     done: usize,
     expires_at: Instant,
+}
+
+/// How much a worker has in hand.
+#[derive(Default)]
+struct Load {
+    refs: usize,
+    leases: usize,
 }
 
 /// What [`WorkerState`] says at one moment.
@@ -149,24 +157,33 @@ impl WorkerState {
         }
     }
 
-    /// Waits until the refs in hand leave room for another batch.
+    /// Waits until there is room for another batch: the refs in hand are fewer than one, or the keys
+    /// in hand cannot use all slots of `refresher`.
     ///
     /// A lease counts for at most half a batch: one slow key with a full batch leaves room for
-    /// others, and a full batch of one key is followed by the next without waiting.
-    pub(super) async fn spare_capacity(&self, batch_size: usize) {
+    /// others, and a full batch of one key is followed by the next without waiting. Keys with full
+    /// batches would still leave slots idle, since each has one GraphQL request on the wire at a time.
+    pub(super) async fn spare_capacity(&self, batch_size: usize, refresher: &Refresher) {
         loop {
-            let in_hand: usize = self
-                .lock()
-                .leases
-                .values()
-                .map(|lease| (lease.refs - lease.done.min(lease.refs)).min(batch_size.div_ceil(2)))
-                .sum();
-            if in_hand < batch_size {
+            let Load { refs, leases } = self.load(batch_size.div_ceil(2));
+            let idle = leases < refresher.concurrency() && refresher.has_free_slot();
+            if refs < batch_size || idle {
                 return;
             }
             // There is one waiter, and a notification that nobody waits for is kept for it.
             self.progress.notified().await;
         }
+    }
+
+    /// What is in hand and not reported yet; a lease counts for at most so many refs.
+    fn load(&self, at_most: usize) -> Load {
+        let mut load = Load::default();
+        for lease in self.lock().leases.values() {
+            let open = lease.refs - lease.done.min(lease.refs);
+            load.refs += open.min(at_most);
+            load.leases += usize::from(open > 0);
+        }
+        load
     }
 
     pub(crate) fn snapshot(&self) -> WorkerSnapshot {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use gitsync_service::{
     SyncClient,
     metrics::{self, Metrics},
-    refresh::Refresher,
+    refresh::{CONCURRENCY, Refresher},
     worker::{Worker, WorkerBuilder},
 };
 use proto::chat::v1 as pb;
@@ -64,10 +64,16 @@ impl Stack {
     }
 
     pub(crate) fn run_with(&mut self, builder: WorkerBuilder) {
+        self.run_with_slots(builder, CONCURRENCY);
+    }
+
+    /// A worker that has so many requests on the wire at once.
+    pub(crate) fn run_with_slots(&mut self, builder: WorkerBuilder, slots: usize) {
         let token = TokenFile::open(&self.token_file).unwrap();
         let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
         let refresher = Refresher::builder()
             .metrics(Arc::clone(&self.metrics))
+            .concurrency(slots)
             .build()
             .unwrap();
         let worker = builder.build(sync, refresher);

@@ -160,6 +160,11 @@ impl Chat {
         named.cloned().collect()
     }
 
+    /// The names of all calls, in the order in which they came in.
+    pub(crate) fn order(&self) -> Vec<&'static str> {
+        self.lock().calls.iter().map(|call| call.name).collect()
+    }
+
     /// All reports that were applied, each once.
     pub(crate) fn reports(&self) -> Vec<pb::ReportOutcomesRequest> {
         self.lock().reports.clone()

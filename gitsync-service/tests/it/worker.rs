@@ -112,11 +112,37 @@ async fn a_worker_with_its_hands_full_leases_nothing() {
     for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
         stack.chat().queue(stack.lease(token, &branches));
     }
-    stack.run_with(Worker::builder().batch_size(2));
-    hold.waiting(4).await;
-    assert_eq!(stack.chat().calls("lease").len(), 2);
+    stack.run_with_slots(Worker::builder().batch_size(2), 2);
+    hold.waiting(2).await;
     hold.release();
     stack.released("3").await;
+    let order = stack.chat().order();
+    assert_eq!(order[..3], ["lease", "lease", "report"], "{order:?}");
+}
+
+#[tokio::test]
+async fn keys_with_full_batches_use_every_slot_of_the_worker() {
+    let mut stack = Stack::new().await;
+    let hold = stack.github.hold(Matching::graphql());
+    let leases = ["1", "2", "3", "4"];
+    for token in leases {
+        let branches = ["a", "b"].map(|branch| format!("{branch}{token}"));
+        let branches = branches.each_ref().map(String::as_str);
+        stack.chat().queue(stack.lease(token, &branches));
+    }
+    // Two of them are a batch already.
+    stack.run_with_slots(Worker::builder().batch_size(2), 3);
+    hold.waiting(3).await;
+    hold.release();
+    for token in leases {
+        stack.released(token).await;
+    }
+    let order = stack.chat().order();
+    assert_eq!(
+        order[..4],
+        ["lease", "lease", "lease", "report"],
+        "{order:?}"
+    );
 }
 
 #[tokio::test]
