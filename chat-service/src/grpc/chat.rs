@@ -110,7 +110,7 @@ impl ChatGrpc {
             _ => String::new(),
         };
         Ok(v1::GetChatsResponse {
-            chats: chats.iter().map(convert::chat).collect(),
+            chats: chats.into_iter().map(convert::chat).collect(),
             next_page_token,
         })
     }
@@ -253,7 +253,7 @@ impl ChatService for ChatGrpc {
         let chat = self.visible(&caller.principal, id).await?;
         self.views.read(&caller.principal, &chat);
         Ok(Response::new(v1::GetChatResponse {
-            chat: Some(convert::chat(&chat)),
+            chat: Some(convert::chat(chat)),
         }))
     }
 
@@ -264,7 +264,7 @@ impl ChatService for ChatGrpc {
         let caller = self.auth.caller(request.metadata())?;
         let chat = self.create(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(v1::CreateChatResponse {
-            chat: Some(convert::chat(&chat)),
+            chat: Some(convert::chat(chat)),
         }))
     }
 
@@ -275,7 +275,7 @@ impl ChatService for ChatGrpc {
         let caller = self.auth.caller(request.metadata())?;
         let chat = self.update(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(v1::UpdateChatResponse {
-            chat: Some(convert::chat(&chat)),
+            chat: Some(convert::chat(chat)),
         }))
     }
 
@@ -286,7 +286,7 @@ impl ChatService for ChatGrpc {
         let caller = self.auth.caller(request.metadata())?;
         let chat = self.share(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(v1::UpdateChatSharingResponse {
-            chat: Some(convert::chat(&chat)),
+            chat: Some(convert::chat(chat)),
         }))
     }
 
@@ -299,7 +299,7 @@ impl ChatService for ChatGrpc {
         let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
         let chat = self.refresh(&caller.principal, id, deadline).await?;
         Ok(Response::new(v1::RefreshChatResponse {
-            chat: Some(convert::chat(&chat)),
+            chat: Some(convert::chat(chat)),
         }))
     }
 
@@ -328,7 +328,7 @@ impl ChatService for ChatGrpc {
 /// What is known of a chat, for the details of an error.
 /// Details travel in a header, of which clients take 8 to 16 KiB in all: what is least missed goes first.
 fn known(chat: &Chat) -> Known {
-    let mut chat = convert::chat(chat);
+    let mut chat = convert::chat(chat.clone());
     let drops: [fn(&mut v1::Chat); 3] = [
         |chat| {
             chat.labels.clear();

@@ -139,31 +139,48 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// A chat as clients see it.
-pub(crate) fn chat(chat: &Chat) -> v1::Chat {
+/// A chat as clients see it. Takes it: a page has thousands of texts, which need not be copied.
+pub(crate) fn chat(chat: Chat) -> v1::Chat {
+    let icon = chat.icon().to_owned();
+    // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
+    let Chat {
+        id,
+        owner,
+        organization,
+        workspace,
+        title,
+        status,
+        labels,
+        archived,
+        created_at,
+        updated_at,
+        diff_statuses,
+        shares,
+    } = chat;
+    let diff_statuses: Vec<_> = diff_statuses.into_iter().map(diff_status).collect();
     let subjects = |wanted: Level| {
-        chat.shares
+        shares
             .iter()
             .filter(|(_, level)| *level == wanted)
             .map(|(subject, _)| render_subject(*subject))
             .collect()
     };
     v1::Chat {
-        id: chat.id.to_string(),
-        owner_id: chat.owner.to_string(),
-        organization_id: chat.organization.map(|id| id.to_string()),
-        workspace_id: chat.workspace.map(|id| id.to_string()),
-        title: chat.title.clone(),
-        status: render_chat_status(chat.status).into(),
-        labels: chat.labels.clone(),
-        archived: chat.archived,
-        created_at: Some(timestamp(chat.created_at)),
-        updated_at: Some(timestamp(chat.updated_at)),
-        diff_status: chat.primary().map(diff_status),
-        diff_statuses: chat.diff_statuses.iter().map(diff_status).collect(),
+        id: id.to_string(),
+        owner_id: owner.to_string(),
+        organization_id: organization.map(|id| id.to_string()),
+        workspace_id: workspace.map(|id| id.to_string()),
+        title,
+        status: render_chat_status(status).into(),
+        labels,
+        archived,
+        created_at: Some(timestamp(created_at)),
+        updated_at: Some(timestamp(updated_at)),
+        diff_status: diff_statuses.iter().find(|status| status.primary).cloned(),
+        diff_statuses,
         readers: subjects(Level::Reader),
         writers: subjects(Level::Writer),
-        icon: chat.icon().to_owned(),
+        icon,
     }
 }
 
@@ -187,7 +204,9 @@ fn render_chat_status(status: ChatStatus) -> v1::ChatStatus {
     }
 }
 
-fn diff_status(status: &DiffStatus) -> v1::ChatDiffStatus {
+fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
+    let icon = status.icon();
+    let problem_message = status.problem_message();
     // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
     let DiffStatus {
         id,
@@ -206,22 +225,21 @@ fn diff_status(status: &DiffStatus) -> v1::ChatDiffStatus {
         outcome_seq: _,
         polled: _,
     } = status;
-    let icon = status.icon();
     let mut message = v1::ChatDiffStatus {
         id: id.to_string(),
         chat_id: chat.to_string(),
-        git_remote_origin: git_remote_origin.clone(),
-        git_branch: git_branch.clone(),
-        provider_id: provider_id.clone(),
-        repository: repository.clone(),
-        primary: *primary,
-        reported_at: Some(timestamp(*reported_at)),
+        git_remote_origin,
+        git_branch,
+        provider_id,
+        repository,
+        primary,
+        reported_at: Some(timestamp(reported_at)),
         refreshed_at: refreshed_at.map(timestamp),
-        freshness: render_freshness(*freshness).into(),
+        freshness: render_freshness(freshness).into(),
         next_refresh_at: next_refresh_at.map(timestamp),
-        problem: problem.as_ref().map(|problem| v1::Problem {
+        problem: problem.map(|problem| v1::Problem {
             class: problem_class(problem.class).into(),
-            message: status.problem_message().unwrap_or_default(),
+            message: problem_message.unwrap_or_default(),
             since: Some(timestamp(problem.since)),
         }),
         icon: icon.map(|icon| icon.name.to_owned()),
@@ -234,7 +252,7 @@ fn diff_status(status: &DiffStatus) -> v1::ChatDiffStatus {
     message
 }
 
-fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: &PullRequest) {
+fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest) {
     let PullRequest {
         url,
         state,
@@ -254,23 +272,23 @@ fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: &PullReques
         approved,
         reviewer_count,
     } = pull_request;
-    message.url = Some(url.clone());
-    message.pull_request_state = Some(pull_request_state(*state, *draft).into());
-    message.pull_request_title.clone_from(title);
-    message.pull_request_draft = *draft;
-    message.changes_requested = *changes_requested;
-    message.additions = *additions;
-    message.deletions = *deletions;
-    message.changed_files = *changed_files;
-    message.head_branch.clone_from(head_branch);
-    message.base_branch.clone_from(base_branch);
-    message.head_sha.clone_from(head_sha);
-    message.author_login.clone_from(author_login);
-    message.author_avatar_url.clone_from(author_avatar_url);
-    message.pr_number = Some(*number);
-    message.commits = *commits;
-    message.approved = *approved;
-    message.reviewer_count = *reviewer_count;
+    message.url = Some(url);
+    message.pull_request_state = Some(pull_request_state(state, draft).into());
+    message.pull_request_title = title;
+    message.pull_request_draft = draft;
+    message.changes_requested = changes_requested;
+    message.additions = additions;
+    message.deletions = deletions;
+    message.changed_files = changed_files;
+    message.head_branch = head_branch;
+    message.base_branch = base_branch;
+    message.head_sha = head_sha;
+    message.author_login = author_login;
+    message.author_avatar_url = author_avatar_url;
+    message.pr_number = Some(number);
+    message.commits = commits;
+    message.approved = approved;
+    message.reviewer_count = reviewer_count;
 }
 
 /// Where a pull request stands, as clients see it: an open draft is a draft.

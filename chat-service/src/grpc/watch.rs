@@ -1,6 +1,6 @@
 //! `WatchChats`: what one watcher hears, as contract messages.
 
-use std::{collections::BTreeSet, convert::Infallible, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
@@ -205,7 +205,7 @@ fn render(notice: Notice) -> v1::WatchChatsResponse {
                 ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
                 ChangeKind::Archived => v1::WatchEventKind::Archived,
             },
-            Some(convert::chat(&chat)),
+            Some(convert::chat(Arc::unwrap_or_clone(chat))),
         ),
     };
     v1::WatchChatsResponse {

@@ -1,10 +1,8 @@
 //! Rows of chats, refs and shares as domain types, by column name.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::{StoreError, page::Matches};
@@ -51,9 +49,7 @@ pub(crate) fn matches(rows: &[Row]) -> Result<Matches, StoreError> {
 
 /// A chat without its refs and shares.
 pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
-    let labels: Value = row.try_get("labels").map_err(StoreError::row)?;
-    let labels: BTreeMap<String, String> = serde_json::from_value(labels)
-        .map_err(|error| StoreError::bug("read a chat's labels", error))?;
+    let Json(labels) = row.try_get("labels").map_err(StoreError::row)?;
     let get_id = |column| {
         row.try_get::<_, Option<Uuid>>(column)
             .map_err(StoreError::row)
