@@ -73,10 +73,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let line = json!({
         "bench": "sync",
         "requests_per_50": fifty.changed.requests,
+        "points_per_50": fifty.changed.points,
         "seconds_per_50": rounded(fifty.changed.seconds),
         "rest_requests_per_50": fifty.rest.requests,
+        "rest_points_per_50": fifty.rest.points,
         "rest_seconds_per_50": rounded(fifty.rest.seconds),
-        "steady_requests_per_ref": rounded(per_ref(fifty.steady)),
+        "steady_requests_per_ref": rounded(per_ref(fifty.steady, fifty.steady.requests)),
         "refs_per_second": rounded(rate),
         "two_worker_speedup": rounded(speedup),
         "small_tenant_p95_s": rounded(fair),
@@ -247,16 +249,25 @@ impl Table {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{:70} | {:>7} {:>8} {:>8} {:>7} {:>7}",
-            "from due to written", "refs", "requests", "per ref", "seconds", "refs/s"
+            "{:73} | {:>7} {:>8} {:>8} {:>7} {:>8} {:>7} {:>7}",
+            "from due to written",
+            "refs",
+            "requests",
+            "per ref",
+            "points",
+            "per ref",
+            "seconds",
+            "refs/s"
         )?;
         for (name, cycle) in &self.0 {
             writeln!(
                 out,
-                "{name:70} | {:>7} {:>8} {:>8.3} {:>7.2} {:>7.0}",
+                "{name:73} | {:>7} {:>8} {:>8.3} {:>7} {:>8.3} {:>7.2} {:>7.0}",
                 cycle.refs,
                 cycle.requests,
-                per_ref(*cycle),
+                per_ref(*cycle, cycle.requests),
+                cycle.points,
+                per_ref(*cycle, usize::try_from(cycle.points)?),
                 cycle.seconds,
                 seen(*cycle) / cycle.seconds
             )?;
@@ -269,8 +280,8 @@ fn seen(cycle: Cycle) -> f64 {
     f64::from(u32::try_from(cycle.refs).unwrap_or(u32::MAX))
 }
 
-fn per_ref(cycle: Cycle) -> f64 {
-    f64::from(u32::try_from(cycle.requests).unwrap_or(u32::MAX)) / seen(cycle).max(1.0)
+fn per_ref(cycle: Cycle, spent: usize) -> f64 {
+    f64::from(u32::try_from(spent).unwrap_or(u32::MAX)) / seen(cycle).max(1.0)
 }
 
 fn rounded(number: f64) -> f64 {

@@ -7,7 +7,7 @@ use e2e::{
     caller::Caller,
     stack::{Stack, Worker},
 };
-use testkit::postgres::Client;
+use testkit::{github::RecordedRequest, postgres::Client};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -48,6 +48,9 @@ pub(super) struct Cycle {
     pub(super) refs: usize,
     /// Requests to the host, of every kind.
     pub(super) requests: usize,
+    /// What those cost of the limits: points of GraphQL by the host's formula, and one for each REST
+    /// request that was not answered with "not modified".
+    pub(super) points: u64,
     /// From when they were due until the last was written.
     pub(super) seconds: f64,
     /// The same for 95 of a hundred refs of those who have few.
@@ -163,9 +166,11 @@ impl World {
             if missing == 0 {
                 let failed: i64 = row.try_get("failed")?;
                 anyhow::ensure!(failed == 0, "{failed} refs could not be looked up");
+                let requests = self.stack.github.requests();
                 return Ok(Cycle {
                     refs: usize::try_from(row.try_get::<_, i64>("written")?)?,
-                    requests: self.stack.github.requests().len(),
+                    requests: requests.len(),
+                    points: requests.iter().map(points).sum(),
                     seconds: row.try_get("last_seconds")?,
                     small_p95_seconds: row.try_get("small_p95_seconds")?,
                 });
@@ -194,6 +199,13 @@ impl World {
             .query_one(MAKE_BUDGETS_DUE, &[&AHEAD])
             .await?
             .try_get(0)?)
+    }
+}
+
+fn points(request: &RecordedRequest) -> u64 {
+    match &request.graphql {
+        Some(query) => query.cost,
+        None => u64::from(request.status != Some(304)),
     }
 }
 
