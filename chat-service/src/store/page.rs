@@ -14,7 +14,8 @@
 //!   chats that the caller may read are tried, and then the workspace is walked to its end;
 //! - a filter that names few chats (repository, number, title, labels) is tried on the latest chats
 //!   that the caller may read; if that does not fill the page, the filter's index names the chats and
-//!   the predicate is checked on each;
+//!   the predicate is checked on each. That index has the chats of all owners: with `owner_id` it is
+//!   asked for title and labels only, of an owner with very many chats;
 //! - for callers who may see nearly everything, repository, number, pull request state, status and
 //!   archived have ordered indexes, and PostgreSQL's statistics tell whether title and labels match
 //!   rarely ([`Matches`]): then their index names the chats, else the list is walked.
@@ -22,11 +23,13 @@
 //! Everything else is checked on each row that a branch walks, and costs as many rows as it turns
 //! down. What bounds these residual filters:
 //! - `archived`, `statuses`, `pull_request_states` and a title of less than three letters: the chats that
-//!   the caller may read; with `owner_id`, those of that owner that the caller may read;
+//!   the caller may read; with `owner_id`, all but title and labels: those of that owner that the
+//!   caller may read;
 //! - the last part of a search: the chats that its index names, `candidates` of them at most for title
-//!   and labels. Only callers who may read more than `near` chats come to it;
+//!   and labels. Only callers who may read more than `near` chats come to it, or with `owner_id` more
+//!   than `candidates` of that owner's;
 //! - the last part of a workspace: its chats, and only if both these and what the caller may read are
-//!   more than `near`;
+//!   more than `near`; with `owner_id`, those of that owner that the caller may read;
 //! - a forbid, a share's level, and a permit by a fact without an index (in a workspace, of a status):
 //!   what the rest of its policy leads to. A permit by such facts alone walks all chats, or with
 //!   `owner_id` that owner's; the shipped policies have none.
@@ -56,7 +59,7 @@ const EXPLAIN_SEARCH: Sql = sql!("explain_search");
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// So many of the latest chats are tried before a selective filter's own index is asked.
-    pub near: usize,
+    pub near: i64,
     /// So many chats that a search names are sorted at most. Beyond, it matches so often that walking
     /// in order fills a page soon, unless the statistics were wrong.
     pub candidates: i64,
@@ -168,6 +171,8 @@ enum Route {
 struct Near {
     /// Whose latest chats are tried.
     tried: Vec<Branch>,
+    /// So many of them, over all.
+    most: i64,
     /// What these must satisfy beside the filter.
     residual: Pred,
     far: Far,
@@ -175,8 +180,8 @@ struct Near {
 
 /// What is complete by itself, if what was tried is not.
 enum Far {
-    /// In order, by an index of its own.
-    Branch(Box<Branch>),
+    /// In order, each by an index of its own.
+    Ways(Vec<Branch>),
     /// In no order, by the indexes of title and labels; the predicate is checked on each.
     Search(Pred),
     /// In two parts again.
@@ -193,13 +198,19 @@ pub(crate) fn plan(
     matches: Matches,
     bounds: Bounds,
 ) -> Option<Page> {
+    let of_owner = filter.owner.is_some();
     let (pred, filter) = within(authorized, filter);
     let ways = branch::ways(&pred);
     if ways.is_empty() {
         return None;
     }
+    let route = if of_owner {
+        route_of_owner(&pred, ways, &filter, bounds)
+    } else {
+        route(&pred, ways, &filter, matches, bounds)
+    };
     let mut composer = Composer::new(cursor, limit, bounds);
-    let text = match route(&pred, ways, &filter, matches) {
+    let text = match route {
         Route::All => composer.all(&pred, &filter),
         Route::Ways(branches) => composer.page(&branches, &filter),
         Route::Search => {
@@ -215,18 +226,26 @@ pub(crate) fn plan(
     })
 }
 
-fn route(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, matches: Matches) -> Route {
+fn route(
+    pred: &Pred,
+    ways: Vec<Branch>,
+    filter: &ChatFilter,
+    matches: Matches,
+    bounds: Bounds,
+) -> Route {
     let everything = nearly_everything(&ways);
     let with_pred = |mut branch: Branch| {
         branch.residual.push(pred.clone());
         branch
     };
     if let Some(workspace) = narrow::workspace(filter) {
-        return if everything {
-            Route::Ways(vec![with_pred(workspace)])
-        } else {
-            Route::Near(Box::new(near_in_workspace(pred, ways, workspace)))
-        };
+        if everything {
+            return Route::Ways(vec![with_pred(workspace)]);
+        }
+        // Either it has few chats, or the caller may read few, or it is walked.
+        let walked = Far::Ways(vec![with_pred(workspace.clone())]);
+        let readable = Near::new(ways, bounds.near, walked);
+        return latest_of_workspace(pred, workspace, bounds, Far::from(readable));
     }
     let named = narrow::named(filter);
     let searched = narrow::searched(filter);
@@ -240,31 +259,52 @@ fn route(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, matches: Matches) 
         };
     }
     let far = match named {
-        Some(branch) => Far::Branch(Box::new(with_pred(branch))),
+        Some(branch) => Far::Ways(vec![with_pred(branch)]),
         None if searched => Far::Search(pred.clone()),
         None => return Route::Ways(ways),
     };
+    Route::Near(Box::new(Near::new(ways, bounds.near, far)))
+}
+
+/// The same where `pred` and `ways` are within one owner's chats. What a filter's index names are chats
+/// of all owners, mostly more than this one has.
+fn route_of_owner(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, bounds: Bounds) -> Route {
+    if let Some(workspace) = narrow::workspace(filter) {
+        return latest_of_workspace(pred, workspace, bounds, Far::Ways(ways));
+    }
+    if narrow::named(filter).is_some() || !narrow::searched(filter) {
+        return Route::Ways(ways);
+    }
+    let far = Near::new(ways.clone(), bounds.candidates, Far::Search(pred.clone()));
+    Route::Near(Box::new(Near::new(ways, bounds.near, Far::from(far))))
+}
+
+/// First the latest chats of the workspace.
+fn latest_of_workspace(pred: &Pred, workspace: Branch, bounds: Bounds, far: Far) -> Route {
+    // What is tried is told from what matches: otherwise nobody knows where the trial ended.
+    let latest = Branch {
+        rest: Some(ChatFilter::default()),
+        ..workspace
+    };
     Route::Near(Box::new(Near {
-        tried: ways,
-        residual: Pred::True,
-        far,
+        residual: pred.clone(),
+        ..Near::new(vec![latest], bounds.near, far)
     }))
 }
 
-/// Either the workspace has few chats, or the caller may read few, or the workspace is walked.
-fn near_in_workspace(pred: &Pred, ways: Vec<Branch>, workspace: Branch) -> Near {
-    let mut latest = workspace.clone();
-    // What is tried is told from what matches: otherwise nobody knows where the trial ended.
-    latest.rest = Some(ChatFilter::default());
-    let mut walked = workspace;
-    walked.residual.push(pred.clone());
-    Near {
-        tried: vec![latest],
-        residual: pred.clone(),
-        far: Far::Near(Box::new(Near {
-            tried: ways,
+impl Near {
+    fn new(tried: Vec<Branch>, most: i64, far: Far) -> Self {
+        Self {
+            tried,
+            most,
             residual: Pred::True,
-            far: Far::Branch(Box::new(walked)),
-        })),
+            far,
+        }
+    }
+}
+
+impl From<Near> for Far {
+    fn from(near: Near) -> Self {
+        Self::Near(Box::new(near))
     }
 }

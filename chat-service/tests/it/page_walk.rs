@@ -290,7 +290,7 @@ impl World {
         assert_eq!(listed, expected, "{what}");
         for matches in [Matches::Often, Matches::Rarely] {
             let bounds = Bounds {
-                near: usize::try_from(1 + dice.below(9)).unwrap(),
+                near: i64::try_from(1 + dice.below(9)).unwrap(),
                 candidates: i64::try_from(1 + dice.below(30)).unwrap(),
             };
             let how = (matches, bounds);

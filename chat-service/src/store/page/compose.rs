@@ -92,8 +92,9 @@ impl Composer {
         self.add_pred(&mut own, &near.residual);
         // Of many subjects, each is walked less far: a page's worth is the least that is correct.
         let subjects: usize = near.tried.iter().map(|way| way.keys.count().max(1)).sum();
-        let count = i64::try_from(self.bounds.near / subjects.max(1)).unwrap_or(self.page);
-        let count = format!("${}", self.params.push(count.max(self.page)));
+        let subjects = i64::try_from(subjects.max(1)).unwrap_or(i64::MAX);
+        let count = (near.most / subjects).max(self.page);
+        let count = format!("${}", self.params.push(count));
         let everything = ChatFilter::default();
         let tried = Wanted {
             filter: &everything,
@@ -103,8 +104,8 @@ impl Composer {
         let tried = self.union(&near.tried, tried);
         let needed = "(SELECT f.needed FROM further f)";
         let far = match &near.far {
-            Far::Branch(branch) => self.print(
-                branch,
+            Far::Ways(branches) => self.union(
+                branches,
                 Wanted {
                     filter,
                     needed,

@@ -212,3 +212,82 @@ async fn a_page_of_a_workspace_costs_who_may_read_little_no_more_than_is_tried()
         }
     }
 }
+
+/// Others have so many chats in a repository, of a number, with a title and in a workspace; the owner has
+/// none of that.
+const OF_OTHERS: &str = "
+WITH budget AS (
+    INSERT INTO git_budgets (id, budget_key, provider_id) VALUES (gen_random_uuid(), 'key', 'github')
+    RETURNING id
+), named AS (
+    UPDATE chats SET title = 'Nothing of the kind', workspace_id = NULL
+    WHERE owner_id = $1
+), shared AS (
+    UPDATE chats SET workspace_id = $3
+    WHERE owner_id = $2
+)
+INSERT INTO chat_diff_statuses (id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner,
+    repository_name, git_branch, is_primary, chat_updated_at, budget_id, url, pull_request_state, pr_number,
+    pr_repository)
+SELECT gen_random_uuid(), c.id, c.owner_id, 'github', 'https://github.com/acme/web', 'acme',
+    CASE WHEN c.owner_id = $2 THEN 'web' ELSE 'own' END, 'b', TRUE, c.updated_at, b.id, 'url', 'open',
+    CASE WHEN c.owner_id = $2 THEN 7 ELSE 8 END, 'acme/web'
+FROM chats c CROSS JOIN budget b";
+
+/// Whatever the filter's own index has of others.
+#[tokio::test]
+async fn a_filter_within_an_owner_costs_no_more_than_the_owners_chats() {
+    // More than are tried first.
+    let chats = i32::try_from(Bounds::default().near).unwrap() * 3 / 2;
+    let database = filled(chats).await;
+    let client = database.client().await;
+    let (owner, others, workspace) = (thing(OWNER), thing(OTHERS), thing(WORKSPACE));
+    client
+        .execute(OF_OTHERS, &[&owner, &others, &workspace])
+        .await
+        .unwrap();
+    client
+        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses")
+        .await
+        .unwrap();
+    let filter = || ChatFilter {
+        owner: Some(UserId(owner)),
+        ..ChatFilter::default()
+    };
+    let cases = [
+        ChatFilter {
+            repository: Some("acme/web".to_owned()),
+            ..filter()
+        },
+        ChatFilter {
+            pull_request_number: Some(7),
+            ..filter()
+        },
+        ChatFilter {
+            workspace: Some(WorkspaceId(workspace)),
+            ..filter()
+        },
+        ChatFilter {
+            title: Some("login".to_owned()),
+            ..filter()
+        },
+    ];
+    let auditor = Caller::user().site("auditor");
+    // Their keys and the chats are read, once when tried and once more to the end; or the keys and the
+    // workspace's latest chats, or the keys, the chats and their refs.
+    let most = 4.0 * f64::from(chats);
+    assert!(most < f64::from(MANY) / 2.0);
+    // As the service plans. With the values at hand, PostgreSQL may sort as few as these others are.
+    let explained = Explained::connect(&database, "force_generic_plan").await;
+    for (who, caller) in [("owner", user(OWNER)), ("auditor", auditor)] {
+        for filter in &cases {
+            let plan = explained.plan(&readable(&caller), filter).await.unwrap();
+            let visited = visited(&plan);
+            assert!(visited.returned < 1.0, "{who}, {filter:?}");
+            assert!(
+                visited.rows <= most,
+                "{who}, {filter:?}: {visited:?}: {plan:#}"
+            );
+        }
+    }
+}
