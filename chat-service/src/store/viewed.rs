@@ -1,5 +1,6 @@
 //! Notes of who looks at what. Budgets are locked before refs, both by id.
 
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
@@ -12,6 +13,7 @@ use crate::{
 };
 
 const LIST_WATCHED_CHATS: Sql = sql!("list_watched_chats");
+const LIST_WATCHED_CHATS_OF_OWNER: Sql = sql!("list_watched_chats_of_owner");
 const LOCK_VIEWED_BUDGETS: Sql = sql!("lock_viewed_budgets");
 const VIEW_REFS: Sql = sql!("view_refs");
 
@@ -27,13 +29,16 @@ impl Store {
             owner,
         } = watcher;
         let groups: Vec<Uuid> = groups.iter().map(|group| group.0).collect();
-        let owner = owner.map(|owner| owner.0);
-        let rows = self
-            .read(
-                LIST_WATCHED_CHATS,
-                &[&user.0, &groups, &owner, &MAX_WATCHED],
-            )
-            .await?;
+        let rows = match owner {
+            Some(owner) => {
+                let params: [&(dyn ToSql + Sync); 4] = [&user.0, &groups, &MAX_WATCHED, &owner.0];
+                self.read(LIST_WATCHED_CHATS_OF_OWNER, &params).await?
+            }
+            None => {
+                let params: [&(dyn ToSql + Sync); 3] = [&user.0, &groups, &MAX_WATCHED];
+                self.read(LIST_WATCHED_CHATS, &params).await?
+            }
+        };
         rows.iter()
             .map(|row| row.try_get("id").map(ChatId).map_err(StoreError::row))
             .collect()

@@ -1,7 +1,6 @@
 -- name: list_watched_chats
 -- Of the chats that the user $1 owns, or that are shared with them or with one of their groups $2, the
--- $4 that were updated last; with $3, of that owner's alone. Not for showing: it tells whose refs are
--- worth a look.
+-- $3 that were updated last. Not for showing: it tells whose refs are worth a look.
 SELECT watched.id
 FROM (
     (
@@ -9,9 +8,8 @@ FROM (
         FROM chats c
         WHERE c.owner_id = $1
             AND NOT c.archived
-            AND ($3::uuid IS NULL OR c.owner_id = $3)
         ORDER BY c.updated_at DESC, c.id DESC
-        LIMIT $4
+        LIMIT $3
     )
     UNION
     (
@@ -21,9 +19,8 @@ FROM (
         WHERE a.subject_kind = 'user'
             AND a.subject_id = $1
             AND NOT c.archived
-            AND ($3::uuid IS NULL OR c.owner_id = $3)
         ORDER BY a.chat_updated_at DESC, a.chat_id DESC
-        LIMIT $4
+        LIMIT $3
     )
     UNION
     (
@@ -36,11 +33,10 @@ FROM (
             WHERE a.subject_kind = 'group'
                 AND a.subject_id = member.group_id
                 AND NOT c.archived
-                AND ($3::uuid IS NULL OR c.owner_id = $3)
             ORDER BY a.chat_updated_at DESC, a.chat_id DESC
-            LIMIT $4
+            LIMIT $3
         ) AS g
     )
 ) AS watched
 ORDER BY watched.updated_at DESC, watched.id DESC
-LIMIT $4
+LIMIT $3
