@@ -8,7 +8,7 @@ use gitsync_service::{
     pace::pause::{RESET_PADDING, RESET_SPREAD},
 };
 use jiff::SignedDuration;
-use testkit::github::{BudgetHandle, GitHub, Resource};
+use testkit::github::{BudgetHandle, Fault, GitHub, Matching, Resource};
 
 use crate::{
     batches::operations,
@@ -125,4 +125,32 @@ async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told
     // Nobody told anything yet.
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert_eq!(withheld(&refreshed, "b0"), Duration::from_secs(60));
+}
+
+/// chat-service refuses a report that tells of less than nothing.
+#[tokio::test]
+async fn a_limit_below_nothing_is_told_as_none() {
+    let nobody = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
+        "open":{"nodes":[]}}"#;
+    let aliases: Vec<_> = (0..15).map(|n| format!(r#""r{n}":{nobody}"#)).collect();
+    let of_nothing = r#""rateLimit":{"cost":1,"limit":-1,"remaining":-1,"resetAt":null}"#;
+    for headers in [false, true] {
+        let (github, token) = headless().await;
+        let told = ["limit", "remaining"].map(|name| format!("x-ratelimit-{name}"));
+        let told = told.map(|name| (name, "-1".to_owned()));
+        github.fault(Matching::graphql()).respond(Fault::Answer {
+            status: 200,
+            headers: if headers { told.to_vec() } else { Vec::new() },
+            body: format!(r#"{{"data":{{{of_nothing},{}}}}}"#, aliases.join(",")),
+        });
+        let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
+        let answered = refreshed
+            .outcomes
+            .values()
+            .filter(|seen| seen.result.is_ok());
+        assert_eq!(answered.count(), 15, "nothing is kept of no limit");
+        let seen = refreshed.budget.unwrap().graphql;
+        assert_eq!((seen.limit, seen.remaining), (Some(0), Some(0)));
+        assert_eq!(seen.pause_for, None);
+    }
 }

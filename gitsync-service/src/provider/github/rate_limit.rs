@@ -26,24 +26,24 @@ impl LimitHeaders {
     /// What these headers say about the budget; `None` when they say nothing, as on an Enterprise
     /// host without limits.
     pub(super) fn budget(&self) -> Option<Window> {
-        let observation = Window {
-            limit: number(self.limit.as_deref()),
-            remaining: number(self.remaining.as_deref()),
-            reset_in: self.reset_in(),
-            pause_for: None,
-        };
+        let limit = number(self.limit.as_deref());
+        let observation = window(limit, self.remaining(), self.reset_in());
         (observation != Window::default()).then_some(observation)
     }
 
     /// Whether these headers say that nothing is left. An Enterprise host whose limits are off may say
     /// that nothing is left of nothing.
     pub(super) fn is_spent(&self) -> bool {
-        number(self.limit.as_deref()) != Some(0) && number(self.remaining.as_deref()) == Some(0)
+        self.budget().is_some_and(|told| is_spent(&told))
     }
 
     /// Whether these headers say what is left.
     pub(super) fn tell_what_is_left(&self) -> bool {
-        number(self.remaining.as_deref()).is_some()
+        self.remaining().is_some()
+    }
+
+    fn remaining(&self) -> Option<i64> {
+        number(self.remaining.as_deref())
     }
 
     /// How far away the moment `at` is, by the answer's own clock.
@@ -80,6 +80,26 @@ impl LimitHeaders {
     fn now(&self) -> Option<Timestamp> {
         http_date(self.date.as_deref()?)
     }
+}
+
+/// What is told of a limit, by headers or by a body. A limit below nothing is none, and where less than
+/// nothing is left, nothing is: no report can say otherwise.
+pub(super) fn window(
+    limit: Option<i64>,
+    remaining: Option<i64>,
+    reset_in: Option<Duration>,
+) -> Window {
+    Window {
+        limit: limit.map(|limit| limit.max(0)),
+        remaining: remaining.map(|remaining| remaining.max(0)),
+        reset_in,
+        pause_for: None,
+    }
+}
+
+/// Whether nothing is left. Of no limit nothing is left, either.
+pub(super) fn is_spent(told: &Window) -> bool {
+    told.limit != Some(0) && told.remaining == Some(0)
 }
 
 fn number(text: Option<&str>) -> Option<i64> {
@@ -126,6 +146,20 @@ mod tests {
         assert_eq!(reset(i64::MAX), Some(MAX_PAUSE));
         assert_eq!(reset(0), seconds(0));
         assert!(!headers(None, Some("7"), NOW + 1800).is_spent());
+    }
+
+    #[test]
+    fn a_limit_below_nothing_is_none_and_less_than_nothing_left_is_nothing() {
+        let told = |limit: &str, remaining: &str| {
+            let headers = LimitHeaders {
+                limit: Some(limit.to_owned()),
+                ..headers(None, Some(remaining), NOW + 60)
+            };
+            let seen = headers.budget().unwrap();
+            (seen.limit, seen.remaining, headers.is_spent())
+        };
+        assert_eq!(told("-1", "-1"), (Some(0), Some(0), false));
+        assert_eq!(told("5000", "-3"), (Some(5000), Some(0), true));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    lease::Window,
     outcome::{Interface, Problem},
     provider::{
         batch::{Part, Queried},
@@ -15,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    super::rate_limit::LimitHeaders,
+    super::rate_limit::{self, LimitHeaders},
     trouble::{LISTS, Place, Trouble, by_message, trouble},
 };
 
@@ -319,16 +318,12 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
         .get("resetAt")
         .and_then(Value::as_str)
         .and_then(|at| at.parse().ok());
-    let window = Window {
-        limit: number("limit"),
-        remaining: number("remaining"),
-        reset_in: reset.and_then(|at| limits.until(at)),
-        pause_for: None,
-    };
+    let reset_in = reset.and_then(|at| limits.until(at));
+    let window = rate_limit::window(number("limit"), number("remaining"), reset_in);
     asker.observe(Interface::Graphql, Some(window));
     asker.note_limit(Interface::Graphql, Some(window));
     let ended = window.reset_in == Some(Duration::ZERO);
-    if window.remaining == Some(0) && window.limit != Some(0) && !ended {
+    if rate_limit::is_spent(&window) && !ended {
         asker.spend(Interface::Graphql, window.reset_in);
     }
 }
