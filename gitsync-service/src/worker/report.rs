@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     grpc::{OutcomeStatus, Report, SyncClient, SyncError},
-    outcome::{Outcome, Problem},
+    outcome::{BudgetObservation, CredentialObservation, Outcome, Problem},
     refresh::Refresh,
 };
 
@@ -121,41 +121,68 @@ impl Reporter<'_> {
         !self.refused.load(Ordering::Relaxed)
     }
 
-    /// Sends one report until it is answered. Every try has the same request id, so that a report
-    /// whose answer was lost is not applied twice.
+    /// Sends outcomes with what was observed on the way, or if that is refused, by themselves: what
+    /// a host says of limits must not cost a ref its outcome.
     async fn deliver(
         &self,
         outcomes: &[Outcome],
         release: bool,
     ) -> Result<Vec<OutcomeStatus>, Undelivered> {
-        if release {
-            self.held.begin_release();
+        match self.observed(outcomes, release).await {
+            Err(Undelivered::Refused) => self.send(outcomes, release, || (None, Vec::new())).await,
+            delivered => delivered,
         }
-        let request_id = Uuid::new_v4();
-        let begun = Instant::now();
+    }
+
+    async fn observed(
+        &self,
+        outcomes: &[Outcome],
+        release: bool,
+    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
         // Told once, by whichever try is heard.
         let counted = self.refresh.take_counts();
         let delivered = self
-            .until_answered("report", || async {
-                let report = Report {
-                    request_id,
-                    lease: &self.held.lease.token,
-                    outcomes,
-                    budget: self.refresh.budget_with(counted),
-                    credentials: &self.refresh.credentials(),
-                    release,
-                };
-                let answer = self.sync.report(&report).await;
-                if answer.is_ok() {
-                    self.state.metrics().observe_report(begun.elapsed());
-                }
-                answer
+            .send(outcomes, release, || {
+                let budget = self.refresh.budget_with(counted);
+                (budget, self.refresh.credentials())
             })
             .await;
         if delivered.is_err() {
             self.refresh.give_back(counted);
         }
         delivered
+    }
+
+    /// Sends one report until it is answered. Every try has the same request id, so that a report
+    /// whose answer was lost is not applied twice.
+    async fn send(
+        &self,
+        outcomes: &[Outcome],
+        release: bool,
+        observed: impl Fn() -> (Option<BudgetObservation>, Vec<CredentialObservation>),
+    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
+        if release {
+            self.held.begin_release();
+        }
+        let request_id = Uuid::new_v4();
+        let begun = Instant::now();
+        self.until_answered("report", || async {
+            let (budget, credentials) = observed();
+            let report = Report {
+                request_id,
+                lease: &self.held.lease.token,
+                outcomes,
+                budget,
+                credentials: &credentials,
+                release,
+            };
+            let answer = self.sync.report(&report).await;
+            if answer.is_ok() {
+                self.state.metrics().observe_report(begun.elapsed());
+            }
+            answer
+        })
+        .await
     }
 
     /// Gives the lease back; what has no outcome is due again at once.

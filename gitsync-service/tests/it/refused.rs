@@ -52,6 +52,25 @@ async fn an_outcome_that_is_refused_costs_no_other_and_is_a_failure_of_ours() {
     }
 }
 
+#[tokio::test]
+async fn an_observation_that_is_refused_costs_no_outcome() {
+    for poisoned in [false, true] {
+        let mut stack = Stack::new().await;
+        stack.chat().observe_nothing();
+        if poisoned {
+            stack.chat().poison("b", Poison::Found);
+        }
+        stack.chat().queue(stack.lease("lease", &["a", "b"]));
+        stack.run();
+        stack.released("lease").await;
+        let failed = |git_ref: &str| {
+            let result = stack.chat().outcomes()[git_ref].result.clone();
+            matches!(result, Some(pb::outcome::Result::Failed(_)))
+        };
+        assert_eq!((failed("a"), failed("b")), (false, poisoned));
+    }
+}
+
 /// Given back, it would be due at once, and so on without a pause.
 #[tokio::test]
 async fn a_lease_is_not_given_back_with_a_ref_that_has_no_outcome() {

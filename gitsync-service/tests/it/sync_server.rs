@@ -62,6 +62,8 @@ struct State {
     troubles: HashMap<&'static str, VecDeque<Trouble>>,
     /// Refs whose outcomes make a whole report unacceptable.
     poison: HashMap<String, Poison>,
+    /// Refuses what is said of budgets and credentials.
+    observes_nothing: bool,
     away: bool,
     accepted_token: Option<String>,
     answers_early: bool,
@@ -131,6 +133,11 @@ impl Chat {
 
     pub(crate) fn poison(&self, git_ref_id: &str, poison: Poison) {
         self.lock().poison.insert(git_ref_id.to_owned(), poison);
+    }
+
+    /// Refuses every report that says anything of budgets and credentials.
+    pub(crate) fn observe_nothing(&self) {
+        self.lock().observes_nothing = true;
     }
 
     /// Refuses every call as a server that is away, or no longer does.
@@ -243,7 +250,8 @@ impl Chat {
                 None => false,
             }
         };
-        if report.outcomes.iter().any(poisoned) {
+        let observes = report.budget.is_some() || !report.credentials.is_empty();
+        if report.outcomes.iter().any(poisoned) || (state.observes_nothing && observes) {
             return Err(Status::invalid_argument("no"));
         }
         if report.release_lease {
