@@ -16,13 +16,20 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Begins with what all workers together know.
+    /// Begins with what all workers together know. What was left of a window is known until it ends: of
+    /// one that is over, or whose end nobody told, a first request finds out.
     #[must_use]
     pub fn of(settings: &Settings, budget: &BudgetView) -> Self {
+        let known = |window: Window| Window {
+            remaining: window
+                .remaining
+                .filter(|_| window.reset_in.is_some_and(|reset_in| !reset_in.is_zero())),
+            ..window
+        };
         Self {
             settings: settings.clone(),
-            rest: budget.rest,
-            graphql: budget.graphql,
+            rest: known(budget.rest),
+            graphql: known(budget.graphql),
         }
     }
 
@@ -97,7 +104,8 @@ mod tests {
             graphql: Window {
                 limit: Some(5000),
                 remaining: Some(remaining),
-                ..Window::default()
+                reset_in: Some(Duration::from_secs(1800)),
+                pause_for: None,
             },
             ..BudgetView::default()
         };
@@ -149,6 +157,29 @@ mod tests {
             },
         );
         assert!(!allowance.may_spend(Interface::Graphql, Lane::Interactive, 1));
+    }
+
+    #[test]
+    fn what_was_left_of_a_window_without_an_end_ahead_is_not_known() {
+        for reset_in in [None, Some(Duration::ZERO)] {
+            let window = Window {
+                limit: Some(60),
+                remaining: Some(0),
+                reset_in,
+                pause_for: None,
+            };
+            let budget = BudgetView {
+                rest: window,
+                graphql: window,
+                ..BudgetView::default()
+            };
+            for interface in [Interface::Rest, Interface::Graphql] {
+                let mut allowance = Allowance::of(&Settings::default(), &budget);
+                assert!(allowance.may_spend(interface, Lane::Idle, 1));
+                allowance.observe(interface, window);
+                assert!(!allowance.may_spend(interface, Lane::Idle, 1));
+            }
+        }
     }
 
     #[test]

@@ -127,22 +127,27 @@ async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told
     assert_eq!(withheld(&refreshed, "b0"), Duration::from_secs(60));
 }
 
+/// Answers all queries, of which every branch has no pull request, with these headers and body on limits.
+fn always(github: &GitHub, headers: &[(&str, &str)], body: &str) {
+    const NOBODY: &str = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
+        "open":{"nodes":[]}}"#;
+    let aliases: Vec<_> = (0..15).map(|n| format!(r#""r{n}":{NOBODY}"#)).collect();
+    let owned = |(name, value): &(&str, &str)| (format!("x-ratelimit-{name}"), value.to_string());
+    github.fault(Matching::graphql()).respond(Fault::Answer {
+        status: 200,
+        headers: headers.iter().map(owned).collect(),
+        body: format!(r#"{{"data":{{"rateLimit":{body},{}}}}}"#, aliases.join(",")),
+    });
+}
+
 /// chat-service refuses a report that tells of less than nothing.
 #[tokio::test]
 async fn a_limit_below_nothing_is_told_as_none() {
-    let nobody = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
-        "open":{"nodes":[]}}"#;
-    let aliases: Vec<_> = (0..15).map(|n| format!(r#""r{n}":{nobody}"#)).collect();
-    let of_nothing = r#""rateLimit":{"cost":1,"limit":-1,"remaining":-1,"resetAt":null}"#;
-    for headers in [false, true] {
+    let in_headers = [("limit", "-1"), ("remaining", "-1")];
+    let in_body = r#"{"cost":1,"limit":-1,"remaining":-1,"resetAt":null}"#;
+    for (headers, body) in [(&in_headers[..], "null"), (&[], in_body)] {
         let (github, token) = headless().await;
-        let told = ["limit", "remaining"].map(|name| format!("x-ratelimit-{name}"));
-        let told = told.map(|name| (name, "-1".to_owned()));
-        github.fault(Matching::graphql()).respond(Fault::Answer {
-            status: 200,
-            headers: if headers { told.to_vec() } else { Vec::new() },
-            body: format!(r#"{{"data":{{{of_nothing},{}}}}}"#, aliases.join(",")),
-        });
+        always(&github, headers, body);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
         let answered = refreshed
             .outcomes
@@ -152,5 +157,33 @@ async fn a_limit_below_nothing_is_told_as_none() {
         let seen = refreshed.budget.unwrap().graphql;
         assert_eq!((seen.limit, seen.remaining), (Some(0), Some(0)));
         assert_eq!(seen.pause_for, None);
+    }
+}
+
+/// One at which the limit is spent, and one at which all that is left is the user's.
+#[tokio::test]
+async fn a_host_that_tells_no_end_of_its_window_is_asked_again_after_a_minute() {
+    for remaining in ["0", "54"] {
+        let (github, token) = headless().await;
+        always(
+            &github,
+            &[("limit", "60"), ("remaining", remaining)],
+            "null",
+        );
+        let mut budget = BudgetView::default();
+        for lease in 1..=3 {
+            let refreshed = ask(&github, &token, Lane::Idle, budget.clone()).await;
+            assert_eq!(github.requests().len(), lease, "with {remaining} left");
+            assert!(refreshed.result("b9").is_ok());
+            assert_eq!(withheld(&refreshed, "b14"), Duration::from_secs(60));
+            let minute = refreshed.next("b14").unwrap();
+            assert!(minute >= Duration::from_secs(60) && minute < Duration::from_secs(180));
+            // As the next lease has it, when the pause is over.
+            budget.graphql = Window {
+                pause_for: None,
+                ..refreshed.budget.unwrap().graphql
+            };
+            assert_eq!(budget.graphql.reset_in, None);
+        }
     }
 }

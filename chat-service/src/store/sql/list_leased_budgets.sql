@@ -1,10 +1,11 @@
 -- name: list_leased_budgets
 -- What is known of the budgets that the request $1 leases, as of now: a window that is over tells
--- only its limit, a pause that is over nothing, and strikes and bursts are forgiven with time.
+-- only its limit, and so does one that nobody told the end of, since what was left of it may be long
+-- back; a pause that is over tells nothing, and strikes and bursts are forgiven with time.
 SELECT
     b.lease_token,
     b.rest_limit,
-    CASE WHEN b.rest_reset_at <= now() THEN NULL ELSE b.rest_remaining END AS rest_remaining,
+    CASE WHEN b.rest_reset_at > now() THEN b.rest_remaining END AS rest_remaining,
     CASE
         WHEN b.rest_reset_at > now() THEN extract(epoch FROM b.rest_reset_at - now())
     END::double precision AS rest_reset_seconds,
@@ -12,8 +13,7 @@ SELECT
         WHEN b.rest_paused_until > now() THEN extract(epoch FROM b.rest_paused_until - now())
     END::double precision AS rest_pause_seconds,
     b.graphql_limit,
-    CASE WHEN b.graphql_reset_at <= now() THEN NULL ELSE b.graphql_remaining END
-        AS graphql_remaining,
+    CASE WHEN b.graphql_reset_at > now() THEN b.graphql_remaining END AS graphql_remaining,
     CASE
         WHEN b.graphql_reset_at > now() THEN extract(epoch FROM b.graphql_reset_at - now())
     END::double precision AS graphql_reset_seconds,

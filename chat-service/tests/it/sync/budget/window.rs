@@ -73,6 +73,26 @@ async fn a_window_is_new_only_when_it_resets_later_and_else_the_least_is_left() 
     stack.stop().await;
 }
 
+/// What is left of it would never be known to be back.
+#[tokio::test]
+async fn a_window_without_an_end_tells_only_its_limit() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let endless = v1::BudgetWindow {
+        reset_in: None,
+        ..window(0, 0)
+    };
+    observe(&stack, &worker, of_rest(endless)).await;
+    observe(&stack, &worker, of_graphql(endless)).await;
+    let view = told(&stack, &worker).await;
+    for window in [view.rest.unwrap(), view.graphql.unwrap()] {
+        assert_eq!((window.limit, window.remaining), (Some(5000), None));
+    }
+    stack.stop().await;
+}
+
 #[tokio::test]
 async fn a_budget_whose_graphql_is_paused_is_leased_with_that_pause() {
     let stack = Stack::start().await;
