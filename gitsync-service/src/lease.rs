@@ -57,7 +57,7 @@ pub struct Window {
     pub pause_for: Option<Duration>,
 }
 
-/// How many refs one request asks for, by what it asks.
+/// How many refs one request asks for, by what it asks. 0: not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSizes {
     /// Whether known pull requests changed.

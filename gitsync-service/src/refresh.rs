@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    lease::{BudgetKey, Lease, LeasedRef},
+    lease::{BatchSizes, BudgetKey, Lease, LeasedRef},
     metrics::Metrics,
     outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem},
     pace::{self, Stretch},
@@ -153,7 +153,7 @@ impl Refresh {
         }
         let mut seen = seen.unwrap_or_default();
         counted.0.add_to(&mut seen);
-        seen.batches = self.learned_batches();
+        seen.batches = self.news_of_batches();
         Some(seen)
     }
 
@@ -283,13 +283,14 @@ impl Refresh {
         &self.lease.budget_key
     }
 
-    fn learned_batches(&self) -> Option<crate::lease::BatchSizes> {
-        let base = self
-            .lease
-            .groups
-            .first()
-            .map(|group| &group.provider.api_base_url)?;
-        self.refresher.shared.hosts.batches(base, None).learned()
+    /// How many are asked at once, if that is not what the lease said.
+    fn news_of_batches(&self) -> Option<BatchSizes> {
+        let group = self.lease.groups.first()?;
+        let known = self.lease.budget.batches;
+        let hosts = &self.refresher.shared.hosts;
+        hosts
+            .batches(&group.provider.api_base_url, known)
+            .news(known)
     }
 }
 

@@ -1,7 +1,10 @@
 //! How many refs a request asks for: a little more while all is well, much less when it was too much.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,6 +40,12 @@ struct Range {
     step: u32,
 }
 
+impl Range {
+    fn bound(self, size: u32) -> u32 {
+        size.clamp(self.least, self.most)
+    }
+}
+
 impl Kind {
     /// GitHub takes a hundred ids. Of what is more than an id, others who went beyond 50 pull requests
     /// or 20 branches were refused.
@@ -56,6 +65,8 @@ pub struct Batches {
     probe: Mutex<Size>,
     detail: Mutex<Size>,
     discover: Mutex<Size>,
+    /// Whether anything was learned, by this process or before it.
+    learned: AtomicBool,
     settings: Settings,
 }
 
@@ -67,14 +78,13 @@ struct Size {
 }
 
 impl Batches {
-    /// Begins with what was learned before, if anything was.
+    /// Begins with what was set.
     #[must_use]
-    pub fn resume(settings: &Settings, learned: Option<BatchSizes>) -> Self {
-        let sizes = learned.unwrap_or_else(|| begun_with(settings));
+    pub fn new(settings: &Settings) -> Self {
+        let sizes = begun_with(settings);
         let size = |kind: Kind, size: u32| {
-            let Range { least, most, .. } = kind.range();
             Mutex::new(Size {
-                now: size.clamp(least, most),
+                now: kind.range().bound(size),
                 clean: 0,
                 held_until: None,
             })
@@ -83,7 +93,25 @@ impl Batches {
             probe: size(Kind::Probe, sizes.probe),
             detail: size(Kind::Detail, sizes.detail),
             discover: size(Kind::Discover, sizes.discover),
+            learned: AtomicBool::new(false),
             settings: settings.clone(),
+        }
+    }
+
+    /// Goes on from what was learned before this process, unless that knows more by now. A size of 0 is
+    /// not known.
+    pub fn resume(&self, before: BatchSizes) {
+        if self.learned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for (kind, size) in [
+            (Kind::Probe, before.probe),
+            (Kind::Detail, before.detail),
+            (Kind::Discover, before.discover),
+        ] {
+            if size > 0 {
+                self.lock(kind).now = kind.range().bound(size);
+            }
         }
     }
 
@@ -99,18 +127,20 @@ impl Batches {
     }
 
     fn clean_at(&self, kind: Kind, took: Duration, now: Instant) {
-        let Range { least, most, step } = kind.range();
+        let range = kind.range();
         let mut size = self.lock(kind);
         if took > self.settings.slow_answer {
-            size.now = (size.now - size.now / 4).max(least);
+            size.now = range.bound(size.now - size.now / 4);
             size.clean = 0;
+            self.learned.store(true, Ordering::Relaxed);
         } else if took <= self.settings.quick_answer
             && size.held_until.is_none_or(|until| now >= until)
         {
             size.clean += 1;
             if size.clean >= self.settings.clean_answers {
-                size.now = (size.now + step).min(most);
+                size.now = range.bound(size.now + range.step);
                 size.clean = 0;
+                self.learned.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -122,20 +152,23 @@ impl Batches {
 
     fn too_heavy_at(&self, kind: Kind, now: Instant) {
         let mut size = self.lock(kind);
-        size.now = (size.now / 2).max(kind.range().least);
+        size.now = kind.range().bound(size.now / 2);
         size.clean = 0;
         size.held_until = Some(now + self.settings.batch_hold);
+        self.learned.store(true, Ordering::Relaxed);
     }
 
-    /// The sizes, if they are others than those that were set.
+    /// The sizes, if they are others than those that are `known`: that is what was set, where nothing was
+    /// learned before.
     #[must_use]
-    pub fn learned(&self) -> Option<BatchSizes> {
+    pub fn news(&self, known: Option<BatchSizes>) -> Option<BatchSizes> {
         let sizes = BatchSizes {
             probe: self.lock(Kind::Probe).now,
             detail: self.lock(Kind::Detail).now,
             discover: self.lock(Kind::Discover).now,
         };
-        (sizes != begun_with(&self.settings)).then_some(sizes)
+        let known = known.unwrap_or_else(|| begun_with(&self.settings));
+        (sizes != known).then_some(sizes)
     }
 
     fn lock(&self, kind: Kind) -> std::sync::MutexGuard<'_, Size> {
@@ -162,7 +195,7 @@ mod tests {
     use super::*;
 
     fn batches() -> Batches {
-        Batches::resume(&Settings::default(), None)
+        Batches::new(&Settings::default())
     }
 
     #[test]
@@ -214,20 +247,52 @@ mod tests {
     #[test]
     fn only_what_was_learned_is_told_and_it_is_gone_on_from() {
         let first = batches();
-        assert_eq!(first.learned(), None);
+        assert_eq!(first.news(None), None);
         first.too_heavy(Kind::Discover);
-        let learned = first.learned().unwrap();
+        let learned = first.news(None).unwrap();
         assert_eq!(learned.discover, 5);
-        let second = Batches::resume(&Settings::default(), Some(learned));
+        let second = batches();
+        second.resume(learned);
         assert_eq!(second.size(Kind::Discover), 5);
-        let nonsense = BatchSizes {
+        assert_eq!(second.news(Some(learned)), None);
+    }
+
+    #[test]
+    fn sizes_that_are_back_where_they_began_are_told_too() {
+        let smaller = BatchSizes {
+            detail: 20,
+            ..begun_with(&Settings::default())
+        };
+        let batches = batches();
+        batches.resume(smaller);
+        for _ in 0..CLEAN_ANSWERS {
+            batches.clean(Kind::Detail, Duration::ZERO);
+        }
+        let told = batches.news(Some(smaller)).unwrap();
+        assert_eq!(told, begun_with(&Settings::default()));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_bounded_and_those_that_are_none_are_not_known() {
+        let batches = batches();
+        batches.resume(BatchSizes {
             probe: 0,
             detail: 9999,
             discover: 0,
-        };
-        let bounded = Batches::resume(&Settings::default(), Some(nonsense));
-        assert_eq!(bounded.size(Kind::Probe), 25);
-        assert_eq!(bounded.size(Kind::Detail), 50);
-        assert_eq!(bounded.size(Kind::Discover), 1);
+        });
+        let sizes = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| batches.size(kind));
+        assert_eq!(sizes, [100, 50, 10]);
+    }
+
+    #[test]
+    fn what_this_process_learned_is_not_overridden() {
+        let batches = batches();
+        batches.too_heavy(Kind::Detail);
+        batches.resume(BatchSizes {
+            probe: 100,
+            detail: 50,
+            discover: 20,
+        });
+        assert_eq!(batches.size(Kind::Detail), 12);
     }
 }

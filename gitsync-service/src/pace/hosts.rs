@@ -192,36 +192,31 @@ impl Hosts {
         });
     }
 
-    /// How much the host is asked for at once; `learned` is where a host that is new here begins.
+    /// How much the host is asked for at once. Goes on from what was learned `before` this process, if
+    /// nothing was learned here yet.
     #[must_use]
-    pub fn batches(&self, base: &str, learned: Option<BatchSizes>) -> Arc<Batches> {
-        let mut known = self.lock();
-        let host = Self::host(&mut known, &self.settings, base, learned);
-        Arc::clone(&host.batches)
+    pub fn batches(&self, base: &str, before: Option<BatchSizes>) -> Arc<Batches> {
+        self.with(base, |host| {
+            if let Some(before) = before {
+                host.batches.resume(before);
+            }
+            Arc::clone(&host.batches)
+        })
     }
 
     fn with<T>(&self, base: &str, act: impl FnOnce(&mut Host) -> T) -> T {
         let mut known = self.lock();
-        act(Self::host(&mut known, &self.settings, base, None))
-    }
-
-    fn host<'a>(
-        known: &'a mut HashMap<String, Host>,
-        settings: &Settings,
-        base: &str,
-        learned: Option<BatchSizes>,
-    ) -> &'a mut Host {
         if known.len() >= MOST_HOSTS && !known.contains_key(base) {
             known.clear();
         }
-        known.entry(base.to_owned()).or_insert_with(|| Host {
+        act(known.entry(base.to_owned()).or_insert_with(|| Host {
             outages: Trouble::default(),
             secondary: Trouble::default(),
             breaker: Breaker::default(),
             paused_until: None,
             without_graphql_until: None,
-            batches: Arc::new(Batches::resume(settings, learned)),
-        })
+            batches: Arc::new(Batches::new(&self.settings)),
+        }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Host>> {

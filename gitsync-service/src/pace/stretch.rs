@@ -43,10 +43,10 @@ impl Stretch {
         // Of the cheaper interface, unless there is none.
         let graphql = budget.graphql.limit.is_some_and(|limit| limit > 0);
         let (window, refs_per_request) = if graphql {
-            let detail = budget
-                .batches
-                .map_or(settings.detail_batch, |batches| batches.detail);
-            (&budget.graphql, f64::from(detail.max(1)))
+            let learned = budget.batches.map(|batches| batches.detail);
+            let detail = learned.filter(|detail| *detail > 0);
+            let detail = detail.unwrap_or(settings.detail_batch).max(1);
+            (&budget.graphql, f64::from(detail))
         } else {
             (&budget.rest, 1.0)
         };
@@ -94,7 +94,8 @@ fn supply(settings: &Settings, window: &Window) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::DETAIL_BATCH, *};
+    use crate::lease::BatchSizes;
 
     fn budget(remaining: i64, demand: f64) -> BudgetView {
         BudgetView {
@@ -125,6 +126,21 @@ mod tests {
         assert!((twice - 2.0).abs() < 0.02, "{twice}");
         assert!((factor(2000, 1.0) - MOST).abs() < f64::EPSILON);
         assert!((factor(0, 1.0) - MOST).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_batch_size_that_is_not_known_is_that_which_was_set() {
+        let learned = |detail| BudgetView {
+            batches: Some(BatchSizes {
+                probe: 0,
+                detail,
+                discover: 0,
+            }),
+            ..budget(5000, 41.8)
+        };
+        let [unknown, set] =
+            [0, DETAIL_BATCH].map(|detail| Stretch::of(&Settings::default(), &learned(detail)));
+        assert_eq!(unknown, set);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use gitsync_service::{
-    lease::{BudgetView, Lease, LeasedRef},
+    lease::{BatchSizes, BudgetView, Lease, LeasedRef},
     outcome::{Found, Outcome},
     pace::BURST_GAP,
     refresh::Refresher,
@@ -193,6 +193,35 @@ async fn unknown_branches_are_looked_up_together_in_one_round_trip() {
         assert_eq!(outcome.upstream_repository.as_deref(), Some(""));
     }
     assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
+}
+
+/// By another process, or by this one before it was replaced.
+#[tokio::test]
+async fn what_was_learned_of_the_hosts_strength_is_gone_on_from() {
+    for first_lease_tells in [true, false] {
+        let (github, token) = world().await;
+        let refs = opened(&github, 11);
+        let refresher = engine();
+        if !first_lease_tells {
+            refresh(&refresher, leased(&github, &token, &refs[10..])).await;
+            github.clear_requests();
+        }
+        let lease = Lease::clone(&leased(&github, &token, &refs[..10]));
+        let weak = Lease {
+            budget: BudgetView {
+                batches: Some(BatchSizes {
+                    probe: 100,
+                    detail: 5,
+                    discover: 3,
+                }),
+                ..lease.budget
+            },
+            ..lease
+        };
+        let refreshed = refresh(&refresher, Arc::new(weak)).await;
+        assert_eq!(refreshed.outcomes.len(), 10);
+        assert_eq!(operations(&github), ["Discover"; 4]);
+    }
 }
 
 #[tokio::test]
