@@ -163,6 +163,11 @@ pub const ALL: &[Migration] = &[
         name: "0027_canonical_repository",
         sql: include_str!("../0027_canonical_repository.sql"),
     },
+    Migration {
+        version: 28,
+        name: "0028_leased_at",
+        sql: include_str!("../0028_leased_at.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

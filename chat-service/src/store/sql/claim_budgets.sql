@@ -208,6 +208,7 @@ WITH RECURSIVE turn AS MATERIALIZED (
         lease_expires_at = now() + make_interval(secs => $4::double precision),
         lease_worker = $2,
         lease_request_id = $1,
+        leased_at = now(),
         turn_left = coalesce((SELECT w.owed FROM walk w WHERE w.budget_id = b.id), 0)
     WHERE b.id IN (SELECT c.budget_id FROM chosen c)
     RETURNING b.id, b.lease_token

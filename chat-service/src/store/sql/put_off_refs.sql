@@ -2,7 +2,8 @@
 -- Puts off what would be looked up in vain: for each of the refs $2, which failed with a problem of
 -- their whole repository, the refs of the same owner in the same repository that are due before it is
 -- again wait until then, with its problem, each with its change event. What is known of them stays.
--- At most $3 of a repository, all in the budget $1, which the caller has locked.
+-- At most $3 of a repository, all in the budget $1, which the caller has locked. What was reported since
+-- the lease began ($4) is looked up, whatever that lease found.
 WITH failed AS (
     SELECT DISTINCT ON (f.owner_id, f.provider_id, f.repository_key)
         f.id, f.owner_id, f.provider_id, f.repository_key, f.due_at, f.early_at, f.problem_class,
@@ -23,6 +24,7 @@ WITH failed AS (
             AND r.provider_id = f.provider_id
             AND r.repository_key = f.repository_key
             AND r.due_at < f.due_at
+            AND r.reported_at < $4
             AND r.budget_id = $1
             AND r.id <> ALL($2::uuid[])
         ORDER BY r.due_at
@@ -52,6 +54,7 @@ WITH failed AS (
     FROM locked l
     WHERE s.id = l.id
         AND s.due_at < l.due_at
+        AND s.reported_at < $4
     RETURNING
         s.chat_id,
         (l.former_class, l.former_until) IS DISTINCT FROM (s.problem_class, s.problem_until)

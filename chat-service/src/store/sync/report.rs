@@ -96,6 +96,7 @@ impl Store {
             Err(ApplyError::Store(error)) => return Err(error),
         };
         applied.spread.budget = budget;
+        applied.spread.leased_at = row.try_get("leased_at").map_err(StoreError::row)?;
         applied.spread.refused =
             observe_credentials(&transaction, budget, &report.credentials).await?;
         conclude(&transaction, budget, report, &applied.statuses).await?;

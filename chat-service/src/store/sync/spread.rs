@@ -8,6 +8,7 @@
 //! up soon is looked up later.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::store::{
@@ -33,6 +34,8 @@ const MAX_FOLLOWERS: i64 = 1000;
 pub(crate) struct Spread {
     /// Whose lease it was.
     pub(crate) budget: Uuid,
+    /// When that began, if it was noted.
+    pub(crate) leased_at: Option<Timestamp>,
     /// Refs that failed with a problem of their whole repository.
     pub(crate) of_repository: Vec<Uuid>,
     /// Accounts whose credential the host refuses.
@@ -59,6 +62,7 @@ impl Store {
     pub(crate) async fn spread(&self, spread: &Spread) -> Result<Spreading, StoreError> {
         let Spread {
             budget,
+            leased_at,
             of_repository,
             refused,
             seen_to_change,
@@ -75,7 +79,8 @@ impl Store {
             }
         }
         if !of_repository.is_empty() {
-            let (put_off, events) = retrying(|| self.put_off_once(*budget, of_repository)).await?;
+            let (put_off, events) =
+                retrying(|| self.put_off_once(*budget, *leased_at, of_repository)).await?;
             done.put_off = put_off.unsigned_abs();
             done.events |= events;
         }
@@ -102,13 +107,22 @@ impl Store {
         Ok(counted)
     }
 
-    async fn put_off_once(&self, budget: Uuid, failed: &[Uuid]) -> Result<(i64, bool), StoreError> {
+    async fn put_off_once(
+        &self,
+        budget: Uuid,
+        leased_at: Option<Timestamp>,
+        failed: &[Uuid],
+    ) -> Result<(i64, bool), StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
         lock_budgets(&transaction, &[budget]).await?;
-        let rows = query(&transaction, PUT_OFF_REFS.text, &[&budget, &failed, &BATCH])
-            .await
-            .map_err(StoreError::from_write)?;
+        let rows = query(
+            &transaction,
+            PUT_OFF_REFS.text,
+            &[&budget, &failed, &BATCH, &leased_at],
+        )
+        .await
+        .map_err(StoreError::from_write)?;
         let counted = counted(&rows)?;
         settle_budgets(&transaction, &[budget], false).await?;
         transaction.commit().await.map_err(StoreError::from_write)?;

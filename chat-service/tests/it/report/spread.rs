@@ -82,6 +82,41 @@ async fn a_problem_of_a_repository_puts_off_all_refs_of_its_owner_there_and_no_o
     stack.stop().await;
 }
 
+/// Promise 3: also by what was found of other refs.
+#[tokio::test]
+async fn a_git_ref_reported_during_a_refresh_is_not_put_off_with_its_repository() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    let chat = owner.chat("feat/1").await;
+    let again = owner.chat("feat/2").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    assert_eq!(lease.refs().len(), 2);
+    // One that the worker has, and one that it has not.
+    owner.report(&again.id, "feat/2").await;
+    let new = owner.chat("feat/3").await;
+    let failures = lease.refs().into_iter().map(|git_ref| {
+        let mut failure = outcome(
+            git_ref,
+            failed_in(ProblemClass::AccessDenied, ProblemScope::Repository),
+        );
+        failure.next_refresh_in = Some(seconds(3600));
+        failure
+    });
+    worker.finish(&lease, failures.collect()).await;
+    assert!(owner.status(&chat.id).await.problem.is_some());
+    for reported in [&again, &new] {
+        let status = owner.status(&reported.id).await;
+        assert_eq!(status.problem, None);
+        assert_eq!(status.freshness(), v1::Freshness::Due);
+    }
+    let next = worker.lease_one().await;
+    let mut branches: Vec<&str> = next.refs().iter().map(|of| of.branch.as_str()).collect();
+    branches.sort_unstable();
+    assert_eq!(branches, ["feat/2", "feat/3"]);
+    stack.stop().await;
+}
+
 #[tokio::test]
 async fn a_problem_of_a_ref_puts_off_no_other() {
     let stack = Stack::start().await;

@@ -11,11 +11,12 @@ use crate::sql::statements;
 /// Columns that say which budget it is, or are computed from the others.
 const OWN: [&str; 4] = ["id", "budget_key", "provider_id", "ready_at"];
 /// A lease is of one budget; neither statement runs while a lease of the former must hold.
-const LEASE: [&str; 4] = [
+const LEASE: [&str; 5] = [
     "lease_token",
     "lease_expires_at",
     "lease_worker",
     "lease_request_id",
+    "leased_at",
 ];
 /// Settled, or asked for anew, from the refs that it then has. A turn is of one place in the queue.
 const OF_REFS: [&str; 5] = ["next_due_at", "lane", "turn_left", "demand", "demand_at"];
