@@ -196,7 +196,8 @@ WITH RECURSIVE turn AS MATERIALIZED (
             FROM chat_diff_statuses s
             WHERE s.budget_id = b.id
                 AND s.early_at <= now()
-                AND s.due_at > now()
+                -- Also what is due and was not in this turn; looking for others would pass over all of it.
+                AND s.id NOT IN (SELECT d.id FROM due d)
             ORDER BY s.early_at
             LIMIT least(free.refs, $5::bigint)
         ) AS e
@@ -215,9 +216,10 @@ WITH RECURSIVE turn AS MATERIALIZED (
 ), locked AS (
     SELECT s.id, s.chat_id, s.owner_id, s.provider_id, s.lane, s.problem_class
     FROM chat_diff_statuses s
-    JOIN chosen c ON c.id = s.id
+    -- Of an array, a plan expects little, and looks each up; of a join it might hash the whole table.
+    WHERE s.id = ANY (ARRAY(SELECT c.id FROM chosen c))
     ORDER BY s.id
-    FOR UPDATE OF s
+    FOR UPDATE
 ), judged AS (
     SELECT
         l.id,

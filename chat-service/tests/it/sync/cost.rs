@@ -89,6 +89,49 @@ async fn costs(refs: i32) -> [f64; 3] {
     [claim, report, settle]
 }
 
+/// Pages of a claim, and how many refs it leased, where all other keys leave room beside the turn of
+/// one that has so many refs due.
+async fn cost_of_a_short_turn(refs: i32) -> (f64, i64) {
+    let stack = Stack::start().await;
+    tenant(&stack, refs, 3, 3600).await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute("UPDATE git_budgets SET turn_left = 1")
+        .await
+        .unwrap();
+    client
+        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+        .await
+        .unwrap();
+    client
+        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+        .await
+        .unwrap();
+    let arguments = format!("'{}', 'worker', 100, 60, 100, 20", Uuid::now_v7());
+    let pages = pages(&client, "claim_budgets", &arguments).await;
+    let leased = client
+        .query_one(
+            "SELECT count(*) FROM chat_diff_statuses WHERE lease_token IS NOT NULL",
+            &[],
+        )
+        .await
+        .unwrap();
+    stack.stop().await;
+    (pages, leased.try_get(0).unwrap())
+}
+
+#[tokio::test]
+async fn a_claim_with_room_left_is_filled_from_a_backlog_and_does_not_pass_over_it() {
+    let (small, leased) = cost_of_a_short_turn(1_000).await;
+    assert_eq!(leased, 100);
+    let (large, leased) = cost_of_a_short_turn(30_000).await;
+    assert_eq!(leased, 100);
+    assert!(
+        large <= small * 2.0 + 100.0,
+        "{small} pages at a thousand, {large} at thirty thousand"
+    );
+}
+
 #[tokio::test]
 async fn what_a_claim_a_report_and_a_settlement_cost_does_not_grow_with_the_backlog() {
     let small = costs(1_000).await;
