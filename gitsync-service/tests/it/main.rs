@@ -13,6 +13,7 @@ mod credentials;
 mod failure_table;
 mod failures;
 mod hosts;
+mod in_part;
 mod lookup;
 mod presence;
 mod process;

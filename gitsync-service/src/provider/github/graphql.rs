@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::{
     outcome::Problem,
     provider::{
-        batch::{BranchQuestion, Discovered, Looked, NumberQuestion, Queried, Seen},
+        batch::{BranchQuestion, Branched, Discovered, Looked, NumberQuestion, Queried, Seen},
         gate::Asker,
     },
 };
@@ -91,12 +91,12 @@ pub(super) async fn numbers(
     let document = Document::Numbers(questions.len());
     let answered = ask(client, asker, &document, variables).await?;
     Ok(answered.parts(|envelope| {
-        envelope.aliases(questions.len(), |_, repository| {
-            match repository.get("pullRequest") {
-                Some(found) if !found.is_null() => status::seen(found).map(Some),
-                Some(_) | None => Ok(None),
-            }
-        })
+        let read = |_, repository: &Value| match repository.get("pullRequest") {
+            Some(Value::Null) => Ok(None),
+            Some(found) => status::seen(found).map(Some),
+            None => Err(answer::LACKING),
+        };
+        envelope.aliases(questions.len(), read, Option::is_none)
     }))
 }
 
@@ -118,12 +118,12 @@ pub(super) async fn discover(
     let document = Document::Discover(questions.len());
     let answered = ask(client, asker, &document, variables).await?;
     Ok(answered.parts(|envelope| {
-        envelope.aliases(questions.len(), |index, repository| {
-            match questions.get(index) {
-                Some(question) => branch::discovered(question, repository),
-                None => Err(Problem::Internal("an answer without its question")),
-            }
-        })
+        let read = |index, repository: &Value| match questions.get(index) {
+            Some(question) => branch::discovered(question, repository),
+            None => Err(Problem::Internal("an answer without its question")),
+        };
+        let nothing = |found: &Discovered| matches!(found.found, Branched::None);
+        envelope.aliases(questions.len(), read, nothing)
     }))
 }
 

@@ -11,9 +11,9 @@ use super::state::Shared;
 /// What goes wrong with a whole answer, REST or GraphQL; a [`Barrier`](super::Barrier) is for a part
 /// of one.
 ///
-/// None of them but [`Fault::Delay`], [`Fault::TruncatedJson`], [`Fault::HalfBody`],
-/// [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary answer, is counted
-/// against the primary rate limit.
+/// None of them but [`Fault::Delay`], [`Fault::TruncatedJson`], [`Fault::InPart`],
+/// [`Fault::HalfBody`], [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary answer,
+/// is counted against the primary rate limit.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status with an error body in GitHub's form.
@@ -31,6 +31,16 @@ pub enum Fault {
     Html,
     /// 200 with the first half of the ordinary JSON, as a complete answer.
     TruncatedJson,
+    /// The ordinary answer of GraphQL without these parts of its data (JSON pointers below `data`): a
+    /// list is empty, anything else null. An error without a path is all that tells.
+    InPart {
+        /// What is left out.
+        without: Vec<&'static str>,
+        /// The error's `type`, if it has one.
+        kind: Option<&'static str>,
+        /// The error's message.
+        message: &'static str,
+    },
     /// The ordinary headers and half of the body; then the connection is closed.
     HalfBody,
     /// The ordinary answer, valid JSON, blown up to at least this many bytes.

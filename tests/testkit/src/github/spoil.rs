@@ -35,6 +35,14 @@ pub(crate) async fn answer(
             answer.body.truncate(answer.body.len() / 2);
             return answer.into_response();
         }
+        Fault::InPart {
+            without,
+            kind,
+            message,
+        } => {
+            let answer = ordinary(shared, incoming, visit);
+            return in_part(answer, &without, kind, message).into_response();
+        }
         Fault::HalfBody => {
             let answer = ordinary(shared, incoming, visit);
             return half_of(answer);
@@ -172,5 +180,28 @@ fn enlarged(mut answer: Answer, bytes: usize) -> Answer {
         Ok(_) | Err(_) => json!({ "body": padding }),
     };
     answer.body = enlarged.to_string().into();
+    answer
+}
+
+fn in_part(mut answer: Answer, without: &[&str], kind: Option<&str>, message: &str) -> Answer {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else {
+        return answer;
+    };
+    for place in without {
+        match body["data"].pointer_mut(place) {
+            Some(Value::Array(items)) => items.clear(),
+            Some(part) => *part = Value::Null,
+            None => {}
+        }
+    }
+    let mut error = json!({ "message": message });
+    if let Some(kind) = kind {
+        error["type"] = json!(kind);
+    }
+    match body["errors"].as_array_mut() {
+        Some(errors) => errors.push(error),
+        None => body["errors"] = json!([error]),
+    }
+    answer.body = body.to_string().into();
     answer
 }

@@ -319,6 +319,14 @@ async fn bodies_of_queries_can_be_garbage() {
         .respond(Fault::TruncatedJson);
     let reply = client.query(TWO, json!({})).await;
     assert!(serde_json::from_str::<Value>(&reply.body).is_err());
+    github.fault("/graphql").once().respond(Fault::InPart {
+        without: vec!["/a"],
+        kind: Some("RESOURCE_LIMITS_EXCEEDED"),
+        message: "Resource limits for this query exceeded.",
+    });
+    let in_part = client.query(TWO, json!({})).await.json();
+    assert!(in_part["data"]["a"].is_null() && in_part["data"]["b"].is_object());
+    assert_eq!(in_part["errors"][0]["path"], Value::Null);
     let large = Fault::LargeJson { bytes: 1 << 20 };
     github.fault("/graphql").once().respond(large);
     let reply = client.query(TWO, json!({})).await;

@@ -1,4 +1,5 @@
-//! What came back, question by question: an answer in part is used as far as it goes.
+//! What came back, question by question: an answer in part is used as far as it goes. Where an error does
+//! not say what it is about, what is found is found, and what is not is not known to be missing.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,7 +19,8 @@ use super::{
     trouble::{LISTS, Place, Trouble, by_message, trouble},
 };
 
-const LACKING: Problem = Problem::HostAnswerInvalid("it lacks what was asked for");
+pub(super) const LACKING: Problem = Problem::HostAnswerInvalid("it lacks what was asked for");
+const UNKNOWN: Problem = Problem::HostAnswerInvalid("an unknown error");
 /// What an answer may lack without being wrong: fields that are null for one reason or another.
 const DISPENSABLE: [&str; 5] = [
     "parent",
@@ -61,6 +63,18 @@ enum Verdict {
     NotFound,
     Failed(Problem),
     Again,
+}
+
+impl Verdict {
+    /// Of two the worse, which leaves more open: whatever else is said of a question, what the host gave up
+    /// on is not known.
+    fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Again, _) | (_, Self::Again) => Self::Again,
+            (Self::Failed(problem), _) | (_, Self::Failed(problem)) => Self::Failed(problem),
+            (Self::NotFound, Self::NotFound) => Self::NotFound,
+        }
+    }
 }
 
 impl Answered {
@@ -115,9 +129,11 @@ impl Envelope {
                 Trouble::TooHeavy => too_heavy = true,
                 Trouble::Overloaded => overloaded = true,
                 Trouble::Skew => return Some(Answered::Skew),
-                Trouble::Denied(problem) => envelope.whole = Some(problem),
+                Trouble::Denied(problem) => {
+                    envelope.whole.get_or_insert(problem);
+                }
                 Trouble::NotFound | Trouble::Unknown => {
-                    envelope.whole = Some(Problem::HostAnswerInvalid("an unknown error"));
+                    envelope.whole.get_or_insert(UNKNOWN);
                 }
             }
             None
@@ -183,19 +199,42 @@ impl Envelope {
         self.gave_up |= trouble == Trouble::Overloaded;
         let verdict = match trouble {
             Trouble::TooHeavy | Trouble::Overloaded => Verdict::Again,
-            _ if DISPENSABLE.contains(&last) => return,
+            Trouble::NotFound | Trouble::Denied(_) if DISPENSABLE.contains(&last) => return,
             Trouble::NotFound => Verdict::NotFound,
             Trouble::Denied(problem) => Verdict::Failed(problem),
             Trouble::Primary | Trouble::Secondary | Trouble::Skew | Trouble::Unknown => {
-                Verdict::Failed(Problem::HostAnswerInvalid("an unknown error"))
+                Verdict::Failed(UNKNOWN)
             }
         };
-        match index {
+        let noted = match index {
             Some(index) if LISTS.contains(&key.as_str()) => {
-                self.by_index.insert((key, index), verdict)
+                self.by_index.entry((key, index)).or_insert(verdict)
             }
-            _ => self.by_alias.insert(key, verdict),
+            _ => self.by_alias.entry(key).or_insert(verdict),
         };
+        *noted = noted.worse(verdict);
+    }
+
+    /// Nobody can tell which questions of a list the errors at its places are about.
+    fn doubt_all_of(&mut self, list: &str) {
+        for ((key, _), verdict) in &self.by_index {
+            match verdict {
+                _ if key != list => {}
+                Verdict::Again => self.again = true,
+                Verdict::Failed(problem) => {
+                    self.whole.get_or_insert(*problem);
+                }
+                Verdict::NotFound => {}
+            }
+        }
+    }
+
+    /// Why nothing is known to be missing, if an error is about no one knows what.
+    fn doubt<T>(&self) -> Option<Part<T>> {
+        match self.whole {
+            Some(problem) => Some(Part::Failed(problem)),
+            None => self.again.then_some(Part::Unresolved),
+        }
     }
 
     /// What became of each id of the list under `key`. Told by the ids in the answer: what is missing need not
@@ -208,10 +247,11 @@ impl Envelope {
     ) -> Vec<Part<Option<T>>> {
         let nodes = match self.data.remove(key) {
             Some(Value::Array(nodes)) => nodes,
-            Some(Value::Null) => Vec::new(),
             // Without the list nobody knows what is missing from it.
             _ => {
-                self.whole.get_or_insert(LACKING);
+                if !self.again {
+                    self.whole.get_or_insert(LACKING);
+                }
                 Vec::new()
             }
         };
@@ -224,6 +264,9 @@ impl Envelope {
         }
         // An old id may be answered by the new one of the same thing.
         let in_step = nodes.len() == ids.len();
+        if !in_step {
+            self.doubt_all_of(key);
+        }
         let stranger = |index: usize| {
             let node = nodes.get(index).filter(|_| in_step)?;
             let id = id_of(node)?;
@@ -238,10 +281,7 @@ impl Envelope {
                     Some(_) if matches!(verdict, Some(Verdict::Again)) => Part::Unresolved,
                     Some(node) => match verdict {
                         Some(Verdict::Failed(problem)) => Part::Failed(problem),
-                        _ => match read(node) {
-                            Ok(read) => Part::Answered(Some(read)),
-                            Err(problem) => Part::Failed(problem),
-                        },
+                        _ => self.part(read(node).map(Some), Option::is_none),
                     },
                     None => self.unanswered(verdict, Some(None)),
                 }
@@ -249,47 +289,52 @@ impl Envelope {
             .collect()
     }
 
-    /// What became of the aliases `r0` to `r{count - 1}`, each a repository.
+    /// What became of the aliases `r0` to `r{count - 1}`, each a repository. An answer that is
+    /// `nothing` says that something does not exist.
     pub(super) fn aliases<T>(
         mut self,
         count: usize,
         read: impl Fn(usize, &Value) -> Result<T, Problem>,
+        nothing: impl Fn(&T) -> bool,
     ) -> Vec<Part<T>> {
         (0..count)
             .map(|index| {
                 let alias = format!("r{index}");
                 let verdict = self.by_alias.get(&alias).copied();
                 let repository = self.data.remove(&alias);
-                if repository.is_none() && verdict.is_none() && self.whole.is_none() && !self.again
-                {
-                    return Part::Failed(LACKING);
-                }
-                match (repository.filter(|found| !found.is_null()), verdict) {
+                match (repository, verdict) {
+                    (None, None) if self.whole.is_none() && !self.again => Part::Failed(LACKING),
+                    (None | Some(Value::Null), verdict) => self.unanswered(verdict, None),
                     (Some(_), Some(Verdict::Again)) => Part::Unresolved,
                     (Some(_), Some(Verdict::Failed(problem))) => Part::Failed(problem),
                     (Some(repository), Some(Verdict::NotFound) | None) => {
-                        match read(index, &repository) {
-                            Ok(read) => Part::Answered(read),
-                            Err(problem) => Part::Failed(problem),
-                        }
+                        self.part(read(index, &repository), &nothing)
                     }
-                    (None, verdict) => self.unanswered(verdict, None),
                 }
             })
             .collect()
     }
 
+    /// What was read, unless that is nothing and may be missing for another reason.
+    fn part<T>(&self, read: Result<T, Problem>, nothing: impl Fn(&T) -> bool) -> Part<T> {
+        match read {
+            Ok(found) if !nothing(&found) => Part::Answered(found),
+            read => self.doubt().unwrap_or_else(|| match read {
+                Ok(nothing) => Part::Answered(nothing),
+                Err(problem) => Part::Failed(problem),
+            }),
+        }
+    }
+
     /// What is said of a question whose answer is null or not there.
     fn unanswered<T>(&self, verdict: Option<Verdict>, missing: Option<T>) -> Part<T> {
-        match (verdict, self.whole) {
-            (Some(Verdict::Again), _) => Part::Unresolved,
-            (Some(Verdict::Failed(problem)), _) => Part::Failed(problem),
-            (None, Some(problem)) => Part::Failed(problem),
-            (None, None) if self.again => Part::Unresolved,
-            (Some(Verdict::NotFound) | None, _) => match missing {
+        match verdict {
+            Some(Verdict::Again) => Part::Unresolved,
+            Some(Verdict::Failed(problem)) => Part::Failed(problem),
+            Some(Verdict::NotFound) | None => self.doubt().unwrap_or(match missing {
                 Some(missing) => Part::Answered(missing),
                 None => Part::Failed(Problem::RepositoryNotFound),
-            },
+            }),
         }
     }
 }

@@ -59,8 +59,10 @@ struct AssociatedPull {
 }
 
 impl<T> Pulls<T> {
-    fn into_all(self) -> impl Iterator<Item = T> {
-        self.nodes.unwrap_or_default().into_iter().flatten()
+    /// Without the list nobody knows that there is none.
+    fn into_all(self) -> Result<impl Iterator<Item = T>, Problem> {
+        let nodes = self.nodes.ok_or(NO_REPOSITORY)?;
+        Ok(nodes.into_iter().flatten())
     }
 }
 
@@ -104,24 +106,25 @@ pub(super) fn discovered(
         None => {
             // Beyond the first page, or in the repository that this is a fork of. Whether at home comes
             // first, then the highest number.
-            let elsewhere = head
-                .filter(|_| at_home)
-                .into_iter()
-                .flat_map(|head| head.associated_pull_requests.into_all())
-                .max_by_key(|pull| (is_asked(pull), pull.number))
-                .map(|pull| pull.id);
-            let settled = || {
-                settled
-                    .into_iter()
-                    .flat_map(Pulls::into_all)
-                    .filter(|pull| is_home(&pull.head_repository))
-                    .filter(|pull| question.commit == Some(pull.head_ref_oid.as_str()))
-                    .max_by_key(|pull| pull.number)
-                    .map(|pull| pull.id)
+            let elsewhere = match head.filter(|_| at_home) {
+                Some(head) => head
+                    .associated_pull_requests
+                    .into_all()?
+                    .max_by_key(|pull| (is_asked(pull), pull.number))
+                    .map(|pull| pull.id),
+                None => None,
             };
-            elsewhere
-                .or_else(settled)
-                .map_or(Branched::None, Branched::Id)
+            // It is only asked for by a commit.
+            let settled = match question.commit.filter(|_| elsewhere.is_none()) {
+                Some(commit) => settled
+                    .ok_or(NO_REPOSITORY)?
+                    .into_all()?
+                    .filter(|pull| is_home(&pull.head_repository) && pull.head_ref_oid == commit)
+                    .max_by_key(|pull| pull.number)
+                    .map(|pull| pull.id),
+                None => None,
+            };
+            elsewhere.or(settled).map_or(Branched::None, Branched::Id)
         }
     };
     Ok(Discovered {

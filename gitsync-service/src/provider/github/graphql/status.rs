@@ -70,7 +70,7 @@ struct Node<'a> {
     repository: Named,
     head_repository: Option<Named>,
     commits: Total,
-    latest_opinionated_reviews: Option<Reviews>,
+    latest_opinionated_reviews: Reviews,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,7 +97,7 @@ struct Total {
 #[serde(rename_all = "camelCase")]
 struct Reviews {
     total_count: u64,
-    nodes: Option<Vec<Option<Review>>>,
+    nodes: Vec<Option<Review>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,11 +185,8 @@ pub(super) fn seen(node: &Value) -> Result<Seen, Problem> {
 /// Sums reviews up as REST does: the latest decisive review of each account that is still there.
 /// GitHub's own decision is null where nobody must approve, whatever the reviewers say, so that it
 /// decides nothing but what the first page of reviewers cannot tell.
-fn summary(reviews: Option<Reviews>, decision: Option<&str>) -> ReviewSummary {
-    let Some(Reviews { total_count, nodes }) = reviews else {
-        return ReviewSummary::default();
-    };
-    let nodes = nodes.unwrap_or_default();
+fn summary(reviews: Reviews, decision: Option<&str>) -> ReviewSummary {
+    let Reviews { total_count, nodes } = reviews;
     let beyond = total_count.saturating_sub(u64::try_from(nodes.len()).unwrap_or(u64::MAX));
     let decisive: Vec<Review> = nodes
         .into_iter()

@@ -1,0 +1,188 @@
+//! Answers in part whose errors do not say what they are about: nothing is missing that was not said to be.
+
+use gitsync_service::{
+    lease::LeasedRef,
+    outcome::{Found, Problem},
+};
+use serde_json::{Value, json};
+use testkit::github::{Fault, GitHub, Matching};
+
+use crate::{
+    batches::linked,
+    support::{Refreshed, engine, git_ref, group, knowing, lease, number, refresh, world},
+};
+
+/// Errors after which it is asked again, by type and message.
+const PASSING: [(Option<&str>, &str); 2] = [
+    (
+        Some("RESOURCE_LIMITS_EXCEEDED"),
+        "Resource limits for this query exceeded.",
+    ),
+    (None, "Something went wrong while executing your query."),
+];
+const UNKNOWN: (Option<&str>, &str) = (None, "What?");
+
+fn feature() -> LeasedRef {
+    git_ref("r", "acme/web", "feature")
+}
+
+async fn ask(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> Refreshed {
+    refresh(&engine(), lease(vec![group(github, token, refs)])).await
+}
+
+fn spoil(github: &GitHub, without: &[&'static str], error: (Option<&'static str>, &'static str)) {
+    let (kind, message) = error;
+    github
+        .fault(Matching::graphql())
+        .once()
+        .respond(Fault::InPart {
+            without: without.to_vec(),
+            kind,
+            message,
+        });
+}
+
+fn say(github: &GitHub, body: &Value) {
+    github
+        .fault(Matching::graphql())
+        .once()
+        .respond(Fault::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.to_string(),
+        });
+}
+
+/// Promise 9.
+#[tokio::test]
+async fn what_is_left_out_for_an_unknown_reason_is_neither_gone_nor_none() {
+    let (github, token) = world().await;
+    let by_id = linked(&github, &token, 1).await.remove(0);
+    let pull = github.pull_request("acme/web").head("feature").open();
+    let by_number = knowing(feature(), "acme/web", pull);
+    for (git_ref, expected, without) in [
+        (&feature(), pull, &["/r0/open/nodes", "/r0/head"][..]),
+        (
+            &feature(),
+            pull,
+            &["/r0/open/nodes", "/r0/head/associatedPullRequests/nodes"],
+        ),
+        (&feature(), pull, &["/r0"]),
+        (&by_number, pull, &["/r0/pullRequest"]),
+        (&by_number, pull, &["/r0"]),
+        (&by_id, 1, &["/nodes/0"]),
+        (&by_id, 1, &["/nodes"]),
+        (&by_id, 1, &["/nodes/0/latestOpinionatedReviews"]),
+    ] {
+        let id = git_ref.git_ref_id.as_str();
+        for error in PASSING {
+            spoil(&github, without, error);
+            let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
+            assert_eq!(refreshed.found(id).number, number(expected), "{without:?}");
+        }
+        spoil(&github, without, UNKNOWN);
+        let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
+        let result = refreshed.result(id);
+        assert!(
+            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            "{without:?}: {result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_found_is_found_whatever_else_went_wrong() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let refs = vec![feature(), git_ref("other", "acme/web", "other")];
+    spoil(&github, &["/r1"], UNKNOWN);
+    let refreshed = ask(&github, &token, refs).await;
+    assert_eq!(refreshed.found("r").number, 1);
+    assert!(refreshed.result("other").is_err());
+}
+
+#[tokio::test]
+async fn of_two_errors_about_one_answer_the_worse_holds() {
+    let gave_up = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "pullRequest"]});
+    let missing = json!({"type": "NOT_FOUND", "path": ["r0", "pullRequest"]});
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    for errors in [[&gave_up, &missing], [&missing, &gave_up]] {
+        say(
+            &github,
+            &json!({"data": {"r0": {"pullRequest": null}}, "errors": errors}),
+        );
+        let known = knowing(feature(), "acme/web", pull);
+        let refreshed = ask(&github, &token, vec![known]).await;
+        assert_eq!(refreshed.found("r").number, number(pull));
+    }
+}
+
+#[tokio::test]
+async fn what_an_answer_may_lack_it_may_lack_for_no_unknown_reason() {
+    let (github, token) = world().await;
+    let branch = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,
+        "head": null, "open": {"nodes": []}});
+    for (error, is_known) in [
+        (json!({"type": "NOT_FOUND", "path": ["r0", "head"]}), true),
+        (json!({"message": "What?", "path": ["r0", "head"]}), false),
+    ] {
+        say(&github, &json!({"data": {"r0": branch}, "errors": [error]}));
+        let refreshed = ask(&github, &token, vec![feature()]).await;
+        let result = refreshed.result("r");
+        match is_known {
+            true => assert_eq!(*result, Ok(Found::NoPullRequest)),
+            false => assert!(
+                matches!(result, Err(Problem::HostAnswerInvalid(_))),
+                "{result:?}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_lacks_what_was_asked_for_says_nothing_of_it() {
+    let (github, token) = world().await;
+    let known = knowing(feature(), "acme/web", 1);
+    let pushed = LeasedRef {
+        commit: Some("c0ffee".to_owned()),
+        ..feature()
+    };
+    let branch = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,
+        "head": null, "open": {"nodes": []}});
+    let mut leads_nowhere = branch.clone();
+    leads_nowhere["head"] = json!({"associatedPullRequests": {"nodes": null}});
+    let mut by_id = known.clone();
+    by_id.known.as_mut().unwrap().node_id = Some("PR_1".to_owned());
+    for (git_ref, data) in [
+        (&known, json!({"r0": {}})),
+        (&by_id, json!({"nodes": null})),
+        (&pushed, json!({"r0": branch})),
+        (&feature(), json!({"r0": leads_nowhere})),
+    ] {
+        say(&github, &json!({"data": data}));
+        let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
+        let result = refreshed.result("r");
+        assert!(
+            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            "{data}: {result:?}"
+        );
+    }
+}
+
+/// The errors are at places of a list that the answer does not have.
+#[tokio::test]
+async fn a_shorter_list_with_errors_in_it_says_of_none_that_it_is_gone() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 2).await;
+    let error = json!({"message": "What?", "path": ["nodes", 1]});
+    say(&github, &json!({"data": {"nodes": []}, "errors": [error]}));
+    let refreshed = ask(&github, &token, refs).await;
+    for id in ["b0", "b1"] {
+        let result = refreshed.result(id);
+        assert!(
+            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            "{result:?}"
+        );
+    }
+}
