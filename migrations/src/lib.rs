@@ -168,6 +168,11 @@ pub const ALL: &[Migration] = &[
         name: "0028_leased_at",
         sql: include_str!("../0028_leased_at.sql"),
     },
+    Migration {
+        version: 29,
+        name: "0029_git_budget_tokens",
+        sql: include_str!("../0029_git_budget_tokens.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

@@ -220,7 +220,7 @@ async fn lock_budgets(
         let locked = query(
             transaction,
             LOCK_BUDGETS.text,
-            &[&key.0, &user.0, &provider_id],
+            &[&budget, &user.0, &provider_id],
         )
         .await
         .map_err(StoreError::from_read)?

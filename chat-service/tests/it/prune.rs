@@ -133,7 +133,9 @@ async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
             "UPDATE git_budgets SET paused_until = NULL
              WHERE id IN (SELECT budget_id FROM git_accounts);
              INSERT INTO git_budgets (id, budget_key, provider_id)
-             SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 2500) n",
+             SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 2500) n;
+             INSERT INTO git_budget_tokens (token_key, budget_id)
+             SELECT 'token of ' || budget_key, id FROM git_budgets",
         )
         .await
         .unwrap();
@@ -147,6 +149,11 @@ async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
         number(&stack, "SELECT count(*) FROM git_budgets", &[]).await,
         4,
         "two of accounts, one of a ref, and one that is paused"
+    );
+    assert_eq!(
+        number(&stack, "SELECT count(*) FROM git_budget_tokens", &[]).await,
+        4,
+        "and their tokens"
     );
     stack.stop().await;
 }

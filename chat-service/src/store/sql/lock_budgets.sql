@@ -1,12 +1,10 @@
 -- name: lock_budgets
--- Locks, in the order of their ids, the budget of the key $1, that of the account of the user $2 at
--- the provider $3, and those in which the user's refs there wait.
+-- Locks, in the order of their ids, the budget $1, that of the account of the user $2 at the provider
+-- $3, and those in which the user's refs there wait.
 SELECT b.id
 FROM git_budgets b
 WHERE b.id IN (
-    SELECT k.id
-    FROM git_budgets k
-    WHERE k.budget_key = $1
+    SELECT $1::uuid
     UNION
     SELECT a.budget_id
     FROM git_accounts a

@@ -3,7 +3,8 @@
 //! A token is a key of its own until a lease's holder reports whose it is. When no lease holds the key
 //! any more it becomes the account's key, or is merged with that if there is one: then all tokens of the account have
 //! one spender at a time, and a pause that was learned with one holds for all. A merge that cannot be
-//! done now is done when one of the two is given back again.
+//! done now is done when one of the two is given back again. Which tokens were the key's is remembered: who
+//! links one again gets the same key, with its pauses.
 //!
 //! Both spenders wait while the refs of one of the two keys move, so that is the one with few of them. Two
 //! keys of which neither has stay apart.
@@ -28,6 +29,7 @@ const JUDGE_MERGE: Sql = sql!("judge_merge");
 const MERGE_BUDGET: Sql = sql!("merge_budget");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
 const MOVE_BUDGET_REFS: Sql = sql!("move_budget_refs");
+const MOVE_TOKENS: Sql = sql!("move_tokens");
 const DELETE_BUDGET: Sql = sql!("delete_budget");
 const RENAME_BUDGET: Sql = sql!("rename_budget");
 
@@ -35,6 +37,8 @@ const RENAME_BUDGET: Sql = sql!("rename_budget");
 const BATCH: i64 = 10;
 /// Refs that a merge moves at most, which takes a second or two.
 const MAX_MOVED: i64 = 20_000;
+/// Tokens of an account that are remembered: twice as many as GitHub lets an app have of it at a time.
+const MAX_TOKENS: i64 = 20;
 
 /// The key of a token whose account is known.
 pub(crate) struct PendingMerge {
@@ -155,6 +159,13 @@ impl Store {
                     .map_err(write)?;
             }
         }
+        query(
+            &transaction,
+            MOVE_TOKENS.text,
+            &[&merged, &kept, &MAX_TOKENS],
+        )
+        .await
+        .map_err(write)?;
         query(&transaction, DELETE_BUDGET.text, &[&merged])
             .await
             .map_err(write)?;

@@ -151,6 +151,13 @@ async fn a_budget_that_goes_while_somebody_takes_it_is_made_again() {
 
 #[tokio::test]
 async fn linking_the_same_token_again_writes_no_ref_that_it_changes_nothing_of() {
+    for account in [None, Some("4711")] {
+        links_again(account).await;
+    }
+}
+
+/// With the key of the token, or with that of its account.
+async fn links_again(account: Option<&str>) {
     let stack = Stack::start().await;
     let owner = Owner::unlinked(&stack);
     owner.link("ghp_same").await;
@@ -175,7 +182,12 @@ async fn linking_the_same_token_again_writes_no_ref_that_it_changes_nothing_of()
         outcome.validator = (git_ref.branch == "feat/validated").then(|| "e1".to_owned());
         outcomes.push(outcome);
     }
-    worker.finish(&lease, outcomes).await;
+    let mut learned = report(&lease.0.lease_token, outcomes);
+    learned.budget = account.map(|account| v1::BudgetObservation {
+        account_id: Some(account.to_owned()),
+        ..v1::BudgetObservation::default()
+    });
+    worker.try_report(learned).await.unwrap();
     let chats = [&known, &failing, &validated];
     // Each was read once by its owner, which is noted in its own time.
     testkit::wait::until("views are noted", || async {

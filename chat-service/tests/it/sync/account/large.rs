@@ -14,8 +14,12 @@ async fn large(stack: &Stack) -> Owner<'_> {
     let user = tenant_with(stack, [1_001, 20], 3, 60).await;
     let mut owner = Owner::unlinked(stack);
     owner.caller.claims.sub = user.to_string();
-    owner.link(&format!("ghp_{}", user.simple())).await;
+    owner.link(&token_of(&owner)).await;
     owner
+}
+
+fn token_of(owner: &Owner<'_>) -> String {
+    format!("ghp_{}", owner.caller.id())
 }
 
 async fn budget_of(stack: &Stack, owner: &Owner<'_>) -> Uuid {
@@ -97,6 +101,12 @@ async fn of_two_keys_of_one_account_the_one_with_few_refs_moves() {
     assert_eq!(budget_of(&stack, &small).await, before);
     make_all_due(&stack).await;
     assert!(worker.lease().await.is_empty(), "the pause went along");
+    large.link(&token_of(&large)).await;
+    assert_eq!(
+        budget_of(&stack, &large).await,
+        before,
+        "it is no new token"
+    );
     stack.stop().await;
 }
 
