@@ -1,8 +1,10 @@
 //! What is old is forgotten, however much there is, and the relay goes on meanwhile.
 
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::{
+    sql::statements,
     stack::{Caller, Stack},
     worker::{Owner, Worker, found, report, seconds},
 };
@@ -156,4 +158,37 @@ async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
         "and their tokens"
     );
     stack.stop().await;
+}
+
+/// Most limits are of one interface.
+#[tokio::test]
+async fn a_pause_of_any_kind_keeps_a_budget_that_nobody_has() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO git_budgets (
+                id, budget_key, provider_id, paused_until, rest_paused_until, graphql_paused_until
+             )
+             SELECT
+                gen_random_uuid(), concat(a, ' ', b, ' ', c), 'github', now() + a, now() + b, now() + c
+             FROM unnest('{NULL, -1h, 1h}'::interval[]) a
+             CROSS JOIN unnest('{NULL, -1h, 1h}'::interval[]) b
+             CROSS JOIN unnest('{NULL, -1h, 1h}'::interval[]) c",
+        )
+        .await
+        .unwrap();
+    let statements = statements();
+    let listed = client
+        .query(&statements["list_budgets_after"], &[&Uuid::nil(), &100_i64])
+        .await
+        .unwrap();
+    let all: Vec<Uuid> = listed.iter().map(|row| row.try_get(0).unwrap()).collect();
+    let unused = listed.iter().filter(|row| row.try_get(1).unwrap()).count();
+    assert_eq!((all.len(), unused), (27, 8));
+    let deleted = client
+        .execute(&statements["delete_unused_budgets"], &[&all])
+        .await
+        .unwrap();
+    assert_eq!(deleted, 8);
 }

@@ -4,7 +4,7 @@
 SELECT
     b.id,
     (
-        (b.paused_until > now()) IS NOT TRUE
+        (greatest(b.paused_until, b.rest_paused_until, b.graphql_paused_until) > now()) IS NOT TRUE
         AND (b.lease_expires_at > now()) IS NOT TRUE
         AND NOT EXISTS (SELECT FROM git_accounts a WHERE a.budget_id = b.id)
         AND NOT EXISTS (SELECT FROM chat_diff_statuses s WHERE s.budget_id = b.id)
