@@ -29,7 +29,7 @@ use crate::{
     pace::{self, Stretch},
     provider::{
         Finding, HttpClient, Session,
-        gate::{Access, Counts, Gate, Shared},
+        gate::{Access, Counts, Gate, Shared, Slots},
     },
     schedule::Schedule,
 };
@@ -86,9 +86,9 @@ impl Refresher {
         self.concurrency
     }
 
-    /// Whether one more could be sent now.
-    pub(crate) fn has_free_slot(&self) -> bool {
-        self.shared.slots.available_permits() > 0
+    /// For requests on the wire.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.shared.slots
     }
 
     fn slots_per_lease(&self) -> usize {

@@ -9,16 +9,14 @@
 mod access;
 mod asker;
 mod line;
+mod slots;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     lease::{BudgetKey, BudgetView, Lane},
@@ -30,6 +28,8 @@ use crate::{
 pub(crate) use access::Access;
 pub(crate) use asker::Asker;
 use line::{Heard, Line};
+pub(crate) use slots::Slots;
+use slots::Wants;
 
 /// How long the first request of a lease goes alone, also for other credentials than its own. Its answer
 /// says what is left; a host that is slower than this is not to hold up all refs of the lease, and refusals
@@ -41,7 +41,7 @@ const UNTOLD_RESET: Duration = Duration::from_secs(60);
 /// What all gates of a worker share.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Arc<Slots>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) keys: Arc<Keys>,
@@ -57,6 +57,7 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     /// Said whenever there may be room for a request that there was none for.
     changed: Notify,
+    wants: Wants,
 }
 
 struct State {
@@ -139,6 +140,7 @@ impl Gate {
                 counts: Counts::default(),
             }),
             changed: Notify::new(),
+            wants: Wants::new(Arc::clone(&shared.slots)),
             shared,
         }
     }
@@ -209,6 +211,14 @@ impl Gate {
             interface,
             retry_after: retry_after.unwrap_or(UNTOLD_RESET),
         })
+    }
+
+    /// Lets time pass, and the worker's slots to others.
+    pub(crate) async fn rest(&self, time: Duration) {
+        if !time.is_zero() {
+            let _rest = self.wants.rest();
+            tokio::time::sleep(time).await;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

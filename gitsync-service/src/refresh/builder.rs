@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
-
 use crate::{
     metrics::Metrics,
     pace,
-    provider::{HttpClient, REQUEST_TIMEOUT, gate::Shared},
+    provider::{
+        HttpClient, REQUEST_TIMEOUT,
+        gate::{Shared, Slots},
+    },
     schedule::Schedule,
 };
 
@@ -123,7 +124,7 @@ impl RefresherBuilder {
             concurrency,
             graphql,
             shared: Shared {
-                slots: Arc::new(Semaphore::new(concurrency)),
+                slots: Arc::new(Slots::new(concurrency)),
                 metrics,
                 hosts: Arc::new(pace::Hosts::new(pace.clone())),
                 keys: Arc::new(pace::Keys::new(pace.clone())),

@@ -145,9 +145,7 @@ impl<'a> Engine<'a> {
             return self.turn_away(table, batch, problem);
         }
         let delay = self.burst.delay(now()).max(table.spared_for(now()));
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
+        gate.rest(delay).await;
         let started = AtomicBool::new(false);
         let party = table.party;
         let asker = party.asker(lane, &started);

@@ -21,6 +21,8 @@ use super::Contact;
 
 /// As many as the contract lists.
 const LAST_ERRORS: usize = 20;
+/// Leases with full batches that a worker holds at most, for each request that it has on the wire.
+const LEASES_PER_SLOT: usize = 4;
 /// The window of `outcomes_per_second`.
 const RATE_WINDOW_SECONDS: u64 = 60;
 
@@ -84,6 +86,28 @@ pub(crate) struct ErrorSnapshot {
     pub(crate) kind: &'static str,
     pub(crate) message: String,
     pub(crate) ago: Duration,
+}
+
+impl Load {
+    /// Whether there is room for another batch: the refs in hand are fewer than one, or the keys in hand
+    /// cannot use all slots.
+    ///
+    /// A lease counts for at most half a batch: one slow key with a full batch leaves room for
+    /// others, and a full batch of one key is followed by the next without waiting. Keys with full
+    /// batches would still leave slots idle, since each has one GraphQL request on the wire at a time,
+    /// and none while it is `resting`: ten slow keys are not to keep a worker from all others. Leases
+    /// are bounded all the same, since all of them wake up some time.
+    fn leaves_room(
+        &self,
+        batch_size: usize,
+        slots: usize,
+        resting: usize,
+        slot_is_free: bool,
+    ) -> bool {
+        let awake = self.leases.saturating_sub(resting);
+        let bounded = self.leases < slots.saturating_mul(LEASES_PER_SLOT);
+        self.refs < batch_size || (awake < slots && bounded && slot_is_free)
+    }
 }
 
 impl WorkerState {
@@ -157,21 +181,21 @@ impl WorkerState {
         }
     }
 
-    /// Waits until there is room for another batch: the refs in hand are fewer than one, or the keys
-    /// in hand cannot use all slots of `refresher`.
-    ///
-    /// A lease counts for at most half a batch: one slow key with a full batch leaves room for
-    /// others, and a full batch of one key is followed by the next without waiting. Keys with full
-    /// batches would still leave slots idle, since each has one GraphQL request on the wire at a time.
+    /// Waits until there is room for another batch: see [`Load::leaves_room`].
     pub(super) async fn spare_capacity(&self, batch_size: usize, refresher: &Refresher) {
+        let slots = refresher.slots();
         loop {
-            let Load { refs, leases } = self.load(batch_size.div_ceil(2));
-            let idle = leases < refresher.concurrency() && refresher.has_free_slot();
-            if refs < batch_size || idle {
+            let load = self.load(batch_size.div_ceil(2));
+            let concurrency = refresher.concurrency();
+            let is_free = slots.has_free();
+            if load.leaves_room(batch_size, concurrency, slots.resting(), is_free) {
                 return;
             }
             // There is one waiter, and a notification that nobody waits for is kept for it.
-            self.progress.notified().await;
+            tokio::select! {
+                () = self.progress.notified() => {}
+                () = slots.eased() => {}
+            }
         }
     }
 
@@ -257,5 +281,27 @@ impl Drop for Listed {
     fn drop(&mut self) {
         self.state.lock().leases.remove(&self.id);
         self.state.progress.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_while_slots_are_idle_and_leases_not_too_many() {
+        let room = |leases, resting, slot_is_free| {
+            let load = Load { refs: 100, leases };
+            load.leaves_room(100, 10, resting, slot_is_free)
+        };
+        assert!(room(9, 0, true) && !room(10, 0, true));
+        assert!(room(10, 1, true) && !room(10, 1, false));
+        assert!(room(39, 30, true) && !room(39, 29, true));
+        assert!(!room(40, 40, true));
+        let few = Load {
+            refs: 99,
+            leases: 99,
+        };
+        assert!(few.leaves_room(100, 10, 0, false));
     }
 }

@@ -12,6 +12,7 @@ mod ceiling;
 mod credentials;
 mod failure_table;
 mod failures;
+mod gaps;
 mod hosts;
 mod in_part;
 mod lookup;

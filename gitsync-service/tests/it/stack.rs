@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use gitsync_service::{
     SyncClient,
     metrics::{self, Metrics},
-    refresh::{CONCURRENCY, Refresher},
+    refresh::{CONCURRENCY, Refresher, RefresherBuilder},
     worker::{Worker, WorkerBuilder},
 };
 use proto::chat::v1 as pb;
@@ -69,13 +69,14 @@ impl Stack {
 
     /// A worker that has so many requests on the wire at once.
     pub(crate) fn run_with_slots(&mut self, builder: WorkerBuilder, slots: usize) {
+        self.run_as(builder, Refresher::builder().concurrency(slots));
+    }
+
+    pub(crate) fn run_as(&mut self, builder: WorkerBuilder, refresher: RefresherBuilder) {
         let token = TokenFile::open(&self.token_file).unwrap();
         let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
-        let refresher = Refresher::builder()
-            .metrics(Arc::clone(&self.metrics))
-            .concurrency(slots)
-            .build()
-            .unwrap();
+        let metrics = Arc::clone(&self.metrics);
+        let refresher = refresher.metrics(metrics).build().unwrap();
         let worker = builder.build(sync, refresher);
         self.running.spawn(worker.run(self.stop.clone()));
     }

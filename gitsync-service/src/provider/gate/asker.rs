@@ -1,14 +1,11 @@
 //! One lookup before the gate.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     lease::{Lane, Window},
@@ -21,6 +18,7 @@ use super::{
     Closed, FIRST_ANSWER_WAIT, Gate, UNTOLD_RESET,
     access::{Access, Confirms},
     line::Heard,
+    slots::Slot,
 };
 
 /// A request's part of the budget.
@@ -40,7 +38,7 @@ impl Drop for Turn<'_> {
 pub(crate) struct Pass<'a> {
     _confirms: Option<Confirms<'a>>,
     _turn: Turn<'a>,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot<'a>,
 }
 
 /// One lookup before the gate: how it gets in, how urgent it is, and whether it ever got through.
@@ -82,10 +80,7 @@ impl<'a> Asker<'a> {
     ) -> Result<Pass<'a>, Problem> {
         // First the turn: one that waits for it must not keep a slot from other leases.
         let (turn, confirms) = self.turn(interface, points).await?;
-        let slot = Arc::clone(&self.gate.shared.slots)
-            .acquire_owned()
-            .await
-            .map_err(|_| Problem::Internal("the worker's slots are closed"))?;
+        let slot = self.gate.wants.slot().await?;
         self.check(interface)?;
         self.gate.shared.hosts.admit(
             self.access.base(),
@@ -111,6 +106,7 @@ impl<'a> Asker<'a> {
             let changed = self.gate.changed.notified();
             self.check(interface)?;
             self.gate.may_spend(interface, self.lane, points)?;
+            let mut rest = None;
             let until = {
                 let mut state = self.gate.lock();
                 let now = Instant::now();
@@ -123,7 +119,10 @@ impl<'a> Asker<'a> {
                             let gate = self.gate;
                             return Ok((Turn { gate, interface }, confirms));
                         }
-                        Err(wait) => Some(now + wait),
+                        Err(wait) => {
+                            rest = Some(self.gate.wants.rest());
+                            Some(now + wait)
+                        }
                     }
                 } else {
                     state.alone_until.filter(|until| now < *until)
@@ -134,6 +133,7 @@ impl<'a> Asker<'a> {
                 Some(until) => drop(tokio::time::timeout_at(until, changed).await),
                 None => changed.await,
             }
+            drop(rest);
         }
     }
 
