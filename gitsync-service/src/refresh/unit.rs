@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    lease::{KnownPullRequest, Lane, LeasedRef},
+    lease::{KnownPullRequest, Lane, LeasedRef, Repository},
     outcome::PullRequestState,
     provider::Target,
 };
@@ -88,12 +88,14 @@ pub(super) fn urgency(lane: Lane) -> u8 {
 }
 
 impl<'a> Unit<'a> {
-    /// Groups `refs`, in the order in which they were leased: the most urgent come first.
+    /// Groups `refs`, in the order in which they were leased: the most urgent come first. Those whose
+    /// repository has another name by now are apart: another one may have its name since.
     pub(super) fn of(refs: &'a [LeasedRef]) -> Vec<Self> {
         let mut units: Vec<Self> = Vec::new();
         let mut by_branch = BTreeMap::new();
         for git_ref in refs {
-            let branch = (git_ref.repository.key(), git_ref.branch.as_str());
+            let renamed = renamed(git_ref).map(Repository::key);
+            let branch = (git_ref.repository.key(), renamed, git_ref.branch.as_str());
             let place = *by_branch.entry(branch).or_insert_with(|| {
                 units.push(Self::empty(git_ref));
                 units.len() - 1
@@ -103,6 +105,7 @@ impl<'a> Unit<'a> {
             }
         }
         for unit in &mut units {
+            unit.target.upstream_repository = unit.upstream();
             unit.questions
                 .sort_by_key(|question| question.known.is_none());
         }
@@ -113,7 +116,7 @@ impl<'a> Unit<'a> {
         Self {
             target: Target {
                 repository: git_ref.repository.clone(),
-                renamed: None,
+                renamed: renamed(git_ref).cloned(),
                 branch: git_ref.branch.clone(),
                 upstream_repository: None,
             },
@@ -121,16 +124,16 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// What its repository is a fork of, if all refs that know it know the same.
+    fn upstream(&self) -> Option<String> {
+        let refs = self.questions.iter().flat_map(|question| &question.refs);
+        let mut all = refs.filter_map(|git_ref| git_ref.upstream_repository.as_deref());
+        let first = all.next()?;
+        let agreed = all.all(|other| other.eq_ignore_ascii_case(first));
+        agreed.then(|| first.to_owned())
+    }
+
     fn add(&mut self, git_ref: &'a LeasedRef) {
-        if self.target.upstream_repository.is_none() {
-            self.target
-                .upstream_repository
-                .clone_from(&git_ref.upstream_repository);
-        }
-        let renamed = git_ref.canonical_repository.as_ref();
-        if let Some(renamed) = renamed.filter(|renamed| **renamed != git_ref.repository) {
-            self.target.renamed.get_or_insert_with(|| renamed.clone());
-        }
         let known = git_ref.known.as_ref();
         let same = self
             .questions
@@ -146,6 +149,12 @@ impl<'a> Unit<'a> {
     }
 }
 
+/// What the host called its repository last, if that is another name than it was reported by.
+fn renamed(git_ref: &LeasedRef) -> Option<&Repository> {
+    let renamed = git_ref.canonical_repository.as_ref();
+    renamed.filter(|renamed| **renamed != git_ref.repository)
+}
+
 fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> bool {
     match (one, other) {
         (None, None) => true,
@@ -159,7 +168,6 @@ fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Repository;
 
     fn git_ref(repository: &str, branch: &str, known: Option<i32>) -> LeasedRef {
         let repository = Repository::parse(repository).unwrap();
@@ -180,6 +188,45 @@ mod tests {
         let units = Unit::of(&refs);
         let sizes: Vec<_> = units.iter().map(|u| u.questions[0].refs.len()).collect();
         assert_eq!(sizes, [2, 1, 1]);
+    }
+
+    #[test]
+    fn refs_whose_repository_has_another_name_by_now_are_a_unit_of_their_own() {
+        let called = |name: &str| LeasedRef {
+            canonical_repository: Repository::parse(name),
+            ..git_ref("acme/web", "a", None)
+        };
+        let refs = [
+            called("acme/old"),
+            git_ref("acme/web", "a", None),
+            called("Acme/Old"),
+            called("Acme/Web"),
+        ];
+        let units = Unit::of(&refs);
+        let sizes: Vec<_> = units.iter().map(|u| u.questions[0].refs.len()).collect();
+        assert_eq!(sizes, [2, 2]);
+        assert_eq!(units[0].target.renamed, Repository::parse("acme/old"));
+        assert_eq!(units[1].target.renamed, None);
+    }
+
+    #[test]
+    fn what_a_repository_is_a_fork_of_is_known_if_nobody_knows_otherwise() {
+        let upstream = |name: Option<&str>| LeasedRef {
+            upstream_repository: name.map(str::to_owned),
+            ..git_ref("ann/web", "a", None)
+        };
+        for (refs, expected) in [
+            (
+                [upstream(None), upstream(Some("acme/web"))],
+                Some("acme/web"),
+            ),
+            ([upstream(Some("")), upstream(Some(""))], Some("")),
+            ([upstream(Some("")), upstream(Some("acme/web"))], None),
+        ] {
+            let units = Unit::of(&refs);
+            let known = units[0].target.upstream_repository.as_deref();
+            assert_eq!(known, expected);
+        }
     }
 
     #[test]

@@ -145,18 +145,27 @@ async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
 }
 
 #[tokio::test]
-async fn refs_that_know_the_new_name_and_refs_that_do_not_are_one_lookup() {
+async fn a_ref_that_does_not_know_the_new_name_learns_it_and_is_one_lookup_with_the_others() {
     for refresher in both() {
         let (github, token) = world().await;
         github.rename("acme/web", "acme/site");
-        let mut refs = vec![feature(), called(feature(), "acme/site")];
-        refs[0].git_ref_id = "0".to_owned();
-        let lease = lease(vec![group(&github, &token, refs)]);
-        let refreshed = refresh(&refresher, lease).await;
-        for id in ["0", "r"] {
-            assert_eq!(*refreshed.result(id), Ok(Found::NoPullRequest));
+        let known = called(feature(), "acme/site");
+        let mut other = git_ref("other", "acme/web", "feature");
+        for round in 0..2 {
+            github.clear_requests();
+            let refs = vec![other.clone(), known.clone()];
+            let lease = lease(vec![group(&github, &token, refs)]);
+            let refreshed = refresh(&refresher, lease).await;
+            for id in ["other", "r"] {
+                assert_eq!(*refreshed.result(id), Ok(Found::NoPullRequest));
+            }
+            if round == 0 {
+                let learned = refreshed.outcomes["other"].canonical_repository.as_deref();
+                other = called(other, learned.unwrap());
+            } else {
+                assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
+            }
         }
-        assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
     }
 }
 
@@ -168,5 +177,25 @@ async fn a_repository_that_is_found_by_no_name_is_not_found() {
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
         assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+    }
+}
+
+/// One ref was looked up before the rename, and the other reported after there was a new `acme/web`.
+#[tokio::test]
+async fn a_new_repository_with_the_old_name_is_not_taken_for_the_renamed_one() {
+    for refresher in both() {
+        let (github, token) = world().await;
+        github.pull_request("acme/web").head("feature").open();
+        github.rename("acme/web", "acme/web-old");
+        github.repository("acme/web").grant(&github.user("ann"));
+        let new = github.pull_request("acme/web").head("feature");
+        new.title("New").open();
+        let old = called(git_ref("old", "acme/web", "feature"), "acme/web-old");
+        for refs in [[old.clone(), feature()], [feature(), old.clone()]] {
+            let lease = lease(vec![group(&github, &token, refs.to_vec())]);
+            let refreshed = refresh(&refresher, lease).await;
+            assert_eq!(refreshed.found("r").title, "New");
+            assert_eq!(refreshed.found("old").repository, "acme/web-old");
+        }
     }
 }
