@@ -24,7 +24,8 @@
 //! the least that was ever seen is left. Pauses, of one interface or of the key, are only ever raised;
 //! no good answer, report, view or new token ends one. A key with one interface paused is leased, one
 //! with both is not. Secondary limits are forgiven by the hour, and make the key cautious until ten
-//! minutes after the pause. A token's key becomes its account's when the host has told whose it is.
+//! minutes after the pause. A token's key becomes its account's when the host has told whose it is; keys of one
+//! account that are not merged yet, or have too many refs for that, share their pauses.
 //!
 //! # Credentials that the host refuses
 //!
@@ -41,6 +42,7 @@
 pub mod budget;
 pub mod credential;
 pub mod lease;
+mod merge;
 pub mod metrics;
 pub mod outcome;
 pub mod viewed;
@@ -52,15 +54,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{BudgetKey, KeyRing},
+    accounts::KeyRing,
     authz::{Action, Authorizer, Principal},
     error::Error,
     events::bell::{Bell, Ring},
     id::{LeaseToken, RequestId},
     provider::Providers,
     store::{
-        Store, StoreError,
-        sync::{Claim, PendingMerge, Renewed, Reported, Spread, Spreading},
+        Store,
+        sync::{Claim, Renewed, Reported, Spread, Spreading},
     },
 };
 
@@ -284,6 +286,9 @@ impl Dispatcher {
         match parts.store.report_outcomes(report).await? {
             Reported::Applied(applied) => {
                 parts.metrics.count_outcomes(&applied.statuses);
+                if report.budget.as_ref().is_some_and(|budget| budget.pauses()) {
+                    self.share_pauses(applied.spread.budget).await;
+                }
                 let spreading = self.spread(&applied.spread).await;
                 if report.release_lease {
                     self.merge(applied.spread.budget).await;
@@ -301,33 +306,6 @@ impl Dispatcher {
             Reported::Before(statuses) => Ok(statuses),
             Reported::LeaseLost => Err(self.lost()),
             Reported::OtherKind => Err(used_otherwise()),
-        }
-    }
-
-    /// Merges the keys of tokens that are the account's whose budget was just given back. What cannot
-    /// be done now is done after another lease.
-    async fn merge(&self, budget: Uuid) {
-        let parts = &*self.0;
-        let merging = async {
-            for pending in parts.store.pending_merges(budget).await? {
-                let PendingMerge {
-                    budget,
-                    provider_id,
-                    account_id,
-                } = pending;
-                let Some(provider) = parts.providers.by_id(&provider_id) else {
-                    continue;
-                };
-                let key = BudgetKey::of_account(provider, &account_id);
-                if parts.store.merge_budget(budget, &key, &provider_id).await? {
-                    parts.metrics.merged_budgets.inc();
-                    tracing::info!(budget.key = key.0, "tokens are one account's at the host");
-                }
-            }
-            Ok::<(), StoreError>(())
-        };
-        if let Err(error) = merging.await {
-            tracing::warn!(%error, "the keys of an account were not merged");
         }
     }
 

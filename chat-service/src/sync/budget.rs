@@ -73,3 +73,12 @@ pub struct BudgetObservation {
     /// What was learned.
     pub batches: BatchSizes,
 }
+
+impl BudgetObservation {
+    /// Whether something may not be sent for a while.
+    pub(crate) fn pauses(&self) -> bool {
+        self.pause_for.is_some()
+            || self.rest.pause_for.is_some()
+            || self.graphql.pause_for.is_some()
+    }
+}

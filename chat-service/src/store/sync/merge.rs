@@ -7,7 +7,8 @@
 //! links one again gets the same key, with its pauses.
 //!
 //! Both spenders wait while the refs of one of the two keys move, so that is the one with few of them. Two
-//! keys of which neither has stay apart.
+//! keys of which neither has stay apart. Until keys are merged they share their pauses, in a transaction after
+//! that of the report that told; a lease of another of them that began before goes on.
 
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -32,6 +33,7 @@ const MOVE_BUDGET_REFS: Sql = sql!("move_budget_refs");
 const MOVE_TOKENS: Sql = sql!("move_tokens");
 const DELETE_BUDGET: Sql = sql!("delete_budget");
 const RENAME_BUDGET: Sql = sql!("rename_budget");
+const SHARE_PAUSES: Sql = sql!("share_pauses");
 
 /// Keys that are merged after one lease at most.
 const BATCH: i64 = 10;
@@ -64,6 +66,12 @@ impl Store {
             })
             .collect::<Result<_, _>>()
             .map_err(StoreError::row)
+    }
+
+    /// Has the longest pause of the keys of an account, one of which is `budget`, hold for all of them.
+    pub(crate) async fn share_pauses(&self, budget: Uuid) -> Result<(), StoreError> {
+        retrying(|| async move { self.write(SHARE_PAUSES, &[&budget]).await }).await?;
+        Ok(())
     }
 
     /// Makes the key of a token that of its account; false when that cannot be done now.

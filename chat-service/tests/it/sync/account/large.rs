@@ -1,12 +1,13 @@
 //! Keys with more refs than may be kept waiting while they move.
 
+use proto::chat::v1;
 use uuid::Uuid;
 
 use super::{all, keys, tell};
 use crate::{
     stack::Stack,
     sync::fairness::tenant_with,
-    worker::{Owner, Worker, make_all_due, value},
+    worker::{Leased, Owner, Worker, make_all_due, report, seconds, value},
 };
 
 /// A user with an account and a little more refs than a merge moves.
@@ -110,20 +111,36 @@ async fn of_two_keys_of_one_account_the_one_with_few_refs_moves() {
     stack.stop().await;
 }
 
-#[tokio::test]
-async fn two_keys_of_one_account_that_both_have_many_refs_stay_apart_and_go_on() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let owners = [large(&stack).await, large(&stack).await];
+/// Two users with a token of the same account each, and too many refs for their keys to be merged.
+async fn two_apart<'a>(stack: &'a Stack, worker: &Worker) -> [Owner<'a>; 2] {
+    let owners = [large(stack).await, large(stack).await];
     for _ in 0..2 {
         let mut leased = 0;
         while leased < 2 {
-            for lease in all(&worker).await {
-                tell(&worker, &lease, "same", None).await;
+            for lease in all(worker).await {
+                tell(worker, &lease, "same", None).await;
                 leased += 1;
             }
         }
     }
+    owners
+}
+
+/// The leases of two keys: one claim may be full of the first one's refs.
+async fn both(worker: &Worker) -> Vec<Leased> {
+    let mut leases = all(worker).await;
+    if leases.len() < 2 {
+        leases.extend(all(worker).await);
+    }
+    assert_eq!(leases.len(), 2);
+    leases
+}
+
+#[tokio::test]
+async fn two_keys_of_one_account_that_both_have_many_refs_stay_apart_and_go_on() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    let owners = two_apart(&stack, &worker).await;
     let keys = keys(&stack).await;
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(keys[0], "api.github.com|account:same");
@@ -132,5 +149,48 @@ async fn two_keys_of_one_account_that_both_have_many_refs_stay_apart_and_go_on()
         budget_of(&stack, &owners[0]).await,
         budget_of(&stack, &owners[1]).await
     );
+    stack.stop().await;
+}
+
+/// Promise 7.
+#[tokio::test]
+async fn a_pause_holds_for_all_keys_of_an_account_also_for_those_that_stay_apart() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    two_apart(&stack, &worker).await;
+    make_all_due(&stack).await;
+    // Both interfaces, one after the other, each by the key that meets it.
+    let leases = both(&worker).await;
+    for (number, lease) in leases.iter().enumerate() {
+        let mut paused = report(&lease.0.lease_token, Vec::new());
+        let window = v1::BudgetWindow {
+            pause_for: Some(seconds(600)),
+            ..v1::BudgetWindow::default()
+        };
+        let mut budget = v1::BudgetObservation::default();
+        if number == 0 {
+            budget.rest = Some(window);
+        } else {
+            budget.graphql = Some(window);
+        }
+        paused.budget = Some(budget);
+        paused.release_lease = number > 0;
+        worker.try_report(paused).await.unwrap();
+    }
+    worker.release(&leases[0].0.lease_token).await;
+    assert!(worker.lease().await.is_empty(), "the other key goes on");
+    stack.stop().await;
+}
+
+/// Promise 7.
+#[tokio::test]
+async fn a_pause_holds_for_a_key_that_turns_out_to_be_the_same_accounts() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    let _owners = [large(&stack).await, large(&stack).await];
+    let leases = both(&worker).await;
+    tell(&worker, &leases[0], "same", Some(600)).await;
+    tell(&worker, &leases[1], "same", None).await;
+    assert!(worker.lease().await.is_empty(), "the other key goes on");
     stack.stop().await;
 }

@@ -168,3 +168,70 @@ async fn what_is_carried_over_shortens_no_pause_and_replaces_nothing_that_is_new
         }
     }
 }
+
+#[tokio::test]
+async fn pauses_that_keys_of_one_account_share_are_the_longest_and_nobody_elses() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO git_budgets (
+                id, budget_key, provider_id, account_id, paused_until, rest_paused_until,
+                graphql_paused_until, cautious_until
+             )
+             SELECT gen_random_uuid(), key, provider, account, now() + a, now() + b, now() + c, now() + d
+             FROM (VALUES
+                ('1', 'github', 'same', NULL::interval, '2h'::interval, NULL::interval, '1h'::interval),
+                ('2', 'github', 'same', '1h', '1h', '3h', NULL),
+                ('3', 'github', 'same', NULL, NULL, NULL, NULL),
+                ('4', 'github', 'other', '9h', '9h', '9h', '9h'),
+                ('5', 'other', 'same', '9h', '9h', '9h', '9h'),
+                ('6', 'github', NULL, NULL, NULL, NULL, NULL)
+             ) AS b (key, provider, account, a, b, c, d)",
+        )
+        .await
+        .unwrap();
+    let share = &statements()["share_pauses"];
+    for (key, written) in [("3", 3), ("1", 0), ("4", 0), ("6", 0)] {
+        let id: Uuid = client
+            .query_one("SELECT id FROM git_budgets WHERE budget_key = $1", &[&key])
+            .await
+            .unwrap()
+            .try_get(0)
+            .unwrap();
+        assert_eq!(
+            client.execute(share, &[&id]).await.unwrap(),
+            written,
+            "{key}"
+        );
+    }
+    let rows = client
+        .query(
+            "SELECT concat_ws(' ', budget_key, paused, rest, graphql, cautious)
+             FROM git_budgets b
+             CROSS JOIN LATERAL (
+                SELECT
+                    round(extract(epoch FROM b.paused_until - now()) / 3600, 1) AS paused,
+                    round(extract(epoch FROM b.rest_paused_until - now()) / 3600) AS rest,
+                    round(extract(epoch FROM b.graphql_paused_until - now()) / 3600) AS graphql,
+                    round(extract(epoch FROM b.cautious_until - now()) / 3600) AS cautious
+             ) AS hours
+             ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let hours: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+    assert_eq!(
+        hours,
+        [
+            // Until the first interface may be used, which is longer than what either was told.
+            "1 2.0 2 3 1",
+            "2 2.0 2 3 1",
+            "3 2.0 2 3 1",
+            "4 9.0 9 9 9",
+            "5 9.0 9 9 9",
+            "6"
+        ]
+    );
+}
