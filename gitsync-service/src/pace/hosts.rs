@@ -3,6 +3,8 @@
 //!
 //! A breaker opens only when several budget keys meet the same trouble: one account's may be its own.
 
+mod capability;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -15,6 +17,8 @@ use crate::{
 };
 
 use super::{Batches, Settings, share};
+
+use capability::Capability;
 
 /// So many budget keys in trouble are the host's trouble.
 pub const KEYS_IN_TROUBLE: u32 = 3;
@@ -49,7 +53,7 @@ struct Host {
     secondary: Trouble,
     breaker: Breaker,
     paused_until: Option<Instant>,
-    without_graphql_until: Option<Instant>,
+    graphql: Capability,
     batches: Arc<Batches>,
 }
 
@@ -171,25 +175,18 @@ impl Hosts {
     /// Whether the host speaks GraphQL as this version does, as far as is known.
     #[must_use]
     pub fn graphql_usable(&self, base: &str, now: Instant) -> bool {
-        self.with(base, |host| {
-            host.without_graphql_until.is_none_or(|until| now >= until)
-        })
+        self.with(base, |host| host.graphql.is_usable(now))
     }
 
-    /// The host has no GraphQL.
-    pub fn note_no_graphql(&self, base: &str) {
-        self.avoid_graphql(base, Instant::now());
+    /// The host answered a query.
+    pub fn note_graphql(&self, base: &str) {
+        self.with(base, |host| host.graphql.answered());
     }
 
-    /// The host's GraphQL lacks what this version asks for.
-    pub fn note_schema_skew(&self, base: &str) {
-        self.avoid_graphql(base, Instant::now());
-    }
-
-    fn avoid_graphql(&self, base: &str, now: Instant) {
-        self.with(base, |host| {
-            host.without_graphql_until = Some(now + self.settings.capability_ttl);
-        });
+    /// The host has no GraphQL, or it lacks what this version asks for: so it said to `key`.
+    pub fn note_no_graphql(&self, base: &str, key: &BudgetKey) {
+        let ttl = self.settings.capability_ttl;
+        self.with(base, |host| host.graphql.missed(key, ttl, Instant::now()));
     }
 
     /// How much the host is asked for at once. Goes on from what was learned `before` this process, if
@@ -214,7 +211,7 @@ impl Hosts {
             secondary: Trouble::default(),
             breaker: Breaker::default(),
             paused_until: None,
-            without_graphql_until: None,
+            graphql: Capability::default(),
             batches: Arc::new(Batches::new(&self.settings)),
         }))
     }
@@ -325,15 +322,6 @@ mod tests {
             now += wait;
             assert_eq!(hosts.admit(BASE, &key(9), now), Ok(()));
         }
-    }
-
-    #[test]
-    fn a_host_without_graphql_is_asked_for_it_again_after_a_day() {
-        let (hosts, now) = (Hosts::default(), Instant::now());
-        assert!(hosts.graphql_usable(BASE, now));
-        hosts.avoid_graphql(BASE, now);
-        assert!(!hosts.graphql_usable(BASE, now + CAPABILITY_TTL / 2));
-        assert!(hosts.graphql_usable(BASE, now + CAPABILITY_TTL));
     }
 
     #[test]

@@ -209,6 +209,7 @@ impl<'a> Engine<'a> {
         }
         match queried {
             Ok(Queried::Parts { parts, gave_up }) => {
+                hosts.note_graphql(base);
                 table.lost = 0;
                 let mut left = Vec::new();
                 for (ask, part) in asks.into_iter().zip(parts) {
@@ -246,12 +247,8 @@ impl<'a> Engine<'a> {
                 pending.for_each(|pending| table.wait(pending));
                 fail_all(table, problem);
             }
-            Ok(Queried::Missing) => {
-                hosts.note_no_graphql(base);
-                self.leave(table, asks);
-            }
-            Ok(Queried::Skew) => {
-                hosts.note_schema_skew(base);
+            Ok(Queried::Missing | Queried::Skew) => {
+                hosts.note_no_graphql(base, self.refresh.budget_key());
                 self.leave(table, asks);
             }
             Err(problem) => self.turn_away(table, Batch { sort, asks }, problem),

@@ -11,7 +11,9 @@ use testkit::github::{Fault, GitHub, Matching, ReviewState};
 
 use crate::{
     batches::{after, linked, operations},
-    support::{Refreshed, engine, git_ref, group, lease, paths, refresh, refresher, world},
+    support::{
+        Refreshed, engine, git_ref, group, lease, lease_of, paths, refresh, refresher, world,
+    },
 };
 
 fn feature() -> LeasedRef {
@@ -38,6 +40,41 @@ async fn a_host_without_graphql_is_asked_for_it_once_and_served_over_rest() {
         assert_eq!(refreshed.found("r").number, i32::try_from(pull).unwrap());
     }
     assert_eq!(github.count(Matching::graphql()), 1);
+}
+
+/// It may be a proxy's bad moment, or one account's trouble.
+#[tokio::test]
+async fn one_odd_answer_turns_no_graphql_off_that_has_answered() {
+    let skew = r#"{"errors":[{"message":"What?","extensions":{"code":"undefinedField"}}]}"#;
+    for (status, body) in [(404, "{}"), (200, skew)] {
+        let (github, token) = world().await;
+        github.pull_request("acme/web").head("feature").open();
+        let refresher = engine();
+        ask(&refresher, &github, &token, feature()).await.found("r");
+        let odd = Fault::Answer {
+            status,
+            headers: Vec::new(),
+            body: body.to_owned(),
+        };
+        github.fault(Matching::graphql()).once().respond(odd);
+        for queries in [2, 3, 4] {
+            let refreshed = ask(&refresher, &github, &token, feature()).await;
+            refreshed.found("r");
+            assert_eq!(github.count(Matching::graphql()), queries, "{status}");
+        }
+
+        // Another account hears it too.
+        github.set_graphql(false);
+        let bob = github.user("bob");
+        github.repository("acme/web").grant(&bob);
+        let groups = vec![group(&github, &bob.token(), vec![feature()])];
+        for _ in 0..2 {
+            refresh(&refresher, lease_of("bob", groups.clone()))
+                .await
+                .found("r");
+            assert_eq!(github.count(Matching::graphql()), 5);
+        }
+    }
 }
 
 #[tokio::test]

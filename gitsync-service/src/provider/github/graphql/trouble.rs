@@ -12,6 +12,25 @@ use super::super::refusal::{denied, says_primary, says_secondary};
 /// The lists of answers to ids.
 pub(super) const LISTS: [&str; 2] = ["nodes", "whole"];
 
+/// Codes of an error in a query's text that another version of the schema explains.
+const SKEWS: [&str; 15] = [
+    "argumentliteralsincompatible",
+    "argumentnotaccepted",
+    "cannotspreadfragment",
+    "fieldconflict",
+    "fragmentonnoncompositetype",
+    "missingrequiredarguments",
+    "missingrequiredinputobjectattribute",
+    "selectionmismatch",
+    "undefineddirective",
+    "undefinedfield",
+    "undefinedtype",
+    "variablemismatch",
+    "variablenotdefined",
+    "variablenotused",
+    "variablerequiresvalidtype",
+];
+
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -53,22 +72,27 @@ pub(super) enum Place {
 pub(super) fn trouble(error: &Value) -> (Trouble, Place) {
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
     let extension = |name: &str| error.get("extensions").and_then(|all| all.get(name));
-    let kind = text("type");
     let message = text("message").to_ascii_lowercase();
     let saml = extension("saml_failure").and_then(Value::as_bool) == Some(true);
     let code = extension("code").and_then(Value::as_str);
-    // An error of the query's text has no type; its path is a place in the text.
-    if kind.is_empty() && (code.is_some_and(|code| !is_about_limits(code)) || is_skew(&message)) {
-        return (Trouble::Skew, Place::Whole);
+    let code = code.unwrap_or_default().to_ascii_lowercase();
+    let mut kind = text("type").to_ascii_lowercase();
+    if kind.is_empty() {
+        // An error of the query's text has no type; its path is a place in the text.
+        if SKEWS.contains(&code.as_str()) || is_skew(&message) {
+            return (Trouble::Skew, Place::Whole);
+        }
+        kind = code;
     }
-    let trouble = match kind {
-        "RATE_LIMITED" | "RATE_LIMIT" => Trouble::Primary,
-        "NOT_FOUND" => Trouble::NotFound,
-        "FORBIDDEN" if saml => Trouble::Denied(Problem::SsoRequired),
-        "FORBIDDEN" | "INSUFFICIENT_SCOPES" => Trouble::Denied(denied(&message)),
-        "RESOURCE_LIMITS_EXCEEDED" | "MAX_NODE_LIMIT_EXCEEDED" | "ARGUMENT_LIMIT" => {
+    let trouble = match kind.as_str() {
+        "rate_limited" | "rate_limit" | "graphql_rate_limit" => Trouble::Primary,
+        "not_found" => Trouble::NotFound,
+        "forbidden" if saml => Trouble::Denied(Problem::SsoRequired),
+        "forbidden" | "insufficient_scopes" => Trouble::Denied(denied(&message)),
+        "resource_limits_exceeded" | "max_node_limit_exceeded" | "argument_limit" => {
             Trouble::TooHeavy
         }
+        "internal_server_error" => Trouble::Overloaded,
         _ => by_message(&message),
     };
     (trouble, place(error))
@@ -99,10 +123,6 @@ pub(super) fn by_message(message: &str) -> Trouble {
     } else {
         Trouble::Unknown
     }
-}
-
-fn is_about_limits(code: &str) -> bool {
-    code.contains("limit")
 }
 
 fn is_skew(message: &str) -> bool {
@@ -203,6 +223,27 @@ mod tests {
                 json!({"extensions": {"code": "undefinedField"}, "path": ["query Q", "x"]}),
                 Trouble::Skew,
             ),
+            (
+                json!({"extensions": {"code": "NEW_IDEA"}, "message": "What?"}),
+                Trouble::Unknown,
+            ),
+            (
+                json!({"extensions": {"code": "ArgumentNotAccepted"}}),
+                Trouble::Skew,
+            ),
+            (
+                json!({"extensions": {"code": "MAX_NODE_LIMIT_EXCEEDED"}}),
+                Trouble::TooHeavy,
+            ),
+            (
+                json!({"extensions": {"code": "INTERNAL_SERVER_ERROR"}, "message": "Oh."}),
+                Trouble::Overloaded,
+            ),
+            (
+                json!({"extensions": {"code": "RATE_LIMITED"}}),
+                Trouble::Primary,
+            ),
+            (json!({"type": "not_found"}), Trouble::NotFound),
             (json!({"message": "Parse error on \"}\""}), Trouble::Skew),
             (json!({"message": "What?"}), Trouble::Unknown),
         ] {
