@@ -10,6 +10,7 @@ use super::{Sql, StoreError, query, sql};
 
 pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
 pub(super) const MAKE_BUDGETS_DUE: Sql = sql!("make_budgets_due");
+const BOUND_LOCK_WAIT: Sql = sql!("bound_lock_wait");
 pub(super) const ENSURE_BUDGET: Sql = sql!("ensure_budget");
 pub(super) const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
 pub(super) const FIND_BUDGET: Sql = sql!("find_budget");
@@ -34,6 +35,54 @@ where
                 attempt += 1;
             }
             result => return result,
+        }
+    }
+}
+
+/// How long what may as well be left out waits for somebody else's budget.
+const SHORT_WAIT: &str = "100ms";
+
+/// Lets the statements of a transaction wait for locks only shortly.
+pub(super) async fn bound_lock_wait(client: &impl GenericClient) -> Result<(), StoreError> {
+    query(client, BOUND_LOCK_WAIT.text, &[&SHORT_WAIT])
+        .await
+        .map_err(StoreError::from_read)?;
+    Ok(())
+}
+
+/// What a transaction is run on: all of it, and where something of it is locked for long, each half.
+/// So what can be done without that is done, and keeps nothing locked for it. That itself is left out.
+pub(super) struct Parts<'a, T>(Vec<&'a [T]>);
+
+impl<'a, T> Parts<'a, T> {
+    pub(super) fn of(items: &'a [T]) -> Self {
+        Self(if items.is_empty() {
+            vec![]
+        } else {
+            vec![items]
+        })
+    }
+
+    pub(super) fn next(&mut self) -> Option<&'a [T]> {
+        self.0.pop()
+    }
+
+    /// What came of `part`; none, if something of it was locked.
+    pub(super) fn settle<R>(
+        &mut self,
+        part: &'a [T],
+        result: Result<R, StoreError>,
+    ) -> Result<Option<R>, StoreError> {
+        match result {
+            Err(StoreError::Timeout { source }) => {
+                tracing::debug!(error = %source, items = part.len(), "some of it is locked");
+                if part.len() > 1 {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    self.0.extend([second, first]);
+                }
+                Ok(None)
+            }
+            result => result.map(Some),
         }
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError, query, sql,
-    transaction::{retrying, settle_budgets},
+    transaction::{Parts, bound_lock_wait, retrying, settle_budgets},
 };
 use crate::{
     id::ChatId,
@@ -44,16 +44,24 @@ impl Store {
             .collect()
     }
 
-    /// Notes that chats are viewed; says whether some of their refs became due for it.
+    /// Notes that chats are viewed; says whether some of their refs became due for it. Those whose budget
+    /// is locked for long are left out: they are noted again, if somebody still looks.
     pub(crate) async fn view_chats(&self, chats: &[ChatId]) -> Result<bool, StoreError> {
         let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
-        retrying(|| self.view_once(&chats)).await
+        let mut due = false;
+        let mut parts = Parts::of(&chats);
+        while let Some(part) = parts.next() {
+            let viewed = retrying(|| self.view_once(part)).await;
+            due |= parts.settle(part, viewed)?.unwrap_or_default();
+        }
+        Ok(due)
     }
 
     async fn view_once(&self, chats: &[Uuid]) -> Result<bool, StoreError> {
         let interval = VIEWED_INTERVAL.as_secs_f64();
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        bound_lock_wait(&transaction).await?;
         let budgets = query(&transaction, LOCK_VIEWED_BUDGETS.text, &[&chats, &interval])
             .await
             .map_err(StoreError::from_read)?

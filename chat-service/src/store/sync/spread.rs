@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::store::{
     Sql, Store, StoreError, query, sql,
-    transaction::{retrying, settle_budgets},
+    transaction::{Parts, bound_lock_wait, retrying, settle_budgets},
 };
 
 const LOCK_BUDGETS_BY_ID: Sql = sql!("lock_budgets_by_id");
@@ -85,7 +85,7 @@ impl Store {
             done.events |= events;
         }
         if !seen_to_change.is_empty() {
-            done.hinted = retrying(|| self.hint_once(seen_to_change)).await?;
+            done.hinted = self.hint(seen_to_change).await?;
         }
         Ok(done)
     }
@@ -129,9 +129,21 @@ impl Store {
         Ok(counted)
     }
 
-    async fn hint_once(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
-        let mut client = self.client().await?;
+    async fn hint(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
         // Most pull requests are followed by one owner: no transaction then.
+        let followers = self.followers(seen).await?;
+        let mut hinted = 0;
+        let mut parts = Parts::of(&followers);
+        while let Some(part) = parts.next() {
+            let made = retrying(|| self.hint_once(part)).await;
+            hinted += parts.settle(part, made)?.unwrap_or_default();
+        }
+        Ok(hinted)
+    }
+
+    /// Refs of other owners, with their budgets.
+    async fn followers(&self, seen: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+        let client = self.client().await?;
         let rows = query(
             &client,
             LIST_HINTED_REFS.text,
@@ -139,18 +151,21 @@ impl Store {
         )
         .await
         .map_err(StoreError::from_read)?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let mut refs: Vec<Uuid> = Vec::new();
-        let mut budgets: Vec<Uuid> = Vec::new();
-        for row in &rows {
-            refs.push(row.try_get("id").map_err(StoreError::row)?);
-            budgets.push(row.try_get("budget_id").map_err(StoreError::row)?);
-        }
+        rows.iter()
+            .map(|row| {
+                let id = row.try_get("id").map_err(StoreError::row)?;
+                Ok((id, row.try_get("budget_id").map_err(StoreError::row)?))
+            })
+            .collect()
+    }
+
+    async fn hint_once(&self, followers: &[(Uuid, Uuid)]) -> Result<u64, StoreError> {
+        let (refs, mut budgets): (Vec<Uuid>, Vec<Uuid>) = followers.iter().copied().unzip();
         budgets.sort_unstable();
         budgets.dedup();
+        let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        bound_lock_wait(&transaction).await?;
         let locked = lock_budgets(&transaction, &budgets).await?;
         let hinted = query(&transaction, HINT_REFS.text, &[&refs, &locked])
             .await

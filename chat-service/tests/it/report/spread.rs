@@ -180,6 +180,40 @@ async fn due_soon(stack: &Stack, owner: &Owner<'_>) -> bool {
 }
 
 #[tokio::test]
+async fn a_hint_for_what_is_locked_for_long_is_dropped_and_delays_no_other() {
+    let stack = Stack::start().await;
+    let (one, _, other, _) = two_followers(&stack).await;
+    let locked = Owner::linked(&stack).await;
+    locked.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    worker.answer(found()).await;
+    make_due(&stack, &one).await;
+    let lease = worker.lease_one().await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute(&format!(
+            "BEGIN;
+             SELECT FROM git_budgets b JOIN git_accounts a ON a.budget_id = b.id
+             WHERE a.user_id = '{}' FOR UPDATE OF b",
+            locked.caller.id()
+        ))
+        .await
+        .unwrap();
+    let retitled = v1::PullRequest {
+        title: "Another".to_owned(),
+        ..pull_request()
+    };
+    let seen = v1::outcome::Result::Found(retitled);
+    worker
+        .finish(&lease, vec![outcome(lease.git_ref(), seen)])
+        .await;
+    assert!(due_soon(&stack, &other).await);
+    assert!(!due_soon(&stack, &locked).await);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_change_seen_by_one_makes_anothers_ref_due_and_data_never_crosses() {
     let stack = Stack::start().await;
     let (one, first, other, second) = two_followers(&stack).await;

@@ -200,6 +200,42 @@ async fn an_auditors_or_admins_or_services_reading_counts_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_view_of_what_is_locked_for_long_is_dropped_and_delays_no_other() {
+    let stack = Stack::start().await;
+    let watcher = Caller::user();
+    let mut chats = Vec::new();
+    for _ in 0..3 {
+        let (owner, chat) = settled_chat(&stack).await;
+        share(&stack, &owner.caller, &chat.id, user(&watcher)).await;
+        chats.push(chat.id);
+    }
+    let [first, locked, last] = &chats[..] else {
+        unreachable!("three chats");
+    };
+    let client = stack.database.client().await;
+    client
+        .batch_execute(&format!(
+            "BEGIN;
+             SELECT FROM git_budgets b JOIN chat_diff_statuses s ON s.budget_id = b.id
+             WHERE s.chat_id = '{locked}' FOR UPDATE OF b"
+        ))
+        .await
+        .unwrap();
+    let stream = stack
+        .chats(&watcher)
+        .watch_chats(v1::WatchChatsRequest::default())
+        .await
+        .unwrap();
+    until_viewed(&stack, first).await;
+    until_viewed(&stack, last).await;
+    assert!(!is_viewed(&stack, locked).await);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    until_all_noted(&stack).await;
+    drop(stream);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_chat_is_noted_at_most_once_a_minute() {
     let stack = Stack::start().await;
     let (owner, chat) = settled_chat(&stack).await;
