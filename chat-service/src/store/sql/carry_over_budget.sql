@@ -2,9 +2,21 @@
 -- Takes pause and limits of the budget $1, which the account of the user $2 spent until now, over to
 -- the budget $3 that it spends from now on: a new token is most often the same account's at the
 -- host, and nothing is sent for that before its pause ends. Not when somebody else's account spends
--- either of the two. The caller has locked both.
+-- either of the two. When both interfaces are paused, so is the key, until the first may be used. The
+-- caller has locked both.
 UPDATE git_budgets b
-SET paused_until = greatest(b.paused_until, former.paused_until),
+SET paused_until = greatest(
+        b.paused_until,
+        former.paused_until,
+        CASE
+            WHEN greatest(b.rest_paused_until, former.rest_paused_until) > now()
+                AND greatest(b.graphql_paused_until, former.graphql_paused_until) > now()
+                THEN least(
+                    greatest(b.rest_paused_until, former.rest_paused_until),
+                    greatest(b.graphql_paused_until, former.graphql_paused_until)
+                )
+        END
+    ),
     rest_paused_until = greatest(b.rest_paused_until, former.rest_paused_until),
     graphql_paused_until = greatest(b.graphql_paused_until, former.graphql_paused_until),
     rest_limit = CASE WHEN b.rest_limit IS NULL THEN former.rest_limit ELSE b.rest_limit END,

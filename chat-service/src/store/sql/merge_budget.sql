@@ -1,8 +1,20 @@
 -- name: merge_budget
 -- Adds what is known of the budget $2 to the budget $1, both of which the caller has locked, since they
--- turned out to be one account's: the longest of the pauses holds, and of a window the least is left.
+-- turned out to be one account's: the longest of the pauses holds, and of a window the least is left. When
+-- both interfaces are paused, so is the key, until the first may be used.
 UPDATE git_budgets b
-SET paused_until = greatest(b.paused_until, o.paused_until),
+SET paused_until = greatest(
+        b.paused_until,
+        o.paused_until,
+        CASE
+            WHEN greatest(b.rest_paused_until, o.rest_paused_until) > now()
+                AND greatest(b.graphql_paused_until, o.graphql_paused_until) > now()
+                THEN least(
+                    greatest(b.rest_paused_until, o.rest_paused_until),
+                    greatest(b.graphql_paused_until, o.graphql_paused_until)
+                )
+        END
+    ),
     rest_paused_until = greatest(b.rest_paused_until, o.rest_paused_until),
     graphql_paused_until = greatest(b.graphql_paused_until, o.graphql_paused_until),
     rest_limit = coalesce(b.rest_limit, o.rest_limit),

@@ -170,6 +170,32 @@ async fn what_is_carried_over_shortens_no_pause_and_replaces_nothing_that_is_new
 }
 
 #[tokio::test]
+async fn a_key_is_paused_whose_interfaces_were_paused_under_two_keys() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    for name in ["carry_over_budget", "merge_budget"] {
+        let [former, next] = [(); 2].map(|()| Uuid::now_v7());
+        client
+            .batch_execute(&format!(
+                "INSERT INTO git_budgets (
+                    id, budget_key, provider_id, rest_paused_until, graphql_paused_until
+                 ) VALUES
+                    ('{former}', '{former}', 'github', now() + interval '2 h', NULL),
+                    ('{next}', '{next}', 'github', NULL, now() + interval '1 h')"
+            ))
+            .await
+            .unwrap();
+        run(&client, name, former, next).await;
+        let merged = row(&client, next).await;
+        assert!(merged["paused_until"].is_string(), "{name}");
+        assert_eq!(
+            merged["paused_until"], merged["graphql_paused_until"],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn pauses_that_keys_of_one_account_share_are_the_longest_and_nobody_elses() {
     let database = testkit::postgres::database().await;
     let client = database.client().await;
