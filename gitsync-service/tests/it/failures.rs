@@ -112,7 +112,7 @@ async fn a_large_answer_below_the_limit_is_read() {
 #[tokio::test]
 async fn a_redirect_to_another_host_is_refused_and_the_host_never_dialled() {
     let elsewhere = GitHub::start().await;
-    for status in [301, 307, 308] {
+    for status in [301, 302, 307, 308] {
         let fault = Fault::RedirectHost {
             status,
             base: elsewhere.api_base_url(),

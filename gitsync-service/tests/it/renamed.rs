@@ -5,7 +5,7 @@ use gitsync_service::{
     outcome::{Found, Outcome, Problem},
     refresh::Refresher,
 };
-use testkit::github::GitHub;
+use testkit::github::{Fault, GitHub};
 
 use crate::{
     batches::{after, operations},
@@ -197,5 +197,35 @@ async fn a_new_repository_with_the_old_name_is_not_taken_for_the_renamed_one() {
             assert_eq!(refreshed.found("r").title, "New");
             assert_eq!(refreshed.found("old").repository, "acme/web-old");
         }
+    }
+}
+
+#[tokio::test]
+async fn only_a_name_that_is_for_good_is_told() {
+    for (status, told) in [
+        (301, Some("acme/site")),
+        (302, None),
+        (307, None),
+        (308, Some("acme/site")),
+    ] {
+        let (github, token) = world().await;
+        let site = github.repository("acme/site");
+        site.grant(&github.user("ann"));
+        github.pull_request("acme/site").head("feature").open();
+        for (asked, location) in [
+            (
+                "/acme/web/pulls$",
+                "/repos/acme/site/pulls?state=open&head=acme:feature",
+            ),
+            ("/acme/web$", "/repos/acme/site"),
+        ] {
+            github.fault(asked).respond(Fault::Redirect {
+                status,
+                location: location.to_owned(),
+            });
+        }
+        let outcome = ask(&refresher(), &github, &token, feature()).await;
+        assert_eq!(found(&outcome).repository, "acme/site", "{status}");
+        assert_eq!(outcome.canonical_repository.as_deref(), told, "{status}");
     }
 }

@@ -113,10 +113,34 @@ pub(super) struct Answer<T> {
     pub(super) body: T,
     /// The next page, at the same origin.
     pub(super) next: Option<Url>,
-    /// The resource was asked for by a name that it no longer has.
-    pub(super) redirected: bool,
+    /// Whether the resource was asked for by a name that it does not have.
+    pub(super) moved: Moved,
     /// Sent with the next question, it lets the host answer that nothing changed.
     pub(super) validator: Option<String>,
+}
+
+/// Whether an answer came from another address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It came from where it was asked for.
+    No,
+    /// It is there this time, and the next time is to be asked for as before.
+    ForNow,
+    /// The resource has another name.
+    ForGood,
+}
+
+impl Moved {
+    fn and_then(self, status: StatusCode) -> Self {
+        let for_good = matches!(
+            status,
+            StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT
+        );
+        match self {
+            Self::No | Self::ForGood if for_good => Self::ForGood,
+            Self::No | Self::ForNow | Self::ForGood => Self::ForNow,
+        }
+    }
 }
 
 /// What became of a question.
@@ -246,7 +270,8 @@ impl Client {
     ) -> Result<Fetched<T>, Problem> {
         let _pass = asker.enter(Interface::Rest, REST_POINTS).await?;
         let mut url = url;
-        for redirects in 0..=MAX_REDIRECTS {
+        let mut moved = Moved::No;
+        for _ in 0..=MAX_REDIRECTS {
             let mut request = self
                 .request(Method::GET, url.clone())
                 .header(API_VERSION_HEADER, API_VERSION);
@@ -265,14 +290,16 @@ impl Client {
                     return Ok(Fetched::Answer(Answer {
                         body,
                         next,
-                        redirected: redirects > 0,
+                        moved,
                         validator,
                     }));
                 }
                 StatusCode::NOT_MODIFIED if validator.is_some() => return Ok(Fetched::Unchanged),
-                StatusCode::MOVED_PERMANENTLY
+                status @ (StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
                 | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT => {
+                | StatusCode::PERMANENT_REDIRECT) => {
+                    moved = moved.and_then(status);
                     url = self.redirect(&url, response.headers())?;
                     asker.check(Interface::Rest)?;
                 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    client::{Client, Endpoint, HttpClient},
+    client::{Client, Endpoint, HttpClient, Moved},
     model::{ListedPull, MAX_NAME_BYTES, Pull, RepositoryInfo, Viewer, fits},
     validator::Validator,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     pub(super) client: Client,
     pulls: Memo<(RepositoryKey, i32), Option<Arc<Fresh<Pull>>>>,
     reviews: Memo<(RepositoryKey, i32), Fresh<ReviewSummary>>,
-    repositories: Memo<RepositoryKey, Option<Arc<RepositoryInfo>>>,
+    repositories: Memo<RepositoryKey, Option<Arc<Told>>>,
     open_pulls: Memo<(RepositoryKey, RepositoryKey, String), Option<Listed>>,
 }
 
@@ -58,8 +58,25 @@ struct Fresh<T> {
 #[derive(Clone)]
 struct Listed {
     pulls: Arc<[ListedPull]>,
-    /// The repository has another name by now.
-    renamed: bool,
+    moved: Moved,
+}
+
+/// What a repository says of itself.
+struct Told {
+    info: RepositoryInfo,
+    moved: Moved,
+}
+
+impl Told {
+    /// Its name, which may not be the one that it was asked by.
+    fn name(&self) -> Result<Repository, Problem> {
+        parse_full_name(&self.info.full_name)
+    }
+
+    /// The name to ask by from now on.
+    fn canonical(&self) -> Option<String> {
+        (self.moved != Moved::ForNow).then(|| self.info.full_name.clone())
+    }
 }
 
 impl Listed {
@@ -229,12 +246,12 @@ impl Session {
             return Ok(true);
         }
         // The names differ, but the target may be spelled by a name from before a rename.
-        let Some(info) = self.repository(asker, &target.repository).await? else {
+        let Some(told) = self.repository(asker, &target.repository).await? else {
             return Ok(false);
         };
-        let present = parse_full_name(&info.full_name)?;
+        let present = told.name()?;
         if present != target.repository {
-            learned.canonical = Some(info.full_name.clone());
+            learned.canonical = told.canonical();
         }
         Ok(head.is(&present))
     }
@@ -253,15 +270,15 @@ impl Session {
             .list_open(asker, &head, &head, branch)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
-        if own.renamed {
+        if own.moved != Moved::No {
             // Heads carry the present name. The filter that was sent may have missed them all if
             // the owner is another.
-            let info = self
+            let told = self
                 .repository(asker, &head)
                 .await?
                 .ok_or(Problem::RepositoryNotFound)?;
-            head = parse_full_name(&info.full_name)?;
-            learned.canonical = Some(info.full_name.clone());
+            head = told.name()?;
+            learned.canonical = told.canonical().filter(|_| own.moved == Moved::ForGood);
             if own.latest(&head, branch).is_none() {
                 own = self
                     .list_open(asker, &head, &head, branch)
@@ -320,17 +337,17 @@ impl Session {
         repository: &Repository,
         learned: &mut Learned,
     ) -> Result<Option<Repository>, Problem> {
-        let info = self
+        let told = self
             .repository(asker, repository)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
-        if !info.fork {
+        if !told.info.fork {
             learned.upstream = Some(String::new());
             return Ok(None);
         }
         // A fork without a visible parent may get one when the token's access changes, so that
         // nothing is noted.
-        let Some(parent) = &info.parent else {
+        let Some(parent) = &told.info.parent else {
             return Ok(None);
         };
         let upstream = parse_full_name(&parent.full_name)?;

@@ -13,11 +13,11 @@ use crate::{
 use super::{
     super::{
         client::{Endpoint, Fetched},
-        model::{ListedPull, Pull, RepositoryInfo, Review},
+        model::{ListedPull, Pull, Review},
         reviews::summarize,
         validator::Validator,
     },
-    Fresh, Listed, MAX_REVIEW_PAGES, PULLS_PER_PAGE, REVIEWS_PER_PAGE, Session,
+    Fresh, Listed, MAX_REVIEW_PAGES, PULLS_PER_PAGE, REVIEWS_PER_PAGE, Session, Told,
 };
 
 impl Session {
@@ -100,7 +100,7 @@ impl Session {
         &self,
         asker: &Asker<'_>,
         repository: &Repository,
-    ) -> Result<Option<Arc<RepositoryInfo>>, Problem> {
+    ) -> Result<Option<Arc<Told>>, Problem> {
         self.repositories
             .get(repository.key(), || async {
                 let url = self
@@ -110,7 +110,12 @@ impl Session {
                     .client
                     .get(asker, Endpoint::GetRepository, url, None)
                     .await?;
-                Ok(fetched.answer()?.map(|answer| Arc::new(answer.body)))
+                Ok(fetched.answer()?.map(|answer| {
+                    Arc::new(Told {
+                        info: answer.body,
+                        moved: answer.moved,
+                    })
+                }))
             })
             .await
     }
@@ -143,7 +148,7 @@ impl Session {
                     .await?;
                 Ok(fetched.answer()?.map(|answer| Listed {
                     pulls: answer.body.into(),
-                    renamed: answer.redirected,
+                    moved: answer.moved,
                 }))
             })
             .await
