@@ -173,6 +173,11 @@ pub const ALL: &[Migration] = &[
         name: "0029_git_budget_tokens",
         sql: include_str!("../0029_git_budget_tokens.sql"),
     },
+    Migration {
+        version: 30,
+        name: "0030_merge_after",
+        sql: include_str!("../0030_merge_after.sql"),
+    },
 ];
 
 /// The version that this build needs: that of the last migration.

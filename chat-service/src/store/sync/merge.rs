@@ -7,8 +7,10 @@
 //! links one again gets the same key, with its pauses.
 //!
 //! Both spenders wait while the refs of one of the two keys move, so that is the one with few of them. Two
-//! keys of which neither has stay apart. Until keys are merged they share their pauses, in a transaction after
+//! keys of which neither has stay apart, and are counted again an hour later. Until keys are merged they share their pauses, in a transaction after
 //! that of the report that told; a lease of another of them that began before goes on.
+
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -27,6 +29,7 @@ const LIST_BUDGET_ACCOUNTS: Sql = sql!("list_budget_accounts");
 const ADOPT_ACCOUNT_KEY: Sql = sql!("adopt_account_key");
 const CHOOSE_MOVED_BUDGET: Sql = sql!("choose_moved_budget");
 const JUDGE_MERGE: Sql = sql!("judge_merge");
+const PUT_OFF_MERGE: Sql = sql!("put_off_merge");
 const MERGE_BUDGET: Sql = sql!("merge_budget");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
 const MOVE_BUDGET_REFS: Sql = sql!("move_budget_refs");
@@ -39,6 +42,8 @@ const SHARE_PAUSES: Sql = sql!("share_pauses");
 const BATCH: i64 = 10;
 /// Refs that a merge moves at most, which takes a second or two.
 const MAX_MOVED: i64 = 20_000;
+/// After so long it is looked again whether a key has few enough refs.
+const JUDGED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Tokens of an account that are remembered: twice as many as GitHub lets an app have of it at a time.
 const MAX_TOKENS: i64 = 20;
 
@@ -147,8 +152,24 @@ impl Store {
             return Ok(false);
         };
         let is = |name: &str| judged.try_get::<_, bool>(name).map_err(StoreError::row);
+        let write = StoreError::from_write;
         let vacant = is("vacant")?;
-        if !is("possible")? || !(vacant || is("movable")?) {
+        if !is("possible")? {
+            return Ok(false);
+        }
+        if !vacant && !is("few")? {
+            // To count that many refs after every lease costs more than the merge is worth.
+            query(
+                &transaction,
+                PUT_OFF_MERGE.text,
+                &[&token, &JUDGED_AGAIN.as_secs_f64()],
+            )
+            .await
+            .map_err(write)?;
+            transaction.commit().await.map_err(write)?;
+            return Ok(false);
+        }
+        if !vacant && !is("held")? {
             return Ok(false);
         }
         let (kept, merged) = if vacant || moved == account {
@@ -156,7 +177,6 @@ impl Store {
         } else {
             (account, token)
         };
-        let write = StoreError::from_write;
         query(&transaction, MERGE_BUDGET.text, &[&kept, &merged])
             .await
             .map_err(write)?;

@@ -167,6 +167,40 @@ async fn whose_account_a_key_is_is_learned_only_under_a_live_lease() {
     stack.stop().await;
 }
 
+#[tokio::test]
+async fn keys_that_cannot_be_merged_keep_no_other_from_it() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    tell(&worker, &worker.lease_one().await, "same", None).await;
+    // More than are looked at after one lease, and before any other.
+    stack
+        .database
+        .client()
+        .await
+        .batch_execute(
+            "INSERT INTO git_budgets (
+                id, budget_key, provider_id, account_id, lease_token, lease_expires_at,
+                lease_worker, lease_request_id
+             )
+             SELECT
+                lpad(n::text, 32, '0')::uuid, 'api.github.com|token:' || n, 'github', 'same',
+                gen_random_uuid(), now() + interval '1 h', 'other', gen_random_uuid()
+             FROM generate_series(1, 12) n",
+        )
+        .await
+        .unwrap();
+    let other = Owner::linked(&stack).await;
+    other.chat("feat/y").await;
+    let leases = all(&worker).await;
+    for lease in &leases {
+        tell(&worker, lease, "same", None).await;
+    }
+    assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
+    stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn keys_that_are_merged_while_accounts_come_and_go_lose_no_ref() {
     let stack = Stack::start().await;

@@ -194,3 +194,33 @@ async fn a_pause_holds_for_a_key_that_turns_out_to_be_the_same_accounts() {
     assert!(worker.lease().await.is_empty(), "the other key goes on");
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn keys_that_stay_apart_are_counted_again_when_some_time_has_passed() {
+    let stack = Stack::start().await;
+    let worker = Worker::of(&stack);
+    two_apart(&stack, &worker).await;
+    let client = stack.database.client().await;
+    client
+        .batch_execute(
+            "DELETE FROM chat_diff_statuses s
+             USING git_budgets b
+             WHERE b.id = s.budget_id AND b.budget_key LIKE '%|token:%' AND s.git_branch LIKE '%1'",
+        )
+        .await
+        .unwrap();
+    for (after, expected) in [("59 min", 2), ("2 min", 1)] {
+        client
+            .batch_execute(&format!(
+                "UPDATE git_budgets SET merge_after = merge_after - interval '{after}'"
+            ))
+            .await
+            .unwrap();
+        make_all_due(&stack).await;
+        for lease in both(&worker).await {
+            worker.release(&lease.0.lease_token).await;
+        }
+        assert_eq!(keys(&stack).await.len(), expected, "after {after}");
+    }
+    stack.stop().await;
+}

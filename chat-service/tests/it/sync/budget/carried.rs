@@ -19,7 +19,14 @@ const LEASE: [&str; 5] = [
     "leased_at",
 ];
 /// Settled, or asked for anew, from the refs that it then has. A turn is of one place in the queue.
-const OF_REFS: [&str; 5] = ["next_due_at", "lane", "turn_left", "demand", "demand_at"];
+const OF_REFS: [&str; 6] = [
+    "next_due_at",
+    "lane",
+    "turn_left",
+    "demand",
+    "demand_at",
+    "merge_after",
+];
 
 /// A statement that takes over what is known, and what it leaves.
 struct Takeover {
