@@ -186,6 +186,21 @@ pub struct LeasedRef {
 }
 
 impl LeasedRef {
+    /// Whether it may be looked up in another repository than the reported one: in that which this one is
+    /// a fork of, in that of its pull request, or by another name.
+    pub(crate) fn is_also_elsewhere(&self) -> bool {
+        let known = self.known.as_ref();
+        let of_known = known.and_then(|known| Repository::parse(&known.repository));
+        self.canonical_repository
+            .as_ref()
+            .is_some_and(|canonical| *canonical != self.repository)
+            || of_known.is_some_and(|of_known| of_known != self.repository)
+            || self
+                .upstream_repository
+                .as_deref()
+                .is_some_and(|upstream| !upstream.is_empty())
+    }
+
     /// A ref that was just reported and of which nothing else is known.
     #[must_use]
     pub fn new(git_ref_id: &str, repository: Repository, branch: &str) -> Self {

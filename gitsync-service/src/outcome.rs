@@ -15,6 +15,9 @@ pub struct Outcome {
     pub report_seq: i64,
     /// What was found.
     pub result: Result<Found, Problem>,
+    /// What a problem concerns besides the ref: not its repository, where another one may be the one that
+    /// has the problem. Without a problem: the ref.
+    pub scope: Scope,
     /// When to look again.
     pub next: Next,
     /// `owner/name` that the ref's repository is a fork of, empty when it is none; absent when not
@@ -243,7 +246,7 @@ impl Problem {
         }
     }
 
-    /// What it concerns besides the ref that met it.
+    /// What it concerns besides the ref that met it: of a repository, the one that was asked about.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {

@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     lease::{BatchSizes, BudgetKey, Lease, LeasedRef},
     metrics::Metrics,
-    outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem},
+    outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem, Scope},
     pace::{self, Stretch},
     provider::{
         Finding, HttpClient, Session,
@@ -246,6 +246,7 @@ impl Refresh {
             git_ref_id: refused.git_ref_id.clone(),
             report_seq: refused.report_seq,
             result: Err(REFUSED),
+            scope: REFUSED.scope(),
             next,
             upstream_repository: None,
             fingerprint: None,
@@ -266,11 +267,20 @@ impl Refresh {
             .refresher
             .schedule
             .next(self.budget_key(), git_ref, result, self.stretch);
+        let learned = upstream_repository
+            .as_deref()
+            .is_some_and(|upstream| !upstream.is_empty());
+        let of_another = learned || git_ref.is_also_elsewhere();
+        let scope = match result {
+            Err(problem) if problem.scope() != Scope::Repository || !of_another => problem.scope(),
+            Err(_) | Ok(_) => Scope::Ref,
+        };
         // Nobody listens any more only when the lease is over, and then nobody may write either.
         let _ = outcomes.send(Outcome {
             git_ref_id: git_ref.git_ref_id.clone(),
             report_seq: git_ref.report_seq,
             result: result.clone(),
+            scope,
             next,
             upstream_repository: upstream_repository.clone(),
             fingerprint: fingerprint.clone(),

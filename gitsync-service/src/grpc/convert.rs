@@ -212,6 +212,7 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         git_ref_id,
         report_seq,
         result,
+        scope,
         next,
         upstream_repository,
         fingerprint,
@@ -223,7 +224,7 @@ pub(super) fn outcome(outcome: &Outcome) -> pb::Outcome {
         Ok(Found::Unchanged) => pb::outcome::Result::Unchanged(pb::Unchanged {}),
         Ok(Found::NoPullRequest) => pb::outcome::Result::NoPullRequest(pb::NoPullRequest {}),
         Ok(Found::Gone) => pb::outcome::Result::Gone(pb::Gone {}),
-        Err(problem) => pb::outcome::Result::Failed(failed(problem)),
+        Err(problem) => pb::outcome::Result::Failed(failed(problem, *scope)),
     };
     let lane = match next.lane {
         Lane::Interactive => pb::Lane::Interactive,
@@ -294,7 +295,7 @@ fn pull_request(found: &PullRequest) -> pb::PullRequest {
     }
 }
 
-fn failed(problem: &Problem) -> pb::Failed {
+fn failed(problem: &Problem, scope: Scope) -> pb::Failed {
     let (class, retry_after) = match problem {
         Problem::NoAccount => (pb::ProblemClass::NoAccount, None),
         Problem::RateLimited { retry_after, .. } => {
@@ -319,7 +320,7 @@ fn failed(problem: &Problem) -> pb::Failed {
         Problem::ProviderUnsupported => (pb::ProblemClass::ProviderUnsupported, None),
         Problem::Internal(_) => (pb::ProblemClass::Internal, None),
     };
-    let scope = match problem.scope() {
+    let scope = match scope {
         Scope::Ref => pb::ProblemScope::Ref,
         Scope::Repository => pb::ProblemScope::Repository,
         Scope::Credential => pb::ProblemScope::Credential,

@@ -269,7 +269,7 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
             let (outcome, beside) = world.outcome(failures).await;
             let name = match &outcome.result {
                 Err(problem) => {
-                    assert_eq!(problem.scope(), scope, "{class}");
+                    assert_eq!(outcome.scope, scope, "{class}");
                     problem.class()
                 }
                 Ok(gitsync_service::outcome::Found::Gone) => "gone",

@@ -1,10 +1,10 @@
 //! Branches of forks, whose pull requests are in another repository.
 
 use gitsync_service::{
-    lease::LeasedRef,
-    outcome::{Found, PullRequestState},
+    lease::{LeasedRef, Repository},
+    outcome::{Found, PullRequestState, Scope},
 };
-use testkit::github::GitHub;
+use testkit::github::{Barrier, GitHub};
 
 use crate::support::{found, git_ref, knowing, number, paths, refresh_one, world};
 
@@ -132,4 +132,34 @@ async fn a_remembered_upstream_that_is_gone_is_asked_for_again() {
     let outcome = refresh_one(&github, &token, misled).await;
     assert_eq!(found(&outcome).number, number(pull));
     assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+}
+
+#[tokio::test]
+async fn a_problem_that_may_be_of_another_repository_is_the_refs_alone() {
+    let (github, token) = world().await;
+    github.repository("acme/old").public();
+    github.bar("acme/old", Barrier::Blocked { status: 451 });
+    let refs = [
+        git_ref("own", "acme/none", "a"),
+        knowing(git_ref("upstream", "ann/web", "b"), "acme/none", 7),
+        LeasedRef {
+            upstream_repository: Some("acme/web".to_owned()),
+            ..git_ref("fork", "ann/none", "c")
+        },
+        LeasedRef {
+            canonical_repository: Repository::parse("acme/old"),
+            ..git_ref("renamed", "acme/web", "d")
+        },
+    ];
+    for git_ref in refs {
+        let name = git_ref.git_ref_id.clone();
+        let outcome = refresh_one(&github, &token, git_ref).await;
+        let problem = outcome.result.unwrap_err();
+        assert_eq!(problem.scope(), Scope::Repository, "{name}");
+        let expected = match name.as_str() {
+            "own" => Scope::Repository,
+            _ => Scope::Ref,
+        };
+        assert_eq!(outcome.scope, expected, "{name}");
+    }
 }
