@@ -7,8 +7,9 @@
 //! links one again gets the same key, with its pauses.
 //!
 //! Both spenders wait while the refs of one of the two keys move, so that is the one with few of them. Two
-//! keys of which neither has stay apart, and are counted again an hour later. Until keys are merged they share their pauses, in a transaction after
-//! that of the report that told; a lease of another of them that began before goes on.
+//! keys of which neither has stay apart, and are counted again an hour later. Until keys are merged they
+//! share their pauses, in a transaction after that of the report that told; a lease of another of them that
+//! began before goes on.
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::{
 const LIST_PENDING_MERGES: Sql = sql!("list_pending_merges");
 const LIST_BUDGET_ACCOUNTS: Sql = sql!("list_budget_accounts");
 const ADOPT_ACCOUNT_KEY: Sql = sql!("adopt_account_key");
+const FIND_LEASED_BUDGET: Sql = sql!("find_leased_budget");
 const CHOOSE_MOVED_BUDGET: Sql = sql!("choose_moved_budget");
 const JUDGE_MERGE: Sql = sql!("judge_merge");
 const PUT_OFF_MERGE: Sql = sql!("put_off_merge");
@@ -97,8 +99,14 @@ impl Store {
         let client = self.client().await?;
         match query(&client, ADOPT_ACCOUNT_KEY.text, &[&token, &key.0]).await {
             Ok(adopted) => Ok(!adopted.is_empty()),
-            // Another token of the account did so at the same moment; this one is merged with that.
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(false),
+            // Another token of the account did so at the same moment, or a merge has made the key and waits
+            // for this one; it is merged with that.
+            Err(error)
+                if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+                    || error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(StoreError::from_write(error)),
         }
     }
@@ -117,6 +125,14 @@ impl Store {
         let mut both = vec![token];
         for row in &known {
             both.push(row.try_get("id").map_err(StoreError::row)?);
+        }
+        // Judged again once all is locked. But who is leased now most often is then, too: it is neither
+        // counted nor locked, and the account's key is not made for it, which another may just adopt.
+        let leased = query(&transaction, FIND_LEASED_BUDGET.text, &[&both])
+            .await
+            .map_err(StoreError::from_read)?;
+        if !leased.is_empty() {
+            return Ok(false);
         }
         let chosen = query(&transaction, CHOOSE_MOVED_BUDGET.text, &[&both, &MAX_MOVED])
             .await

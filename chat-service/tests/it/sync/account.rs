@@ -3,9 +3,12 @@
 mod again;
 mod large;
 
+use std::time::Duration;
+
 use proto::chat::v1;
 
 use crate::{
+    lock::{Holder, until_blocked},
     stack::Stack,
     worker::{Leased, Owner, Worker, expire_leases, make_all_due, report, seconds, value},
 };
@@ -197,6 +200,69 @@ async fn keys_that_cannot_be_merged_keep_no_other_from_it() {
     for lease in &leases {
         tell(&worker, lease, "same", None).await;
     }
+    assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_meets_a_merge_of_itself_is_merged() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    let lease = worker.lease_one().await;
+    // As another replica's merge would: it makes the account's key, then locks both. Its own wait for a
+    // deadlock is the longer one, so that the service's statement is the one that ends.
+    let holder = Holder::of(
+        &stack,
+        "SET LOCAL deadlock_timeout = '1min';
+         INSERT INTO git_budgets (id, budget_key, provider_id)
+         VALUES (gen_random_uuid(), 'api.github.com|account:same', 'github')",
+    )
+    .await;
+    let meeting = async {
+        until_blocked(&stack, 1).await;
+        holder
+            .run("SELECT FROM git_budgets WHERE budget_key LIKE '%|token:%' FOR UPDATE")
+            .await;
+        holder.let_go().await;
+    };
+    tokio::join!(tell(&worker, &lease, "same", None), meeting);
+    assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_locked_to_merge_a_key_with_one_that_is_leased() {
+    let stack = Stack::start().await;
+    let owner = Owner::linked(&stack).await;
+    owner.chat("feat/x").await;
+    let worker = Worker::of(&stack);
+    tell(&worker, &worker.lease_one().await, "same", None).await;
+    let other = Owner::linked(&stack).await;
+    other.chat("feat/y").await;
+    let (of_token, of_account): (Vec<_>, Vec<_>) = all(&worker)
+        .await
+        .into_iter()
+        .partition(|lease| lease.0.budget_key.contains("|token:"));
+    let holder = Holder::of(
+        &stack,
+        &format!(
+            "SELECT pg_advisory_xact_lock(
+                hashtextextended('git_account:' || '{}' || ':github', 0)
+             )",
+            other.caller.id()
+        ),
+    )
+    .await;
+    tokio::time::timeout(
+        Duration::from_secs(5),
+        tell(&worker, &of_token[0], "same", None),
+    )
+    .await
+    .expect("a report waits for somebody who links an account");
+    holder.let_go().await;
+    worker.release(&of_account[0].0.lease_token).await;
     assert_eq!(keys(&stack).await, ["api.github.com|account:same"]);
     stack.stop().await;
 }
