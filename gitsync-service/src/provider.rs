@@ -122,8 +122,8 @@ impl Session {
         }
     }
 
-    /// Asks the host whose account the credential is of.
-    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<(), Problem> {
+    /// Asks the host whose account the credential is of. Returns whether it has a word for that.
+    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<bool, Problem> {
         match self {
             Self::Github(session) => session.identify(asker).await,
         }

@@ -30,6 +30,7 @@ pub struct Keys {
 #[derive(Debug, Default)]
 struct Known {
     slow_until: Option<Instant>,
+    nameless_until: Option<Instant>,
     rest_unlimited: bool,
     graphql_unlimited: bool,
     sent: Sent,
@@ -95,6 +96,29 @@ impl Keys {
         until.is_some_and(|until| now < until)
     }
 
+    /// The host does not say whose account `key` is, which is for as long as what else it cannot do.
+    pub fn note_nameless(&self, key: &BudgetKey) {
+        self.note_nameless_at(key, Instant::now());
+    }
+
+    fn note_nameless_at(&self, key: &BudgetKey, now: Instant) {
+        self.with(key, |known| {
+            known.nameless_until = Some(now + self.settings.capability_ttl);
+        });
+    }
+
+    /// Whether there is no use in asking whose account it is.
+    #[must_use]
+    pub fn is_nameless(&self, key: &BudgetKey) -> bool {
+        self.is_nameless_at(key, Instant::now())
+    }
+
+    fn is_nameless_at(&self, key: &BudgetKey, now: Instant) -> bool {
+        let known = self.lock();
+        let until = known.get(&key.0).and_then(|key| key.nameless_until);
+        until.is_some_and(|until| now < until)
+    }
+
     /// The host told of a limit of this interface, or answered without.
     pub fn note_limit(&self, key: &BudgetKey, interface: Interface, limited: bool) {
         self.with(key, |known| *known.unlimited(interface) = !limited);
@@ -154,7 +178,19 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::batches::HOLD, *};
+    use super::{
+        super::{batches::HOLD, hosts::CAPABILITY_TTL},
+        *,
+    };
+
+    #[test]
+    fn that_the_host_names_no_account_is_remembered_of_its_key_for_a_day() {
+        let (keys, now) = (Keys::default(), Instant::now());
+        let [nameless, other] = ["nameless", "other"].map(|key| BudgetKey(key.to_owned()));
+        keys.note_nameless_at(&nameless, now);
+        assert!(keys.is_nameless_at(&nameless, now) && !keys.is_nameless_at(&other, now));
+        assert!(!keys.is_nameless_at(&nameless, now + CAPABILITY_TTL));
+    }
 
     #[test]
     fn a_slow_detail_is_remembered_of_its_key_for_as_long_as_a_smaller_batch() {

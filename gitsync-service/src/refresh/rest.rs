@@ -55,20 +55,31 @@ async fn answer(job: &Job<'_>) {
     }
 }
 
-/// Asks, once, whose account it is, where no GraphQL answer tells that on the way. Not to know it
-/// keeps nobody from their answer.
+/// Asks, once, whose account it is, where no GraphQL answer tells that on the way; and not again for a
+/// while where the host refuses to say. Not to know it keeps nobody from their answer.
 async fn identify(party: &Party<'_>) {
     let refresh = party.refresh;
-    let unknown = !refresh.lease.budget.account_known;
+    let (keys, key) = (&refresh.refresher.shared.keys, refresh.budget_key());
+    let unknown = !refresh.lease.budget.account_known && !keys.is_nameless(key);
     let alone = !refresh.uses_graphql(party);
     if unknown && alone && !party.identified.swap(true, Ordering::Relaxed) {
         let started = AtomicBool::new(false);
         let asker = party.asker(Lane::Active, &started);
-        if let Err(problem) = party.session.identify(&asker).await {
+        let told = party.session.identify(&asker).await;
+        if let Err(problem) = &told {
             tracing::debug!(
                 class = problem.class(),
                 "the host did not tell whose account it is"
             );
+        }
+        // A token may be good for repositories and not for that.
+        let never = matches!(
+            told,
+            Ok(false)
+                | Err(Problem::AccessDenied | Problem::SsoRequired | Problem::AddressNotAllowed)
+        );
+        if never {
+            keys.note_nameless(key);
         }
     }
 }

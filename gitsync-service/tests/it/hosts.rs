@@ -194,6 +194,25 @@ async fn where_graphql_does_not_tell_the_account_it_is_asked_for_once() {
     assert_eq!(github.count("/user$"), 1);
 }
 
+#[tokio::test]
+async fn a_host_that_refuses_to_tell_the_account_is_not_asked_in_every_lease() {
+    for refusal in [Fault::Status(404), Fault::Forbidden, Fault::SsoRequired] {
+        let (github, token) = world().await;
+        github.fault("/user$").respond(refusal);
+        let refresher = refresher();
+        for _ in 0..3 {
+            let known = lease(vec![group(&github, &token, vec![feature()])]);
+            let unknown = Arc::new(Lease {
+                budget: BudgetView::default(),
+                ..Lease::clone(&known)
+            });
+            let refreshed = refresh(&refresher, unknown).await;
+            assert_eq!(*refreshed.result("r"), Ok(Found::NoPullRequest));
+        }
+        assert_eq!(github.count("/user$"), 1);
+    }
+}
+
 /// Promise 9.
 #[tokio::test]
 async fn each_broken_answer_has_its_class_and_is_never_no_pull_request() {

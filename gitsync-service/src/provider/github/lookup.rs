@@ -166,16 +166,17 @@ impl Session {
     }
 
     /// Asks whose account it is.
-    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<(), Problem> {
+    pub(crate) async fn identify(&self, asker: &Asker<'_>) -> Result<bool, Problem> {
         let url = self.client.url(&["user"], &[])?;
         let viewer = self
             .client
             .get::<Viewer>(asker, Endpoint::GetUser, url, None)
             .await?;
-        if let Some(viewer) = viewer.answer()? {
+        let viewer = viewer.answer()?;
+        if let Some(viewer) = &viewer {
             asker.identify(viewer.body.id.to_string());
         }
-        Ok(())
+        Ok(viewer.is_some())
     }
 
     /// The known pull request, or the one that took its place on the branch.
