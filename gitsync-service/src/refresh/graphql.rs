@@ -61,6 +61,16 @@ impl Refresh {
         let hosts = &self.refresher.shared.hosts;
         hosts.batches(party.access.base(), learned)
     }
+
+    /// How many are asked of this kind: half as many for a while after a secondary limit. What the host
+    /// bears is another matter, and learned without that.
+    fn batch_size(&self, batches: &Batches, kind: Kind) -> usize {
+        let size = batches.size(kind);
+        match self.lease.budget.cautious_for {
+            Some(_) => (size / 2).max(1),
+            None => size,
+        }
+    }
 }
 
 /// The process's clock, as pacing counts.
@@ -111,7 +121,7 @@ impl<'a> Engine<'a> {
         let keys = &self.refresh.refresher.shared.keys;
         if known > PROBE_ABOVE || keys.is_slow(self.refresh.budget_key()) {
             // As many as fit beside the others in one request; the rest has its turn next time.
-            let mut whole = batches.size(Kind::Detail);
+            let mut whole = self.refresh.batch_size(&batches, Kind::Detail);
             for pending in waiting.iter_mut().filter(|pending| pending.may_probe()) {
                 if whole > 0 && pending.is_overdue() {
                     whole -= 1;

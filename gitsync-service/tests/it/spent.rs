@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use gitsync_service::{
     lease::{BudgetView, Lane, Lease, LeasedRef, Window},
     outcome::{Interface, Problem},
+    pace,
+    refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub, LimitSpelling, Matching, Resource};
 
@@ -200,6 +202,32 @@ async fn a_secondary_limit_stops_both_interfaces_in_every_spelling() {
             assert!(outcome.next.refresh_in.unwrap() >= retry_after);
         }
         assert!(refreshed.budget.unwrap().pause_for.is_some());
+    }
+}
+
+#[tokio::test]
+async fn for_a_while_after_a_secondary_limit_half_as_many_are_asked_at_once() {
+    let (github, token) = world().await;
+    let branches = (0..10).map(|number| format!("b{number}"));
+    let refs: Vec<_> = branches
+        .map(|branch| git_ref(&branch, "acme/web", &branch))
+        .collect();
+    let refresher = Refresher::builder().pace(pace::Settings {
+        burst_gap: Duration::ZERO,
+        cautious_gap: Duration::ZERO,
+        ..pace::Settings::default()
+    });
+    let refresher = refresher.build().unwrap();
+    for (cautious_for, queries) in [(Some(HOUR), 2), (None, 1)] {
+        github.clear_requests();
+        let budget = BudgetView {
+            cautious_for,
+            ..BudgetView::default()
+        };
+        let lease = with_budget(&github, &token, refs.clone(), budget);
+        let refreshed = refresh(&refresher, lease).await;
+        assert_eq!(refreshed.outcomes.len(), 10);
+        assert_eq!(github.count(Matching::graphql()), queries);
     }
 }
 

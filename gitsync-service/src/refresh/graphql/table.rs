@@ -316,7 +316,7 @@ impl<'a> Table<'a> {
 
     /// Takes as many of one kind as a request may ask for, each question once.
     fn collect(&mut self, sort: Sort) -> Vec<Asked<'a>> {
-        let size = self.batches.size(sort.kind());
+        let size = self.party.refresh.batch_size(&self.batches, sort.kind());
         let size = match sort {
             Sort::Probe | Sort::Look | Sort::Detail => size,
             Sort::Numbers | Sort::Discover => size.min(MOST_ALIASES),
