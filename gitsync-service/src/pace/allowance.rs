@@ -52,9 +52,7 @@ impl Allowance {
             return true;
         }
         let kept = match lane {
-            Lane::Interactive | Lane::Viewed => {
-                percent(limit, self.settings.interactive_floor_percent)
-            }
+            Lane::Interactive | Lane::Viewed => floor(&self.settings, limit),
             Lane::Active | Lane::Idle => reserve(&self.settings, limit),
         };
         remaining.saturating_sub(points) >= kept
@@ -81,12 +79,17 @@ impl Allowance {
     }
 }
 
-/// What the account's owner keeps of a limit. Never all of a small one.
+/// What the account's owner keeps of a limit. Never all of it, however small it is.
 pub(super) fn reserve(settings: &Settings, limit: i64) -> i64 {
     let share = percent(limit, settings.reserve_percent);
     share
         .max(i64::from(settings.reserve_least))
-        .min(limit.saturating_sub(limit / 10))
+        .min(limit.saturating_sub((limit / 10).max(1)))
+}
+
+/// What they keep even from what somebody looks at: nothing that the background may spend.
+fn floor(settings: &Settings, limit: i64) -> i64 {
+    percent(limit, settings.interactive_floor_percent).min(reserve(settings, limit))
 }
 
 fn percent(limit: i64, percent: u32) -> i64 {
@@ -206,5 +209,34 @@ mod tests {
         assert_eq!(reserve(&Settings::default(), 60), 54);
         assert_eq!(reserve(&Settings::default(), 5000), 2000);
         assert_eq!(reserve(&Settings::default(), 400), 200);
+    }
+
+    #[test]
+    fn of_the_smallest_limits_one_may_be_spent_and_nothing_in_the_background_only() {
+        let settings = [0, 10, 40, 100].map(|interactive_floor_percent| Settings {
+            interactive_floor_percent,
+            ..Settings::default()
+        });
+        for (settings, limit) in settings
+            .iter()
+            .flat_map(|settings| [1, 5, 9, 10, 19, 60].map(|limit| (settings, limit)))
+        {
+            for remaining in 0..=limit {
+                let budget = BudgetView {
+                    rest: Window {
+                        limit: Some(limit),
+                        remaining: Some(remaining),
+                        reset_in: Some(Duration::from_secs(1800)),
+                        pause_for: None,
+                    },
+                    ..BudgetView::default()
+                };
+                let allowance = Allowance::of(settings, &budget);
+                let [idle, viewed] = [Lane::Idle, Lane::Viewed]
+                    .map(|lane| allowance.may_spend(Interface::Rest, lane, 1));
+                assert!(viewed || !idle, "{remaining} of {limit}");
+                assert!(idle || remaining < limit, "{remaining} of {limit}");
+            }
+        }
     }
 }
