@@ -15,7 +15,7 @@
 //! - a filter that names few chats (repository, number, title, labels) is tried on the latest chats
 //!   that the caller may read; if that does not fill the page, the filter's index names the chats and
 //!   the predicate is checked on each. That index has the chats of all owners: with `owner_id` it is
-//!   asked for title and labels only, of an owner with very many chats;
+//!   asked only where the caller may read more than `candidates` of that owner's;
 //! - for callers who may see nearly everything, repository, number, pull request state, status and
 //!   archived have ordered indexes, and PostgreSQL's statistics tell whether title and labels match
 //!   rarely ([`Matches`]): then their index names the chats, else the list is walked.
@@ -23,8 +23,7 @@
 //! Everything else is checked on each row that a branch walks, and costs as many rows as it turns
 //! down. What bounds these residual filters:
 //! - `archived`, `statuses`, `pull_request_states` and a title of less than three letters: the chats that
-//!   the caller may read; with `owner_id`, all but title and labels: those of that owner that the
-//!   caller may read;
+//!   the caller may read; with `owner_id`, those of that owner that the caller may read;
 //! - the last part of a search: the chats that its index names, `candidates` of them at most for title
 //!   and labels. Only callers who may read more than `near` chats come to it, or with `owner_id` more
 //!   than `candidates` of that owner's;
@@ -272,10 +271,15 @@ fn route_of_owner(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, bounds: B
     if let Some(workspace) = narrow::workspace(filter) {
         return latest_of_workspace(pred, workspace, bounds, Far::Ways(ways));
     }
-    if narrow::named(filter).is_some() || !narrow::searched(filter) {
-        return Route::Ways(ways);
-    }
-    let far = Near::new(ways.clone(), bounds.candidates, Far::Search(pred.clone()));
+    let far = match narrow::named(filter) {
+        Some(mut branch) => {
+            branch.residual.push(pred.clone());
+            Far::Ways(vec![branch])
+        }
+        None if narrow::searched(filter) => Far::Search(pred.clone()),
+        None => return Route::Ways(ways),
+    };
+    let far = Near::new(ways.clone(), bounds.candidates, far);
     Route::Near(Box::new(Near::new(ways, bounds.near, Far::from(far))))
 }
 
