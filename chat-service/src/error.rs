@@ -264,7 +264,7 @@ impl From<StoreError> for Error {
                 retry_after: Some(Duration::from_secs(1)),
                 source: Some(error),
             },
-            StoreError::Timeout { .. } => Self::Deadline,
+            StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
             StoreError::Bug { .. } => Self::internal(error),
         }
     }

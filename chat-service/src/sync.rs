@@ -286,10 +286,10 @@ impl Dispatcher {
         match parts.store.report_outcomes(report).await? {
             Reported::Applied(applied) => {
                 parts.metrics.count_outcomes(&applied.statuses);
+                let spreading = self.spread(&applied.spread).await;
                 if report.budget.as_ref().is_some_and(|budget| budget.pauses()) {
                     self.share_pauses(applied.spread.budget).await;
                 }
-                let spreading = self.spread(&applied.spread).await;
                 if report.release_lease {
                     self.merge(applied.spread.budget).await;
                 }

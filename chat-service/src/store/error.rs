@@ -33,6 +33,13 @@ pub enum StoreError {
         #[source]
         source: PgError,
     },
+    /// Did not happen: somebody else kept a lock for too long.
+    #[error("a lock was held for too long")]
+    Locked {
+        /// What the server said.
+        #[source]
+        source: PgError,
+    },
     /// The statement, the schema or the row is not as this binary thinks.
     #[error("bug: {doing}")]
     Bug {
@@ -89,7 +96,9 @@ impl StoreError {
                 || state == SqlState::T_R_DEADLOCK_DETECTED
             {
                 Self::Conflict { source }
-            } else if state == SqlState::QUERY_CANCELED || state == SqlState::LOCK_NOT_AVAILABLE {
+            } else if state == SqlState::LOCK_NOT_AVAILABLE {
+                Self::Locked { source }
+            } else if state == SqlState::QUERY_CANCELED {
                 Self::Timeout { source }
             } else if matches!(state.code().get(..2), Some("08" | "53" | "57")) {
                 // Connection exceptions, insufficient resources, operator intervention (shutdown). A

@@ -50,21 +50,34 @@ pub(super) async fn bound_lock_wait(client: &impl GenericClient) -> Result<(), S
     Ok(())
 }
 
+/// How often all parts of something wait so: enough to find two of a hundred that are locked.
+const WAITS: u32 = 16;
+
 /// What a transaction is run on: all of it, and where something of it is locked for long, each half.
-/// So what can be done without that is done, and keeps nothing locked for it. That itself is left out.
-pub(super) struct Parts<'a, T>(Vec<&'a [T]>);
+/// So what can be done without that is done, and keeps nothing locked for it. That itself is left out, and
+/// so is more where much is locked.
+pub(super) struct Parts<'a, T> {
+    left: Vec<&'a [T]>,
+    waits: u32,
+}
 
 impl<'a, T> Parts<'a, T> {
     pub(super) fn of(items: &'a [T]) -> Self {
-        Self(if items.is_empty() {
-            vec![]
-        } else {
-            vec![items]
-        })
+        Self {
+            left: if items.is_empty() {
+                vec![]
+            } else {
+                vec![items]
+            },
+            waits: WAITS,
+        }
     }
 
     pub(super) fn next(&mut self) -> Option<&'a [T]> {
-        self.0.pop()
+        if self.waits == 0 {
+            return None;
+        }
+        self.left.pop()
     }
 
     /// What came of `part`; none, if something of it was locked.
@@ -74,11 +87,12 @@ impl<'a, T> Parts<'a, T> {
         result: Result<R, StoreError>,
     ) -> Result<Option<R>, StoreError> {
         match result {
-            Err(StoreError::Timeout { source }) => {
+            Err(StoreError::Locked { source }) => {
                 tracing::debug!(error = %source, items = part.len(), "some of it is locked");
+                self.waits -= 1;
                 if part.len() > 1 {
                     let (first, second) = part.split_at(part.len() / 2);
-                    self.0.extend([second, first]);
+                    self.left.extend([second, first]);
                 }
                 Ok(None)
             }

@@ -52,7 +52,15 @@ impl Store {
         let mut parts = Parts::of(&chats);
         while let Some(part) = parts.next() {
             let viewed = retrying(|| self.view_once(part)).await;
-            due |= parts.settle(part, viewed)?.unwrap_or_default();
+            match parts.settle(part, viewed) {
+                Ok(viewed) => due |= viewed.unwrap_or_default(),
+                // What is due is to be told all the same.
+                Err(error) if due => {
+                    tracing::warn!(%error, "some of what is viewed cannot be noted");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(due)
     }

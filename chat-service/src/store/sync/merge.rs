@@ -21,7 +21,9 @@ use crate::{
     accounts::BudgetKey,
     store::{
         Sql, Store, StoreError, query, sql,
-        transaction::{FIND_BUDGET, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
+        transaction::{
+            FIND_BUDGET, LOCK_GIT_ACCOUNT, bound_lock_wait, ensure_budget, retrying, settle_budgets,
+        },
     },
 };
 
@@ -76,9 +78,19 @@ impl Store {
     }
 
     /// Has the longest pause of the keys of an account, one of which is `budget`, hold for all of them.
+    /// Fails when one of them is locked for long: the others are not kept locked for it.
     pub(crate) async fn share_pauses(&self, budget: Uuid) -> Result<(), StoreError> {
-        retrying(|| async move { self.write(SHARE_PAUSES, &[&budget]).await }).await?;
-        Ok(())
+        retrying(|| self.share_once(budget)).await
+    }
+
+    async fn share_once(&self, budget: Uuid) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
+        bound_lock_wait(&transaction).await?;
+        query(&transaction, SHARE_PAUSES.text, &[&budget])
+            .await
+            .map_err(StoreError::from_write)?;
+        transaction.commit().await.map_err(StoreError::from_write)
     }
 
     /// Makes the key of a token that of its account; false when that cannot be done now.
