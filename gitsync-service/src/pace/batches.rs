@@ -121,12 +121,13 @@ impl Batches {
         usize::try_from(self.lock(kind).now).unwrap_or(1)
     }
 
-    /// A request was answered as a whole.
-    pub fn clean(&self, kind: Kind, took: Duration) {
-        self.clean_at(kind, took, Instant::now());
+    /// A request for so many was answered as a whole. One for fewer than it might have been says nothing of
+    /// more.
+    pub fn clean(&self, kind: Kind, asked: usize, took: Duration) {
+        self.clean_at(kind, asked, took, Instant::now());
     }
 
-    fn clean_at(&self, kind: Kind, took: Duration, now: Instant) {
+    fn clean_at(&self, kind: Kind, asked: usize, took: Duration, now: Instant) {
         let range = kind.range();
         let mut size = self.lock(kind);
         if took > self.settings.slow_answer {
@@ -134,6 +135,7 @@ impl Batches {
             size.clean = 0;
             self.learned.store(true, Ordering::Relaxed);
         } else if took <= self.settings.quick_answer
+            && u32::try_from(asked).is_ok_and(|asked| asked >= size.now)
             && size.held_until.is_none_or(|until| now >= until)
         {
             size.clean += 1;
@@ -194,23 +196,34 @@ fn begun_with(settings: &Settings) -> BatchSizes {
 mod tests {
     use super::*;
 
+    const FULL: usize = 100;
+
     fn batches() -> Batches {
         Batches::new(&Settings::default())
+    }
+
+    #[test]
+    fn answers_for_fewer_than_might_have_been_asked_say_nothing_of_more() {
+        let batches = batches();
+        for _ in 0..10 * CLEAN_ANSWERS {
+            batches.clean(Kind::Detail, 24, Duration::ZERO);
+        }
+        assert_eq!(batches.size(Kind::Detail), 25);
     }
 
     #[test]
     fn twenty_quick_answers_let_a_batch_grow_up_to_its_bound() {
         let batches = batches();
         for _ in 0..CLEAN_ANSWERS - 1 {
-            batches.clean(Kind::Detail, Duration::from_millis(300));
+            batches.clean(Kind::Detail, FULL, Duration::from_millis(300));
         }
         assert_eq!(batches.size(Kind::Detail), 25);
-        batches.clean(Kind::Detail, Duration::from_millis(300));
+        batches.clean(Kind::Detail, FULL, Duration::from_millis(300));
         assert_eq!(batches.size(Kind::Detail), 30);
         for _ in 0..1000 {
-            batches.clean(Kind::Detail, Duration::from_millis(300));
-            batches.clean(Kind::Discover, Duration::from_millis(300));
-            batches.clean(Kind::Probe, Duration::from_millis(300));
+            batches.clean(Kind::Detail, FULL, Duration::from_millis(300));
+            batches.clean(Kind::Discover, FULL, Duration::from_millis(300));
+            batches.clean(Kind::Probe, FULL, Duration::from_millis(300));
         }
         assert_eq!(batches.size(Kind::Detail), 50);
         assert_eq!(batches.size(Kind::Discover), 20);
@@ -224,11 +237,11 @@ mod tests {
         assert_eq!(batches.size(Kind::Detail), 12);
         assert_eq!(batches.size(Kind::Discover), 10);
         for _ in 0..100 {
-            batches.clean_at(Kind::Detail, Duration::ZERO, now + HOLD / 2);
+            batches.clean_at(Kind::Detail, FULL, Duration::ZERO, now + HOLD / 2);
         }
         assert_eq!(batches.size(Kind::Detail), 12);
         for _ in 0..CLEAN_ANSWERS {
-            batches.clean_at(Kind::Detail, Duration::ZERO, now + HOLD);
+            batches.clean_at(Kind::Detail, FULL, Duration::ZERO, now + HOLD);
         }
         assert_eq!(batches.size(Kind::Detail), 17);
         for _ in 0..10 {
@@ -240,7 +253,7 @@ mod tests {
     #[test]
     fn a_slow_answer_asks_for_a_quarter_less() {
         let batches = batches();
-        batches.clean(Kind::Probe, SLOW + Duration::from_millis(1));
+        batches.clean(Kind::Probe, FULL, SLOW + Duration::from_millis(1));
         assert_eq!(batches.size(Kind::Probe), 75);
     }
 
@@ -266,7 +279,7 @@ mod tests {
         let batches = batches();
         batches.resume(smaller);
         for _ in 0..CLEAN_ANSWERS {
-            batches.clean(Kind::Detail, Duration::ZERO);
+            batches.clean(Kind::Detail, FULL, Duration::ZERO);
         }
         let told = batches.news(Some(smaller)).unwrap();
         assert_eq!(told, begun_with(&Settings::default()));

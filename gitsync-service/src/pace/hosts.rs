@@ -178,9 +178,9 @@ impl Hosts {
         self.with(base, |host| host.graphql.is_usable(now))
     }
 
-    /// The host answered a query.
-    pub fn note_graphql(&self, base: &str) {
-        self.with(base, |host| host.graphql.answered());
+    /// The host answered a query for `key`.
+    pub fn note_graphql(&self, base: &str, key: &BudgetKey) {
+        self.with(base, |host| host.graphql.answered(key));
     }
 
     /// The host has no GraphQL, or it lacks what this version asks for: so it said to `key`.

@@ -17,6 +17,8 @@ pub const LOCAL_CEILING: u32 = 30;
 /// A detail that takes longer costs the host more than the question what changed and then the detail of
 /// that. GitHub charges both with the same point.
 pub const SLOW_DETAIL: Duration = Duration::from_secs(3);
+/// When an account that the host refuses to tell is asked for again.
+const REFUSED: Duration = Duration::from_secs(60 * 60);
 /// Budget keys that are remembered. What is forgotten is learned again.
 const MOST_KEYS: usize = 10_000;
 
@@ -96,15 +98,16 @@ impl Keys {
         until.is_some_and(|until| now < until)
     }
 
-    /// The host does not say whose account `key` is, which is for as long as what else it cannot do.
-    pub fn note_nameless(&self, key: &BudgetKey) {
-        self.note_nameless_at(key, Instant::now());
+    /// The host does not say whose account `key` is: for as long as what else it cannot do, or for an hour
+    /// where it is `refused`, which may be changed meanwhile.
+    pub fn note_nameless(&self, key: &BudgetKey, refused: bool) {
+        self.note_nameless_at(key, refused, Instant::now());
     }
 
-    fn note_nameless_at(&self, key: &BudgetKey, now: Instant) {
-        self.with(key, |known| {
-            known.nameless_until = Some(now + self.settings.capability_ttl);
-        });
+    fn note_nameless_at(&self, key: &BudgetKey, refused: bool, now: Instant) {
+        let ttl = self.settings.capability_ttl;
+        let ttl = if refused { ttl.min(REFUSED) } else { ttl };
+        self.with(key, |known| known.nameless_until = Some(now + ttl));
     }
 
     /// Whether there is no use in asking whose account it is.
@@ -184,12 +187,15 @@ mod tests {
     };
 
     #[test]
-    fn that_the_host_names_no_account_is_remembered_of_its_key_for_a_day() {
+    fn that_the_host_names_no_account_is_remembered_of_its_key_for_a_day_or_an_hour() {
         let (keys, now) = (Keys::default(), Instant::now());
         let [nameless, other] = ["nameless", "other"].map(|key| BudgetKey(key.to_owned()));
-        keys.note_nameless_at(&nameless, now);
-        assert!(keys.is_nameless_at(&nameless, now) && !keys.is_nameless_at(&other, now));
-        assert!(!keys.is_nameless_at(&nameless, now + CAPABILITY_TTL));
+        for (refused, ttl) in [(false, CAPABILITY_TTL), (true, REFUSED)] {
+            keys.note_nameless_at(&nameless, refused, now);
+            assert!(keys.is_nameless_at(&nameless, now + ttl - Duration::from_secs(1)));
+            assert!(!keys.is_nameless_at(&nameless, now + ttl));
+            assert!(!keys.is_nameless_at(&other, now));
+        }
     }
 
     #[test]

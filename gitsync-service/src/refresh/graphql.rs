@@ -213,13 +213,14 @@ impl<'a> Engine<'a> {
         let base = table.party.access.base();
         let hosts = &self.refresh.refresher.shared.hosts;
         let Batch { sort, asks } = batch;
+        let asked = asks.len();
         if matches!(sort, Sort::Detail | Sort::Look) {
             let keys = &self.refresh.refresher.shared.keys;
             keys.note_detail(self.refresh.budget_key(), begun.elapsed());
         }
         match queried {
             Ok(Queried::Parts { parts, gave_up }) => {
-                hosts.note_graphql(base);
+                hosts.note_graphql(base, self.refresh.budget_key());
                 table.lost = 0;
                 let mut left = Vec::new();
                 for (ask, part) in asks.into_iter().zip(parts) {
@@ -235,7 +236,7 @@ impl<'a> Engine<'a> {
                     }
                 }
                 if left.is_empty() {
-                    table.batches.clean(sort.kind(), begun.elapsed());
+                    table.batches.clean(sort.kind(), asked, begun.elapsed());
                 } else {
                     if gave_up {
                         self.spare(table);

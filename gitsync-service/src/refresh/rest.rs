@@ -73,13 +73,12 @@ async fn identify(party: &Party<'_>) {
             );
         }
         // A token may be good for repositories and not for that.
-        let never = matches!(
-            told,
-            Ok(false)
-                | Err(Problem::AccessDenied | Problem::SsoRequired | Problem::AddressNotAllowed)
-        );
-        if never {
-            keys.note_nameless(key);
+        match told {
+            Ok(false) => keys.note_nameless(key, false),
+            Err(Problem::AccessDenied | Problem::SsoRequired | Problem::AddressNotAllowed) => {
+                keys.note_nameless(key, true);
+            }
+            Ok(true) | Err(_) => {}
         }
     }
 }

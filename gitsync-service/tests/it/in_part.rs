@@ -119,6 +119,36 @@ async fn of_two_errors_about_one_answer_the_worse_holds() {
 }
 
 #[tokio::test]
+async fn a_denial_that_says_of_nothing_is_not_blamed_on_a_repository_that_was_read() {
+    let (github, token) = world().await;
+    let read = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,
+        "head": null, "open": {"nodes": []}});
+    let denied = json!({"type": "FORBIDDEN", "message": "Resource not accessible"});
+    say(
+        &github,
+        &json!({"data": {"r0": read, "r1": null}, "errors": [denied]}),
+    );
+    let refs = vec![feature(), git_ref("other", "acme/api", "feature")];
+    let refreshed = ask(&github, &token, refs).await;
+    let result = refreshed.result("r");
+    assert!(
+        matches!(result, Err(Problem::HostAnswerInvalid(_))),
+        "{result:?}"
+    );
+    assert_eq!(*refreshed.result("other"), Err(Problem::AccessDenied));
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_missing_is_whatever_else_went_wrong() {
+    let (github, token) = world().await;
+    let missing = json!({"type": "NOT_FOUND", "path": ["r0"]});
+    let errors = json!([missing, {"message": "What?"}]);
+    say(&github, &json!({"data": {"r0": null}, "errors": errors}));
+    let refreshed = ask(&github, &token, vec![feature()]).await;
+    assert_eq!(*refreshed.result("r"), Err(Problem::RepositoryNotFound));
+}
+
+#[tokio::test]
 async fn what_an_answer_may_lack_it_may_lack_for_no_unknown_reason() {
     let (github, token) = world().await;
     let branch = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,

@@ -1,7 +1,8 @@
 //! Whether a host has a GraphQL interface that this version understands, as its answers tell.
 //!
 //! A host without one says so at once. One that has answered before may have had a bad moment, or be
-//! in trouble with one account only: turning it over to REST for a day takes more than one such answer.
+//! in trouble with one account only: turning it over to REST for a day takes another account that hears
+//! the same, or none that hears better for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(super) struct Capability {
 struct Doubt {
     since: Instant,
     key: BudgetKey,
+    /// Another account was answered since.
+    contradicted: bool,
 }
 
 impl Capability {
@@ -31,9 +34,12 @@ impl Capability {
         self.without_until.is_none_or(|until| now >= until)
     }
 
-    /// A query was understood. That says nothing of other queries, so that no doubt ends.
-    pub(super) fn answered(&mut self) {
+    /// A query for `key` was understood. That says nothing of other queries, so that no doubt ends.
+    pub(super) fn answered(&mut self, key: &BudgetKey) {
         self.answered = true;
+        if let Some(doubt) = &mut self.doubted {
+            doubt.contradicted |= doubt.key != *key;
+        }
     }
 
     /// A query for `key` was not understood, or the interface was not there. If that is believed, it holds
@@ -43,17 +49,17 @@ impl Capability {
             .doubted
             .as_ref()
             .filter(|doubt| now < doubt.since + DOUBT);
-        let again =
-            doubted.is_some_and(|doubt| doubt.key != *key || now >= doubt.since + AGAIN_AFTER);
+        let again = doubted.is_some_and(|doubt| {
+            doubt.key != *key || (now >= doubt.since + AGAIN_AFTER && !doubt.contradicted)
+        });
         if again || !self.answered {
-            *self = Self {
-                without_until: Some(now + ttl),
-                ..Self::default()
-            };
+            self.without_until = Some(now + ttl);
+            self.doubted = None;
         } else if doubted.is_none() {
             self.doubted = Some(Doubt {
                 since: now,
                 key: key.clone(),
+                contradicted: false,
             });
         }
     }
@@ -71,7 +77,7 @@ mod tests {
 
     fn answered() -> (Capability, Instant) {
         let mut capability = Capability::default();
-        capability.answered();
+        capability.answered(&key("zoe"));
         (capability, Instant::now())
     }
 
@@ -104,9 +110,27 @@ mod tests {
         ] {
             let (mut capability, now) = answered();
             capability.missed(&key("ann"), TTL, now);
-            capability.answered();
+            capability.answered(&key("ann"));
             capability.missed(&key("ann"), TTL, now + after);
             assert_eq!(!capability.is_usable(now + after), believed, "{after:?}");
         }
+    }
+
+    #[test]
+    fn but_not_the_same_one_alone_while_others_are_answered() {
+        let (mut capability, now) = answered();
+        capability.missed(&key("ann"), TTL, now);
+        capability.answered(&key("bob"));
+        capability.missed(&key("ann"), TTL, now + AGAIN_AFTER);
+        assert!(capability.is_usable(now + AGAIN_AFTER));
+    }
+
+    #[test]
+    fn one_odd_answer_is_not_believed_after_the_day_either() {
+        let (mut capability, now) = answered();
+        capability.missed(&key("ann"), TTL, now);
+        capability.missed(&key("bob"), TTL, now);
+        capability.missed(&key("ann"), TTL, now + TTL);
+        assert!(capability.is_usable(now + TTL));
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    outcome::{Interface, Problem},
+    outcome::{Interface, Problem, Scope},
     provider::{
         batch::{Part, Queried},
         gate::Asker,
@@ -319,10 +319,17 @@ impl Envelope {
     fn part<T>(&self, read: Result<T, Problem>, nothing: impl Fn(&T) -> bool) -> Part<T> {
         match read {
             Ok(found) if !nothing(&found) => Part::Answered(found),
-            read => self.doubt().unwrap_or_else(|| match read {
-                Ok(nothing) => Part::Answered(nothing),
-                Err(problem) => Part::Failed(problem),
-            }),
+            read => match self.doubt() {
+                // Not of this repository, of which something was answered.
+                Some(Part::Failed(problem)) if problem.scope() == Scope::Repository => {
+                    Part::Failed(UNKNOWN)
+                }
+                Some(doubt) => doubt,
+                None => match read {
+                    Ok(nothing) => Part::Answered(nothing),
+                    Err(problem) => Part::Failed(problem),
+                },
+            },
         }
     }
 
@@ -331,11 +338,14 @@ impl Envelope {
         match verdict {
             Some(Verdict::Again) => Part::Unresolved,
             Some(Verdict::Failed(problem)) => Part::Failed(problem),
-            Some(Verdict::NotFound) | None => self.doubt().unwrap_or(match missing {
-                Some(missing) => Part::Answered(missing),
-                None => Part::Failed(Problem::RepositoryNotFound),
-            }),
+            // It was said of this one, whatever else is open.
+            Some(Verdict::NotFound) => Self::missing(missing),
+            None => self.doubt().unwrap_or_else(|| Self::missing(missing)),
         }
+    }
+
+    fn missing<T>(missing: Option<T>) -> Part<T> {
+        missing.map_or(Part::Failed(Problem::RepositoryNotFound), Part::Answered)
     }
 }
 
