@@ -186,19 +186,21 @@ pub struct LeasedRef {
 }
 
 impl LeasedRef {
+    /// What the host called its repository last, if that is another name than it was reported by.
+    pub(crate) fn renamed(&self) -> Option<&Repository> {
+        let renamed = self.canonical_repository.as_ref();
+        renamed.filter(|renamed| **renamed != self.repository)
+    }
+
     /// Whether it may be looked up in another repository than the reported one: in that which this one is
-    /// a fork of, in that of its pull request, or by another name.
-    pub(crate) fn is_also_elsewhere(&self) -> bool {
+    /// a fork of, also if that was only `learned` now, in that of its pull request, or by another name.
+    pub(crate) fn is_also_elsewhere(&self, learned: Option<&str>) -> bool {
         let known = self.known.as_ref();
         let of_known = known.and_then(|known| Repository::parse(&known.repository));
-        self.canonical_repository
-            .as_ref()
-            .is_some_and(|canonical| *canonical != self.repository)
+        let upstreams = [self.upstream_repository.as_deref(), learned];
+        self.renamed().is_some()
             || of_known.is_some_and(|of_known| of_known != self.repository)
-            || self
-                .upstream_repository
-                .as_deref()
-                .is_some_and(|upstream| !upstream.is_empty())
+            || upstreams.into_iter().flatten().any(|name| !name.is_empty())
     }
 
     /// A ref that was just reported and of which nothing else is known.

@@ -267,13 +267,15 @@ impl Refresh {
             .refresher
             .schedule
             .next(self.budget_key(), git_ref, result, self.stretch);
-        let learned = upstream_repository
-            .as_deref()
-            .is_some_and(|upstream| !upstream.is_empty());
-        let of_another = learned || git_ref.is_also_elsewhere();
+        let learned = upstream_repository.as_deref();
         let scope = match result {
-            Err(problem) if problem.scope() != Scope::Repository || !of_another => problem.scope(),
-            Err(_) | Ok(_) => Scope::Ref,
+            Err(problem)
+                if problem.scope() == Scope::Repository && git_ref.is_also_elsewhere(learned) =>
+            {
+                Scope::Ref
+            }
+            Err(problem) => problem.scope(),
+            Ok(_) => Scope::Ref,
         };
         // Nobody listens any more only when the lease is over, and then nobody may write either.
         let _ = outcomes.send(Outcome {

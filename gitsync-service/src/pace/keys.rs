@@ -93,9 +93,7 @@ impl Keys {
     }
 
     fn is_slow_at(&self, key: &BudgetKey, now: Instant) -> bool {
-        let known = self.lock();
-        let until = known.get(&key.0).and_then(|key| key.slow_until);
-        until.is_some_and(|until| now < until)
+        self.holds(key, |known| known.slow_until, now)
     }
 
     /// The host does not say whose account `key` is: for as long as what else it cannot do, or for an hour
@@ -117,9 +115,7 @@ impl Keys {
     }
 
     fn is_nameless_at(&self, key: &BudgetKey, now: Instant) -> bool {
-        let known = self.lock();
-        let until = known.get(&key.0).and_then(|key| key.nameless_until);
-        until.is_some_and(|until| now < until)
+        self.holds(key, |known| known.nameless_until, now)
     }
 
     /// The host told of a limit of this interface, or answered without.
@@ -164,6 +160,18 @@ impl Keys {
             };
             Ok(())
         })
+    }
+
+    /// Whether what is known of `key` until some time is still known.
+    fn holds(
+        &self,
+        key: &BudgetKey,
+        until: impl FnOnce(&Known) -> Option<Instant>,
+        now: Instant,
+    ) -> bool {
+        let known = self.lock();
+        let until = known.get(&key.0).and_then(until);
+        until.is_some_and(|until| now < until)
     }
 
     fn with<T>(&self, key: &BudgetKey, act: impl FnOnce(&mut Known) -> T) -> T {

@@ -94,7 +94,7 @@ impl<'a> Unit<'a> {
         let mut units: Vec<Self> = Vec::new();
         let mut by_branch = BTreeMap::new();
         for git_ref in refs {
-            let renamed = renamed(git_ref).map(Repository::key);
+            let renamed = git_ref.renamed().map(Repository::key);
             let branch = (git_ref.repository.key(), renamed, git_ref.branch.as_str());
             let place = *by_branch.entry(branch).or_insert_with(|| {
                 units.push(Self::empty(git_ref));
@@ -116,7 +116,7 @@ impl<'a> Unit<'a> {
         Self {
             target: Target {
                 repository: git_ref.repository.clone(),
-                renamed: renamed(git_ref).cloned(),
+                renamed: git_ref.renamed().cloned(),
                 branch: git_ref.branch.clone(),
                 upstream_repository: None,
             },
@@ -147,12 +147,6 @@ impl<'a> Unit<'a> {
             }),
         }
     }
-}
-
-/// What the host called its repository last, if that is another name than it was reported by.
-fn renamed(git_ref: &LeasedRef) -> Option<&Repository> {
-    let renamed = git_ref.canonical_repository.as_ref();
-    renamed.filter(|renamed| **renamed != git_ref.repository)
 }
 
 fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> bool {
