@@ -142,6 +142,7 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// A chat as clients see it. Takes it: a page has thousands of texts, which need not be copied.
 pub(crate) fn chat(chat: Chat) -> v1::Chat {
     let icon = chat.icon().to_owned();
+    let primary = chat.primary().cloned();
     // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
     let Chat {
         id,
@@ -157,7 +158,6 @@ pub(crate) fn chat(chat: Chat) -> v1::Chat {
         diff_statuses,
         shares,
     } = chat;
-    let diff_statuses: Vec<_> = diff_statuses.into_iter().map(diff_status).collect();
     let subjects = |wanted: Level| {
         shares
             .iter()
@@ -176,8 +176,8 @@ pub(crate) fn chat(chat: Chat) -> v1::Chat {
         archived,
         created_at: Some(timestamp(created_at)),
         updated_at: Some(timestamp(updated_at)),
-        diff_status: diff_statuses.iter().find(|status| status.primary).cloned(),
-        diff_statuses,
+        diff_status: primary.map(diff_status),
+        diff_statuses: diff_statuses.into_iter().map(diff_status).collect(),
         readers: subjects(Level::Reader),
         writers: subjects(Level::Writer),
         icon,

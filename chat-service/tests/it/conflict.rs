@@ -27,19 +27,6 @@ async fn set_archived(owner: &Owner<'_>, chat: &str, archived: bool) {
         .unwrap();
 }
 
-async fn unlink(owner: &Owner<'_>) {
-    let request = v1::UnlinkGitAccountRequest {
-        user_id: None,
-        provider_id: "github".to_owned(),
-    };
-    owner
-        .stack
-        .accounts(&owner.caller)
-        .unlink_git_account(request)
-        .await
-        .unwrap();
-}
-
 /// Budgets that are not due although a ref of theirs is.
 async fn forgotten(stack: &Stack) -> i64 {
     let row = stack
@@ -71,7 +58,7 @@ async fn a_chat_unarchived_while_its_refs_change_the_budget_is_due_where_they_ar
         let moving = async {
             match token {
                 Some(token) => drop(owner.link(token).await),
-                None => unlink(&owner).await,
+                None => owner.unlink().await,
             }
         };
         let unarchiving = async {
@@ -192,7 +179,7 @@ async fn a_ref_that_left_the_leased_budget_takes_no_outcome_of_that_lease() {
     let chat = owner.chat("feat/x").await;
     let worker = Worker::of(&stack);
     let lease = worker.lease_one().await;
-    unlink(&owner).await;
+    owner.unlink().await;
     let statuses = worker
         .finish(&lease, vec![outcome(lease.git_ref(), found())])
         .await;

@@ -241,6 +241,19 @@ impl<'a> Owner<'a> {
         owner
     }
 
+    /// Unlinks the account.
+    pub(crate) async fn unlink(&self) {
+        let request = v1::UnlinkGitAccountRequest {
+            user_id: None,
+            provider_id: "github".to_owned(),
+        };
+        self.stack
+            .accounts(&self.caller)
+            .unlink_git_account(request)
+            .await
+            .unwrap();
+    }
+
     /// A new user who has not.
     pub(crate) fn unlinked(stack: &'a Stack) -> Self {
         Self {

@@ -7,11 +7,14 @@ use uuid::Uuid;
 use super::fairness::{tenant, tenant_with};
 use crate::{sql::statements, stack::Stack};
 
-/// Pages that running the statement with these arguments touches. It takes effect.
+/// Pages that running the statement with these arguments touches, planned as the service does. It takes
+/// effect.
 async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
     let text = &statements()[name];
     client
-        .batch_execute(&format!("PREPARE {name} AS {text}"))
+        .batch_execute(&format!(
+            "SET plan_cache_mode = force_generic_plan; SET jit = off; PREPARE {name} AS {text}"
+        ))
         .await
         .unwrap();
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {name}({arguments})");
@@ -26,6 +29,14 @@ async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
     number("Shared Hit Blocks") + number("Shared Read Blocks")
 }
 
+/// Lets plans know what there is.
+async fn vacuum(client: &Client) {
+    client
+        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+        .await
+        .unwrap();
+}
+
 /// Pages of a claim, a report and a settlement, with that many refs of one key due beside others.
 async fn costs(refs: i32) -> [f64; 3] {
     let stack = Stack::start().await;
@@ -36,14 +47,7 @@ async fn costs(refs: i32) -> [f64; 3] {
         }
     }
     let client = stack.database.client().await;
-    client
-        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
-        .await
-        .unwrap();
-    client
-        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        .await
-        .unwrap();
+    vacuum(&client).await;
     let request = Uuid::now_v7();
     let claim = pages(
         &client,
@@ -99,14 +103,7 @@ async fn cost_of_a_short_turn(refs: i32) -> (f64, i64) {
         .batch_execute("UPDATE git_budgets SET turn_left = 1")
         .await
         .unwrap();
-    client
-        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
-        .await
-        .unwrap();
-    client
-        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        .await
-        .unwrap();
+    vacuum(&client).await;
     let arguments = format!("'{}', 'worker', 100, 60, 100, 20", Uuid::now_v7());
     let pages = pages(&client, "claim_budgets", &arguments).await;
     let leased = client
@@ -151,10 +148,6 @@ async fn what_a_claim_a_report_and_a_settlement_cost_does_not_grow_with_the_back
 async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
     let stack = Stack::start().await;
     let client = stack.database.client().await;
-    client
-        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        .await
-        .unwrap();
     tenant_with(&stack, [1_500, 20], 3, 3600).await;
     client
         .batch_execute("ANALYZE chat_diff_statuses, git_budgets")
@@ -206,8 +199,7 @@ async fn hint_cost(followers: i32) -> f64 {
                 id, user_id, provider_id, budget_id, key_id, access_token_sealed
              )
              SELECT gen_random_uuid(), substr(b.budget_key, 6)::uuid, 'github', b.id, 'key', ''
-             FROM git_budgets b;
-             SET plan_cache_mode = force_generic_plan; SET jit = off",
+             FROM git_budgets b",
         )
         .await
         .unwrap();
@@ -255,14 +247,7 @@ async fn what_linking_costs_does_not_grow_with_the_refs_of_others() {
         user = tenant_with(&stack, [1, 20], 3, 60).await;
     }
     let client = stack.database.client().await;
-    client
-        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
-        .await
-        .unwrap();
-    client
-        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        .await
-        .unwrap();
+    vacuum(&client).await;
     let other: Uuid = client
         .query_one(
             "INSERT INTO git_budgets (id, budget_key, provider_id)
@@ -286,10 +271,6 @@ async fn what_a_watcher_of_one_owner_costs_does_not_grow_with_what_others_share(
     let stack = Stack::start().await;
     let client = stack.database.client().await;
     let [watcher, group, owner, other] = [(); 4].map(|()| Uuid::now_v7());
-    client
-        .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        .await
-        .unwrap();
     client
         .batch_execute(&format!(
             "INSERT INTO chats (id, owner_id, title, status)

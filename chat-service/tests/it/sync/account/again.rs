@@ -1,6 +1,5 @@
 //! Linking again a token whose key has become its account's: it is no new token.
 
-use proto::chat::v1;
 use uuid::Uuid;
 
 use super::{all, keys, tell};
@@ -8,19 +7,6 @@ use crate::{
     stack::Stack,
     worker::{Owner, Worker, make_all_due, value},
 };
-
-async fn unlink(owner: &Owner<'_>) {
-    let request = v1::UnlinkGitAccountRequest {
-        user_id: None,
-        provider_id: "github".to_owned(),
-    };
-    owner
-        .stack
-        .accounts(&owner.caller)
-        .unlink_git_account(request)
-        .await
-        .unwrap();
-}
 
 /// Which budget the owner's account spends.
 async fn budget_of(owner: &Owner<'_>) -> Uuid {
@@ -64,7 +50,7 @@ async fn a_token_that_is_unlinked_and_linked_again_stays_paused() {
     owner.link("ghp_own").await;
     owner.chat("feat/x").await;
     tell(&worker, &worker.lease_one().await, "4711", Some(600)).await;
-    unlink(&owner).await;
+    owner.unlink().await;
     owner.link("ghp_own").await;
     assert_nothing_is_leased(&stack, &worker).await;
     stack.stop().await;
