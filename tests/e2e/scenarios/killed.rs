@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use e2e::{
     caller::Caller,
+    lease::no_pull_request,
     stack::{REPOSITORY, Stack},
 };
-use proto::chat::v1::{
-    Chat, Lease, LeaseDiffStatusesRequest, NoPullRequest, Outcome, PullRequestState,
-    ReportOutcomesRequest, outcome,
-};
+use proto::chat::v1::{Chat, LeaseDiffStatusesRequest, PullRequestState};
 use testkit::{github::Matching, process::Signal, wait};
 use uuid::Uuid;
 
@@ -160,24 +158,4 @@ async fn a_report_that_was_applied_when_chat_service_was_killed_is_not_applied_a
     // No pull request is no news: only the report was told.
     assert_eq!(told(&stack).await, each(std::slice::from_ref(&chat), 1));
     stack.finish(Vec::new()).await;
-}
-
-fn no_pull_request(lease: &Lease) -> ReportOutcomesRequest {
-    let leased = &lease.groups[0].refs[0];
-    ReportOutcomesRequest {
-        request_id: Uuid::now_v7().to_string(),
-        lease_token: lease.lease_token.clone(),
-        outcomes: vec![Outcome {
-            git_ref_id: leased.git_ref_id.clone(),
-            report_seq: leased.report_seq,
-            result: Some(outcome::Result::NoPullRequest(NoPullRequest {})),
-            next_refresh_in: Some(prost_types::Duration {
-                seconds: 60,
-                nanos: 0,
-            }),
-            ..Outcome::default()
-        }],
-        release_lease: true,
-        ..ReportOutcomesRequest::default()
-    }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use e2e::{
     caller::Caller,
+    lease::no_pull_request,
     stack::{REPOSITORY, Stack},
 };
 use proto::chat::v1::{
-    Freshness, GetSyncStateRequest, LeaseDiffStatusesRequest, NoPullRequest, Outcome,
-    PullRequestState, ReportOutcomesRequest, outcome,
+    Freshness, GetSyncStateRequest, LeaseDiffStatusesRequest, PullRequestState,
+    ReportOutcomesRequest,
 };
 use proto::gitsync::v1::GetWorkerStateRequest;
 use testkit::{github::Matching, process::Signal, wait};
@@ -235,23 +236,7 @@ async fn a_repeated_report_or_lease_changes_nothing_and_a_late_report_is_refused
         .leases;
     assert_eq!(other.len(), 0, "a leased budget key was leased again");
 
-    let leased = &lease.groups[0].refs[0];
-    let report = ReportOutcomesRequest {
-        request_id: Uuid::now_v7().to_string(),
-        lease_token: lease.lease_token.clone(),
-        outcomes: vec![Outcome {
-            git_ref_id: leased.git_ref_id.clone(),
-            report_seq: leased.report_seq,
-            result: Some(outcome::Result::NoPullRequest(NoPullRequest {})),
-            next_refresh_in: Some(prost_types::Duration {
-                seconds: 60,
-                nanos: 0,
-            }),
-            ..Outcome::default()
-        }],
-        release_lease: true,
-        ..ReportOutcomesRequest::default()
-    };
+    let report = no_pull_request(&lease);
     let answer = sync
         .report_outcomes(report.clone())
         .await

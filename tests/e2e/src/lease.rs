@@ -1,0 +1,25 @@
+//! What a test reports in the place of a worker.
+
+use proto::chat::v1::{Lease, NoPullRequest, Outcome, ReportOutcomesRequest, outcome};
+use uuid::Uuid;
+
+/// That there is no pull request for the first ref of the lease, which is given back.
+pub fn no_pull_request(lease: &Lease) -> ReportOutcomesRequest {
+    let leased = &lease.groups[0].refs[0];
+    ReportOutcomesRequest {
+        request_id: Uuid::now_v7().to_string(),
+        lease_token: lease.lease_token.clone(),
+        outcomes: vec![Outcome {
+            git_ref_id: leased.git_ref_id.clone(),
+            report_seq: leased.report_seq,
+            result: Some(outcome::Result::NoPullRequest(NoPullRequest {})),
+            next_refresh_in: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            ..Outcome::default()
+        }],
+        release_lease: true,
+        ..ReportOutcomesRequest::default()
+    }
+}
