@@ -13,7 +13,9 @@ use gitsync_service::{
 };
 use testkit::github::{GitHub, Matching, ReviewState};
 
-use crate::support::{engine, found, git_ref, group, knowing, lease, number, refresh, world};
+use crate::support::{
+    Refreshed, engine, found, git_ref, group, knowing, lease, number, refresh, world,
+};
 
 /// What chat-service keeps of an outcome, as the next lease has it.
 pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
@@ -152,6 +154,39 @@ async fn what_cannot_be_asked_whether_it_changed_is_asked_for_in_whole() {
     refreshed.found("b29");
 }
 
+/// Goes on as chat-service would.
+fn count_unchanged(git_ref: &mut LeasedRef, refreshed: &Refreshed) {
+    match refreshed.result(&git_ref.git_ref_id) {
+        Ok(Found::Unchanged) => git_ref.unchanged_count += 1,
+        Ok(_) => git_ref.unchanged_count = 0,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+/// Of GitHub's 5,000 points an hour, with thirty cycles in it, and the whole of each ref seen again and again.
+#[tokio::test]
+async fn two_hundred_refs_every_two_minutes_take_less_than_a_twentieth_of_the_hour() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 200).await;
+    let refresher = engine();
+    for _ in 0..30 {
+        // A lease has a hundred.
+        for hundred in refs.chunks_mut(100) {
+            let refreshed = refresh(&refresher, leased(&github, &token, hundred)).await;
+            assert_eq!(refreshed.outcomes.len(), 100);
+            for git_ref in hundred {
+                count_unchanged(git_ref, &refreshed);
+            }
+        }
+    }
+    let spent: u64 = github
+        .requests()
+        .into_iter()
+        .map(|request| request.graphql.map_or(1, |query| query.cost))
+        .sum();
+    assert!(spent < 5000 / 20, "{spent} points");
+}
+
 /// Over many cycles, with the whole of each seen again and again.
 #[tokio::test]
 async fn a_steady_state_is_one_request_for_fifty_refs_in_every_cycle() {
@@ -165,14 +200,8 @@ async fn a_steady_state_is_one_request_for_fifty_refs_in_every_cycle() {
         assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
         assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
         for git_ref in &mut refs {
-            match refreshed.result(&git_ref.git_ref_id) {
-                Ok(Found::Unchanged) => git_ref.unchanged_count += 1,
-                Ok(_) => {
-                    git_ref.unchanged_count = 0;
-                    seen += 1;
-                }
-                Err(problem) => panic!("{problem}"),
-            }
+            count_unchanged(git_ref, &refreshed);
+            seen += usize::from(git_ref.unchanged_count == 0);
             assert!(git_ref.unchanged_count <= 7, "one is never seen in whole");
         }
     }
