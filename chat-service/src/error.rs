@@ -265,7 +265,7 @@ impl From<StoreError> for Error {
                 source: Some(error),
             },
             StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
-            StoreError::Bug { .. } => Self::internal(error),
+            StoreError::Data { .. } | StoreError::Bug { .. } => Self::internal(error),
         }
     }
 }

@@ -109,6 +109,7 @@ impl Service {
         store.require_current_schema().await?;
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
+        store.register_metrics(&mut registry);
         let listeners = Listeners {
             grpc: ops::bind(config.listen).await?,
             sync: ops::bind(config.sync_listen).await?,

@@ -4,7 +4,10 @@
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
 //! no two transactions wait for each other: chat, then account, then budget, then refs by id.
 
+mod budgets;
 pub(crate) mod chat;
+mod column;
+mod connection;
 pub mod error;
 pub(crate) mod event;
 pub(crate) mod git_account;
@@ -18,6 +21,7 @@ pub(crate) mod refresh;
 pub(crate) mod row;
 pub mod shadow;
 pub(crate) mod share;
+mod sql;
 pub(crate) mod sync;
 mod transaction;
 mod viewed;
@@ -25,37 +29,20 @@ mod viewed;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Client, GenericClient, Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+    Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
+use prometheus_client::registry::Registry;
 use tokio_postgres::{NoTls, Row, types::ToSql};
 
+use self::{
+    connection::{Connection, Durations},
+    sql::{Statement, Values},
+};
 pub use error::StoreError;
+pub(crate) use sql::{Sql, sql};
 
 /// After so long without a sign of life a connection is given up.
 const DEAD_PEER: Duration = Duration::from_secs(10);
-
-/// A statement: its name (also its file's, its metric's and its first comment's) and its text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sql {
-    pub(crate) name: &'static str,
-    pub(crate) text: &'static str,
-}
-
-/// Loads `sql/<name>.sql`.
-macro_rules! sql {
-    ($name:literal) => {
-        $crate::store::Sql {
-            name: $name,
-            text: include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/src/store/sql/",
-                $name,
-                ".sql"
-            )),
-        }
-    };
-}
-pub(crate) use sql;
 
 /// How the pool is set up.
 #[derive(Clone, Debug)]
@@ -82,6 +69,7 @@ impl Default for PoolOptions {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    durations: Durations,
 }
 
 impl Store {
@@ -123,10 +111,12 @@ impl Store {
             .create_timeout(Some(options.wait))
             .recycle_timeout(Some(options.wait))
             .runtime(Runtime::Tokio1)
-            .post_create(Hook::sync_fn(|_, _| Ok(())))
             .build()
             .map_err(|error| StoreError::bug("build the pool", error))?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            durations: Durations::new(),
+        })
     }
 
     /// A connection from the pool.
@@ -170,28 +160,35 @@ impl Store {
             .map_err(StoreError::from_read)
     }
 
+    /// Has `registry` show how long statements take.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.durations.register(registry);
+    }
+
+    /// A connection for several statements that are no transaction.
+    pub(crate) async fn connection(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::new(
+            self.client().await?,
+            self.durations.clone(),
+        ))
+    }
+
     /// Runs a statement that changes nothing.
     pub(crate) async fn read(
         &self,
-        sql: Sql,
-        params: &[&(dyn ToSql + Sync)],
+        statement: Statement<'_>,
+        values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let client = self.client().await?;
-        query(&client, sql.text, params)
-            .await
-            .map_err(StoreError::from_read)
+        self.connection().await?.read(statement, values).await
     }
 
     /// Runs a single statement that changes something, in a transaction of its own.
     pub(crate) async fn write(
         &self,
-        sql: Sql,
-        params: &[&(dyn ToSql + Sync)],
+        statement: Statement<'_>,
+        values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let client = self.client().await?;
-        query(&client, sql.text, params)
-            .await
-            .map_err(StoreError::from_write)
+        self.connection().await?.write(statement, values).await
     }
 }
 

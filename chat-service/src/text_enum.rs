@@ -1,5 +1,11 @@
 //! Enums that the database spells as text.
 
+/// An enum that [`text_enum`] declares.
+pub(crate) trait TextEnum: Sized {
+    /// From the database's spelling.
+    fn parse(text: &str) -> Option<Self>;
+}
+
 /// Declares an enum with the text of each variant, `name()` and `parse()`.
 macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)* }) => {
@@ -25,6 +31,12 @@ macro_rules! text_enum {
                     $($text => Some(Self::$variant),)*
                     _ => None,
                 }
+            }
+        }
+
+        impl $crate::text_enum::TextEnum for $name {
+            fn parse(text: &str) -> Option<Self> {
+                Self::parse(text)
             }
         }
     };

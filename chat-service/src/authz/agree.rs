@@ -210,7 +210,14 @@ pub async fn compare(
         })
         .collect();
     let answers = match shadow {
-        Some(shadow) => Some(shadow.decide(translator, &preds).await?),
+        Some(shadow) => {
+            let printable: Vec<Pred> = preds
+                .iter()
+                .map(|pred| translator.printable(pred))
+                .collect();
+            let edit = |text| translator.sql(text);
+            Some(shadow.decide(&printable, &edit).await?)
+        }
         None => None,
     };
     let mut comparison = Comparison {

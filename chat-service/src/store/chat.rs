@@ -4,11 +4,15 @@ use serde_json::json;
 use tokio_postgres::Row;
 
 use super::{
-    Sql, Store, StoreError, page,
+    Sql, Store, StoreError,
+    column::{Columns as _, first},
+    connection::Connection,
+    page,
     polling::{resume_polling, stop_polling},
-    predicate::{ALLOWED, Params, READABLE, composed},
-    query, row, sql,
-    transaction::retrying,
+    predicate::{ALLOWED, READABLE, composed},
+    row,
+    sql::{Composed, Params, bind, sql},
+    transaction::Tx,
 };
 use crate::{
     authz::{Authorized, ChatFacts},
@@ -83,12 +87,10 @@ impl Store {
     ) -> Result<Option<Chat>, StoreError> {
         let mut params = Params::default();
         params.push(id.0);
-        let text = composed(GET_CHAT, &mut params, &[(READABLE, &readable)])?;
-        let client = self.client().await?;
-        let rows = query(&client, &text, &params.as_refs())
-            .await
-            .map_err(StoreError::from_read)?;
-        Ok(with_parts(&client, &rows).await?.pop())
+        let get = composed(GET_CHAT, params, &[(READABLE, &readable)])?;
+        let connection = self.connection().await?;
+        let rows = connection.read(get.statement(), &get.values()).await?;
+        Ok(with_parts(&connection, &rows).await?.pop())
     }
 
     /// A page of chats in list order, and whether more follow.
@@ -100,15 +102,12 @@ impl Store {
         page_size: usize,
     ) -> Result<(Vec<Chat>, bool), StoreError> {
         // One more than asked for tells whether this is the last page.
-        let limit =
-            i64::try_from(page_size + 1).map_err(|error| StoreError::bug("limit a page", error))?;
-        let client = self.client().await?;
+        let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
+        let connection = self.connection().await?;
         let matches = match page::explain_search(&readable, filter) {
-            Some(asked) => {
-                let rows = query(&client, &asked.text, &asked.params.as_refs())
-                    .await
-                    .map_err(StoreError::from_read)?;
-                row::matches(&rows)?
+            Some(explain) => {
+                let values = explain.values();
+                row::matches(&connection.read(explain.statement(), &values).await?)?
             }
             None => page::Matches::Often,
         };
@@ -116,12 +115,10 @@ impl Store {
         let Some(page) = page::plan(&readable, filter, cursor, limit, matches, bounds) else {
             return Ok((Vec::new(), false));
         };
-        let mut rows = query(&client, &page.text, &page.params.as_refs())
-            .await
-            .map_err(StoreError::from_read)?;
+        let mut rows = connection.read(page.statement(), &page.values()).await?;
         let more = rows.len() > page_size;
         rows.truncate(page_size);
-        Ok((with_parts(&client, &rows).await?, more))
+        Ok((with_parts(&connection, &rows).await?, more))
     }
 
     /// The chats `ids` as they are now, unchecked: for events, where the predicate of each watcher is
@@ -130,12 +127,10 @@ impl Store {
         &self,
         ids: &[ChatId],
     ) -> Result<Vec<Chat>, StoreError> {
-        let client = self.client().await?;
+        let connection = self.connection().await?;
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = query(&client, LIST_CHATS_FOR_EVENTS.text, &[&ids])
-            .await
-            .map_err(StoreError::from_read)?;
-        with_parts(&client, &rows).await
+        let rows = connection.read(LIST_CHATS_FOR_EVENTS, &[&ids]).await?;
+        with_parts(&connection, &rows).await
     }
 
     /// Creates `chat`, or returns the id of the one that the same request made before.
@@ -165,16 +160,14 @@ impl Store {
                 ],
             )
             .await?;
-        if let Some(row) = rows.first() {
-            return row.try_get("id").map(ChatId).map_err(StoreError::row);
+        if let Some(id) = first(&rows, "id")? {
+            return Ok(id);
         }
         let rows = self
             .read(FIND_CREATED_CHAT, &[&owner.0, &request.map(|id| id.0)])
             .await?;
-        match rows.first() {
-            Some(row) => row.try_get("id").map(ChatId).map_err(StoreError::row),
-            None => Err(StoreError::bug("create a chat", "neither made nor found")),
-        }
+        first(&rows, "id")?
+            .ok_or_else(|| StoreError::bug("create a chat", "neither made nor found"))
     }
 
     /// Applies `changes` to the chat `id`.
@@ -197,70 +190,61 @@ impl Store {
         params.push(status.map(ChatStatus::name));
         params.push(labels.as_ref().map(|labels| json!(labels)));
         params.push(*archived);
-        let text = composed(
+        let update = composed(
             UPDATE_CHAT,
-            &mut params,
+            params,
             &[(READABLE, &readable), (ALLOWED, &allowed)],
         )?;
-        retrying(|| self.update_once(id, &text, &params, *archived)).await
-    }
-
-    async fn update_once(
-        &self,
-        id: ChatId,
-        text: &str,
-        params: &Params,
-        archived: Option<bool>,
-    ) -> Result<Guarded<Updated>, StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        query(&transaction, LOCK_CHAT.text, &[&id.0])
+        let archiving = *archived == Some(true);
+        self.transaction(|tx| update_once(tx, id, &update, archiving))
             .await
-            .map_err(StoreError::from_read)?;
-        let rows = query(&transaction, text, &params.as_refs())
-            .await
-            .map_err(StoreError::from_write)?;
-        let Some(row) = rows.first() else {
-            return Ok(Guarded::NotVisible);
-        };
-        if !row.try_get::<_, bool>("allowed").map_err(StoreError::row)? {
-            return Ok(Guarded::NotAllowed);
-        }
-        let archiving = archived == Some(true);
-        let turned: bool = row.try_get("archived_changes").map_err(StoreError::row)?;
-        match (turned, archiving) {
-            (true, true) => stop_polling(&transaction, id).await?,
-            (true, false) => resume_polling(&transaction, id).await?,
-            (false, _) => {}
-        }
-        // Last, since budgets are locked before refs.
-        query(&transaction, MOVE_PRIMARY_REF.text, &[&id.0])
-            .await
-            .map_err(StoreError::from_write)?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Guarded::Done(Updated {
-            unarchived: turned && !archiving,
-        }))
     }
 }
 
+async fn update_once(
+    tx: Tx,
+    id: ChatId,
+    update: &Composed,
+    archiving: bool,
+) -> Result<Guarded<Updated>, StoreError> {
+    let [_, rows] = tx
+        .pipeline([
+            bind(LOCK_CHAT, &[&id.0]),
+            bind(update.statement(), &update.values()),
+        ])
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(Guarded::NotVisible);
+    };
+    if !row.get_as::<bool>("allowed")? {
+        return Ok(Guarded::NotAllowed);
+    }
+    let turned: bool = row.get_as("archived_changes")?;
+    match (turned, archiving) {
+        (true, true) => stop_polling(&tx, id).await?,
+        (true, false) => resume_polling(&tx, id).await?,
+        (false, _) => {}
+    }
+    // Last, since budgets are locked before refs.
+    tx.commit_after([bind(MOVE_PRIMARY_REF, &[&id.0])]).await?;
+    Ok(Guarded::Done(Updated {
+        unarchived: turned && !archiving,
+    }))
+}
+
 /// Chats from their rows, in the rows' order, with their refs and shares.
-async fn with_parts(
-    client: &deadpool_postgres::Client,
-    rows: &[Row],
-) -> Result<Vec<Chat>, StoreError> {
+async fn with_parts(connection: &Connection, rows: &[Row]) -> Result<Vec<Chat>, StoreError> {
     let mut chats = rows.iter().map(row::chat).collect::<Result<Vec<_>, _>>()?;
     if chats.is_empty() {
         return Ok(chats);
     }
     let ids: Vec<uuid::Uuid> = chats.iter().map(|chat| chat.id.0).collect();
-    // Sent together: one round trip for both.
-    let (refs, shares) = futures_util::future::try_join(
-        async { query(client, LIST_DIFF_STATUSES.text, &[&ids]).await },
-        async { query(client, LIST_SHARES.text, &[&ids]).await },
-    )
-    .await
-    .map_err(StoreError::from_read)?;
+    let [refs, shares] = connection
+        .read_all([
+            bind(LIST_DIFF_STATUSES, &[&ids]),
+            bind(LIST_SHARES, &[&ids]),
+        ])
+        .await?;
     let places: std::collections::HashMap<ChatId, usize> = chats
         .iter()
         .enumerate()

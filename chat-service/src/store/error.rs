@@ -40,6 +40,13 @@ pub enum StoreError {
         #[source]
         source: PgError,
     },
+    /// Did not happen: a value does not fit its column, or breaks a constraint.
+    #[error("the data cannot be stored")]
+    Data {
+        /// What the server said.
+        #[source]
+        source: PgError,
+    },
     /// The statement, the schema or the row is not as this binary thinks.
     #[error("bug: {doing}")]
     Bug {
@@ -100,6 +107,8 @@ impl StoreError {
                 Self::Locked { source }
             } else if state == SqlState::QUERY_CANCELED {
                 Self::Timeout { source }
+            } else if matches!(state.code().get(..2), Some("22" | "23")) {
+                Self::Data { source }
             } else if matches!(state.code().get(..2), Some("08" | "53" | "57")) {
                 // Connection exceptions, insufficient resources, operator intervention (shutdown). A
                 // server that says so has rolled back.

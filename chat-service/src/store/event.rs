@@ -1,16 +1,20 @@
 //! Change events: placing them in order, and reading them in that order.
 
+use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
+use policy::Subject;
 use serde::Deserialize;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Sql, Store, StoreError, query, row, sql};
-use crate::{
-    authz::Subject,
-    id::{ChatId, GroupId, UserId},
-    text_enum::text_enum,
+use super::{
+    Sql, Store, StoreError,
+    column::{Columns as _, first},
+    connection::{Brackets, Durations, Effect, rows_of_each, run},
+    row::subject_of,
+    sql::{bind, sql},
 };
+use crate::{id::ChatId, text_enum::text_enum};
 
 const PLACE_CHANGE_EVENTS: Sql = sql!("place_change_events");
 const LAST_POSITION: Sql = sql!("last_position");
@@ -51,32 +55,25 @@ pub(crate) struct ChangeEvent {
 /// The right to place events: one connection in all replicas has it, as long as it lives.
 pub(crate) struct RelayLock {
     /// Out of the pool for good: the lock lives as long as its connection, so it must close with it.
-    client: deadpool_postgres::ClientWrapper,
+    client: ClientWrapper,
+    durations: Durations,
 }
 
 impl Store {
     /// The relay's lock, if nobody else has it.
     pub(crate) async fn try_lock_relay(&self) -> Result<Option<RelayLock>, StoreError> {
-        let client = self.client().await?;
-        let rows = query(&client, TRY_LOCK_RELAY.text, &[&RELAY_LOCK])
-            .await
-            .map_err(StoreError::from_read)?;
-        let locked = match rows.first() {
-            Some(row) => row.try_get("locked").map_err(StoreError::row)?,
-            None => false,
-        };
-        Ok(locked.then(|| RelayLock {
-            client: deadpool_postgres::Client::take(client),
+        let connection = self.connection().await?;
+        let rows = connection.read(TRY_LOCK_RELAY, &[&RELAY_LOCK]).await?;
+        Ok(first(&rows, "locked")?.unwrap_or(false).then(|| {
+            let (client, durations) = connection.detach();
+            RelayLock { client, durations }
         }))
     }
 
     /// The position of the last event that was placed.
     pub(crate) async fn last_position(&self) -> Result<i64, StoreError> {
         let rows = self.read(LAST_POSITION, &[]).await?;
-        match rows.first() {
-            Some(row) => row.try_get("position").map_err(StoreError::row),
-            None => Ok(0),
-        }
+        Ok(first(&rows, "position")?.unwrap_or(0))
     }
 
     /// Up to `limit` events after `position`, in order.
@@ -88,14 +85,13 @@ impl Store {
         let rows = self.read(LIST_CHANGE_EVENTS, &[&position, &limit]).await?;
         rows.iter()
             .map(|row| {
-                let removed: Option<serde_json::Value> =
-                    row.try_get("removed_subjects").map_err(StoreError::row)?;
+                let removed: Option<serde_json::Value> = row.get_as("removed_subjects")?;
                 Ok(ChangeEvent {
-                    position: row.try_get("position").map_err(StoreError::row)?,
-                    chat: ChatId(row.try_get("chat_id").map_err(StoreError::row)?),
-                    kind: row::named(row, "kind", ChangeKind::parse)?,
+                    position: row.get_as("position")?,
+                    chat: row.get_as("chat_id")?,
+                    kind: row.get_as("kind")?,
                     removed: removed.map(subjects).transpose()?.unwrap_or_default(),
-                    at: row.try_get("recorded_at").map_err(StoreError::row)?,
+                    at: row.get_as("recorded_at")?,
                 })
             })
             .collect()
@@ -107,7 +103,7 @@ impl RelayLock {
     pub(crate) async fn place(&self) -> Result<bool, StoreError> {
         let mut any = false;
         loop {
-            let rows = self.run(PLACE_CHANGE_EVENTS, &[&BATCH]).await?;
+            let rows = self.place_batch().await?;
             any |= !rows.is_empty();
             if i64::try_from(rows.len()).unwrap_or(BATCH) < BATCH {
                 return Ok(any);
@@ -115,16 +111,17 @@ impl RelayLock {
         }
     }
 
-    async fn run(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self
-            .client
-            .prepare_cached(sql.text)
-            .await
-            .map_err(StoreError::from_write)?;
-        self.client
-            .query(&statement, params)
-            .await
-            .map_err(StoreError::from_write)
+    async fn place_batch(&self) -> Result<Vec<Row>, StoreError> {
+        let statements = [bind(PLACE_CHANGE_EVENTS, &[&BATCH])];
+        let placed = run(
+            &self.client,
+            &self.durations,
+            &statements,
+            Brackets::default(),
+            Effect::Lasting,
+        );
+        let [rows] = rows_of_each(placed.await?)?;
+        Ok(rows)
     }
 }
 
@@ -139,13 +136,9 @@ fn subjects(value: serde_json::Value) -> Result<Vec<Subject>, StoreError> {
         .map_err(|error| StoreError::bug("read removed subjects", error))?;
     removed
         .into_iter()
-        .map(|subject| match subject.kind.as_str() {
-            "user" => Ok(Subject::User(UserId(subject.id))),
-            "group" => Ok(Subject::Group(GroupId(subject.id))),
-            kind => Err(StoreError::bug(
-                "read removed subjects",
-                format!("kind {kind:?}"),
-            )),
+        .map(|RemovedSubject { kind, id }| {
+            subject_of(&kind, id)
+                .ok_or_else(|| StoreError::bug("read removed subjects", format!("kind {kind:?}")))
         })
         .collect()
 }

@@ -6,8 +6,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    Sql, Store, StoreError, query, sql,
-    transaction::{BUDGET_ATTEMPTS, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
+    Sql, Store, StoreError,
+    budgets::{BUDGET_ATTEMPTS, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
+    query, sql,
 };
 use crate::{
     accounts::BudgetKey,

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
+    budgets::{BUDGET_ATTEMPTS, ensure_budget, make_budgets_due, retrying},
     chat::Guarded,
-    predicate::{ALLOWED, Params, READABLE, composed},
-    query, sql,
-    transaction::{BUDGET_ATTEMPTS, ensure_budget, make_budgets_due, retrying},
+    predicate::{ALLOWED, READABLE, composed},
+    query,
+    sql::{Composed, Params, sql},
 };
 use crate::{
     accounts::BudgetKey,
@@ -62,13 +63,13 @@ impl Store {
         params.push(chat.0);
         let authorize = composed(
             AUTHORIZE_CHAT,
-            &mut params,
+            params,
             &[(READABLE, &readable), (ALLOWED, &allowed)],
         )?;
         let once = || async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            if let Some(refused) = guard(&transaction, chat, &authorize, &params).await? {
+            if let Some(refused) = guard(&transaction, chat, &authorize).await? {
                 return Ok(refused);
             }
             let rows = query(&transaction, GET_CHAT_OWNER.text, &[&chat.0])
@@ -97,11 +98,11 @@ impl Store {
         let mut params = Params::default();
         params.push(owner.0);
         params.push(workspace.0);
-        let lock = composed(LOCK_WORKSPACE_CHATS, &mut params, &[(ALLOWED, &allowed)])?;
+        let lock = composed(LOCK_WORKSPACE_CHATS, params, &[(ALLOWED, &allowed)])?;
         let once = || async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            let rows = query(&transaction, &lock, &params.as_refs())
+            let rows = query(&transaction, &lock.text, &lock.values())
                 .await
                 .map_err(StoreError::from_read)?;
             let chats = rows
@@ -126,13 +127,12 @@ impl Store {
 pub(super) async fn guard<T>(
     transaction: &Transaction<'_>,
     chat: ChatId,
-    authorize: &str,
-    params: &Params,
+    authorize: &Composed,
 ) -> Result<Option<Guarded<T>>, StoreError> {
     query(transaction, LOCK_CHAT.text, &[&chat.0])
         .await
         .map_err(StoreError::from_read)?;
-    let rows = query(transaction, authorize, &params.as_refs())
+    let rows = query(transaction, &authorize.text, &authorize.values())
         .await
         .map_err(StoreError::from_read)?;
     let Some(row) = rows.first() else {

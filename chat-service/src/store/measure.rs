@@ -4,7 +4,10 @@
 use tokio_postgres::types::ToSql;
 
 pub use super::page::{Bounds, Matches};
-use super::{Store, StoreError, page, predicate, predicate::Params};
+use super::{
+    Store, StoreError, page, predicate,
+    sql::{Composed, Params},
+};
 use crate::{
     authz::Authorized,
     chat::Chat,
@@ -12,29 +15,19 @@ use crate::{
 };
 
 /// A statement with its parameters.
-pub struct Statement {
-    text: String,
-    params: Params,
-}
-
-impl From<page::Page> for Statement {
-    fn from(page: page::Page) -> Self {
-        let page::Page { text, params } = page;
-        Self { text, params }
-    }
-}
+pub struct Statement(Composed);
 
 impl Statement {
     /// What is prepared.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// What is bound, in order.
     #[must_use]
     pub fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.params.as_refs()
+        self.0.values()
     }
 }
 
@@ -48,13 +41,13 @@ pub fn page(
     matches: Matches,
     bounds: Bounds,
 ) -> Option<Statement> {
-    page::plan(readable, filter, cursor, limit, matches, bounds).map(Statement::from)
+    page::plan(readable, filter, cursor, limit, matches, bounds).map(Statement)
 }
 
 /// The statement that is asked before, if the plan of the page depends on its answer.
 #[must_use]
 pub fn explain_search(readable: &Authorized, filter: &ChatFilter) -> Option<Statement> {
-    page::explain_search(readable, filter).map(Statement::from)
+    page::explain_search(readable, filter).map(Statement)
 }
 
 /// What its answer says.
@@ -74,7 +67,11 @@ pub fn one_or(readable: &Authorized, limit: i64) -> Statement {
         .text
         .replace("/* filter */ TRUE", &pred)
         .replace("/* limit */ 1", &limit);
-    Statement { text, params }
+    Statement(Composed {
+        name: page::OF_ALL.name,
+        text,
+        params,
+    })
 }
 
 /// A page as `GetChats` reads it: the chats with their refs and shares, and whether more follow.

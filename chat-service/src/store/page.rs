@@ -46,13 +46,18 @@ use branch::{Branch, Keys};
 use compose::{Composer, replaced};
 
 pub(super) use self::compose::OF_ALL;
-use super::{Sql, predicate::Params, sql};
+use super::{
+    Sql,
+    sql::{Composed, Params, sql},
+};
 use crate::{
     authz::{Atom, Authorized, Pred},
     chat_filter::{ChatFilter, Cursor},
 };
 
 const EXPLAIN_SEARCH: Sql = sql!("explain_search");
+/// What a page's statement is called, however it is composed.
+const LIST_CHATS: &str = "list_chats";
 
 /// How far a page goes on one way before it takes another. Which way is taken changes no page.
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +78,6 @@ impl Default for Bounds {
             candidates: 10_000,
         }
     }
-}
-
-/// A page's statement.
-pub(crate) struct Page {
-    pub(crate) text: String,
-    pub(crate) params: Params,
 }
 
 /// How often title and labels of a filter match, as PostgreSQL's statistics have it.
@@ -134,7 +133,7 @@ fn within<'a>(
 }
 
 /// The statement that asks how often a filter matches, if the plan of its page depends on that.
-pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Option<Page> {
+pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Option<Composed> {
     let (pred, filter) = within(authorized, filter);
     let depends = narrow::searched(&filter)
         && filter.workspace.is_none()
@@ -146,7 +145,11 @@ pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Op
     let mut params = Params::default();
     let search = narrow::print_search(&filter, &mut params);
     let text = replaced(EXPLAIN_SEARCH.text, &[("/* search */ TRUE", &search)]);
-    Some(Page { text, params })
+    Some(Composed {
+        name: EXPLAIN_SEARCH.name,
+        text,
+        params,
+    })
 }
 
 /// Whether some way leads to all chats: then every other way leads to chats that this one meets, too.
@@ -196,7 +199,7 @@ pub(crate) fn plan(
     limit: i64,
     matches: Matches,
     bounds: Bounds,
-) -> Option<Page> {
+) -> Option<Composed> {
     let of_owner = filter.owner.is_some();
     let (pred, filter) = within(authorized, filter);
     let ways = branch::ways(&pred);
@@ -219,7 +222,8 @@ pub(crate) fn plan(
         }
         Route::Near(near) => composer.near_page(&near, &filter),
     };
-    Some(Page {
+    Some(Composed {
+        name: LIST_CHATS,
         text,
         params: composer.params,
     })

@@ -3,7 +3,14 @@
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
-use super::{Sql, StoreError, query, sql, transaction::make_budgets_due};
+use super::{
+    Sql, StoreError,
+    budgets::MAKE_BUDGETS_DUE,
+    column::column,
+    query,
+    sql::{bind, sql},
+    transaction::Tx,
+};
 use crate::id::ChatId;
 
 const SHARE_CHAT_ACCOUNTS: Sql = sql!("share_chat_accounts");
@@ -27,29 +34,21 @@ pub(super) async fn lock_budgets_of(
 }
 
 /// Plans nothing more for a chat that is locked, and was archived.
-pub(super) async fn stop_polling(
-    transaction: &Transaction<'_>,
-    chat: ChatId,
-) -> Result<(), StoreError> {
-    query(transaction, STOP_POLLING_CHAT.text, &[&chat.0])
-        .await
-        .map_err(StoreError::from_write)?;
+pub(super) async fn stop_polling(tx: &Tx, chat: ChatId) -> Result<(), StoreError> {
+    tx.query(STOP_POLLING_CHAT, &[&chat.0]).await?;
     Ok(())
 }
 
 /// Makes the polled refs due of a chat that is locked, and was unarchived.
-pub(super) async fn resume_polling(
-    transaction: &Transaction<'_>,
-    chat: ChatId,
-) -> Result<(), StoreError> {
-    lock_budgets_of(transaction, chat).await?;
-    let rows = query(transaction, RESUME_POLLING_REFS.text, &[&chat.0])
-        .await
-        .map_err(StoreError::from_write)?;
-    let budgets = rows
-        .iter()
-        .map(|row| row.try_get("budget_id").map_err(StoreError::row))
-        .collect::<Result<Vec<Uuid>, _>>()?;
-    make_budgets_due(transaction, &budgets, false).await?;
+pub(super) async fn resume_polling(tx: &Tx, chat: ChatId) -> Result<(), StoreError> {
+    let [_, _, rows] = tx
+        .pipeline([
+            bind(SHARE_CHAT_ACCOUNTS, &[&chat.0]),
+            bind(LOCK_CHAT_BUDGETS, &[&chat.0]),
+            bind(RESUME_POLLING_REFS, &[&chat.0]),
+        ])
+        .await?;
+    let budgets: Vec<Uuid> = column(&rows, "budget_id")?;
+    tx.query(MAKE_BUDGETS_DUE, &[&budgets, &false]).await?;
     Ok(())
 }

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use serde_json::json;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{Sql, StoreError};
+use super::{
+    Sql, StoreError,
+    sql::{Composed, Params},
+};
 use crate::authz::{Atom, Authorized, Level, Pattern, Piece, Pred, Subject};
 
 /// Where the predicate goes that decides whether a chat exists for the caller.
@@ -15,32 +17,12 @@ pub(crate) const READABLE: &str = "/* readable */ TRUE";
 /// Where the predicate goes that decides whether the caller may do what the statement does.
 pub(crate) const ALLOWED: &str = "/* allowed */ TRUE";
 
-/// Parameters of a statement that is being composed.
-#[derive(Default)]
-pub(crate) struct Params(Vec<Box<dyn ToSql + Sync + Send>>);
-
-impl Params {
-    /// Adds a parameter and returns its number.
-    pub(crate) fn push(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
-        self.0.push(Box::new(value));
-        self.0.len()
-    }
-
-    /// As tokio-postgres wants them.
-    pub(crate) fn as_refs(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.0
-            .iter()
-            .map(|value| value.as_ref() as &(dyn ToSql + Sync))
-            .collect()
-    }
-}
-
 /// Puts the predicates where the file marks them. The statement's own parameters come first.
 pub(crate) fn composed(
     sql: Sql,
-    params: &mut Params,
+    mut params: Params,
     predicates: &[(&'static str, &Authorized)],
-) -> Result<String, StoreError> {
+) -> Result<Composed, StoreError> {
     let mut text = sql.text.to_owned();
     for (marker, authorized) in predicates {
         // A statement that forgot its mark would run without authorization.
@@ -51,10 +33,14 @@ pub(crate) fn composed(
             ));
         }
         let mut printed = String::new();
-        print(authorized.pred(), params, &mut printed);
+        print(authorized.pred(), &mut params, &mut printed);
         text = text.replace(marker, &printed);
     }
-    Ok(text)
+    Ok(Composed {
+        name: sql.name,
+        text,
+        params,
+    })
 }
 
 /// Prints `pred` in parentheses where needed.

@@ -2,7 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{Sql, Store, StoreError, query, sql};
+use super::{
+    Sql, Store, StoreError,
+    column::{Columns as _, column},
+    sql::{bind, sql},
+    transaction::Tx,
+};
 
 const PRUNE_CHANGE_EVENTS: Sql = sql!("prune_change_events");
 const PRUNE_SYNC_REQUESTS: Sql = sql!("prune_sync_requests");
@@ -41,29 +46,26 @@ impl Store {
         let rows = self.read(LIST_BUDGETS_AFTER, &[&last, &BATCH]).await?;
         let mut last = None;
         for row in &rows {
-            let id = row.try_get("id").map_err(StoreError::row)?;
-            if row.try_get("unused").map_err(StoreError::row)? {
+            let id = row.get_as("id")?;
+            if row.get_as("unused")? {
                 unused.push(id);
             }
             last = Some(id);
         }
         if !unused.is_empty() {
-            let mut client = self.client().await?;
-            let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            let locked = query(&transaction, LOCK_UNUSED_BUDGETS.text, &[&unused])
-                .await
-                .map_err(StoreError::from_read)?
-                .iter()
-                .map(|row| row.try_get("id").map_err(StoreError::row))
-                .collect::<Result<Vec<Uuid>, _>>()?;
-            // A statement of its own: it sees what was put into them before they were locked.
-            query(&transaction, DELETE_UNUSED_BUDGETS.text, &[&locked])
-                .await
-                .map_err(StoreError::from_write)?;
-            transaction.commit().await.map_err(StoreError::from_write)?;
+            self.transaction(|tx| delete_unused(tx, &unused)).await?;
         }
         Ok(last.filter(|_| is_full(rows.len())))
     }
+}
+
+async fn delete_unused(tx: Tx, unused: &[Uuid]) -> Result<(), StoreError> {
+    let rows = tx.query(LOCK_UNUSED_BUDGETS, &[&unused]).await?;
+    let locked: Vec<Uuid> = column(&rows, "id")?;
+    // A statement of its own: it sees what was put into them before they were locked.
+    tx.commit_after([bind(DELETE_UNUSED_BUDGETS, &[&locked])])
+        .await?;
+    Ok(())
 }
 
 fn is_full(rows: usize) -> bool {

@@ -7,14 +7,13 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
+    budgets::{make_budgets_due, maybe_named, retrying},
     chat::Guarded,
     git_ref::guard,
     polling::lock_budgets_of,
-    predicate::{ALLOWED, Params, READABLE, composed},
+    predicate::{ALLOWED, READABLE, composed},
     query,
-    row::maybe_named,
-    sql,
-    transaction::{make_budgets_due, retrying},
+    sql::{Params, sql},
 };
 use crate::{
     authz::Authorized,
@@ -67,14 +66,14 @@ impl Store {
         params.push(chat.0);
         let authorize = composed(
             AUTHORIZE_CHAT,
-            &mut params,
+            params,
             &[(READABLE, readable), (ALLOWED, allowed)],
         )?;
         let answered: Vec<Uuid> = answered.iter().map(|id| id.0).collect();
         let once = || async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            if let Some(refused) = guard(&transaction, chat, &authorize, &params).await? {
+            if let Some(refused) = guard(&transaction, chat, &authorize).await? {
                 return Ok(refused);
             }
             lock_budgets_of(&transaction, chat).await?;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use policy::{ChatFacts, Pred};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -10,10 +11,10 @@ use uuid::Uuid;
 
 use super::{
     Sql, StoreError,
-    predicate::{Params, level_name, print, subject_columns},
-    sql,
+    column::Columns as _,
+    predicate::{level_name, print, subject_columns},
+    sql::{Params, sql},
 };
-use crate::authz::{ChatFacts, Pred, agree::Translator};
 
 const SHADOW_CHATS: Sql = sql!("shadow_chats");
 const SHADOW_CHAT_ACL: Sql = sql!("shadow_chat_acl");
@@ -121,15 +122,16 @@ impl Shadow {
         Ok(())
     }
 
-    /// What each of `preds` says about each chat; `None` for NULL.
+    /// What each of `preds` says about each chat; `None` for NULL. `edit` may change the printed SQL: with
+    /// that, tests see a fault of the printer found.
     ///
     /// # Errors
     ///
     /// When a predicate's text does not run.
     pub async fn decide(
         &self,
-        translator: &dyn Translator,
         preds: &[Pred],
+        edit: &(dyn Fn(String) -> String + Sync),
     ) -> Result<HashMap<Uuid, Vec<Option<bool>>>, StoreError> {
         let mut decided: HashMap<Uuid, Vec<Option<bool>>> = HashMap::new();
         for preds in preds.chunks(BATCH) {
@@ -137,8 +139,8 @@ impl Shadow {
             let mut texts = Vec::with_capacity(preds.len());
             for pred in preds {
                 let mut text = String::new();
-                print(&translator.printable(pred), &mut params, &mut text);
-                texts.push(translator.sql(text));
+                print(pred, &mut params, &mut text);
+                texts.push(edit(text));
             }
             let text = SHADOW_DECIDE
                 .text
@@ -149,9 +151,8 @@ impl Shadow {
                 .await
                 .map_err(StoreError::from_read)?;
             for row in rows {
-                let id: Uuid = row.try_get("id").map_err(StoreError::row)?;
-                let held: Vec<Option<bool>> = row.try_get("held").map_err(StoreError::row)?;
-                decided.entry(id).or_default().extend(held);
+                let held: Vec<Option<bool>> = row.get_as("held")?;
+                decided.entry(row.get_as("id")?).or_default().extend(held);
             }
         }
         Ok(decided)

@@ -7,8 +7,11 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     chat::Guarded,
-    predicate::{ALLOWED, Params, READABLE, composed, level_name, subject_columns},
-    query, row, sql,
+    column::first,
+    predicate::{ALLOWED, READABLE, composed, level_name, subject_columns},
+    row,
+    sql::{Composed, Params, bind, sql},
+    transaction::Tx,
 };
 use crate::{
     authz::{Authorized, Level, Subject},
@@ -46,60 +49,51 @@ impl Store {
         params.push(id.0);
         let authorize = composed(
             AUTHORIZE_CHAT,
-            &mut params,
+            params,
             &[(ALLOWED, &allowed), (READABLE, &readable)],
         )?;
-        let (remove_kinds, remove_ids) = columns(remove.iter().copied());
-        let (add_kinds, add_ids) = columns(add.iter().map(|(subject, _)| *subject));
-        let levels: Vec<&str> = add.iter().map(|(_, level)| level_name(*level)).collect();
-
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        query(&transaction, LOCK_CHAT.text, &[&id.0])
+        self.transaction(|tx| update_once(tx, id, &authorize, add, remove))
             .await
-            .map_err(StoreError::from_read)?;
-        let rows = query(&transaction, &authorize, &params.as_refs())
-            .await
-            .map_err(StoreError::from_read)?;
-        let Some(row) = rows.first() else {
-            return Ok(Guarded::NotVisible);
-        };
-        if !row.try_get::<_, bool>("allowed").map_err(StoreError::row)? {
-            return Ok(Guarded::NotAllowed);
-        }
-        let removed = query(
-            &transaction,
-            DELETE_SHARES.text,
-            &[&id.0, &remove_kinds, &remove_ids],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let added = query(
-            &transaction,
-            UPSERT_SHARES.text,
-            &[&id.0, &add_kinds, &add_ids, &levels],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let count = query(&transaction, COUNT_SHARES.text, &[&id.0])
-            .await
-            .map_err(StoreError::from_read)?;
-        let count: i64 = match count.first() {
-            Some(row) => row.try_get("subjects").map_err(StoreError::row)?,
-            None => 0,
-        };
-        if usize::try_from(count).unwrap_or(usize::MAX) > MAX_SUBJECTS {
-            return Ok(Guarded::Done(Shared::TooMany));
-        }
-        if !removed.is_empty() || !added.is_empty() {
-            let removed = subjects_json(&removed)?;
-            query(&transaction, INSERT_SHARE_EVENT.text, &[&id.0, &removed])
-                .await
-                .map_err(StoreError::from_write)?;
-        }
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Guarded::Done(Shared::Done))
     }
+}
+
+async fn update_once(
+    tx: Tx,
+    id: ChatId,
+    authorize: &Composed,
+    add: &[(Subject, Level)],
+    remove: &[Subject],
+) -> Result<Guarded<Shared>, StoreError> {
+    let (remove_kinds, remove_ids) = columns(remove.iter().copied());
+    let (add_kinds, add_ids) = columns(add.iter().map(|(subject, _)| *subject));
+    let levels: Vec<&str> = add.iter().map(|(_, level)| level_name(*level)).collect();
+    let [_, rows] = tx
+        .pipeline([
+            bind(LOCK_CHAT, &[&id.0]),
+            bind(authorize.statement(), &authorize.values()),
+        ])
+        .await?;
+    match first(&rows, "allowed")? {
+        Some(true) => {}
+        Some(false) => return Ok(Guarded::NotAllowed),
+        None => return Ok(Guarded::NotVisible),
+    }
+    let [removed, added, count] = tx
+        .pipeline([
+            bind(DELETE_SHARES, &[&id.0, &remove_kinds, &remove_ids]),
+            bind(UPSERT_SHARES, &[&id.0, &add_kinds, &add_ids, &levels]),
+            bind(COUNT_SHARES, &[&id.0]),
+        ])
+        .await?;
+    let count: i64 = first(&count, "subjects")?.unwrap_or(0);
+    if usize::try_from(count).unwrap_or(usize::MAX) > MAX_SUBJECTS {
+        return Ok(Guarded::Done(Shared::TooMany));
+    }
+    let changed = !removed.is_empty() || !added.is_empty();
+    let removed = subjects_json(&removed)?;
+    tx.commit_after([bind(INSERT_SHARE_EVENT, &[&id.0, &removed]).only_if(changed)])
+        .await?;
+    Ok(Guarded::Done(Shared::Done))
 }
 
 fn columns(subjects: impl Iterator<Item = Subject>) -> (Vec<&'static str>, Vec<Uuid>) {

@@ -1,159 +1,265 @@
-//! What transactions share: trying again after a conflict, and budgets, which every change of a due
-//! time touches.
+//! Transactions: begun with their first statement, rolled back unless committed, and run again after a
+//! conflict.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use deadpool_postgres::GenericClient;
-use uuid::Uuid;
+use tokio_postgres::Row;
 
-use super::{Sql, StoreError, query, sql};
-
-pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
-pub(super) const MAKE_BUDGETS_DUE: Sql = sql!("make_budgets_due");
-const BOUND_LOCK_WAIT: Sql = sql!("bound_lock_wait");
-pub(super) const ENSURE_BUDGET: Sql = sql!("ensure_budget");
-pub(super) const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
-pub(super) const FIND_BUDGET: Sql = sql!("find_budget");
+use super::{
+    Store, StoreError,
+    connection::{After, Brackets, Connection, Effect, rows_of_each},
+    sql::{Bound, Statement, Values, bind},
+};
 
 /// How often a transaction is begun at most.
 const ATTEMPTS: u32 = 3;
 /// Grows with each attempt, so that two that met do not meet again.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Runs `transaction`, and runs it again when the database rolled it back for another's sake. It
-/// must be one transaction, from beginning to commit.
-pub(super) async fn retrying<T, F>(mut transaction: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut attempt = 1;
-    loop {
-        match transaction().await {
-            Err(StoreError::Conflict { source }) if attempt < ATTEMPTS => {
-                tracing::debug!(error = %source, attempt, "a transaction conflicted");
-                tokio::time::sleep(CONFLICT_PAUSE * attempt).await;
-                attempt += 1;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// How long what may as well be left out waits for somebody else's budget.
-const SHORT_WAIT: &str = "100ms";
-
-/// Lets the statements of a transaction wait for locks only shortly.
-pub(super) async fn bound_lock_wait(client: &impl GenericClient) -> Result<(), StoreError> {
-    query(client, BOUND_LOCK_WAIT.text, &[&SHORT_WAIT])
-        .await
-        .map_err(StoreError::from_read)?;
-    Ok(())
-}
-
-/// How often all parts of something wait so: enough to find two of a hundred that are locked.
-const WAITS: u32 = 16;
-
-/// What a transaction is run on: all of it, and where something of it is locked for long, each half.
-/// So what can be done without that is done, and keeps nothing locked for it. That itself is left out, and
-/// so is more where much is locked.
-pub(super) struct Parts<'a, T> {
-    left: Vec<&'a [T]>,
-    waits: u32,
-}
-
-impl<'a, T> Parts<'a, T> {
-    pub(super) fn of(items: &'a [T]) -> Self {
-        Self {
-            left: if items.is_empty() {
-                vec![]
-            } else {
-                vec![items]
-            },
-            waits: WAITS,
-        }
-    }
-
-    pub(super) fn next(&mut self) -> Option<&'a [T]> {
-        if self.waits == 0 {
-            return None;
-        }
-        self.left.pop()
-    }
-
-    /// What came of `part`; none, if something of it was locked.
-    pub(super) fn settle<R>(
-        &mut self,
-        part: &'a [T],
-        result: Result<R, StoreError>,
-    ) -> Result<Option<R>, StoreError> {
-        match result {
-            Err(StoreError::Locked { source }) => {
-                tracing::debug!(error = %source, items = part.len(), "some of it is locked");
-                self.waits -= 1;
-                if part.len() > 1 {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    self.left.extend([second, first]);
+impl Store {
+    /// Runs `attempt` with a transaction, and again with another one when the database rolled it back because
+    /// of a conflict. What it does not commit is rolled back, also when it succeeds or is dropped.
+    pub(crate) async fn transaction<T, F>(&self, attempt: impl Fn(Tx) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut attempts = 1;
+        loop {
+            let tx = Tx {
+                connection: self.connection().await?,
+                open: AtomicBool::new(false),
+            };
+            match attempt(tx).await {
+                Err(StoreError::Conflict { source }) if attempts < ATTEMPTS => {
+                    tracing::debug!(error = %source, attempts, "a transaction conflicted");
+                    tokio::time::sleep(CONFLICT_PAUSE * attempts).await;
+                    attempts += 1;
                 }
-                Ok(None)
+                result => return result,
             }
-            result => result.map(Some),
         }
     }
 }
 
-/// How often a budget is looked for that goes before it can be locked.
-pub(super) const BUDGET_ATTEMPTS: u32 = 3;
+/// A transaction. Until it commits nothing has happened, so any earlier failure is certain not to have
+/// changed anything; only the commit's may be [`StoreError::Uncertain`].
+pub(crate) struct Tx {
+    connection: Connection,
+    /// `BEGIN` was sent, and no end.
+    open: AtomicBool,
+}
 
-/// The budget of `key`, made if there is none. Its row is not locked: until it is, it may go if
-/// nobody has it.
-pub(super) async fn ensure_budget(
-    client: &impl GenericClient,
-    key: &str,
-    provider_id: &str,
-) -> Result<Uuid, StoreError> {
-    let rows = query(client, FIND_BUDGET.text, &[&key])
-        .await
-        .map_err(StoreError::from_read)?;
-    if let Some(row) = rows.first() {
-        return row.try_get("id").map_err(StoreError::row);
+impl Tx {
+    /// Runs a statement.
+    pub(crate) async fn query(
+        &self,
+        statement: Statement<'_>,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let [rows] = self.pipeline([bind(statement, values)]).await?;
+        Ok(rows)
     }
-    query(
-        client,
-        ENSURE_BUDGET.text,
-        &[&Uuid::now_v7(), &key, &provider_id],
-    )
-    .await
-    .map_err(StoreError::from_write)?;
-    let rows = query(client, FIND_BUDGET.text, &[&key])
-        .await
-        .map_err(StoreError::from_read)?;
-    match rows.first() {
-        Some(row) => row.try_get("id").map_err(StoreError::row),
-        None => Err(StoreError::bug("make a budget", "neither made nor found")),
+
+    /// Runs statements in one round trip, in order.
+    pub(crate) async fn pipeline<const N: usize>(
+        &self,
+        statements: [Bound<'_>; N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let brackets = self.brackets("BEGIN", "");
+        let run = self.connection.run(&statements, brackets, Effect::None);
+        rows_of_each(run.await?)
+    }
+
+    /// As [`Tx::query`], but its failure undoes only what it did itself: the transaction goes on.
+    pub(crate) async fn query_alone(
+        &self,
+        statement: Statement<'_>,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let brackets = Brackets {
+            after: Some(After::ReleaseSavepoint),
+            ..self.brackets("BEGIN; SAVEPOINT alone", "SAVEPOINT alone")
+        };
+        let statements = [bind(statement, values)];
+        match self
+            .connection
+            .run(&statements, brackets, Effect::None)
+            .await
+        {
+            Ok(rows) => {
+                let [rows] = rows_of_each(rows)?;
+                Ok(rows)
+            }
+            Err(error) => {
+                self.connection
+                    .send_and_forget("ROLLBACK TO SAVEPOINT alone; RELEASE SAVEPOINT alone");
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        let [] = self.commit_after([]).await?;
+        Ok(())
+    }
+
+    /// Runs the last statements and commits, in one round trip.
+    pub(crate) async fn commit_after<const N: usize>(
+        self,
+        statements: [Bound<'_>; N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let brackets = Brackets {
+            after: Some(After::Commit),
+            ..self.brackets("BEGIN", "")
+        };
+        let run = self.connection.run(&statements, brackets, Effect::Lasting);
+        rows_of_each(run.await?)
+    }
+
+    /// What is sent first: `begin`, unless the transaction has begun, and then `further`.
+    fn brackets(&self, begin: &'static str, further: &'static str) -> Brackets<'_> {
+        let text = if self.open.load(Ordering::Relaxed) {
+            further
+        } else {
+            begin
+        };
+        Brackets {
+            before: Some(text).filter(|text| !text.is_empty()),
+            after: None,
+            open: Some(&self.open),
+        }
     }
 }
 
-/// Makes `budgets` due now at the latest, and locks them; with `awaited`, before others, since
-/// somebody waits. Returns how many of them there are: one that nobody has may be gone.
-pub(super) async fn make_budgets_due(
-    client: &impl GenericClient,
-    budgets: &[Uuid],
-    awaited: bool,
-) -> Result<usize, StoreError> {
-    let made = query(client, MAKE_BUDGETS_DUE.text, &[&budgets, &awaited])
-        .await
-        .map_err(StoreError::from_write)?;
-    Ok(made.len())
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if *self.open.get_mut() {
+            self.connection.send_and_forget("ROLLBACK");
+        }
+    }
 }
 
-/// Sets when `budgets`, which are locked, are due, and ends their leases if `release`.
-pub(super) async fn settle_budgets(
-    client: &impl GenericClient,
-    budgets: &[Uuid],
-    release: bool,
-) -> Result<(), StoreError> {
-    query(client, SETTLE_BUDGETS.text, &[&budgets, &release])
-        .await
-        .map_err(StoreError::from_write)?;
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::{PoolOptions, Sql, sql};
+
+    const INSERT_CHAT: Sql = sql!("insert_chat");
+    const LOCK_CHAT: Sql = sql!("lock_chat");
+
+    /// A store; with one connection, each call meets what the one before left.
+    async fn store(connections: usize) -> (testkit::postgres::Database, Store) {
+        let database = testkit::postgres::database().await;
+        let options = PoolOptions {
+            size: connections,
+            ..PoolOptions::default()
+        };
+        let store = Store::new(database.url(), &options).unwrap();
+        (database, store)
+    }
+
+    async fn insert(tx: &Tx, id: Uuid, title: &str) -> Result<Vec<Row>, StoreError> {
+        let none: Option<Uuid> = None;
+        let labels = json!({});
+        let values: Values<'_> = &[&id, &id, &none, &none, &title, &"pending", &labels, &none];
+        tx.query_alone(INSERT_CHAT, values).await
+    }
+
+    async fn exists(store: &Store, id: Uuid) -> bool {
+        let rows = store.read(LOCK_CHAT, &[&id]).await.unwrap();
+        !rows.is_empty()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_committed_is_rolled_back() {
+        let (_database, store) = store(1).await;
+        let id = Uuid::now_v7();
+        let inserted = store.transaction(async |tx| Ok(insert(&tx, id, "one").await?.len()));
+        assert_eq!(inserted.await.unwrap(), 1);
+        assert!(!exists(&store, id).await);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_fails_alone_costs_only_itself() {
+        let (_database, store) = store(1).await;
+        let (good, bad) = (Uuid::now_v7(), Uuid::now_v7());
+        let committed = store.transaction(async |tx| {
+            let failed = insert(&tx, bad, "NUL is no text: \0").await;
+            assert!(matches!(failed, Err(StoreError::Data { .. })), "{failed:?}");
+            insert(&tx, good, "good").await?;
+            tx.commit().await
+        });
+        committed.await.unwrap();
+        assert!(exists(&store, good).await);
+        assert!(!exists(&store, bad).await);
+    }
+
+    #[tokio::test]
+    async fn a_value_that_cannot_be_sent_commits_nothing() {
+        let (_database, store) = store(1).await;
+        let id = Uuid::now_v7();
+        let committed = store.transaction(async |tx| {
+            insert(&tx, id, "one").await?;
+            tx.commit_after([bind(LOCK_CHAT, &[&"no id"])]).await
+        });
+        let failed = committed.await;
+        assert!(matches!(failed, Err(StoreError::Bug { .. })), "{failed:?}");
+        assert!(!exists(&store, id).await);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_fails_before_the_commit_is_certain_not_to_have_happened() {
+        let (_database, store) = store(1).await;
+        let id = Uuid::now_v7();
+        let none: Option<Uuid> = None;
+        let labels = json!({});
+        let values: Values<'_> = &[&id, &id, &none, &none, &"\0", &"pending", &labels, &none];
+        let committed = store.transaction(async |tx| {
+            insert(&tx, Uuid::now_v7(), "one").await?;
+            tx.commit_after([bind(INSERT_CHAT, values), bind(LOCK_CHAT, &[&id])])
+                .await
+        });
+        let failed = committed.await;
+        assert!(matches!(failed, Err(StoreError::Data { .. })), "{failed:?}");
+        assert!(!exists(&store, id).await);
+    }
+
+    #[tokio::test]
+    async fn of_two_transactions_in_a_deadlock_one_is_run_again() {
+        let (_database, store) = store(2).await;
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let inserted = store.transaction(async |tx| {
+            insert(&tx, one, "one").await?;
+            insert(&tx, other, "other").await?;
+            tx.commit().await
+        });
+        inserted.await.unwrap();
+        let attempts = AtomicU32::new(0);
+        let both_hold_one = tokio::sync::Barrier::new(2);
+        let lock = async |first: Uuid, second: Uuid| {
+            let locked = store.transaction(async |tx| {
+                tx.query(LOCK_CHAT, &[&first]).await?;
+                if attempts.fetch_add(1, Ordering::Relaxed) < 2 {
+                    both_hold_one.wait().await;
+                }
+                tx.query(LOCK_CHAT, &[&second]).await?;
+                tx.commit().await
+            });
+            locked.await
+        };
+        let (left, right) = tokio::join!(lock(one, other), lock(other, one));
+        left.unwrap();
+        right.unwrap();
+        assert_eq!(attempts.load(Ordering::Relaxed), 3);
+    }
 }

@@ -4,8 +4,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
-    Sql, Store, StoreError, query, sql,
-    transaction::{Parts, bound_lock_wait, retrying, settle_budgets},
+    Sql, Store, StoreError,
+    budgets::{Parts, bound_lock_wait, retrying, settle_budgets},
+    query, sql,
 };
 use crate::{
     id::ChatId,

@@ -6,7 +6,10 @@ use crate::{
     authz::{Atom, Level, Pred},
     chat_filter::ChatFilter,
     id::UserId,
-    store::{Sql, predicate::Params, sql},
+    store::{
+        Sql,
+        sql::{Params, sql},
+    },
 };
 
 const BY_RECENCY: Sql = sql!("page_by_recency");

@@ -5,9 +5,8 @@ use crate::{
     authz::Pred,
     chat_filter::{ChatFilter, Cursor},
     store::{
-        Sql,
-        predicate::{self, Params},
-        sql,
+        Sql, predicate,
+        sql::{Params, sql},
     },
 };
 

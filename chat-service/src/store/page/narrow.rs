@@ -8,7 +8,10 @@ use super::branch::{Branch, Keys};
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
     diff_status::PullRequestState,
-    store::{Sql, predicate::Params, sql},
+    store::{
+        Sql,
+        sql::{Params, sql},
+    },
 };
 
 const BY_WORKSPACE: Sql = sql!("page_by_workspace");

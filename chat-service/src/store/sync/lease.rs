@@ -12,10 +12,9 @@ use crate::{
     diff_status::PullRequestState,
     id::{GitAccountId, GitRefId, LeaseToken, RequestId, UserId},
     store::{
-        Sql, Store, StoreError, query,
-        row::maybe_named,
-        sql,
-        transaction::{retrying, settle_budgets},
+        Sql, Store, StoreError,
+        budgets::{maybe_named, retrying, settle_budgets},
+        query, sql,
     },
     sync::{
         Lane, MAX_KEYS, QUANTUM,

@@ -20,10 +20,11 @@ use super::spread::lock_budgets;
 use crate::{
     accounts::BudgetKey,
     store::{
-        Sql, Store, StoreError, query, sql,
-        transaction::{
+        Sql, Store, StoreError,
+        budgets::{
             FIND_BUDGET, LOCK_GIT_ACCOUNT, bound_lock_wait, ensure_budget, retrying, settle_budgets,
         },
+        query, sql,
     },
 };
 

@@ -17,8 +17,9 @@ use self::{
 use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT, spread::Spread};
 use crate::{
     store::{
-        Sql, Store, StoreError, prepare, query, sql,
-        transaction::{SETTLE_BUDGETS, retrying, settle_budgets},
+        Sql, Store, StoreError,
+        budgets::{SETTLE_BUDGETS, retrying, settle_budgets},
+        prepare, query, sql,
     },
     sync::outcome::{OutcomeStatus, Report},
 };

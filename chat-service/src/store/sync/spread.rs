@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::store::{
-    Sql, Store, StoreError, query, sql,
-    transaction::{Parts, bound_lock_wait, retrying, settle_budgets},
+    Sql, Store, StoreError,
+    budgets::{Parts, bound_lock_wait, retrying, settle_budgets},
+    query, sql,
 };
 
 const LOCK_BUDGETS_BY_ID: Sql = sql!("lock_budgets_by_id");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lease::{duration, maybe_duration};
 use crate::{
     diff_status::ProblemClass,
-    store::{Sql, Store, StoreError, row::named, sql},
+    store::{Sql, Store, StoreError, budgets::named, sql},
     sync::{Lane, budget::BudgetWindow},
 };
 

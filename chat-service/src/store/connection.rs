@@ -1,0 +1,281 @@
+//! One connection to the database: statements are prepared once, timed, and their failures classified.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use deadpool_postgres::{Client, ClientWrapper};
+use futures_util::{
+    FutureExt as _,
+    future::{MaybeDone, maybe_done},
+};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use tokio_postgres::{Error as PgError, Row};
+
+use super::{
+    StoreError,
+    sql::{Bound, Statement, Values, bind},
+};
+
+/// Upper bounds in seconds, as OpenTelemetry's semantic conventions advise for this metric.
+const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+/// How long statements take, by name. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Durations(Family<Operation, Histogram>);
+
+impl Durations {
+    pub(super) fn new() -> Self {
+        Self(Family::new_with_constructor(
+            (|| Histogram::new(BUCKETS)) as fn() -> Histogram,
+        ))
+    }
+
+    /// OpenTelemetry's `db.client.operation.duration`.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "db_client_operation_duration",
+            "Time from sending a statement to its answer, by statement; of several that are sent \
+             together, each includes those before it",
+            Unit::Seconds,
+            self.0.clone(),
+        );
+    }
+
+    /// Runs `call`, and notes how long that took.
+    pub(super) async fn time<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = T>,
+    ) -> T {
+        let since = Instant::now();
+        let result = call.await;
+        self.0
+            .get_or_create(&Operation { operation })
+            .observe(since.elapsed().as_secs_f64());
+        result
+    }
+}
+
+/// How the failure of a statement is classified that the server has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It changed nothing, or will be rolled back.
+    None,
+    /// It may have happened.
+    Lasting,
+}
+
+impl Effect {
+    pub(super) fn classify(self, error: PgError) -> StoreError {
+        match self {
+            Self::None => StoreError::from_read(error),
+            Self::Lasting => StoreError::from_write(error),
+        }
+    }
+}
+
+/// A connection from the pool, for statements that follow one another outside a transaction.
+pub(crate) struct Connection {
+    client: Client,
+    durations: Durations,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, durations: Durations) -> Self {
+        Self { client, durations }
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(crate) async fn read(
+        &self,
+        statement: Statement<'_>,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let [rows] = self.read_all([bind(statement, values)]).await?;
+        Ok(rows)
+    }
+
+    /// Runs statements that change nothing, in one round trip, in order.
+    pub(crate) async fn read_all<const N: usize>(
+        &self,
+        statements: [Bound<'_>; N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let brackets = Brackets::default();
+        rows_of_each(self.run(&statements, brackets, Effect::None).await?)
+    }
+
+    /// Runs a statement that changes something, in a transaction of its own.
+    pub(crate) async fn write(
+        &self,
+        statement: Statement<'_>,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let statements = [bind(statement, values)];
+        let run = self.run(&statements, Brackets::default(), Effect::Lasting);
+        let [rows] = rows_of_each(run.await?)?;
+        Ok(rows)
+    }
+
+    /// Takes the connection out of its pool for good.
+    pub(super) fn detach(self) -> (ClientWrapper, Durations) {
+        (Client::take(self.client), self.durations)
+    }
+
+    pub(super) async fn run(
+        &self,
+        statements: &[Bound<'_>],
+        brackets: Brackets<'_>,
+        effect: Effect,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        run(&self.client, &self.durations, statements, brackets, effect).await
+    }
+
+    /// Sends `text`, of which nothing is expected, without waiting for the answer.
+    pub(super) fn send_and_forget(&self, text: &str) {
+        // Polled once, it is sent.
+        let _ = self.client.batch_execute(text).now_or_never();
+    }
+}
+
+/// What stands around statements that are sent together.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Brackets<'a> {
+    /// Sent first: it begins a transaction or a part of one.
+    pub(super) before: Option<&'static str>,
+    /// Sent last, if all before could be sent.
+    pub(super) after: Option<After>,
+    /// Whether a transaction is open on the connection, kept up to date.
+    pub(super) open: Option<&'a AtomicBool>,
+}
+
+/// What ends statements that are sent together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Commit,
+    ReleaseSavepoint,
+}
+
+impl After {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Commit => "COMMIT",
+            Self::ReleaseSavepoint => "RELEASE SAVEPOINT alone",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::ReleaseSavepoint => "release_savepoint",
+        }
+    }
+}
+
+/// Prepares statements, once per connection, and sends them together: the server runs them in their order.
+pub(super) async fn run(
+    client: &ClientWrapper,
+    durations: &Durations,
+    statements: &[Bound<'_>],
+    brackets: Brackets<'_>,
+    effect: Effect,
+) -> Result<Vec<Vec<Row>>, StoreError> {
+    let mut prepared = Vec::with_capacity(statements.len());
+    for bound in statements {
+        if bound.skipped {
+            prepared.push(None);
+        } else {
+            // Whatever fails here was not run.
+            let statement = client.prepare_cached(bound.statement.text).await;
+            prepared.push(Some(statement.map_err(StoreError::from_read)?));
+        }
+    }
+    let set_open = |open: bool| {
+        if let Some(flag) = brackets.open {
+            flag.store(open, Ordering::Relaxed);
+        }
+    };
+    set_open(true);
+    // A call is sent when it is first polled.
+    let mut before = Box::pin(maybe_done(async {
+        match brackets.before {
+            Some(text) => client.batch_execute(text).await,
+            None => Ok(()),
+        }
+    }));
+    before.as_mut().now_or_never();
+    let mut sent = Vec::with_capacity(statements.len());
+    for (bound, prepared) in statements.iter().zip(&prepared) {
+        let mut query = Box::pin(maybe_done(async move {
+            match prepared {
+                Some(prepared) => {
+                    let query = client.query(prepared, bound.values);
+                    durations.time(bound.statement.name, query).await
+                }
+                None => Ok(Vec::new()),
+            }
+        }));
+        query.as_mut().now_or_never();
+        // Without an answer yet, its values cannot be encoded. What follows, like COMMIT, must not be sent.
+        if matches!(&*query, MaybeDone::Done(Err(_)))
+            && let Some(Err(error)) = query.as_mut().take_output()
+        {
+            return Err(StoreError::bug("send a statement", error));
+        }
+        sent.push(query);
+    }
+    if brackets.after == Some(After::Commit) {
+        set_open(false);
+    }
+    let mut after = Box::pin(maybe_done(async {
+        match brackets.after {
+            Some(after) => {
+                let end = client.batch_execute(after.text());
+                durations.time(after.name(), end).await
+            }
+            None => Ok(()),
+        }
+    }));
+    after.as_mut().now_or_never();
+
+    before.as_mut().await;
+    match before.as_mut().take_output() {
+        // The server refused to begin, so that the rest ran by itself.
+        Some(Err(source)) if source.code().is_some() => {
+            return Err(StoreError::Uncertain { source });
+        }
+        Some(begun) => begun.map_err(|error| effect.classify(error))?,
+        None => {}
+    }
+    let mut rows = Vec::with_capacity(sent.len());
+    for mut query in sent {
+        query.as_mut().await;
+        if let Some(answer) = query.as_mut().take_output() {
+            rows.push(answer.map_err(|error| effect.classify(error))?);
+        }
+    }
+    after.as_mut().await;
+    if let Some(ended) = after.as_mut().take_output() {
+        ended.map_err(|error| effect.classify(error))?;
+    }
+    Ok(rows)
+}
+
+/// As an array, since their number is known.
+pub(super) fn rows_of_each<const N: usize>(
+    rows: Vec<Vec<Row>>,
+) -> Result<[Vec<Row>; N], StoreError> {
+    rows.try_into()
+        .map_err(|_| StoreError::bug("run statements", "one has no answer"))
+}
