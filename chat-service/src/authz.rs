@@ -5,8 +5,6 @@
 //! (`store::predicate`), and [`Pred::holds`] interprets it for a chat that is in memory. An error
 //! anywhere denies.
 
-pub mod abstraction;
-pub mod agree;
 mod guard;
 
 use std::sync::{Arc, LazyLock};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use policy::{ChatFacts, Level, Subject};
 
 use crate::{
-    authz::{ChatFacts, Level, Subject},
     diff_status::DiffStatus,
     id::{ChatId, OrganizationId, UserId, WorkspaceId},
     text_enum::text_enum,

@@ -8,7 +8,8 @@ use proto::reason::{self, DOMAIN};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-use crate::store::StoreError;
+/// What failed, for the log.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed. Each variant carries what the client may know; a source is for the log.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub enum Error {
     Conflict {
         /// For the log.
         #[source]
-        source: StoreError,
+        source: Source,
     },
     /// Too much at once.
     #[error("{problem}")]
@@ -77,7 +78,7 @@ pub enum Error {
         retry_after: Option<Duration>,
         /// For the log.
         #[source]
-        source: Option<StoreError>,
+        source: Option<Source>,
     },
     /// The call's own deadline passed.
     #[error("the deadline passed")]
@@ -254,22 +255,6 @@ fn with_known(status: &Status, known: Known) -> Status {
     )
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict { .. } => Self::Conflict { source: error },
-            StoreError::Unavailable { .. } | StoreError::Uncertain { .. } => Self::Unavailable {
-                problem: "the database is not available",
-                reason: reason::DEPENDENCY_UNAVAILABLE,
-                retry_after: Some(Duration::from_secs(1)),
-                source: Some(error),
-            },
-            StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
-            StoreError::Data { .. } | StoreError::Bug { .. } => Self::internal(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -278,9 +263,7 @@ mod tests {
 
     /// The error after `error` in the table; exhaustive, so that a new variant has to be placed.
     fn next(error: Option<&Error>) -> Option<Error> {
-        let secret = || StoreError::Unavailable {
-            source: "internals".into(),
-        };
+        let secret = || Source::from("internals");
         Some(match error {
             None => Error::CredentialsMissing,
             Some(Error::CredentialsMissing) => Error::CredentialsInvalid,
@@ -299,7 +282,12 @@ mod tests {
                 reason: reason::TOO_MANY_REQUESTS,
                 retry_after: Some(Duration::from_secs(1)),
             },
-            Some(Error::ResourceExhausted { .. }) => Error::from(secret()),
+            Some(Error::ResourceExhausted { .. }) => Error::Unavailable {
+                problem: "the database is not available",
+                reason: reason::DEPENDENCY_UNAVAILABLE,
+                retry_after: Some(Duration::from_secs(1)),
+                source: Some(secret()),
+            },
             Some(Error::Unavailable { .. }) => Error::Deadline,
             Some(Error::Deadline) => Error::internal("internals"),
             Some(Error::Internal { .. }) => Error::Deadline.with_known(Known {

@@ -1,11 +1,8 @@
 //! Reports of git refs: what the agent pushed, for one chat or for all of an owner in a workspace.
 
-mod name;
-
-pub use name::{Branch, parse_commit};
-
 use crate::{
     authz::{Action, Authorizer, ChatFacts, Principal},
+    branch_name::{Branch, parse_commit},
     error::Error,
     events::bell::{Bell, Ring},
     id::{ChatId, UserId, WorkspaceId},

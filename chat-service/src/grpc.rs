@@ -1,5 +1,6 @@
 //! The RPCs: authenticate, parse, make one call, render. Contract types stop here.
 
+pub(crate) mod call;
 pub(crate) mod chat;
 mod convert;
 pub(crate) mod git_account;

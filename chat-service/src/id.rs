@@ -26,8 +26,6 @@ ids! {
     GitRefId
     /// Names a linked account.
     GitAccountId
-    /// Names a budget key's row.
-    BudgetId
     /// Proves a lease.
     LeaseToken
     /// Makes a repeated call the same call.

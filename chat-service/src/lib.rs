@@ -1,15 +1,18 @@
 //! Lists chats exactly as far as the caller may read them, keeps each chat's git refs with the
 //! status of their pull requests, and publishes every change.
 //!
-//! The layers, outermost first: [`server`] (listeners, health, drain), `grpc` (parse, call, render),
-//! the domain (`chat`, `git_ref`, [`accounts`], [`events`]), [`authz`] (who may do what, as a
-//! predicate), [`store`] (all SQL).
+//! The layers, outermost first: [`server`] (listeners, health, drain) and [`command`] (what the binary does
+//! besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`], [`sync`],
+//! [`accounts`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a predicate), and the
+//! words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). Each imports only those after it.
 
 pub mod accounts;
 pub mod auth;
 pub mod authz;
+pub mod branch_name;
 pub mod chat;
 pub mod chat_filter;
+pub mod command;
 pub mod config;
 pub mod diff_status;
 pub mod error;
@@ -17,15 +20,11 @@ pub mod events;
 pub mod git_ref;
 mod grpc;
 pub mod id;
-pub mod key_files;
-pub mod keys;
 pub mod metrics;
 pub mod page_token;
-pub mod policy_command;
 pub mod provider;
 pub mod refresh;
 pub mod server;
 pub mod store;
 pub mod sync;
 mod text_enum;
-pub mod token;

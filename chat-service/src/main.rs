@@ -6,13 +6,12 @@ use std::{
 };
 
 use chat_service::{
+    command::{key_files, policy_check, token},
     config::{
         Cli, Command, Config, ConfigError, DatabaseSettings, EXIT_USAGE, KeysCommand,
         PolicyCommand, Settings, TokenSettings, database_url, environment,
     },
-    key_files, policy_command,
     server::Service,
-    token,
 };
 use clap::Parser as _;
 use secrecy::ExposeSecret as _;
@@ -82,8 +81,8 @@ fn policy(command: &PolicyCommand) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     runtime()?.block_on(async {
         match command {
-            PolicyCommand::Check(settings) => policy_command::check(settings, &mut out).await,
-            PolicyCommand::Explain(settings) => policy_command::explain(settings, &mut out).await,
+            PolicyCommand::Check(settings) => policy_check::check(settings, &mut out).await,
+            PolicyCommand::Explain(settings) => policy_check::explain(settings, &mut out).await,
         }
     })
 }

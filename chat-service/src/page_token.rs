@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use proto::reason;
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{chat_filter::Cursor, error::Error, id::ChatId};
 
 /// Version, microseconds, id.
 const PAYLOAD_BYTES: usize = 1 + 8 + 16;
@@ -44,15 +44,6 @@ impl Scope {
     }
 }
 
-/// A place in a list: a time and an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The time of the sort key.
-    pub at: Timestamp,
-    /// The id of the sort key.
-    pub id: Uuid,
-}
-
 impl PageTokens {
     /// Signs with `key`.
     #[must_use]
@@ -64,11 +55,11 @@ impl PageTokens {
 
     /// The token for the page after `place`.
     #[must_use]
-    pub fn encode(&self, scope: &Scope, place: Place) -> String {
+    pub fn encode(&self, scope: &Scope, place: Cursor) -> String {
         let mut token = Vec::with_capacity(PAYLOAD_BYTES + TAG_BYTES);
         token.push(VERSION);
-        token.extend_from_slice(&place.at.as_microsecond().to_be_bytes());
-        token.extend_from_slice(place.id.as_bytes());
+        token.extend_from_slice(&place.updated_at.as_microsecond().to_be_bytes());
+        token.extend_from_slice(place.id.0.as_bytes());
         let tag = self.tag(scope, &token);
         token.extend_from_slice(&tag);
         URL_SAFE_NO_PAD.encode(token)
@@ -80,7 +71,7 @@ impl PageTokens {
     ///
     /// [`Error::InvalidArgument`] for a token that is malformed, forged, or of another scope: which
     /// of them it is, is not told.
-    pub fn decode(&self, scope: &Scope, token: &str) -> Result<Option<Place>, Error> {
+    pub fn decode(&self, scope: &Scope, token: &str) -> Result<Option<Cursor>, Error> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -94,7 +85,7 @@ impl PageTokens {
             })
     }
 
-    fn place(&self, scope: &Scope, token: &str) -> Option<Place> {
+    fn place(&self, scope: &Scope, token: &str) -> Option<Cursor> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         if bytes.len() != PAYLOAD_BYTES + TAG_BYTES {
             return None;
@@ -106,9 +97,9 @@ impl PageTokens {
         if *version != VERSION {
             return None;
         }
-        Some(Place {
-            at: Timestamp::from_microsecond(i64::from_be_bytes(*microseconds)).ok()?,
-            id: Uuid::from_slice(id).ok()?,
+        Some(Cursor {
+            updated_at: Timestamp::from_microsecond(i64::from_be_bytes(*microseconds)).ok()?,
+            id: ChatId(Uuid::from_slice(id).ok()?),
         })
     }
 
@@ -128,10 +119,10 @@ impl PageTokens {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place {
-            at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
-            id: Uuid::now_v7(),
+    fn place() -> Cursor {
+        Cursor {
+            updated_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
+            id: ChatId::new(),
         }
     }
 
@@ -151,7 +142,7 @@ mod tests {
         let token = tokens.encode(&Scope::new("user:a", "chats", b"filters"), place());
         for scope in [
             Scope::new("user:b", "chats", b"filters"),
-            Scope::new("user:a", "accounts", b"filters"),
+            Scope::new("user:a", "other chats", b"filters"),
             Scope::new("user:a", "chats", b"other"),
             Scope::new("user:ac", "hats", b"filters"),
         ] {

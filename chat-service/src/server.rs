@@ -1,7 +1,5 @@
 //! The running service: listeners, health, background tasks, and a stop that loses nothing.
 
-pub(crate) mod call;
-
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderName, header};
@@ -23,7 +21,6 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::cors::{Any, CorsLayer};
 
-use self::call::CallLayer;
 use crate::{
     accounts::seal::KeyRing,
     auth::Auth,
@@ -31,7 +28,8 @@ use crate::{
     config::Config,
     events::{bell::Bell, relay, watch::Watchers},
     grpc::{
-        chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc, sync_admin::SyncAdminGrpc,
+        call::CallLayer, chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc,
+        sync_admin::SyncAdminGrpc,
     },
     metrics::Metrics,
     page_token::PageTokens,

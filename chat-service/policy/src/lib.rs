@@ -21,6 +21,7 @@ mod policies;
 mod pred;
 mod principal;
 mod source;
+mod table;
 
 pub use action::{Action, ResourceKind};
 pub use cedar::{Decided, Oracle, OracleError, Resource, Scene, Seen};
@@ -28,10 +29,11 @@ pub use error::{LoadError, Problem};
 pub use id::{GroupId, OrganizationId, UserId, WorkspaceId};
 pub use literals::Literals;
 pub use pattern::{Pattern, Piece};
-pub use policies::{Grant, Policies};
+pub use policies::Policies;
 pub use pred::{Atom, ChatFacts, Level, Pred, Subject};
 pub use principal::{ADMIN, Principal, User};
 pub use source::Source;
+pub use table::Grant;
 
 /// The id of the one resource of kind [`ResourceKind::Sync`].
 pub(crate) const SYNC_ID: &str = "sync";

@@ -16,8 +16,8 @@ use crate::{
     error::{LoadError, Problem},
     literals::Literals,
     lower::{CallerKind, Refusal, Scope},
-    policies::{Grant, Rule, Table},
     source::{SCHEMA, SCHEMA_FILE, Source},
+    table::{Grant, Rule, Table},
 };
 
 /// Our annotation for the reason of a permit.

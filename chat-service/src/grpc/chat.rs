@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{
+    call::Deadline,
     convert,
     list::ListChats,
     update::{self, Sharing},
@@ -30,7 +31,6 @@ use crate::{
     page_token::PageTokens,
     provider::Providers,
     refresh::{self, Refreshed},
-    server::call::Deadline,
     store::{
         Store,
         chat::{Guarded, NewChat},
@@ -320,7 +320,17 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<WatchStream>, Status> {
         let caller = self.auth.caller(request.metadata())?;
         Ok(Response::new(
-            watch::start(self, caller, request.into_inner()).await?,
+            watch::start(
+                watch::Streams {
+                    authorizer: &self.authorizer,
+                    watchers: &self.watchers,
+                    views: &self.views,
+                    stop: &self.stop,
+                },
+                caller,
+                request.into_inner(),
+            )
+            .await?,
         ))
     }
 }

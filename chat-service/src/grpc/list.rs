@@ -9,8 +9,8 @@ use crate::{
     chat_filter::{ChatFilter, Cursor, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PullRequestFilter},
     diff_status::PullRequestState,
     error::Error,
-    id::{ChatId, UserId, WorkspaceId},
-    page_token::{PageTokens, Place, Scope},
+    id::{UserId, WorkspaceId},
+    page_token::{PageTokens, Scope},
 };
 
 /// Values of one repeated filter at most.
@@ -67,10 +67,7 @@ impl ListChats {
             pull_request_number: pull_request_number.map(positive).transpose()?,
             title: title.map(parse_title).transpose()?,
         };
-        let cursor = tokens.decode(&scope, &page_token)?.map(|place| Cursor {
-            updated_at: place.at,
-            id: ChatId(place.id),
-        });
+        let cursor = tokens.decode(&scope, &page_token)?;
         Ok(Self {
             filter,
             shared_with_me,
@@ -84,9 +81,9 @@ impl ListChats {
     pub(crate) fn token_after(&self, tokens: &PageTokens, last: &crate::chat::Chat) -> String {
         tokens.encode(
             &self.scope,
-            Place {
-                at: last.updated_at,
-                id: last.id.0,
+            Cursor {
+                updated_at: last.updated_at,
+                id: last.id,
             },
         )
     }

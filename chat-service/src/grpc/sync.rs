@@ -9,14 +9,13 @@ use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::convert;
+use super::{call::Deadline, convert};
 use crate::{
     auth::Auth,
     diff_status::PullRequestState,
     error::Error,
     id::{LeaseToken, RequestId},
     provider::{Provider, ProviderKind},
-    server::call::Deadline,
     sync::{
         DEFAULT_MAX_REFS, Dispatcher, Lane, MAX_REFS, MAX_WAIT,
         budget::{BatchSizes, BudgetView, BudgetWindow},

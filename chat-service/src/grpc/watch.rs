@@ -9,12 +9,12 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{chat::ChatGrpc, convert};
+use super::convert;
 use crate::{
     auth::Caller,
-    authz::{Action, Principal, Subject},
+    authz::{Action, Authorizer, Principal, Subject},
     error::Error,
-    events::watch::{Notice, Watch, What},
+    events::watch::{Notice, Watch, Watchers, What},
     id::UserId,
     store::event::ChangeKind,
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
@@ -27,9 +27,19 @@ const WATCH_START_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
 
+/// What a stream is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Streams<'a> {
+    pub(super) authorizer: &'a Authorizer,
+    pub(super) watchers: &'a Watchers,
+    pub(super) views: &'a Views,
+    /// Ends the stream when the server drains.
+    pub(super) stop: &'a CancellationToken,
+}
+
 /// Starts a stream for `caller`: first where it begins, then what changes.
 pub(super) async fn start(
-    grpc: &ChatGrpc,
+    streams: Streams<'_>,
     caller: Caller,
     request: v1::WatchChatsRequest,
 ) -> Result<WatchStream, Error> {
@@ -37,11 +47,13 @@ pub(super) async fn start(
     if let Some(revision) = &request.since_revision {
         parse_revision(revision)?;
     }
-    let readable = grpc.authorizer.chats(&caller.principal, Action::ReadChat);
+    let readable = streams
+        .authorizer
+        .chats(&caller.principal, Action::ReadChat);
     let subjects = subjects(&caller.principal);
     let started = tokio::time::timeout(
         WATCH_START_TIMEOUT,
-        grpc.watchers.watch(readable, owner, subjects),
+        streams.watchers.watch(readable, owner, subjects),
     )
     .await;
     let (watch, position) = match started {
@@ -79,7 +91,7 @@ pub(super) async fn start(
         });
     }
     let viewing = watcher(&caller.principal, owner).map(|watcher| Viewing {
-        views: grpc.views.clone(),
+        views: streams.views.clone(),
         watcher,
         samples: samples(),
     });
@@ -88,7 +100,7 @@ pub(super) async fn start(
         watch,
         viewing,
         caller.expires_at,
-        grpc.stop.clone(),
+        streams.stop.clone(),
     ))
 }
 

@@ -1,6 +1,11 @@
 //! What a database failure means for the caller: did it happen, and may it be tried again?
 
+use std::time::Duration;
+
+use proto::reason;
 use tokio_postgres::{Error as PgError, error::SqlState};
+
+use crate::error::Error;
 
 /// Why a statement failed, by consequence.
 #[derive(Debug, thiserror::Error)]
@@ -119,5 +124,23 @@ impl StoreError {
                 Self::bug("run a statement", source)
             },
         )
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } => Self::Conflict {
+                source: Box::new(error),
+            },
+            StoreError::Unavailable { .. } | StoreError::Uncertain { .. } => Self::Unavailable {
+                problem: "the database is not available",
+                reason: reason::DEPENDENCY_UNAVAILABLE,
+                retry_after: Some(Duration::from_secs(1)),
+                source: Some(Box::new(error)),
+            },
+            StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
+            StoreError::Data { .. } | StoreError::Bug { .. } => Self::internal(error),
+        }
     }
 }

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     accounts::BudgetKey,
     authz::Authorized,
+    branch_name::Branch,
     diff_status::MAX_GIT_REFS,
-    git_ref::Branch,
     id::{ChatId, UserId, WorkspaceId},
     provider::origin::Origin,
 };

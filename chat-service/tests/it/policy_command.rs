@@ -7,9 +7,9 @@ use std::{
 };
 
 use chat_service::{
-    authz::{Policies, abstraction},
+    authz::Policies,
+    command::policy_check::{self, abstraction},
     config::{Config, DatabaseSettings, PolicyCheckSettings, Settings},
-    policy_command,
 };
 use proto::chat::v1::{CreateChatRequest, GetChatRequest};
 use serde_json::json;
@@ -50,7 +50,7 @@ fn shipped() -> PathBuf {
 
 async fn check(settings: &PolicyCheckSettings) -> Result<String, String> {
     let mut out = Vec::new();
-    match policy_command::check(settings, &mut out).await {
+    match policy_check::check(settings, &mut out).await {
         Ok(()) => Ok(String::from_utf8(out).unwrap()),
         Err(error) => Err(format!("{error:#}")),
     }

@@ -8,11 +8,9 @@ mod mutants;
 use std::sync::Arc;
 
 use chat_service::{
-    authz::{
-        Action, Authorizer, Level, Policies, Principal, Subject,
-        agree::{self, Comparison, MadeUp, Product, Translator, World},
-    },
+    authz::{Action, Authorizer, Level, Policies, Principal, Subject},
     chat_filter::ChatFilter,
+    command::policy_check::agree::{self, Comparison, MadeUp, Product, Translator, World},
     store::{PoolOptions, Store, shadow::Shadow},
 };
 use policy::Source;

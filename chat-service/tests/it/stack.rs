@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use chat_service::{
     accounts::seal::KeyRing,
+    command::keys::TokenKeyPair,
     config::{Config, Settings},
-    keys::TokenKeyPair,
     server::Service,
 };
 use proto::bounds::MAX_PAGE_BYTES;

@@ -1,6 +1,7 @@
 //! Rules of the repository itself: who may know what, how large a file may be, and which tests prove what
 //! is promised.
 
+mod modules;
 mod promises;
 
 use std::{

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chat_service::{
-    authz::{Level, Principal, Subject, User, agree::MadeUp},
+    authz::{Level, Principal, Subject, User},
+    command::policy_check::agree::MadeUp,
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},
 };
 use uuid::Uuid;

@@ -5,8 +5,9 @@
     reason = "a fault sits in one place and leaves the rest as it is"
 )]
 
-use chat_service::authz::{
-    Action, Atom, Level, Pattern, Piece, Policies, Pred, Principal, agree::Translator,
+use chat_service::{
+    authz::{Action, Atom, Level, Pattern, Piece, Policies, Pred, Principal},
+    command::policy_check::agree::Translator,
 };
 use policy::Source;
 

@@ -7,9 +7,9 @@ use chat_service::{
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
+    command::keys::TokenKeyPair,
     diff_status::PullRequestState,
     id::{UserId, WorkspaceId},
-    keys::TokenKeyPair,
 };
 use secrecy::ExposeSecret as _;
 use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer, Verifier};

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::{Literals, Policies};
+use policy::{Level, Literals, Policies, Principal, Subject, User};
 use uuid::Uuid;
 
-use super::{Level, Principal, Subject, User, agree::MadeUp};
+use super::agree::MadeUp;
 use crate::{
     chat::ChatStatus,
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},

@@ -6,10 +6,12 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use policy::{OracleError, Resource, Scene, Seen};
+use policy::{
+    Action, ChatFacts, Level, OracleError, Policies, Pred, Principal, Resource, Scene, Seen,
+    Subject,
+};
 use uuid::Uuid;
 
-use super::{Action, ChatFacts, Level, Policies, Pred, Principal, Subject};
 use crate::{
     id::{ChatId, OrganizationId, UserId, WorkspaceId},
     store::{StoreError, shadow::Shadow},

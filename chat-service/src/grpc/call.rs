@@ -20,14 +20,14 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Wraps every call.
 #[derive(Clone)]
-pub(super) struct CallLayer {
+pub(crate) struct CallLayer {
     most: Duration,
     calls: Calls,
 }
 
 impl CallLayer {
     /// No call takes longer than `most`, whatever its client allows.
-    pub(super) fn new(most: Duration, calls: Calls) -> Self {
+    pub(crate) fn new(most: Duration, calls: Calls) -> Self {
         Self { most, calls }
     }
 }
@@ -45,7 +45,7 @@ impl<S> Layer<S> for CallLayer {
 
 /// One service with every call wrapped.
 #[derive(Clone)]
-pub(super) struct CallService<S> {
+pub(crate) struct CallService<S> {
     inner: S,
     layer: CallLayer,
 }

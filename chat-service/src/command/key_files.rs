@@ -9,7 +9,8 @@ use std::{
 
 use secrecy::ExposeSecret as _;
 
-use crate::{accounts::seal::KeyRing, keys::TokenKeyPair};
+use super::keys::TokenKeyPair;
+use crate::accounts::seal::KeyRing;
 
 /// Writes `jwt.key`, `jwt.pub` and `seal.keys` into `dir`, which is made if it is not there.
 ///

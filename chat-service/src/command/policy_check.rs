@@ -1,20 +1,20 @@
 //! `chat-service policy check` and `policy explain`: for operators, before and after policies go live.
 
+pub mod abstraction;
+pub mod agree;
+
 use std::{fmt::Write as _, io::Write, path::Path};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use policy::{Resource, ResourceKind};
+use policy::{Action, ChatFacts, Policies, Pred, Principal, Resource, ResourceKind};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use service_runtime::token::{AUDIENCE, Claims};
 
+use self::agree::{Product, World};
 use crate::{
     auth,
-    authz::{
-        Action, ChatFacts, Policies, Pred, Principal, abstraction,
-        agree::{self, Product, World},
-    },
     config::{
         ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings, database_url,
     },
