@@ -260,6 +260,10 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
 
     for (url, metric) in [
         (stack.ops_url(), "rpc_duration_seconds_count"),
+        (
+            stack.ops_url(),
+            "db_client_operation_duration_seconds_count{operation=\"insert_chat\"} 1",
+        ),
         (&worker.ops, "gitsync_host_requests_total"),
     ] {
         let metrics = e2e::ops::get(url, "/metrics").await;
