@@ -1,7 +1,9 @@
 //! Reports of git refs: what the agent pushed, for one chat or for all of an owner in a workspace.
 
+use policy::ChatFacts;
+
 use crate::{
-    authz::{Action, Authorizer, ChatFacts, Principal},
+    authz::{Action, Authorizer, Principal},
     branch_name::{Branch, parse_commit},
     error::Error,
     events::bell::{Bell, Ring},

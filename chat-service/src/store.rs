@@ -79,9 +79,7 @@ impl Store {
     ///
     /// When the URL is malformed.
     pub fn new(database_url: &str, options: &PoolOptions) -> Result<Self, StoreError> {
-        let mut config: tokio_postgres::Config = database_url
-            .parse()
-            .map_err(|error| StoreError::bug("parse the database URL", error))?;
+        let mut config = parse_url(database_url)?;
         detect_dead_peers(&mut config);
         config.connect_timeout(options.wait);
         config.application_name("chat-service");
@@ -215,6 +213,12 @@ pub(crate) async fn prepare(
             .map_err(StoreError::from_read)?;
     }
     Ok(())
+}
+
+fn parse_url(database_url: &str) -> Result<tokio_postgres::Config, StoreError> {
+    database_url
+        .parse()
+        .map_err(|error| StoreError::bug("parse the database URL", error))
 }
 
 /// A server that vanishes without a word is noticed within seconds: without this, a query into the

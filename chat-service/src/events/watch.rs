@@ -15,6 +15,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use policy::Subject;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -26,7 +27,7 @@ use super::{
     relay::EVENT_RETENTION,
 };
 use crate::{
-    authz::{Authorized, Subject},
+    authz::Authorized,
     chat::Chat,
     id::{ChatId, UserId},
     store::{

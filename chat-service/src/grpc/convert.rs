@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use policy::{Level, Subject};
 use proto::chat::v1;
 use uuid::Uuid;
 
 use crate::{
-    authz::{Level, Subject},
     chat::{
         Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_TITLE_CHARS,
     },

@@ -1,10 +1,10 @@
 //! `UpdateChat`, `UpdateChatSharing` and `ReportGitRef`: from the request to what changes.
 
+use policy::{Level, Subject};
 use proto::chat::v1;
 
 use super::convert;
 use crate::{
-    authz::{Level, Subject},
     chat::{ChatChanges, MAX_SUBJECTS},
     error::Error,
     git_ref::{ReportGitRef, Target},

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible, pin::Pin, sync::Arc, time:
 
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
+use policy::Subject;
 use proto::{chat::v1, reason};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tonic::Status;
 use super::convert;
 use crate::{
     auth::Caller,
-    authz::{Action, Authorizer, Principal, Subject},
+    authz::{Action, Authorizer, Principal},
     error::Error,
     events::watch::{Notice, Watch, Watchers, What},
     id::UserId,

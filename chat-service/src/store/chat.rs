@@ -1,5 +1,6 @@
 //! Chats: reading, listing, creating, changing.
 
+use policy::ChatFacts;
 use serde_json::json;
 use tokio_postgres::Row;
 
@@ -15,7 +16,7 @@ use super::{
     transaction::Tx,
 };
 use crate::{
-    authz::{Authorized, ChatFacts},
+    authz::Authorized,
     chat::{Chat, ChatChanges, ChatStatus},
     chat_filter::{ChatFilter, Cursor},
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},

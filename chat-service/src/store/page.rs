@@ -42,6 +42,8 @@ mod narrow;
 
 use std::borrow::Cow;
 
+use policy::{Atom, Pred};
+
 use branch::{Branch, Keys};
 use compose::{Composer, replaced};
 
@@ -51,7 +53,7 @@ use super::{
     sql::{Composed, Params, sql},
 };
 use crate::{
-    authz::{Atom, Authorized, Pred},
+    authz::Authorized,
     chat_filter::{ChatFilter, Cursor},
 };
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use policy::{Atom, Level, Pattern, Piece, Pred, Subject};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::{
     Sql, StoreError,
     sql::{Composed, Params},
 };
-use crate::authz::{Atom, Authorized, Level, Pattern, Piece, Pred, Subject};
+use crate::authz::Authorized;
 
 /// Where the predicate goes that decides whether a chat exists for the caller.
 pub(crate) const READABLE: &str = "/* readable */ TRUE";

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use policy::{ChatFacts, Pred};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
 use super::{
     Sql, StoreError,
     column::Columns as _,
+    parse_url,
     predicate::{level_name, print, subject_columns},
-    sql::{Params, sql},
+    sql::{Params, Values, sql},
 };
 
 const SHADOW_CHATS: Sql = sql!("shadow_chats");
@@ -41,9 +42,7 @@ impl Shadow {
     ///
     /// When the database is away, has not the schema, or allows no temporary tables.
     pub async fn open(database_url: &str) -> Result<Self, StoreError> {
-        let mut config: tokio_postgres::Config = database_url
-            .parse()
-            .map_err(|error| StoreError::bug("parse the database URL", error))?;
+        let mut config = parse_url(database_url)?;
         config.application_name("chat-service policy check");
         // Every statement here is long and runs once: compiling it would take longer than running it.
         config.options("-c jit=off");
@@ -53,16 +52,22 @@ impl Shadow {
             // Whoever waits for an answer hears of a broken connection.
             let _ = connection.await;
         });
-        for statement in [SHADOW_CHATS, SHADOW_CHAT_ACL] {
-            client
-                .batch_execute(statement.text)
-                .await
-                .map_err(StoreError::from_read)?;
-        }
-        Ok(Self {
+        let shadow = Self {
             client,
             _connection: driving,
-        })
+        };
+        for statement in [SHADOW_CHATS, SHADOW_CHAT_ACL] {
+            shadow.run(statement.text, &[]).await?;
+        }
+        Ok(shadow)
+    }
+
+    /// Each text runs once, so that none is kept prepared.
+    async fn run(&self, text: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
+        self.client
+            .query(text, values)
+            .await
+            .map_err(StoreError::from_write)
     }
 
     /// Replaces all chats.
@@ -106,19 +111,11 @@ impl Shadow {
                 })
             }));
         }
-        self.client
-            .batch_execute(SHADOW_TRUNCATE.text)
-            .await
-            .map_err(StoreError::from_write)?;
-        for (statement, rows) in [
-            (SHADOW_INSERT_CHATS, Value::Array(rows)),
-            (SHADOW_INSERT_SHARES, Value::Array(shares)),
-        ] {
-            self.client
-                .execute(statement.text, &[&rows])
-                .await
-                .map_err(StoreError::from_write)?;
-        }
+        self.run(SHADOW_TRUNCATE.text, &[]).await?;
+        self.run(SHADOW_INSERT_CHATS.text, &[&Value::Array(rows)])
+            .await?;
+        self.run(SHADOW_INSERT_SHARES.text, &[&Value::Array(shares)])
+            .await?;
         Ok(())
     }
 
@@ -145,12 +142,7 @@ impl Shadow {
             let text = SHADOW_DECIDE
                 .text
                 .replace("/* predicates */ TRUE", &texts.join(",\n"));
-            let rows = self
-                .client
-                .query(&text, &params.as_refs())
-                .await
-                .map_err(StoreError::from_read)?;
-            for row in rows {
+            for row in self.run(&text, &params.as_refs()).await? {
                 let held: Vec<Option<bool>> = row.get_as("held")?;
                 decided.entry(row.get_as("id")?).or_default().extend(held);
             }

@@ -1,5 +1,6 @@
 //! Whom a chat is shared with.
 
+use policy::{Level, Subject};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -13,11 +14,7 @@ use super::{
     sql::{Composed, Params, bind, sql},
     transaction::Tx,
 };
-use crate::{
-    authz::{Authorized, Level, Subject},
-    chat::MAX_SUBJECTS,
-    id::ChatId,
-};
+use crate::{authz::Authorized, chat::MAX_SUBJECTS, id::ChatId};
 
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");

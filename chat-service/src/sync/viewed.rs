@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
+use policy::Subject;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::SyncMetrics;
 use crate::{
-    authz::{Principal, Subject},
+    authz::Principal,
     chat::Chat,
     events::bell::{Bell, Ring},
     id::{ChatId, GroupId, UserId},

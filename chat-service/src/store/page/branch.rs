@@ -1,9 +1,9 @@
 //! The ways to walk: which index, for which keys, and what else must hold of each row.
 
+use policy::{Atom, Level, Pred};
 use uuid::Uuid;
 
 use crate::{
-    authz::{Atom, Level, Pred},
     chat_filter::ChatFilter,
     id::UserId,
     store::{

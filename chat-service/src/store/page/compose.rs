@@ -1,8 +1,9 @@
 //! Puts a page's statement together from marked files and parameters.
 
+use policy::Pred;
+
 use super::{Bounds, Far, Near, branch::Branch, narrow};
 use crate::{
-    authz::Pred,
     chat_filter::{ChatFilter, Cursor},
     store::{
         Sql, predicate,
