@@ -175,6 +175,9 @@ fn parse_title(text: String) -> Result<String, Error> {
     if TITLE_FILTER_CHARS.contains(&text.chars().count()) {
         Ok(text)
     } else {
-        Err(Error::invalid("title", "must have 1 to 200 characters"))
+        Err(Error::invalid(
+            "title",
+            format!("must have 1 to {} characters", TITLE_FILTER_CHARS.end()),
+        ))
     }
 }
