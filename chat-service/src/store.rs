@@ -1,9 +1,9 @@
 //! All SQL of this service: one statement, one file under `sql/`, one name. Rows and `tokio_postgres`
 //! types stop here.
 //!
-//! Statements run through one gateway: [`Store::read`] and [`Store::write`], [`Connection`] for several,
-//! and [`transaction::Tx`] for a transaction. It prepares them once per connection, times each by its name
-//! and says what a failure means ([`StoreError`]); columns are read by name ([`column::Columns`]).
+//! Statements run through one gateway: `Store::read` and `Store::write`, `Connection` for several,
+//! and `Tx` for a transaction. It prepares them once per connection, times each by its name
+//! and says what a failure means ([`StoreError`]); columns are read by name (`Columns`).
 //!
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
 //! no two transactions wait for each other: chat, then account, then budget, then refs by id.

@@ -188,12 +188,18 @@ mod tests {
         !rows.is_empty()
     }
 
+    /// Handlers need futures that may move between threads.
+    fn movable<T: Send>(future: T) -> T {
+        future
+    }
+
     #[tokio::test]
     async fn what_is_not_committed_is_rolled_back() {
         let (_database, store) = store(1).await;
         let id = Uuid::now_v7();
-        let inserted = store.transaction(async |tx| Ok(insert(&tx, id, "one").await?.len()));
-        assert_eq!(inserted.await.unwrap(), 1);
+        let title = String::from("one");
+        let inserted = store.transaction(async |tx| Ok(insert(&tx, id, &title).await?.len()));
+        assert_eq!(movable(inserted).await.unwrap(), 1);
         assert!(!exists(&store, id).await);
     }
 
