@@ -11,6 +11,8 @@ use crate::stack::Stack;
 const SLOTS: usize = 10;
 /// Longer than any test.
 const GAP: Duration = Duration::from_secs(3600);
+/// The slow keys are still waiting when the test ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// As many leases with full batches as the worker has slots.
 fn queue_slow(stack: &Stack, budget: pb::BudgetView) {
@@ -53,7 +55,10 @@ async fn ten_keys_in_a_gap_do_not_block_another_key() {
             ..pace::Settings::default()
         };
         let paced = Refresher::builder().concurrency(SLOTS).pace(pace);
-        stack.start_worker_as(Worker::builder().batch_size(2), paced);
+        stack.start_worker_as(
+            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
+            paced,
+        );
         until_leased(stack, SLOTS).await;
         queue_quick(stack);
         stack.released("quick").await;
@@ -78,7 +83,10 @@ async fn ten_keys_at_the_ceiling_do_not_block_another_key() {
             ..pace::Settings::default()
         };
         let over_rest = Refresher::builder().concurrency(SLOTS).graphql(false);
-        stack.start_worker_as(Worker::builder().batch_size(2), over_rest.pace(pace));
+        stack.start_worker_as(
+            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
+            over_rest.pace(pace),
+        );
         until_leased(stack, SLOTS).await;
         queue_quick(stack);
         // It has the ceiling of its own.
