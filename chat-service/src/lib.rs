@@ -4,8 +4,8 @@
 //! The layers, outermost first: [`server`] (listeners, health, drain) and [`command`] (what the binary does
 //! besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`], [`sync`],
 //! [`accounts`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a predicate), and the
-//! words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No modules import one another in a circle; a repository
-//! rule keeps it so.
+//! words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No modules import one another in
+//! a circle; a repository rule keeps it so.
 
 pub mod accounts;
 pub mod auth;

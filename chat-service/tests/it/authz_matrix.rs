@@ -119,32 +119,33 @@ const ROWS: [(&str, &str); 18] = [
 
 #[tokio::test]
 async fn every_rpc_answers_every_kind_of_caller_as_the_policies_say() {
-    let stack = Stack::start().await;
-    let cast = Cast::new();
-    let mut table = String::new();
-    for (rpc, what) in &ROWS {
-        let (service, method) = rpc.trim_start_matches("chat.v1.").split_once('.').unwrap();
-        writeln!(table, "{}", format!("{service}.{method} {what}").trim_end()).unwrap();
-        // Callers by their answer: the shape in which people ask.
-        let mut answers: Vec<(String, Vec<&str>)> = Vec::new();
-        for (name, caller) in &cast.callers {
-            let answer = if service == "ChatService" {
-                call::on_chat(&stack, &cast, caller, method, what).await
-            } else {
-                call::on_rest(&stack, &cast, caller, method).await
-            };
-            match answers.iter_mut().find(|(known, _)| *known == answer) {
-                Some((_, names)) => names.push(name),
-                None => answers.push((answer, vec![name])),
+    Stack::run(async |stack| {
+        let cast = Cast::new();
+        let mut table = String::new();
+        for (rpc, what) in &ROWS {
+            let (service, method) = rpc.trim_start_matches("chat.v1.").split_once('.').unwrap();
+            writeln!(table, "{}", format!("{service}.{method} {what}").trim_end()).unwrap();
+            // Callers by their answer: the shape in which people ask.
+            let mut answers: Vec<(String, Vec<&str>)> = Vec::new();
+            for (name, caller) in &cast.callers {
+                let answer = if service == "ChatService" {
+                    call::on_chat(stack, &cast, caller, method, what).await
+                } else {
+                    call::on_rest(stack, &cast, caller, method).await
+                };
+                match answers.iter_mut().find(|(known, _)| *known == answer) {
+                    Some((_, names)) => names.push(name),
+                    None => answers.push((answer, vec![name])),
+                }
+            }
+            answers.sort_by_key(|(answer, _)| !answer.starts_with("yes"));
+            for (answer, names) in answers {
+                writeln!(table, "    {answer}: {}", names.join(", ")).unwrap();
             }
         }
-        answers.sort_by_key(|(answer, _)| !answer.starts_with("yes"));
-        for (answer, names) in answers {
-            writeln!(table, "    {answer}: {}", names.join(", ")).unwrap();
-        }
-    }
-    insta::assert_snapshot!(table);
-    stack.stop().await;
+        insta::assert_snapshot!(table);
+    })
+    .await;
 }
 
 /// The full names of the contract's RPCs for which `wanted` holds of the request.

@@ -47,69 +47,71 @@ async fn forgotten(stack: &Stack) -> i64 {
 
 #[tokio::test]
 async fn a_chat_unarchived_while_its_refs_change_the_budget_is_due_where_they_are() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(none()).await;
-    for token in [Some("ghp_other"), None] {
-        set_archived(&owner, &chat.id, true).await;
-        let holder = Holder::of(&stack, LOCK_BUDGETS).await;
-        let moving = async {
-            match token {
-                Some(token) => drop(owner.link(token).await),
-                None => owner.unlink().await,
-            }
-        };
-        let unarchiving = async {
-            until_blocked(&stack, 1).await;
-            set_archived(&owner, &chat.id, false).await;
-        };
-        let meeting = async {
-            until_blocked(&stack, 2).await;
-            holder.let_go().await;
-        };
-        tokio::join!(moving, unarchiving, meeting);
-        assert_eq!(forgotten(&stack).await, 0, "{token:?}");
-        let leases = worker.wait_for_lease().await;
-        let lease = Leased(leases.into_iter().next().unwrap());
-        assert_eq!(lease.access_token(), token);
-        worker
-            .finish(&lease, vec![outcome(lease.git_ref(), none())])
-            .await;
-    }
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(none()).await;
+        for token in [Some("ghp_other"), None] {
+            set_archived(&owner, &chat.id, true).await;
+            let holder = Holder::of(stack, LOCK_BUDGETS).await;
+            let moving = async {
+                match token {
+                    Some(token) => drop(owner.link(token).await),
+                    None => owner.unlink().await,
+                }
+            };
+            let unarchiving = async {
+                until_blocked(stack, 1).await;
+                set_archived(&owner, &chat.id, false).await;
+            };
+            let meeting = async {
+                until_blocked(stack, 2).await;
+                holder.let_go().await;
+            };
+            tokio::join!(moving, unarchiving, meeting);
+            assert_eq!(forgotten(stack).await, 0, "{token:?}");
+            let leases = worker.wait_for_lease().await;
+            let lease = Leased(leases.into_iter().next().unwrap());
+            assert_eq!(lease.access_token(), token);
+            worker
+                .finish(&lease, vec![outcome(lease.git_ref(), none())])
+                .await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_refresh_of_refs_that_change_the_budget_asks_the_host_all_the_same() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(none()).await;
-    let holder = Holder::of(&stack, LOCK_BUDGETS).await;
-    let refreshing = async {
-        until_blocked(&stack, 1).await;
-        let request = v1::RefreshChatRequest {
-            chat_id: chat.id.clone(),
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(none()).await;
+        let holder = Holder::of(stack, LOCK_BUDGETS).await;
+        let refreshing = async {
+            until_blocked(stack, 1).await;
+            let request = v1::RefreshChatRequest {
+                chat_id: chat.id.clone(),
+            };
+            let response = stack.chats(&owner.caller).refresh_chat(request).await;
+            response.unwrap().into_inner().chat.unwrap()
         };
-        let response = stack.chats(&owner.caller).refresh_chat(request).await;
-        response.unwrap().into_inner().chat.unwrap()
-    };
-    let meeting = async {
-        until_blocked(&stack, 2).await;
-        holder.let_go().await;
-        let lease = worker.wait_for_lease().await.into_iter().next();
-        let lease = Leased(lease.expect("the ref is due"));
-        assert_eq!(lease.access_token(), Some("ghp_other"));
-        worker
-            .finish(&lease, vec![outcome(lease.git_ref(), found())])
-            .await;
-    };
-    let (_, refreshed, ()) = tokio::join!(owner.link("ghp_other"), refreshing, meeting);
-    assert_eq!(refreshed.diff_status.unwrap().pr_number, Some(7));
-    stack.stop().await;
+        let meeting = async {
+            until_blocked(stack, 2).await;
+            holder.let_go().await;
+            let lease = worker.wait_for_lease().await.into_iter().next();
+            let lease = Leased(lease.expect("the ref is due"));
+            assert_eq!(lease.access_token(), Some("ghp_other"));
+            worker
+                .finish(&lease, vec![outcome(lease.git_ref(), found())])
+                .await;
+        };
+        let (_, refreshed, ()) = tokio::join!(owner.link("ghp_other"), refreshing, meeting);
+        assert_eq!(refreshed.diff_status.unwrap().pr_number, Some(7));
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -126,68 +128,75 @@ async fn archiving_takes_no_ref_before_one_of_a_smaller_id() {
         ))
         .await
         .unwrap();
-    let stack = Stack::start_on(database, |_, _| {}).await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("b").await;
-    Worker::of(&stack).answer(found()).await;
-    owner.report(&chat.id, "a").await;
-    let holder = Holder::of(
-        &stack,
-        "SELECT FROM chat_diff_statuses WHERE git_branch = 'b' FOR UPDATE",
+    Stack::run_on(
+        database,
+        |_, _| {},
+        async |stack| {
+            let owner = Owner::linked(stack).await;
+            let chat = owner.chat("b").await;
+            Worker::of(stack).answer(found()).await;
+            owner.report(&chat.id, "a").await;
+            let holder = Holder::of(
+                stack,
+                "SELECT FROM chat_diff_statuses WHERE git_branch = 'b' FOR UPDATE",
+            )
+            .await;
+            let meeting = async {
+                until_blocked(stack, 1).await;
+                holder
+                    .run("SELECT FROM chat_diff_statuses WHERE git_branch = 'a' FOR UPDATE NOWAIT")
+                    .await;
+                holder.let_go().await;
+            };
+            tokio::join!(set_archived(&owner, &chat.id, true), meeting);
+            assert!(owner.get(&chat.id).await.archived);
+        },
     )
     .await;
-    let meeting = async {
-        until_blocked(&stack, 1).await;
-        holder
-            .run("SELECT FROM chat_diff_statuses WHERE git_branch = 'a' FOR UPDATE NOWAIT")
-            .await;
-        holder.let_go().await;
-    };
-    tokio::join!(set_archived(&owner, &chat.id, true), meeting);
-    assert!(owner.get(&chat.id).await.archived);
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn an_update_that_a_deadlock_ended_is_done_again() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    // As some transaction would that locks in another order: a ref, then the chat. Its own wait
-    // begins first and is the longer one, so that the service's statement is the one that ends.
-    let holder = Holder::of(
-        &stack,
-        "SET LOCAL deadlock_timeout = '1min'; SELECT FROM chat_diff_statuses FOR UPDATE",
-    )
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        // As some transaction would that locks in another order: a ref, then the chat. Its own wait
+        // begins first and is the longer one, so that the service's statement is the one that ends.
+        let holder = Holder::of(
+            stack,
+            "SET LOCAL deadlock_timeout = '1min'; SELECT FROM chat_diff_statuses FOR UPDATE",
+        )
+        .await;
+        let meeting = async {
+            until_blocked(stack, 1).await;
+            holder.run("SELECT FROM chats FOR UPDATE").await;
+            holder.let_go().await;
+        };
+        tokio::join!(set_archived(&owner, &chat.id, true), meeting);
+        assert!(owner.get(&chat.id).await.archived);
+        assert!(worker.lease().await.is_empty());
+    })
     .await;
-    let meeting = async {
-        until_blocked(&stack, 1).await;
-        holder.run("SELECT FROM chats FOR UPDATE").await;
-        holder.let_go().await;
-    };
-    tokio::join!(set_archived(&owner, &chat.id, true), meeting);
-    assert!(owner.get(&chat.id).await.archived);
-    assert!(worker.lease().await.is_empty());
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_ref_that_left_the_leased_budget_takes_no_outcome_of_that_lease() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    owner.unlink().await;
-    let statuses = worker
-        .finish(&lease, vec![outcome(lease.git_ref(), found())])
-        .await;
-    assert_eq!(statuses, [OutcomeResultStatus::Rejected]);
-    assert_eq!(owner.status(&chat.id).await.pr_number, None);
-    assert_eq!(worker.lease_one().await.access_token(), None);
-    assert_eq!(forgotten(&stack).await, 0);
-    let late = worker.try_report(crate::worker::report(&lease.0.lease_token, Vec::new()));
-    assert_eq!(refused(late.await).1, "LEASE_LOST");
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        owner.unlink().await;
+        let statuses = worker
+            .finish(&lease, vec![outcome(lease.git_ref(), found())])
+            .await;
+        assert_eq!(statuses, [OutcomeResultStatus::Rejected]);
+        assert_eq!(owner.status(&chat.id).await.pr_number, None);
+        assert_eq!(worker.lease_one().await.access_token(), None);
+        assert_eq!(forgotten(stack).await, 0);
+        let late = worker.try_report(crate::worker::report(&lease.0.lease_token, Vec::new()));
+        assert_eq!(refused(late.await).1, "LEASE_LOST");
+    })
+    .await;
 }

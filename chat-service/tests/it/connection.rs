@@ -11,76 +11,72 @@ use crate::{
     worker::{Owner, Worker, found, outcome, report},
 };
 
-/// A service that has its database behind a proxy.
-async fn behind_proxy() -> (Stack, Proxy) {
-    let database = testkit::postgres::database().await;
-    let proxy = Proxy::start(database.address()).await;
-    let url = database.url_through(proxy.address());
-    let change = |settings: &mut Settings, _: &mut _| {
-        settings.database.database_url = Some(url.into());
-    };
-    (Stack::start_on(database, change).await, proxy)
-}
-
 /// Cuts the connection of a report that waits for what `lock` holds, looks whether it was `applied`
 /// when the server has noticed, and repeats it.
 async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
-    let (stack, proxy) = behind_proxy().await;
-    let client = stack.database.client().await;
-    let outcomes = || async {
-        let row = client
-            .query_one("SELECT outcome_seq FROM chat_diff_statuses", &[])
-            .await
-            .unwrap();
-        row.try_get::<_, i64>(0).unwrap()
+    let database = testkit::postgres::database().await;
+    let proxy = Proxy::start(database.address()).await;
+    let url = database.url_through(proxy.address());
+    let behind_proxy = |settings: &mut Settings, _: &mut _| {
+        settings.database.database_url = Some(url.into());
     };
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    let request = report(
-        &lease.0.lease_token,
-        vec![outcome(lease.git_ref(), found())],
-    );
-    client.batch_execute(prepare).await.unwrap();
-    let holder = Holder::of(&stack, lock).await;
-    let cutting = async {
-        until_blocked(&stack, 1).await;
-        proxy.cut();
-    };
-    let (first, ()) = tokio::join!(worker.try_report(request.clone()), cutting);
-    let (code, reason, _) = refused(first);
-    assert_eq!(
-        (code, reason.as_str()),
-        (tonic::Code::Unavailable, "DEPENDENCY_UNAVAILABLE")
-    );
-    holder.let_go().await;
-    testkit::wait::until("the server noticed", || async {
-        let row = client
-            .query_one(
-                "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND application_name = 'chat-service'",
-                &[],
-            )
-            .await
-            .unwrap();
-        let left: i64 = row.try_get(0).unwrap();
-        if left == 0 { Ok(()) } else { Err(left) }
-    })
-    .await;
-    assert_eq!(outcomes().await, i64::from(applied));
-
-    proxy.restore();
-    for _ in 0..2 {
-        let statuses = testkit::wait::until("the database is back", || async {
-            worker.try_report(request.clone()).await
+    Stack::run_on(database, behind_proxy, async |stack| {
+        let client = stack.database.client().await;
+        let outcomes = || async {
+            let row = client
+                .query_one("SELECT outcome_seq FROM chat_diff_statuses", &[])
+                .await
+                .unwrap();
+            row.try_get::<_, i64>(0).unwrap()
+        };
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let request = report(
+            &lease.0.lease_token,
+            vec![outcome(lease.git_ref(), found())],
+        );
+        client.batch_execute(prepare).await.unwrap();
+        let holder = Holder::of(stack, lock).await;
+        let cutting = async {
+            until_blocked(stack, 1).await;
+            proxy.cut();
+        };
+        let (first, ()) = tokio::join!(worker.try_report(request.clone()), cutting);
+        let (code, reason, _) = refused(first);
+        assert_eq!(
+            (code, reason.as_str()),
+            (tonic::Code::Unavailable, "DEPENDENCY_UNAVAILABLE")
+        );
+        holder.let_go().await;
+        testkit::wait::until("the server noticed", || async {
+            let row = client
+                .query_one(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name = 'chat-service'",
+                    &[],
+                )
+                .await
+                .unwrap();
+            let left: i64 = row.try_get(0).unwrap();
+            if left == 0 { Ok(()) } else { Err(left) }
         })
         .await;
-        assert_eq!(statuses, [OutcomeResultStatus::Applied]);
-        assert_eq!(outcomes().await, 1);
-    }
-    assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
-    stack.stop().await;
+        assert_eq!(outcomes().await, i64::from(applied));
+
+        proxy.restore();
+        for _ in 0..2 {
+            let statuses = testkit::wait::until("the database is back", || async {
+                worker.try_report(request.clone()).await
+            })
+            .await;
+            assert_eq!(statuses, [OutcomeResultStatus::Applied]);
+            assert_eq!(outcomes().await, 1);
+        }
+        assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
+    })
+    .await;
 }
 
 /// Promise 5.

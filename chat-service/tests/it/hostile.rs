@@ -267,128 +267,132 @@ async fn rich_chat(stack: &Stack, owner: &Caller, workspace: Uuid) -> Chat {
 
 #[tokio::test]
 async fn hostile_text_in_any_field_of_any_request_reaches_nothing_of_others() {
-    let stack = Stack::start().await;
-    let (owner, victim) = (Caller::user(), Caller::user());
-    let workspace = Uuid::now_v7();
-    let chat = rich_chat(&stack, &owner, workspace).await;
-    let others = rich_chat(&stack, &victim, workspace).await;
-    let before = all_of(&stack, &others).await;
-    let public = [owner, Caller::internal(), Caller::user()];
-    let worker = [Caller::gitsync()];
-    let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
-    let mut tried = BTreeSet::new();
-    for service in pool.services().filter(|service| {
-        // Of this process's operators, and on a listener of the other service.
-        service.full_name() != "gitsync.v1.WorkerService"
-    }) {
-        let callers: &[Caller] = match service.name() {
-            "SyncService" => &worker,
-            _ => &public,
-        };
-        for method in service.methods() {
-            for text in TEXTS.into_iter().chain([NUL]) {
-                for base in bases(&chat, &method) {
-                    for (field, request) in replaced(&base, text) {
-                        for caller in callers {
-                            let result = call(&stack, caller, method.full_name(), &request).await;
-                            let code = result.as_ref().map_or_else(Status::code, |()| Code::Ok);
-                            assert!(
-                                ANSWERS.contains(&code),
-                                "{} with {text:?} as {field}: {result:?}",
-                                method.full_name()
-                            );
+    Stack::run(async |stack| {
+        let (owner, victim) = (Caller::user(), Caller::user());
+        let workspace = Uuid::now_v7();
+        let chat = rich_chat(stack, &owner, workspace).await;
+        let others = rich_chat(stack, &victim, workspace).await;
+        let before = all_of(stack, &others).await;
+        let public = [owner, Caller::internal(), Caller::user()];
+        let worker = [Caller::gitsync()];
+        let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+        let mut tried = BTreeSet::new();
+        for service in pool.services().filter(|service| {
+            // Of this process's operators, and on a listener of the other service.
+            service.full_name() != "gitsync.v1.WorkerService"
+        }) {
+            let callers: &[Caller] = match service.name() {
+                "SyncService" => &worker,
+                _ => &public,
+            };
+            for method in service.methods() {
+                for text in TEXTS.into_iter().chain([NUL]) {
+                    for base in bases(&chat, &method) {
+                        for (field, request) in replaced(&base, text) {
+                            for caller in callers {
+                                let result =
+                                    call(stack, caller, method.full_name(), &request).await;
+                                let code = result.as_ref().map_or_else(Status::code, |()| Code::Ok);
+                                assert!(
+                                    ANSWERS.contains(&code),
+                                    "{} with {text:?} as {field}: {result:?}",
+                                    method.full_name()
+                                );
+                            }
+                            tried.insert(format!("{}.{field}", method.name()));
                         }
-                        tried.insert(format!("{}.{field}", method.name()));
                     }
                 }
             }
         }
-    }
-    // The walk through the descriptors finds what is nested, listed and mapped.
-    for place in [
-        "GetChat.chat_id",
-        "GetChats.page_token",
-        "CreateChat.labels (key)",
-        "UpdateChat.update_mask.paths",
-        "UpdateChatSharing.add_writers.group_id",
-        "ReportGitRef.workspace.owner_id",
-        "WatchChats.since_revision",
-        "LinkGitAccount.access_token",
-        "LeaseDiffStatuses.worker_id",
-        "ReportOutcomes.lease_token",
-    ] {
-        assert!(tried.contains(place), "{place} is not in {tried:#?}");
-    }
-    assert_eq!(all_of(&stack, &others).await, before);
-    stack.stop().await;
+        // The walk through the descriptors finds what is nested, listed and mapped.
+        for place in [
+            "GetChat.chat_id",
+            "GetChats.page_token",
+            "CreateChat.labels (key)",
+            "UpdateChat.update_mask.paths",
+            "UpdateChatSharing.add_writers.group_id",
+            "ReportGitRef.workspace.owner_id",
+            "WatchChats.since_revision",
+            "LinkGitAccount.access_token",
+            "LeaseDiffStatuses.worker_id",
+            "ReportOutcomes.lease_token",
+        ] {
+            assert!(tried.contains(place), "{place} is not in {tried:#?}");
+        }
+        assert_eq!(all_of(stack, &others).await, before);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn hostile_titles_and_labels_are_kept_as_they_are_and_match_only_themselves() {
-    let stack = Stack::start().await;
-    let owner = Caller::user();
-    let mut made: BTreeMap<String, &str> = BTreeMap::new();
-    for text in TEXTS {
-        let request = CreateChatRequest {
-            title: text.to_owned(),
-            labels: [
-                ("of".to_owned(), text.to_owned()),
-                (text.to_owned(), "is key".to_owned()),
-            ]
-            .into(),
-            ..CreateChatRequest::default()
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let mut made: BTreeMap<String, &str> = BTreeMap::new();
+        for text in TEXTS {
+            let request = CreateChatRequest {
+                title: text.to_owned(),
+                labels: [
+                    ("of".to_owned(), text.to_owned()),
+                    (text.to_owned(), "is key".to_owned()),
+                ]
+                .into(),
+                ..CreateChatRequest::default()
+            };
+            let chat = stack.chat_with(&owner, request.clone()).await;
+            assert_eq!((chat.title, chat.labels), (request.title, request.labels));
+            made.insert(chat.id, text);
+        }
+        let listed = async |request: GetChatsRequest| {
+            let page = stack.chats(&owner).get_chats(request).await.unwrap();
+            let page = page.into_inner().chats;
+            page.iter()
+                .map(|chat| made[&chat.id])
+                .collect::<BTreeSet<_>>()
         };
-        let chat = stack.chat_with(&owner, request.clone()).await;
-        assert_eq!((chat.title, chat.labels), (request.title, request.labels));
-        made.insert(chat.id, text);
-    }
-    let listed = async |request: GetChatsRequest| {
-        let page = stack.chats(&owner).get_chats(request).await.unwrap();
-        let page = page.into_inner().chats;
-        page.iter()
-            .map(|chat| made[&chat.id])
-            .collect::<BTreeSet<_>>()
-    };
-    let by_label = |key: &str, value: &str| GetChatsRequest {
-        labels: [(key.to_owned(), value.to_owned())].into(),
-        ..GetChatsRequest::default()
-    };
-    for text in TEXTS {
-        let by_title = GetChatsRequest {
-            title: Some(text.to_owned()),
+        let by_label = |key: &str, value: &str| GetChatsRequest {
+            labels: [(key.to_owned(), value.to_owned())].into(),
             ..GetChatsRequest::default()
         };
-        let with_it: BTreeSet<&str> = TEXTS
-            .into_iter()
-            .filter(|title| title.to_lowercase().contains(&text.to_lowercase()))
-            .collect();
-        assert_eq!(listed(by_title).await, with_it, "{text:?} in titles");
-        let only = BTreeSet::from([text]);
-        assert_eq!(listed(by_label("of", text)).await, only, "as a value");
-        assert_eq!(listed(by_label(text, "is key")).await, only, "as a key");
-    }
-    stack.stop().await;
+        for text in TEXTS {
+            let by_title = GetChatsRequest {
+                title: Some(text.to_owned()),
+                ..GetChatsRequest::default()
+            };
+            let with_it: BTreeSet<&str> = TEXTS
+                .into_iter()
+                .filter(|title| title.to_lowercase().contains(&text.to_lowercase()))
+                .collect();
+            assert_eq!(listed(by_title).await, with_it, "{text:?} in titles");
+            let only = BTreeSet::from([text]);
+            assert_eq!(listed(by_label("of", text)).await, only, "as a value");
+            assert_eq!(listed(by_label(text, "is key")).await, only, "as a key");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_hostile_name_of_a_service_or_a_role_is_no_other_name() {
-    let stack = Stack::start().await;
-    let chat = stack.chat(&Caller::user()).await;
-    let get = v1::GetChatRequest { chat_id: chat.id };
-    for text in TEXTS {
-        for caller in [
-            Caller::service(text),
-            Caller::service(&format!("internal{text}")),
-            Caller::user().site(text),
-            Caller::user().site(&format!("admin{text}")),
-        ] {
-            let answer = stack.chats(&caller).get_chat(get.clone()).await;
-            let code = answer.unwrap_err().code();
-            assert!(
-                [Code::NotFound, Code::Unauthenticated].contains(&code),
-                "{text:?}: {code}"
-            );
+    Stack::run(async |stack| {
+        let chat = stack.chat(&Caller::user()).await;
+        let get = v1::GetChatRequest { chat_id: chat.id };
+        for text in TEXTS {
+            for caller in [
+                Caller::service(text),
+                Caller::service(&format!("internal{text}")),
+                Caller::user().site(text),
+                Caller::user().site(&format!("admin{text}")),
+            ] {
+                let answer = stack.chats(&caller).get_chat(get.clone()).await;
+                let code = answer.unwrap_err().code();
+                assert!(
+                    [Code::NotFound, Code::Unauthenticated].contains(&code),
+                    "{text:?}: {code}"
+                );
+            }
         }
-    }
-    stack.stop().await;
+    })
+    .await;
 }

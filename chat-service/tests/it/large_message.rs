@@ -75,88 +75,90 @@ fn labels() -> Value {
 #[tokio::test]
 async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
     const { assert!(MAX_PAGE_SIZE * MAX_CHAT_BYTES < MAX_PAGE_BYTES) };
-    let stack = Stack::start().await;
-    let owner = Caller::user();
-    let client = stack.database.client().await;
-    let id = Uuid::parse_str(&owner.id()).unwrap();
-    let title = WIDE.repeat(MAX_TITLE_CHARS);
-    let (chats, shares) = (int(MAX_PAGE_SIZE), int(MAX_SUBJECTS));
-    client
-        .execute(CHATS, &[&chats, &id, &title, &labels(), &shares])
-        .await
-        .unwrap();
-    let refs = i32::try_from(MAX_GIT_REFS).unwrap();
-    let [origin, name, url] = [MAX_ORIGIN_BYTES, MAX_NAME_BYTES, MAX_URL_BYTES].map(int);
-    let title = WIDE.repeat(MAX_PULL_REQUEST_TITLE_CHARS);
-    client
-        .execute(REFS, &[&refs, &origin, &name, &url, &title])
-        .await
-        .unwrap();
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let client = stack.database.client().await;
+        let id = Uuid::parse_str(&owner.id()).unwrap();
+        let title = WIDE.repeat(MAX_TITLE_CHARS);
+        let (chats, shares) = (int(MAX_PAGE_SIZE), int(MAX_SUBJECTS));
+        client
+            .execute(CHATS, &[&chats, &id, &title, &labels(), &shares])
+            .await
+            .unwrap();
+        let refs = i32::try_from(MAX_GIT_REFS).unwrap();
+        let [origin, name, url] = [MAX_ORIGIN_BYTES, MAX_NAME_BYTES, MAX_URL_BYTES].map(int);
+        let title = WIDE.repeat(MAX_PULL_REQUEST_TITLE_CHARS);
+        client
+            .execute(REFS, &[&refs, &origin, &name, &url, &title])
+            .await
+            .unwrap();
 
-    let page_of = |page_size| GetChatsRequest {
-        page_size,
-        ..GetChatsRequest::default()
-    };
-    let page = stack
-        .chats(&owner)
-        .get_chats(page_of(200))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (page.chats.len(), page.next_page_token.as_str()),
-        (MAX_PAGE_SIZE, "")
-    );
-    assert_eq!(
-        page.chats[0].diff_statuses.len(),
-        usize::try_from(MAX_GIT_REFS).unwrap()
-    );
-    let largest = page
-        .chats
-        .iter()
-        .map(prost::Message::encoded_len)
-        .max()
-        .unwrap();
-    println!(
-        "a chat of {largest} bytes, a page of {}",
-        page.encoded_len()
-    );
-    assert!(largest <= MAX_CHAT_BYTES, "{largest} bytes");
-    // Bounds that are far from what can be would make clients reserve too much.
-    assert!(largest > MAX_CHAT_BYTES * 4 / 5, "{largest} bytes");
+        let page_of = |page_size| GetChatsRequest {
+            page_size,
+            ..GetChatsRequest::default()
+        };
+        let page = stack
+            .chats(&owner)
+            .get_chats(page_of(200))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(
+            (page.chats.len(), page.next_page_token.as_str()),
+            (MAX_PAGE_SIZE, "")
+        );
+        assert_eq!(
+            page.chats[0].diff_statuses.len(),
+            usize::try_from(MAX_GIT_REFS).unwrap()
+        );
+        let largest = page
+            .chats
+            .iter()
+            .map(prost::Message::encoded_len)
+            .max()
+            .unwrap();
+        println!(
+            "a chat of {largest} bytes, a page of {}",
+            page.encoded_len()
+        );
+        assert!(largest <= MAX_CHAT_BYTES, "{largest} bytes");
+        // Bounds that are far from what can be would make clients reserve too much.
+        assert!(largest > MAX_CHAT_BYTES * 4 / 5, "{largest} bytes");
 
-    let unaware =
-        || ChatServiceClient::with_interceptor(stack.public.clone(), bearer(&owner.token()));
-    let small = unaware()
-        .get_chats(page_of(SMALL_PAGE_SIZE))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(small.chats.len(), usize::try_from(SMALL_PAGE_SIZE).unwrap());
-    let refused = unaware().get_chats(page_of(200)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::OutOfRange);
-    stack.stop().await;
+        let unaware =
+            || ChatServiceClient::with_interceptor(stack.public.clone(), bearer(&owner.token()));
+        let small = unaware()
+            .get_chats(page_of(SMALL_PAGE_SIZE))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(small.chats.len(), usize::try_from(SMALL_PAGE_SIZE).unwrap());
+        let refused = unaware().get_chats(page_of(200)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange);
+    })
+    .await;
 }
 
 /// As a worker of another release may send it, whose bounds are wider.
 #[tokio::test]
 async fn a_large_report_is_read() {
-    let stack = Stack::start().await;
-    let found = v1::PullRequest {
-        repository: "acme/web".to_owned(),
-        state: v1::PullRequestState::Open.into(),
-        title: "x".repeat(MAX_SYNC_BYTES / MAX_OUTCOMES * 9 / 10),
-        ..v1::PullRequest::default()
-    };
-    let outcomes = (0..MAX_OUTCOMES).map(|_| v1::Outcome {
-        git_ref_id: Uuid::now_v7().to_string(),
-        report_seq: 1,
-        result: Some(v1::outcome::Result::Found(found.clone())),
-        ..v1::Outcome::default()
-    });
-    let report = report(&Uuid::now_v7().to_string(), outcomes.collect());
-    assert!(report.encoded_len() > MAX_SYNC_BYTES * 4 / 5);
-    let answer = stack.sync(&Caller::gitsync()).report_outcomes(report).await;
-    assert_eq!(refused(answer).1, "LEASE_LOST");
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let found = v1::PullRequest {
+            repository: "acme/web".to_owned(),
+            state: v1::PullRequestState::Open.into(),
+            title: "x".repeat(MAX_SYNC_BYTES / MAX_OUTCOMES * 9 / 10),
+            ..v1::PullRequest::default()
+        };
+        let outcomes = (0..MAX_OUTCOMES).map(|_| v1::Outcome {
+            git_ref_id: Uuid::now_v7().to_string(),
+            report_seq: 1,
+            result: Some(v1::outcome::Result::Found(found.clone())),
+            ..v1::Outcome::default()
+        });
+        let report = report(&Uuid::now_v7().to_string(), outcomes.collect());
+        assert!(report.encoded_len() > MAX_SYNC_BYTES * 4 / 5);
+        let answer = stack.sync(&Caller::gitsync()).report_outcomes(report).await;
+        assert_eq!(refused(answer).1, "LEASE_LOST");
+    })
+    .await;
 }

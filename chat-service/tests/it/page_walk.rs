@@ -345,58 +345,59 @@ mod race {
     /// The sort key on the primary ref is the chat's, whatever reports and updates come together.
     #[tokio::test(flavor = "multi_thread")]
     async fn concurrent_reports_and_updates_never_let_the_sort_key_drift() {
-        let stack = Stack::start().await;
-        let owner = Caller::user();
-        let chat = stack.chat(&owner).await;
-        for round in 0..20 {
-            let barrier = Arc::new(tokio::sync::Barrier::new(6));
-            let mut tasks = tokio::task::JoinSet::new();
-            for index in 0..6 {
-                let mut client = stack.chats(&owner);
-                let (id, barrier) = (chat.id.clone(), barrier.clone());
-                let internal = stack.chats(&Caller::internal());
-                tasks.spawn(async move {
-                    barrier.wait().await;
-                    if index % 2 == 0 {
-                        let mut client = internal;
-                        let request = ReportGitRefRequest {
-                            target: Some(proto::chat::v1::report_git_ref_request::Target::ChatId(
-                                id,
-                            )),
-                            git_remote_origin: "https://github.com/acme/web".to_owned(),
-                            git_branch: format!("b{}", (round + index) % 4),
-                            ..ReportGitRefRequest::default()
-                        };
-                        client.report_git_ref(request).await.map(|_| ())
-                    } else {
-                        let request = UpdateChatRequest {
-                            chat_id: id,
-                            title: Some(Uuid::now_v7().to_string()),
-                            // Archiving and back locks budgets and refs, too.
-                            archived: Some(index == 5 && round % 2 == 0),
-                            update_mask: Some(prost_types::FieldMask {
-                                paths: vec!["title".to_owned(), "archived".to_owned()],
-                            }),
-                            ..UpdateChatRequest::default()
-                        };
-                        client.update_chat(request).await.map(|_| ())
-                    }
-                });
+        Stack::run(async |stack| {
+            let owner = Caller::user();
+            let chat = stack.chat(&owner).await;
+            for round in 0..20 {
+                let barrier = Arc::new(tokio::sync::Barrier::new(6));
+                let mut tasks = tokio::task::JoinSet::new();
+                for index in 0..6 {
+                    let mut client = stack.chats(&owner);
+                    let (id, barrier) = (chat.id.clone(), barrier.clone());
+                    let internal = stack.chats(&Caller::internal());
+                    tasks.spawn(async move {
+                        barrier.wait().await;
+                        if index % 2 == 0 {
+                            let mut client = internal;
+                            let request = ReportGitRefRequest {
+                                target: Some(
+                                    proto::chat::v1::report_git_ref_request::Target::ChatId(id),
+                                ),
+                                git_remote_origin: "https://github.com/acme/web".to_owned(),
+                                git_branch: format!("b{}", (round + index) % 4),
+                                ..ReportGitRefRequest::default()
+                            };
+                            client.report_git_ref(request).await.map(|_| ())
+                        } else {
+                            let request = UpdateChatRequest {
+                                chat_id: id,
+                                title: Some(Uuid::now_v7().to_string()),
+                                // Archiving and back locks budgets and refs, too.
+                                archived: Some(index == 5 && round % 2 == 0),
+                                update_mask: Some(prost_types::FieldMask {
+                                    paths: vec!["title".to_owned(), "archived".to_owned()],
+                                }),
+                                ..UpdateChatRequest::default()
+                            };
+                            client.update_chat(request).await.map(|_| ())
+                        }
+                    });
+                }
+                while let Some(result) = tasks.join_next().await {
+                    result.unwrap().unwrap();
+                }
+                let client = stack.database.client().await;
+                let drifted = client
+                    .query(
+                        "SELECT FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
+                         WHERE s.is_primary AND s.chat_updated_at IS DISTINCT FROM c.updated_at",
+                        &[],
+                    )
+                    .await
+                    .unwrap();
+                assert_eq!(drifted.len(), 0, "round {round}");
             }
-            while let Some(result) = tasks.join_next().await {
-                result.unwrap().unwrap();
-            }
-            let client = stack.database.client().await;
-            let drifted = client
-                .query(
-                    "SELECT FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
-                     WHERE s.is_primary AND s.chat_updated_at IS DISTINCT FROM c.updated_at",
-                    &[],
-                )
-                .await
-                .unwrap();
-            assert_eq!(drifted.len(), 0, "round {round}");
-        }
-        stack.stop().await;
+        })
+        .await;
     }
 }

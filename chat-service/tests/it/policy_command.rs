@@ -137,50 +137,51 @@ async fn a_check_without_a_database_fails_unless_that_is_wanted() {
 
 #[tokio::test]
 async fn explain_names_decision_policies_predicate_and_sql() {
-    let stack = Stack::start().await;
-    let (owner, stranger) = (Caller::user(), Caller::user());
-    let chat = stack.chat(&owner).await;
-    let explain = async |principal: String, action: &str| {
-        let (code, text, errors) = told(&[
-            "policy",
-            "explain",
-            "--principal",
-            &principal,
-            "--chat",
-            &chat.id,
-            "--action",
-            action,
-            "--database-url",
-            stack.database.url(),
-        ]);
-        if code == Some(0) { text } else { errors }
-    };
-    let allowed = explain(owner.token(), "readChat").await;
-    for part in [
-        "allowed",
-        "decided by: owner-own-chats",
-        "permit owner-own-chats (applies here): owner is",
-        "permit reader-user (does not apply here)",
-        "c.owner_id = $",
-    ] {
-        assert!(allowed.contains(part), "{part} is not in {allowed}");
-    }
-    let claims = json!({ "sub": stranger.id(), "suspended": true }).to_string();
-    let denied = explain(claims, "archiveChat").await;
-    for part in [
-        "denied, and the chat may not be read: NOT_FOUND",
-        "forbid suspended-user (applies here): every chat",
-        "FALSE",
-    ] {
-        assert!(denied.contains(part), "{part} is not in {denied}");
-    }
-    for (principal, action) in [("{}", "readChat"), ("x", "readChat"), ("a.b.c", "readChat")] {
-        let refused = explain(principal.to_owned(), action).await;
-        assert!(refused.contains("--principal "), "{refused}");
-    }
-    let unknown = explain(owner.token(), "readChats").await;
-    assert!(unknown.contains("is no action on a chat"), "{unknown}");
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (owner, stranger) = (Caller::user(), Caller::user());
+        let chat = stack.chat(&owner).await;
+        let explain = async |principal: String, action: &str| {
+            let (code, text, errors) = told(&[
+                "policy",
+                "explain",
+                "--principal",
+                &principal,
+                "--chat",
+                &chat.id,
+                "--action",
+                action,
+                "--database-url",
+                stack.database.url(),
+            ]);
+            if code == Some(0) { text } else { errors }
+        };
+        let allowed = explain(owner.token(), "readChat").await;
+        for part in [
+            "allowed",
+            "decided by: owner-own-chats",
+            "permit owner-own-chats (applies here): owner is",
+            "permit reader-user (does not apply here)",
+            "c.owner_id = $",
+        ] {
+            assert!(allowed.contains(part), "{part} is not in {allowed}");
+        }
+        let claims = json!({ "sub": stranger.id(), "suspended": true }).to_string();
+        let denied = explain(claims, "archiveChat").await;
+        for part in [
+            "denied, and the chat may not be read: NOT_FOUND",
+            "forbid suspended-user (applies here): every chat",
+            "FALSE",
+        ] {
+            assert!(denied.contains(part), "{part} is not in {denied}");
+        }
+        for (principal, action) in [("{}", "readChat"), ("x", "readChat"), ("a.b.c", "readChat")] {
+            let refused = explain(principal.to_owned(), action).await;
+            assert!(refused.contains("--principal "), "{refused}");
+        }
+        let unknown = explain(owner.token(), "readChats").await;
+        assert!(unknown.contains("is no action on a chat"), "{unknown}");
+    })
+    .await;
 }
 
 /// Exit code, output and errors of the real binary.
@@ -250,36 +251,37 @@ async fn a_directory_of_policies_replaces_those_of_the_binary() {
         );
     });
     let path = directory.0.clone();
-    let stack =
-        Stack::start_with(|settings: &mut Settings, _| settings.policy_dir = Some(path)).await;
-    let owner = Caller::user();
-    let labelled = |value: &str| CreateChatRequest {
-        labels: [("hidden".to_owned(), value.to_owned())].into(),
-        ..CreateChatRequest::default()
-    };
-    // The policy holds for the chat as it would be.
-    let mut client = stack.chats(&owner);
-    let hidden = refused(client.create_chat(labelled("100% '_\\")).await);
-    assert_eq!(hidden.0, Code::PermissionDenied);
-    let chat = stack.chat_with(&owner, labelled("100% '_")).await;
-    let get = GetChatRequest { chat_id: chat.id };
-    assert!(client.get_chat(get.clone()).await.is_ok());
-    // What becomes hidden is gone, whoever asks.
-    let database = stack.database.client().await;
-    database
-        .execute(
-            "UPDATE chats SET labels = $1",
-            &[&json!({ "hidden": "100% '_\\" })],
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        refused(client.get_chat(get.clone()).await).0,
-        Code::NotFound
-    );
-    let mut admin = stack.chats(&Caller::user().site("admin"));
-    assert_eq!(refused(admin.get_chat(get).await).0, Code::NotFound);
-    stack.stop().await;
+    let change = |settings: &mut Settings, _: &mut _| settings.policy_dir = Some(path);
+    Stack::run_with(change, async |stack| {
+        let owner = Caller::user();
+        let labelled = |value: &str| CreateChatRequest {
+            labels: [("hidden".to_owned(), value.to_owned())].into(),
+            ..CreateChatRequest::default()
+        };
+        // The policy holds for the chat as it would be.
+        let mut client = stack.chats(&owner);
+        let hidden = refused(client.create_chat(labelled("100% '_\\")).await);
+        assert_eq!(hidden.0, Code::PermissionDenied);
+        let chat = stack.chat_with(&owner, labelled("100% '_")).await;
+        let get = GetChatRequest { chat_id: chat.id };
+        assert!(client.get_chat(get.clone()).await.is_ok());
+        // What becomes hidden is gone, whoever asks.
+        let database = stack.database.client().await;
+        database
+            .execute(
+                "UPDATE chats SET labels = $1",
+                &[&json!({ "hidden": "100% '_\\" })],
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            refused(client.get_chat(get.clone()).await).0,
+            Code::NotFound
+        );
+        let mut admin = stack.chats(&Caller::user().site("admin"));
+        assert_eq!(refused(admin.get_chat(get).await).0, Code::NotFound);
+    })
+    .await;
 }
 
 #[test]

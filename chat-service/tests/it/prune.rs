@@ -41,15 +41,15 @@ async fn until_none(stack: &Stack, sql: &str) {
 }
 
 /// A service on a database that `sql` has prepared: the relay begins by forgetting what is old.
-async fn start_after(sql: &str) -> Stack {
+async fn run_after<T>(sql: &str, body: impl AsyncFnOnce(&Stack) -> T) -> T {
     let database = testkit::postgres::database().await;
     database.client().await.batch_execute(sql).await.unwrap();
-    Stack::start_on(database, |_, _| {}).await
+    Stack::run_on(database, |_, _| {}, body).await
 }
 
 #[tokio::test]
 async fn old_events_and_requests_go_however_many_there_are() {
-    let stack = start_after(
+    run_after(
         "INSERT INTO change_events (position, chat_id, kind, recorded_at)
          SELECT nextval('change_positions'), gen_random_uuid(), 'updated', now() - interval '2 h'
          FROM generate_series(1, 4500);
@@ -59,25 +59,26 @@ async fn old_events_and_requests_go_however_many_there_are() {
          INSERT INTO change_events (position, chat_id, kind)
          VALUES (nextval('change_positions'), gen_random_uuid(), 'updated');
          INSERT INTO sync_requests (request_id, kind) VALUES (gen_random_uuid(), 'lease')",
+        async |stack| {
+            let old_events =
+                "SELECT count(*) FROM change_events WHERE recorded_at < now() - interval '1 h'";
+            until_none(stack, old_events).await;
+            let old_requests =
+                "SELECT count(*) FROM sync_requests WHERE created_at < now() - interval '1 h'";
+            until_none(stack, old_requests).await;
+            for table in ["change_events", "sync_requests"] {
+                let left = number(stack, &format!("SELECT count(*) FROM {table}"), &[]).await;
+                assert_eq!(left, 1, "{table}");
+            }
+        },
     )
     .await;
-    let old_events =
-        "SELECT count(*) FROM change_events WHERE recorded_at < now() - interval '1 h'";
-    until_none(&stack, old_events).await;
-    let old_requests =
-        "SELECT count(*) FROM sync_requests WHERE created_at < now() - interval '1 h'";
-    until_none(&stack, old_requests).await;
-    for table in ["change_events", "sync_requests"] {
-        let left = number(&stack, &format!("SELECT count(*) FROM {table}"), &[]).await;
-        assert_eq!(left, 1, "{table}");
-    }
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn the_relay_goes_on_when_forgetting_fails() {
     // A sequence counts what a transaction that is rolled back did, too.
-    let stack = start_after(
+    run_after(
         "CREATE SEQUENCE attempts MINVALUE 0 START 0;
          SELECT nextval('attempts');
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -89,75 +90,77 @@ async fn the_relay_goes_on_when_forgetting_fails() {
          FOR EACH ROW EXECUTE FUNCTION refuse();
          INSERT INTO sync_requests (request_id, kind, created_at)
          VALUES (gen_random_uuid(), 'lease', now() - interval '2 h')",
+        async |stack| {
+            let attempts = "SELECT last_value FROM attempts";
+            testkit::wait::until("forgetting fails", || async {
+                let attempts = number(stack, attempts, &[]).await;
+                if attempts > 0 { Ok(()) } else { Err(attempts) }
+            })
+            .await;
+            for _ in 0..3 {
+                stack.chat(&Caller::user()).await;
+                until_none(
+                    stack,
+                    "SELECT count(*) FROM change_events WHERE position IS NULL",
+                )
+                .await;
+            }
+            let attempts = number(stack, attempts, &[]).await;
+            assert_eq!(attempts, 1, "the same relay goes on");
+        },
     )
     .await;
-    let attempts = "SELECT last_value FROM attempts";
-    testkit::wait::until("forgetting fails", || async {
-        let attempts = number(&stack, attempts, &[]).await;
-        if attempts > 0 { Ok(()) } else { Err(attempts) }
-    })
-    .await;
-    for _ in 0..3 {
-        stack.chat(&Caller::user()).await;
-        until_none(
-            &stack,
-            "SELECT count(*) FROM change_events WHERE position IS NULL",
-        )
-        .await;
-    }
-    let attempts = number(&stack, attempts, &[]).await;
-    assert_eq!(attempts, 1, "the same relay goes on");
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    let mut paused = report(&lease.0.lease_token, Vec::new());
-    paused.budget = Some(proto::chat::v1::BudgetObservation {
-        pause_for: Some(seconds(600)),
-        ..Default::default()
-    });
-    worker.try_report(paused).await.unwrap();
-    // Of this one, only the account is left; of the next, only a ref.
-    Owner::linked(&stack).await;
-    let other = Owner::unlinked(&stack);
-    other.chat("feat/y").await;
-    worker.answer(found()).await;
-    owner.link("ghp_other").await;
-    let client = stack.database.client().await;
-    client
-        .batch_execute(
-            "UPDATE git_budgets SET paused_until = NULL
-             WHERE id IN (SELECT budget_id FROM git_accounts);
-             INSERT INTO git_budgets (id, budget_key, provider_id)
-             SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 2500) n;
-             INSERT INTO git_budget_tokens (token_key, budget_id)
-             SELECT 'token of ' || budget_key, id FROM git_budgets",
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let mut paused = report(&lease.0.lease_token, Vec::new());
+        paused.budget = Some(proto::chat::v1::BudgetObservation {
+            pause_for: Some(seconds(600)),
+            ..Default::default()
+        });
+        worker.try_report(paused).await.unwrap();
+        // Of this one, only the account is left; of the next, only a ref.
+        Owner::linked(stack).await;
+        let other = Owner::unlinked(stack);
+        other.chat("feat/y").await;
+        worker.answer(found()).await;
+        owner.link("ghp_other").await;
+        let client = stack.database.client().await;
+        client
+            .batch_execute(
+                "UPDATE git_budgets SET paused_until = NULL
+                 WHERE id IN (SELECT budget_id FROM git_accounts);
+                 INSERT INTO git_budgets (id, budget_key, provider_id)
+                 SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 2500) n;
+                 INSERT INTO git_budget_tokens (token_key, budget_id)
+                 SELECT 'token of ' || budget_key, id FROM git_budgets",
+            )
+            .await
+            .unwrap();
+        take_over(stack).await;
+        until_none(
+            stack,
+            "SELECT count(*) FROM git_budgets WHERE budget_key LIKE 'unused %'",
         )
-        .await
-        .unwrap();
-    take_over(&stack).await;
-    until_none(
-        &stack,
-        "SELECT count(*) FROM git_budgets WHERE budget_key LIKE 'unused %'",
-    )
+        .await;
+        assert_eq!(
+            number(stack, "SELECT count(*) FROM git_budgets", &[]).await,
+            4,
+            "two of accounts, one of a ref, and one that is paused"
+        );
+        assert_eq!(
+            number(stack, "SELECT count(*) FROM git_budget_tokens", &[]).await,
+            4,
+            "and their tokens"
+        );
+    })
     .await;
-    assert_eq!(
-        number(&stack, "SELECT count(*) FROM git_budgets", &[]).await,
-        4,
-        "two of accounts, one of a ref, and one that is paused"
-    );
-    assert_eq!(
-        number(&stack, "SELECT count(*) FROM git_budget_tokens", &[]).await,
-        4,
-        "and their tokens"
-    );
-    stack.stop().await;
 }
 
 /// Most limits are of one interface.

@@ -30,120 +30,122 @@ fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
 
 #[tokio::test]
 async fn a_writer_updates_content_and_neither_archives_nor_shares() {
-    let stack = Stack::start().await;
-    let (owner, writer, reader) = (Caller::user(), Caller::user(), Caller::user());
-    let chat = stack.chat(&owner).await;
-    let share = UpdateChatSharingRequest {
-        chat_id: chat.id.clone(),
-        add_readers: vec![user(&reader)],
-        add_writers: vec![user(&writer)],
-        ..UpdateChatSharingRequest::default()
-    };
-    let shared = stack
-        .chats(&owner)
-        .update_chat_sharing(share.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let shared = shared.chat.unwrap();
-    assert_eq!(
-        (shared.readers, shared.writers),
-        (vec![user(&reader)], vec![user(&writer)])
-    );
-    assert_eq!(
-        shared.updated_at, chat.updated_at,
-        "sharing moved the chat in lists"
-    );
-    let denied = (
-        Code::PermissionDenied,
-        "ACTION_NOT_ALLOWED".to_owned(),
-        None,
-    );
-    let content = update(&chat, &["title", "status", "labels"]);
-    let updated = stack
-        .chats(&writer)
-        .update_chat(content.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let updated = updated.chat.unwrap();
-    assert_eq!(
-        (updated.title.as_str(), updated.status()),
-        ("changed", ChatStatus::Running)
-    );
-    assert!(!updated.archived, "what the mask does not name was changed");
-    assert_eq!(
-        refused(stack.chats(&reader).update_chat(content).await),
-        denied
-    );
-    for paths in [&["archived"][..], &["title", "archived"]] {
-        let archive = update(&chat, paths);
+    Stack::run(async |stack| {
+        let (owner, writer, reader) = (Caller::user(), Caller::user(), Caller::user());
+        let chat = stack.chat(&owner).await;
+        let share = UpdateChatSharingRequest {
+            chat_id: chat.id.clone(),
+            add_readers: vec![user(&reader)],
+            add_writers: vec![user(&writer)],
+            ..UpdateChatSharingRequest::default()
+        };
+        let shared = stack
+            .chats(&owner)
+            .update_chat_sharing(share.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        let shared = shared.chat.unwrap();
         assert_eq!(
-            refused(stack.chats(&writer).update_chat(archive).await),
+            (shared.readers, shared.writers),
+            (vec![user(&reader)], vec![user(&writer)])
+        );
+        assert_eq!(
+            shared.updated_at, chat.updated_at,
+            "sharing moved the chat in lists"
+        );
+        let denied = (
+            Code::PermissionDenied,
+            "ACTION_NOT_ALLOWED".to_owned(),
+            None,
+        );
+        let content = update(&chat, &["title", "status", "labels"]);
+        let updated = stack
+            .chats(&writer)
+            .update_chat(content.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        let updated = updated.chat.unwrap();
+        assert_eq!(
+            (updated.title.as_str(), updated.status()),
+            ("changed", ChatStatus::Running)
+        );
+        assert!(!updated.archived, "what the mask does not name was changed");
+        assert_eq!(
+            refused(stack.chats(&reader).update_chat(content).await),
             denied
         );
-    }
-    assert_eq!(
-        refused(stack.chats(&writer).update_chat_sharing(share).await),
-        denied
-    );
-    let refresh = RefreshChatRequest {
-        chat_id: chat.id.clone(),
-    };
-    assert_eq!(
-        refused(stack.chats(&reader).refresh_chat(refresh).await),
-        denied
-    );
-    stack.stop().await;
+        for paths in [&["archived"][..], &["title", "archived"]] {
+            let archive = update(&chat, paths);
+            assert_eq!(
+                refused(stack.chats(&writer).update_chat(archive).await),
+                denied
+            );
+        }
+        assert_eq!(
+            refused(stack.chats(&writer).update_chat_sharing(share).await),
+            denied
+        );
+        let refresh = RefreshChatRequest {
+            chat_id: chat.id.clone(),
+        };
+        assert_eq!(
+            refused(stack.chats(&reader).refresh_chat(refresh).await),
+            denied
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
-    let stack = Stack::start().await;
-    let owner = Caller::user();
-    let chat = stack.chat(&owner).await;
-    let share = |subjects: Vec<Subject>| UpdateChatSharingRequest {
-        chat_id: chat.id.clone(),
-        add_readers: subjects,
-        ..UpdateChatSharingRequest::default()
-    };
-    let hundred: Vec<Subject> = (0..100).map(|_| user(&Caller::user())).collect();
-    stack
-        .chats(&owner)
-        .update_chat_sharing(share(hundred.clone()))
-        .await
-        .unwrap();
-    let one_more = share(vec![user(&Caller::user())]);
-    assert_eq!(
-        refused(stack.chats(&owner).update_chat_sharing(one_more).await),
-        (
-            Code::InvalidArgument,
-            "TOO_MANY_SUBJECTS".to_owned(),
-            Some("add_readers".to_owned())
-        )
-    );
-    // In place of another there is room.
-    let instead = UpdateChatSharingRequest {
-        remove: hundred.iter().take(1).cloned().collect(),
-        ..share(vec![user(&Caller::user())])
-    };
-    let shared = stack
-        .chats(&owner)
-        .update_chat_sharing(instead)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(shared.chat.unwrap().readers.len(), 100);
-    let twice = UpdateChatSharingRequest {
-        add_writers: hundred.iter().take(1).cloned().collect(),
-        ..share(hundred.into_iter().take(1).collect())
-    };
-    let (code, _, field) = refused(stack.chats(&owner).update_chat_sharing(twice).await);
-    assert_eq!(
-        (code, field.as_deref()),
-        (Code::InvalidArgument, Some("add_writers[0]"))
-    );
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        let share = |subjects: Vec<Subject>| UpdateChatSharingRequest {
+            chat_id: chat.id.clone(),
+            add_readers: subjects,
+            ..UpdateChatSharingRequest::default()
+        };
+        let hundred: Vec<Subject> = (0..100).map(|_| user(&Caller::user())).collect();
+        stack
+            .chats(&owner)
+            .update_chat_sharing(share(hundred.clone()))
+            .await
+            .unwrap();
+        let one_more = share(vec![user(&Caller::user())]);
+        assert_eq!(
+            refused(stack.chats(&owner).update_chat_sharing(one_more).await),
+            (
+                Code::InvalidArgument,
+                "TOO_MANY_SUBJECTS".to_owned(),
+                Some("add_readers".to_owned())
+            )
+        );
+        // In place of another there is room.
+        let instead = UpdateChatSharingRequest {
+            remove: hundred.iter().take(1).cloned().collect(),
+            ..share(vec![user(&Caller::user())])
+        };
+        let shared = stack
+            .chats(&owner)
+            .update_chat_sharing(instead)
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(shared.chat.unwrap().readers.len(), 100);
+        let twice = UpdateChatSharingRequest {
+            add_writers: hundred.iter().take(1).cloned().collect(),
+            ..share(hundred.into_iter().take(1).collect())
+        };
+        let (code, _, field) = refused(stack.chats(&owner).update_chat_sharing(twice).await);
+        assert_eq!(
+            (code, field.as_deref()),
+            (Code::InvalidArgument, Some("add_writers[0]"))
+        );
+    })
+    .await;
 }
 
 mod race {
@@ -152,91 +154,93 @@ mod race {
     /// The sort key in `chat_acl` is the chat's, whatever shares and updates come together.
     #[tokio::test(flavor = "multi_thread")]
     async fn concurrent_shares_and_updates_never_let_the_sort_key_drift() {
-        let stack = Stack::start().await;
-        let owner = Caller::user();
-        let chat = stack.chat(&owner).await;
-        for _ in 0..20 {
-            let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
-            let mut tasks = tokio::task::JoinSet::new();
-            for index in 0..6 {
-                let mut client = stack.chats(&owner);
-                let chat = chat.clone();
-                let barrier = barrier.clone();
-                tasks.spawn(async move {
-                    barrier.wait().await;
-                    if index % 2 == 0 {
-                        let request = UpdateChatSharingRequest {
-                            chat_id: chat.id,
-                            add_readers: vec![user(&Caller::user())],
-                            ..UpdateChatSharingRequest::default()
-                        };
-                        client.update_chat_sharing(request).await.map(|_| ())
-                    } else {
-                        let title = Some(Uuid::now_v7().to_string());
-                        let request = UpdateChatRequest {
-                            title,
-                            ..update(&chat, &["title"])
-                        };
-                        client.update_chat(request).await.map(|_| ())
-                    }
-                });
+        Stack::run(async |stack| {
+            let owner = Caller::user();
+            let chat = stack.chat(&owner).await;
+            for _ in 0..20 {
+                let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+                let mut tasks = tokio::task::JoinSet::new();
+                for index in 0..6 {
+                    let mut client = stack.chats(&owner);
+                    let chat = chat.clone();
+                    let barrier = barrier.clone();
+                    tasks.spawn(async move {
+                        barrier.wait().await;
+                        if index % 2 == 0 {
+                            let request = UpdateChatSharingRequest {
+                                chat_id: chat.id,
+                                add_readers: vec![user(&Caller::user())],
+                                ..UpdateChatSharingRequest::default()
+                            };
+                            client.update_chat_sharing(request).await.map(|_| ())
+                        } else {
+                            let title = Some(Uuid::now_v7().to_string());
+                            let request = UpdateChatRequest {
+                                title,
+                                ..update(&chat, &["title"])
+                            };
+                            client.update_chat(request).await.map(|_| ())
+                        }
+                    });
+                }
+                while let Some(result) = tasks.join_next().await {
+                    result.unwrap().unwrap();
+                }
             }
-            while let Some(result) = tasks.join_next().await {
-                result.unwrap().unwrap();
-            }
-        }
-        let client = stack.database.client().await;
-        let drifted = client
-            .query(
-                "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
-                 WHERE a.chat_updated_at <> c.updated_at",
-                &[],
-            )
-            .await
-            .unwrap();
-        assert_eq!(drifted.len(), 0);
-        let shares = client.query("SELECT FROM chat_acl", &[]).await.unwrap();
-        assert_eq!(shares.len(), 60);
-        stack.stop().await;
+            let client = stack.database.client().await;
+            let drifted = client
+                .query(
+                    "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
+                     WHERE a.chat_updated_at <> c.updated_at",
+                    &[],
+                )
+                .await
+                .unwrap();
+            assert_eq!(drifted.len(), 0);
+            let shares = client.query("SELECT FROM chat_acl", &[]).await.unwrap();
+            assert_eq!(shares.len(), 60);
+        })
+        .await;
     }
 }
 
 /// The trigger is for pods of the release before: the service itself names the owner.
 #[tokio::test]
 async fn a_share_names_the_owner_and_is_found_in_lists_of_their_chats() {
-    let stack = Stack::start().await;
-    let client = stack.database.client().await;
-    client
-        .batch_execute("DROP TRIGGER chat_acl_fill_owner_id ON chat_acl")
-        .await
-        .unwrap();
-    let (owner, other, reader) = (Caller::user(), Caller::user(), Caller::user());
-    let shared = stack.chat(&owner).await;
-    stack.chat(&owner).await;
-    let of_other = stack.chat(&other).await;
-    for (by, chat) in [(&owner, &shared), (&other, &of_other)] {
-        let request = UpdateChatSharingRequest {
-            chat_id: chat.id.clone(),
-            add_readers: vec![user(&reader)],
-            ..UpdateChatSharingRequest::default()
+    Stack::run(async |stack| {
+        let client = stack.database.client().await;
+        client
+            .batch_execute("DROP TRIGGER chat_acl_fill_owner_id ON chat_acl")
+            .await
+            .unwrap();
+        let (owner, other, reader) = (Caller::user(), Caller::user(), Caller::user());
+        let shared = stack.chat(&owner).await;
+        stack.chat(&owner).await;
+        let of_other = stack.chat(&other).await;
+        for (by, chat) in [(&owner, &shared), (&other, &of_other)] {
+            let request = UpdateChatSharingRequest {
+                chat_id: chat.id.clone(),
+                add_readers: vec![user(&reader)],
+                ..UpdateChatSharingRequest::default()
+            };
+            stack.chats(by).update_chat_sharing(request).await.unwrap();
+        }
+        let listed = async |of: &Caller, shared_with_me| {
+            let request = GetChatsRequest {
+                owner_id: Some(of.id()),
+                shared_with_me,
+                ..GetChatsRequest::default()
+            };
+            let page = stack.chats(&reader).get_chats(request).await.unwrap();
+            let ids = page.into_inner().chats.into_iter().map(|chat| chat.id);
+            ids.collect::<Vec<_>>()
         };
-        stack.chats(by).update_chat_sharing(request).await.unwrap();
-    }
-    let listed = async |of: &Caller, shared_with_me| {
-        let request = GetChatsRequest {
-            owner_id: Some(of.id()),
-            shared_with_me,
-            ..GetChatsRequest::default()
-        };
-        let page = stack.chats(&reader).get_chats(request).await.unwrap();
-        let ids = page.into_inner().chats.into_iter().map(|chat| chat.id);
-        ids.collect::<Vec<_>>()
-    };
-    for shared_with_me in [false, true] {
-        assert_eq!(listed(&owner, shared_with_me).await, [&*shared.id]);
-        assert_eq!(listed(&other, shared_with_me).await, [&*of_other.id]);
-        let nobody = Caller::user();
-        assert_eq!(listed(&nobody, shared_with_me).await, [""; 0]);
-    }
-    stack.stop().await;
+        for shared_with_me in [false, true] {
+            assert_eq!(listed(&owner, shared_with_me).await, [&*shared.id]);
+            assert_eq!(listed(&other, shared_with_me).await, [&*of_other.id]);
+            let nobody = Caller::user();
+            assert_eq!(listed(&nobody, shared_with_me).await, [""; 0]);
+        }
+    })
+    .await;
 }

@@ -1,170 +1,64 @@
 //! The whole service in this process, on a database of its own, over real sockets.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
 use chat_service::{
     accounts::seal::KeyRing,
-    command::keys::TokenKeyPair,
     config::{Config, Settings},
     server::Service,
 };
-use proto::bounds::MAX_PAGE_BYTES;
 use proto::chat::v1::{
     self, Chat, chat_service_client::ChatServiceClient,
     git_account_service_client::GitAccountServiceClient,
     sync_admin_service_client::SyncAdminServiceClient, sync_service_client::SyncServiceClient,
 };
 use secrecy::ExposeSecret as _;
-use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer};
-use testkit::postgres::Database;
-use tokio::task::JoinSet;
+pub(crate) use testkit::clients::{Authorized, Bearer, Caller, KEYS, bearer, facts, refused};
+use testkit::{clients, postgres::Database, running::Running};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::Channel,
-};
-use tonic_types::StatusExt as _;
+use tonic::transport::Channel;
 use uuid::Uuid;
-
-/// One key pair for all tests: making one for each would prove nothing more.
-pub(crate) static KEYS: LazyLock<TokenKeyPair> =
-    LazyLock::new(|| TokenKeyPair::generate().unwrap());
-
-/// Long after any test.
-const FAR: i64 = 4_000_000_000;
 
 /// A running service.
 pub(crate) struct Stack {
     pub(crate) database: Database,
     pub(crate) public: Channel,
     sync: Channel,
-    stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
-}
-
-/// Adds a bearer token to every call.
-#[derive(Clone)]
-pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
-
-/// Somebody who calls.
-#[derive(Clone)]
-pub(crate) struct Caller {
-    pub(crate) claims: Claims,
-}
-
-impl Caller {
-    /// A user without any role.
-    pub(crate) fn user() -> Self {
-        Self {
-            claims: Claims {
-                sub: Uuid::now_v7().to_string(),
-                aud: AUDIENCE.to_owned(),
-                exp: FAR,
-                iat: None,
-                kind: Kind::User,
-                organizations: Vec::new(),
-                groups: std::collections::BTreeSet::new(),
-                site_roles: std::collections::BTreeSet::new(),
-                suspended: false,
-            },
-        }
-    }
-
-    pub(crate) fn service(name: &str) -> Self {
-        let mut caller = Self::user();
-        caller.claims.kind = Kind::Service;
-        name.clone_into(&mut caller.claims.sub);
-        caller
-    }
-
-    pub(crate) fn internal() -> Self {
-        Self::service("internal")
-    }
-
-    pub(crate) fn gitsync() -> Self {
-        Self::service("gitsync")
-    }
-
-    pub(crate) fn member(mut self, organization: Uuid, role: &str) -> Self {
-        self.claims.organizations.push(Organization {
-            id: organization,
-            roles: [role.to_owned()].into(),
-        });
-        self
-    }
-
-    pub(crate) fn group(mut self, group: Uuid) -> Self {
-        self.claims.groups.insert(group);
-        self
-    }
-
-    pub(crate) fn site(mut self, role: &str) -> Self {
-        self.claims.site_roles.insert(role.to_owned());
-        self
-    }
-
-    pub(crate) fn suspended(mut self) -> Self {
-        self.claims.suspended = true;
-        self
-    }
-
-    pub(crate) fn expires(mut self, at: i64) -> Self {
-        self.claims.exp = at;
-        self
-    }
-
-    pub(crate) fn id(&self) -> String {
-        self.claims.sub.clone()
-    }
-
-    pub(crate) fn token(&self) -> String {
-        let signer =
-            Signer::from_private_key_pem(KEYS.private_pem.expose_secret().as_bytes()).unwrap();
-        signer
-            .sign(&self.claims)
-            .unwrap()
-            .expose_secret()
-            .to_owned()
-    }
-}
-
-/// A bearer token as metadata.
-pub(crate) fn bearer(token: &str) -> Bearer {
-    Bearer(Some(format!("Bearer {token}").parse().unwrap()))
+    /// Tells the service to stop, as at the end of the test.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Stack {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(|_, _| {}).await
+    /// Runs `body` beside a service of its own.
+    ///
+    /// The service is stopped and waited for whatever becomes of the body, and a service that ends
+    /// early or otherwise than well fails the test.
+    pub(crate) async fn run<T>(body: impl AsyncFnOnce(&Self) -> T) -> T {
+        Self::run_with(|_, _| {}, body).await
     }
 
-    /// Starts with settings changed; providers are variables.
-    pub(crate) async fn start_with(
+    /// The same with settings changed; providers are variables.
+    pub(crate) async fn run_with<T>(
         change: impl FnOnce(&mut Settings, &mut BTreeMap<String, String>),
-    ) -> Self {
-        Self::start_on(testkit::postgres::database().await, change).await
+        body: impl AsyncFnOnce(&Self) -> T,
+    ) -> T {
+        Self::run_on(testkit::postgres::database().await, change, body).await
     }
 
-    /// Starts on a database that the test has prepared.
-    pub(crate) async fn start_on(
+    /// The same on a database that the test has prepared.
+    pub(crate) async fn run_on<T>(
         database: Database,
         change: impl FnOnce(&mut Settings, &mut BTreeMap<String, String>),
-    ) -> Self {
+        body: impl AsyncFnOnce(&Self) -> T,
+    ) -> T {
+        let (stack, running) = Self::start(database, change).await;
+        running.during(Box::pin(body(&stack))).await
+    }
+
+    async fn start(
+        database: Database,
+        change: impl FnOnce(&mut Settings, &mut BTreeMap<String, String>),
+    ) -> (Self, Running) {
         let directory = std::env::temp_dir().join(format!("chat-service-{}", Uuid::now_v7()));
         std::fs::create_dir_all(&directory).unwrap();
         let public_key = directory.join("jwt.pub");
@@ -189,21 +83,16 @@ impl Stack {
         let stop = CancellationToken::new();
         let service = Service::start(config, stop.clone()).await.unwrap();
         let addresses = service.addresses;
-        let channel = |address| {
-            Channel::from_shared(format!("http://{address}"))
-                .unwrap()
-                .connect_lazy()
-        };
-        let (public, sync) = (channel(addresses.grpc), channel(addresses.sync));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(service.run());
-        Self {
+        let channel = |address| clients::channel(&format!("http://{address}"));
+        let stack = Self {
             database,
-            public,
-            sync,
-            stop,
-            tasks,
-        }
+            public: channel(addresses.grpc),
+            sync: channel(addresses.sync),
+            stop: stop.clone(),
+        };
+        let running = Running::new(stop);
+        running.spawn("chat-service", service.run());
+        (stack, running)
     }
 
     pub(crate) fn chats(&self, caller: &Caller) -> ChatServiceClient<Authorized> {
@@ -211,24 +100,23 @@ impl Stack {
     }
 
     pub(crate) fn chats_with(&self, bearer: Bearer) -> ChatServiceClient<Authorized> {
-        ChatServiceClient::with_interceptor(self.public.clone(), bearer)
-            .max_decoding_message_size(MAX_PAGE_BYTES)
+        clients::chats(self.public.clone(), bearer)
     }
 
     pub(crate) fn anonymous(&self) -> ChatServiceClient<Authorized> {
-        self.chats_with(Bearer(None))
+        self.chats_with(Bearer::ANONYMOUS)
     }
 
     pub(crate) fn accounts(&self, caller: &Caller) -> GitAccountServiceClient<Authorized> {
-        GitAccountServiceClient::with_interceptor(self.public.clone(), bearer(&caller.token()))
+        clients::accounts(self.public.clone(), bearer(&caller.token()))
     }
 
     pub(crate) fn sync(&self, caller: &Caller) -> SyncServiceClient<Authorized> {
-        SyncServiceClient::with_interceptor(self.sync.clone(), bearer(&caller.token()))
+        clients::sync(self.sync.clone(), bearer(&caller.token()))
     }
 
     pub(crate) fn admin(&self, caller: &Caller) -> SyncAdminServiceClient<Authorized> {
-        SyncAdminServiceClient::with_interceptor(self.public.clone(), bearer(&caller.token()))
+        clients::sync_admin(self.public.clone(), bearer(&caller.token()))
     }
 
     /// A new chat of `owner`.
@@ -271,35 +159,5 @@ impl Stack {
             }
             request.page_token = page.next_page_token;
         }
-    }
-
-    /// Stops the service, and checks that it ended well.
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        while let Some(result) = self.tasks.join_next().await {
-            result.unwrap().unwrap();
-        }
-    }
-}
-
-/// Code, stable reason and field of an error.
-pub(crate) fn facts(status: &Status) -> (Code, String, Option<String>) {
-    let details = status.get_error_details();
-    let reason = details
-        .error_info()
-        .map(|info| info.reason.clone())
-        .unwrap_or_default();
-    let field = details
-        .bad_request()
-        .and_then(|bad| bad.field_violations.first())
-        .map(|violation| violation.field.clone());
-    (status.code(), reason, field)
-}
-
-/// The error of a call that must fail.
-pub(crate) fn refused<T>(result: Result<T, Status>) -> (Code, String, Option<String>) {
-    match result {
-        Ok(_) => panic!("the call was not refused"),
-        Err(status) => facts(&status),
     }
 }

@@ -63,322 +63,334 @@ fn lease_request() -> (Principal, LeaseRequest) {
 
 #[tokio::test]
 async fn a_reported_ref_is_leased_with_its_owners_credential() {
-    let stack = Stack::start().await;
-    let owner = Owner::unlinked(&stack);
-    owner.link("ghp_hush").await;
-    let chat = owner.chat("feat/x").await;
-    let lease = Worker::of(&stack).lease_one().await;
-    assert_eq!(lease.access_token(), Some("ghp_hush"));
-    let git_ref = lease.git_ref();
-    assert_eq!(git_ref.git_ref_id, chat.diff_status.unwrap().id);
-    assert_eq!(git_ref.report_seq, 1);
-    assert_eq!(git_ref.repository_owner, "acme");
-    assert_eq!(git_ref.repository_name, "web");
-    assert_eq!(git_ref.branch, "feat/x");
-    assert_eq!(git_ref.lane(), v1::Lane::Active);
-    assert_eq!(git_ref.known, None);
-    let provider = lease.0.groups.first().unwrap().provider.clone().unwrap();
-    assert_eq!(provider.id, "github");
-    assert_eq!(provider.api_base_url, "https://api.github.com");
-    let expires = lease.0.expires_in.unwrap().seconds;
-    assert!((58..=60).contains(&expires), "{expires} s");
-    assert!(!lease.0.budget_key.contains("hush"));
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::unlinked(stack);
+        owner.link("ghp_hush").await;
+        let chat = owner.chat("feat/x").await;
+        let lease = Worker::of(stack).lease_one().await;
+        assert_eq!(lease.access_token(), Some("ghp_hush"));
+        let git_ref = lease.git_ref();
+        assert_eq!(git_ref.git_ref_id, chat.diff_status.unwrap().id);
+        assert_eq!(git_ref.report_seq, 1);
+        assert_eq!(git_ref.repository_owner, "acme");
+        assert_eq!(git_ref.repository_name, "web");
+        assert_eq!(git_ref.branch, "feat/x");
+        assert_eq!(git_ref.lane(), v1::Lane::Active);
+        assert_eq!(git_ref.known, None);
+        let provider = lease.0.groups.first().unwrap().provider.clone().unwrap();
+        assert_eq!(provider.id, "github");
+        assert_eq!(provider.api_base_url, "https://api.github.com");
+        let expires = lease.0.expires_in.unwrap().seconds;
+        assert!((58..=60).contains(&expires), "{expires} s");
+        assert!(!lease.0.budget_key.contains("hush"));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn without_an_account_refs_are_leased_without_a_token() {
-    let stack = Stack::start().await;
-    let owner = Owner::unlinked(&stack);
-    owner.chat("feat/x").await;
-    let lease = Worker::of(&stack).lease_one().await;
-    assert_eq!(lease.access_token(), None);
-    assert_eq!(lease.refs().len(), 1);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::unlinked(stack);
+        owner.chat("feat/x").await;
+        let lease = Worker::of(stack).lease_one().await;
+        assert_eq!(lease.access_token(), None);
+        assert_eq!(lease.refs().len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_waiting_lease_gets_a_ref_as_soon_as_it_is_reported() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let worker = Worker::of(&stack);
-    let waiting = worker.wait_for_lease();
-    let reporting = async {
-        let chat = owner.stack.chat(&owner.caller).await;
-        owner.report(&chat.id, "feat/x").await;
-    };
-    let (leases, ()) = tokio::join!(waiting, reporting);
-    assert_eq!(leases.len(), 1);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let worker = Worker::of(stack);
+        let waiting = worker.wait_for_lease();
+        let reporting = async {
+            let chat = owner.stack.chat(&owner.caller).await;
+            owner.report(&chat.id, "feat/x").await;
+        };
+        let (leases, ()) = tokio::join!(waiting, reporting);
+        assert_eq!(leases.len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_waiting_lease_gets_a_ref_when_its_time_comes_without_any_bell() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(
-            "UPDATE chat_diff_statuses SET due_at = now() + interval '300 ms',
-                early_at = now() + interval '300 ms';
-             UPDATE git_budgets SET next_due_at = now() + interval '300 ms'",
-        )
-        .await
-        .unwrap();
-    let leases = Worker::of(&stack).wait_for_lease().await;
-    assert_eq!(leases.len(), 1);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(
+                "UPDATE chat_diff_statuses SET due_at = now() + interval '300 ms',
+                    early_at = now() + interval '300 ms';
+                 UPDATE git_budgets SET next_due_at = now() + interval '300 ms'",
+            )
+            .await
+            .unwrap();
+        let leases = Worker::of(stack).wait_for_lease().await;
+        assert_eq!(leases.len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_waiting_lease_ends_when_the_server_drains() {
-    let stack = Stack::start().await;
-    let draining = CancellationToken::new();
-    let dispatcher = Dispatcher::new(DispatcherParts {
-        draining: draining.clone(),
-        ..parts(&stack)
-    });
-    let (worker, request) = lease_request();
-    let (leases, ()) = tokio::join!(dispatcher.lease(&worker, &request), async {
-        draining.cancel();
-    });
-    assert!(leases.unwrap().is_empty());
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let draining = CancellationToken::new();
+        let dispatcher = Dispatcher::new(DispatcherParts {
+            draining: draining.clone(),
+            ..parts(stack)
+        });
+        let (worker, request) = lease_request();
+        let (leases, ()) = tokio::join!(dispatcher.lease(&worker, &request), async {
+            draining.cancel();
+        });
+        assert!(leases.unwrap().is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_repeated_lease_returns_what_is_left_and_nothing_new() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    owner.chat("feat/y").await;
-    let worker = Worker::of(&stack);
-    let once = request();
-    let first = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
-    assert_eq!(first.refs().len(), 2);
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        owner.chat("feat/y").await;
+        let worker = Worker::of(stack);
+        let once = request();
+        let first = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
+        assert_eq!(first.refs().len(), 2);
 
-    let again = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
-    assert_eq!(again.0.lease_token, first.0.lease_token);
-    assert_eq!(again.ids(), first.ids());
+        let again = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
+        assert_eq!(again.0.lease_token, first.0.lease_token);
+        assert_eq!(again.ids(), first.ids());
 
-    let mut one = report(
-        &first.0.lease_token,
-        vec![outcome(first.refs()[0], found())],
-    );
-    one.release_lease = false;
-    worker.try_report(one).await.unwrap();
-    let other = Owner::linked(&stack).await;
-    other.chat("feat/z").await;
-    let again = worker.try_lease(once.clone()).await.unwrap();
-    assert_eq!(again.len(), 1, "the other user's ref is not this request's");
-    assert_eq!(
-        Leased(again.into_iter().next().unwrap()).ids(),
-        first.ids()[1..]
-    );
+        let mut one = report(
+            &first.0.lease_token,
+            vec![outcome(first.refs()[0], found())],
+        );
+        one.release_lease = false;
+        worker.try_report(one).await.unwrap();
+        let other = Owner::linked(stack).await;
+        other.chat("feat/z").await;
+        let again = worker.try_lease(once.clone()).await.unwrap();
+        assert_eq!(again.len(), 1, "the other user's ref is not this request's");
+        assert_eq!(
+            Leased(again.into_iter().next().unwrap()).ids(),
+            first.ids()[1..]
+        );
 
-    worker.release(&first.0.lease_token).await;
-    assert!(
-        worker.try_lease(once).await.unwrap().is_empty(),
-        "nothing new"
-    );
-    assert_eq!(worker.lease().await.len(), 2);
-    stack.stop().await;
+        worker.release(&first.0.lease_token).await;
+        assert!(
+            worker.try_lease(once).await.unwrap().is_empty(),
+            "nothing new"
+        );
+        assert_eq!(worker.lease().await.len(), 2);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_leased_budget_is_nobody_elses_until_the_lease_expires() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let first = worker.lease_one().await;
-    owner.chat("feat/y").await;
-    assert!(worker.lease().await.is_empty(), "the budget is leased");
-    expire_leases(&stack).await;
-    let second = worker.lease_one().await;
-    assert_eq!(second.refs().len(), 2);
-    assert_ne!(second.0.lease_token, first.0.lease_token);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let first = worker.lease_one().await;
+        owner.chat("feat/y").await;
+        assert!(worker.lease().await.is_empty(), "the budget is leased");
+        expire_leases(stack).await;
+        let second = worker.lease_one().await;
+        assert_eq!(second.refs().len(), 2);
+        assert_ne!(second.0.lease_token, first.0.lease_token);
+    })
+    .await;
 }
 
 /// Promise 4.
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let stalled = worker.lease_one().await;
-    let before = owner.status(&chat.id).await;
-    let late = || {
-        report(
-            &stalled.0.lease_token,
-            vec![outcome(stalled.git_ref(), found())],
-        )
-    };
-    let lost = (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None);
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let stalled = worker.lease_one().await;
+        let before = owner.status(&chat.id).await;
+        let late = || {
+            report(
+                &stalled.0.lease_token,
+                vec![outcome(stalled.git_ref(), found())],
+            )
+        };
+        let lost = (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None);
 
-    expire_leases(&stack).await;
-    assert_eq!(refused(worker.try_report(late()).await), lost, "expired");
-    assert_eq!(
-        refused(worker.renew(&stalled.0.lease_token).await),
-        lost,
-        "expired"
-    );
-    let second = worker.lease_one().await;
-    assert_eq!(refused(worker.try_report(late()).await), lost, "taken over");
-    worker.release(&stalled.0.lease_token).await;
-    worker.renew(&second.0.lease_token).await.unwrap();
-    assert_eq!(
-        owner.status(&chat.id).await.pull_request_state,
-        before.pull_request_state
-    );
+        expire_leases(stack).await;
+        assert_eq!(refused(worker.try_report(late()).await), lost, "expired");
+        assert_eq!(
+            refused(worker.renew(&stalled.0.lease_token).await),
+            lost,
+            "expired"
+        );
+        let second = worker.lease_one().await;
+        assert_eq!(refused(worker.try_report(late()).await), lost, "taken over");
+        worker.release(&stalled.0.lease_token).await;
+        worker.renew(&second.0.lease_token).await.unwrap();
+        assert_eq!(
+            owner.status(&chat.id).await.pull_request_state,
+            before.pull_request_state
+        );
 
-    worker
-        .finish(&second, vec![outcome(second.git_ref(), found())])
-        .await;
-    assert_eq!(
-        refused(worker.try_report(late()).await),
-        lost,
-        "finished by another"
-    );
-    assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
-    stack.stop().await;
+        worker
+            .finish(&second, vec![outcome(second.git_ref(), found())])
+            .await;
+        assert_eq!(
+            refused(worker.try_report(late()).await),
+            lost,
+            "finished by another"
+        );
+        assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_renewed_lease_lasts_its_full_time_again() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    let client = stack.database.client().await;
-    client
-        .batch_execute(
-            "UPDATE git_budgets SET lease_expires_at = now() + interval '5 s'
-            WHERE lease_token IS NOT NULL",
-        )
-        .await
-        .unwrap();
-    worker.renew(&lease.0.lease_token).await.unwrap();
-    let row = client
-        .query_one(
-            "SELECT lease_expires_at > now() + interval '50 s' FROM git_budgets
-             WHERE lease_token IS NOT NULL",
-            &[],
-        )
-        .await
-        .unwrap();
-    assert!(row.try_get::<_, bool>(0).unwrap());
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let client = stack.database.client().await;
+        client
+            .batch_execute(
+                "UPDATE git_budgets SET lease_expires_at = now() + interval '5 s'
+                WHERE lease_token IS NOT NULL",
+            )
+            .await
+            .unwrap();
+        worker.renew(&lease.0.lease_token).await.unwrap();
+        let row = client
+            .query_one(
+                "SELECT lease_expires_at > now() + interval '50 s' FROM git_budgets
+                 WHERE lease_token IS NOT NULL",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert!(row.try_get::<_, bool>(0).unwrap());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_released_lease_leaves_its_refs_due_at_once() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    assert_eq!(
-        owner.status(&chat.id).await.freshness(),
-        v1::Freshness::Refreshing
-    );
-    let (_, waiting) = tokio::join!(
-        worker.release(&lease.0.lease_token),
-        worker.wait_for_lease()
-    );
-    assert_eq!(waiting.len(), 1);
-    worker.release(&lease.0.lease_token).await;
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        assert_eq!(
+            owner.status(&chat.id).await.freshness(),
+            v1::Freshness::Refreshing
+        );
+        let (_, waiting) = tokio::join!(
+            worker.release(&lease.0.lease_token),
+            worker.wait_for_lease()
+        );
+        assert_eq!(waiting.len(), 1);
+        worker.release(&lease.0.lease_token).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_lease_request_that_makes_no_sense_names_its_field() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let invalid = |field: &str| {
-        (
-            Code::InvalidArgument,
-            "FIELD_INVALID".to_owned(),
-            Some(field.to_owned()),
-        )
-    };
-    for (change, field) in [
-        (
-            (|request| request.request_id = "x".to_owned())
-                as fn(&mut v1::LeaseDiffStatusesRequest),
-            "request_id",
-        ),
-        (|request| request.worker_id = String::new(), "worker_id"),
-        (|request| request.worker_id = "w".repeat(101), "worker_id"),
-        (|request| request.worker_id = "w\n".to_owned(), "worker_id"),
-        (|request| request.max_refs = -1, "max_refs"),
-        (|request| request.wait = Some(seconds(61)), "wait"),
-        (
-            |request| {
-                request.wait = Some(prost_types::Duration {
-                    seconds: -1,
-                    nanos: 0,
-                });
-            },
-            "wait",
-        ),
-    ] {
-        let mut request = request();
-        change(&mut request);
+    Stack::run(async |stack| {
+        let worker = Worker::of(stack);
+        let invalid = |field: &str| {
+            (
+                Code::InvalidArgument,
+                "FIELD_INVALID".to_owned(),
+                Some(field.to_owned()),
+            )
+        };
+        for (change, field) in [
+            (
+                (|request| request.request_id = "x".to_owned())
+                    as fn(&mut v1::LeaseDiffStatusesRequest),
+                "request_id",
+            ),
+            (|request| request.worker_id = String::new(), "worker_id"),
+            (|request| request.worker_id = "w".repeat(101), "worker_id"),
+            (|request| request.worker_id = "w\n".to_owned(), "worker_id"),
+            (|request| request.max_refs = -1, "max_refs"),
+            (|request| request.wait = Some(seconds(61)), "wait"),
+            (
+                |request| {
+                    request.wait = Some(prost_types::Duration {
+                        seconds: -1,
+                        nanos: 0,
+                    });
+                },
+                "wait",
+            ),
+        ] {
+            let mut request = request();
+            change(&mut request);
+            assert_eq!(
+                refused(worker.try_lease(request).await),
+                invalid(field),
+                "{field}"
+            );
+        }
         assert_eq!(
-            refused(worker.try_lease(request).await),
-            invalid(field),
-            "{field}"
+            refused(worker.renew("nonsense").await),
+            invalid("lease_token")
         );
-    }
-    assert_eq!(
-        refused(worker.renew("nonsense").await),
-        invalid("lease_token")
-    );
-    let unknown = worker.renew(&Uuid::now_v7().to_string()).await;
-    assert_eq!(
-        refused(unknown),
-        (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None)
-    );
-    worker.release(&Uuid::now_v7().to_string()).await;
-    stack.stop().await;
+        let unknown = worker.renew(&Uuid::now_v7().to_string()).await;
+        assert_eq!(
+            refused(unknown),
+            (Code::FailedPrecondition, "LEASE_LOST".to_owned(), None)
+        );
+        worker.release(&Uuid::now_v7().to_string()).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_request_id_names_one_kind_of_call() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease_request = request();
-    let lease = Leased(
-        worker
-            .try_lease(lease_request.clone())
-            .await
-            .unwrap()
-            .remove(0),
-    );
-    let mut wrong = report(&lease.0.lease_token, Vec::new());
-    wrong.request_id = lease_request.request_id;
-    let (code, _, field) = refused(worker.try_report(wrong).await);
-    assert_eq!(
-        (code, field.as_deref()),
-        (Code::InvalidArgument, Some("request_id"))
-    );
-    let right = report(&lease.0.lease_token, Vec::new());
-    worker.try_report(right.clone()).await.unwrap();
-    let mut wrong = request();
-    wrong.request_id = right.request_id;
-    let (code, _, field) = refused(worker.try_lease(wrong).await);
-    assert_eq!(
-        (code, field.as_deref()),
-        (Code::InvalidArgument, Some("request_id"))
-    );
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease_request = request();
+        let lease = Leased(
+            worker
+                .try_lease(lease_request.clone())
+                .await
+                .unwrap()
+                .remove(0),
+        );
+        let mut wrong = report(&lease.0.lease_token, Vec::new());
+        wrong.request_id = lease_request.request_id;
+        let (code, _, field) = refused(worker.try_report(wrong).await);
+        assert_eq!(
+            (code, field.as_deref()),
+            (Code::InvalidArgument, Some("request_id"))
+        );
+        let right = report(&lease.0.lease_token, Vec::new());
+        worker.try_report(right.clone()).await.unwrap();
+        let mut wrong = request();
+        wrong.request_id = right.request_id;
+        let (code, _, field) = refused(worker.try_lease(wrong).await);
+        assert_eq!(
+            (code, field.as_deref()),
+            (Code::InvalidArgument, Some("request_id"))
+        );
+    })
+    .await;
 }

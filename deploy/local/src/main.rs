@@ -5,7 +5,6 @@
 //! found their pull requests, and prints how to call what runs. Everything listens on loopback
 //! only, and ends with this process, however that ends.
 
-mod calls;
 mod host;
 mod options;
 mod people;

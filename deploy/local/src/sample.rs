@@ -7,15 +7,17 @@ use anyhow::{Context as _, bail};
 use proto::chat::v1::{
     Chat, ChatStatus, CreateChatRequest, GetChatsRequest, LinkGitAccountRequest, PullRequestState,
     RefreshChatRequest, ReportGitRefRequest, Subject, UpdateChatSharingRequest,
-    report_git_ref_request::Target, subject,
+    chat_service_client::ChatServiceClient, report_git_ref_request::Target, subject,
 };
-use testkit::github::sample::{Sample, SampleBranch, SampleState};
+use testkit::{
+    clients::{self, Authorized, Bearer},
+    github::sample::{Sample, SampleBranch, SampleState},
+};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::{
-    calls::Caller,
     host::{GitHost, PROVIDER},
     options::Options,
     people::{COLLEAGUE, ORGANIZATION, OWNER, REVIEWERS, STRANGER, Tokens},
@@ -214,7 +216,8 @@ pub(crate) async fn make(
     channel: &Channel,
     tokens: &Tokens,
 ) -> anyhow::Result<Samples> {
-    let internal = Caller::new(channel, tokens.of("internal_service")?)?;
+    let bearer = Bearer::new(tokens.of("internal_service")?)?;
+    let mut accounts = clients::accounts(channel.clone(), bearer.clone());
     for account in &plan.accounts {
         let request = LinkGitAccountRequest {
             user_id: Some(account.user.to_string()),
@@ -222,13 +225,12 @@ pub(crate) async fn make(
             access_token: account.token.clone(),
             ..LinkGitAccountRequest::default()
         };
-        internal
-            .accounts
-            .clone()
-            .link_git_account(internal.request(request))
+        accounts
+            .link_git_account(request)
             .await
             .context("LinkGitAccount")?;
     }
+    let mut internal = clients::chats(channel.clone(), bearer);
     let mut samples = Samples { ids: Vec::new() };
     for (number, chat) in (0_u128..).zip(&plan.chats) {
         let status = STATUSES
@@ -245,16 +247,14 @@ pub(crate) async fn make(
             request_id: Some(Uuid::from_u128(OWNER.as_u128() + 0x1000 + number).to_string()),
         };
         let created = internal
-            .chats
-            .clone()
-            .create_chat(internal.request(request))
+            .create_chat(request)
             .await
             .context("CreateChat")?
             .into_inner()
             .chat
             .context("CreateChat returned no chat")?;
         if let Some(git_ref) = &chat.git_ref {
-            report(&internal, &created.id, git_ref).await?;
+            report(&mut internal, &created.id, git_ref).await?;
         }
         samples.ids.push((chat.role, created.id));
     }
@@ -262,7 +262,21 @@ pub(crate) async fn make(
     Ok(samples)
 }
 
-async fn report(internal: &Caller, chat_id: &str, git_ref: &GitRef) -> anyhow::Result<()> {
+/// `ChatService` in the name of `role`.
+fn chat_client(
+    channel: &Channel,
+    tokens: &Tokens,
+    role: &str,
+) -> anyhow::Result<ChatServiceClient<Authorized>> {
+    let bearer = Bearer::new(tokens.of(role)?)?;
+    Ok(clients::chats(channel.clone(), bearer))
+}
+
+async fn report(
+    internal: &mut ChatServiceClient<Authorized>,
+    chat_id: &str,
+    git_ref: &GitRef,
+) -> anyhow::Result<()> {
     let request = ReportGitRefRequest {
         target: Some(Target::ChatId(chat_id.to_owned())),
         git_remote_origin: git_ref.origin.clone(),
@@ -270,9 +284,7 @@ async fn report(internal: &Caller, chat_id: &str, git_ref: &GitRef) -> anyhow::R
         commit: None,
     };
     internal
-        .chats
-        .clone()
-        .report_git_ref(internal.request(request))
+        .report_git_ref(request)
         .await
         .with_context(|| format!("ReportGitRef {} {}", git_ref.origin, git_ref.branch))?;
     Ok(())
@@ -280,7 +292,7 @@ async fn report(internal: &Caller, chat_id: &str, git_ref: &GitRef) -> anyhow::R
 
 /// The owner shares one chat with a group, and one with a colleague who may write.
 async fn share(samples: &Samples, channel: &Channel, tokens: &Tokens) -> anyhow::Result<()> {
-    let owner = Caller::new(channel, tokens.of("owner")?)?;
+    let mut owner = chat_client(channel, tokens, "owner")?;
     let subject = |subject| Subject {
         subject: Some(subject),
     };
@@ -295,9 +307,7 @@ async fn share(samples: &Samples, channel: &Channel, tokens: &Tokens) -> anyhow:
             remove: Vec::new(),
         };
         owner
-            .chats
-            .clone()
-            .update_chat_sharing(owner.request(request))
+            .update_chat_sharing(request)
             .await
             .context("UpdateChatSharing")?;
     }
@@ -311,16 +321,14 @@ pub(crate) async fn refresh_settled(
     channel: &Channel,
     tokens: &Tokens,
 ) -> anyhow::Result<()> {
-    let internal = Caller::new(channel, tokens.of("internal_service")?)?;
+    let mut internal = chat_client(channel, tokens, "internal_service")?;
     for (planned, (_, id)) in plan.chats.iter().zip(&samples.ids) {
         if planned.git_ref.as_ref().is_some_and(GitRef::settles) {
             let request = RefreshChatRequest {
                 chat_id: id.clone(),
             };
             internal
-                .chats
-                .clone()
-                .refresh_chat(internal.request(request))
+                .refresh_chat(request)
                 .await
                 .context("RefreshChat")?;
         }
@@ -337,10 +345,10 @@ pub(crate) async fn wait(
     stage: Stage,
     strict: bool,
 ) -> anyhow::Result<()> {
-    let internal = Caller::new(channel, tokens.of("internal_service")?)?;
+    let mut internal = chat_client(channel, tokens, "internal_service")?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let chats = chats(&internal).await?;
+        let chats = chats(&mut internal).await?;
         let missing: Vec<String> = plan
             .chats
             .iter()
@@ -379,7 +387,9 @@ fn missing(planned: &PlannedChat, stage: Stage, chat: Option<&Chat>) -> Option<S
     Some(format!("{} {}{problem}", git_ref.origin, git_ref.branch))
 }
 
-async fn chats(caller: &Caller) -> anyhow::Result<BTreeMap<String, Chat>> {
+async fn chats(
+    caller: &mut ChatServiceClient<Authorized>,
+) -> anyhow::Result<BTreeMap<String, Chat>> {
     let mut found = BTreeMap::new();
     let mut page_token = String::new();
     loop {
@@ -389,9 +399,7 @@ async fn chats(caller: &Caller) -> anyhow::Result<BTreeMap<String, Chat>> {
             ..GetChatsRequest::default()
         };
         let page = caller
-            .chats
-            .clone()
-            .get_chats(caller.request(request))
+            .get_chats(request)
             .await
             .context("GetChats")?
             .into_inner();

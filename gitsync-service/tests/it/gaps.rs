@@ -11,6 +11,8 @@ use crate::stack::Stack;
 const SLOTS: usize = 10;
 /// Longer than any test.
 const GAP: Duration = Duration::from_secs(3600);
+/// The slow keys are still waiting when the test ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// As many leases with full batches as the worker has slots.
 fn queue_slow(stack: &Stack, budget: pb::BudgetView) {
@@ -42,47 +44,57 @@ async fn until_leased(stack: &Stack, leases: usize) {
 
 #[tokio::test]
 async fn ten_keys_in_a_gap_do_not_block_another_key() {
-    let mut stack = Stack::new().await;
-    let spent = pb::BudgetView {
-        burst_spent: 5.0,
-        ..pb::BudgetView::default()
-    };
-    queue_slow(&stack, spent);
-    let pace = pace::Settings {
-        burst_gap: GAP,
-        ..pace::Settings::default()
-    };
-    let paced = Refresher::builder().concurrency(SLOTS).pace(pace);
-    stack.run_as(Worker::builder().batch_size(2), paced);
-    until_leased(&stack, SLOTS).await;
-    queue_quick(&stack);
-    stack.released("quick").await;
-    assert!(!stack.chat().is_released("slow 0"));
-    assert!(stack.github.requests().len() <= 2, "nobody else has asked");
+    Stack::run(async |stack| {
+        let spent = pb::BudgetView {
+            burst_spent: 5.0,
+            ..pb::BudgetView::default()
+        };
+        queue_slow(stack, spent);
+        let pace = pace::Settings {
+            burst_gap: GAP,
+            ..pace::Settings::default()
+        };
+        let paced = Refresher::builder().concurrency(SLOTS).pace(pace);
+        stack.start_worker_as(
+            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
+            paced,
+        );
+        until_leased(stack, SLOTS).await;
+        queue_quick(stack);
+        stack.released("quick").await;
+        assert!(!stack.chat().is_released("slow 0"));
+        assert!(stack.github.requests().len() <= 2, "nobody else has asked");
+    })
+    .await;
 }
 
 /// Over REST, where several requests of a lease wait beside each other.
 #[tokio::test]
 async fn ten_keys_at_the_ceiling_do_not_block_another_key() {
-    let mut stack = Stack::new().await;
-    stack.github.set_rate_limits(false);
-    let known = pb::BudgetView {
-        account_known: true,
-        ..pb::BudgetView::default()
-    };
-    queue_slow(&stack, known);
-    let pace = pace::Settings {
-        local_ceiling: 1,
-        ..pace::Settings::default()
-    };
-    let over_rest = Refresher::builder().concurrency(SLOTS).graphql(false);
-    stack.run_as(Worker::builder().batch_size(2), over_rest.pace(pace));
-    until_leased(&stack, SLOTS).await;
-    queue_quick(&stack);
-    // It has the ceiling of its own.
-    until("the other key has its turn", || async {
-        let asked = stack.github.count(Matching::any().by("bob"));
-        if asked == 1 { Ok(()) } else { Err(asked) }
+    Stack::run(async |stack| {
+        stack.github.set_rate_limits(false);
+        let known = pb::BudgetView {
+            account_known: true,
+            ..pb::BudgetView::default()
+        };
+        queue_slow(stack, known);
+        let pace = pace::Settings {
+            local_ceiling: 1,
+            ..pace::Settings::default()
+        };
+        let over_rest = Refresher::builder().concurrency(SLOTS).graphql(false);
+        stack.start_worker_as(
+            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
+            over_rest.pace(pace),
+        );
+        until_leased(stack, SLOTS).await;
+        queue_quick(stack);
+        // It has the ceiling of its own.
+        until("the other key has its turn", || async {
+            let asked = stack.github.count(Matching::any().by("bob"));
+            if asked == 1 { Ok(()) } else { Err(asked) }
+        })
+        .await;
     })
     .await;
 }

@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
-use testkit::{process::Process, wait::until};
+use testkit::{clients, http, process::Process, wait::until};
 use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
-    binary::{Keys, configured, http_get},
+    binary::{Keys, configured},
     stack::Stack,
 };
 
@@ -27,7 +27,7 @@ impl Asked {
         let url = |name: &str| format!("http://{}", listening[name].as_str().unwrap());
         Self {
             process,
-            grpc: Channel::from_shared(url("grpc")).unwrap().connect_lazy(),
+            grpc: clients::channel(&url("grpc")),
             ops: url("ops"),
         }
     }
@@ -35,7 +35,7 @@ impl Asked {
     /// Whether it says of itself that it is of use, by all ways of asking; they must agree.
     async fn is_of_use(&self) -> Result<bool, Vec<bool>> {
         let mut said = vec![
-            http_get(&self.ops, "/readyz")
+            http::get(&self.ops, "/readyz")
                 .await
                 .starts_with("HTTP/1.1 200"),
         ];
@@ -70,41 +70,45 @@ impl Asked {
 
 #[tokio::test]
 async fn it_is_of_no_use_before_chat_service_answered_and_is_alive() {
-    let stack = Stack::new().await;
-    let keys = Keys::new();
-    stack.chat().accept_only("another token");
-    let asked = Asked::start(configured(&stack, &keys)).await;
-    assert_eq!(asked.is_of_use().await, Ok(false));
-    until("it was refused", || async {
-        let calls = stack.chat().calls("lease").len();
-        if calls >= 2 { Ok(()) } else { Err(calls) }
+    Stack::run(async |stack| {
+        let keys = Keys::new();
+        stack.chat().accept_only("another token");
+        let asked = Asked::start(configured(stack, &keys)).await;
+        assert_eq!(asked.is_of_use().await, Ok(false));
+        until("it was refused", || async {
+            let calls = stack.chat().calls("lease").len();
+            if calls >= 2 { Ok(()) } else { Err(calls) }
+        })
+        .await;
+        assert_eq!(asked.is_of_use().await, Ok(false));
+        assert!(
+            http::get(&asked.ops, "/livez")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        asked.process.stop().await;
     })
     .await;
-    assert_eq!(asked.is_of_use().await, Ok(false));
-    assert!(
-        http_get(&asked.ops, "/livez")
-            .await
-            .starts_with("HTTP/1.1 200")
-    );
-    asked.process.stop().await;
 }
 
 #[tokio::test]
 async fn it_says_so_when_chat_service_is_silent_and_when_it_is_back() {
-    let stack = Stack::new().await;
-    let keys = Keys::new();
-    let mut command = configured(&stack, &keys);
-    command.env("GITSYNC_INTERVAL", "100ms");
-    let asked = Asked::start(command).await;
-    asked.until_of_use(true).await;
-    stack.chat().away(true);
-    asked.until_of_use(false).await;
-    assert!(
-        http_get(&asked.ops, "/livez")
-            .await
-            .starts_with("HTTP/1.1 200")
-    );
-    stack.chat().away(false);
-    asked.until_of_use(true).await;
-    asked.process.stop().await;
+    Stack::run(async |stack| {
+        let keys = Keys::new();
+        let mut command = configured(stack, &keys);
+        command.env("GITSYNC_INTERVAL", "100ms");
+        let asked = Asked::start(command).await;
+        asked.until_of_use(true).await;
+        stack.chat().away(true);
+        asked.until_of_use(false).await;
+        assert!(
+            http::get(&asked.ops, "/livez")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        stack.chat().away(false);
+        asked.until_of_use(true).await;
+        asked.process.stop().await;
+    })
+    .await;
 }

@@ -1,6 +1,6 @@
 //! A worker with everything around it, in one process.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use gitsync_service::{
     SyncClient,
@@ -10,8 +10,7 @@ use gitsync_service::{
 };
 use proto::chat::v1 as pb;
 use service_runtime::token::TokenFile;
-use testkit::{github::GitHub, wait::until};
-use tokio::task::JoinSet;
+use testkit::{github::GitHub, running::Running, wait::until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,62 +27,77 @@ pub(crate) struct Stack {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) token_file: PathBuf,
     pub(crate) stop: CancellationToken,
-    running: JoinSet<()>,
+    running: Running,
 }
 
 impl Stack {
-    /// Everything but the worker.
-    pub(crate) async fn new() -> Self {
+    /// Runs `body` with everything but a worker.
+    ///
+    /// A worker that the body starts is stopped and waited for whatever becomes of the body, and a
+    /// worker that ends early or panics fails the test.
+    pub(crate) async fn run<T>(body: impl AsyncFnOnce(&Self) -> T) -> T {
+        let stack = Self::new().await;
+        stack.running.during(Box::pin(body(&stack))).await
+    }
+
+    /// The same, with a GitHub that has no GraphQL: each ref has requests of its own.
+    pub(crate) async fn run_over_rest<T>(body: impl AsyncFnOnce(&Self) -> T) -> T {
+        Self::run(async |stack| {
+            stack.github.set_graphql(false);
+            body(stack).await
+        })
+        .await
+    }
+
+    async fn new() -> Self {
         let (github, token) = world().await;
         let token_file = std::env::temp_dir().join(format!("gitsync-token-{}", Uuid::new_v4()));
         std::fs::write(&token_file, "service-token\n").unwrap();
+        let stop = CancellationToken::new();
         Self {
             github,
             token,
             server: SyncServer::start().await,
             metrics: Arc::default(),
             token_file,
-            stop: CancellationToken::new(),
-            running: JoinSet::new(),
+            stop: stop.clone(),
+            running: Running::new(stop),
         }
-    }
-
-    /// The same, with a GitHub that has no GraphQL: each ref has requests of its own.
-    pub(crate) async fn over_rest() -> Self {
-        let stack = Self::new().await;
-        stack.github.set_graphql(false);
-        stack
     }
 
     pub(crate) fn chat(&self) -> &Chat {
         &self.server.chat
     }
 
-    pub(crate) fn run(&mut self) {
-        self.run_with(Worker::builder());
+    pub(crate) fn start_worker(&self) {
+        self.start_worker_with(Worker::builder());
     }
 
-    pub(crate) fn run_with(&mut self, builder: WorkerBuilder) {
-        self.run_with_slots(builder, CONCURRENCY);
+    pub(crate) fn start_worker_with(&self, builder: WorkerBuilder) {
+        self.start_worker_with_slots(builder, CONCURRENCY);
     }
 
     /// A worker that has so many requests on the wire at once.
-    pub(crate) fn run_with_slots(&mut self, builder: WorkerBuilder, slots: usize) {
-        self.run_as(builder, Refresher::builder().concurrency(slots));
+    pub(crate) fn start_worker_with_slots(&self, builder: WorkerBuilder, slots: usize) {
+        self.start_worker_as(builder, Refresher::builder().concurrency(slots));
     }
 
-    pub(crate) fn run_as(&mut self, builder: WorkerBuilder, refresher: RefresherBuilder) {
+    pub(crate) fn start_worker_as(&self, builder: WorkerBuilder, refresher: RefresherBuilder) {
         let token = TokenFile::open(&self.token_file).unwrap();
         let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
         let metrics = Arc::clone(&self.metrics);
         let refresher = refresher.metrics(metrics).build().unwrap();
         let worker = builder.build(sync, refresher);
-        self.running.spawn(worker.run(self.stop.clone()));
+        let working = worker.run(self.stop.clone());
+        self.running.spawn("the worker", async {
+            working.await;
+            Ok::<(), Infallible>(())
+        });
     }
 
-    /// Waits until the worker has ended, and passes its panic on.
-    pub(crate) async fn ended(&mut self) {
-        self.running.join_next().await.unwrap().unwrap();
+    /// Waits until the worker has ended, which must be well.
+    pub(crate) async fn ended(&self) {
+        self.running.ended().await;
     }
 
     /// A lease of one owner's branches of `acme/web`, named like their refs.

@@ -23,404 +23,442 @@ fn class(outcome: &pb::Outcome) -> pb::ProblemClass {
 
 #[tokio::test]
 async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report() {
-    let mut stack = Stack::new().await;
-    stack
-        .github
-        .pull_request("acme/web")
-        .head("a")
-        .title("A")
-        .open();
-    stack.chat().queue(stack.lease("lease", &["a", "b"]));
-    stack.run();
-    let found = stack.applied("a").await;
-    let Some(pb::outcome::Result::Found(pull)) = &found.result else {
-        panic!("{found:?}");
-    };
-    assert_eq!((pull.title.as_str(), pull.number), ("A", 1));
-    assert_eq!(pull.state(), pb::PullRequestState::Open);
-    assert_eq!(found.report_seq, 3);
-    assert!(found.next_refresh_in.is_some());
-    let none = stack.applied("b").await;
-    assert!(matches!(
-        none.result,
-        Some(pb::outcome::Result::NoPullRequest(_))
-    ));
-    stack.released("lease").await;
-    let reports = stack.chat().reports();
-    assert!(reports.last().unwrap().release_lease);
-    assert!(
-        reports
-            .last()
-            .unwrap()
-            .budget
-            .as_ref()
-            .unwrap()
-            .graphql
-            .and_then(|graphql| graphql.remaining)
-            .is_some()
-    );
-    assert!(stack.chat().calls("release").is_empty());
-    for line in [
-        "gitsync_graphql_points_total 1",
-        "gitsync_batch_questions_sum{kind=\"discover\"} 2.0",
-        "gitsync_interval_stretch_count 1",
-    ] {
-        assert!(stack.metric(line), "{line}");
-    }
+    Stack::run(async |stack| {
+        stack
+            .github
+            .pull_request("acme/web")
+            .head("a")
+            .title("A")
+            .open();
+        stack.chat().queue(stack.lease("lease", &["a", "b"]));
+        stack.start_worker();
+        let found = stack.applied("a").await;
+        let Some(pb::outcome::Result::Found(pull)) = &found.result else {
+            panic!("{found:?}");
+        };
+        assert_eq!((pull.title.as_str(), pull.number), ("A", 1));
+        assert_eq!(pull.state(), pb::PullRequestState::Open);
+        assert_eq!(found.report_seq, 3);
+        assert!(found.next_refresh_in.is_some());
+        let none = stack.applied("b").await;
+        assert!(matches!(
+            none.result,
+            Some(pb::outcome::Result::NoPullRequest(_))
+        ));
+        stack.released("lease").await;
+        let reports = stack.chat().reports();
+        assert!(reports.last().unwrap().release_lease);
+        assert!(
+            reports
+                .last()
+                .unwrap()
+                .budget
+                .as_ref()
+                .unwrap()
+                .graphql
+                .and_then(|graphql| graphql.remaining)
+                .is_some()
+        );
+        assert!(stack.chat().calls("release").is_empty());
+        for line in [
+            "gitsync_graphql_points_total 1",
+            "gitsync_batch_questions_sum{kind=\"discover\"} 2.0",
+            "gitsync_interval_stretch_count 1",
+        ] {
+            assert!(stack.metric(line), "{line}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_ref_that_becomes_due_is_looked_up_without_waiting_for_the_interval() {
-    let mut stack = Stack::new().await;
-    stack.run();
-    until("the worker waits", || async {
+    Stack::run(async |stack| {
+        stack.start_worker();
+        until("the worker waits", || async {
+            let calls = stack.chat().calls("lease");
+            calls
+                .iter()
+                .any(|call| call.wait == Some(INTERVAL))
+                .then_some(())
+                .ok_or(calls)
+        })
+        .await;
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.applied("a").await;
         let calls = stack.chat().calls("lease");
-        calls
-            .iter()
-            .any(|call| call.wait == Some(INTERVAL))
-            .then_some(())
-            .ok_or(calls)
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.max_refs == i32::try_from(BATCH_SIZE).unwrap())
+        );
     })
     .await;
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.applied("a").await;
-    let calls = stack.chat().calls("lease");
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.max_refs == i32::try_from(BATCH_SIZE).unwrap())
-    );
 }
 
 #[tokio::test]
 async fn a_full_batch_is_followed_by_the_next_while_it_is_worked_on() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack.github.hold("/pulls$");
-    stack.chat().queue(stack.lease("first", &["a", "b"]));
-    stack.chat().queue(stack.lease("second", &["c", "d"]));
-    stack.run_with(Worker::builder().batch_size(2));
-    hold.waiting(4).await;
-    hold.release();
-    stack.released("first").await;
-    stack.released("second").await;
+    Stack::run_over_rest(async |stack| {
+        let hold = stack.github.hold("/pulls$");
+        stack.chat().queue(stack.lease("first", &["a", "b"]));
+        stack.chat().queue(stack.lease("second", &["c", "d"]));
+        stack.start_worker_with(Worker::builder().batch_size(2));
+        hold.waiting(4).await;
+        hold.release();
+        stack.released("first").await;
+        stack.released("second").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_worker_with_its_hands_full_leases_nothing() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack.github.hold("/pulls$");
-    for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
-        stack.chat().queue(stack.lease(token, &branches));
-    }
-    stack.run_with_slots(Worker::builder().batch_size(2), 2);
-    hold.waiting(2).await;
-    hold.release();
-    stack.released("3").await;
-    let order = stack.chat().order();
-    assert_eq!(order[..3], ["lease", "lease", "report"], "{order:?}");
+    Stack::run_over_rest(async |stack| {
+        let hold = stack.github.hold("/pulls$");
+        for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
+            stack.chat().queue(stack.lease(token, &branches));
+        }
+        stack.start_worker_with_slots(Worker::builder().batch_size(2), 2);
+        hold.waiting(2).await;
+        hold.release();
+        stack.released("3").await;
+        let order = stack.chat().order();
+        assert_eq!(order[..3], ["lease", "lease", "report"], "{order:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn keys_with_full_batches_use_every_slot_of_the_worker() {
-    let mut stack = Stack::new().await;
-    let hold = stack.github.hold(Matching::graphql());
-    let leases = ["1", "2", "3", "4"];
-    for token in leases {
-        let branches = ["a", "b"].map(|branch| format!("{branch}{token}"));
-        let branches = branches.each_ref().map(String::as_str);
-        stack.chat().queue(stack.lease(token, &branches));
-    }
-    // Two of them are a batch already.
-    stack.run_with_slots(Worker::builder().batch_size(2), 3);
-    hold.waiting(3).await;
-    hold.release();
-    for token in leases {
-        stack.released(token).await;
-    }
-    let order = stack.chat().order();
-    assert_eq!(
-        order[..4],
-        ["lease", "lease", "lease", "report"],
-        "{order:?}"
-    );
+    Stack::run(async |stack| {
+        let hold = stack.github.hold(Matching::graphql());
+        let leases = ["1", "2", "3", "4"];
+        for token in leases {
+            let branches = ["a", "b"].map(|branch| format!("{branch}{token}"));
+            let branches = branches.each_ref().map(String::as_str);
+            stack.chat().queue(stack.lease(token, &branches));
+        }
+        // Two of them are a batch already.
+        stack.start_worker_with_slots(Worker::builder().batch_size(2), 3);
+        hold.waiting(3).await;
+        hold.release();
+        for token in leases {
+            stack.released(token).await;
+        }
+        let order = stack.chat().order();
+        assert_eq!(
+            order[..4],
+            ["lease", "lease", "lease", "report"],
+            "{order:?}"
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_slow_key_does_not_block_other_keys() {
-    let mut stack = Stack::new().await;
-    let branches: Vec<_> = (0..BATCH_SIZE).map(|i| format!("slow-{i}")).collect();
-    let branches: Vec<_> = branches.iter().map(String::as_str).collect();
-    let hold = stack.github.hold(Matching::any().by("ann"));
-    let bob = stack.github.user("bob");
-    stack.github.repository("acme/web").grant(&bob);
-    let mut quick = stack.lease("quick", &["quick"]);
-    quick.groups[0].access_token = Some(bob.token());
-    stack.chat().queue(stack.lease("slow", &branches));
-    stack.run();
-    hold.waiting(1).await;
-    stack.chat().queue(quick);
-    stack.released("quick").await;
-    assert!(!stack.chat().is_released("slow"));
+    Stack::run(async |stack| {
+        let branches: Vec<_> = (0..BATCH_SIZE).map(|i| format!("slow-{i}")).collect();
+        let branches: Vec<_> = branches.iter().map(String::as_str).collect();
+        let hold = stack.github.hold(Matching::any().by("ann"));
+        let bob = stack.github.user("bob");
+        stack.github.repository("acme/web").grant(&bob);
+        let mut quick = stack.lease("quick", &["quick"]);
+        quick.groups[0].access_token = Some(bob.token());
+        stack.chat().queue(stack.lease("slow", &branches));
+        stack.start_worker();
+        hold.waiting(1).await;
+        stack.chat().queue(quick);
+        stack.released("quick").await;
+        assert!(!stack.chat().is_released("slow"));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
-    let mut stack = Stack::new().await;
-    stack
-        .chat()
-        .trouble("lease", &[Trouble::LoseAnswer, Trouble::Away]);
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.run();
-    stack.applied("a").await;
-    let calls = stack.chat().calls("lease");
-    assert_eq!(calls[0].request_id, calls[1].request_id);
-    assert_eq!(calls[0].request_id, calls[2].request_id);
-    stack.released("lease").await;
-    let next = until("the next call", || async {
-        stack.chat().calls("lease").get(3).cloned().ok_or("none")
+    Stack::run(async |stack| {
+        stack
+            .chat()
+            .trouble("lease", &[Trouble::LoseAnswer, Trouble::Away]);
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker();
+        stack.applied("a").await;
+        let calls = stack.chat().calls("lease");
+        assert_eq!(calls[0].request_id, calls[1].request_id);
+        assert_eq!(calls[0].request_id, calls[2].request_id);
+        stack.released("lease").await;
+        let next = until("the next call", || async {
+            stack.chat().calls("lease").get(3).cloned().ok_or("none")
+        })
+        .await;
+        assert_ne!(next.request_id, calls[0].request_id);
     })
     .await;
-    assert_ne!(next.request_id, calls[0].request_id);
 }
 
 /// Promise 5.
 #[tokio::test]
 async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
-    let mut stack = Stack::new().await;
-    stack.chat().trouble(
-        "report",
-        &[Trouble::LoseAnswer, Trouble::Away, Trouble::LoseAnswer],
-    );
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.run();
-    let calls = until("the report is repeated", || async {
-        let calls = stack.chat().calls("report");
-        if calls.len() == 4 {
-            Ok(calls)
-        } else {
-            Err(calls)
-        }
+    Stack::run(async |stack| {
+        stack.chat().trouble(
+            "report",
+            &[Trouble::LoseAnswer, Trouble::Away, Trouble::LoseAnswer],
+        );
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker();
+        let calls = until("the report is repeated", || async {
+            let calls = stack.chat().calls("report");
+            if calls.len() == 4 {
+                Ok(calls)
+            } else {
+                Err(calls)
+            }
+        })
+        .await;
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.request_id == calls[0].request_id)
+        );
+        assert_eq!(stack.chat().reports().len(), 1);
+        until("the lease is finished", || async {
+            let accepted = "gitsync_outcomes_total{result=\"no_pull_request\",class=\"none\"} 1";
+            stack.metric(accepted).then_some(()).ok_or(accepted)
+        })
+        .await;
+        assert!(stack.metric("gitsync_leases_lost_total 0"));
     })
     .await;
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.request_id == calls[0].request_id)
-    );
-    assert_eq!(stack.chat().reports().len(), 1);
-    until("the lease is finished", || async {
-        let accepted = "gitsync_outcomes_total{result=\"no_pull_request\",class=\"none\"} 1";
-        stack.metric(accepted).then_some(()).ok_or(accepted)
-    })
-    .await;
-    assert!(stack.metric("gitsync_leases_lost_total 0"));
 }
 
 #[tokio::test]
 async fn a_lease_is_renewed_for_as_long_as_it_is_worked_on() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack.github.hold("/pulls$");
-    let lease = short_lived(stack.lease("lease", &["a"]), Duration::from_millis(900));
-    stack.chat().queue(lease);
-    // One renewal that is not answered in time is tried again.
-    stack.chat().trouble("renew", &[Trouble::Away]);
-    stack.run();
-    until("the lease outlived itself", || async {
-        let renewals = stack.chat().calls("renew").len();
-        if renewals >= 6 { Ok(()) } else { Err(renewals) }
+    Stack::run_over_rest(async |stack| {
+        let hold = stack.github.hold("/pulls$");
+        let lease = short_lived(stack.lease("lease", &["a"]), Duration::from_millis(900));
+        stack.chat().queue(lease);
+        // One renewal that is not answered in time is tried again.
+        stack.chat().trouble("renew", &[Trouble::Away]);
+        stack.start_worker();
+        until("the lease outlived itself", || async {
+            let renewals = stack.chat().calls("renew").len();
+            if renewals >= 6 { Ok(()) } else { Err(renewals) }
+        })
+        .await;
+        hold.release();
+        stack.released("lease").await;
+        assert!(stack.metric("gitsync_leases_lost_total 0"));
     })
     .await;
-    hold.release();
-    stack.released("lease").await;
-    assert!(stack.metric("gitsync_leases_lost_total 0"));
 }
 
 #[tokio::test]
 async fn a_lease_that_is_taken_away_ends_its_work_and_writes_nothing() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack
-        .github
-        .hold(Matching::path("/pulls$").query("head", "acme:a"));
-    let lease = short_lived(stack.lease("lost", &["a"]), Duration::from_millis(900));
-    stack.chat().queue(lease);
-    stack.run();
-    hold.waiting(1).await;
-    stack.chat().take_away("lost");
-    // Its request is taken back from the host.
-    hold.empty().await;
-    until("the loss is counted", || async {
-        stack
-            .metric("gitsync_leases_lost_total 1")
-            .then_some(())
-            .ok_or("not yet")
+    Stack::run_over_rest(async |stack| {
+        let hold = stack
+            .github
+            .hold(Matching::path("/pulls$").query("head", "acme:a"));
+        let lease = short_lived(stack.lease("lost", &["a"]), Duration::from_millis(900));
+        stack.chat().queue(lease);
+        stack.start_worker();
+        hold.waiting(1).await;
+        stack.chat().take_away("lost");
+        // Its request is taken back from the host.
+        hold.empty().await;
+        until("the loss is counted", || async {
+            stack
+                .metric("gitsync_leases_lost_total 1")
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+        // The worker goes on.
+        stack.chat().queue(stack.lease("next", &["b"]));
+        stack.released("next").await;
+        let outcomes = stack.chat().outcomes();
+        assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["b"]);
     })
     .await;
-    // The worker goes on.
-    stack.chat().queue(stack.lease("next", &["b"]));
-    stack.released("next").await;
-    let outcomes = stack.chat().outcomes();
-    assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["b"]);
 }
 
 /// Promise 4.
 #[tokio::test]
 async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack.github.hold("/pulls$");
-    let lease = short_lived(stack.lease("stalled", &["a"]), Duration::from_millis(600));
-    stack.chat().trouble("renew", &[Trouble::Hang; 8]);
-    stack.chat().queue(lease);
-    stack.run();
-    hold.waiting(1).await;
-    hold.empty().await;
-    until("the loss is counted", || async {
-        stack
-            .metric("gitsync_leases_lost_total 1")
-            .then_some(())
-            .ok_or("not yet")
+    Stack::run_over_rest(async |stack| {
+        let hold = stack.github.hold("/pulls$");
+        let lease = short_lived(stack.lease("stalled", &["a"]), Duration::from_millis(600));
+        stack.chat().trouble("renew", &[Trouble::Hang; 8]);
+        stack.chat().queue(lease);
+        stack.start_worker();
+        hold.waiting(1).await;
+        hold.empty().await;
+        until("the loss is counted", || async {
+            stack
+                .metric("gitsync_leases_lost_total 1")
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+        hold.release();
+        assert!(stack.chat().calls("report").is_empty());
     })
     .await;
-    hold.release();
-    assert!(stack.chat().calls("report").is_empty());
 }
 
 #[tokio::test]
 async fn a_report_that_is_too_late_is_refused_and_not_repeated() {
-    let mut stack = Stack::new().await;
-    stack.chat().trouble("report", &[Trouble::LeaseLost]);
-    stack.chat().queue(stack.lease("lost", &["a"]));
-    stack.run();
-    until("the loss is counted", || async {
-        stack
-            .metric("gitsync_leases_lost_total 1")
-            .then_some(())
-            .ok_or("not yet")
+    Stack::run(async |stack| {
+        stack.chat().trouble("report", &[Trouble::LeaseLost]);
+        stack.chat().queue(stack.lease("lost", &["a"]));
+        stack.start_worker();
+        until("the loss is counted", || async {
+            stack
+                .metric("gitsync_leases_lost_total 1")
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+        assert_eq!(stack.chat().calls("report").len(), 1);
+        assert!(stack.chat().outcomes().is_empty());
     })
     .await;
-    assert_eq!(stack.chat().calls("report").len(), 1);
-    assert!(stack.chat().outcomes().is_empty());
 }
 
 #[tokio::test]
 async fn an_attempt_has_its_own_deadline_and_what_finished_is_reported() {
-    let mut stack = Stack::over_rest().await;
-    stack.github.pull_request("acme/web").head("done").open();
-    let hold = stack
-        .github
-        .hold(Matching::path("/pulls$").query("head", "acme:slow"));
-    stack.chat().queue(stack.lease("lease", &["done", "slow"]));
-    stack.run_with(Worker::builder().tick_timeout(Duration::from_millis(500)));
-    let slow = stack.applied("slow").await;
-    assert_eq!(class(&slow), pb::ProblemClass::HostUnavailable);
-    let done = stack.applied("done").await;
-    assert!(matches!(done.result, Some(pb::outcome::Result::Found(_))));
-    stack.released("lease").await;
-    hold.empty().await;
+    Stack::run_over_rest(async |stack| {
+        stack.github.pull_request("acme/web").head("done").open();
+        let hold = stack
+            .github
+            .hold(Matching::path("/pulls$").query("head", "acme:slow"));
+        stack.chat().queue(stack.lease("lease", &["done", "slow"]));
+        stack.start_worker_with(Worker::builder().tick_timeout(Duration::from_millis(500)));
+        let slow = stack.applied("slow").await;
+        assert_eq!(class(&slow), pb::ProblemClass::HostUnavailable);
+        let done = stack.applied("done").await;
+        assert!(matches!(done.result, Some(pb::outcome::Result::Found(_))));
+        stack.released("lease").await;
+        hold.empty().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
-    let mut stack = Stack::new().await;
-    let tick_timeout = Duration::from_millis(50);
-    // Four tries take longer than the attempt may.
-    stack.chat().trouble("report", &[Trouble::Away; 4]);
-    stack.github.pull_request("acme/web").head("a").open();
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    let begun = tokio::time::Instant::now();
-    stack.run_with(Worker::builder().tick_timeout(tick_timeout));
-    stack.applied("a").await;
-    assert!(begun.elapsed() > tick_timeout);
-    assert_eq!(stack.chat().calls("report").len(), 5);
+    Stack::run(async |stack| {
+        let tick_timeout = Duration::from_millis(50);
+        // Four tries take longer than the attempt may.
+        stack.chat().trouble("report", &[Trouble::Away; 4]);
+        stack.github.pull_request("acme/web").head("a").open();
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        let begun = tokio::time::Instant::now();
+        stack.start_worker_with(Worker::builder().tick_timeout(tick_timeout));
+        stack.applied("a").await;
+        assert!(begun.elapsed() > tick_timeout);
+        assert_eq!(stack.chat().calls("report").len(), 5);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_owner_without_an_account_is_reported_and_the_host_is_not_asked() {
-    let mut stack = Stack::new().await;
-    let mut lease = stack.lease("lease", &["a"]);
-    lease.groups[0].access_token = None;
-    stack.chat().queue(lease);
-    stack.run();
-    let outcome = stack.applied("a").await;
-    assert_eq!(class(&outcome), pb::ProblemClass::NoAccount);
-    assert!(outcome.next_refresh_in.unwrap().seconds >= 600);
-    assert!(stack.github.requests().is_empty());
+    Stack::run(async |stack| {
+        let mut lease = stack.lease("lease", &["a"]);
+        lease.groups[0].access_token = None;
+        stack.chat().queue(lease);
+        stack.start_worker();
+        let outcome = stack.applied("a").await;
+        assert_eq!(class(&outcome), pb::ProblemClass::NoAccount);
+        assert!(outcome.next_refresh_in.unwrap().seconds >= 600);
+        assert!(stack.github.requests().is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
-    let mut stack = Stack::new().await;
-    stack
-        .github
-        .fault(Matching::graphql())
-        .respond(Fault::SecondaryLimit {
-            status: 403,
-            retry_after: Some(90),
-        });
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.run();
-    let outcome = stack.applied("a").await;
-    assert_eq!(class(&outcome), pb::ProblemClass::SecondaryLimited);
-    let Some(pb::outcome::Result::Failed(failed)) = outcome.result else {
-        unreachable!("it failed");
-    };
-    assert!(failed.retry_after.unwrap().seconds >= 90);
-    let budget = stack.chat().reports()[0].budget.clone().unwrap();
-    // As of when it was told.
-    assert!(budget.pause_for.unwrap().seconds >= 80);
-    assert_eq!((budget.secondary_refusals, budget.graphql_requests), (1, 1));
+    Stack::run(async |stack| {
+        stack
+            .github
+            .fault(Matching::graphql())
+            .respond(Fault::SecondaryLimit {
+                status: 403,
+                retry_after: Some(90),
+            });
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker();
+        let outcome = stack.applied("a").await;
+        assert_eq!(class(&outcome), pb::ProblemClass::SecondaryLimited);
+        let Some(pb::outcome::Result::Failed(failed)) = outcome.result else {
+            unreachable!("it failed");
+        };
+        assert!(failed.retry_after.unwrap().seconds >= 90);
+        let budget = stack.chat().reports()[0].budget.clone().unwrap();
+        // As of when it was told.
+        assert!(budget.pause_for.unwrap().seconds >= 80);
+        assert_eq!((budget.secondary_refusals, budget.graphql_requests), (1, 1));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_new_token_in_the_file_is_used_when_the_old_one_is_refused() {
-    let mut stack = Stack::new().await;
-    stack.chat().accept_only("new-token");
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.run();
-    until("the old token is refused", || async {
-        (!stack.chat().calls("lease").is_empty())
-            .then_some(())
-            .ok_or("no call yet")
+    Stack::run(async |stack| {
+        stack.chat().accept_only("new-token");
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker();
+        until("the old token is refused", || async {
+            (!stack.chat().calls("lease").is_empty())
+                .then_some(())
+                .ok_or("no call yet")
+        })
+        .await;
+        std::fs::write(&stack.token_file, "new-token").unwrap();
+        stack.applied("a").await;
     })
     .await;
-    std::fs::write(&stack.token_file, "new-token").unwrap();
-    stack.applied("a").await;
 }
 
 #[tokio::test]
 async fn answers_that_come_too_early_are_no_loop_without_a_pause() {
-    let mut stack = Stack::new().await;
-    stack.chat().answer_early();
-    let begun = tokio::time::Instant::now();
-    stack.run();
-    until("a few calls", || async {
-        let calls = stack.chat().calls("lease").len();
-        if calls >= 4 { Ok(()) } else { Err(calls) }
+    Stack::run(async |stack| {
+        stack.chat().answer_early();
+        let begun = tokio::time::Instant::now();
+        stack.start_worker();
+        until("a few calls", || async {
+            let calls = stack.chat().calls("lease").len();
+            if calls >= 4 { Ok(()) } else { Err(calls) }
+        })
+        .await;
+        // The first does not wait, and the pause is half a second.
+        assert!(
+            begun.elapsed() >= Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
     })
     .await;
-    // The first does not wait, and the pause is half a second.
-    assert!(
-        begun.elapsed() >= Duration::from_secs(1),
-        "{:?}",
-        begun.elapsed()
-    );
 }
 
 #[tokio::test]
 async fn a_refused_token_is_reported_with_the_time_to_try_it_once_more() {
-    let mut stack = Stack::new().await;
-    stack.github.revoke(&stack.token);
-    stack.chat().queue(stack.lease("lease", &["a", "b"]));
-    stack.run();
-    for git_ref in ["a", "b"] {
-        let outcome = stack.applied(git_ref).await;
-        assert_eq!(class(&outcome), pb::ProblemClass::CredentialSuspect);
-    }
-    let reports = stack.chat().reports();
-    let [seen] = reports[0].credentials.as_slice() else {
-        panic!("{:?}", reports[0].credentials);
-    };
-    assert_eq!(seen.credential_id, "credential of lease");
-    assert_eq!(seen.state(), pb::CredentialState::Suspect);
-    assert!(seen.confirm_in.unwrap().seconds >= 45);
-    assert_eq!(reports[0].budget.as_ref().unwrap().graphql_requests, 1);
+    Stack::run(async |stack| {
+        stack.github.revoke(&stack.token);
+        stack.chat().queue(stack.lease("lease", &["a", "b"]));
+        stack.start_worker();
+        for git_ref in ["a", "b"] {
+            let outcome = stack.applied(git_ref).await;
+            assert_eq!(class(&outcome), pb::ProblemClass::CredentialSuspect);
+        }
+        let reports = stack.chat().reports();
+        let [seen] = reports[0].credentials.as_slice() else {
+            panic!("{:?}", reports[0].credentials);
+        };
+        assert_eq!(seen.credential_id, "credential of lease");
+        assert_eq!(seen.state(), pb::CredentialState::Suspect);
+        assert!(seen.confirm_in.unwrap().seconds >= 45);
+        assert_eq!(reports[0].budget.as_ref().unwrap().graphql_requests, 1);
+    })
+    .await;
 }

@@ -10,84 +10,94 @@ use crate::{stack::Stack, sync_server::Trouble};
 
 #[tokio::test]
 async fn a_stopping_worker_finishes_and_reports_what_it_holds_and_leases_no_more() {
-    let mut stack = Stack::over_rest().await;
-    let hold = stack.github.hold("/pulls$");
-    stack.chat().queue(stack.lease("held", &["a"]));
-    stack.run();
-    hold.waiting(1).await;
-    stack.stop.cancel();
-    stack.chat().queue(stack.lease("later", &["b"]));
-    hold.release();
-    stack.ended().await;
-    assert!(stack.chat().outcomes().contains_key("a"));
-    assert!(stack.chat().is_released("held"));
-    assert!(!stack.chat().outcomes().contains_key("b"));
+    Stack::run_over_rest(async |stack| {
+        let hold = stack.github.hold("/pulls$");
+        stack.chat().queue(stack.lease("held", &["a"]));
+        stack.start_worker();
+        hold.waiting(1).await;
+        stack.stop.cancel();
+        stack.chat().queue(stack.lease("later", &["b"]));
+        hold.release();
+        stack.ended().await;
+        assert!(stack.chat().outcomes().contains_key("a"));
+        assert!(stack.chat().is_released("held"));
+        assert!(!stack.chat().outcomes().contains_key("b"));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_stopping_worker_gives_back_what_it_cannot_finish_in_time() {
-    let mut stack = Stack::over_rest().await;
-    stack.github.pull_request("acme/web").head("done").open();
-    let hold = stack.github.hold("/pulls$");
-    stack.chat().queue(stack.lease("stuck", &["done", "stuck"]));
-    stack.run_with(Worker::builder().drain_timeout(Duration::from_secs(2)));
-    hold.waiting(2).await;
-    stack.stop.cancel();
-    stack.ended().await;
-    assert!(stack.chat().is_released("stuck"));
-    // Nothing is said about refs whose lookup was cut short by us.
-    assert!(stack.chat().outcomes().is_empty());
+    Stack::run_over_rest(async |stack| {
+        stack.github.pull_request("acme/web").head("done").open();
+        let hold = stack.github.hold("/pulls$");
+        stack.chat().queue(stack.lease("stuck", &["done", "stuck"]));
+        stack.start_worker_with(Worker::builder().drain_timeout(Duration::from_secs(2)));
+        hold.waiting(2).await;
+        stack.stop.cancel();
+        stack.ended().await;
+        assert!(stack.chat().is_released("stuck"));
+        // Nothing is said about refs whose lookup was cut short by us.
+        assert!(stack.chat().outcomes().is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_worker_that_waits_for_leases_stops_at_once() {
-    let mut stack = Stack::new().await;
-    stack.run_with(Worker::builder().interval(Duration::from_secs(30)));
-    until("the worker waits", || async {
-        let calls = stack.chat().calls("lease");
-        if calls.len() >= 2 { Ok(()) } else { Err(calls) }
+    Stack::run(async |stack| {
+        stack.start_worker_with(Worker::builder().interval(Duration::from_secs(30)));
+        until("the worker waits", || async {
+            let calls = stack.chat().calls("lease");
+            if calls.len() >= 2 { Ok(()) } else { Err(calls) }
+        })
+        .await;
+        stack.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), stack.ended())
+            .await
+            .unwrap();
     })
     .await;
-    stack.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(10), stack.ended())
-        .await
-        .unwrap();
 }
 
 #[tokio::test]
 async fn a_lease_whose_answer_nobody_waited_for_is_given_back() {
-    let mut stack = Stack::new().await;
-    // The first answer is lost, and the worker is stopped while it waits for the second.
-    stack
-        .chat()
-        .trouble("lease", &[Trouble::LoseAnswer, Trouble::Hang]);
-    stack.chat().queue(stack.lease("stranded", &["a"]));
-    stack.run();
-    until("the call is repeated", || async {
-        let calls = stack.chat().calls("lease");
-        if calls.len() >= 2 { Ok(()) } else { Err(calls) }
+    Stack::run(async |stack| {
+        // The first answer is lost, and the worker is stopped while it waits for the second.
+        stack
+            .chat()
+            .trouble("lease", &[Trouble::LoseAnswer, Trouble::Hang]);
+        stack.chat().queue(stack.lease("stranded", &["a"]));
+        stack.start_worker();
+        until("the call is repeated", || async {
+            let calls = stack.chat().calls("lease");
+            if calls.len() >= 2 { Ok(()) } else { Err(calls) }
+        })
+        .await;
+        stack.stop.cancel();
+        stack.ended().await;
+        assert!(stack.chat().is_released("stranded"));
+        assert!(stack.chat().outcomes().is_empty());
     })
     .await;
-    stack.stop.cancel();
-    stack.ended().await;
-    assert!(stack.chat().is_released("stranded"));
-    assert!(stack.chat().outcomes().is_empty());
 }
 
 #[tokio::test]
 async fn a_stop_does_not_hang_on_a_chat_service_that_is_silent() {
-    let mut stack = Stack::new().await;
-    stack.chat().trouble("report", &[Trouble::Hang; 20]);
-    stack.chat().queue(stack.lease("lease", &["a"]));
-    stack.run_with(Worker::builder().drain_timeout(Duration::from_secs(1)));
-    until("the report is on its way", || async {
-        (!stack.chat().calls("report").is_empty())
-            .then_some(())
-            .ok_or("not yet")
+    Stack::run(async |stack| {
+        stack.chat().trouble("report", &[Trouble::Hang; 20]);
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker_with(Worker::builder().drain_timeout(Duration::from_secs(1)));
+        until("the report is on its way", || async {
+            (!stack.chat().calls("report").is_empty())
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+        stack.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), stack.ended())
+            .await
+            .unwrap();
     })
     .await;
-    stack.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(10), stack.ended())
-        .await
-        .unwrap();
 }

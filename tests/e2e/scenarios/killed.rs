@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use e2e::{
-    caller::Caller,
     lease::no_pull_request,
     stack::{REPOSITORY, Stack},
 };
 use proto::chat::v1::{Chat, LeaseDiffStatusesRequest, PullRequestState};
-use testkit::{github::Matching, process::Signal, wait};
+use testkit::{clients::Caller, github::Matching, process::Signal, wait};
 use uuid::Uuid;
 
 /// What watchers are told of each chat's branch: that it was reported, and its status.
@@ -70,92 +69,98 @@ fn each(chats: &[Chat], events: i64) -> BTreeMap<Uuid, i64> {
 /// and not told again.
 #[tokio::test]
 async fn what_a_killed_worker_had_reported_is_kept_and_told_once() {
-    let stack = Stack::start_with(&[("CHAT_LEASE_DURATION", "2s")]).await;
-    // Each ref has requests of its own.
-    stack.github.set_graphql(false);
-    let owner = stack.linked_user("ann").await;
-    let chats = reported(&stack, &owner, &["one", "two", "three"]).await;
-    let hold = stack
-        .github
-        .hold(Matching::path("/pulls$").query("head", "acme:three"));
-    let killed = stack.worker().await;
-    hold.waiting(1).await;
-    until_open(&stack, &owner, &chats[..2]).await;
-    killed.process.kill();
-    stack.github.clear_requests();
-    hold.release();
-    let worker = stack.worker().await;
-    until_open(&stack, &owner, &chats).await;
-    assert_eq!(told(&stack).await, each(&chats, TWICE));
-    stack.finish(vec![worker]).await;
+    Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        // Each ref has requests of its own.
+        stack.github.set_graphql(false);
+        let owner = stack.linked_user("ann").await;
+        let chats = reported(stack, &owner, &["one", "two", "three"]).await;
+        let hold = stack
+            .github
+            .hold(Matching::path("/pulls$").query("head", "acme:three"));
+        let killed = stack.worker().await;
+        hold.waiting(1).await;
+        until_open(stack, &owner, &chats[..2]).await;
+        killed.process.kill();
+        stack.github.clear_requests();
+        hold.release();
+        let worker = stack.worker().await;
+        until_open(stack, &owner, &chats).await;
+        assert_eq!(told(stack).await, each(&chats, TWICE));
+        vec![worker]
+    })
+    .await;
 }
 
 /// Promise 5, for what a worker has in hand: it reports to the next chat-service.
 #[tokio::test]
 async fn what_was_leased_when_chat_service_was_killed_is_written_and_told_once() {
-    let mut stack = Stack::start().await;
-    let owner = stack.linked_user("ann").await;
-    let chats = reported(&stack, &owner, &["one", "two", "three"]).await;
-    let hold = stack.github.hold(Matching::graphql());
-    let worker = stack.worker().await;
-    hold.waiting(1).await;
-    stack.chat_service.signal(Signal::Kill).unwrap();
-    stack.chat_service.wait().await;
-    stack.restart_chat_service().await;
-    hold.release();
-    until_open(&stack, &owner, &chats).await;
-    assert_eq!(told(&stack).await, each(&chats, TWICE));
-    assert_eq!(
-        stack.github.requests().len(),
-        1,
-        "it was leased and asked again"
-    );
-    stack.finish(vec![worker]).await;
+    Stack::run(async |stack| {
+        let owner = stack.linked_user("ann").await;
+        let chats = reported(stack, &owner, &["one", "two", "three"]).await;
+        let hold = stack.github.hold(Matching::graphql());
+        let worker = stack.worker().await;
+        hold.waiting(1).await;
+        stack.chat_service.signal(Signal::Kill).unwrap();
+        stack.chat_service.wait().await;
+        stack.restart_chat_service().await;
+        hold.release();
+        until_open(stack, &owner, &chats).await;
+        assert_eq!(told(stack).await, each(&chats, TWICE));
+        assert_eq!(
+            stack.github.requests().len(),
+            1,
+            "it was leased and asked again"
+        );
+        vec![worker]
+    })
+    .await;
 }
 
 /// Promise 5, for outcomes: chat-service is killed between the commit and the answer. At the wire, where
 /// the answer is lost for certain.
 #[tokio::test]
 async fn a_report_that_was_applied_when_chat_service_was_killed_is_not_applied_again() {
-    let mut stack = Stack::start().await;
-    let owner = stack.linked_user("ann").await;
-    let chat = stack.chat(&owner).await;
-    stack.report(&owner, &chat, REPOSITORY, "feature").await;
-    let gitsync = Caller::service("gitsync");
-    let lease = wait::until("the ref is leased", || async {
-        let request = LeaseDiffStatusesRequest {
-            request_id: Uuid::now_v7().to_string(),
-            worker_id: "by hand".to_owned(),
-            ..LeaseDiffStatusesRequest::default()
-        };
-        let mut sync = stack.sync(&gitsync);
-        let leases = sync.lease_diff_statuses(request).await.unwrap();
-        leases.into_inner().leases.pop().ok_or("nothing")
+    Stack::run(async |stack| {
+        let owner = stack.linked_user("ann").await;
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, REPOSITORY, "feature").await;
+        let gitsync = Caller::service("gitsync");
+        let lease = wait::until("the ref is leased", || async {
+            let request = LeaseDiffStatusesRequest {
+                request_id: Uuid::now_v7().to_string(),
+                worker_id: "by hand".to_owned(),
+                ..LeaseDiffStatusesRequest::default()
+            };
+            let mut sync = stack.sync(&gitsync);
+            let leases = sync.lease_diff_statuses(request).await.unwrap();
+            leases.into_inner().leases.pop().ok_or("nothing")
+        })
+        .await;
+        let report = no_pull_request(&lease);
+        let answer = stack
+            .sync(&gitsync)
+            .report_outcomes(report.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        let status = stack.status(&owner, &chat).await;
+        stack.chat_service.signal(Signal::Kill).unwrap();
+        stack.chat_service.wait().await;
+        stack.restart_chat_service().await;
+        let again = stack
+            .sync(&gitsync)
+            .report_outcomes(report)
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(again, answer);
+        assert_eq!(
+            stack.status(&owner, &chat).await.refreshed_at,
+            status.refreshed_at
+        );
+        // No pull request is no news: only the report was told.
+        assert_eq!(told(stack).await, each(std::slice::from_ref(&chat), 1));
+        Vec::new()
     })
     .await;
-    let report = no_pull_request(&lease);
-    let answer = stack
-        .sync(&gitsync)
-        .report_outcomes(report.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let status = stack.status(&owner, &chat).await;
-    stack.chat_service.signal(Signal::Kill).unwrap();
-    stack.chat_service.wait().await;
-    stack.restart_chat_service().await;
-    let again = stack
-        .sync(&gitsync)
-        .report_outcomes(report)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(again, answer);
-    assert_eq!(
-        stack.status(&owner, &chat).await.refreshed_at,
-        status.refreshed_at
-    );
-    // No pull request is no news: only the report was told.
-    assert_eq!(told(&stack).await, each(std::slice::from_ref(&chat), 1));
-    stack.finish(Vec::new()).await;
 }

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::{
-    caller::Caller,
-    stack::{REPOSITORY, Stack, Worker},
-};
+use e2e::stack::{REPOSITORY, Stack, Worker};
 use proto::chat::v1::{Chat, Freshness, Problem, ProblemClass, RefreshChatRequest};
 use testkit::{
+    clients::Caller,
     github::{RecordedRequest, Resource, SecondaryRules},
     wait,
 };

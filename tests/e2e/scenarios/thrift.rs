@@ -1,11 +1,8 @@
 //! How little is asked of the host, over the whole path.
 
-use e2e::{
-    caller::Caller,
-    stack::{REPOSITORY, Stack},
-};
+use e2e::stack::{REPOSITORY, Stack};
 use proto::chat::v1::{Chat, PullRequestState};
-use testkit::{postgres::Client, wait};
+use testkit::{clients::Caller, postgres::Client, wait};
 
 async fn until_open(stack: &Stack, owner: &Caller, chat: &Chat) {
     stack
@@ -17,45 +14,49 @@ async fn until_open(stack: &Stack, owner: &Caller, chat: &Chat) {
 
 #[tokio::test]
 async fn from_a_report_to_its_status_are_at_most_two_host_round_trips() {
-    let stack = Stack::start().await;
-    let worker = stack.worker().await;
-    let owner = stack.linked_user("ann").await;
-    // The first also finds out whose the token is.
-    for branch in ["first", "second"] {
-        stack.github.pull_request(REPOSITORY).head(branch).open();
-        let chat = stack.chat(&owner).await;
-        stack.github.clear_requests();
-        stack.report(&owner, &chat, REPOSITORY, branch).await;
-        until_open(&stack, &owner, &chat).await;
-        let requests = stack.github.requests();
-        assert!(requests.len() <= 2, "{requests:#?}");
-    }
-    stack.finish(vec![worker]).await;
+    Stack::run(async |stack| {
+        let worker = stack.worker().await;
+        let owner = stack.linked_user("ann").await;
+        // The first also finds out whose the token is.
+        for branch in ["first", "second"] {
+            stack.github.pull_request(REPOSITORY).head(branch).open();
+            let chat = stack.chat(&owner).await;
+            stack.github.clear_requests();
+            stack.report(&owner, &chat, REPOSITORY, branch).await;
+            until_open(stack, &owner, &chat).await;
+            let requests = stack.github.requests();
+            assert!(requests.len() <= 2, "{requests:#?}");
+        }
+        vec![worker]
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn from_a_report_to_its_status_are_two_round_trips_to_a_host_without_graphql() {
-    let stack = Stack::start().await;
-    stack.github.set_graphql(false);
-    let worker = stack.worker().await;
-    let owner = stack.linked_user("ann").await;
-    // That there is no GraphQL is found out once, and so is whose the token is.
-    stack.github.pull_request(REPOSITORY).head("first").open();
-    let chat = stack.chat(&owner).await;
-    stack.report(&owner, &chat, REPOSITORY, "first").await;
-    until_open(&stack, &owner, &chat).await;
-    stack.github.clear_requests();
-    let number = stack.github.pull_request(REPOSITORY).head("second").open();
-    let hold = stack.github.hold(format!("/pulls/{number}").as_str());
-    let chat = stack.chat(&owner).await;
-    stack.report(&owner, &chat, REPOSITORY, "second").await;
-    // The pull request and its reviews, at once.
-    hold.waiting(2).await;
-    assert_eq!(stack.github.requests().len(), 3);
-    hold.release();
-    until_open(&stack, &owner, &chat).await;
-    assert_eq!(stack.github.requests().len(), 3);
-    stack.finish(vec![worker]).await;
+    Stack::run(async |stack| {
+        stack.github.set_graphql(false);
+        let worker = stack.worker().await;
+        let owner = stack.linked_user("ann").await;
+        // That there is no GraphQL is found out once, and so is whose the token is.
+        stack.github.pull_request(REPOSITORY).head("first").open();
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, REPOSITORY, "first").await;
+        until_open(stack, &owner, &chat).await;
+        stack.github.clear_requests();
+        let number = stack.github.pull_request(REPOSITORY).head("second").open();
+        let hold = stack.github.hold(format!("/pulls/{number}").as_str());
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, REPOSITORY, "second").await;
+        // The pull request and its reviews, at once.
+        hold.waiting(2).await;
+        assert_eq!(stack.github.requests().len(), 3);
+        hold.release();
+        until_open(stack, &owner, &chat).await;
+        assert_eq!(stack.github.requests().len(), 3);
+        vec![worker]
+    })
+    .await;
 }
 
 /// Sets everything's time so much earlier, as if that had passed.
@@ -105,46 +106,48 @@ async fn until_idle(client: &Client) -> i64 {
 /// Each was reported at its own time, as people's agents push, and has its interval of two minutes.
 #[tokio::test]
 async fn fifty_refs_that_became_due_apart_from_one_another_travel_in_few_requests() {
-    let stack = Stack::start().await;
-    let owner = stack.linked_user("ann").await;
-    for number in 0..50 {
-        let branch = format!("branch-{number}");
-        stack.github.pull_request(REPOSITORY).head(&branch).open();
-        let chat = stack.chat(&owner).await;
-        stack.report(&owner, &chat, REPOSITORY, &branch).await;
-    }
-    let worker = stack.worker_with(&[("GITSYNC_INTERVAL", "200ms")]).await;
-    let client = stack.database.client().await;
-    assert_eq!(until_idle(&client).await, 50);
-    // `misses` tells which were not looked up again since.
-    client
-        .batch_execute(
-            "UPDATE chat_diff_statuses s
-             SET due_at = now() + t.number * interval '2.4 seconds',
-                early_at = now() + t.number * interval '2.4 seconds' - interval '30 seconds',
-                misses = 1,
-                changed_at = now() - interval '1 day'
-             FROM (
-                SELECT id, row_number() OVER (ORDER BY id) AS number FROM chat_diff_statuses
-             ) AS t
-             WHERE t.id = s.id;
-             UPDATE git_budgets b SET next_due_at = (
-                SELECT min(s.due_at) FROM chat_diff_statuses s WHERE s.budget_id = b.id
-             )",
-        )
-        .await
-        .unwrap();
-    stack.github.clear_requests();
-    let mut seen = 0;
-    for _ in 0..30 {
-        pass(&client, 5.0).await;
-        seen = until_idle(&client).await;
-        if seen == 50 {
-            break;
+    Stack::run(async |stack| {
+        let owner = stack.linked_user("ann").await;
+        for number in 0..50 {
+            let branch = format!("branch-{number}");
+            stack.github.pull_request(REPOSITORY).head(&branch).open();
+            let chat = stack.chat(&owner).await;
+            stack.report(&owner, &chat, REPOSITORY, &branch).await;
         }
-    }
-    assert_eq!(seen, 50);
-    let requests = stack.github.requests();
-    assert!(requests.len() <= 6, "{} requests", requests.len());
-    stack.finish(vec![worker]).await;
+        let worker = stack.worker_with(&[("GITSYNC_INTERVAL", "200ms")]).await;
+        let client = stack.database.client().await;
+        assert_eq!(until_idle(&client).await, 50);
+        // `misses` tells which were not looked up again since.
+        client
+            .batch_execute(
+                "UPDATE chat_diff_statuses s
+                 SET due_at = now() + t.number * interval '2.4 seconds',
+                    early_at = now() + t.number * interval '2.4 seconds' - interval '30 seconds',
+                    misses = 1,
+                    changed_at = now() - interval '1 day'
+                 FROM (
+                    SELECT id, row_number() OVER (ORDER BY id) AS number FROM chat_diff_statuses
+                 ) AS t
+                 WHERE t.id = s.id;
+                 UPDATE git_budgets b SET next_due_at = (
+                    SELECT min(s.due_at) FROM chat_diff_statuses s WHERE s.budget_id = b.id
+                 )",
+            )
+            .await
+            .unwrap();
+        stack.github.clear_requests();
+        let mut seen = 0;
+        for _ in 0..30 {
+            pass(&client, 5.0).await;
+            seen = until_idle(&client).await;
+            if seen == 50 {
+                break;
+            }
+        }
+        assert_eq!(seen, 50);
+        let requests = stack.github.requests();
+        assert!(requests.len() <= 6, "{} requests", requests.len());
+        vec![worker]
+    })
+    .await;
 }

@@ -2,7 +2,5 @@
 //!
 //! This crate links neither service. It starts them as an operator would and speaks the contract.
 
-pub mod caller;
 pub mod lease;
-pub mod ops;
 pub mod stack;

@@ -1,8 +1,8 @@
 //! Everything that runs in production, started for one test.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, process::Command};
 
-use proto::bounds::MAX_PAGE_BYTES;
+use futures_util::FutureExt as _;
 use proto::chat::v1::{
     self, Chat, ChatDiffStatus, chat_service_client::ChatServiceClient,
     git_account_service_client::GitAccountServiceClient,
@@ -12,20 +12,16 @@ use proto::gitsync::v1::worker_service_client::WorkerServiceClient;
 use serde_json::Value;
 use service_runtime::token::Signer;
 use testkit::{
+    clients::{self, Authorized, Bearer, Caller, channel},
     github::GitHub,
     postgres::Database,
     process::{Process, binaries, command},
     proxy::Proxy,
     wait,
 };
-use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
-
-use crate::caller::{Bearer, Caller};
-
-/// A channel that authenticates.
-pub type Authorized = InterceptedService<Channel, Bearer>;
 
 /// Id of the provider that the stand-in plays.
 pub const PROVIDER: &str = "github";
@@ -34,6 +30,9 @@ pub const HOST: &str = "github.com";
 
 /// A public repository that every stack has.
 pub const REPOSITORY: &str = "acme/web";
+
+/// So many of the last lines of a log are shown.
+const LOG_LINES: usize = 40;
 
 /// PostgreSQL, the GitHub stand-in, chat-service, and as many workers as the test starts.
 pub struct Stack {
@@ -72,7 +71,52 @@ pub struct Worker {
 }
 
 impl Stack {
-    /// Starts everything but a worker.
+    /// Runs `body` with everything but a worker, and ends as [`Stack::finish`] does with the workers
+    /// that `body` returns.
+    ///
+    /// # Panics
+    ///
+    /// When `body` does, then with the end of chat-service's log; no process outlives that. When
+    /// something does not start or does not end well.
+    pub async fn run(body: impl AsyncFnOnce(&mut Self) -> Vec<Worker>) {
+        Self::run_with(&[], body).await;
+    }
+
+    /// The same, with more variables for chat-service.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stack::run`].
+    pub async fn run_with(
+        variables: &[(&str, &str)],
+        body: impl AsyncFnOnce(&mut Self) -> Vec<Worker>,
+    ) {
+        Self::run_on(testkit::postgres::database().await, variables, body).await;
+    }
+
+    /// The same, on a migrated database.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stack::run`].
+    pub async fn run_on(
+        database: Database,
+        variables: &[(&str, &str)],
+        body: impl AsyncFnOnce(&mut Self) -> Vec<Worker>,
+    ) {
+        let mut stack = Self::start_on(database, variables).await;
+        let outcome = AssertUnwindSafe(Box::pin(body(&mut stack)))
+            .catch_unwind()
+            .await;
+        let Ok(workers) = outcome else {
+            let log = stack.chat_service.tail(LOG_LINES);
+            stack.chat_service.kill();
+            panic!("the test panicked, as printed above; chat-service's log ends with:\n{log}");
+        };
+        stack.finish(workers).await;
+    }
+
+    /// Starts everything but a worker; for what does not fit into one closure.
     ///
     /// # Panics
     ///
@@ -220,29 +264,25 @@ impl Stack {
     /// `ChatService` as `caller`.
     #[must_use]
     pub fn chats(&self, caller: &Caller) -> ChatServiceClient<Authorized> {
-        ChatServiceClient::with_interceptor(channel(&self.addresses.grpc), self.bearer(caller))
-            .max_decoding_message_size(MAX_PAGE_BYTES)
+        clients::chats(channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `GitAccountService` as `caller`.
     #[must_use]
     pub fn accounts(&self, caller: &Caller) -> GitAccountServiceClient<Authorized> {
-        GitAccountServiceClient::with_interceptor(
-            channel(&self.addresses.grpc),
-            self.bearer(caller),
-        )
+        clients::accounts(channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `SyncAdminService` as `caller`.
     #[must_use]
     pub fn sync_admin(&self, caller: &Caller) -> SyncAdminServiceClient<Authorized> {
-        SyncAdminServiceClient::with_interceptor(channel(&self.addresses.grpc), self.bearer(caller))
+        clients::sync_admin(channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `SyncService` as `caller`.
     #[must_use]
     pub fn sync(&self, caller: &Caller) -> SyncServiceClient<Authorized> {
-        SyncServiceClient::with_interceptor(channel(&self.addresses.sync), self.bearer(caller))
+        clients::sync(channel(&self.addresses.sync), self.bearer(caller))
     }
 
     /// `WorkerService` of `worker` as `caller`.
@@ -252,7 +292,7 @@ impl Stack {
         worker: &Worker,
         caller: &Caller,
     ) -> WorkerServiceClient<Authorized> {
-        WorkerServiceClient::with_interceptor(channel(&worker.grpc), self.bearer(caller))
+        clients::worker(channel(&worker.grpc), self.bearer(caller))
     }
 
     fn bearer(&self, caller: &Caller) -> Bearer {
@@ -426,12 +466,6 @@ fn address(listening: &Value, name: &str) -> String {
         .and_then(Value::as_str)
         .expect("an address");
     format!("http://{address}")
-}
-
-fn channel(url: &str) -> Channel {
-    Channel::from_shared(url.to_owned())
-        .expect("a url")
-        .connect_lazy()
 }
 
 fn run(mut command: Command) {

@@ -100,38 +100,42 @@ async fn a_chat_that_may_not_be_read_answers_as_one_that_does_not_exist() {
     let recorder = Recorder::start(server.clone()).await;
     let recorded = url.replacen(&server, &recorder.address().to_string(), 1);
     assert_ne!(recorded, url);
-    let stack = Stack::start_on(database, |settings, _| {
-        settings.database.database_url = Some(recorded.into());
-    })
-    .await;
-    let cast = Cast::new();
-    let hidden: Uuid = cast.chat(&stack).await.id.parse().unwrap();
-    let missing = Uuid::now_v7();
-    for name in [
-        "stranger",
-        "organization member",
-        "suspended owner",
-        "gitsync",
-        "another service",
-    ] {
-        let caller = cast.caller(name);
-        for (rpc, what) in NAMING_A_CHAT {
-            let mut traces = Vec::new();
-            for id in [hidden, missing] {
-                recorder.forget();
-                let status = refusal(&stack, caller, rpc, what, id).await;
-                traces.push(Trace {
-                    code: status.code(),
-                    text: status.message().to_owned(),
-                    details: status.details().to_vec(),
-                    statements: recorder.with_value(id.as_bytes()),
-                });
+    Stack::run_on(
+        database,
+        |settings, _| {
+            settings.database.database_url = Some(recorded.into());
+        },
+        async |stack| {
+            let cast = Cast::new();
+            let hidden: Uuid = cast.chat(stack).await.id.parse().unwrap();
+            let missing = Uuid::now_v7();
+            for name in [
+                "stranger",
+                "organization member",
+                "suspended owner",
+                "gitsync",
+                "another service",
+            ] {
+                let caller = cast.caller(name);
+                for (rpc, what) in NAMING_A_CHAT {
+                    let mut traces = Vec::new();
+                    for id in [hidden, missing] {
+                        recorder.forget();
+                        let status = refusal(stack, caller, rpc, what, id).await;
+                        traces.push(Trace {
+                            code: status.code(),
+                            text: status.message().to_owned(),
+                            details: status.details().to_vec(),
+                            statements: recorder.with_value(id.as_bytes()),
+                        });
+                    }
+                    let [hidden, missing] = traces.try_into().unwrap();
+                    assert_eq!(hidden.code, Code::NotFound, "{name}, {rpc} {what}");
+                    assert_ne!(hidden.statements, Vec::<String>::new(), "{rpc} {what}");
+                    assert_eq!(hidden, missing, "{name}, {rpc} {what}");
+                }
             }
-            let [hidden, missing] = traces.try_into().unwrap();
-            assert_eq!(hidden.code, Code::NotFound, "{name}, {rpc} {what}");
-            assert_ne!(hidden.statements, Vec::<String>::new(), "{rpc} {what}");
-            assert_eq!(hidden, missing, "{name}, {rpc} {what}");
-        }
-    }
-    stack.stop().await;
+        },
+    )
+    .await;
 }

@@ -1,5 +1,8 @@
 //! What a refresh waits for, and what ends it early.
 
+use std::collections::BTreeMap;
+
+use chat_service::config::Settings;
 use proto::chat::v1::{self, ProblemClass, PullRequestState};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -14,8 +17,8 @@ use crate::{
 };
 
 /// Two providers, `host-0` and `host-1`.
-async fn two_hosts() -> Stack {
-    Stack::start_with(|_, vars| {
+async fn on_two_hosts<T>(body: impl AsyncFnOnce(&Stack) -> T) -> T {
+    let hosts = |_: &mut Settings, vars: &mut BTreeMap<String, String>| {
         for number in 0..2 {
             let mut set = |name: &str, value: String| {
                 vars.insert(format!("GIT_PROVIDER_{number}_{name}"), value);
@@ -24,8 +27,8 @@ async fn two_hosts() -> Stack {
             set("ID", format!("host-{number}"));
             set("HOST", format!("git{number}.example"));
         }
-    })
-    .await
+    };
+    Stack::run_with(hosts, body).await
 }
 
 /// A chat with an open pull request at `host-1`, and then a branch at `host-0`.
@@ -83,152 +86,157 @@ async fn until_somebody_waits(stack: &Stack) {
 
 #[tokio::test]
 async fn a_refresh_waits_for_the_branch_that_the_chat_moved_on_to() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/old").await;
-    let worker = Worker::of(&stack);
-    // What is wrong with the old branch is not told of the new one.
-    worker.answer(failed(ProblemClass::AccessDenied)).await;
-    let moving_on = async {
-        until_somebody_waits(&stack).await;
-        owner.report(&chat.id, "feat/new").await;
-        testkit::wait::until("somebody waits for the new branch", || async {
-            let lease = Leased(worker.wait_for_lease().await.remove(0));
-            let git_ref = lease.git_ref();
-            assert_eq!(git_ref.branch, "feat/new");
-            if git_ref.lane() != v1::Lane::Interactive {
-                worker.release(&lease.0.lease_token).await;
-                return Err(());
-            }
-            let outcome = crate::worker::outcome(git_ref, found());
-            worker.finish(&lease, vec![outcome]).await;
-            Ok(())
-        })
-        .await;
-    };
-    let (chat, ()) = tokio::join!(refresh(&stack, &owner.caller, &chat.id), moving_on);
-    let status = chat.unwrap().diff_status.unwrap();
-    assert_eq!(
-        (status.git_branch.as_str(), status.pr_number),
-        ("feat/new", Some(7))
-    );
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/old").await;
+        let worker = Worker::of(stack);
+        // What is wrong with the old branch is not told of the new one.
+        worker.answer(failed(ProblemClass::AccessDenied)).await;
+        let moving_on = async {
+            until_somebody_waits(stack).await;
+            owner.report(&chat.id, "feat/new").await;
+            testkit::wait::until("somebody waits for the new branch", || async {
+                let lease = Leased(worker.wait_for_lease().await.remove(0));
+                let git_ref = lease.git_ref();
+                assert_eq!(git_ref.branch, "feat/new");
+                if git_ref.lane() != v1::Lane::Interactive {
+                    worker.release(&lease.0.lease_token).await;
+                    return Err(());
+                }
+                let outcome = crate::worker::outcome(git_ref, found());
+                worker.finish(&lease, vec![outcome]).await;
+                Ok(())
+            })
+            .await;
+        };
+        let (chat, ()) = tokio::join!(refresh(stack, &owner.caller, &chat.id), moving_on);
+        let status = chat.unwrap().diff_status.unwrap();
+        assert_eq!(
+            (status.git_branch.as_str(), status.pr_number),
+            ("feat/new", Some(7))
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_ref_that_is_not_polled_any_more_fails_no_refresh() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/old").await;
-    let worker = Worker::of(&stack);
-    worker.answer(failed(ProblemClass::AccessDenied)).await;
-    report_earlier(&stack).await;
-    owner.report(&chat.id, "feat/new").await;
-    let (chat, _) = tokio::join!(
-        refresh(&stack, &owner.caller, &chat.id),
-        answer_when_due(&worker, found()),
-    );
-    assert_eq!(chat.unwrap().diff_status.unwrap().pr_number, Some(7));
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/old").await;
+        let worker = Worker::of(stack);
+        worker.answer(failed(ProblemClass::AccessDenied)).await;
+        report_earlier(stack).await;
+        owner.report(&chat.id, "feat/new").await;
+        let (chat, _) = tokio::join!(
+            refresh(stack, &owner.caller, &chat.id),
+            answer_when_due(&worker, found()),
+        );
+        assert_eq!(chat.unwrap().diff_status.unwrap().pr_number, Some(7));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_archived_chat_is_refreshed_once_and_not_polled_again() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(found()).await;
-    let request = v1::UpdateChatRequest {
-        chat_id: chat.id.clone(),
-        archived: Some(true),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["archived".to_owned()],
-        }),
-        ..v1::UpdateChatRequest::default()
-    };
-    stack
-        .chats(&owner.caller)
-        .update_chat(request)
-        .await
-        .unwrap();
-    for result in [found_in(PullRequestState::Merged), found()] {
-        let (chat, lane) = tokio::join!(
-            refresh(&stack, &owner.caller, &chat.id),
-            answer_when_due(&worker, result.clone()),
-        );
-        let status = chat.unwrap().diff_status.unwrap();
-        let v1::outcome::Result::Found(told) = result else {
-            unreachable!("both are found")
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        let request = v1::UpdateChatRequest {
+            chat_id: chat.id.clone(),
+            archived: Some(true),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["archived".to_owned()],
+            }),
+            ..v1::UpdateChatRequest::default()
         };
-        assert_eq!(status.pull_request_state, Some(told.state));
-        assert_eq!(lane, v1::Lane::Interactive);
-        assert_eq!(status.next_refresh_at, None);
-    }
-    make_all_due(&stack).await;
-    assert!(worker.lease().await.is_empty(), "it is archived");
-    stack.stop().await;
+        stack
+            .chats(&owner.caller)
+            .update_chat(request)
+            .await
+            .unwrap();
+        for result in [found_in(PullRequestState::Merged), found()] {
+            let (chat, lane) = tokio::join!(
+                refresh(stack, &owner.caller, &chat.id),
+                answer_when_due(&worker, result.clone()),
+            );
+            let status = chat.unwrap().diff_status.unwrap();
+            let v1::outcome::Result::Found(told) = result else {
+                unreachable!("both are found")
+            };
+            assert_eq!(status.pull_request_state, Some(told.state));
+            assert_eq!(lane, v1::Lane::Interactive);
+            assert_eq!(status.next_refresh_at, None);
+        }
+        make_all_due(stack).await;
+        assert!(worker.lease().await.is_empty(), "it is archived");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_pause_that_begins_during_a_refresh_ends_it() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let pausing = async {
-        until_somebody_waits(&stack).await;
-        let lease = worker.lease_one().await;
-        let mut paused = report(&lease.0.lease_token, Vec::new());
-        paused.budget = Some(v1::BudgetObservation {
-            pause_for: Some(seconds(600)),
-            ..v1::BudgetObservation::default()
-        });
-        worker.try_report(paused).await.unwrap();
-    };
-    let (refused, ()) = tokio::join!(refresh(&stack, &owner.caller, &chat.id), pausing);
-    let status = refused.unwrap_err();
-    assert_rate_limited(&status);
-    assert_eq!(known(&status).id, chat.id);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let pausing = async {
+            until_somebody_waits(stack).await;
+            let lease = worker.lease_one().await;
+            let mut paused = report(&lease.0.lease_token, Vec::new());
+            paused.budget = Some(v1::BudgetObservation {
+                pause_for: Some(seconds(600)),
+                ..v1::BudgetObservation::default()
+            });
+            worker.try_report(paused).await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(refresh(stack, &owner.caller, &chat.id), pausing);
+        let status = refused.unwrap_err();
+        assert_rate_limited(&status);
+        assert_eq!(known(&status).id, chat.id);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_pause_of_another_budget_ends_no_refresh_before_the_primary_is_looked_up() {
-    let stack = two_hosts().await;
-    let owner = Owner {
-        stack: &stack,
-        caller: Caller::user(),
-    };
-    let worker = Worker::of(&stack);
-    let chat = chat_at_two_hosts(&owner, &worker).await;
-    pause(&stack, "host-1").await;
-    let (refused, lane) = tokio::join!(
-        refresh(&stack, &owner.caller, &chat.id),
-        answer_when_due(&worker, found()),
-    );
-    assert_eq!(lane, v1::Lane::Interactive);
-    let status = refused.unwrap_err();
-    assert_rate_limited(&status);
-    let known = known(&status).diff_status.unwrap();
-    assert_eq!(known.git_remote_origin, "https://git0.example/acme/web");
-    assert_eq!(known.pr_number, Some(7), "the primary was looked up");
+    on_two_hosts(async |stack| {
+        let owner = Owner {
+            stack,
+            caller: Caller::user(),
+        };
+        let worker = Worker::of(stack);
+        let chat = chat_at_two_hosts(&owner, &worker).await;
+        pause(stack, "host-1").await;
+        let (refused, lane) = tokio::join!(
+            refresh(stack, &owner.caller, &chat.id),
+            answer_when_due(&worker, found()),
+        );
+        assert_eq!(lane, v1::Lane::Interactive);
+        let status = refused.unwrap_err();
+        assert_rate_limited(&status);
+        let known = known(&status).diff_status.unwrap();
+        assert_eq!(known.git_remote_origin, "https://git0.example/acme/web");
+        assert_eq!(known.pr_number, Some(7), "the primary was looked up");
 
-    // What failed at the primary is told before the pause of another.
-    let (refused, _) = tokio::join!(
-        refresh(&stack, &owner.caller, &chat.id),
-        answer_when_due(&worker, failed(ProblemClass::AccessDenied)),
-    );
-    assert_eq!(
-        facts(&refused.unwrap_err()),
-        (
-            Code::FailedPrecondition,
-            "GIT_ACCESS_DENIED".to_owned(),
-            None
-        )
-    );
-    pause(&stack, "host-0").await;
-    assert_rate_limited(&refresh(&stack, &owner.caller, &chat.id).await.unwrap_err());
-    assert!(worker.lease().await.is_empty(), "no pause was lifted");
-    stack.stop().await;
+        // What failed at the primary is told before the pause of another.
+        let (refused, _) = tokio::join!(
+            refresh(stack, &owner.caller, &chat.id),
+            answer_when_due(&worker, failed(ProblemClass::AccessDenied)),
+        );
+        assert_eq!(
+            facts(&refused.unwrap_err()),
+            (
+                Code::FailedPrecondition,
+                "GIT_ACCESS_DENIED".to_owned(),
+                None
+            )
+        );
+        pause(stack, "host-0").await;
+        assert_rate_limited(&refresh(stack, &owner.caller, &chat.id).await.unwrap_err());
+        assert!(worker.lease().await.is_empty(), "no pause was lifted");
+    })
+    .await;
 }

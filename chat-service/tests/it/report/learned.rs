@@ -41,318 +41,327 @@ fn changed_at(second: i64, title: &str) -> v1::outcome::Result {
 
 #[tokio::test]
 async fn an_unchanged_pull_request_is_confirmed_and_stays_as_it_was() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(found()).await;
-    make_all_due(&stack).await;
-    worker.answer(failed(ProblemClass::HostUnavailable)).await;
-    let before = (owner.status(&chat.id).await, events(&stack, &chat.id).await);
-    make_all_due(&stack).await;
-    assert_eq!(
-        worker.answer(unchanged()).await,
-        OutcomeResultStatus::Applied
-    );
-    let status = owner.status(&chat.id).await;
-    assert_ne!(status.refreshed_at, before.0.refreshed_at, "it is fresh");
-    assert_eq!(status.problem, None, "the problem is over");
-    assert_eq!(status.pull_request_title, before.0.pull_request_title);
-    assert_eq!(status.pr_number, before.0.pr_number);
-    assert_eq!(
-        events(&stack, &chat.id).await,
-        before.1 + 1,
-        "that the problem is over is a change"
-    );
-    make_all_due(&stack).await;
-    worker.answer(unchanged()).await;
-    assert_eq!(
-        events(&stack, &chat.id).await,
-        before.1 + 1,
-        "that nothing changed is none"
-    );
-    let lease = leased_again(&stack, &worker).await;
-    let git_ref = lease.git_ref();
-    assert_eq!(git_ref.unchanged_count, 2);
-    assert_eq!((git_ref.failures, git_ref.misses), (0, 0));
-    assert_eq!(git_ref.settled_count, 0, "it is open");
-    let answer = outcome(git_ref, found());
-    worker.finish(&lease, vec![answer]).await;
-    let lease = leased_again(&stack, &worker).await;
-    assert_eq!(lease.git_ref().unchanged_count, 0);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        make_all_due(stack).await;
+        worker.answer(failed(ProblemClass::HostUnavailable)).await;
+        let before = (owner.status(&chat.id).await, events(stack, &chat.id).await);
+        make_all_due(stack).await;
+        assert_eq!(
+            worker.answer(unchanged()).await,
+            OutcomeResultStatus::Applied
+        );
+        let status = owner.status(&chat.id).await;
+        assert_ne!(status.refreshed_at, before.0.refreshed_at, "it is fresh");
+        assert_eq!(status.problem, None, "the problem is over");
+        assert_eq!(status.pull_request_title, before.0.pull_request_title);
+        assert_eq!(status.pr_number, before.0.pr_number);
+        assert_eq!(
+            events(stack, &chat.id).await,
+            before.1 + 1,
+            "that the problem is over is a change"
+        );
+        make_all_due(stack).await;
+        worker.answer(unchanged()).await;
+        assert_eq!(
+            events(stack, &chat.id).await,
+            before.1 + 1,
+            "that nothing changed is none"
+        );
+        let lease = leased_again(stack, &worker).await;
+        let git_ref = lease.git_ref();
+        assert_eq!(git_ref.unchanged_count, 2);
+        assert_eq!((git_ref.failures, git_ref.misses), (0, 0));
+        assert_eq!(git_ref.settled_count, 0, "it is open");
+        let answer = outcome(git_ref, found());
+        worker.finish(&lease, vec![answer]).await;
+        let lease = leased_again(stack, &worker).await;
+        assert_eq!(lease.git_ref().unchanged_count, 0);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_merged_pull_request_is_settled_by_confirmations_too() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(found_in(PullRequestState::Merged)).await;
-    make_all_due(&stack).await;
-    worker.answer(unchanged()).await;
-    let lease = leased_again(&stack, &worker).await;
-    assert_eq!(lease.git_ref().settled_count, 2);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found_in(PullRequestState::Merged)).await;
+        make_all_due(stack).await;
+        worker.answer(unchanged()).await;
+        let lease = leased_again(stack, &worker).await;
+        assert_eq!(lease.git_ref().settled_count, 2);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn nothing_can_be_unchanged_where_nothing_is_known() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    assert_eq!(
-        worker.answer(unchanged()).await,
-        OutcomeResultStatus::Rejected
-    );
-    let status = owner.status(&chat.id).await;
-    assert_eq!(status.refreshed_at, None);
-    assert_eq!(status.problem.unwrap().class(), ProblemClass::Internal);
-    assert!(worker.lease().await.is_empty(), "it is not due at once");
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        assert_eq!(
+            worker.answer(unchanged()).await,
+            OutcomeResultStatus::Rejected
+        );
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.refreshed_at, None);
+        assert_eq!(status.problem.unwrap().class(), ProblemClass::Internal);
+        assert!(worker.lease().await.is_empty(), "it is not due at once");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_unchanged_outcome_of_an_older_report_ends_no_need_to_look() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(found()).await;
-    let lease = leased_again(&stack, &worker).await;
-    report_earlier(&stack).await;
-    owner.report(&chat.id, "feat/x").await;
-    let answer = outcome(lease.git_ref(), unchanged());
-    assert_eq!(
-        worker.finish(&lease, vec![answer]).await,
-        [OutcomeResultStatus::Superseded]
-    );
-    assert_eq!(worker.lease_one().await.git_ref().unchanged_count, 0);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        let lease = leased_again(stack, &worker).await;
+        report_earlier(stack).await;
+        owner.report(&chat.id, "feat/x").await;
+        let answer = outcome(lease.git_ref(), unchanged());
+        assert_eq!(
+            worker.finish(&lease, vec![answer]).await,
+            [OutcomeResultStatus::Superseded]
+        );
+        assert_eq!(worker.lease_one().await.git_ref().unchanged_count, 0);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_tells_that_nothing_changed_is_kept_until_it_is_told_anew() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    let git_ref = lease.git_ref();
-    assert_eq!((&git_ref.fingerprint, &git_ref.validator), (&None, &None));
-    assert_eq!(git_ref.since_found, None);
-    let mut first = outcome(git_ref, found());
-    first.fingerprint = Some("f1".to_owned());
-    first.validator = Some("W/\"v1\"".to_owned());
-    first.base_interval = Some(seconds(30));
-    worker.finish(&lease, vec![first]).await;
-    assert!(
-        (value::<f32>(
-            &stack,
-            "SELECT base_interval_seconds FROM chat_diff_statuses"
-        )
-        .await
-            - 30.0)
-            .abs()
-            < 0.1
-    );
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let git_ref = lease.git_ref();
+        assert_eq!((&git_ref.fingerprint, &git_ref.validator), (&None, &None));
+        assert_eq!(git_ref.since_found, None);
+        let mut first = outcome(git_ref, found());
+        first.fingerprint = Some("f1".to_owned());
+        first.validator = Some("W/\"v1\"".to_owned());
+        first.base_interval = Some(seconds(30));
+        worker.finish(&lease, vec![first]).await;
+        assert!(
+            (value::<f32>(
+                stack,
+                "SELECT base_interval_seconds FROM chat_diff_statuses"
+            )
+            .await
+                - 30.0)
+                .abs()
+                < 0.1
+        );
 
-    make_all_due(&stack).await;
-    answer_with(&worker, unchanged(), |_| {}).await;
-    let lease = leased_again(&stack, &worker).await;
-    let git_ref = lease.git_ref();
-    assert_eq!(git_ref.fingerprint.as_deref(), Some("f1"));
-    assert_eq!(git_ref.validator.as_deref(), Some("W/\"v1\""));
-    assert!(git_ref.since_found.is_some());
+        make_all_due(stack).await;
+        answer_with(&worker, unchanged(), |_| {}).await;
+        let lease = leased_again(stack, &worker).await;
+        let git_ref = lease.git_ref();
+        assert_eq!(git_ref.fingerprint.as_deref(), Some("f1"));
+        assert_eq!(git_ref.validator.as_deref(), Some("W/\"v1\""));
+        assert!(git_ref.since_found.is_some());
 
-    // What cannot be kept leaves what is known, and costs no status.
-    let mut long = outcome(git_ref, found());
-    long.fingerprint = Some("f2".to_owned());
-    long.validator = Some("v".repeat(513));
-    assert_eq!(
-        worker.finish(&lease, vec![long]).await,
-        [OutcomeResultStatus::Applied]
-    );
-    let lease = leased_again(&stack, &worker).await;
-    let git_ref = lease.git_ref();
-    assert_eq!(git_ref.fingerprint.as_deref(), Some("f2"));
-    assert_eq!(git_ref.validator.as_deref(), Some("W/\"v1\""));
+        // What cannot be kept leaves what is known, and costs no status.
+        let mut long = outcome(git_ref, found());
+        long.fingerprint = Some("f2".to_owned());
+        long.validator = Some("v".repeat(513));
+        assert_eq!(
+            worker.finish(&lease, vec![long]).await,
+            [OutcomeResultStatus::Applied]
+        );
+        let lease = leased_again(stack, &worker).await;
+        let git_ref = lease.git_ref();
+        assert_eq!(git_ref.fingerprint.as_deref(), Some("f2"));
+        assert_eq!(git_ref.validator.as_deref(), Some("W/\"v1\""));
 
-    // Another pull request's fingerprint tells nothing of this one.
-    let next = v1::PullRequest {
-        number: 8,
-        node_id: Some("PR_8".to_owned()),
-        ..pull_request()
-    };
-    let answer = outcome(git_ref, v1::outcome::Result::Found(next));
-    worker.finish(&lease, vec![answer]).await;
-    let lease = leased_again(&stack, &worker).await;
-    assert_eq!(lease.git_ref().fingerprint, None);
-    stack.stop().await;
+        // Another pull request's fingerprint tells nothing of this one.
+        let next = v1::PullRequest {
+            number: 8,
+            node_id: Some("PR_8".to_owned()),
+            ..pull_request()
+        };
+        let answer = outcome(git_ref, v1::outcome::Result::Found(next));
+        worker.finish(&lease, vec![answer]).await;
+        let lease = leased_again(stack, &worker).await;
+        assert_eq!(lease.git_ref().fingerprint, None);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_status_that_is_older_than_the_known_one_is_not_applied_and_still_plans_the_ref() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(changed_at(100, "Newer")).await;
-    make_all_due(&stack).await;
-    assert_eq!(
-        worker.answer(changed_at(50, "Older")).await,
-        OutcomeResultStatus::Applied
-    );
-    let status = owner.status(&chat.id).await;
-    assert_eq!(status.pull_request_title, "Newer");
-    assert_eq!(status.freshness(), v1::Freshness::Fresh, "it is planned");
-    assert!(worker.lease().await.is_empty());
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(changed_at(100, "Newer")).await;
+        make_all_due(stack).await;
+        assert_eq!(
+            worker.answer(changed_at(50, "Older")).await,
+            OutcomeResultStatus::Applied
+        );
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.pull_request_title, "Newer");
+        assert_eq!(status.freshness(), v1::Freshness::Fresh, "it is planned");
+        assert!(worker.lease().await.is_empty());
 
-    // As new as the known one, or without a time, it counts.
-    make_all_due(&stack).await;
-    worker.answer(changed_at(100, "As new")).await;
-    assert_eq!(owner.status(&chat.id).await.pull_request_title, "As new");
-    make_all_due(&stack).await;
-    worker.answer(found()).await;
-    assert_eq!(
-        owner.status(&chat.id).await.pull_request_title,
-        "Add a thing"
-    );
+        // As new as the known one, or without a time, it counts.
+        make_all_due(stack).await;
+        worker.answer(changed_at(100, "As new")).await;
+        assert_eq!(owner.status(&chat.id).await.pull_request_title, "As new");
+        make_all_due(stack).await;
+        worker.answer(found()).await;
+        assert_eq!(
+            owner.status(&chat.id).await.pull_request_title,
+            "Add a thing"
+        );
 
-    // Another pull request has a time of its own.
-    make_all_due(&stack).await;
-    let mut other = changed_at(10, "Other");
-    if let v1::outcome::Result::Found(other) = &mut other {
-        other.number = 8;
-        other.node_id = Some("PR_8".to_owned());
-    }
-    worker.answer(other).await;
-    assert_eq!(owner.status(&chat.id).await.pull_request_title, "Other");
-    stack.stop().await;
+        // Another pull request has a time of its own.
+        make_all_due(stack).await;
+        let mut other = changed_at(10, "Other");
+        if let v1::outcome::Result::Found(other) = &mut other {
+            other.number = 8;
+            other.node_id = Some("PR_8".to_owned());
+        }
+        worker.answer(other).await;
+        assert_eq!(owner.status(&chat.id).await.pull_request_title, "Other");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    // Without reading it.
-    let chat = stack.chat(&owner.caller).await;
-    owner.report(&chat.id, "feat/x").await;
-    let worker = Worker::of(&stack);
-    worker.answer(found()).await;
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(
-            "UPDATE chat_diff_statuses SET changed_at = now() - interval '100 s',
-                reported_at = now() - interval '300 s', found_at = now() - interval '90 s';
-             UPDATE chats SET updated_at = now() - interval '200 s'",
-        )
-        .await
-        .unwrap();
-    let about = |duration: Option<prost_types::Duration>, seconds: i64| {
-        let found = duration.unwrap().seconds;
-        assert!((seconds..seconds + 10).contains(&found), "{found} s");
-    };
-    let lease = leased_again(&stack, &worker).await;
-    let git_ref = lease.git_ref();
-    about(git_ref.since_changed, 100);
-    about(git_ref.since_active, 200);
-    about(git_ref.since_found, 90);
-    assert!(!git_ref.viewed);
-    assert!(!git_ref.known.as_ref().unwrap().draft);
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute("UPDATE chat_diff_statuses SET viewed_until = now() + interval '1 min'")
-        .await
-        .unwrap();
-    worker.release(&lease.0.lease_token).await;
-    assert!(worker.lease_one().await.git_ref().viewed);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        // Without reading it.
+        let chat = stack.chat(&owner.caller).await;
+        owner.report(&chat.id, "feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(
+                "UPDATE chat_diff_statuses SET changed_at = now() - interval '100 s',
+                    reported_at = now() - interval '300 s', found_at = now() - interval '90 s';
+                 UPDATE chats SET updated_at = now() - interval '200 s'",
+            )
+            .await
+            .unwrap();
+        let about = |duration: Option<prost_types::Duration>, seconds: i64| {
+            let found = duration.unwrap().seconds;
+            assert!((seconds..seconds + 10).contains(&found), "{found} s");
+        };
+        let lease = leased_again(stack, &worker).await;
+        let git_ref = lease.git_ref();
+        about(git_ref.since_changed, 100);
+        about(git_ref.since_active, 200);
+        about(git_ref.since_found, 90);
+        assert!(!git_ref.viewed);
+        assert!(!git_ref.known.as_ref().unwrap().draft);
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute("UPDATE chat_diff_statuses SET viewed_until = now() + interval '1 min'")
+            .await
+            .unwrap();
+        worker.release(&lease.0.lease_token).await;
+        assert!(worker.lease_one().await.git_ref().viewed);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn no_pull_request_forgets_what_told_of_one() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    answer_with(&worker, changed_at(100, "It"), |outcome| {
-        outcome.fingerprint = Some("f1".to_owned());
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        answer_with(&worker, changed_at(100, "It"), |outcome| {
+            outcome.fingerprint = Some("f1".to_owned());
+        })
+        .await;
+        make_all_due(stack).await;
+        worker.answer(none()).await;
+        let lease = leased_again(stack, &worker).await;
+        assert_eq!(lease.git_ref().fingerprint, None);
+        let answer = outcome(lease.git_ref(), changed_at(50, "Again"));
+        worker.finish(&lease, vec![answer]).await;
+        let title: String = value(stack, "SELECT pull_request_title FROM chat_diff_statuses").await;
+        assert_eq!(title, "Again");
     })
     .await;
-    make_all_due(&stack).await;
-    worker.answer(none()).await;
-    let lease = leased_again(&stack, &worker).await;
-    assert_eq!(lease.git_ref().fingerprint, None);
-    let answer = outcome(lease.git_ref(), changed_at(50, "Again"));
-    worker.finish(&lease, vec![answer]).await;
-    let title: String = value(&stack, "SELECT pull_request_title FROM chat_diff_statuses").await;
-    assert_eq!(title, "Again");
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_malformed_observation_is_refused_by_field() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    let with_budget = |budget: v1::BudgetObservation| v1::ReportOutcomesRequest {
-        budget: Some(budget),
-        ..report(&lease.0.lease_token, Vec::new())
-    };
-    let window = v1::BudgetWindow {
-        remaining: Some(-1),
-        ..v1::BudgetWindow::default()
-    };
-    let credential = lease.0.groups[0].credential_id.clone().unwrap();
-    let observed = |state: v1::CredentialState| v1::CredentialObservation {
-        credential_id: credential.clone(),
-        state: state.into(),
-        confirm_in: None,
-    };
-    let mut twice = report(&lease.0.lease_token, Vec::new());
-    twice.credentials = vec![observed(v1::CredentialState::Accepted); 2];
-    let mut mute = report(&lease.0.lease_token, Vec::new());
-    mute.credentials = vec![observed(v1::CredentialState::Unspecified)];
-    for (request, field) in [
-        (
-            with_budget(v1::BudgetObservation {
-                graphql: Some(window),
-                ..v1::BudgetObservation::default()
-            }),
-            "budget.graphql.remaining",
-        ),
-        (
-            with_budget(v1::BudgetObservation {
-                account_id: Some("a|b".to_owned()),
-                ..v1::BudgetObservation::default()
-            }),
-            "budget.account_id",
-        ),
-        (
-            with_budget(v1::BudgetObservation {
-                batches: Some(v1::BatchSizes {
-                    probe: -1,
-                    ..v1::BatchSizes::default()
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let with_budget = |budget: v1::BudgetObservation| v1::ReportOutcomesRequest {
+            budget: Some(budget),
+            ..report(&lease.0.lease_token, Vec::new())
+        };
+        let window = v1::BudgetWindow {
+            remaining: Some(-1),
+            ..v1::BudgetWindow::default()
+        };
+        let credential = lease.0.groups[0].credential_id.clone().unwrap();
+        let observed = |state: v1::CredentialState| v1::CredentialObservation {
+            credential_id: credential.clone(),
+            state: state.into(),
+            confirm_in: None,
+        };
+        let mut twice = report(&lease.0.lease_token, Vec::new());
+        twice.credentials = vec![observed(v1::CredentialState::Accepted); 2];
+        let mut mute = report(&lease.0.lease_token, Vec::new());
+        mute.credentials = vec![observed(v1::CredentialState::Unspecified)];
+        for (request, field) in [
+            (
+                with_budget(v1::BudgetObservation {
+                    graphql: Some(window),
+                    ..v1::BudgetObservation::default()
                 }),
-                ..v1::BudgetObservation::default()
-            }),
-            "budget.batches.probe",
-        ),
-        (twice, "credentials[1].credential_id"),
-        (mute, "credentials[0].state"),
-    ] {
-        let (code, _, of) = refused(worker.try_report(request).await);
-        assert_eq!(code, tonic::Code::InvalidArgument);
-        assert_eq!(of.as_deref(), Some(field));
-    }
-    stack.stop().await;
+                "budget.graphql.remaining",
+            ),
+            (
+                with_budget(v1::BudgetObservation {
+                    account_id: Some("a|b".to_owned()),
+                    ..v1::BudgetObservation::default()
+                }),
+                "budget.account_id",
+            ),
+            (
+                with_budget(v1::BudgetObservation {
+                    batches: Some(v1::BatchSizes {
+                        probe: -1,
+                        ..v1::BatchSizes::default()
+                    }),
+                    ..v1::BudgetObservation::default()
+                }),
+                "budget.batches.probe",
+            ),
+            (twice, "credentials[1].credential_id"),
+            (mute, "credentials[0].state"),
+        ] {
+            let (code, _, of) = refused(worker.try_report(request).await);
+            assert_eq!(code, tonic::Code::InvalidArgument);
+            assert_eq!(of.as_deref(), Some(field));
+        }
+    })
+    .await;
 }

@@ -23,72 +23,74 @@ async fn leased_again(stack: &Stack, worker: &Worker) -> Leased {
 
 #[tokio::test]
 async fn what_a_repository_is_called_now_is_leased_until_it_is_told_anew_and_shows_nowhere() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let reported = owner.status(&chat.id).await.git_remote_origin;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    assert_eq!(lease.git_ref().canonical_repository, None);
-    let (repository_owner, repository_name) = {
-        let git_ref = lease.git_ref();
-        (
-            git_ref.repository_owner.clone(),
-            git_ref.repository_name.clone(),
-        )
-    };
-    worker
-        .finish(&lease, vec![called(lease.git_ref(), "acme/site")])
-        .await;
-    for result in [unchanged(), none(), found()] {
-        let lease = leased_again(&stack, &worker).await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let reported = owner.status(&chat.id).await.git_remote_origin;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.git_ref().canonical_repository, None);
+        let (repository_owner, repository_name) = {
+            let git_ref = lease.git_ref();
+            (
+                git_ref.repository_owner.clone(),
+                git_ref.repository_name.clone(),
+            )
+        };
+        worker
+            .finish(&lease, vec![called(lease.git_ref(), "acme/site")])
+            .await;
+        for result in [unchanged(), none(), found()] {
+            let lease = leased_again(stack, &worker).await;
+            let git_ref = lease.git_ref();
+            assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/site"));
+            assert_eq!(git_ref.repository_owner, repository_owner);
+            assert_eq!(git_ref.repository_name, repository_name);
+            worker.finish(&lease, vec![outcome(git_ref, result)]).await;
+        }
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.git_remote_origin, reported);
+
+        // What cannot be kept leaves what is known, and costs no status.
+        let lease = leased_again(stack, &worker).await;
+        let long = called(lease.git_ref(), &format!("acme/{}", "x".repeat(1024)));
+        assert_eq!(
+            worker.finish(&lease, vec![long]).await,
+            [OutcomeResultStatus::Applied]
+        );
+        let lease = leased_again(stack, &worker).await;
         let git_ref = lease.git_ref();
         assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/site"));
-        assert_eq!(git_ref.repository_owner, repository_owner);
-        assert_eq!(git_ref.repository_name, repository_name);
-        worker.finish(&lease, vec![outcome(git_ref, result)]).await;
-    }
-    let status = owner.status(&chat.id).await;
-    assert_eq!(status.git_remote_origin, reported);
 
-    // What cannot be kept leaves what is known, and costs no status.
-    let lease = leased_again(&stack, &worker).await;
-    let long = called(lease.git_ref(), &format!("acme/{}", "x".repeat(1024)));
-    assert_eq!(
-        worker.finish(&lease, vec![long]).await,
-        [OutcomeResultStatus::Applied]
-    );
-    let lease = leased_again(&stack, &worker).await;
-    let git_ref = lease.git_ref();
-    assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/site"));
-
-    // It is called as it was reported again.
-    worker.finish(&lease, vec![called(git_ref, "")]).await;
-    let lease = leased_again(&stack, &worker).await;
-    assert_eq!(lease.git_ref().canonical_repository.as_deref(), Some(""));
-    stack.stop().await;
+        // It is called as it was reported again.
+        worker.finish(&lease, vec![called(git_ref, "")]).await;
+        let lease = leased_again(stack, &worker).await;
+        assert_eq!(lease.git_ref().canonical_repository.as_deref(), Some(""));
+    })
+    .await;
 }
 
 /// Another repository may have taken the old name, and be the one that was pushed to.
 #[tokio::test]
 async fn a_report_forgets_what_the_repository_was_called_and_no_older_outcome_tells_it() {
-    let stack = Stack::start().await;
-    let owner = Owner::linked(&stack).await;
-    let chat = owner.chat("feat/x").await;
-    let worker = Worker::of(&stack);
-    let lease = worker.lease_one().await;
-    worker
-        .finish(&lease, vec![called(lease.git_ref(), "acme/site")])
-        .await;
-    let lease = leased_again(&stack, &worker).await;
-    report_earlier(&stack).await;
-    owner.report(&chat.id, "feat/x").await;
-    let older = called(lease.git_ref(), "acme/site");
-    assert_eq!(
-        worker.finish(&lease, vec![older]).await,
-        [OutcomeResultStatus::Superseded]
-    );
-    let lease = worker.lease_one().await;
-    assert_eq!(lease.git_ref().canonical_repository, None);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        worker
+            .finish(&lease, vec![called(lease.git_ref(), "acme/site")])
+            .await;
+        let lease = leased_again(stack, &worker).await;
+        report_earlier(stack).await;
+        owner.report(&chat.id, "feat/x").await;
+        let older = called(lease.git_ref(), "acme/site");
+        assert_eq!(
+            worker.finish(&lease, vec![older]).await,
+            [OutcomeResultStatus::Superseded]
+        );
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.git_ref().canonical_repository, None);
+    })
+    .await;
 }

@@ -44,93 +44,96 @@ fn branches(leases: &[Leased]) -> Vec<&str> {
 
 #[tokio::test]
 async fn what_somebody_waits_for_is_leased_before_what_is_due_for_longer() {
-    let stack = Stack::start().await;
-    for number in 0..4 {
-        due_chat(&stack, &format!("due/{number}")).await;
-    }
-    let (owner, chat) = due_chat(&stack, "asked").await;
-    ask(&owner, &chat).await;
-    let worker = Worker::of(&stack);
-    let leases = lease(&worker, 2).await;
-    assert_eq!(branches(&leases), ["asked", "due/0"]);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        for number in 0..4 {
+            due_chat(stack, &format!("due/{number}")).await;
+        }
+        let (owner, chat) = due_chat(stack, "asked").await;
+        ask(&owner, &chat).await;
+        let worker = Worker::of(stack);
+        let leases = lease(&worker, 2).await;
+        assert_eq!(branches(&leases), ["asked", "due/0"]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_many_wait_for_leaves_half_of_a_batch_to_others() {
-    let stack = Stack::start().await;
-    let mut asked = Vec::new();
-    for number in 0..4 {
-        asked.push(due_chat(&stack, &format!("asked/{number}")).await);
-    }
-    for number in 0..4 {
-        due_chat(&stack, &format!("due/{number}")).await;
-    }
-    for (owner, chat) in &asked {
-        ask(owner, chat).await;
-        // A second ref of the same budget does not count for more.
-        let second = owner.chat("asked/second").await;
-        ask(owner, &second).await;
-    }
-    // Since the budgets of the others are due last.
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(
-            "UPDATE git_budgets SET next_due_at = next_due_at - interval '1 min'
-             WHERE next_due_at IS NOT NULL AND interactive_since IS NOT NULL",
-        )
-        .await
-        .unwrap();
-    let leases = lease(&Worker::of(&stack), 8).await;
-    let leased = branches(&leases);
-    let others = leased
-        .iter()
-        .filter(|branch| branch.starts_with("due/"))
-        .count();
-    assert_eq!((leased.len(), others), (8, 4), "{leased:?}");
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let mut asked = Vec::new();
+        for number in 0..4 {
+            asked.push(due_chat(stack, &format!("asked/{number}")).await);
+        }
+        for number in 0..4 {
+            due_chat(stack, &format!("due/{number}")).await;
+        }
+        for (owner, chat) in &asked {
+            ask(owner, chat).await;
+            // A second ref of the same budget does not count for more.
+            let second = owner.chat("asked/second").await;
+            ask(owner, &second).await;
+        }
+        // Since the budgets of the others are due last.
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(
+                "UPDATE git_budgets SET next_due_at = next_due_at - interval '1 min'
+                 WHERE next_due_at IS NOT NULL AND interactive_since IS NOT NULL",
+            )
+            .await
+            .unwrap();
+        let leases = lease(&Worker::of(stack), 8).await;
+        let leased = branches(&leases);
+        let others = leased
+            .iter()
+            .filter(|branch| branch.starts_with("due/"))
+            .count();
+        assert_eq!((leased.len(), others), (8, 4), "{leased:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn nobody_waits_any_more_once_it_was_looked_up() {
-    let stack = Stack::start().await;
-    let waiting = || async {
-        let row = stack
-            .database
-            .client()
-            .await
-            .query_one(
-                "SELECT count(*) FROM git_budgets WHERE interactive_since IS NOT NULL",
-                &[],
-            )
-            .await
-            .unwrap();
-        row.try_get::<_, i64>(0).unwrap()
-    };
-    let (owner, chat) = due_chat(&stack, "asked").await;
-    ask(&owner, &chat).await;
-    assert_eq!(waiting().await, 1);
-    let worker = Worker::of(&stack);
-    worker.answer(found()).await;
-    assert_eq!(waiting().await, 0);
+    Stack::run(async |stack| {
+        let waiting = || async {
+            let row = stack
+                .database
+                .client()
+                .await
+                .query_one(
+                    "SELECT count(*) FROM git_budgets WHERE interactive_since IS NOT NULL",
+                    &[],
+                )
+                .await
+                .unwrap();
+            row.try_get::<_, i64>(0).unwrap()
+        };
+        let (owner, chat) = due_chat(stack, "asked").await;
+        ask(&owner, &chat).await;
+        assert_eq!(waiting().await, 1);
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        assert_eq!(waiting().await, 0);
 
-    // A lookup that began before a push does not answer it; somebody still waits.
-    ask(&owner, &chat).await;
-    let lease = worker.lease_one().await;
-    crate::worker::report_earlier(&stack).await;
-    owner.report(&chat.id, "asked").await;
-    worker
-        .finish(&lease, vec![outcome(lease.git_ref(), none())])
-        .await;
-    assert_eq!(waiting().await, 1);
-    // Nor does linking another account.
-    owner.link("ghp_other").await;
-    assert_eq!(waiting().await, 1);
-    worker.answer(found()).await;
-    assert_eq!(waiting().await, 0);
-    make_all_due(&stack).await;
-    assert_eq!(waiting().await, 0);
-    stack.stop().await;
+        // A lookup that began before a push does not answer it; somebody still waits.
+        ask(&owner, &chat).await;
+        let lease = worker.lease_one().await;
+        crate::worker::report_earlier(stack).await;
+        owner.report(&chat.id, "asked").await;
+        worker
+            .finish(&lease, vec![outcome(lease.git_ref(), none())])
+            .await;
+        assert_eq!(waiting().await, 1);
+        // Nor does linking another account.
+        owner.link("ghp_other").await;
+        assert_eq!(waiting().await, 1);
+        worker.answer(found()).await;
+        assert_eq!(waiting().await, 0);
+        make_all_due(stack).await;
+        assert_eq!(waiting().await, 0);
+    })
+    .await;
 }

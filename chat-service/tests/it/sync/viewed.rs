@@ -118,243 +118,254 @@ fn group(id: Uuid) -> v1::Subject {
 
 #[tokio::test]
 async fn a_chat_that_its_owner_reads_is_viewed_and_due_soon() {
-    let stack = Stack::start().await;
-    let (owner, chat) = settled_chat(&stack).await;
-    let worker = Worker::of(&stack);
-    assert!(worker.lease().await.is_empty());
-    read(&stack, &owner.caller, &chat.id).await;
-    let lease = Leased(worker.wait_for_lease().await.remove(0));
-    assert!(lease.git_ref().viewed);
-    assert_eq!(lease.git_ref().lane(), v1::Lane::Viewed);
-    let left: f64 = value(
-        &stack,
-        "SELECT extract(epoch FROM viewed_until - now())::float8 FROM chat_diff_statuses",
-    )
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat(stack).await;
+        let worker = Worker::of(stack);
+        assert!(worker.lease().await.is_empty());
+        read(stack, &owner.caller, &chat.id).await;
+        let lease = Leased(worker.wait_for_lease().await.remove(0));
+        assert!(lease.git_ref().viewed);
+        assert_eq!(lease.git_ref().lane(), v1::Lane::Viewed);
+        let left: f64 = value(
+            stack,
+            "SELECT extract(epoch FROM viewed_until - now())::float8 FROM chat_diff_statuses",
+        )
+        .await;
+        assert!((90.0..=120.0).contains(&left), "{left}");
+    })
     .await;
-    assert!((90.0..=120.0).contains(&left), "{left}");
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn what_was_just_refreshed_is_due_fifteen_seconds_later() {
-    let stack = Stack::start().await;
-    let (owner, chat) = settled_chat(&stack).await;
-    let client = stack.database.client().await;
-    client
-        .batch_execute("UPDATE chat_diff_statuses SET refreshed_at = now()")
-        .await
-        .unwrap();
-    read(&stack, &owner.caller, &chat.id).await;
-    until_viewed(&stack, &chat.id).await;
-    let exact: bool = value(
-        &stack,
-        "SELECT s.due_at = s.refreshed_at + interval '15 s' AND s.lane = 2
-            AND b.next_due_at = s.due_at AND b.lane = 2
-         FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id",
-    )
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat(stack).await;
+        let client = stack.database.client().await;
+        client
+            .batch_execute("UPDATE chat_diff_statuses SET refreshed_at = now()")
+            .await
+            .unwrap();
+        read(stack, &owner.caller, &chat.id).await;
+        until_viewed(stack, &chat.id).await;
+        let exact: bool = value(
+            stack,
+            "SELECT s.due_at = s.refreshed_at + interval '15 s' AND s.lane = 2
+                AND b.next_due_at = s.due_at AND b.lane = 2
+             FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id",
+        )
+        .await;
+        assert!(exact);
+    })
     .await;
-    assert!(exact);
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn who_a_chat_is_shared_with_counts_directly_or_by_a_group() {
-    let stack = Stack::start().await;
-    let (owner, chat) = settled_chat(&stack).await;
-    let friend = Caller::user();
-    share(&stack, &owner.caller, &chat.id, user(&friend)).await;
-    read(&stack, &friend, &chat.id).await;
-    until_viewed(&stack, &chat.id).await;
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat(stack).await;
+        let friend = Caller::user();
+        share(stack, &owner.caller, &chat.id, user(&friend)).await;
+        read(stack, &friend, &chat.id).await;
+        until_viewed(stack, &chat.id).await;
 
-    let (owner, chat) = settled_chat(&stack).await;
-    let team = Uuid::now_v7();
-    let member = Caller::user().group(team);
-    share(&stack, &owner.caller, &chat.id, group(team)).await;
-    read(&stack, &member, &chat.id).await;
-    until_viewed(&stack, &chat.id).await;
-    stack.stop().await;
+        let (owner, chat) = settled_chat(stack).await;
+        let team = Uuid::now_v7();
+        let member = Caller::user().group(team);
+        share(stack, &owner.caller, &chat.id, group(team)).await;
+        read(stack, &member, &chat.id).await;
+        until_viewed(stack, &chat.id).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_auditors_or_admins_or_services_reading_counts_for_nothing() {
-    let stack = Stack::start().await;
-    let (owner, chat) = settled_chat(&stack).await;
-    for caller in [
-        Caller::user().site("auditor"),
-        Caller::user().site("admin"),
-        Caller::internal(),
-    ] {
-        read(&stack, &caller, &chat.id).await;
-    }
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &chat.id).await);
-    // A list is no view either.
-    stack
-        .chats(&owner.caller)
-        .get_chats(v1::GetChatsRequest::default())
-        .await
-        .unwrap();
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &chat.id).await);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat(stack).await;
+        for caller in [
+            Caller::user().site("auditor"),
+            Caller::user().site("admin"),
+            Caller::internal(),
+        ] {
+            read(stack, &caller, &chat.id).await;
+        }
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &chat.id).await);
+        // A list is no view either.
+        stack
+            .chats(&owner.caller)
+            .get_chats(v1::GetChatsRequest::default())
+            .await
+            .unwrap();
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &chat.id).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_view_of_what_is_locked_for_long_is_dropped_and_delays_no_other() {
-    let stack = Stack::start().await;
-    let watcher = Caller::user();
-    let mut chats = Vec::new();
-    for _ in 0..3 {
-        let (owner, chat) = settled_chat(&stack).await;
-        share(&stack, &owner.caller, &chat.id, user(&watcher)).await;
-        chats.push(chat.id);
-    }
-    let [first, locked, last] = &chats[..] else {
-        unreachable!("three chats");
-    };
-    let client = stack.database.client().await;
-    client
-        .batch_execute(&format!(
-            "BEGIN;
-             SELECT FROM git_budgets b JOIN chat_diff_statuses s ON s.budget_id = b.id
-             WHERE s.chat_id = '{locked}' FOR UPDATE OF b"
-        ))
-        .await
-        .unwrap();
-    let stream = stack
-        .chats(&watcher)
-        .watch_chats(v1::WatchChatsRequest::default())
-        .await
-        .unwrap();
-    until_viewed(&stack, first).await;
-    until_viewed(&stack, last).await;
-    assert!(!is_viewed(&stack, locked).await);
-    client.batch_execute("ROLLBACK").await.unwrap();
-    until_all_noted(&stack).await;
-    drop(stream);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let watcher = Caller::user();
+        let mut chats = Vec::new();
+        for _ in 0..3 {
+            let (owner, chat) = settled_chat(stack).await;
+            share(stack, &owner.caller, &chat.id, user(&watcher)).await;
+            chats.push(chat.id);
+        }
+        let [first, locked, last] = &chats[..] else {
+            unreachable!("three chats");
+        };
+        let client = stack.database.client().await;
+        client
+            .batch_execute(&format!(
+                "BEGIN;
+                 SELECT FROM git_budgets b JOIN chat_diff_statuses s ON s.budget_id = b.id
+                 WHERE s.chat_id = '{locked}' FOR UPDATE OF b"
+            ))
+            .await
+            .unwrap();
+        let stream = stack
+            .chats(&watcher)
+            .watch_chats(v1::WatchChatsRequest::default())
+            .await
+            .unwrap();
+        until_viewed(stack, first).await;
+        until_viewed(stack, last).await;
+        assert!(!is_viewed(stack, locked).await);
+        client.batch_execute("ROLLBACK").await.unwrap();
+        until_all_noted(stack).await;
+        drop(stream);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_chat_is_noted_at_most_once_a_minute() {
-    let stack = Stack::start().await;
-    let (owner, chat) = settled_chat(&stack).await;
-    read(&stack, &owner.caller, &chat.id).await;
-    until_viewed(&stack, &chat.id).await;
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute("UPDATE chat_diff_statuses SET viewed_until = NULL")
-        .await
-        .unwrap();
-    for _ in 0..5 {
-        read(&stack, &owner.caller, &chat.id).await;
-    }
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &chat.id).await);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat(stack).await;
+        read(stack, &owner.caller, &chat.id).await;
+        until_viewed(stack, &chat.id).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute("UPDATE chat_diff_statuses SET viewed_until = NULL")
+            .await
+            .unwrap();
+        for _ in 0..5 {
+            read(stack, &owner.caller, &chat.id).await;
+        }
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &chat.id).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled() {
-    let stack = Stack::start().await;
-    let (paused, paused_chat) = settled_chat(&stack).await;
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute("UPDATE git_budgets SET paused_until = now() + interval '1 h'")
-        .await
-        .unwrap();
-    let (failing, failing_chat) =
-        settled_chat_of(&stack, failed(v1::ProblemClass::AccessDenied)).await;
-    // Another pull request: a change of the same one would make the first due.
-    let settled = v1::PullRequest {
-        state: v1::PullRequestState::Merged.into(),
-        node_id: Some("PR_8".to_owned()),
-        number: 8,
-        ..pull_request()
-    };
-    let (merged, merged_chat) = settled_chat_of(&stack, v1::outcome::Result::Found(settled)).await;
-    for (owner, chat) in [
-        (&paused, &paused_chat),
-        (&failing, &failing_chat),
-        (&merged, &merged_chat),
-    ] {
-        read(&stack, &owner.caller, &chat.id).await;
-        until_viewed(&stack, &chat.id).await;
-        let far: bool = value(
-            &stack,
-            &format!(
-                "SELECT due_at > now() + interval '50 min' FROM chat_diff_statuses
-                 WHERE chat_id = '{}'",
-                chat.id
-            ),
-        )
-        .await;
-        assert!(far, "{:?}", owner.status(&chat.id).await);
-    }
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (paused, paused_chat) = settled_chat(stack).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute("UPDATE git_budgets SET paused_until = now() + interval '1 h'")
+            .await
+            .unwrap();
+        let (failing, failing_chat) =
+            settled_chat_of(stack, failed(v1::ProblemClass::AccessDenied)).await;
+        // Another pull request: a change of the same one would make the first due.
+        let settled = v1::PullRequest {
+            state: v1::PullRequestState::Merged.into(),
+            node_id: Some("PR_8".to_owned()),
+            number: 8,
+            ..pull_request()
+        };
+        let (merged, merged_chat) =
+            settled_chat_of(stack, v1::outcome::Result::Found(settled)).await;
+        for (owner, chat) in [
+            (&paused, &paused_chat),
+            (&failing, &failing_chat),
+            (&merged, &merged_chat),
+        ] {
+            read(stack, &owner.caller, &chat.id).await;
+            until_viewed(stack, &chat.id).await;
+            let far: bool = value(
+                stack,
+                &format!(
+                    "SELECT due_at > now() + interval '50 min' FROM chat_diff_statuses
+                     WHERE chat_id = '{}'",
+                    chat.id
+                ),
+            )
+            .await;
+            assert!(far, "{:?}", owner.status(&chat.id).await);
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn whoever_watches_views_their_own_chats_and_those_shared_with_them() {
-    let stack = Stack::start().await;
-    let (owner, own) = settled_chat(&stack).await;
-    let (friend, shared) = settled_chat(&stack).await;
-    share(&stack, &friend.caller, &shared.id, user(&owner.caller)).await;
-    let (_stranger, strange) = settled_chat(&stack).await;
-    let stream = stack
-        .chats(&owner.caller)
-        .watch_chats(v1::WatchChatsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    until_viewed(&stack, &own.id).await;
-    until_viewed(&stack, &shared.id).await;
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &strange.id).await);
-    drop(stream);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (owner, own) = settled_chat(stack).await;
+        let (friend, shared) = settled_chat(stack).await;
+        share(stack, &friend.caller, &shared.id, user(&owner.caller)).await;
+        let (_stranger, strange) = settled_chat(stack).await;
+        let stream = stack
+            .chats(&owner.caller)
+            .watch_chats(v1::WatchChatsRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        until_viewed(stack, &own.id).await;
+        until_viewed(stack, &shared.id).await;
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &strange.id).await);
+        drop(stream);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn whoever_watches_one_owner_views_only_that_ones_chats() {
-    let stack = Stack::start().await;
-    let (owner, own) = settled_chat(&stack).await;
-    let (friend, shared) = settled_chat(&stack).await;
-    share(&stack, &friend.caller, &shared.id, user(&owner.caller)).await;
-    let request = v1::WatchChatsRequest {
-        owner_id: Some(friend.caller.id()),
-        ..v1::WatchChatsRequest::default()
-    };
-    let stream = stack
-        .chats(&owner.caller)
-        .watch_chats(request)
-        .await
-        .unwrap()
-        .into_inner();
-    until_viewed(&stack, &shared.id).await;
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &own.id).await);
-    drop(stream);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (owner, own) = settled_chat(stack).await;
+        let (friend, shared) = settled_chat(stack).await;
+        share(stack, &friend.caller, &shared.id, user(&owner.caller)).await;
+        let request = v1::WatchChatsRequest {
+            owner_id: Some(friend.caller.id()),
+            ..v1::WatchChatsRequest::default()
+        };
+        let stream = stack
+            .chats(&owner.caller)
+            .watch_chats(request)
+            .await
+            .unwrap()
+            .into_inner();
+        until_viewed(stack, &shared.id).await;
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &own.id).await);
+        drop(stream);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_auditor_who_watches_everything_views_nothing() {
-    let stack = Stack::start().await;
-    let (_owner, chat) = settled_chat(&stack).await;
-    let auditor = Caller::user().site("auditor");
-    let stream = stack
-        .chats(&auditor)
-        .watch_chats(v1::WatchChatsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    until_all_noted(&stack).await;
-    assert!(!is_viewed(&stack, &chat.id).await);
-    drop(stream);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let (_owner, chat) = settled_chat(stack).await;
+        let auditor = Caller::user().site("auditor");
+        let stream = stack
+            .chats(&auditor)
+            .watch_chats(v1::WatchChatsRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        until_all_noted(stack).await;
+        assert!(!is_viewed(stack, &chat.id).await);
+        drop(stream);
+    })
+    .await;
 }

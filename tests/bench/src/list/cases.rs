@@ -7,23 +7,18 @@ use chat_service::{
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
-    command::keys::TokenKeyPair,
     diff_status::PullRequestState,
     id::{UserId, WorkspaceId},
 };
-use secrecy::ExposeSecret as _;
-use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer, Verifier};
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use service_runtime::token::Verifier;
+use testkit::clients::{self, Bearer, KEYS};
+use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use super::database::{Database, connect};
 
-/// Long after any run.
-const FAR: i64 = 4_000_000_000;
-
 /// Everybody who asks, and what they ask.
 pub(super) struct World {
-    pub(super) keys: TokenKeyPair,
     callers: Vec<Caller>,
     /// Things that filters name.
     owner: Uuid,
@@ -37,7 +32,7 @@ pub(super) struct World {
 pub(super) struct Caller {
     pub(super) name: &'static str,
     pub(super) principal: Principal,
-    pub(super) bearer: MetadataValue<Ascii>,
+    pub(super) bearer: Bearer,
     /// What they see is the same however large the table is.
     pub(super) steady: bool,
     /// They see a full page.
@@ -89,51 +84,39 @@ impl World {
         for number in 100..200 {
             groups.push(id("group", number).await?);
         }
-        let keys = TokenKeyPair::generate()?;
         let nobody = Uuid::now_v7();
         let (recent, old) = (id("owner", 1).await?, id("owner", 2).await?);
         let (large_group, own_group) = (id("group", 1).await?, id("group", 2).await?);
         let (small, large) = (id("organization", 10).await?, id("organization", 1).await?);
-        let user = |name, user: Uuid, steady, change: &dyn Fn(&mut Claims)| {
-            let mut claims = claims(user);
-            change(&mut claims);
-            caller(&keys, name, &claims, steady)
+        let user = |id: Uuid| {
+            let mut user = clients::Caller::user();
+            user.claims.sub = id.to_string();
+            user
         };
-        let admin = |id| {
-            move |claims: &mut Claims| {
-                claims.organizations.push(Organization {
-                    id,
-                    roles: ["admin".to_owned()].into(),
-                });
-            }
-        };
+        let in_groups = groups
+            .into_iter()
+            .fold(user(nobody), clients::Caller::group);
         let callers = vec![
-            user("owns 200 recent", recent, true, &|claims| {
-                claims.groups.insert(own_group);
-            })?,
-            user("owns 200 old", old, true, &|_| {})?,
-            user("sees nothing", nobody, true, &|_| {})?,
-            user("group with many shares", nobody, false, &|claims| {
-                claims.groups.insert(large_group);
-            })?,
-            user(
-                "admin of a small old organization",
-                nobody,
-                true,
-                &admin(small),
-            )?,
-            user(
-                "admin of a large organization",
-                nobody,
+            caller("owns 200 recent", &user(recent).group(own_group), true)?,
+            caller("owns 200 old", &user(old), true)?,
+            caller("sees nothing", &user(nobody), true)?,
+            caller(
+                "group with many shares",
+                &user(nobody).group(large_group),
                 false,
-                &admin(large),
             )?,
-            user("100 groups", nobody, false, &|claims| {
-                claims.groups.extend(groups.iter().copied());
-            })?,
-            user("auditor", nobody, false, &|claims| {
-                claims.site_roles.insert("auditor".to_owned());
-            })?,
+            caller(
+                "admin of a small old organization",
+                &user(nobody).member(small, "admin"),
+                true,
+            )?,
+            caller(
+                "admin of a large organization",
+                &user(nobody).member(large, "admin"),
+                false,
+            )?,
+            caller("100 groups", &in_groups, false)?,
+            caller("auditor", &user(nobody).site("auditor"), false)?,
         ];
         // Of the middle of the table: an ordinary repository and its pull request.
         let row = client
@@ -151,7 +134,6 @@ impl World {
             pull_request_number: row.try_get(1)?,
             workspace: row.try_get(2)?,
             owner: row.try_get(3)?,
-            keys,
         })
     }
 
@@ -250,37 +232,16 @@ impl World {
     }
 }
 
-fn claims(user: Uuid) -> Claims {
-    Claims {
-        sub: user.to_string(),
-        aud: AUDIENCE.to_owned(),
-        exp: FAR,
-        iat: None,
-        kind: Kind::User,
-        organizations: Vec::new(),
-        groups: std::collections::BTreeSet::new(),
-        site_roles: std::collections::BTreeSet::new(),
-        suspended: false,
-    }
-}
-
 /// A caller as the service itself would know them, from their token.
-fn caller(
-    keys: &TokenKeyPair,
-    name: &'static str,
-    claims: &Claims,
-    steady: bool,
-) -> anyhow::Result<Caller> {
-    let signer = Signer::from_private_key_pem(keys.private_pem.expose_secret().as_bytes())?;
-    let token = signer.sign(claims)?;
-    let bearer: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret()).parse()?;
+fn caller(name: &'static str, caller: &clients::Caller, steady: bool) -> anyhow::Result<Caller> {
+    let token = caller.token();
     let mut metadata = MetadataMap::new();
-    metadata.insert("authorization", bearer.clone());
-    let auth = Auth::new(Verifier::from_public_key_pem(keys.public_pem.as_bytes())?);
+    metadata.insert("authorization", format!("Bearer {token}").parse()?);
+    let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?);
     Ok(Caller {
         name,
         principal: auth.caller(&metadata)?.principal,
-        bearer,
+        bearer: Bearer::new(&token)?,
         steady,
         full: name != "sees nothing",
     })

@@ -13,12 +13,14 @@ use chat_service::{
     server::Service,
     store::{PoolOptions, Store, measure as store},
 };
-use proto::bounds::MAX_PAGE_BYTES;
-use proto::chat::v1::{GetChatsRequest, chat_service_client::ChatServiceClient};
+use proto::chat::v1::GetChatsRequest;
 use secrecy::ExposeSecret as _;
+use testkit::{
+    clients::{self, KEYS},
+    running::Running,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, transport::Channel};
 use uuid::Uuid;
 
 use super::{
@@ -50,45 +52,55 @@ pub(super) async fn measure(
         .cloned()
         .collect();
     let duration = Duration::from_secs(seconds);
-    let mut found = Vec::new();
-    let service = Running::start(database, world).await?;
-    for concurrency in CONCURRENCIES {
-        let pool = Store::new(&database.url, &PoolOptions::default())?;
-        let bare = rate(concurrency, duration, callers.clone(), move |_, caller| {
-            let pool = pool.clone();
-            async move {
-                let filter = ChatFilter::default();
-                let page = store::list(&pool, caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
-                Ok(page.await?.0.len())
+    let (url, service) = start(database).await?;
+    service
+        .during(async {
+            let mut found = Vec::new();
+            for concurrency in CONCURRENCIES {
+                found.push(measure_at(concurrency, duration, &callers, database, &url).await?);
             }
+            Ok(found)
         })
-        .await?;
-        // A connection each, as so many clients would have.
-        let clients: Vec<_> = (0..concurrency).map(|_| service.client()).collect();
-        let grpc = rate(
-            concurrency,
-            duration,
-            callers.clone(),
-            move |worker, caller| {
-                let mut client = clients[worker].clone();
-                async move {
-                    let mut request = Request::new(GetChatsRequest::default());
-                    request
-                        .metadata_mut()
-                        .insert("authorization", caller.bearer);
-                    Ok(client.get_chats(request).await?.into_inner().chats.len())
-                }
-            },
-        )
-        .await?;
-        found.push(Throughput {
-            concurrency,
-            bare,
-            grpc,
-        });
-    }
-    service.stop().await?;
-    Ok(found)
+        .await
+}
+
+async fn measure_at(
+    concurrency: usize,
+    duration: Duration,
+    callers: &Arc<[Caller]>,
+    database: &Database,
+    url: &str,
+) -> anyhow::Result<Throughput> {
+    let pool = Store::new(&database.url, &PoolOptions::default())?;
+    let bare = rate(concurrency, duration, callers.clone(), move |_, caller| {
+        let pool = pool.clone();
+        async move {
+            let filter = ChatFilter::default();
+            let page = store::list(&pool, caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
+            Ok(page.await?.0.len())
+        }
+    })
+    .await?;
+    // A connection each, as so many clients would have.
+    let channels: Vec<_> = (0..concurrency).map(|_| clients::channel(url)).collect();
+    let grpc = rate(
+        concurrency,
+        duration,
+        callers.clone(),
+        move |worker, caller| {
+            let mut client = clients::chats(channels[worker].clone(), caller.bearer);
+            async move {
+                let page = client.get_chats(GetChatsRequest::default()).await?;
+                Ok(page.into_inner().chats.len())
+            }
+        },
+    )
+    .await?;
+    Ok(Throughput {
+        concurrency,
+        bare,
+        grpc,
+    })
 }
 
 /// Keeps `concurrency` calls under way, and counts those that end; each must bring a full page.
@@ -130,55 +142,30 @@ where
     Ok(f64::from(count) / duration.as_secs_f64())
 }
 
-/// The service, in this process, on real sockets.
-struct Running {
-    channel: tonic::transport::Endpoint,
-    stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
-}
-
-impl Running {
-    async fn start(database: &Database, world: &World) -> anyhow::Result<Self> {
-        let directory = std::env::temp_dir().join(format!("bench-{}", Uuid::now_v7()));
-        std::fs::create_dir_all(&directory)?;
-        let public_key = directory.join("jwt.pub");
-        std::fs::write(&public_key, &world.keys.public_pem)?;
-        let seal = directory.join("seal.keys");
-        std::fs::write(&seal, KeyRing::generate_file_text().expose_secret())?;
-        let any_port = || Some("127.0.0.1:0".to_owned());
-        let mut settings = Settings {
-            listen: any_port(),
-            sync_listen: any_port(),
-            ops_listen: any_port(),
-            jwt_public_key_file: Some(public_key.display().to_string()),
-            keys_file: Some(seal.display().to_string()),
-            ..Settings::default()
-        };
-        settings.database.database_url = Some(database.url.clone().into());
-        let config = Config::new(&settings, &BTreeMap::new())?;
-        std::fs::remove_dir_all(&directory)?;
-        let stop = CancellationToken::new();
-        let service = Service::start(config, stop.clone()).await?;
-        let channel = Channel::from_shared(format!("http://{}", service.addresses.grpc))?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(service.run());
-        Ok(Self {
-            channel,
-            stop,
-            tasks,
-        })
-    }
-
-    fn client(&self) -> ChatServiceClient<Channel> {
-        ChatServiceClient::new(self.channel.connect_lazy())
-            .max_decoding_message_size(MAX_PAGE_BYTES)
-    }
-
-    async fn stop(mut self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended??;
-        }
-        Ok(())
-    }
+/// The service, in this process, on real sockets; and the URL of its public listener.
+async fn start(database: &Database) -> anyhow::Result<(String, Running)> {
+    let directory = std::env::temp_dir().join(format!("bench-{}", Uuid::now_v7()));
+    std::fs::create_dir_all(&directory)?;
+    let public_key = directory.join("jwt.pub");
+    std::fs::write(&public_key, &KEYS.public_pem)?;
+    let seal = directory.join("seal.keys");
+    std::fs::write(&seal, KeyRing::generate_file_text().expose_secret())?;
+    let any_port = || Some("127.0.0.1:0".to_owned());
+    let mut settings = Settings {
+        listen: any_port(),
+        sync_listen: any_port(),
+        ops_listen: any_port(),
+        jwt_public_key_file: Some(public_key.display().to_string()),
+        keys_file: Some(seal.display().to_string()),
+        ..Settings::default()
+    };
+    settings.database.database_url = Some(database.url.clone().into());
+    let config = Config::new(&settings, &BTreeMap::new())?;
+    std::fs::remove_dir_all(&directory)?;
+    let stop = CancellationToken::new();
+    let service = Service::start(config, stop.clone()).await?;
+    let url = format!("http://{}", service.addresses.grpc);
+    let running = Running::new(stop);
+    running.spawn("chat-service", service.run());
+    Ok((url, running))
 }

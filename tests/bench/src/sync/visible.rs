@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use e2e::{
-    caller::Caller,
-    stack::{REPOSITORY, Stack},
-};
+use e2e::stack::{REPOSITORY, Stack};
 use proto::chat::v1::{WatchChatsRequest, WatchChatsResponse};
+use testkit::clients::Caller;
 use tonic::Streaming;
 
 /// Reports that are measured at each distance, each of another user: a key's burst is not the matter here.

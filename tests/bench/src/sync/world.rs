@@ -3,11 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use e2e::{
-    caller::Caller,
-    stack::{Stack, Worker},
-};
-use testkit::{github::RecordedRequest, postgres::Client};
+use e2e::stack::{Stack, Worker};
+use testkit::{clients::Caller, github::RecordedRequest, postgres::Client};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 

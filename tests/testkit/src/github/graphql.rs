@@ -1,7 +1,8 @@
 //! `POST /graphql`: GitHub's other API, on the same model as REST.
 //!
-//! A query is read and priced when it arrives, then checked against the published schema, then
-//! against the budget, and only then run. Each step refuses in the host's own words.
+//! A query is read and priced when it arrives, then checked against the budget, and only then run.
+//! Each step refuses in the host's own words. Whether a query is valid is not checked here, only that
+//! the host has its fields: CI validates the worker's queries with GitHub's whole schema.
 
 mod argument;
 mod call;
@@ -13,22 +14,21 @@ mod problem;
 mod query;
 mod resolve;
 mod schema;
-mod validate;
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use async_graphql_parser::types::{OperationDefinition, Selection, SelectionSet};
 use async_graphql_value::Name;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use self::argument::Arguments;
+use self::argument::{Arguments, Variables};
 pub(crate) use self::call::Documents;
 use self::execute::{Execution, Finished};
 use self::problem::Problem;
 pub(crate) use self::query::{Prepared, Query, Unreadable};
 use self::resolve::{Rate, Resolver};
+use self::schema::Hidden;
 use super::answer::{Answer, Incoming};
 use super::barrier::Visitor;
 use super::fault::Overload;
@@ -45,7 +45,7 @@ const DOCUMENTATION: &str = "https://docs.github.com/graphql";
 /// How this host's GraphQL API differs from the real one's.
 pub(crate) struct Settings {
     pub(crate) disabled: bool,
-    pub(crate) hidden: validate::Hidden,
+    pub(crate) hidden: Hidden,
     pub(crate) most_nodes: u64,
     pub(crate) most_weight: Option<u64>,
     /// What becomes of a query that is too heavy.
@@ -59,7 +59,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             disabled: false,
-            hidden: validate::Hidden::new(),
+            hidden: Hidden::new(),
             most_nodes: MOST_NODES,
             most_weight: None,
             overload: Overload::default(),
@@ -132,17 +132,27 @@ pub(crate) fn answer(
         Ok(found) => found,
         Err(problem) => return Reply::refusal(&[*problem]),
     };
-    if let Some(refusal) = unsound(world, prepared, name.map(Name::as_str), &operation.node) {
-        return refusal;
+    if let Some(problem) = prepared.call.endless() {
+        return Reply::refusal(&[problem]);
     }
     let variables = match &prepared.variables {
         Ok(variables) => variables,
         Err(problems) => return Reply::refusal(problems),
     };
-    if !prepared.oversized.is_empty() {
-        return Reply::refusal(&prepared.oversized);
+    let estimate = &prepared.estimate;
+    if !estimate.undefined.is_empty() {
+        let mut refusal = Reply::refusal(&estimate.undefined);
+        refusal.unexpected = true;
+        return refusal;
     }
-    let nodes = prepared.price.nodes;
+    let hidden = hidden_fields(world, prepared, variables, name, &operation.node);
+    if !hidden.is_empty() {
+        return Reply::refusal(&hidden);
+    }
+    if !estimate.oversized.is_empty() {
+        return Reply::refusal(&estimate.oversized);
+    }
+    let nodes = estimate.price.nodes;
     let most_nodes = world.graphql.most_nodes;
     if nodes > most_nodes {
         let message = format!(
@@ -154,7 +164,7 @@ pub(crate) fn answer(
     }
 
     let dry = dry_run(&operation.node.selection_set.node, prepared);
-    let cost = prepared.price.points();
+    let cost = estimate.price.points();
     let rate = if world.limits.is_disabled() {
         None
     } else {
@@ -225,29 +235,26 @@ fn labels(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(Problem::label).collect()
 }
 
-/// The refusal of a query that breaks the rules of its own text. A document that was sound once is
-/// not checked again, as long as the schema is whole.
-fn unsound(
+/// The fields of a query that this host does not have because the test hid them.
+fn hidden_fields(
     world: &World,
     prepared: &Prepared,
-    name: Option<&str>,
+    variables: &Variables,
+    name: Option<&Name>,
     operation: &OperationDefinition,
-) -> Option<Reply> {
+) -> Vec<Problem> {
     let hidden = &world.graphql.hidden;
-    let sound = prepared.call.soundness();
-    if hidden.is_empty() && sound.is_some_and(|sound| sound.load(Ordering::Relaxed)) {
-        return None;
+    if hidden.is_empty() {
+        return Vec::new();
     }
-    let verdict = validate::validate(&prepared.call, name, operation, hidden);
-    if verdict.problems.is_empty() {
-        if let (true, Some(sound)) = (hidden.is_empty(), sound) {
-            sound.store(true, Ordering::Relaxed);
-        }
-        return None;
-    }
-    let mut refusal = Reply::refusal(&verdict.problems);
-    refusal.unexpected = verdict.beyond;
-    Some(refusal)
+    price::estimate(
+        prepared.call.fragments(),
+        variables,
+        name,
+        operation,
+        hidden,
+    )
+    .undefined
 }
 
 fn rate_limited(viewer: AccountId, spelling: LimitSpelling) -> Problem {

@@ -22,7 +22,7 @@ async fn client_of_ann(github: &GitHub) -> Client {
 }
 
 #[tokio::test]
-async fn what_breaks_the_schema_is_refused_as_a_whole_with_its_code() {
+async fn what_the_host_lacks_or_cannot_read_is_refused_as_a_whole_with_its_code() {
     let github = GitHub::start().await;
     let client = client_of_ann(&github).await;
     let cases = [
@@ -32,79 +32,14 @@ async fn what_breaks_the_schema_is_refused_as_a_whole_with_its_code() {
             json!(["query Q", "viewer", "nope"]),
         ),
         (
-            "{ viewer(x: 1) { login } }",
-            "argumentNotAccepted",
-            json!(["query", "viewer", "x"]),
-        ),
-        (
-            "{ repository(owner: \"acme\") { id } }",
-            "missingRequiredArguments",
-            json!(["query", "repository"]),
-        ),
-        (
-            "{ viewer }",
-            "selectionMismatch",
-            json!(["query", "viewer"]),
-        ),
-        (
-            "{ viewer { login { x } } }",
-            "selectionMismatch",
-            json!(["query", "viewer", "login"]),
-        ),
-        (
-            "{ node(id: true) { id } }",
-            "argumentLiteralsIncompatible",
-            json!(["query", "node", "id"]),
-        ),
-        (
             "{ viewer { ... on Nope { login } } }",
-            "undefinedType",
-            json!(["query", "viewer", "... on Nope"]),
-        ),
-        (
-            "{ viewer { ... on Bot { login } } }",
-            "cannotSpreadFragment",
-            json!(["query", "viewer", "... on Bot"]),
-        ),
-        (
-            "{ viewer { ...F } }",
-            "useAndDefineFragment",
-            json!(["query", "viewer", "... F"]),
-        ),
-        (
-            "{ viewer { login } } fragment F on User { login }",
-            "useAndDefineFragment",
-            json!(["fragment F"]),
-        ),
-        (
-            "query Q($a: Int) { viewer { login } }",
-            "variableNotUsed",
-            json!(["query Q"]),
-        ),
-        (
-            "query Q { node(id: $a) { id } }",
-            "variableNotDefined",
-            json!(["query Q"]),
-        ),
-        (
-            "query Q($a: String!) { node(id: $a) { id } }",
-            "variableMismatch",
-            json!(["query Q"]),
-        ),
-        (
-            "{ node(id: \"x\") { ... on PullRequest { state } ... on PullRequestReview { state } } }",
-            "fieldConflict",
-            json!(["query"]),
-        ),
-        (
-            "{ viewer { x: login x: id } }",
-            "fieldConflict",
-            json!(["query"]),
+            "undefinedField",
+            json!(["query", "viewer", "login"]),
         ),
         (
             "{ viewer { ...F } } fragment F on User { ...F }",
             "infiniteLoop",
-            json!(["fragment F"]),
+            Value::Null,
         ),
         (
             "mutation M { doIt { id } }",
@@ -144,12 +79,14 @@ async fn requests_that_are_no_queries_are_refused() {
         .await
         .unwrap();
     assert_eq!(empty.status().as_u16(), 400);
-    let reply = client.query(PROBE, json!({ "ids": null })).await;
-    assert!(
-        reply.body.contains("provided invalid value"),
-        "{}",
-        reply.body
-    );
+    for ids in [Value::Null, json!([true])] {
+        let reply = client.query(PROBE, json!({ "ids": ids })).await;
+        assert!(
+            reply.body.contains("provided invalid value"),
+            "{}",
+            reply.body
+        );
+    }
     let reply = client
         .query(
             "query A { viewer { id } } query B { viewer { id } }",

@@ -26,83 +26,87 @@ async fn assert_nothing_is_leased(stack: &Stack, worker: &Worker) {
 /// Promise 7.
 #[tokio::test]
 async fn a_shared_token_that_one_user_links_again_stays_paused() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let (owner, other) = (Owner::unlinked(&stack), Owner::unlinked(&stack));
-    for owner in [&owner, &other] {
+    Stack::run(async |stack| {
+        let worker = Worker::of(stack);
+        let (owner, other) = (Owner::unlinked(stack), Owner::unlinked(stack));
+        for owner in [&owner, &other] {
+            owner.link("ghp_bot").await;
+            owner.chat("feat/x").await;
+        }
+        let lease = all(&worker).await.remove(0);
+        tell(&worker, &lease, "4711", Some(600)).await;
         owner.link("ghp_bot").await;
-        owner.chat("feat/x").await;
-    }
-    let lease = all(&worker).await.remove(0);
-    tell(&worker, &lease, "4711", Some(600)).await;
-    owner.link("ghp_bot").await;
-    assert_nothing_is_leased(&stack, &worker).await;
-    assert_eq!(budget_of(&owner).await, budget_of(&other).await);
-    stack.stop().await;
+        assert_nothing_is_leased(stack, &worker).await;
+        assert_eq!(budget_of(&owner).await, budget_of(&other).await);
+    })
+    .await;
 }
 
 /// Promise 7.
 #[tokio::test]
 async fn a_token_that_is_unlinked_and_linked_again_stays_paused() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let owner = Owner::unlinked(&stack);
-    owner.link("ghp_own").await;
-    owner.chat("feat/x").await;
-    tell(&worker, &worker.lease_one().await, "4711", Some(600)).await;
-    owner.unlink().await;
-    owner.link("ghp_own").await;
-    assert_nothing_is_leased(&stack, &worker).await;
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let worker = Worker::of(stack);
+        let owner = Owner::unlinked(stack);
+        owner.link("ghp_own").await;
+        owner.chat("feat/x").await;
+        tell(&worker, &worker.lease_one().await, "4711", Some(600)).await;
+        owner.unlink().await;
+        owner.link("ghp_own").await;
+        assert_nothing_is_leased(stack, &worker).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn every_token_of_an_account_is_known_again() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let owners = [Owner::unlinked(&stack), Owner::unlinked(&stack)];
-    for (number, owner) in owners.iter().enumerate() {
-        owner.link(&format!("ghp_{number}")).await;
-        owner.chat(&format!("feat/{number}")).await;
-        tell(&worker, &worker.lease_one().await, "4711", None).await;
-        // What the first still waits for is not leased again here.
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute(
-                "UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL;
-                 UPDATE git_budgets SET next_due_at = NULL",
-            )
-            .await
-            .unwrap();
-    }
-    let account = budget_of(&owners[0]).await;
-    for (number, owner) in owners.iter().enumerate() {
-        owner.link(&format!("ghp_{number}")).await;
-        assert_eq!(budget_of(owner).await, account, "token {number}");
-    }
-    assert_eq!(keys(&stack).await, ["api.github.com|account:4711"]);
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let worker = Worker::of(stack);
+        let owners = [Owner::unlinked(stack), Owner::unlinked(stack)];
+        for (number, owner) in owners.iter().enumerate() {
+            owner.link(&format!("ghp_{number}")).await;
+            owner.chat(&format!("feat/{number}")).await;
+            tell(&worker, &worker.lease_one().await, "4711", None).await;
+            // What the first still waits for is not leased again here.
+            stack
+                .database
+                .client()
+                .await
+                .batch_execute(
+                    "UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL;
+                     UPDATE git_budgets SET next_due_at = NULL",
+                )
+                .await
+                .unwrap();
+        }
+        let account = budget_of(&owners[0]).await;
+        for (number, owner) in owners.iter().enumerate() {
+            owner.link(&format!("ghp_{number}")).await;
+            assert_eq!(budget_of(owner).await, account, "token {number}");
+        }
+        assert_eq!(keys(stack).await, ["api.github.com|account:4711"]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn no_more_than_the_latest_tokens_of_an_account_are_remembered() {
-    let stack = Stack::start().await;
-    let worker = Worker::of(&stack);
-    let owner = Owner::unlinked(&stack);
-    owner.link("ghp_0").await;
-    owner.chat("feat/x").await;
-    for number in 0..25 {
-        owner.link(&format!("ghp_{number}")).await;
-        tell(&worker, &worker.lease_one().await, "4711", None).await;
-    }
-    let remembered: i64 = value(&stack, "SELECT count(*) FROM git_budget_tokens").await;
-    assert_eq!(remembered, 20);
-    let account = budget_of(&owner).await;
-    for (token, known) in [("ghp_24", true), ("ghp_5", true), ("ghp_4", false)] {
-        owner.link(token).await;
-        assert_eq!(budget_of(&owner).await == account, known, "{token}");
-    }
-    stack.stop().await;
+    Stack::run(async |stack| {
+        let worker = Worker::of(stack);
+        let owner = Owner::unlinked(stack);
+        owner.link("ghp_0").await;
+        owner.chat("feat/x").await;
+        for number in 0..25 {
+            owner.link(&format!("ghp_{number}")).await;
+            tell(&worker, &worker.lease_one().await, "4711", None).await;
+        }
+        let remembered: i64 = value(stack, "SELECT count(*) FROM git_budget_tokens").await;
+        assert_eq!(remembered, 20);
+        let account = budget_of(&owner).await;
+        for (token, known) in [("ghp_24", true), ("ghp_5", true), ("ghp_4", false)] {
+            owner.link(token).await;
+            assert_eq!(budget_of(&owner).await == account, known, "{token}");
+        }
+    })
+    .await;
 }

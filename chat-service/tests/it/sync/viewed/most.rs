@@ -42,126 +42,132 @@ async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
 
 #[tokio::test]
 async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() {
-    let stack = Stack::start().await;
-    let watcher = Caller::user();
-    let team = Uuid::now_v7();
-    let id: Uuid = watcher.id().parse().unwrap();
-    let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
-    // Own ones, and in between, by turns, those that somebody shared with them and with their group.
-    chats_of(&stack, id, 60, 0).await;
-    chats_of(&stack, friend, 30, 1).await;
-    chats_of(&stack, colleague, 30, 1).await;
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(&format!(
-            "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
-             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
-             WHERE owner_id = '{friend}'
-             UNION ALL
-             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
-             WHERE owner_id = '{colleague}'"
-        ))
-        .await
-        .unwrap();
-    let stream = stack
-        .chats(&watcher.group(team))
-        .watch_chats(v1::WatchChatsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    testkit::wait::until("what is watched is noted", || async {
-        let viewed: i64 = value(
-            &stack,
-            "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until > now()",
+    Stack::run(async |stack| {
+        let watcher = Caller::user();
+        let team = Uuid::now_v7();
+        let id: Uuid = watcher.id().parse().unwrap();
+        let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
+        // Own ones, and in between, by turns, those that somebody shared with them and with their group.
+        chats_of(stack, id, 60, 0).await;
+        chats_of(stack, friend, 30, 1).await;
+        chats_of(stack, colleague, 30, 1).await;
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(&format!(
+                "INSERT INTO chat_acl (
+                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at
+                 )
+                 SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
+                 WHERE owner_id = '{friend}'
+                 UNION ALL
+                 SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
+                 WHERE owner_id = '{colleague}'"
+            ))
+            .await
+            .unwrap();
+        let stream = stack
+            .chats(&watcher.group(team))
+            .watch_chats(v1::WatchChatsRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        testkit::wait::until("what is watched is noted", || async {
+            let viewed: i64 = value(
+                stack,
+                "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until > now()",
+            )
+            .await;
+            if viewed > 0 { Ok(()) } else { Err(()) }
+        })
+        .await;
+        until_all_noted(stack).await;
+        let right: bool = value(
+            stack,
+            &format!(
+                "SELECT count(*) = 50 AND count(DISTINCT owner_id) = 3 AND bool_and(id IN (
+                    SELECT id FROM chats
+                    WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
+                    ORDER BY updated_at DESC, id DESC LIMIT 50
+                 ))
+                 FROM chats c
+                 WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
+                    AND EXISTS (
+                        SELECT FROM chat_diff_statuses s
+                        WHERE s.chat_id = c.id AND s.viewed_until > now()
+                    )"
+            ),
         )
         .await;
-        if viewed > 0 { Ok(()) } else { Err(()) }
+        assert!(right);
+        drop(stream);
     })
     .await;
-    until_all_noted(&stack).await;
-    let right: bool = value(
-        &stack,
-        &format!(
-            "SELECT count(*) = 50 AND count(DISTINCT owner_id) = 3 AND bool_and(id IN (
-                SELECT id FROM chats
-                WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
-                ORDER BY updated_at DESC, id DESC LIMIT 50
-             ))
-             FROM chats c
-             WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
-                AND EXISTS (
-                    SELECT FROM chat_diff_statuses s
-                    WHERE s.chat_id = c.id AND s.viewed_until > now()
-                )"
-        ),
-    )
-    .await;
-    assert!(right);
-    drop(stream);
-    stack.stop().await;
 }
 
 #[tokio::test]
 async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
-    let stack = Stack::start().await;
-    let watcher = Caller::user();
-    let team = Uuid::now_v7();
-    let id: Uuid = watcher.id().parse().unwrap();
-    let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
-    for owner in [id, friend, colleague] {
-        chats_of(&stack, owner, 4, 0).await;
-    }
-    // Of the friend's, one to them, one to their group, one to both, and one to nobody.
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(&format!(
-            "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
+    Stack::run(async |stack| {
+        let watcher = Caller::user();
+        let team = Uuid::now_v7();
+        let id: Uuid = watcher.id().parse().unwrap();
+        let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
+        for owner in [id, friend, colleague] {
+            chats_of(stack, owner, 4, 0).await;
+        }
+        // Of the friend's, one to them, one to their group, one to both, and one to nobody.
+        stack
+            .database
+            .client()
+            .await
+            .batch_execute(&format!(
+                "INSERT INTO chat_acl (
+                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at
+                 )
              SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 1', 'chat 2')) OR owner_id = '{colleague}'
              UNION ALL
              SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 2', 'chat 3')) OR owner_id = '{colleague}'"
-        ))
-        .await
-        .unwrap();
-    let watcher = watcher.group(team);
-    for (owner, viewed) in [(friend, 3), (id, 4)] {
-        let stream = stack
-            .chats(&watcher)
-            .watch_chats(v1::WatchChatsRequest {
-                owner_id: Some(owner.to_string()),
-                ..v1::WatchChatsRequest::default()
-            })
+            ))
             .await
-            .unwrap()
-            .into_inner();
-        testkit::wait::until("what is watched is noted", || async {
-            let found: i64 = value(
-                &stack,
-                &format!(
-                    "SELECT count(*) FROM chat_diff_statuses
-                     WHERE viewed_until > now() AND owner_id = '{owner}'"
-                ),
-            )
+            .unwrap();
+        let watcher = watcher.group(team);
+        for (owner, viewed) in [(friend, 3), (id, 4)] {
+            let stream = stack
+                .chats(&watcher)
+                .watch_chats(v1::WatchChatsRequest {
+                    owner_id: Some(owner.to_string()),
+                    ..v1::WatchChatsRequest::default()
+                })
+                .await
+                .unwrap()
+                .into_inner();
+            testkit::wait::until("what is watched is noted", || async {
+                let found: i64 = value(
+                    stack,
+                    &format!(
+                        "SELECT count(*) FROM chat_diff_statuses
+                         WHERE viewed_until > now() AND owner_id = '{owner}'"
+                    ),
+                )
+                .await;
+                if found == viewed { Ok(()) } else { Err(found) }
+            })
             .await;
-            if found == viewed { Ok(()) } else { Err(found) }
-        })
+            drop(stream);
+        }
+        until_all_noted(stack).await;
+        let all: i64 = value(
+            stack,
+            &format!(
+                "SELECT count(*) FROM chat_diff_statuses
+                 WHERE viewed_until > now() AND owner_id IN ('{id}', '{friend}', '{colleague}')"
+            ),
+        )
         .await;
-        drop(stream);
-    }
-    until_all_noted(&stack).await;
-    let all: i64 = value(
-        &stack,
-        &format!(
-            "SELECT count(*) FROM chat_diff_statuses
-             WHERE viewed_until > now() AND owner_id IN ('{id}', '{friend}', '{colleague}')"
-        ),
-    )
+        assert_eq!(all, 7);
+    })
     .await;
-    assert_eq!(all, 7);
-    stack.stop().await;
 }

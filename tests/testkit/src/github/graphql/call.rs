@@ -1,18 +1,17 @@
 //! A GraphQL request as it was sent: document, operation, variables.
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql_parser::types::{
-    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition,
+    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, Selection,
+    SelectionSet,
 };
 use async_graphql_parser::{Positioned, parse_query};
 use async_graphql_value::Name;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use super::validate::contains_itself;
 
 /// How many documents stay parsed. Clients send a handful; one that writes values into its queries
 /// sends a new one each time, and must not fill the memory.
@@ -24,10 +23,8 @@ pub(crate) type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 /// A parsed text, and what is known of it.
 struct Document {
     parsed: ExecutableDocument,
-    /// Whether a fragment contains itself.
-    endless: bool,
-    /// Whether it is known to fit the schema. Only for a document of one operation.
-    sound: AtomicBool,
+    /// A fragment that contains itself.
+    endless: Option<Name>,
 }
 
 /// A request that could be read.
@@ -92,12 +89,9 @@ impl Documents {
         let fragments = &parsed.fragments;
         let endless = fragments
             .keys()
-            .any(|name| contains_itself(fragments, name));
-        let document = Arc::new(Document {
-            parsed,
-            endless,
-            sound: AtomicBool::new(false),
-        });
+            .find(|name| contains_itself(fragments, name))
+            .cloned();
+        let document = Arc::new(Document { parsed, endless });
         if known.len() >= DOCUMENTS {
             known.clear();
         }
@@ -158,15 +152,11 @@ impl Call {
         }
     }
 
-    /// Whether running it would never end.
-    pub(crate) fn is_endless(&self) -> bool {
-        self.document.endless
-    }
-
-    /// Where it is noted that the document fits the schema, if that may be noted at all.
-    pub(crate) fn soundness(&self) -> Option<&AtomicBool> {
-        let count = self.document.parsed.operations.iter().count();
-        (count == 1).then_some(&self.document.sound)
+    /// Why running it would never end, if so.
+    pub(crate) fn endless(&self) -> Option<Problem> {
+        let name = self.document.endless.as_ref()?;
+        let message = format!("Fragment {name} contains an infinite loop");
+        Some(Problem::of_text("infiniteLoop", message))
     }
 
     pub(crate) fn fragments(&self) -> &Fragments {
@@ -177,4 +167,36 @@ impl Call {
 fn no_operation(name: &str) -> Box<Problem> {
     let message = format!("No operation named {}", json!(name));
     Box::new(Problem::of_text("", message))
+}
+
+/// Whether spreading the fragment never ends.
+fn contains_itself(fragments: &Fragments, name: &Name) -> bool {
+    let mut seen = HashSet::new();
+    let mut open = vec![name];
+    while let Some(next) = open.pop() {
+        let Some(fragment) = fragments.get(next) else {
+            continue;
+        };
+        for spread in spreads(&fragment.node.selection_set.node) {
+            if spread == name {
+                return true;
+            }
+            if seen.insert(spread) {
+                open.push(spread);
+            }
+        }
+    }
+    false
+}
+
+/// The names of all fragments spread anywhere in a selection.
+fn spreads(set: &SelectionSet) -> Vec<&Name> {
+    set.items
+        .iter()
+        .flat_map(|selection| match &selection.node {
+            Selection::Field(field) => spreads(&field.node.selection_set.node),
+            Selection::InlineFragment(fragment) => spreads(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => vec![&spread.node.fragment_name.node],
+        })
+        .collect()
 }

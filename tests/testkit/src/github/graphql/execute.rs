@@ -1,4 +1,4 @@
-//! Runs a query that was checked before, and writes the answer as it goes.
+//! Runs a query, and writes the answer as it goes.
 //!
 //! A field that fails is null, with an error at its path; where the schema allows no null, the
 //! next thing around it is null instead. What was written of it is then cut off again.
@@ -15,7 +15,7 @@ use super::call::Fragments;
 use super::entity::{Entity, Outcome, Resolved};
 use super::problem::{Problem, Step};
 use super::resolve::{Resolver, resource_limits};
-use super::schema::{FieldType, SCHEMA};
+use super::schema::SCHEMA;
 
 /// A query that runs.
 pub(crate) struct Execution<'w> {
@@ -48,7 +48,7 @@ struct Group<'w> {
     field: &'w Positioned<Field>,
     more: Vec<&'w Positioned<Field>>,
     /// What the schema says of it; nothing for what it does not have.
-    found: Option<&'static FieldType>,
+    found: Option<&'static Type>,
 }
 
 impl<'w> Execution<'w> {
@@ -108,7 +108,7 @@ impl<'w> Execution<'w> {
             self.write(type_name);
             return true;
         }
-        // The query was checked, so there is such a field.
+        // A query for what the schema lacks is refused before it runs.
         let Some(found) = group.found else {
             return false;
         };
@@ -117,7 +117,7 @@ impl<'w> Execution<'w> {
             variables: self.variables,
         };
         let outcome = self.resolver.resolve(entity, name, arguments);
-        self.complete(&found.ty, outcome, group)
+        self.complete(found, outcome, group)
     }
 
     /// Writes a value of that type; false if it is null and must not be.

@@ -1,16 +1,21 @@
-//! What a query costs by GitHub's published formula, before it runs.
+//! What a query costs by GitHub's published formula, before it runs, and which of its fields the host
+//! does not have.
 //!
 //! Each connection is one request for each parent that it may have, assuming that every `first`
 //! and `last` is reached; a hundred requests are a point. The nodes are what those connections may
 //! hold.
 
 use async_graphql_parser::Positioned;
-use async_graphql_parser::types::{Field, Selection, SelectionSet};
+use async_graphql_parser::types::{
+    Field, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use async_graphql_value::Name;
+use serde_json::json;
 
 use super::argument::{Arguments, Variables, is_included};
 use super::call::Fragments;
 use super::problem::{Problem, Step};
-use super::schema::{SCHEMA, named};
+use super::schema::{Hidden, SCHEMA, named};
 
 /// Requests to a point.
 const REQUESTS_PER_POINT: u64 = 100;
@@ -36,29 +41,53 @@ impl Price {
     }
 }
 
-/// Prices a selection of the root; the problems are connections without a sensible size.
-pub(crate) fn price(
+/// What is known of a query before it runs.
+#[derive(Default)]
+pub(crate) struct Estimate {
+    pub(crate) price: Price,
+    /// Connections without a size, or with one that is too large.
+    pub(crate) oversized: Vec<Problem>,
+    /// Fields that the schema lacks, or that are hidden.
+    pub(crate) undefined: Vec<Problem>,
+}
+
+/// Walks through a whole operation.
+pub(crate) fn estimate(
     fragments: &Fragments,
     variables: &Variables,
-    set: &SelectionSet,
-) -> (Price, Vec<Problem>) {
+    name: Option<&Name>,
+    operation: &OperationDefinition,
+    hidden: &Hidden,
+) -> Estimate {
+    let root = match operation.ty {
+        OperationType::Query => "Query",
+        OperationType::Mutation => "Mutation",
+        OperationType::Subscription => "Subscription",
+    };
+    let label = match name {
+        Some(name) => format!("{} {name}", operation.ty),
+        None => operation.ty.to_string(),
+    };
     let mut pricer = Pricer {
         fragments,
         variables,
+        hidden,
+        label,
         path: Vec::new(),
-        price: Price::default(),
-        problems: Vec::new(),
+        estimate: Estimate::default(),
     };
-    pricer.selections("Query", set, 1, true);
-    (pricer.price, pricer.problems)
+    pricer.selections(root, &operation.selection_set.node, 1, true);
+    pricer.estimate
 }
 
 struct Pricer<'q> {
     fragments: &'q Fragments,
     variables: &'q Variables,
+    hidden: &'q Hidden,
+    /// The operation, as paths of undefined fields begin.
+    label: String,
     path: Vec<Step>,
-    price: Price,
-    problems: Vec<Problem>,
+    estimate: Estimate,
 }
 
 impl<'q> Pricer<'q> {
@@ -69,7 +98,7 @@ impl<'q> Pricer<'q> {
             }
             match &selection.node {
                 Selection::Field(field) => {
-                    self.price.aliases += usize::from(is_root);
+                    self.estimate.price.aliases += usize::from(is_root);
                     let key = field.node.response_key().node.to_string();
                     self.path.push(Step::Key(key));
                     self.field(parent, field, parents);
@@ -92,10 +121,10 @@ impl<'q> Pricer<'q> {
 
     fn field(&mut self, parent: &str, field: &'q Positioned<Field>, parents: u64) {
         let name = field.node.name.node.as_str();
-        let Some(found) = SCHEMA.field(parent, name) else {
+        let Some(ty) = self.field_type(parent, name) else {
+            self.undefined(parent, field);
             return;
         };
-        let ty = named(&found.ty);
         let arguments = Arguments {
             field: &field.node,
             variables: self.variables,
@@ -103,11 +132,11 @@ impl<'q> Pricer<'q> {
         let items = match (parent, name) {
             ("Query", "nodes") => {
                 let ids = arguments.texts("ids").map_or(0, |ids| ids.len());
-                self.price.ids += ids;
+                self.estimate.price.ids += ids;
                 Some(u64::try_from(ids).unwrap_or(u64::MAX))
             }
             ("Query", "node") => {
-                self.price.ids += 1;
+                self.estimate.price.ids += 1;
                 None
             }
             _ if ty.ends_with("Connection") => self.connection(name, field, arguments),
@@ -115,11 +144,30 @@ impl<'q> Pricer<'q> {
         };
         let mut children = parents;
         if let Some(items) = items {
-            self.price.requests = self.price.requests.saturating_add(parents);
+            self.estimate.price.requests = self.estimate.price.requests.saturating_add(parents);
             children = parents.saturating_mul(items);
-            self.price.nodes = self.price.nodes.saturating_add(children);
+            self.estimate.price.nodes = self.estimate.price.nodes.saturating_add(children);
         }
         self.selections(ty, &field.node.selection_set.node, children, false);
+    }
+
+    fn field_type(&self, parent: &str, name: &str) -> Option<&'static str> {
+        let is_hidden =
+            !self.hidden.is_empty() && self.hidden.contains(&(parent.to_owned(), name.to_owned()));
+        let found = SCHEMA.field(parent, name).filter(|_| !is_hidden)?;
+        Some(named(found))
+    }
+
+    fn undefined(&mut self, parent: &str, field: &Positioned<Field>) {
+        let name = field.node.name.node.as_str();
+        let message = format!("Field '{name}' doesn't exist on type '{parent}'");
+        let mut path = vec![Step::Key(self.label.clone())];
+        path.extend_from_slice(&self.path);
+        let problem = Problem::of_text("undefinedField", message)
+            .extension("typeName", json!(parent))
+            .extension("fieldName", json!(name))
+            .at(&path, field.pos);
+        self.estimate.undefined.push(problem);
     }
 
     /// How many items a connection may have; without a size only its total may be asked for.
@@ -144,7 +192,9 @@ impl<'q> Pricer<'q> {
                          `{name}` connection."
                     );
                     let problem = Problem::new("MISSING_PAGINATION_BOUNDARIES", message);
-                    self.problems.push(problem.at(&self.path, field.pos));
+                    self.estimate
+                        .oversized
+                        .push(problem.at(&self.path, field.pos));
                 }
                 None
             }
@@ -156,7 +206,9 @@ impl<'q> Pricer<'q> {
                          `{argument}` limit of {MOST_ITEMS} records."
                     );
                     let problem = Problem::new("EXCESSIVE_PAGINATION", message);
-                    self.problems.push(problem.at(&self.path, field.pos));
+                    self.estimate
+                        .oversized
+                        .push(problem.at(&self.path, field.pos));
                     Some(MOST_ITEMS)
                 }
                 Err(_) => {
@@ -164,7 +216,9 @@ impl<'q> Pricer<'q> {
                         "`{argument}` on the `{name}` connection cannot be less than zero."
                     );
                     let problem = Problem::new("ARGUMENT_ERROR", message);
-                    self.problems.push(problem.at(&self.path, field.pos));
+                    self.estimate
+                        .oversized
+                        .push(problem.at(&self.path, field.pos));
                     None
                 }
             },

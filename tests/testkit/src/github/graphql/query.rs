@@ -6,8 +6,9 @@ use super::argument::{Variables, coerce};
 use super::call::Call;
 use super::call::Documents;
 pub(crate) use super::call::Unreadable;
-use super::price::{Price, price};
+use super::price::{Estimate, estimate};
 use super::problem::Problem;
+use super::schema::Hidden;
 use crate::github::record::RecordedQuery;
 
 /// What came in the body.
@@ -16,13 +17,11 @@ pub(crate) enum Query {
     Unreadable(Unreadable),
 }
 
-/// A query that can be read. Whether it fits the schema is not known yet.
+/// A query that can be read.
 pub(crate) struct Prepared {
     pub(crate) call: Call,
     pub(crate) variables: Result<Variables, Vec<Problem>>,
-    pub(crate) price: Price,
-    /// Connections without a size, or with one that is too large.
-    pub(crate) oversized: Vec<Problem>,
+    pub(crate) estimate: Estimate,
 }
 
 impl Query {
@@ -38,21 +37,21 @@ impl Query {
         };
         let mut prepared = Prepared {
             variables: Ok(Variables::new()),
-            price: Price::default(),
-            oversized: Vec::new(),
+            estimate: Estimate::default(),
             call,
         };
         if let Ok((name, operation)) = prepared.call.operation() {
             record.operation = name.map(ToString::to_string);
             prepared.variables = coerce(prepared.call.variables.clone(), &operation.node);
-            if let (Ok(variables), false) = (&prepared.variables, prepared.call.is_endless()) {
-                let set = &operation.node.selection_set.node;
-                let (price, oversized) = price(prepared.call.fragments(), variables, set);
-                record.cost = price.points();
-                record.node_count = price.nodes;
-                record.aliases = price.aliases;
-                record.ids = price.ids;
-                (prepared.price, prepared.oversized) = (price, oversized);
+            if let (Ok(variables), None) = (&prepared.variables, prepared.call.endless()) {
+                let fragments = prepared.call.fragments();
+                let operation = &operation.node;
+                let found = estimate(fragments, variables, name, operation, &Hidden::new());
+                record.cost = found.price.points();
+                record.node_count = found.price.nodes;
+                record.aliases = found.price.aliases;
+                record.ids = found.price.ids;
+                prepared.estimate = found;
             }
         }
         (Self::Ready(Box::new(prepared)), record)

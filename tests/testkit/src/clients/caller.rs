@@ -1,28 +1,24 @@
-//! Somebody who calls, and their token.
+//! The identity in whose name a call is made.
 
 use std::collections::BTreeSet;
 
-use secrecy::ExposeSecret as _;
 use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer};
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::Interceptor,
-};
 use uuid::Uuid;
 
-/// Long after any test: the year 2096.
+use super::{Bearer, KEYS, bearer, keys};
+
+/// Long after any test: the year 2096, in seconds since 1970.
 const FAR: i64 = 4_000_000_000;
 
-/// Somebody who calls.
+/// A user or a service that calls.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// What their token says.
+    /// What its token says.
     pub claims: Claims,
 }
 
 impl Caller {
-    /// A user without any role.
+    /// A new user without any role.
     #[must_use]
     pub fn user() -> Self {
         Self {
@@ -55,7 +51,13 @@ impl Caller {
         Self::service("internal")
     }
 
-    /// The same user, in an organization.
+    /// A worker.
+    #[must_use]
+    pub fn gitsync() -> Self {
+        Self::service("gitsync")
+    }
+
+    /// The same user, with a role in an organization.
     #[must_use]
     pub fn member(mut self, organization: Uuid, role: &str) -> Self {
         self.claims.organizations.push(Organization {
@@ -65,10 +67,31 @@ impl Caller {
         self
     }
 
-    /// The same user, with a role over the whole site.
+    /// The same user, in a group.
+    #[must_use]
+    pub fn group(mut self, group: Uuid) -> Self {
+        self.claims.groups.insert(group);
+        self
+    }
+
+    /// The same caller, with a role over the whole site.
     #[must_use]
     pub fn site(mut self, role: &str) -> Self {
         self.claims.site_roles.insert(role.to_owned());
+        self
+    }
+
+    /// The same user, suspended.
+    #[must_use]
+    pub fn suspended(mut self) -> Self {
+        self.claims.suspended = true;
+        self
+    }
+
+    /// The same caller, whose token expires at `at`, in seconds since 1970.
+    #[must_use]
+    pub fn expires(mut self, at: i64) -> Self {
+        self.claims.exp = at;
         self
     }
 
@@ -78,28 +101,23 @@ impl Caller {
         self.claims.sub.clone()
     }
 
-    /// Their token.
+    /// A token, signed with [`KEYS`].
     ///
     /// # Panics
     ///
-    /// When the token cannot be signed or does not fit a header.
+    /// When the claims cannot be signed.
+    #[must_use]
+    pub fn token(&self) -> String {
+        KEYS.token(self)
+    }
+
+    /// The bearer of a token that `signer` has signed.
+    ///
+    /// # Panics
+    ///
+    /// When the claims cannot be signed, or the token does not fit a header.
     #[must_use]
     pub fn bearer(&self, signer: &Signer) -> Bearer {
-        let token = signer.sign(&self.claims).expect("sign a token");
-        let value = format!("Bearer {}", token.expose_secret());
-        Bearer(value.parse().expect("a token fits a header"))
-    }
-}
-
-/// Adds a bearer token to every call.
-#[derive(Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
-        Ok(request)
+        bearer(&keys::sign(signer, self))
     }
 }

@@ -1,4 +1,4 @@
-//! The operations endpoints: plain HTTP, for which no client is needed.
+//! Plain HTTP, as an operations endpoint speaks it; no client is needed for that.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -1,0 +1,114 @@
+//! gRPC clients that say who calls: one caller, one bearer and one set of clients for all tests, the
+//! bench and the launcher.
+
+mod caller;
+mod keys;
+mod refusal;
+
+use proto::{
+    bounds::MAX_PAGE_BYTES,
+    chat::v1::{
+        chat_service_client::ChatServiceClient,
+        git_account_service_client::GitAccountServiceClient,
+        sync_admin_service_client::SyncAdminServiceClient, sync_service_client::SyncServiceClient,
+    },
+    gitsync::v1::worker_service_client::WorkerServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue, errors::InvalidMetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+pub use self::{
+    caller::Caller,
+    keys::{KEYS, KeyPair},
+    refusal::{facts, refused},
+};
+
+/// A channel that authenticates.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Adds a bearer token to every call, or none.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// Of a caller without a token.
+    pub const ANONYMOUS: Self = Self(None);
+
+    /// Of whoever holds `token`.
+    ///
+    /// # Errors
+    ///
+    /// When the token does not fit a header.
+    pub fn new(token: &str) -> Result<Self, InvalidMetadataValue> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// The bearer of a token that a test has made.
+///
+/// # Panics
+///
+/// When the token does not fit a header.
+#[must_use]
+pub fn bearer(token: &str) -> Bearer {
+    Bearer::new(token).expect("a token fits a header")
+}
+
+/// A channel to `url` that connects with the first call.
+///
+/// # Panics
+///
+/// When `url` is not one.
+#[must_use]
+pub fn channel(url: &str) -> Channel {
+    Channel::from_shared(url.to_owned())
+        .expect("a url")
+        .connect_lazy()
+}
+
+/// `ChatService`; takes pages of every size that the contract allows.
+#[must_use]
+pub fn chats(channel: Channel, bearer: Bearer) -> ChatServiceClient<Authorized> {
+    ChatServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_PAGE_BYTES)
+}
+
+/// `GitAccountService`.
+#[must_use]
+pub fn accounts(channel: Channel, bearer: Bearer) -> GitAccountServiceClient<Authorized> {
+    GitAccountServiceClient::with_interceptor(channel, bearer)
+}
+
+/// `SyncService`, for workers; on chat-service's second listener.
+#[must_use]
+pub fn sync(channel: Channel, bearer: Bearer) -> SyncServiceClient<Authorized> {
+    SyncServiceClient::with_interceptor(channel, bearer)
+}
+
+/// `SyncAdminService`, for operators.
+#[must_use]
+pub fn sync_admin(channel: Channel, bearer: Bearer) -> SyncAdminServiceClient<Authorized> {
+    SyncAdminServiceClient::with_interceptor(channel, bearer)
+}
+
+/// `WorkerService`, which a worker serves to operators.
+#[must_use]
+pub fn worker(channel: Channel, bearer: Bearer) -> WorkerServiceClient<Authorized> {
+    WorkerServiceClient::with_interceptor(channel, bearer)
+}
