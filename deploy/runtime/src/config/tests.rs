@@ -106,15 +106,16 @@ fn settings_that_contradict_each_other_are_refused_and_those_that_were_refused_a
 }
 
 #[test]
-fn what_took_effect_is_told_by_variable_without_hidden_values() {
+fn what_took_effect_is_shown_by_variable_without_hidden_values() {
     let reader = reader(&["serve", "--required=x", "--most=90s"], &[]).unwrap_or_else(|error| {
         panic!("{error}");
     });
     assert_eq!(reader.subcommand(), Some("serve"));
     // One that was refused is shown as it was given.
-    let told = reader.effective();
+    let effective = reader.effective();
     assert_eq!(
-        told.iter()
+        effective
+            .iter()
             .map(|(name, text)| format!("{name}={text}"))
             .collect::<Vec<_>>(),
         [
