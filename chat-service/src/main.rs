@@ -8,49 +8,56 @@ use std::{
 use chat_service::{
     command::{key_files, policy_check, token},
     config::{
-        Cli, Command, Config, ConfigError, DatabaseSettings, EXIT_USAGE, KeysCommand,
-        PolicyCommand, Settings, TokenSettings, database_url, environment,
+        self, Command, ConfigError, DatabaseSettings, KeysCommand, PolicyCommand, Settings,
+        TokenSettings,
     },
     server::Service,
 };
-use clap::Parser as _;
 use secrecy::ExposeSecret as _;
-use service_runtime::{shutdown, telemetry};
+use service_runtime::{
+    config::{EXIT_FAILURE, EXIT_USAGE, environment},
+    shutdown, telemetry,
+};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        None => serve(&cli.serve),
-        Some(Command::Serve(settings)) => serve(&settings),
-        Some(Command::Migrate(settings)) => migrate(&settings),
-        Some(Command::Token(settings)) => print_token(&settings),
-        Some(Command::Policy { command }) => policy(&command),
-        Some(Command::Keys {
-            command: KeysCommand::Generate { dir },
-        }) => key_files::generate(&dir),
+    let command = match config::read(std::env::args_os(), &environment()) {
+        Ok(command) => command,
+        Err(error) => return error.report(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Standard error directly: telemetry may not have begun.
-            let _ = writeln!(std::io::stderr(), "chat-service: {error:#}");
-            if error.is::<ConfigError>() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+    let is_policy = matches!(command, Command::Policy { .. });
+    let result = match command {
+        Command::Serve(settings) => serve(*settings),
+        Command::Migrate(settings) => migrate(&settings),
+        Command::Token(settings) => print_token(&settings),
+        Command::Policy { command } => policy(&command),
+        Command::Keys {
+            command: KeysCommand::Generate { dir },
+        } => key_files::generate(&dir),
+    };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    // Standard error directly: telemetry may not have begun.
+    let _ = writeln!(std::io::stderr(), "chat-service: {error:#}");
+    match error.downcast_ref::<ConfigError>() {
+        Some(_) => ExitCode::from(EXIT_USAGE),
+        // Policies that differ are an answer, not a failure of the process.
+        None if is_policy => ExitCode::FAILURE,
+        None => ExitCode::from(EXIT_FAILURE),
     }
 }
 
-fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let config = Config::new(settings, &environment())?;
-    telemetry::init(config.log_format, &config.log)?;
-    tracing::info!(?config, "configuration");
+fn serve(settings: Settings) -> anyhow::Result<()> {
+    telemetry::init(settings.log_format, &settings.log)?;
+    tracing::info!(
+        settings = ?settings.effective,
+        providers = ?settings.providers,
+        "effective configuration"
+    );
     runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        let service = Service::start(config, stop.clone()).await?;
+        let service = Service::start(settings, stop.clone()).await?;
         tokio::select! {
             result = Box::pin(service.run()) => result,
             result = shutdown::cancel_on_signal(stop) => Ok(result?),
@@ -59,7 +66,7 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
-    let url = database_url(settings)?;
+    let url = settings.url()?;
     runtime()?.block_on(async {
         let applied = chat_service::store::migrate(url.expose_secret()).await?;
         writeln!(

@@ -11,7 +11,7 @@ use proto::chat::v1::{
 };
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use service_runtime::{ops, ops::Readiness, token::Verifier};
+use service_runtime::{ops, ops::Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
@@ -25,7 +25,7 @@ use crate::{
     accounts::seal::KeyRing,
     auth::Auth,
     authz::{Authorizer, Guard},
-    config::Config,
+    config::Settings,
     events::{bell::Bell, relay, watch::Watchers},
     grpc::{
         call::CallLayer, chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc,
@@ -57,7 +57,7 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(1);
 pub struct Service {
     /// Where it listens.
     pub addresses: Addresses,
-    config: Config,
+    settings: Settings,
     listeners: Listeners,
     parts: Parts,
     sampler: Sampler,
@@ -95,23 +95,22 @@ struct Parts {
 }
 
 impl Service {
-    /// Checks keys and schema, and binds the listeners. Nothing is served yet.
+    /// Checks the schema, and binds the listeners. Nothing is served yet.
     ///
     /// # Errors
     ///
-    /// When a key does not parse, the schema is too old, or an address cannot be bound.
-    pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
-        let verifier = Verifier::from_public_key_pem(config.jwt_public_key.as_bytes())?;
-        let keys = Arc::new(KeyRing::parse(config.keys.expose_secret())?);
-        let store = Store::new(config.database_url.expose_secret(), &config.pool)?;
+    /// When the schema is too old, or an address cannot be bound.
+    pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Result<Self> {
+        let url = settings.database.url()?.expose_secret();
+        let store = Store::new(url, &settings.pool())?;
         store.require_current_schema().await?;
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         store.register_metrics(&mut registry);
         let listeners = Listeners {
-            grpc: ops::bind(config.listen).await?,
-            sync: ops::bind(config.sync_listen).await?,
-            ops: ops::bind(config.ops_listen).await?,
+            grpc: ops::bind(settings.listen).await?,
+            sync: ops::bind(settings.sync_listen).await?,
+            ops: ops::bind(settings.ops_listen).await?,
         };
         let (views, sampler) = Views::new(metrics.sync.clone());
         let addresses = Addresses {
@@ -124,16 +123,16 @@ impl Service {
             bell: Bell::new(),
             watchers: Watchers::new(),
             views,
-            authorizer: authorizer(&config, &metrics),
-            auth: Auth::new(verifier),
-            keys,
+            authorizer: authorizer(&settings, &metrics),
+            auth: Auth::new(settings.verifier.clone()),
+            keys: settings.keys.clone(),
             metrics,
             registry: Arc::new(registry),
             stop,
         };
         Ok(Self {
             addresses,
-            config,
+            settings,
             listeners,
             parts,
             sampler,
@@ -149,7 +148,7 @@ impl Service {
     pub async fn run(self) -> anyhow::Result<()> {
         let Self {
             addresses,
-            config,
+            settings,
             listeners,
             parts,
             sampler,
@@ -161,13 +160,13 @@ impl Service {
         // Registered before anybody can ask, and true from the first answer on.
         let reporters = [reporter, sync_reporter];
         set_status(&reporters, ServingStatus::NotServing).await;
-        let public = public_routes(&config, &parts, health)?;
-        let sync = sync_routes(&config, &parts, sync_health)?;
+        let public = public_routes(&settings, &parts, health)?;
+        let sync = sync_routes(&settings, &parts, sync_health)?;
 
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let database_url = config.database_url.clone();
+        let database_url = settings.database.url()?.clone();
         {
             let (bell, stop) = (parts.bell.clone(), background.clone());
             tasks.spawn(async move { bell.run(database_url.expose_secret(), stop).await });
@@ -214,12 +213,12 @@ impl Service {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        if let Some(path) = &config.ready_file {
+        if let Some(path) = &settings.ready_file {
             write_ready_file(path, &addresses)?;
         }
 
-        let public = serve(&config, &parts, public, listeners.grpc, &stop, true);
-        let sync = serve(&config, &parts, sync, listeners.sync, &stop, false);
+        let public = serve(&settings, &parts, public, listeners.grpc, &stop, true);
+        let sync = serve(&settings, &parts, sync, listeners.sync, &stop, false);
         let result = tokio::try_join!(public, sync);
         background.cancel();
         tasks.close();
@@ -234,13 +233,13 @@ impl Service {
 }
 
 fn public_routes(
-    config: &Config,
+    settings: &Settings,
     parts: &Parts,
     health: tonic_health::pb::health_server::HealthServer<
         impl tonic_health::pb::health_server::Health,
     >,
 ) -> anyhow::Result<Routes> {
-    let providers = Arc::new(config.providers.clone());
+    let providers = Arc::new(settings.providers.clone());
     let chat = ChatGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
@@ -250,7 +249,7 @@ fn public_routes(
         views: parts.views.clone(),
         page_tokens: page_tokens(&parts.keys),
         providers: providers.clone(),
-        refresh_timeout: config.refresh_timeout,
+        refresh_timeout: *settings.refresh_timeout,
         stop: parts.stop.clone(),
     };
     let accounts = GitAccountGrpc {
@@ -272,12 +271,12 @@ fn public_routes(
         .add_service(GitAccountServiceServer::new(accounts))
         .add_service(SyncAdminServiceServer::new(admin))
         .add_service(health);
-    add_reflection(config, &mut routes)?;
+    add_reflection(settings, &mut routes)?;
     Ok(routes.routes())
 }
 
 fn sync_routes(
-    config: &Config,
+    settings: &Settings,
     parts: &Parts,
     health: tonic_health::pb::health_server::HealthServer<
         impl tonic_health::pb::health_server::Health,
@@ -288,9 +287,9 @@ fn sync_routes(
         authorizer: parts.authorizer.clone(),
         bell: parts.bell.clone(),
         keys: parts.keys.clone(),
-        providers: Arc::new(config.providers.clone()),
+        providers: Arc::new(settings.providers.clone()),
         metrics: parts.metrics.sync.clone(),
-        lease_duration: config.lease_duration,
+        lease_duration: *settings.lease_duration,
         draining: parts.stop.clone(),
     });
     let sync = SyncGrpc {
@@ -301,14 +300,14 @@ fn sync_routes(
     routes
         .add_service(SyncServiceServer::new(sync).max_decoding_message_size(MAX_SYNC_BYTES))
         .add_service(health);
-    add_reflection(config, &mut routes)?;
+    add_reflection(settings, &mut routes)?;
     Ok(routes.routes())
 }
 
 /// Decides by the configured policies, and has a sample checked again.
-fn authorizer(config: &Config, metrics: &Metrics) -> Authorizer {
-    let guard = Guard::new(config.policy_recheck, metrics.disagreements.clone());
-    config
+fn authorizer(settings: &Settings, metrics: &Metrics) -> Authorizer {
+    let guard = Guard::new(settings.policy_recheck, metrics.disagreements.clone());
+    settings
         .policies
         .clone()
         .map_or_else(Authorizer::embedded, Authorizer::of)
@@ -320,8 +319,8 @@ fn page_tokens(keys: &KeyRing) -> PageTokens {
 }
 
 /// Reflection, in both versions that clients ask for.
-fn add_reflection(config: &Config, routes: &mut RoutesBuilder) -> anyhow::Result<()> {
-    if !config.reflection {
+fn add_reflection(settings: &Settings, routes: &mut RoutesBuilder) -> anyhow::Result<()> {
+    if !settings.reflection {
         return Ok(());
     }
     let builder = || {
@@ -337,20 +336,20 @@ fn add_reflection(config: &Config, routes: &mut RoutesBuilder) -> anyhow::Result
 
 /// Serves `routes` until `stop`; then finishes what is under way, within the drain timeout.
 async fn serve(
-    config: &Config,
+    settings: &Settings,
     parts: &Parts,
     routes: Routes,
     listener: TcpListener,
     stop: &CancellationToken,
     web: bool,
 ) -> anyhow::Result<()> {
-    let calls = CallLayer::new(config.call_timeout, parts.metrics.calls.clone());
+    let calls = CallLayer::new(*settings.call_timeout, parts.metrics.calls.clone());
     let server = Server::builder()
         .accept_http1(web)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_STREAMS)
-        .max_connection_age(config.max_connection_age);
+        .max_connection_age(*settings.max_connection_age);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = stop.clone().cancelled_owned();
     if web {
@@ -360,13 +359,13 @@ async fn serve(
             .layer(calls)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stopped);
-        drain(serving, stop, config.drain_timeout).await
+        drain(serving, stop, *settings.drain_timeout).await
     } else {
         let serving = server
             .layer(calls)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stopped);
-        drain(serving, stop, config.drain_timeout).await
+        drain(serving, stop, *settings.drain_timeout).await
     }
 }
 

@@ -72,12 +72,12 @@ use self::{
     outcome::{Outcome, OutcomeStatus, Report},
 };
 
-/// How long a lease lasts unless it is renewed: how long the refs of a dead worker wait.
-pub const LEASE_DURATION: Duration = Duration::from_secs(60);
+pub use proto::bounds::LEASE_DURATION;
+
 /// Refs of one lease call unless the worker says otherwise.
 pub const DEFAULT_MAX_REFS: i64 = 100;
 /// Refs of one lease call at most.
-pub const MAX_REFS: i64 = 500;
+pub const MAX_REFS: i64 = proto::bounds::MAX_LEASED_REFS as i64;
 /// Refs that a turn of a budget key hands out at most: a full batch.
 pub const QUANTUM: i64 = 100;
 /// Budget keys of each lane's queue that a lease call looks at.

@@ -53,7 +53,7 @@ pub const DETAIL_BATCH: u32 = 25;
 /// Branches whose pull requests are asked for at once, to begin with.
 pub const DISCOVER_BATCH: u32 = 10;
 
-/// The numbers that an operator may set. Each is a setting of the same name.
+/// The numbers of the pace. Those that an operator can judge are settings of the same name.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// See [`RESERVE_PERCENT`].

@@ -12,6 +12,8 @@ mod failure;
 
 use std::time::Duration;
 
+use proto::bounds::VIEWED_INTERVAL;
+
 use crate::{
     lease::{BudgetKey, KnownPullRequest, Lane, LeasedRef},
     outcome::{Found, Next, Problem, PullRequest, PullRequestState},
@@ -24,8 +26,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long an open pull request's status is fresh while its chat is active, and the least otherwise.
 pub const DIFF_STATUS_TTL: Duration = Duration::from_secs(30);
-/// The same while somebody is looking at the chat.
-pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a chat in which something happened is active.
 pub const ACTIVE_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// How far the interval of an open pull request stretches with its age.
@@ -90,13 +90,11 @@ const GONE_CHECKS: [Duration; 3] = [
 /// After so many answers it is never asked for again.
 const GONE_BELIEVED: u32 = 6;
 
-/// The intervals. Each is a setting of the same name.
+/// The intervals. Those that an operator can judge are settings of the same name.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// See [`DIFF_STATUS_TTL`].
     pub diff_status_ttl: Duration,
-    /// See [`VIEWED_INTERVAL`].
-    pub viewed_interval: Duration,
     /// See [`ACTIVE_WINDOW`].
     pub active_window: Duration,
     /// See [`OPEN_CAP`].
@@ -152,7 +150,6 @@ impl Default for Schedule {
     fn default() -> Self {
         Self {
             diff_status_ttl: DIFF_STATUS_TTL,
-            viewed_interval: VIEWED_INTERVAL,
             active_window: ACTIVE_WINDOW,
             open_cap: OPEN_CAP,
             quiet_after: QUIET_AFTER,
@@ -277,7 +274,7 @@ impl Schedule {
 
     fn of_open(&self, git_ref: &LeasedRef, draft: bool) -> Planned {
         if git_ref.viewed {
-            return Planned::new(Pull::Viewed, self.viewed_interval.min(self.diff_status_ttl));
+            return Planned::new(Pull::Viewed, VIEWED_INTERVAL.min(self.diff_status_ttl));
         }
         if git_ref.since_active < self.active_window {
             return Planned::new(Pull::Active, self.diff_status_ttl);

@@ -17,7 +17,7 @@ use tonic::{server::NamedService as _, transport::server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    config::Config,
+    config::Settings,
     grpc::{SyncClient, SyncClientError, WorkerApi},
     metrics::{self, Metrics},
     refresh::{Refresher, RefresherError},
@@ -66,9 +66,9 @@ pub enum RunError {
 /// # Errors
 ///
 /// See [`RunError`].
-pub async fn run(config: Config) -> Result<(), RunError> {
-    let grpc_listener = ops::bind(config.listen).await?;
-    let ops_listener = ops::bind(config.ops_listen).await?;
+pub async fn run(settings: Settings) -> Result<(), RunError> {
+    let grpc_listener = ops::bind(settings.listen).await?;
+    let ops_listener = ops::bind(settings.ops_listen).await?;
     let grpc_address = grpc_listener.local_addr()?;
     let ops_address = ops_listener.local_addr()?;
     tracing::info!(
@@ -79,18 +79,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        worker_id = config.worker_id,
-        settings = ?config.effective(),
+        worker_id = settings.worker_id,
+        settings = ?settings.effective,
         "effective configuration"
     );
 
     let metrics = Arc::new(Metrics::default());
     let sync = SyncClient::new(
-        &config.chat_service_url,
-        config.token.clone(),
-        config.worker_id.clone(),
+        &settings.chat_service_url,
+        settings.token.clone(),
+        settings.worker_id.clone(),
     )?;
-    let worker = build_worker(&config, sync.clone(), Arc::clone(&metrics))?;
+    let worker = build_worker(&settings, sync.clone(), Arc::clone(&metrics))?;
     let readiness = Readiness::new();
     let stop = CancellationToken::new();
     let close = CancellationToken::new();
@@ -108,7 +108,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let mut servers: JoinSet<Result<(), RunError>> = JoinSet::new();
     servers.spawn(async move { Ok(ops_served.await?) });
     let api = WorkerApi {
-        verifier: config.verifier.clone(),
+        verifier: settings.verifier.clone(),
         state: Arc::clone(worker.state()),
         metrics,
     };
@@ -124,7 +124,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     )?);
 
     let contact = worker.contact();
-    let patience = config.interval * SILENT_INTERVALS;
+    let patience = *settings.interval * SILENT_INTERVALS;
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
     let addresses = Addresses {
@@ -133,7 +133,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let until_stopped = async {
         tokio::select! {
-            followed = presence.follow(&contact, patience, || match &config.ready_file {
+            followed = presence.follow(&contact, patience, || match &settings.ready_file {
                 Some(path) => addresses.write(path),
                 None => Ok(()),
             }) => followed,
@@ -173,23 +173,23 @@ fn flatten(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Resul
 }
 
 fn build_worker(
-    config: &Config,
+    settings: &Settings,
     sync: SyncClient,
     metrics: Arc<Metrics>,
 ) -> Result<Worker, RunError> {
     let refresher = Refresher::builder()
-        .concurrency(config.concurrency)
-        .request_timeout(config.request_timeout)
-        .graphql(config.graphql)
-        .schedule(config.schedule.clone())
-        .pace(config.pace.clone())
+        .concurrency(settings.concurrency)
+        .request_timeout(*settings.request_timeout)
+        .graphql(settings.graphql)
+        .schedule(settings.schedule())
+        .pace(settings.pace())
         .metrics(metrics)
         .build()?;
     Ok(Worker::builder()
-        .interval(config.interval)
-        .batch_size(config.batch_size)
-        .tick_timeout(config.tick_timeout)
-        .drain_timeout(config.drain_timeout)
+        .interval(*settings.interval)
+        .batch_size(settings.batch_size)
+        .tick_timeout(*settings.tick_timeout)
+        .drain_timeout(*settings.drain_timeout)
         .build(sync, refresher))
 }
 

@@ -1,4 +1,27 @@
-//! How long texts and messages may be. Clients may rely on these: they only ever get smaller.
+//! How long texts and messages may be, and the numbers that both services must agree on. Clients may
+//! rely on the former: they only ever get smaller.
+
+use std::time::Duration;
+
+/// Interval between lookups of a pull request whose chat is being viewed.
+///
+/// chat-service makes a ref due by it when a view begins, and the worker plans by it while one lasts.
+pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Longest pause of an account that is believed.
+///
+/// The longest window of a known host is an hour, and a wrong answer must not silence an account for
+/// ever. chat-service refuses a report with a longer pause.
+pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Life of a lease that is not renewed, unless chat-service is configured otherwise.
+///
+/// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so that
+/// a lease whose answer was slow is not nearly over.
+pub const LEASE_DURATION: Duration = Duration::from_secs(60);
+
+/// Git refs of one lease call at most; chat-service cuts a larger number down to it.
+pub const MAX_LEASED_REFS: usize = 500;
 
 /// Bytes of a `Chat` at most: its labels, its shares, and its git refs with their pull requests, each
 /// as long as it may be.

@@ -1,6 +1,6 @@
 //! The contract between the services and with their clients: the messages and services of
-//! `proto/`, their descriptors for reflection, the stable reasons of errors, and the bounds of texts and
-//! messages.
+//! `proto/`, their descriptors for reflection, the stable reasons of errors, the bounds of texts and
+//! messages, and the numbers that both services share.
 //!
 //! Nothing here does I/O or knows a rule of either service.
 

@@ -15,9 +15,7 @@ use service_runtime::token::{AUDIENCE, Claims};
 use self::agree::{Product, World};
 use crate::{
     auth,
-    config::{
-        ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings, database_url,
-    },
+    config::{ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings},
     id::ChatId,
     store::{
         PoolOptions, Store,
@@ -30,7 +28,7 @@ fn load(directory: Option<&Path>) -> Result<Policies, ConfigError> {
     directory
         .map_or_else(Policies::embedded, Policies::directory)
         .map_err(|policy::LoadError(problems)| {
-            ConfigError(problems.iter().map(ToString::to_string).collect())
+            ConfigError::Problems(problems.iter().map(ToString::to_string).collect())
         })
 }
 
@@ -57,7 +55,7 @@ pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyh
         )?;
         None
     } else {
-        let url = database_url(&settings.database).context(
+        let url = settings.database.url().context(
             "the SQL cannot be run; name a database, or leave it out with --without-sql",
         )?;
         Some(Shadow::open(url.expose_secret()).await?)
@@ -217,7 +215,7 @@ fn named(ids: &[String]) -> String {
 }
 
 async fn find(database: &DatabaseSettings, id: ChatId) -> anyhow::Result<crate::chat::Chat> {
-    let url = database_url(database)?;
+    let url = database.url()?;
     let store = Store::new(url.expose_secret(), &PoolOptions::default())?;
     let chats = store.list_chats_for_events(&[id]).await?;
     chats.into_iter().next().context("there is no such chat")

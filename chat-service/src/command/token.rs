@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer};
 use uuid::Uuid;
 
-use crate::config::{ConfigError, TokenSettings, parse_duration};
+use crate::config::{ConfigError, TokenSettings};
 
 /// Signs the token that `settings` describe.
 ///
@@ -36,13 +36,6 @@ fn claims(settings: &TokenSettings, now: Timestamp) -> Result<Claims, ConfigErro
             settings.sub
         ));
     }
-    let ttl = parse_duration(&settings.ttl).unwrap_or_else(|| {
-        problems.push(format!(
-            "--ttl is {:?}; it must be a duration, as in 12h",
-            settings.ttl
-        ));
-        std::time::Duration::ZERO
-    });
     let mut uuid = |flag: &str, text: &str| {
         text.parse::<Uuid>().unwrap_or_else(|_| {
             problems.push(format!("{flag} is {text:?}; it must be a UUID"));
@@ -74,9 +67,9 @@ fn claims(settings: &TokenSettings, now: Timestamp) -> Result<Claims, ConfigErro
         .map(|text| uuid("--group", text))
         .collect();
     if !problems.is_empty() {
-        return Err(ConfigError(problems));
+        return Err(ConfigError::Problems(problems));
     }
-    let ttl_seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    let ttl_seconds = i64::try_from(settings.ttl.as_secs()).unwrap_or(i64::MAX);
     Ok(Claims {
         sub: settings.sub.clone(),
         aud: AUDIENCE.to_owned(),

@@ -12,10 +12,10 @@ use crate::{
     text_enum::text_enum,
 };
 
+pub use proto::bounds::MAX_PAUSE;
+
 /// Outcomes of one report at most.
 pub const MAX_OUTCOMES: usize = 500;
-/// No pause is longer, whatever a host says: a wrong answer must not silence an account for ever.
-pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// No ref is planned farther ahead.
 pub const MAX_NEXT_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 

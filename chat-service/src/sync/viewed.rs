@@ -12,6 +12,7 @@ use std::{
 };
 
 use policy::Subject;
+pub use proto::bounds::VIEWED_INTERVAL;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +29,6 @@ use crate::{
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(60);
 /// So long a note holds.
 pub const VIEW_DURATION: Duration = Duration::from_secs(120);
-/// What is viewed is due so long after its last refresh.
-pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);
 /// Chats of one watcher that are noted: those that were updated last.
 pub const MAX_WATCHED: i64 = 50;
 

@@ -1,5 +1,7 @@
 //! Creating, changing and sharing chats, and who may.
 
+use std::time::Duration;
+
 use proto::chat::v1::{
     Chat, ChatStatus, CreateChatRequest, GetChatRequest, GetChatsRequest, RefreshChatRequest,
     ReportGitRefRequest, Subject, UpdateChatRequest, UpdateChatSharingRequest,
@@ -315,7 +317,7 @@ async fn malformed_changes_are_refused_by_field_and_write_nothing() {
 async fn the_details_of_a_failed_refresh_fit_into_a_header_however_large_the_chat() {
     Stack::run_with(
         |settings, _| {
-            settings.refresh_timeout = Some("1s".to_owned());
+            settings.refresh_timeout = Duration::from_secs(1).into();
         },
         async |stack| {
             let owner = Caller::user();

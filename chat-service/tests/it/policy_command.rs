@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
 };
 
 use chat_service::{
     authz::Policies,
     command::policy_check::{self, abstraction},
-    config::{Config, DatabaseSettings, PolicyCheckSettings, Settings},
+    config::{DatabaseSettings, PolicyCheckSettings, Settings},
 };
 use proto::chat::v1::{CreateChatRequest, GetChatRequest};
 use serde_json::json;
@@ -250,8 +251,8 @@ async fn a_directory_of_policies_replaces_those_of_the_binary() {
                 .to_owned(),
         );
     });
-    let path = directory.0.clone();
-    let change = |settings: &mut Settings, _: &mut _| settings.policy_dir = Some(path);
+    let policies = Policies::directory(&directory.0).unwrap();
+    let change = |settings: &mut Settings, _: &mut _| settings.policies = Some(Arc::new(policies));
     Stack::run_with(change, async |stack| {
         let owner = Caller::user();
         let labelled = |value: &str| CreateChatRequest {
@@ -290,11 +291,19 @@ fn the_embedded_policies_load_without_a_warning() {
 }
 
 #[test]
-fn a_wrong_recheck_rate_is_reported() {
-    let settings = Settings {
-        policy_recheck: Some("sometimes".to_owned()),
-        ..Settings::default()
-    };
-    let error = Config::new(&settings, &BTreeMap::new()).unwrap_err();
-    assert!(error.to_string().contains("CHAT_POLICY_RECHECK"), "{error}");
+fn a_start_without_a_database_fails_with_another_exit_code_than_a_wrong_configuration() {
+    let directory = std::env::temp_dir().join(format!("keys-{}", Uuid::now_v7()));
+    let file = |flag: &str, name: &str| format!("--{flag}={}", directory.join(name).display());
+    let generated = run(&["keys", "generate", "--dir", directory.to_str().unwrap()]);
+    assert!(generated.status.success(), "{generated:?}");
+    let keys = [
+        file("jwt-public-key-file", "jwt.pub"),
+        file("keys-file", "seal.keys"),
+    ];
+    let arguments = ["serve", &keys[0], &keys[1]];
+    let failed = run(&[&arguments[..], &["--database-url=postgres://127.0.0.1:1/x"]].concat());
+    let refused = run(&arguments);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(failed.status.code(), Some(70), "{failed:?}");
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
 }

@@ -1,10 +1,11 @@
 //! The whole service in this process, on a database of its own, over real sockets.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use chat_service::{
     accounts::seal::KeyRing,
-    config::{Config, Settings},
+    config::{self, Command, Settings},
+    provider::Providers,
     server::Service,
 };
 use proto::chat::v1::{
@@ -65,23 +66,29 @@ impl Stack {
         std::fs::write(&public_key, &KEYS.public_pem).unwrap();
         let seal = directory.join("seal.keys");
         std::fs::write(&seal, KeyRing::generate_file_text().expose_secret()).unwrap();
-        let mut settings = Settings {
-            listen: Some("127.0.0.1:0".to_owned()),
-            sync_listen: Some("127.0.0.1:0".to_owned()),
-            ops_listen: Some("127.0.0.1:0".to_owned()),
-            jwt_public_key_file: Some(public_key.display().to_string()),
-            keys_file: Some(seal.display().to_string()),
+        let file = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
+        let flags = [
+            "chat-service".to_owned(),
+            "serve".to_owned(),
+            format!("--database-url={}", database.url()),
+            "--listen=127.0.0.1:0".to_owned(),
+            "--sync-listen=127.0.0.1:0".to_owned(),
+            "--ops-listen=127.0.0.1:0".to_owned(),
+            file("jwt-public-key-file", &public_key),
+            file("keys-file", &seal),
             // Whatever a test is about, all that it is given is checked again.
-            policy_recheck: Some("1".to_owned()),
-            ..Settings::default()
+            "--policy-recheck=1".to_owned(),
+        ];
+        let read = config::read(flags.map(OsString::from), &BTreeMap::new());
+        let Ok(Command::Serve(mut settings)) = read else {
+            panic!("{:?}", read.err());
         };
-        settings.database.database_url = Some(database.url().into());
         let mut vars = BTreeMap::new();
         change(&mut settings, &mut vars);
-        let config = Config::new(&settings, &vars).unwrap();
+        settings.providers = Providers::from_vars(&vars).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
         let stop = CancellationToken::new();
-        let service = Service::start(config, stop.clone()).await.unwrap();
+        let service = Service::start(*settings, stop.clone()).await.unwrap();
         let addresses = service.addresses;
         let channel = |address| clients::channel(&format!("http://{address}"));
         let stack = Self {

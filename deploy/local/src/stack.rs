@@ -103,7 +103,7 @@ impl Stack {
             .arg("--listen")
             .arg(ports::choose(options.gitsync_port, GITSYNC_PORT, "gitsync-service").to_string())
             .args(["--ops-listen", &ports::any().to_string()])
-            .args(["--log-filter", &options.log]);
+            .args(["--log", &options.log]);
         let starting = Service::start("gitsync-service", command, &place);
         let (gitsync, gitsync_ready) = say::doing("gitsync-service", starting).await?;
         let gitsync_log = self.gitsync.insert(gitsync).log.clone();

@@ -1,9 +1,10 @@
-//! Process plumbing that both services need: telemetry, the operations endpoint, shutdown, and
-//! the tokens with which callers and services prove who they are.
+//! Process plumbing that both services need: settings, telemetry, the operations endpoint, shutdown,
+//! and the tokens with which callers and services prove who they are.
 //!
 //! Admission: a module here has two callers today, and depends on no domain type. What only one
 //! service needs lives in that service.
 
+pub mod config;
 pub mod ops;
 pub mod shutdown;
 pub mod telemetry;

@@ -33,7 +33,7 @@ pub const HEAVY_SPREAD: Duration = Duration::from_secs(2);
 /// 2^20 times any pause is beyond every cap.
 const MOST_STRIKES: u32 = 20;
 
-/// The pauses. Each is a setting of the same name.
+/// The pauses. Those that an operator can judge are settings of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pauses {
     /// See [`RESET_PADDING`].

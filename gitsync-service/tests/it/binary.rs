@@ -57,7 +57,7 @@ pub(crate) fn configured(stack: &Stack, keys: &Keys) -> Command {
         .env("GITSYNC_JWT_PUBLIC_KEY_FILE", keys.file("public.pem"))
         .env("GITSYNC_LISTEN", "127.0.0.1:0")
         .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
-        .env("GITSYNC_LOG_FILTER", "debug");
+        .env("GITSYNC_LOG", "debug");
     command
 }
 

@@ -1,12 +1,19 @@
-//! What a configuration that cannot work is told.
+//! Which configurations are refused, by which words, and what the others become.
 
 use std::{
+    ffi::OsString,
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use gitsync_service::config::{Config, EXIT_USAGE};
+use gitsync_service::{
+    config::Settings,
+    pace::{self, Pauses},
+    schedule::Schedule,
+};
+use service_runtime::config::{ConfigError, EXIT_FAILURE, EXIT_USAGE};
 
 use crate::binary::{Keys, binary};
 
@@ -23,7 +30,7 @@ fn refused(command: &mut Command) -> (Option<i32>, String) {
 }
 
 #[test]
-fn all_problems_of_the_configuration_are_told_at_once() {
+fn all_problems_of_the_configuration_are_reported_at_once() {
     let (code, text) = refused(
         binary()
             .env("GITSYNC_CONCURRENCY", "0")
@@ -31,6 +38,8 @@ fn all_problems_of_the_configuration_are_told_at_once() {
             .env("GITSYNC_TICK_TIMEOUT", "5s")
             .env("GITSYNC_TOKEN_FILE", "/nowhere/token")
             .env("GITSYNC_INTERVALL", "10s")
+            .env("GITSYNC_VIEWED_INTERVAL", "10s")
+            .env("GITSYNC_LOG", "info,=,")
             .env("GITSYNC_LISTEN", "here")
             .env("GITSYNC_GRAPHQL", "maybe")
             .env("GITSYNC_SERVICE_PORT", "tcp://10.0.0.1:50061")
@@ -41,17 +50,19 @@ fn all_problems_of_the_configuration_are_told_at_once() {
         "GITSYNC_CHAT_SERVICE_URL is required",
         "GITSYNC_JWT_PUBLIC_KEY_FILE is required",
         "GITSYNC_CONCURRENCY is \"0\"; it must be 1 to 1000",
-        "GITSYNC_INTERVAL is \"10\"; it must be a whole number with a unit",
+        "GITSYNC_INTERVAL is \"10\"; it must be a number with a unit",
         "GITSYNC_TICK_TIMEOUT is 5s; it must not be less than GITSYNC_REQUEST_TIMEOUT, which is 12s",
         "GITSYNC_TOKEN_FILE is \"/nowhere/token\"; it cannot be used",
         "GITSYNC_INTERVALL is no setting of this service",
+        "GITSYNC_VIEWED_INTERVAL is no setting of this service",
+        "GITSYNC_LOG is \"info,=,\"; it must be a log filter",
         "GITSYNC_LISTEN is \"here\"; it must be an address and a port",
         "GITSYNC_GRAPHQL is \"maybe\"; it must be true or false",
         "GITSYNC_BATCH_SIZE is \"501\"; it must be 1 to 500",
     ] {
         assert!(text.contains(problem), "{problem:?} in {text}");
     }
-    // What Kubernetes says about a Service of our name is no setting.
+    // What Kubernetes says about a Service of this name is no setting.
     assert!(!text.contains("GITSYNC_SERVICE_PORT"), "{text}");
 }
 
@@ -93,115 +104,152 @@ fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
     assert!(!text.contains("garbage-secret"), "{text}");
 }
 
-/// What is read of these settings, beside those that are required.
-fn read(keys: &Keys, settings: &[(&str, &str)]) -> Result<Config, String> {
-    let path = |name: &str| keys.file(name).to_string_lossy().into_owned();
+/// What is read of these flags, beside those that are required.
+fn read(keys: &Keys, flags: &[&str]) -> Result<Settings, ConfigError> {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", keys.file(name).display());
     let required = [
-        ("CHAT_SERVICE_URL", "http://127.0.0.1:1".to_owned()),
-        ("TOKEN_FILE", path("token")),
-        ("JWT_PUBLIC_KEY_FILE", path("public.pem")),
+        "gitsync-service".to_owned(),
+        "--chat-service-url=http://127.0.0.1:1".to_owned(),
+        file("token-file", "token"),
+        file("jwt-public-key-file", "public.pem"),
     ];
-    let settings = settings
-        .iter()
-        .map(|(name, text)| (*name, (*text).to_owned()));
-    let environment = required
-        .into_iter()
-        .chain(settings)
-        .map(|(name, text)| (format!("GITSYNC_{name}"), text))
-        .collect();
-    Config::read(["gitsync-service".into()], &environment).map_err(|error| format!("{error:#?}"))
+    let flags = flags.iter().map(|&flag| flag.to_owned());
+    Settings::read(required.into_iter().chain(flags).map(OsString::from))
 }
 
 #[test]
-fn every_number_of_the_pace_is_what_was_set() {
-    let settings = [
-        ("GAP_JITTER_PERCENT", "1"),
-        ("QUICK_ANSWER", "2s"),
-        ("SLOW_ANSWER", "3s"),
-        ("CLEAN_ANSWERS", "4"),
-        ("BATCH_HOLD", "5s"),
-        ("HOST_TROUBLE_KEYS", "6"),
-        ("HOST_TROUBLE_WINDOW", "7s"),
-        ("HOST_PROBE_AFTER", "8s"),
-        ("HOST_PROBE_CAP", "9s"),
-        ("HOST_PAUSE", "10s"),
-        ("HOST_RAMP", "11s"),
-        ("CAPABILITY_TTL", "12s"),
-        ("RESET_PADDING", "13s"),
-        ("RESET_SPREAD", "14s"),
-        ("SECONDARY_PAUSE", "15s"),
-        ("SECONDARY_CAP", "16s"),
-        ("CONFIRMATION", "17s"),
-        ("CONFIRMATION_SPREAD", "18s"),
-        ("LOCKED_PAUSE", "19s"),
-        ("FAILURE_JITTER_PERCENT", "20"),
-        ("HEAVY_PAUSE", "21s"),
-        ("HEAVY_SPREAD", "22s"),
-        ("SLOW_DETAIL", "23s"),
-        ("LOCAL_CEILING", "24"),
+fn a_flag_wins_over_its_variable() {
+    let keys = Keys::new();
+    let flags = [
+        ("--chat-service-url", "http://127.0.0.1:1".into()),
+        ("--token-file", keys.file("token")),
+        ("--jwt-public-key-file", keys.file("public.pem")),
     ];
-    let config = read(&Keys::new(), &settings).unwrap();
-    let (pace, pauses) = (&config.pace, &config.pace.pauses);
-    assert_eq!(
-        [
-            pace.gap_jitter_percent,
-            pace.clean_answers,
-            pace.host_trouble_keys,
-            config.schedule.failure_jitter_percent,
-            pace.local_ceiling,
-        ],
-        [1, 4, 6, 20, 24]
-    );
-    assert_eq!(
-        [
-            pace.quick_answer,
-            pace.slow_answer,
-            pace.batch_hold,
-            pace.host_trouble_window,
-            pace.host_probe_after,
-            pace.host_probe_cap,
-            pace.host_pause,
-            pace.host_ramp,
-            pace.capability_ttl,
-            pauses.reset_padding,
-            pauses.reset_spread,
-            pauses.secondary_pause,
-            pauses.secondary_cap,
-            pauses.confirmation,
-            pauses.confirmation_spread,
-            pauses.locked_pause,
-            pauses.heavy_pause,
-            pauses.heavy_spread,
-            pace.slow_detail,
-        ],
-        [
-            2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23
-        ]
-        .map(Duration::from_secs)
-    );
-    // One that a group of refs is paused by and one that they are planned by are the same.
-    assert_eq!(config.schedule.pauses, *pauses);
-}
-
-#[test]
-fn numbers_of_the_pace_that_contradict_each_other_are_refused_once_and_by_name() {
-    let settings = [
-        ("SLOW_ANSWER", "1s"),
-        ("HOST_PROBE_CAP", "1s"),
-        ("SECONDARY_CAP", "59s"),
-        ("RESET_PADDING", "soon"),
-    ];
-    let refused = read(&Keys::new(), &settings).err().unwrap();
-    for problem in [
-        "GITSYNC_SLOW_ANSWER is 1s; it must not be less than GITSYNC_QUICK_ANSWER, which is 2s",
-        "GITSYNC_HOST_PROBE_CAP is 1s; it must not be less than GITSYNC_HOST_PROBE_AFTER, which is 5s",
-        "GITSYNC_SECONDARY_CAP is 59s; it must not be less than GITSYNC_SECONDARY_PAUSE, which is 1m",
-        "GITSYNC_RESET_PADDING is ",
-    ] {
-        assert_eq!(
-            refused.matches(problem).count(),
-            1,
-            "{problem:?} in {refused}"
-        );
+    let mut command = binary();
+    for (flag, value) in flags {
+        command.arg(flag).arg(value);
     }
+    command.env("GITSYNC_INTERVAL", "99s");
+    // The variable alone is refused; with the flag, something else is.
+    let (_, text) = refused(&mut command);
+    assert!(text.contains("GITSYNC_INTERVAL is \"99s\""), "{text}");
+    let (_, text) = refused(command.args(["--interval=1s", "--batch-size=0"]));
+    assert!(!text.contains("GITSYNC_INTERVAL"), "{text}");
+    assert!(text.contains("GITSYNC_BATCH_SIZE is \"0\""), "{text}");
+}
+
+#[test]
+fn a_start_that_fails_for_another_reason_has_another_exit_code() {
+    let keys = Keys::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (code, text) = refused(
+        binary()
+            .env("GITSYNC_CHAT_SERVICE_URL", "http://127.0.0.1:1")
+            .env("GITSYNC_TOKEN_FILE", keys.file("token"))
+            .env("GITSYNC_JWT_PUBLIC_KEY_FILE", keys.file("public.pem"))
+            .env("GITSYNC_LISTEN", taken.local_addr().unwrap().to_string()),
+    );
+    assert_eq!(code, Some(i32::from(EXIT_FAILURE)), "{text}");
+}
+
+/// The defaults of the flags are those of the code.
+#[test]
+fn without_settings_all_numbers_are_the_defaults_of_the_code() {
+    let settings = read(&Keys::new(), &[]).unwrap();
+    let of_code = (Schedule::default(), pace::Settings::default());
+    assert_eq!(
+        format!("{:?}", (settings.schedule(), settings.pace())),
+        format!("{of_code:?}")
+    );
+    assert_eq!(settings.effective["GITSYNC_NO_TOKEN_BACKOFF"], "10m");
+}
+
+#[test]
+fn every_number_of_schedule_and_pace_is_what_was_set() {
+    let settings = read(
+        &Keys::new(),
+        &[
+            "--diff-status-ttl=1s",
+            "--active-window=2s",
+            "--open-cap=3s",
+            "--quiet-cap=4s",
+            "--no-pull-request-interval=5s",
+            "--no-pull-request-cap=6s",
+            "--closed-interval=7s",
+            "--failure-backoff=8s",
+            "--failure-cap=9s",
+            "--no-token-backoff=10s",
+            "--access-backoff=11s",
+            "--access-cap=12s",
+            "--jitter-percent=13",
+            "--reserve-percent=14",
+            "--local-ceiling=15",
+            "--reset-padding=16s",
+            "--reset-spread=17s",
+            "--secondary-pause=18s",
+            "--host-probe-after=19s",
+        ],
+    )
+    .unwrap();
+    let seconds = Duration::from_secs;
+    let schedule = Schedule {
+        diff_status_ttl: seconds(1),
+        active_window: seconds(2),
+        open_cap: seconds(3),
+        quiet_cap: seconds(4),
+        no_pull_request_interval: seconds(5),
+        no_pull_request_cap: seconds(6),
+        closed_interval: seconds(7),
+        failure_backoff: seconds(8),
+        failure_cap: seconds(9),
+        no_token_backoff: seconds(10),
+        access_backoff: seconds(11),
+        access_cap: seconds(12),
+        jitter_percent: 13,
+        ..Schedule::default()
+    };
+    let pace = pace::Settings {
+        reserve_percent: 14,
+        local_ceiling: 15,
+        host_probe_after: seconds(19),
+        pauses: Pauses {
+            reset_padding: seconds(16),
+            reset_spread: seconds(17),
+            secondary_pause: seconds(18),
+            ..Pauses::default()
+        },
+        ..pace::Settings::default()
+    };
+    assert_eq!(
+        format!("{:?}", (settings.schedule(), settings.pace())),
+        format!("{:?}", (schedule, pace))
+    );
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_once_and_by_name() {
+    let flags = [
+        "--tick-timeout=1s",
+        "--open-cap=1s",
+        "--quiet-cap=500ms",
+        "--no-pull-request-cap=1s",
+        "--failure-cap=1s",
+        "--access-cap=1s",
+        "--secondary-pause=31m",
+    ];
+    let Err(ConfigError::Problems(problems)) = read(&Keys::new(), &flags) else {
+        panic!("settings that contradict each other are accepted");
+    };
+    assert_eq!(
+        problems,
+        [
+            "GITSYNC_SECONDARY_PAUSE is \"31m\"; it must be 100ms to 30m",
+            "GITSYNC_TICK_TIMEOUT is 1s; it must not be less than GITSYNC_REQUEST_TIMEOUT, which is 12s",
+            "GITSYNC_OPEN_CAP is 1s; it must not be less than GITSYNC_DIFF_STATUS_TTL, which is 30s",
+            "GITSYNC_QUIET_CAP is 500ms; it must not be less than GITSYNC_OPEN_CAP, which is 1s",
+            "GITSYNC_NO_PULL_REQUEST_CAP is 1s; it must not be less than GITSYNC_NO_PULL_REQUEST_INTERVAL, which is 10s",
+            "GITSYNC_FAILURE_CAP is 1s; it must not be less than GITSYNC_FAILURE_BACKOFF, which is 5s",
+            "GITSYNC_ACCESS_CAP is 1s; it must not be less than GITSYNC_ACCESS_BACKOFF, which is 1h",
+        ]
+    );
 }

@@ -194,7 +194,7 @@ async fn a_failed_lookup_never_looks_like_no_pull_request() {
 #[tokio::test]
 async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
     Stack::run_with(&[("CHAT_LOG", "trace")], async |stack| {
-        let worker = stack.worker_with(&[("GITSYNC_LOG_FILTER", "trace")]).await;
+        let worker = stack.worker_with(&[("GITSYNC_LOG", "trace")]).await;
         let (owner, operator) = (Caller::user(), Caller::user().site("admin"));
         let token = stack.link(&owner, "ann").await;
         stack.github.pull_request("acme/web").head("feature").open();

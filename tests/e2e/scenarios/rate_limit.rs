@@ -14,13 +14,11 @@ use testkit::{
 /// How long the host refuses the account. It counts in whole seconds.
 const REFUSED: Duration = Duration::from_secs(4);
 
-/// Come back at once when the host says so, without the gaps that follow a burst or a limit.
-const PROMPT: [(&str, &str); 5] = [
+/// Come back at once when the host says so.
+const PROMPT: [(&str, &str); 3] = [
     ("GITSYNC_RESET_PADDING", "100ms"),
     ("GITSYNC_RESET_SPREAD", "0s"),
     ("GITSYNC_SECONDARY_PAUSE", "1s"),
-    ("GITSYNC_BURST", "100"),
-    ("GITSYNC_CAUTIOUS_GAP", "0s"),
 ];
 
 /// Two users with tokens of one account, and somebody else.

@@ -1,8 +1,9 @@
 //! Rules of the repository itself: who may know what, how large a file may be, and which tests prove what
-//! is promised.
+//! is promised, and which settings an operator sees.
 
 mod modules;
 mod promises;
+mod settings;
 
 use std::{
     fs,

@@ -6,11 +6,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use proto::bounds::MAX_PAUSE;
 
 use crate::lease::Window;
-
-/// A window is one hour. Anything beyond a day is not a limit but a mistake.
-const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The headers that limits are told by, as text.
 #[derive(Clone, Debug, Default)]

@@ -2,14 +2,16 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use anyhow::bail;
 use chat_service::{
     accounts::seal::KeyRing,
     chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE},
-    config::{Config, Settings},
+    config::{self, Command},
     server::Service,
     store::{PoolOptions, Store, measure as store},
 };
@@ -150,20 +152,23 @@ async fn start(database: &Database) -> anyhow::Result<(String, Running)> {
     std::fs::write(&public_key, &KEYS.public_pem)?;
     let seal = directory.join("seal.keys");
     std::fs::write(&seal, KeyRing::generate_file_text().expose_secret())?;
-    let any_port = || Some("127.0.0.1:0".to_owned());
-    let mut settings = Settings {
-        listen: any_port(),
-        sync_listen: any_port(),
-        ops_listen: any_port(),
-        jwt_public_key_file: Some(public_key.display().to_string()),
-        keys_file: Some(seal.display().to_string()),
-        ..Settings::default()
+    let flags = [
+        "chat-service".to_owned(),
+        "serve".to_owned(),
+        format!("--database-url={}", database.url),
+        "--listen=127.0.0.1:0".to_owned(),
+        "--sync-listen=127.0.0.1:0".to_owned(),
+        "--ops-listen=127.0.0.1:0".to_owned(),
+        format!("--jwt-public-key-file={}", public_key.display()),
+        format!("--keys-file={}", seal.display()),
+    ];
+    let Command::Serve(settings) = config::read(flags.map(OsString::from), &BTreeMap::new())?
+    else {
+        bail!("the settings are not those of the service");
     };
-    settings.database.database_url = Some(database.url.clone().into());
-    let config = Config::new(&settings, &BTreeMap::new())?;
     std::fs::remove_dir_all(&directory)?;
     let stop = CancellationToken::new();
-    let service = Service::start(config, stop.clone()).await?;
+    let service = Service::start(*settings, stop.clone()).await?;
     let url = format!("http://{}", service.addresses.grpc);
     let running = Running::new(stop);
     running.spawn("chat-service", service.run());

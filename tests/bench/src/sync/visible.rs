@@ -21,7 +21,7 @@ pub(super) struct Visible {
 /// Reports one branch after the other, of users whose accounts are known, with the host at `latency`.
 pub(super) async fn visible(latency: Duration) -> anyhow::Result<Visible> {
     let stack = Stack::start_with(&[("CHAT_LOG", "warn,chat_service::server=info")]).await;
-    let quiet = ("GITSYNC_LOG_FILTER", "warn,gitsync_service::server=info");
+    let quiet = ("GITSYNC_LOG", "warn,gitsync_service::server=info");
     let worker = stack.worker_with(&[quiet]).await;
     let mut users = Vec::new();
     for number in 0..REPORTS {

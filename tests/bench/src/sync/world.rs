@@ -29,7 +29,7 @@ const SMALL: i64 = 10;
 const VARIABLES: [(&str, &str); 3] = [
     ("GITSYNC_INTERVAL", "200ms"),
     ("GITSYNC_LOCAL_CEILING", "0"),
-    ("GITSYNC_LOG_FILTER", "warn,gitsync_service::server=info"),
+    ("GITSYNC_LOG", "warn,gitsync_service::server=info"),
 ];
 
 /// Everything that runs in production, and what was put into it.

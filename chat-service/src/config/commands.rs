@@ -1,0 +1,129 @@
+//! The commands, and the settings of those that do not serve.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use service_runtime::config::{Span, span};
+
+use super::{DatabaseSettings, Settings};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Ten years: a token without an end cannot be revoked.
+const LONGEST_TOKEN: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
+/// Lists chats and keeps the status of their pull requests.
+#[derive(Parser)]
+#[command(name = "chat-service", version)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serves gRPC until SIGTERM or SIGINT; what runs when no command is named
+    Serve(Box<Settings>),
+    /// Brings the database's schema up to this binary's version
+    Migrate(DatabaseSettings),
+    /// Prints a bearer token, for development and for services
+    Token(TokenSettings),
+    /// Checks and explains policies
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Makes keys
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+/// What to do with policies.
+#[derive(Subcommand)]
+pub enum PolicyCommand {
+    /// Shows that policies can go live: they load, and Cedar, the predicates in memory and their
+    /// SQL decide alike about every abstract chat; touches no data
+    Check(PolicyCheckSettings),
+    /// Says what policies decide about a chat, and why
+    Explain(PolicyExplainSettings),
+}
+
+/// Settings of `policy check`.
+#[derive(Args)]
+pub struct PolicyCheckSettings {
+    /// Directory with the policies to check (*.cedar) [default: the policies of this binary]
+    pub dir: Option<PathBuf>,
+    /// The database in which the SQL runs, over tables of the session's own.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Checks without running the SQL, and so without a database: a third of the proof is missing
+    #[arg(long)]
+    pub without_sql: bool,
+}
+
+/// Settings of `policy explain`.
+#[derive(Args)]
+pub struct PolicyExplainSettings {
+    /// Caller that the policies are asked about: a token, which is not verified, or its claims as
+    /// JSON
+    #[arg(long)]
+    pub principal: String,
+    /// Chat that the policies are asked about: its UUID
+    #[arg(long)]
+    pub chat: uuid::Uuid,
+    /// Action that the policies are asked about, by its name in the schema, as in readChat
+    #[arg(long)]
+    pub action: String,
+    /// Directory with the policies to explain (*.cedar) [default: the policies of this binary]
+    #[arg(long, env = "CHAT_POLICY_DIR")]
+    pub policy_dir: Option<PathBuf>,
+    /// Where the chat is.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+}
+
+/// What to do with keys.
+#[derive(Subcommand)]
+pub enum KeysCommand {
+    /// Writes jwt.key and jwt.pub (Ed25519, PEM) and seal.keys into a directory; overwrites nothing
+    Generate {
+        /// Directory that receives the key files; it is made if it does not exist
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+/// Settings of `token`.
+#[derive(Args)]
+pub struct TokenSettings {
+    /// File with the Ed25519 private key (PEM) that signs the token
+    #[arg(long, env = "CHAT_JWT_PRIVATE_KEY_FILE")]
+    pub private_key_file: PathBuf,
+    /// Subject of the token: a user's UUID or a service's name
+    #[arg(long)]
+    pub sub: String,
+    /// Kind of the token's subject: user or service
+    #[arg(long, default_value = "user")]
+    pub kind: String,
+    /// Organization of the user, as UUID or UUID=role; repeatable
+    #[arg(long)]
+    pub organization: Vec<String>,
+    /// Group of the user, as UUID; repeatable
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// Site role of the user: admin or auditor; repeatable
+    #[arg(long)]
+    pub site_role: Vec<String>,
+    /// Marks the user as suspended, who may do nothing
+    #[arg(long)]
+    pub suspended: bool,
+    /// Life of the token, as in 15m, 12h or 30d
+    #[arg(long, value_parser = span(SECOND, LONGEST_TOKEN), default_value = "1h")]
+    pub ttl: Span,
+}

@@ -1,0 +1,41 @@
+//! Parsers of the values that only this service has. Each error is the rest of a sentence that
+//! begins with the setting, and holds nothing secret.
+
+use std::{path::Path, str::FromStr as _, sync::Arc};
+
+use policy::{LoadError, Policies};
+use secrecy::{ExposeSecret as _, SecretString};
+use service_runtime::config::file;
+
+use crate::accounts::seal::KeyRing;
+
+pub(super) fn postgres_url(text: &str) -> Result<SecretString, &'static str> {
+    match tokio_postgres::Config::from_str(text) {
+        Ok(_) => Ok(SecretString::from(text)),
+        // Not the parser's own text, which repeats parts of the URL.
+        Err(_) => Err("must be a PostgreSQL URL"),
+    }
+}
+
+pub(super) fn postgres_url_file(path: &str) -> Result<SecretString, String> {
+    let url = file(path)?;
+    postgres_url(url.expose_secret()).map_err(|_| "must hold a PostgreSQL URL".to_owned())
+}
+
+pub(super) fn key_ring(path: &str) -> Result<Arc<KeyRing>, String> {
+    match KeyRing::parse(file(path)?.expose_secret()) {
+        Ok(keys) => Ok(Arc::new(keys)),
+        Err(error) => Err(format!("cannot be used: {error}")),
+    }
+}
+
+/// The policies of a directory, whole or not at all.
+pub(super) fn policies(directory: &str) -> Result<Arc<Policies>, String> {
+    match Policies::directory(Path::new(directory)) {
+        Ok(policies) => Ok(Arc::new(policies)),
+        Err(LoadError(problems)) => {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Err(format!("cannot be used:\n    {}", problems.join("\n    ")))
+        }
+    }
+}

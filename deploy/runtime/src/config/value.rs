@@ -1,0 +1,140 @@
+//! Parsers of values. Each error is the rest of a sentence that begins with the setting: "must be
+//! ..." or "cannot be ...".
+
+use std::{
+    fmt::Display, net::SocketAddr, ops::RangeInclusive, path::Path, str::FromStr, time::Duration,
+};
+
+use secrecy::SecretString;
+
+use crate::{
+    telemetry,
+    token::{TokenFile, Verifier},
+};
+
+/// A duration as a setting: `250ms`, `10s`, `2m`, `1h 30m`, `30days`.
+pub type Span = humantime::Duration;
+
+/// Parses a duration from `least` to `most`.
+pub fn span(
+    least: Duration,
+    most: Duration,
+) -> impl Fn(&str) -> Result<Span, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let span: Span = text
+            .parse()
+            .map_err(|_| "must be a number with a unit, as in 250ms, 10s, 2m or 24h".to_owned())?;
+        if (least..=most).contains(&*span) {
+            return Ok(span);
+        }
+        let (least, most) = (Span::from(least), Span::from(most));
+        Err(format!("must be {least} to {most}"))
+    }
+}
+
+/// Parses a number in `range`.
+pub fn count<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| match text.parse() {
+        Ok(count) if range.contains(&count) => Ok(count),
+        _ => Err(format!("must be {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Parses an address with a port, which may be 0: then any free one is taken.
+///
+/// # Errors
+///
+/// When it is not an address with a port.
+pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an address and a port, as in 127.0.0.1:50051")
+}
+
+/// Reads a file that holds one secret, without the white space around it.
+///
+/// # Errors
+///
+/// When it cannot be read; never with anything that it holds.
+pub fn file(path: &str) -> Result<SecretString, String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(SecretString::from(text.trim())),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// Reads a file with a public key that verifies tokens.
+///
+/// # Errors
+///
+/// When it cannot be read or is no Ed25519 public key in PEM.
+pub fn verifier(path: &str) -> Result<Verifier, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    Verifier::from_public_key_pem(&pem).map_err(|error| format!("cannot be used: {error}"))
+}
+
+/// Reads a file with the process's own token for the first time.
+///
+/// # Errors
+///
+/// When it cannot be read or holds no token.
+pub fn token_file(path: &str) -> Result<TokenFile, String> {
+    TokenFile::open(Path::new(path)).map_err(|error| format!("cannot be used: {error}"))
+}
+
+/// Checks that a log filter is one that [`telemetry::init`] takes.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    match telemetry::check_filter(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(_) => Err("must be a log filter, as in info,tonic=debug".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit_and_a_range() {
+        let parse = span(
+            Duration::from_millis(100),
+            Duration::from_secs(24 * 60 * 60),
+        );
+        for (text, milliseconds) in [("250ms", 250), ("10s", 10_000), ("2m", 120_000)] {
+            assert_eq!(parse(text).map(|span| span.as_millis()), Ok(milliseconds));
+        }
+        for text in ["", "10", "s", "-1s", "soon"] {
+            let problem = parse(text).unwrap_err();
+            assert!(
+                problem.starts_with("must be a number with a unit"),
+                "{text}"
+            );
+        }
+        for text in ["0s", "99ms", "25h"] {
+            assert_eq!(parse(text).unwrap_err(), "must be 100ms to 1day", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_a_range() {
+        let parse = count(1..=10_u32);
+        assert_eq!(parse("10"), Ok(10));
+        for text in ["0", "11", "-1", "1.5", "many", ""] {
+            assert_eq!(parse(text).unwrap_err(), "must be 1 to 10", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_refused_with_the_reason() {
+        let problem = file("/nowhere/at/all").unwrap_err();
+        assert!(problem.starts_with("cannot be read: "), "{problem}");
+    }
+}
