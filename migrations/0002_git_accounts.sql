@@ -1,73 +1,144 @@
--- Whose rate limit a request spends, and the sealed credentials that spend it. Written by
+-- Whose rate limit a request spends, users at their providers, and the sealed credentials. Written by
 -- chat-service only.
+--
+-- Locks are taken in one order: chat, refs by id (git_ref_polls), accounts by id, budgets by id, and
+-- FOR NO KEY UPDATE at once. A budget is locked last and for one round trip.
 
--- One row per budget key: an account at a git host, or the users without one. A worker leases a
--- budget, never a single ref, so its rate limit has one spender at a time.
+-- One row per budget: a user or an app installation at a host, or a token of which the host has not
+-- said whose it is. A worker leases a budget, never a ref, so its rate limits have one spender.
 CREATE TABLE git_budgets (
     id uuid NOT NULL CONSTRAINT git_budgets_pkey PRIMARY KEY,
-    -- Provisional (a keyed hash of a token), or of the account's id as the host itself told it, or
-    -- of a user without an account.
-    budget_key text NOT NULL CONSTRAINT git_budgets_budget_key_key UNIQUE,
     provider_id text NOT NULL,
+    -- A keyed hash of a token, or the account's id as the host itself said it.
+    budget_key text NOT NULL CONSTRAINT git_budgets_budget_key_key UNIQUE,
+    -- Whose it is, as the host said. NULL while the key is that of a token.
+    account_id text,
 
-    -- The earliest due time of its refs; NULL when nothing is planned. Lowered by whoever makes a
-    -- ref due, in the same transaction; computed anew when a lease ends.
-    next_due_at timestamptz,
-    -- Since when somebody waits for one of its refs (lane 1), so that it is leased before others;
-    -- NULL when nobody does. Computed anew together with next_due_at. While the budget is leased,
-    -- they wait for that lease to end.
+    -- The place in the queue: since when, or from when on, it can be leased. NULL: nothing is planned.
+    -- A claim moves it to when the lease expires, and the end of a turn to now at the earliest.
+    queue_at timestamptz,
+    -- The most urgent lane of what is due when it can be leased: 1 interactive, 2 viewed, 3 active,
+    -- 4 idle.
+    lane smallint NOT NULL DEFAULT 4,
+    -- Since when a person waits in RefreshChat for one of its refs.
     interactive_since timestamptz,
-    -- Nothing is sent before this. Only ever raised.
-    paused_until timestamptz,
 
-    lease_token uuid CONSTRAINT git_budgets_lease_token_key UNIQUE,
+    -- The lease. One that has expired stays until the next claim, so that losses are counted.
+    lease_token uuid,
     lease_expires_at timestamptz,
     lease_worker text,
     lease_request_id uuid,
+    -- When the last lease began, by the clock that runs on within a transaction.
+    leased_at timestamptz,
+    -- Refs that it handed out and that had no outcome yet.
+    leased_refs integer NOT NULL DEFAULT 0,
+    -- Leases in a row that expired without being given back.
+    lost_leases integer NOT NULL DEFAULT 0,
 
-    -- When it can be leased: due, not paused, and no live lease. One index answers "who is next".
-    ready_at timestamptz GENERATED ALWAYS AS (
-        CASE
-            WHEN next_due_at IS NULL THEN NULL
-            ELSE greatest(next_due_at, paused_until, lease_expires_at)
-        END
-    ) STORED,
+    -- The rate limits: [{name, limit, remaining, reset_at, length_seconds, paused_until}].
+    windows jsonb NOT NULL DEFAULT '[]',
+    -- The host wants no requests, from this lane on. Only ever raised.
+    paused_until timestamptz,
+    pause_class text,
+    pause_lane smallint,
+    -- The worker chose not to send, from this lane on. Each report replaces it.
+    rests_until timestamptz,
+    rest_class text,
+    rest_lane smallint,
+    -- Secondary limits met, as of struck_at: one less for each hour since.
+    secondary_strikes integer NOT NULL DEFAULT 0,
+    struck_at timestamptz,
+    cautious_until timestamptz,
+    -- Refs per second that its refs ask for at their base intervals, as of demand_at.
+    demand double precision NOT NULL DEFAULT 0,
+    demand_at timestamptz,
 
-    -- As the host last told, of its REST interface.
-    rest_limit bigint,
-    rest_remaining bigint,
-    rest_reset_at timestamptz,
-
+    CONSTRAINT git_budgets_lane_check CHECK (
+        lane BETWEEN 1 AND 4 AND pause_lane BETWEEN 1 AND 4 AND rest_lane BETWEEN 1 AND 4
+    ),
     CONSTRAINT git_budgets_lease_check CHECK (
         (lease_token IS NULL) = (lease_expires_at IS NULL)
         AND (lease_token IS NULL) = (lease_worker IS NULL)
         AND (lease_token IS NULL) = (lease_request_id IS NULL)
-    )
-);
+    ),
+    CONSTRAINT git_budgets_pause_check CHECK (
+        (paused_until IS NULL) = (pause_class IS NULL)
+        AND (paused_until IS NULL) = (pause_lane IS NULL)
+        AND (rests_until IS NULL) = (rest_class IS NULL)
+        AND (rests_until IS NULL) = (rest_lane IS NULL)
+    ),
+    CONSTRAINT git_budgets_counts_check CHECK (
+        leased_refs >= 0 AND lost_leases >= 0 AND secondary_strikes >= 0 AND demand >= 0
+        AND octet_length(account_id) BETWEEN 1 AND 100
+    ),
+    CONSTRAINT git_budgets_windows_check CHECK (jsonb_typeof(windows) = 'array')
+) WITH (fillfactor = 70);
 
-CREATE INDEX git_budgets_ready_at_idx ON git_budgets (ready_at) WHERE ready_at IS NOT NULL;
-CREATE INDEX git_budgets_interactive_idx ON git_budgets (ready_at)
-    WHERE interactive_since IS NOT NULL AND ready_at IS NOT NULL;
+-- The queue: the budgets of each lane by their place.
+CREATE INDEX git_budgets_queue_idx ON git_budgets (lane, queue_at) WHERE queue_at IS NOT NULL;
 CREATE INDEX git_budgets_lease_request_id_idx ON git_budgets (lease_request_id)
     WHERE lease_request_id IS NOT NULL;
+-- Partial, so that it makes no key of the row: a lease is written while accounts and tokens refer to it.
+CREATE UNIQUE INDEX git_budgets_lease_token_key ON git_budgets (lease_token)
+    WHERE lease_token IS NOT NULL;
 
--- A user's credential at a provider. Tokens are sealed with AES-256-GCM under the key `key_id`;
--- the row's id and the column's name are the associated data, so a sealed value that is copied
--- to another row or column does not open.
+-- A user at a provider, from the first report or link on. A ref belongs to one account for ever;
+-- linking, unlinking and learning whose a token is change this row, however many refs there are.
 CREATE TABLE git_accounts (
     id uuid NOT NULL CONSTRAINT git_accounts_pkey PRIMARY KEY,
     user_id uuid NOT NULL,
     provider_id text NOT NULL,
-    budget_id uuid NOT NULL
-        CONSTRAINT git_accounts_budget_id_fkey REFERENCES git_budgets (id),
+    -- What its lookups spend. NULL without a usable credential: then it has no place in the queue.
+    budget_id uuid CONSTRAINT git_accounts_budget_id_fkey REFERENCES git_budgets (id),
+    -- What it spent before it had no usable credential: its next token begins with the pauses of that.
+    -- May be gone.
+    former_budget_id uuid,
+    -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused once, to be
+    -- tried again at retry_at. rejected: for good, until another token is linked.
+    credential_state text NOT NULL DEFAULT 'none',
+    -- Raised whenever a token is linked or unlinked.
+    generation bigint NOT NULL DEFAULT 0,
+    retry_at timestamptz,
+    -- What is left to be done after a change of the credential, by the relay: watchers hear of it, and
+    -- what the former credential could not look up is due.
+    unannounced boolean NOT NULL DEFAULT false,
+    requeue_denied boolean NOT NULL DEFAULT false,
+    -- Lane and due time of its most urgent ref, and not before retry_at. NULL: nothing is planned.
+    lane smallint NOT NULL DEFAULT 4,
+    next_due_at timestamptz,
+    CONSTRAINT git_accounts_user_id_provider_id_key UNIQUE (user_id, provider_id),
+    CONSTRAINT git_accounts_lane_check CHECK (lane BETWEEN 1 AND 4),
+    CONSTRAINT git_accounts_credential_check CHECK (
+        credential_state IN ('none', 'accepted', 'suspect', 'rejected')
+        AND (credential_state IN ('accepted', 'suspect')) = (budget_id IS NOT NULL)
+        AND (credential_state = 'suspect') = (retry_at IS NOT NULL)
+    )
+) WITH (fillfactor = 70);
+
+CREATE INDEX git_accounts_queue_idx ON git_accounts (budget_id, lane, next_due_at)
+    WHERE budget_id IS NOT NULL;
+CREATE INDEX git_accounts_changed_idx ON git_accounts (id) WHERE unannounced OR requeue_denied;
+
+-- An account's tokens, sealed with AES-256-GCM under the key key_id; the account's id and the column's
+-- name are the associated data, so a sealed value that is copied elsewhere does not open.
+CREATE TABLE git_credentials (
+    account_id uuid NOT NULL CONSTRAINT git_credentials_pkey PRIMARY KEY
+        CONSTRAINT git_credentials_account_id_fkey REFERENCES git_accounts (id) ON DELETE CASCADE,
     key_id text NOT NULL,
     access_token_sealed bytea NOT NULL,
     refresh_token_sealed bytea,
     expires_at timestamptz,
-    linked_at timestamptz NOT NULL DEFAULT now(),
-    -- Why the access token could not be renewed; NULL while it can.
-    refresh_failure text,
-    CONSTRAINT git_accounts_user_id_provider_id_key UNIQUE (user_id, provider_id)
+    linked_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX git_accounts_budget_id_idx ON git_accounts (budget_id);
+-- Which budget a token spent, so that one that is linked again, or by a second user, meets its pauses.
+-- Kept for a day after the last use.
+CREATE TABLE git_tokens (
+    -- A keyed hash of the token, as in the budget key of a token.
+    token_key text NOT NULL CONSTRAINT git_tokens_pkey PRIMARY KEY,
+    budget_id uuid NOT NULL
+        CONSTRAINT git_tokens_budget_id_fkey REFERENCES git_budgets (id) ON DELETE CASCADE,
+    used_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX git_tokens_budget_id_idx ON git_tokens (budget_id);

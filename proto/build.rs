@@ -14,11 +14,12 @@ const PROTO_FILES: [&str; 5] = [
 
 /// Messages that hold a secret, and those that hold such messages: none of them has `Debug`, so
 /// none can be logged by accident.
-const SECRET_MESSAGES: [&str; 4] = [
+const SECRET_MESSAGES: [&str; 5] = [
     ".chat.v1.LinkGitAccountRequest",
     ".chat.v1.LeaseDiffStatusesResponse",
     ".chat.v1.Lease",
     ".chat.v1.LeaseGroup",
+    ".chat.v1.Credential",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{id::UserId, provider::Provider};
+use crate::provider::Provider;
 
 pub use seal::{KeyRing, KeyRingError, SealError};
 
@@ -17,7 +17,7 @@ pub struct BudgetKey(pub String);
 
 impl BudgetKey {
     /// The provisional key of a token, until the host tells whose it is: a keyed hash, so that the
-    /// same token linked twice is one budget, and nobody can try tokens against a stolen table.
+    /// same token linked twice is one budget, and tokens cannot be tried against a stolen table.
     #[must_use]
     pub fn of_token(ring: &KeyRing, provider: &Provider, token: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &ring.derive("budget-key"));
@@ -30,17 +30,10 @@ impl BudgetKey {
         Self(text)
     }
 
-    /// The key of an account, by the id that the host itself told.
+    /// The key of an account, by its id at the host, as the host itself gave it.
     #[must_use]
     pub fn of_account(provider: &Provider, account_id: &str) -> Self {
         Self(format!("{}|account:{account_id}", provider.api_host()))
-    }
-
-    /// The key of a user who has linked no account at a provider, configured or not: nothing is spent
-    /// for it, but their refs have a place to wait in.
-    #[must_use]
-    pub fn of_unlinked(provider_id: &str, user: UserId) -> Self {
-        Self(format!("{provider_id}|unlinked:{user}"))
     }
 }
 

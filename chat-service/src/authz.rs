@@ -5,6 +5,7 @@
 //! (`store::predicate`), and [`Pred::holds`] interprets it for a chat that is in memory. An error
 //! anywhere denies.
 
+mod credential_access;
 mod guard;
 
 use std::sync::{Arc, LazyLock};
@@ -13,6 +14,7 @@ pub use policy::{
     Action, Atom, ChatFacts, Level, Pattern, Piece, Policies, Pred, Principal, Subject, User,
 };
 
+pub(crate) use self::credential_access::CredentialAccess;
 pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard};
 use crate::{chat::Chat, error::Error, id::UserId};
 

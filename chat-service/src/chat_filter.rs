@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use proto::sync::PullRequestState;
 
 use crate::{
     chat::ChatStatus,
-    diff_status::PullRequestState,
     id::{ChatId, UserId, WorkspaceId},
 };
 

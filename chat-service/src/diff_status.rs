@@ -1,6 +1,7 @@
 //! A chat's git ref and its pull request as last known.
 
 use jiff::Timestamp;
+use proto::sync::{ProblemClass, PullRequest, PullRequestState};
 
 use crate::{
     id::{ChatId, GitRefId},
@@ -12,20 +13,10 @@ use crate::{
 pub const MAX_GIT_REFS: i64 = 20;
 
 text_enum! {
-    /// Where a pull request stands; whether it is a draft is another question.
-    PullRequestState {
-        /// Not decided.
-        Open = "open",
-        /// Merged.
-        Merged = "merged",
-        /// Closed without a merge.
-        Closed = "closed",
-    }
-}
-
-text_enum! {
     /// How fresh the knowledge is.
     Freshness {
+        /// Never looked up.
+        Unknown = "unknown",
         /// Known, and not due.
         Fresh = "fresh",
         /// Due.
@@ -34,50 +25,6 @@ text_enum! {
         Refreshing = "refreshing",
         /// Nothing is asked for now.
         Paused = "paused",
-    }
-}
-
-text_enum! {
-    /// Why a refresh brought nothing.
-    ProblemClass {
-        /// The owner has linked no account.
-        NoAccount = "no_account",
-        /// The account's rate limit is spent.
-        RateLimited = "rate_limited",
-        /// The host does not accept the token.
-        CredentialRejected = "credential_rejected",
-        /// The host refuses the request.
-        AccessDenied = "access_denied",
-        /// The repository does not exist for this token.
-        RepositoryNotFound = "repository_not_found",
-        /// The pull request was known and is gone.
-        PullRequestGone = "pull_request_gone",
-        /// The host failed or could not be reached.
-        HostUnavailable = "host_unavailable",
-        /// The host's answer is none.
-        HostAnswerInvalid = "host_answer_invalid",
-        /// The worker does not speak this provider's protocol.
-        ProviderUnsupported = "provider_unsupported",
-        /// Our own fault.
-        Internal = "internal",
-        /// The host wants to be left alone, though the limit is not spent.
-        SecondaryLimited = "secondary_limited",
-        /// The host refused the token once.
-        CredentialSuspect = "credential_suspect",
-        /// The account is suspended, or locked for a while.
-        AccountLocked = "account_locked",
-        /// The organization wants single sign-on.
-        SsoRequired = "sso_required",
-        /// The organization does not allow this service's address.
-        AddressNotAllowed = "address_not_allowed",
-        /// The pull request was just created and is not shown everywhere yet.
-        NotReady = "not_ready",
-        /// The host gives up on the question.
-        QueryTooHeavy = "query_too_heavy",
-        /// The host and the worker do not understand each other.
-        HostIncompatible = "host_incompatible",
-        /// The host blocked the repository.
-        RepositoryBlocked = "repository_blocked",
     }
 }
 
@@ -102,67 +49,25 @@ pub struct DiffStatus {
     pub reported_at: Timestamp,
     /// The pull request; none is known otherwise.
     pub pull_request: Option<PullRequest>,
-    /// When the host last told.
+    /// When the host last answered with a status.
     pub refreshed_at: Option<Timestamp>,
     /// How fresh the above is.
     pub freshness: Freshness,
     /// When it is looked up next; none is planned otherwise.
     pub next_refresh_at: Option<Timestamp>,
-    /// Why the last refresh brought nothing.
+    /// Why the last refresh brought nothing, or why there is none for now.
     pub problem: Option<Problem>,
-    /// Outcomes so far; `RefreshChat` waits for one more.
-    pub outcome_seq: i64,
-    /// Whether it is polled at all: the primary, and those with an open pull request.
-    pub polled: bool,
 }
 
-/// A pull request as last known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRequest {
-    /// Its page for people.
-    pub url: String,
-    /// Where it stands.
-    pub state: PullRequestState,
-    /// Marked as a draft; closed and merged ones keep the mark.
-    pub draft: bool,
-    /// Its title.
-    pub title: String,
-    /// Some reviewer's latest decisive review asks for changes.
-    pub changes_requested: bool,
-    /// Lines added.
-    pub additions: i32,
-    /// Lines deleted.
-    pub deletions: i32,
-    /// Files changed.
-    pub changed_files: i32,
-    /// The branch that it would merge.
-    pub head_branch: Option<String>,
-    /// The branch that it would merge into.
-    pub base_branch: Option<String>,
-    /// The latest commit of the head branch.
-    pub head_sha: Option<String>,
-    /// None when the account is gone.
-    pub author_login: Option<String>,
-    /// None when the account is gone.
-    pub author_avatar_url: Option<String>,
-    /// Its number.
-    pub number: i32,
-    /// Commits in it.
-    pub commits: Option<i32>,
-    /// Somebody approved and nobody asks for changes.
-    pub approved: Option<bool>,
-    /// Reviewers with a decisive review.
-    pub reviewer_count: Option<i32>,
-}
-
-/// Why the last refresh brought nothing.
+/// Why the last refresh brought nothing, or why there is none for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What kind.
     pub class: ProblemClass,
-    /// When refreshes began to fail this way.
-    pub since: Timestamp,
-    /// When the host said to come back.
+    /// When refreshes began to fail this way, or since when the ref waits; `None` while it does
+    /// not.
+    pub since: Option<Timestamp>,
+    /// When the account or its budget can be used again.
     pub until: Option<Timestamp>,
 }
 
@@ -179,7 +84,7 @@ impl DiffStatus {
     /// The pull request's icon. Merged and closed are decided before draft.
     #[must_use]
     pub fn icon(&self) -> Option<Icon> {
-        self.pull_request.as_ref().map(PullRequest::icon)
+        self.pull_request.as_ref().map(icon)
     }
 
     /// The problem in words for the chat's owner.
@@ -190,10 +95,15 @@ impl DiffStatus {
         let provider = &self.provider_id;
         Some(match problem.class {
             ProblemClass::NoAccount => format!("link your {provider} account"),
-            ProblemClass::RateLimited | ProblemClass::SecondaryLimited => match problem.until {
-                Some(until) => format!("rate limited until {}", until.strftime("%H:%M UTC")),
-                None => "rate limited".to_owned(),
-            },
+            ProblemClass::RateLimited | ProblemClass::SecondaryLimited => {
+                format!("rate limited{}", until(problem))
+            }
+            ProblemClass::LimitReserved => {
+                format!(
+                    "the rest of your {provider} rate limit is kept for you{}",
+                    until(problem)
+                )
+            }
             ProblemClass::CredentialRejected => format!("reconnect your {provider} account"),
             ProblemClass::AccessDenied => format!("no access to {repository}"),
             ProblemClass::RepositoryNotFound => {
@@ -205,7 +115,9 @@ impl DiffStatus {
                 format!("{provider} gave an answer that cannot be used")
             }
             ProblemClass::ProviderUnsupported => format!("{provider} is not supported yet"),
-            ProblemClass::Internal => "something went wrong on our side".to_owned(),
+            ProblemClass::Internal | ProblemClass::Unspecified => {
+                "something went wrong on our side".to_owned()
+            }
             ProblemClass::CredentialSuspect => {
                 format!("{provider} refused your token once; trying again soon")
             }
@@ -232,27 +144,20 @@ impl DiffStatus {
     }
 }
 
-impl PullRequest {
-    /// Its icon. Merged and closed are decided before draft.
-    #[must_use]
-    pub fn icon(&self) -> Icon {
-        match (self.state, self.draft) {
-            (PullRequestState::Merged, _) => Icon {
-                name: "git-merge",
-                color: "purple",
-            },
-            (PullRequestState::Closed, _) => Icon {
-                name: "git-pull-request-closed",
-                color: "red",
-            },
-            (PullRequestState::Open, true) => Icon {
-                name: "git-pull-request-draft",
-                color: "gray",
-            },
-            (PullRequestState::Open, false) => Icon {
-                name: "git-pull-request-arrow",
-                color: "green",
-            },
-        }
-    }
+fn until(problem: &Problem) -> String {
+    let Some(until) = problem.until else {
+        return String::new();
+    };
+    format!(" until {}", until.strftime("%H:%M UTC"))
+}
+
+/// A pull request's icon. Merged and closed are decided before draft.
+fn icon(pull_request: &PullRequest) -> Icon {
+    let (name, color) = match (pull_request.state, pull_request.draft) {
+        (PullRequestState::Merged, _) => ("git-merge", "purple"),
+        (PullRequestState::Closed, _) => ("git-pull-request-closed", "red"),
+        (PullRequestState::Open, true) => ("git-pull-request-draft", "gray"),
+        (PullRequestState::Open, false) => ("git-pull-request-arrow", "green"),
+    };
+    Icon { name, color }
 }

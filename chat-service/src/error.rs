@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use proto::reason::{self, DOMAIN};
+use proto::{
+    reason::{self, DOMAIN},
+    sync::FieldError,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
@@ -253,6 +256,13 @@ fn with_known(status: &Status, known: Known) -> Status {
         status.message(),
         details.encode_to_vec().into(),
     )
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        let FieldError { field, problem } = error;
+        Self::invalid(field, problem)
+    }
 }
 
 #[cfg(test)]

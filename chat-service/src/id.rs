@@ -3,33 +3,17 @@
 use std::fmt;
 
 pub use policy::{GroupId, OrganizationId, UserId, WorkspaceId};
+pub use proto::sync::{GitAccountId, GitRefId, LeaseToken, RequestId};
 use uuid::Uuid;
 
-macro_rules! ids {
-    ($($(#[$meta:meta])* $name:ident)*) => {$(
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub Uuid);
+/// Names a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChatId(pub Uuid);
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    )*};
-}
-
-ids! {
-    /// Names a chat.
-    ChatId
-    /// Names a git ref of a chat.
-    GitRefId
-    /// Names a linked account.
-    GitAccountId
-    /// Proves a lease.
-    LeaseToken
-    /// Makes a repeated call the same call.
-    RequestId
+impl fmt::Display for ChatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl ChatId {

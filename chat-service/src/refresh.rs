@@ -1,14 +1,13 @@
-//! `RefreshChat`: the pipeline of the workers, on demand. The chat's refs are made due, as those that
-//! somebody waits for, and the next outcome of each is awaited.
+//! `RefreshChat`: the pipeline of the workers, on demand. The chat's refs are made due, as those
+//! that a person waits for, and the next outcome of each is awaited.
 
 use std::time::Duration;
 
-use proto::reason;
+use proto::{reason, sync::ProblemClass};
 use tokio::time::Instant;
 
 use crate::{
     authz::{Action, Authorizer, Principal},
-    diff_status::ProblemClass,
     error::Error,
     events::bell::{Bell, Ring},
     id::{ChatId, GitRefId},
@@ -42,15 +41,17 @@ pub fn patience(whole: Duration) -> Duration {
 
 /// Has the polled refs of a chat looked up, and waits for that until `patience` has passed.
 ///
-/// Joins lookups that are under way. A ref whose budget is leased without it waits for that lease to
-/// end: a rate limit has one spender at a time. Branches that are reported meanwhile are waited for,
-/// too. An archived chat is looked up once; that resumes no polling. Holds no connection while it
-/// waits; nothing is lost when the future is dropped.
+/// Joins lookups that are under way. A ref whose budget is leased waits for the end of that turn,
+/// which its holder hastens: a rate limit has one spender at a time. What cannot be asked for now,
+/// for want of a usable credential or since the budget pauses, is answered at once with that
+/// reason. Branches that are reported meanwhile are waited for, too. An archived chat is looked up
+/// once; that resumes no polling. Holds no connection while it waits; nothing is lost when the
+/// future is dropped.
 ///
 /// # Errors
 ///
-/// [`Error::NotVisible`], [`Error::NotAllowed`], or what the database does. How the lookup itself failed
-/// is [`Refreshed::Failed`].
+/// [`Error::NotVisible`], [`Error::NotAllowed`], or what the database does. How the lookup itself
+/// failed is [`Refreshed::Failed`].
 pub async fn refresh_chat(
     store: &Store,
     authorizer: &Authorizer,
@@ -115,8 +116,7 @@ pub async fn refresh_chat(
                 .find_map(|last| {
                     let (_, state) = states.iter().find(|(id, _)| *id == last.git_ref)?;
                     match state {
-                        State::Refused => last.refusal.and_then(|class| of_class(class, None)),
-                        State::Paused => Some(rate_limited(last.paused_for)),
+                        State::Withheld => of_class(last.withheld?, last.withheld_for),
                         State::Answered | State::Pending | State::Left => failure(last),
                     }
                 })
@@ -145,10 +145,9 @@ enum State {
     Answered,
     /// Its outcome is to come.
     Pending,
-    /// No outcome can come: the host refuses the owner's credential.
-    Refused,
-    /// Its outcome cannot come before the rate limit allows it.
-    Paused,
+    /// Its outcome cannot come now: the owner has no usable credential, or the budget spends
+    /// nothing.
+    Withheld,
     /// No outcome will come: the chat has left the branch, or the ref is gone.
     Left,
 }
@@ -158,8 +157,7 @@ impl State {
     fn of(last: Option<&LastOutcome>, seq: i64) -> Self {
         match last {
             Some(last) if last.outcome_seq > seq => Self::Answered,
-            Some(last) if last.polled && last.refusal.is_some() => Self::Refused,
-            Some(last) if last.polled && last.paused_for.is_some() => Self::Paused,
+            Some(last) if last.polled && last.withheld.is_some() => Self::Withheld,
             Some(last) if last.planned => Self::Pending,
             Some(_) | None => Self::Left,
         }
@@ -183,28 +181,34 @@ fn merged(
     merged
 }
 
-/// What the caller hears of a lookup that failed. A pull request that is gone is an answer, and a ref
-/// that is not polled any more is nobody's concern.
+/// What the caller hears of a lookup that failed. A pull request that is gone is an answer, and a
+/// ref that is not polled any more is of no interest.
 fn failure(last: &LastOutcome) -> Option<Error> {
     if !last.polled {
         return None;
     }
-    of_class(last.problem?, last.retry_in)
+    of_class(last.problem?, None)
 }
 
-fn of_class(class: ProblemClass, retry_in: Option<Duration>) -> Option<Error> {
+fn of_class(class: ProblemClass, retry_after: Option<Duration>) -> Option<Error> {
     let precondition = |problem, reason| Some(Error::FailedPrecondition { problem, reason });
     let unavailable = |problem, reason| {
         Some(Error::Unavailable {
             problem,
             reason,
-            retry_after: None,
+            retry_after,
             source: None,
         })
     };
     match class {
         ProblemClass::PullRequestGone => None,
-        ProblemClass::RateLimited | ProblemClass::SecondaryLimited => Some(rate_limited(retry_in)),
+        ProblemClass::RateLimited
+        | ProblemClass::SecondaryLimited
+        | ProblemClass::LimitReserved => Some(Error::ResourceExhausted {
+            problem: "the rate limit of the owner's account at the git host is spent".to_owned(),
+            reason: reason::GIT_HOST_RATE_LIMITED,
+            retry_after,
+        }),
         ProblemClass::NoAccount => precondition(
             "the chat's owner has linked no account at the git host",
             reason::GIT_ACCOUNT_NOT_LINKED,
@@ -234,18 +238,11 @@ fn of_class(class: ProblemClass, retry_in: Option<Duration>) -> Option<Error> {
         | ProblemClass::HostIncompatible => {
             unavailable("the git host failed", reason::GIT_HOST_FAILED)
         }
-        ProblemClass::Internal => unavailable(
+        // One of a later release: what happened is not known here.
+        ProblemClass::Internal | ProblemClass::Unspecified => unavailable(
             "what the git host said could not be stored",
             reason::OUTCOME_NOT_STORED,
         ),
-    }
-}
-
-fn rate_limited(retry_after: Option<Duration>) -> Error {
-    Error::ResourceExhausted {
-        problem: "the rate limit of the owner's account at the git host is spent".to_owned(),
-        reason: reason::GIT_HOST_RATE_LIMITED,
-        retry_after,
     }
 }
 

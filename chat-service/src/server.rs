@@ -22,7 +22,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
-    accounts::seal::KeyRing,
+    accounts::KeyRing,
     auth::Auth,
     authz::{Authorizer, Guard},
     config::Settings,

@@ -6,12 +6,13 @@
 //! and says what a failure means ([`StoreError`]); columns are read by name (`Columns`).
 //!
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
-//! no two transactions wait for each other: chat, then account, then budget, then refs by id.
+//! no two transactions wait for each other: chat, then refs, accounts and budgets, each by id. The row of
+//! `git_ref_polls` is the lock of a ref. A budget is locked last, and for one round trip.
 
-mod budgets;
 pub(crate) mod chat;
 mod column;
 mod connection;
+mod due;
 pub mod error;
 pub(crate) mod event;
 pub(crate) mod git_account;
@@ -28,15 +29,15 @@ pub(crate) mod share;
 mod sql;
 pub(crate) mod sync;
 mod transaction;
-mod viewed;
+pub mod viewed;
 
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+    Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use prometheus_client::registry::Registry;
-use tokio_postgres::{NoTls, Row, types::ToSql};
+use tokio_postgres::{NoTls, Row};
 
 use self::{
     connection::{Connection, Durations},
@@ -192,31 +193,6 @@ impl Store {
     ) -> Result<Vec<Row>, StoreError> {
         self.connection().await?.write(statement, values).await
     }
-}
-
-/// Prepares (once per connection) and runs a statement.
-pub(crate) async fn query(
-    client: &impl GenericClient,
-    text: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(text).await?;
-    client.query(&statement, params).await
-}
-
-/// Prepares statements that are then sent together. One that is prepared is sent when it is first polled, so
-/// that the server runs them in the order in which they are.
-pub(crate) async fn prepare(
-    client: &impl GenericClient,
-    statements: &[Sql],
-) -> Result<(), StoreError> {
-    for statement in statements {
-        client
-            .prepare_cached(statement.text)
-            .await
-            .map_err(StoreError::from_read)?;
-    }
-    Ok(())
 }
 
 fn parse_url(database_url: &str) -> Result<tokio_postgres::Config, StoreError> {

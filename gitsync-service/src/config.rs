@@ -65,7 +65,7 @@ pub struct Settings {
     #[arg(default_value_t = CONCURRENCY)]
     pub concurrency: usize,
     /// Git refs that one lease call asks for at most
-    #[arg(long, env = "GITSYNC_BATCH_SIZE", value_parser = count(1..=MAX_LEASED_REFS))]
+    #[arg(long, env = "GITSYNC_BATCH_SIZE", value_parser = count(1..=usize::from(MAX_LEASED_REFS)))]
     #[arg(default_value_t = BATCH_SIZE)]
     pub batch_size: usize,
     /// Duration for which one lease call waits until a git ref is due

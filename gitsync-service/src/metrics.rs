@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     lease::Lane,
-    outcome::{Found, Interface, Outcome},
+    outcome::{Finding, Interface, Outcome, ProblemName as _},
     pace::{Kind, Stretch},
 };
 
@@ -255,12 +255,12 @@ impl Metrics {
     }
 
     pub(crate) fn count_outcome(&self, outcome: &Outcome) {
-        let (result, class) = match &outcome.result {
-            Ok(Found::PullRequest(_)) => ("found", "none"),
-            Ok(Found::Unchanged) => ("unchanged", "none"),
-            Ok(Found::NoPullRequest) => ("no_pull_request", "none"),
-            Ok(Found::Gone) => ("gone", "none"),
-            Err(problem) => ("failed", problem.class()),
+        let (result, class) = match &outcome.finding {
+            Finding::PullRequest(_) => ("found", "none"),
+            Finding::Unchanged => ("unchanged", "none"),
+            Finding::NoPullRequest => ("no_pull_request", "none"),
+            Finding::Gone => ("gone", "none"),
+            Finding::Failed { class, .. } => ("failed", class.name()),
         };
         self.outcomes
             .get_or_create(&OutcomeLabels { result, class })

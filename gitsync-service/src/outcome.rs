@@ -1,55 +1,17 @@
-//! What a refresh of one ref found, and when to look again.
+//! What a refresh of one ref found, in the words of the contract, and what goes wrong on the way.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-
-use crate::lease::{BatchSizes, Lane, Window};
-
-/// The answer for one ref, ready to be reported.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Which ref.
-    pub git_ref_id: String,
-    /// From the lease.
-    pub report_seq: i64,
-    /// What was found.
-    pub result: Result<Found, Problem>,
-    /// What a problem concerns besides the ref: not its repository, where another one may be the one that
-    /// has the problem. Without a problem: the ref.
-    pub scope: Scope,
-    /// When to look again.
-    pub next: Next,
-    /// `owner/name` that the ref's repository is a fork of, empty when it is none; absent when not
-    /// learned.
-    pub upstream_repository: Option<String>,
-    /// Opaque to chat-service: tells the next refresh whether the pull request changed. Absent: as
-    /// it was.
-    pub fingerprint: Option<String>,
-    /// Opaque to chat-service: lets the host answer the next refresh that nothing changed. Absent:
-    /// as it was.
-    pub validator: Option<String>,
-    /// `owner/name` that the host calls the ref's repository now, empty when that is as it was reported;
-    /// absent when not learned.
-    pub canonical_repository: Option<String>,
-}
-
-/// When a ref is to be looked up again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Next {
-    /// Absent: not again until something happens.
-    pub refresh_in: Option<Duration>,
-    /// With which urgency.
-    pub lane: Lane,
-    /// What `refresh_in` is when the budget is ample, without jitter. Absent: the same.
-    pub base: Option<Duration>,
-}
+pub use proto::sync::{
+    BudgetObservation, CredentialObservation, CredentialState, Finding, FoundPullRequest, Head,
+    Learned, Next, Outcome, Pause, ProblemClass, ProblemName, PullRequest, PullRequestState,
+};
 
 /// The host answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The branch's pull request. Shared, since several chats may be on one.
-    PullRequest(Arc<PullRequest>),
+    PullRequest(Arc<FoundPullRequest>),
     /// The known pull request is as it was.
     Unchanged,
     /// The branch has none.
@@ -58,63 +20,17 @@ pub enum Found {
     Gone,
 }
 
-/// A pull request's status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRequest {
-    /// `owner/name` of the repository that it is in.
-    pub repository: String,
-    /// Its number there.
-    pub number: i32,
-    /// Its page for people.
-    pub url: String,
-    /// Whether it is settled, and how.
-    pub state: PullRequestState,
-    /// The host's draft flag, whatever the state.
-    pub draft: bool,
-    /// Its title.
-    pub title: String,
-    /// Its reviews.
-    pub reviews: ReviewSummary,
-    /// Lines added.
-    pub additions: i32,
-    /// Lines deleted.
-    pub deletions: i32,
-    /// Files changed.
-    pub changed_files: i32,
-    /// Commits in it.
-    pub commits: i32,
-    /// The branch that it brings.
-    pub head_branch: String,
-    /// The branch that it goes to.
-    pub base_branch: String,
-    /// The commit at its head.
-    pub head_sha: String,
-    /// Absent when the author's account is gone.
-    pub author: Option<Author>,
-    /// The host's own id, which survives renames.
-    pub node_id: Option<String>,
-    /// When it last changed, by the host's clock.
-    pub updated_at: Option<Timestamp>,
-}
-
-/// Who opened a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Author {
-    /// Login name.
-    pub login: String,
-    /// Where the avatar is.
-    pub avatar_url: Option<String>,
-}
-
-/// Whether a pull request is settled, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PullRequestState {
-    /// Open, draft or not.
-    Open,
-    /// Merged.
-    Merged,
-    /// Closed without a merge.
-    Closed,
+impl Found {
+    /// As it is reported.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self::PullRequest(found) => Finding::PullRequest(Arc::clone(found)),
+            Self::Unchanged => Finding::Unchanged,
+            Self::NoPullRequest => Finding::NoPullRequest,
+            Self::Gone => Finding::Gone,
+        }
+    }
 }
 
 /// What the reviews of a pull request amount to.
@@ -141,6 +57,14 @@ pub enum Problem {
         /// Which.
         interface: Interface,
         /// How long the host said to wait.
+        retry_after: Duration,
+    },
+    /// What is left of the rate limit of one interface is the account owner's.
+    #[error("what is left of the host's rate limit is kept for {} s", retry_after.as_secs())]
+    Reserved {
+        /// Which.
+        interface: Interface,
+        /// Until the window ends.
         retry_after: Duration,
     },
     /// The host wants to be left alone, though no limit is spent.
@@ -182,6 +106,12 @@ pub enum Problem {
     /// The host failed, timed out or could not be reached.
     #[error("the host is unavailable: {0}")]
     HostUnavailable(&'static str),
+    /// The host failed several accounts: its circuit breaker is open.
+    #[error("the host is spared for {} s", retry_after.as_secs())]
+    HostSpared {
+        /// Until one request may find out whether it is back.
+        retry_after: Duration,
+    },
     /// The host answered something that is not an answer.
     #[error("the host's answer is invalid: {0}")]
     HostAnswerInvalid(&'static str),
@@ -191,6 +121,9 @@ pub enum Problem {
     /// This worker does not speak the provider's protocol.
     #[error("the provider's protocol is not supported")]
     ProviderUnsupported,
+    /// The lease's turn is over: a person waits for another ref of its budget.
+    #[error("the turn of the lease is over")]
+    TurnOver,
     /// Our own fault.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -220,30 +153,78 @@ pub enum Scope {
     Host,
 }
 
-impl Problem {
-    /// The class's name in metrics, logs and `GetWorkerState`.
+impl Interface {
+    /// The name of its rate limit window in the contract.
     #[must_use]
-    pub fn class(&self) -> &'static str {
+    pub fn window(self) -> &'static str {
         match self {
-            Self::NoAccount => "no_account",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::SecondaryLimited { .. } => "secondary_limited",
-            Self::CredentialSuspect => "credential_suspect",
-            Self::CredentialRejected => "credential_rejected",
-            Self::AccountLocked => "account_locked",
-            Self::SsoRequired => "sso_required",
-            Self::AddressNotAllowed => "address_not_allowed",
-            Self::AccessDenied => "access_denied",
-            Self::RepositoryNotFound => "repository_not_found",
-            Self::RepositoryBlocked => "repository_blocked",
-            Self::NotReady => "not_ready",
-            Self::QueryTooHeavy => "query_too_heavy",
-            Self::HostUnavailable(_) => "host_unavailable",
-            Self::HostAnswerInvalid(_) => "host_answer_invalid",
-            Self::HostIncompatible(_) => "host_incompatible",
-            Self::ProviderUnsupported => "provider_unsupported",
-            Self::Internal(_) => "internal",
+            Self::Rest => "core",
+            Self::Graphql => "graphql",
         }
+    }
+}
+
+impl Problem {
+    /// The class that it is reported and shown as.
+    #[must_use]
+    pub fn class(&self) -> ProblemClass {
+        match self {
+            Self::NoAccount => ProblemClass::NoAccount,
+            Self::RateLimited { .. } => ProblemClass::RateLimited,
+            Self::Reserved { .. } => ProblemClass::LimitReserved,
+            Self::SecondaryLimited { .. } => ProblemClass::SecondaryLimited,
+            Self::CredentialSuspect => ProblemClass::CredentialSuspect,
+            Self::CredentialRejected => ProblemClass::CredentialRejected,
+            Self::AccountLocked => ProblemClass::AccountLocked,
+            Self::SsoRequired => ProblemClass::SsoRequired,
+            Self::AddressNotAllowed => ProblemClass::AddressNotAllowed,
+            Self::AccessDenied => ProblemClass::AccessDenied,
+            Self::RepositoryNotFound => ProblemClass::RepositoryNotFound,
+            Self::RepositoryBlocked => ProblemClass::RepositoryBlocked,
+            Self::NotReady => ProblemClass::NotReady,
+            Self::QueryTooHeavy => ProblemClass::QueryTooHeavy,
+            Self::HostUnavailable(_) | Self::HostSpared { .. } => ProblemClass::HostUnavailable,
+            Self::HostAnswerInvalid(_) => ProblemClass::HostAnswerInvalid,
+            Self::HostIncompatible(_) => ProblemClass::HostIncompatible,
+            Self::ProviderUnsupported => ProblemClass::ProviderUnsupported,
+            Self::TurnOver => ProblemClass::Unspecified,
+            Self::Internal(_) => ProblemClass::Internal,
+        }
+    }
+
+    /// Whether it is of the budget, the credential or the host's breaker rather than of a ref: a ref that
+    /// meets it has no outcome and stays due, and the report says it of the budget or the credential.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        match self {
+            Self::RateLimited { .. }
+            | Self::Reserved { .. }
+            | Self::SecondaryLimited { .. }
+            | Self::CredentialSuspect
+            | Self::CredentialRejected
+            | Self::AccountLocked
+            | Self::HostSpared { .. }
+            | Self::TurnOver => true,
+            Self::NoAccount
+            | Self::SsoRequired
+            | Self::AddressNotAllowed
+            | Self::AccessDenied
+            | Self::RepositoryNotFound
+            | Self::RepositoryBlocked
+            | Self::NotReady
+            | Self::QueryTooHeavy
+            | Self::HostUnavailable(_)
+            | Self::HostAnswerInvalid(_)
+            | Self::HostIncompatible(_)
+            | Self::ProviderUnsupported
+            | Self::Internal(_) => false,
+        }
+    }
+
+    /// Whether it is of one interface's limit, so that another interface may serve.
+    #[must_use]
+    pub fn is_of_one_limit(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Reserved { .. })
     }
 
     /// What it concerns besides the ref that met it: of a repository, the one that was asked about.
@@ -262,53 +243,15 @@ impl Problem {
             Self::NoAccount | Self::CredentialSuspect | Self::CredentialRejected => {
                 Scope::Credential
             }
-            Self::RateLimited { .. } | Self::SecondaryLimited { .. } | Self::AccountLocked => {
-                Scope::Budget
-            }
-            Self::HostUnavailable(_) | Self::HostIncompatible(_) | Self::ProviderUnsupported => {
-                Scope::Host
-            }
+            Self::RateLimited { .. }
+            | Self::Reserved { .. }
+            | Self::SecondaryLimited { .. }
+            | Self::AccountLocked
+            | Self::TurnOver => Scope::Budget,
+            Self::HostUnavailable(_)
+            | Self::HostSpared { .. }
+            | Self::HostIncompatible(_)
+            | Self::ProviderUnsupported => Scope::Host,
         }
     }
-}
-
-/// What the host's answers said about the account's rate limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BudgetObservation {
-    /// The account's id as the host itself told it.
-    pub account_id: Option<String>,
-    /// The REST interface.
-    pub rest: Window,
-    /// The GraphQL interface.
-    pub graphql: Window,
-    /// Nothing may be sent for this budget key, to any interface, before this has passed.
-    pub pause_for: Option<Duration>,
-    /// Secondary limits met since the last report.
-    pub secondary_refusals: u32,
-    /// GraphQL requests sent since the last report.
-    pub graphql_requests: u32,
-    /// What was learned of batch sizes.
-    pub batches: Option<BatchSizes>,
-}
-
-/// What the host's answers said about a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialObservation {
-    /// Which, as the lease names it.
-    pub credential_id: String,
-    /// Whether the host takes it.
-    pub state: CredentialState,
-    /// When to confirm that a suspect one is refused. Nothing is sent with it before.
-    pub confirm_in: Option<Duration>,
-}
-
-/// Whether the host takes a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialState {
-    /// It does.
-    Accepted,
-    /// It refused it once.
-    Suspect,
-    /// It refused it again.
-    Rejected,
 }

@@ -33,14 +33,14 @@ pub const RESERVE_PERCENT: u32 = 40;
 pub const RESERVE_LEAST: u32 = 200;
 /// Percent of a limit below which nothing is spent even when somebody is looking.
 pub const INTERACTIVE_FLOOR_PERCENT: u32 = 10;
-/// GraphQL requests of a budget key that need not wait for one another.
+/// GraphQL requests of a lease that need not wait for one another.
 pub const BURST: u32 = 5;
 /// How far apart they are after that. As Prow spaces its own; GitHub asks for requests "serially".
 pub const BURST_GAP: Duration = Duration::from_millis(850);
 /// How far apart they are for some time after a secondary limit.
 pub const CAUTIOUS_GAP: Duration = Duration::from_secs(2);
 /// How soon a request of the burst is forgiven: 20 a minute, 1,200 points an hour at one each, are 24 %
-/// of the usual limit. chat-service counts by the same number.
+/// of the usual limit.
 pub const BURST_REFILL: Duration = Duration::from_secs(3);
 /// How much a gap varies, in percent, so that keys do not march in step.
 pub const GAP_JITTER_PERCENT: u32 = 20;

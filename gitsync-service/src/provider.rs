@@ -13,8 +13,8 @@ mod memo;
 use secrecy::SecretString;
 
 use crate::{
-    lease::{KnownPullRequest, ProviderConfig, ProviderKind, Repository},
-    outcome::{Found, Problem},
+    lease::{KnownPullRequest, Provider, ProviderKind, RepositoryPath, Upstream},
+    outcome::{Found, Learned, Problem},
 };
 
 pub(crate) use github::HttpClient;
@@ -26,12 +26,11 @@ use gate::Asker;
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// As it was reported.
-    pub(crate) repository: Repository,
+    pub(crate) repository: RepositoryPath,
     /// As it was called last, if that is another name.
-    pub(crate) renamed: Option<Repository>,
+    pub(crate) renamed: Option<RepositoryPath>,
     pub(crate) branch: String,
-    /// `owner/name`; empty: no fork; absent: not known.
-    pub(crate) upstream_repository: Option<String>,
+    pub(crate) upstream: Upstream,
 }
 
 impl Target {
@@ -48,14 +47,7 @@ impl Target {
 /// What a lookup brought.
 pub(crate) struct Finding {
     pub(crate) result: Result<Found, Problem>,
-    /// Whether the repository is a fork and of what, if that was learned on the way.
-    pub(crate) upstream_repository: Option<String>,
-    /// Tells the next refresh whether the pull request changed.
-    pub(crate) fingerprint: Option<String>,
-    /// Lets the host answer the next refresh that nothing changed.
-    pub(crate) validator: Option<String>,
-    /// What the host calls the repository now, if that was learned; empty: as it was reported.
-    pub(crate) canonical_repository: Option<String>,
+    pub(crate) learned: Learned,
 }
 
 impl Finding {
@@ -63,10 +55,7 @@ impl Finding {
     pub(crate) fn of(result: Result<Found, Problem>) -> Self {
         Self {
             result,
-            upstream_repository: None,
-            fingerprint: None,
-            validator: None,
-            canonical_repository: None,
+            learned: Learned::default(),
         }
     }
 }
@@ -81,7 +70,7 @@ impl Session {
     /// Opens the group's provider with its credential. Sends nothing.
     pub(crate) fn open(
         http: &HttpClient,
-        provider: &ProviderConfig,
+        provider: &Provider,
         access_token: Option<&SecretString>,
     ) -> Result<Self, Problem> {
         match provider.kind {

@@ -15,7 +15,7 @@ mod job;
 mod rest;
 mod unit;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{
     sync::mpsc::{self, UnboundedSender},
@@ -23,9 +23,12 @@ use tokio::{
 };
 
 use crate::{
-    lease::{BatchSizes, BudgetKey, Lease, LeasedRef},
+    lease::{BudgetKey, Lease, LeasedRef, is_also_elsewhere},
     metrics::Metrics,
-    outcome::{BudgetObservation, CredentialObservation, CredentialState, Outcome, Problem, Scope},
+    outcome::{
+        self, BudgetObservation, CredentialObservation, Interface, Outcome, Problem, ProblemClass,
+        Scope,
+    },
     pace::{self, Stretch},
     provider::{
         Finding, HttpClient, Session,
@@ -72,6 +75,7 @@ impl Refresher {
             stretch,
             gate: Gate::new(self.shared.clone(), lease.budget_key.clone(), &lease.budget),
             access: lease.groups.iter().map(Access::of).collect(),
+            withheld: Mutex::default(),
             lease,
             refresher: self.clone(),
         }
@@ -105,6 +109,8 @@ pub struct Refresh {
     access: Vec<Access>,
     /// By how much intervals are stretched, for as long as the lease lasts: all its refs bear the same.
     stretch: Stretch,
+    /// Why refs have no outcome, each reason once.
+    withheld: Mutex<Vec<ProblemClass>>,
 }
 
 /// What was counted since the last report. It is told once: a report that is not delivered gives it back.
@@ -116,15 +122,24 @@ impl Refresh {
     /// must not begin a pause again.
     #[must_use]
     pub fn budget(&self) -> Option<BudgetObservation> {
-        let mut seen = self.gate.observed(Instant::now())?;
-        let rest = seen.rest.pause_for;
-        let every = match seen.graphql.pause_for {
-            Some(graphql) => rest.map(|rest| rest.min(graphql)),
+        let interfaces: &[Interface] = if self.has_graphql() {
+            &[Interface::Rest, Interface::Graphql]
+        } else {
             // Where there is no GraphQL, REST is all there is.
-            None => rest.filter(|_| !self.has_graphql()),
+            &[Interface::Rest]
         };
-        seen.pause_for = seen.pause_for.or(every);
-        Some(seen)
+        self.gate.observed(interfaces, Instant::now())
+    }
+
+    /// Ends the lease's turn: what is on the wire is brought to its end, and nothing more is sent.
+    pub fn end_turn(&self) {
+        self.gate.end_turn();
+    }
+
+    /// Why refs were left without an outcome so far. Not that the turn is over: that is no reason of theirs.
+    pub(crate) fn withheld(&self) -> Vec<ProblemClass> {
+        let withheld = self.withheld.lock();
+        withheld.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the host is asked over GraphQL, as far as is known.
@@ -153,27 +168,26 @@ impl Refresh {
         }
         let mut seen = seen.unwrap_or_default();
         counted.0.add_to(&mut seen);
-        seen.batches = self.news_of_batches();
         Some(seen)
     }
 
     /// What the host's answers said about the lease's credentials so far.
     #[must_use]
     pub fn credentials(&self) -> Vec<CredentialObservation> {
+        let confirm_in = pace::pause::suspect_confirmation(
+            &self.refresher.shared.pace.pauses,
+            self.budget_key(),
+        );
         let mut all: Vec<CredentialObservation> = Vec::new();
-        for (credential_id, state) in self.access.iter().filter_map(Access::learned) {
-            if all.iter().any(|seen| seen.credential_id == credential_id) {
+        for (credential, state) in self.access.iter().filter_map(Access::learned) {
+            if all.iter().any(|seen| seen.account == credential.account) {
                 continue;
             }
             all.push(CredentialObservation {
-                credential_id: credential_id.to_owned(),
+                account: credential.account,
+                generation: credential.generation,
                 state,
-                confirm_in: (state == CredentialState::Suspect).then(|| {
-                    pace::pause::suspect_confirmation(
-                        &self.refresher.shared.pace.pauses,
-                        self.budget_key(),
-                    )
-                }),
+                confirm_in,
             });
         }
         all
@@ -182,12 +196,14 @@ impl Refresh {
     /// Looks up every ref and sends each outcome as soon as it is known.
     ///
     /// At the `deadline`, refs whose lookup had begun are failed as `HostUnavailable`, and refs
-    /// that never got a turn have no outcome. Cancel-safe: dropping it stops every request, and
-    /// what was sent stays sent.
+    /// that never got a turn have no outcome; nor have those that a limit, the credential or a host that is
+    /// spared keeps from their answer. Cancel-safe: dropping it stops every request, and what was sent stays
+    /// sent.
     pub async fn run(&self, deadline: Instant, outcomes: &UnboundedSender<Outcome>) {
         let mut parties = Vec::with_capacity(self.lease.groups.len());
         for (group, access) in self.lease.groups.iter().zip(&self.access) {
-            let token = group.access_token.as_ref();
+            let credential = group.credential.as_ref();
+            let token = credential.map(|credential| &credential.access_token);
             match Session::open(&self.refresher.http, &group.provider, token) {
                 Ok(session) => parties.push(Party::new(self, group, access, session)),
                 // One answer for all of them, and the host is not asked.
@@ -232,77 +248,72 @@ impl Refresh {
     pub(crate) fn in_place_of(&self, refused: &Outcome) -> Outcome {
         const REFUSED: Problem = Problem::Internal("chat-service refuses what was found");
         let mut refs = self.lease.groups.iter().flat_map(|group| &group.refs);
-        let next = refs
-            .find(|git_ref| git_ref.git_ref_id == refused.git_ref_id)
-            .map_or(refused.next, |git_ref| {
-                self.refresher.schedule.next(
-                    self.budget_key(),
-                    git_ref,
-                    &Err(REFUSED),
-                    self.stretch,
-                )
-            });
+        let next =
+            refs.find(|git_ref| git_ref.id == refused.git_ref)
+                .map_or(refused.next, |git_ref| {
+                    self.refresher.schedule.next(
+                        self.budget_key(),
+                        git_ref,
+                        &Err(REFUSED),
+                        self.stretch,
+                    )
+                });
         Outcome {
-            git_ref_id: refused.git_ref_id.clone(),
-            report_seq: refused.report_seq,
-            result: Err(REFUSED),
-            scope: REFUSED.scope(),
+            git_ref: refused.git_ref,
+            fence: refused.fence,
+            finding: outcome::Finding::Failed {
+                class: REFUSED.class(),
+                repository_wide: false,
+            },
             next,
-            upstream_repository: None,
-            fingerprint: None,
-            validator: None,
-            canonical_repository: None,
+            learned: outcome::Learned::default(),
         }
     }
 
     fn send(&self, outcomes: &UnboundedSender<Outcome>, git_ref: &LeasedRef, finding: &Finding) {
-        let Finding {
-            result,
-            upstream_repository,
-            fingerprint,
-            validator,
-            canonical_repository,
-        } = finding;
+        let Finding { result, learned } = finding;
+        let finding = match result {
+            Ok(found) => found.finding(),
+            Err(problem) if problem.is_withheld() => return self.withhold(git_ref, *problem),
+            Err(problem) => outcome::Finding::Failed {
+                class: problem.class(),
+                repository_wide: problem.scope() == Scope::Repository
+                    && !is_also_elsewhere(git_ref, &learned.upstream),
+            },
+        };
+        if let Err(problem) = result {
+            tracing::debug!(
+                git_ref.id = %git_ref.id,
+                problem = %problem,
+                "a ref could not be looked up"
+            );
+        }
         let next = self
             .refresher
             .schedule
             .next(self.budget_key(), git_ref, result, self.stretch);
-        let learned = upstream_repository.as_deref();
-        let scope = match result {
-            Err(problem)
-                if problem.scope() == Scope::Repository && git_ref.is_also_elsewhere(learned) =>
-            {
-                Scope::Ref
-            }
-            Err(problem) => problem.scope(),
-            Ok(_) => Scope::Ref,
-        };
         // Nobody listens any more only when the lease is over, and then nobody may write either.
         let _ = outcomes.send(Outcome {
-            git_ref_id: git_ref.git_ref_id.clone(),
-            report_seq: git_ref.report_seq,
-            result: result.clone(),
-            scope,
+            git_ref: git_ref.id,
+            fence: git_ref.fence,
+            finding,
             next,
-            upstream_repository: upstream_repository.clone(),
-            fingerprint: fingerprint.clone(),
-            validator: validator.clone(),
-            canonical_repository: canonical_repository.clone(),
+            learned: learned.clone(),
         });
+    }
+
+    /// Leaves a ref without an outcome, and due. The budget or the credential has the problem.
+    fn withhold(&self, git_ref: &LeasedRef, problem: Problem) {
+        self.gate.withhold(git_ref.lane, problem);
+        let class = problem.class();
+        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        if class != ProblemClass::Unspecified && !withheld.contains(&class) {
+            withheld.push(class);
+        }
     }
 
     fn budget_key(&self) -> &BudgetKey {
         &self.lease.budget_key
-    }
-
-    /// How many are asked at once, if that is not what the lease said.
-    fn news_of_batches(&self) -> Option<BatchSizes> {
-        let group = self.lease.groups.first()?;
-        let known = self.lease.budget.batches;
-        let hosts = &self.refresher.shared.hosts;
-        hosts
-            .batches(&group.provider.api_base_url, known)
-            .news(known)
     }
 }
 

@@ -16,8 +16,8 @@ use proto::bounds::VIEWED_INTERVAL;
 
 use crate::{
     lease::{BudgetKey, KnownPullRequest, Lane, LeasedRef},
-    outcome::{Found, Next, Problem, PullRequest, PullRequestState},
-    pace::{Pauses, Pull, Stretch, share},
+    outcome::{Found, FoundPullRequest, Next, Problem, PullRequestState},
+    pace::{Pull, Stretch, share},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -141,9 +141,6 @@ pub struct Schedule {
     pub jitter_percent: u32,
     /// See [`FAILURE_JITTER_PERCENT`].
     pub failure_jitter_percent: u32,
-    /// As the budget key or the credential is left alone for, so are its refs. A refresher takes those of
-    /// its pace.
-    pub pauses: Pauses,
 }
 
 impl Default for Schedule {
@@ -173,7 +170,6 @@ impl Default for Schedule {
             policy_backoff: POLICY_BACKOFF,
             jitter_percent: JITTER_PERCENT,
             failure_jitter_percent: FAILURE_JITTER_PERCENT,
-            pauses: Pauses::default(),
         }
     }
 }
@@ -231,13 +227,13 @@ impl Schedule {
         }
     }
 
-    fn after_found(&self, git_ref: &LeasedRef, found: &PullRequest) -> Planned {
+    fn after_found(&self, git_ref: &LeasedRef, found: &FoundPullRequest) -> Planned {
         let settled = if is_same(git_ref.known.as_ref(), found) {
             git_ref.settled_count
         } else {
             0
         };
-        self.of_pull_request(git_ref, found.state, found.draft, settled)
+        self.of_pull_request(git_ref, found.shown.state, found.shown.draft, settled)
     }
 
     fn after_unchanged(&self, git_ref: &LeasedRef) -> Planned {
@@ -352,9 +348,10 @@ fn doubled(interval: Duration, times: u32, most: Duration) -> Duration {
         .min(most.max(interval))
 }
 
-fn is_same(known: Option<&KnownPullRequest>, found: &PullRequest) -> bool {
+fn is_same(known: Option<&KnownPullRequest>, found: &FoundPullRequest) -> bool {
     known.is_some_and(|known| {
-        known.number == found.number && known.repository.eq_ignore_ascii_case(&found.repository)
+        known.number == found.shown.number
+            && known.repository.eq_ignore_ascii_case(&found.repository)
     })
 }
 

@@ -16,12 +16,20 @@ pub enum MigrationError {
         /// What PostgreSQL says.
         source: tokio_postgres::Error,
     },
-    /// A file was applied before with other content, or under another name.
+    /// A file was applied before with other content.
     #[error(
-        "migration {name} differs from what was applied as {applied_name}: an applied file is never \
-         edited or renamed; add a new one"
+        "migration {name} differs from what was applied: an applied file is never edited; add a new one"
     )]
     Edited {
+        /// The file's name without `.sql`.
+        name: &'static str,
+    },
+    /// The database has another history: a version was applied under another name.
+    #[error(
+        "this database was made by a version from before the first release (its migration {applied_name} is \
+         {name} here), whose data cannot be taken over: use an empty database"
+    )]
+    OtherHistory {
         /// The file's name without `.sql`.
         name: &'static str,
         /// The name that the database has for this version.

@@ -63,13 +63,17 @@ pub async fn apply_list(
     Ok(applied)
 }
 
-/// Checks that the schema is not older than this build needs. Newer is fine.
+/// Checks that the schema is not older than this build needs, and of the same history. Newer is fine.
 ///
 /// # Errors
 ///
-/// [`MigrationError::TooOld`] with both versions, or [`MigrationError::Database`].
+/// [`MigrationError::TooOld`] with both versions, [`MigrationError::OtherHistory`], or
+/// [`MigrationError::Database`].
 pub async fn require_current(client: &Client) -> Result<(), MigrationError> {
     let found = version(client).await?;
+    if found > 0 {
+        same_history(ALL, &records(client).await?)?;
+    }
     if found < CURRENT {
         return Err(MigrationError::TooOld {
             found,
@@ -178,20 +182,35 @@ async fn records(client: &Client) -> Result<BTreeMap<i32, Record>, MigrationErro
         .map_err(MigrationError::doing(doing))
 }
 
+/// Checks that what was applied has the names that it has here.
+fn same_history(list: &[Migration], applied: &BTreeMap<i32, Record>) -> Result<(), MigrationError> {
+    for migration in list {
+        if let Some(record) = applied.get(&migration.version)
+            && record.name != migration.name
+        {
+            return Err(MigrationError::OtherHistory {
+                name: migration.name,
+                applied_name: record.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The files still to apply, after a check of those that were.
 fn pending<'a>(
     list: &'a [Migration],
     applied: &BTreeMap<i32, Record>,
     latest: i32,
 ) -> Result<Vec<&'a Migration>, MigrationError> {
+    same_history(list, applied)?;
     let mut pending = Vec::new();
     for migration in list {
         match applied.get(&migration.version) {
             Some(record) => {
-                if record.name != migration.name || record.checksum != checksum(migration.sql) {
+                if record.checksum != checksum(migration.sql) {
                     return Err(MigrationError::Edited {
                         name: migration.name,
-                        applied_name: record.name.clone(),
                     });
                 }
             }

@@ -1,27 +1,13 @@
 //! How long texts and messages may be, and the numbers that both services must agree on. Clients may
-//! rely on the former: they only ever get smaller.
+//! rely on the bounds: they only ever get smaller.
 
 use std::time::Duration;
-
-/// Interval between lookups of a pull request whose chat is being viewed.
-///
-/// chat-service makes a ref due by it when a view begins, and the worker plans by it while one lasts.
-pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);
-
-/// Longest pause of an account that is believed.
-///
-/// The longest window of a known host is an hour, and a wrong answer must not silence an account for
-/// ever. chat-service refuses a report with a longer pause.
-pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Life of a lease that is not renewed, unless chat-service is configured otherwise.
 ///
 /// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so that
 /// a lease whose answer was slow is not nearly over.
 pub const LEASE_DURATION: Duration = Duration::from_secs(60);
-
-/// Git refs of one lease call at most; chat-service cuts a larger number down to it.
-pub const MAX_LEASED_REFS: usize = 500;
 
 /// Bytes of a `Chat` at most: its labels, its shares, and its git refs with their pull requests, each
 /// as long as it may be.
@@ -50,3 +36,56 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// Bytes of a remote's URL as it is kept, without user info: a host, an owner and a name of the
 /// greatest length, and room.
 pub const MAX_ORIGIN_BYTES: usize = 512;
+
+/// Bytes of a repository's path at its host at most: GitHub's longest is 140, GitLab's a few times that.
+pub const MAX_REPOSITORY_BYTES: usize = 1024;
+
+/// Bytes of a host's own id of a pull request at most: GitHub's are about 30.
+pub const MAX_HOST_ID_BYTES: usize = 1024;
+
+/// Bytes of a fingerprint or a validator at most.
+pub const MAX_OPAQUE_BYTES: usize = 512;
+
+/// Bytes of an account's id, as a host tells it, at most.
+pub const MAX_ACCOUNT_ID_BYTES: usize = 100;
+
+/// Rate limit windows of a budget at most: GitHub has a dozen resources, of which two are spent here.
+pub const MAX_WINDOWS: usize = 16;
+
+/// Bytes of a window's name at most.
+pub const MAX_WINDOW_NAME_BYTES: usize = 64;
+
+/// Secondary limits that one report counts at most: more is a mistake of the worker.
+pub const MAX_REFUSALS: u32 = 10_000;
+
+/// Characters of a worker's id at most.
+pub const MAX_WORKER_ID_CHARS: usize = 100;
+
+/// Refs of one lease call unless the worker says otherwise: one full probe of GitHub's GraphQL.
+pub const DEFAULT_LEASED_REFS: u16 = 100;
+
+/// Refs of one lease call at most.
+pub const MAX_LEASED_REFS: u16 = 500;
+
+/// How long a lease call waits at most: load balancers cut calls that are silent for longer.
+pub const MAX_LEASE_WAIT: Duration = Duration::from_secs(60);
+
+/// Outcomes of one report at most.
+pub const MAX_OUTCOMES: usize = 500;
+
+/// How long one report may pause a window or a budget at most: a day, so that a host's mistaken answer
+/// does not stop an account for longer.
+pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far ahead one outcome may plan the next refresh at most.
+pub const MAX_NEXT_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// When to confirm that a credential is refused, where the worker does not say.
+pub const DEFAULT_CONFIRM_IN: Duration = Duration::from_secs(45);
+
+/// When to confirm that a credential is refused at the latest.
+pub const MAX_CONFIRM_IN: Duration = Duration::from_secs(60 * 60);
+
+/// What a person looks at is due again so long after its last refresh. The worker plans by it, and
+/// chat-service pulls a ref forward by it when a view begins.
+pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);

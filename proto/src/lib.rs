@@ -1,11 +1,12 @@
 //! The contract between the services and with their clients: the messages and services of
 //! `proto/`, their descriptors for reflection, the stable reasons of errors, the bounds of texts and
-//! messages, and the numbers that both services share.
+//! messages, and the words of the sync contract as types.
 //!
 //! Nothing here does I/O or knows a rule of either service.
 
 pub mod bounds;
 pub mod reason;
+pub mod sync;
 
 /// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.
 pub mod chat {

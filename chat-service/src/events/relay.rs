@@ -1,9 +1,10 @@
-//! Places committed change events in one order, and forgets old ones.
+//! Places committed change events in one order, follows changes of accounts up, and forgets what is
+//! old.
 //!
-//! Identity values are handed out before the commit, so an event with a smaller one may become visible
-//! after one with a larger one; a reader that goes by them would skip it. The relay looks at what is
-//! committed and numbers that: what commits later gets a later number. One connection in all replicas
-//! holds the advisory lock and does it; when it closes, another replica takes over.
+//! Identity values are handed out before the commit, so an event with a smaller one may become
+//! visible after one with a larger one; a reader that goes by them would skip it. The relay looks
+//! at what is committed and numbers that: what commits later gets a later number. One connection in
+//! all replicas holds the advisory lock and does it; when it closes, another replica takes over.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::bell::{Bell, Ring};
-use crate::store::{Store, StoreError, event::RelayLock};
+use crate::store::{Store, StoreError, event::RelayLock, git_account::FollowUp};
 
 /// Look at least this often: a ring may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,6 +53,7 @@ async fn relay(store: &Store, bell: &Bell) -> Result<(), StoreError> {
     // Side by side, on connections of their own: forgetting delays no event, and ends nothing.
     tokio::select! {
         result = place(&lock, bell) => result,
+        never = Box::pin(follow_up(store, bell)) => match never {},
         never = prune(store) => match never {},
     }
 }
@@ -63,6 +65,41 @@ async fn place(lock: &RelayLock, bell: &Bell) -> Result<(), StoreError> {
         changes.mark_unchanged();
         if lock.place().await? {
             bell.ring(Ring::Placed);
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}
+
+/// Follows changes of accounts up: watchers hear of them, and refs that wait for them are due.
+async fn follow_up(store: &Store, bell: &Bell) -> Infallible {
+    let mut changes = bell.listen(Ring::Changes);
+    loop {
+        changes.mark_unchanged();
+        let accounts = store.list_changed_accounts().await;
+        let mut failed = accounts.as_ref().err().map(ToString::to_string);
+        for account in accounts.unwrap_or_default() {
+            match store.follow_up(&account).await {
+                Ok(FollowUp { due, events }) => {
+                    if due {
+                        bell.ring(Ring::Due);
+                    }
+                    if events {
+                        bell.ring(Ring::Changes);
+                    }
+                }
+                // The others have their turn.
+                Err(error) => failed = Some(error.to_string()),
+            }
+        }
+        if let Some(error) = failed {
+            tracing::warn!(
+                error,
+                "changes of accounts were not followed up; trying again"
+            );
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
         tokio::select! {
             _ = changes.changed() => {}

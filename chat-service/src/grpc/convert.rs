@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use policy::{Level, Subject};
-use proto::chat::v1;
+use proto::{
+    chat::v1,
+    sync::{Head, PullRequest, PullRequestState},
+};
 use uuid::Uuid;
 
 use crate::{
     chat::{
         Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_TITLE_CHARS,
     },
-    diff_status::{DiffStatus, Freshness, ProblemClass, PullRequest, PullRequestState},
+    diff_status::{DiffStatus, Freshness},
     error::Error,
     id::{GroupId, UserId},
 };
@@ -222,8 +225,6 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         freshness,
         next_refresh_at,
         problem,
-        outcome_seq: _,
-        polled: _,
     } = status;
     let mut message = v1::ChatDiffStatus {
         id: id.to_string(),
@@ -238,9 +239,9 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         freshness: render_freshness(freshness).into(),
         next_refresh_at: next_refresh_at.map(timestamp),
         problem: problem.map(|problem| v1::Problem {
-            class: problem_class(problem.class).into(),
+            class: problem.class.into(),
             message: problem_message.unwrap_or_default(),
-            since: Some(timestamp(problem.since)),
+            since: problem.since.map(timestamp),
         }),
         icon: icon.map(|icon| icon.name.to_owned()),
         icon_color: icon.map(|icon| icon.color.to_owned()),
@@ -254,24 +255,28 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
 
 fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest) {
     let PullRequest {
+        number,
         url,
         state,
         draft,
         title,
-        changes_requested,
-        additions,
-        deletions,
-        changed_files,
-        head_branch,
         base_branch,
-        head_sha,
         author_login,
         author_avatar_url,
-        number,
-        commits,
+        changes_requested,
         approved,
         reviewer_count,
+        head:
+            Head {
+                branch,
+                sha,
+                additions,
+                deletions,
+                changed_files,
+                commits,
+            },
     } = pull_request;
+    let known = |text: String| Some(text).filter(|text| !text.is_empty());
     message.url = Some(url);
     message.pull_request_state = Some(pull_request_state(state, draft).into());
     message.pull_request_title = title;
@@ -280,15 +285,15 @@ fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest
     message.additions = additions;
     message.deletions = deletions;
     message.changed_files = changed_files;
-    message.head_branch = head_branch;
-    message.base_branch = base_branch;
-    message.head_sha = head_sha;
+    message.head_branch = known(branch);
+    message.base_branch = known(base_branch);
+    message.head_sha = known(sha);
     message.author_login = author_login;
     message.author_avatar_url = author_avatar_url;
     message.pr_number = Some(number);
-    message.commits = commits;
-    message.approved = approved;
-    message.reviewer_count = reviewer_count;
+    message.commits = Some(commits);
+    message.approved = Some(approved);
+    message.reviewer_count = Some(reviewer_count);
 }
 
 /// Where a pull request stands, as clients see it: an open draft is a draft.
@@ -303,34 +308,10 @@ fn pull_request_state(state: PullRequestState, draft: bool) -> v1::PullRequestSt
 
 fn render_freshness(freshness: Freshness) -> v1::Freshness {
     match freshness {
+        Freshness::Unknown => v1::Freshness::Unspecified,
         Freshness::Fresh => v1::Freshness::Fresh,
         Freshness::Due => v1::Freshness::Due,
         Freshness::Refreshing => v1::Freshness::Refreshing,
         Freshness::Paused => v1::Freshness::Paused,
-    }
-}
-
-/// A problem's class as clients see it.
-pub(crate) fn problem_class(class: ProblemClass) -> v1::ProblemClass {
-    match class {
-        ProblemClass::NoAccount => v1::ProblemClass::NoAccount,
-        ProblemClass::RateLimited => v1::ProblemClass::RateLimited,
-        ProblemClass::CredentialRejected => v1::ProblemClass::CredentialRejected,
-        ProblemClass::AccessDenied => v1::ProblemClass::AccessDenied,
-        ProblemClass::RepositoryNotFound => v1::ProblemClass::RepositoryNotFound,
-        ProblemClass::PullRequestGone => v1::ProblemClass::PullRequestGone,
-        ProblemClass::HostUnavailable => v1::ProblemClass::HostUnavailable,
-        ProblemClass::HostAnswerInvalid => v1::ProblemClass::HostAnswerInvalid,
-        ProblemClass::ProviderUnsupported => v1::ProblemClass::ProviderUnsupported,
-        ProblemClass::Internal => v1::ProblemClass::Internal,
-        ProblemClass::SecondaryLimited => v1::ProblemClass::SecondaryLimited,
-        ProblemClass::CredentialSuspect => v1::ProblemClass::CredentialSuspect,
-        ProblemClass::AccountLocked => v1::ProblemClass::AccountLocked,
-        ProblemClass::SsoRequired => v1::ProblemClass::SsoRequired,
-        ProblemClass::AddressNotAllowed => v1::ProblemClass::AddressNotAllowed,
-        ProblemClass::NotReady => v1::ProblemClass::NotReady,
-        ProblemClass::QueryTooHeavy => v1::ProblemClass::QueryTooHeavy,
-        ProblemClass::HostIncompatible => v1::ProblemClass::HostIncompatible,
-        ProblemClass::RepositoryBlocked => v1::ProblemClass::RepositoryBlocked,
     }
 }

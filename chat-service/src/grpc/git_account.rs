@@ -75,10 +75,11 @@ impl GitAccountGrpc {
             .map(|refresh_token| token("refresh_token", refresh_token))
             .transpose()?;
         let expires_at = expires_at.map(timestamp).transpose()?;
+        let BudgetKey(token_key) = BudgetKey::of_token(&self.keys, provider, &access_token);
         let account = NewGitAccount {
             user,
             provider_id: &provider.id,
-            budget_key: BudgetKey::of_token(&self.keys, provider, &access_token),
+            token_key: &token_key,
             expires_at,
         };
         let seal = |id| {
@@ -98,6 +99,8 @@ impl GitAccountGrpc {
         let linked = self.store.link_git_account(&account, &seal).await?;
         tracing::info!(user.id = %user, provider_id = provider.id, "a git account was linked");
         self.bell.ring(Ring::Due);
+        // The relay hears of the change, too.
+        self.bell.ring(Ring::Changes);
         Ok(linked)
     }
 
@@ -148,19 +151,14 @@ impl GitAccountGrpc {
             .git_accounts(principal, Action::UnlinkGitAccount, user)?;
         convert::no_nul("provider_id", &provider_id)?;
         // Also where an operator has removed the provider: its credentials must not stay.
-        let unlinked = BudgetKey::of_unlinked(&provider_id, user);
-        let done = self
-            .store
-            .unlink_git_account(user, &provider_id, &unlinked)
-            .await?;
-        if !done {
+        if !self.store.unlink_git_account(user, &provider_id).await? {
             self.provider(&provider_id)?;
             return Err(Error::NotVisible {
                 resource: "git account",
             });
         }
         tracing::info!(user.id = %user, provider_id, "a git account was unlinked");
-        self.bell.ring(Ring::Due);
+        self.bell.ring(Ring::Changes);
         Ok(())
     }
 

@@ -1,13 +1,12 @@
 //! `GetChats`: from the request to a filter, and from a page to its token.
 
 use prost::Message as _;
-use proto::chat::v1;
+use proto::{chat::v1, sync::PullRequestState};
 
 use super::convert;
 use crate::{
     authz::Principal,
     chat_filter::{ChatFilter, Cursor, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PullRequestFilter},
-    diff_status::PullRequestState,
     error::Error,
     id::{UserId, WorkspaceId},
     page_token::{PageTokens, Scope},

@@ -1,12 +1,11 @@
 //! `chat.v1.SyncAdminService`: per RPC authenticate, make one call, render.
 
-use proto::chat::v1::{self, sync_admin_service_server::SyncAdminService};
+use proto::{
+    chat::v1::{self, sync_admin_service_server::SyncAdminService},
+    sync::{Window, message_duration},
+};
 use tonic::{Request, Response, Status};
 
-use super::{
-    convert,
-    sync::{render_duration, render_lane, render_window},
-};
 use crate::{
     auth::Auth,
     authz::{Action, Authorizer},
@@ -56,7 +55,7 @@ fn render(state: SyncState) -> v1::GetSyncStateResponse {
         problems: problems
             .into_iter()
             .map(|(class, refs)| v1::ProblemCount {
-                class: convert::problem_class(class).into(),
+                class: class.into(),
                 refs,
             })
             .collect(),
@@ -71,10 +70,10 @@ fn render_lane_state(state: &LaneState) -> v1::LaneState {
         oldest,
     } = state;
     v1::LaneState {
-        lane: render_lane(*lane).into(),
+        lane: lane.message().into(),
         due: *due,
         overdue: *overdue,
-        oldest: oldest.map(render_duration),
+        oldest: oldest.map(message_duration),
     }
 }
 
@@ -89,7 +88,7 @@ fn render_lease_state(state: LeaseState) -> v1::LeaseState {
         worker_id: worker,
         budget_key,
         refs,
-        expires_in: Some(render_duration(expires_in)),
+        expires_in: Some(message_duration(expires_in)),
     }
 }
 
@@ -97,19 +96,20 @@ fn render_budget_state(state: BudgetState) -> v1::BudgetState {
     let BudgetState {
         budget_key,
         provider_id,
-        rest,
-        graphql,
-        paused_for,
+        windows,
+        pause,
         strikes,
         account_known,
+        lost_leases,
     } = state;
+    let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
     v1::BudgetState {
         budget_key,
         provider_id,
-        rest: Some(render_window(rest)),
-        graphql: Some(render_window(graphql)),
-        paused_for: paused_for.map(render_duration),
-        secondary_strikes: strikes,
+        windows: windows.iter().map(Window::message).collect(),
+        pause: pause.map(|pause| pause.message()),
+        secondary_strikes: count(strikes),
         account_known,
+        lost_leases: count(lost_leases),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use proto::bounds::MAX_ORIGIN_BYTES;
+use proto::{bounds::MAX_ORIGIN_BYTES, sync::RepositoryPath};
 
 use super::{Provider, Providers};
 
@@ -19,10 +19,8 @@ const MAX_NAME_CHARS: usize = 100;
 pub struct Origin {
     /// Whose host it names.
     pub provider: Provider,
-    /// As spelled.
-    pub owner: String,
-    /// As spelled, without `.git`.
-    pub name: String,
+    /// Its path at the host, as spelled, without `.git`.
+    pub repository: RepositoryPath,
     /// As reported, without user info.
     pub sanitized: String,
 }
@@ -79,12 +77,11 @@ pub fn parse(providers: &Providers, text: &str) -> Result<Origin, OriginError> {
     let provider = providers
         .by_host(parts.host, parts.ssh)
         .ok_or(OriginError::ProviderNotConfigured)?;
-    let (owner, name) = repository(parts.path)
+    let repository = repository(parts.path)
         .ok_or(OriginError::Invalid("must name a repository as owner/name"))?;
     Ok(Origin {
         provider: provider.clone(),
-        owner: owner.to_owned(),
-        name: name.to_owned(),
+        repository,
         sanitized: parts.sanitized.into_owned(),
     })
 }
@@ -160,11 +157,12 @@ fn without_port(host_and_port: &str) -> Result<&str, OriginError> {
     Ok(host)
 }
 
-fn repository(path: &str) -> Option<(&str, &str)> {
+fn repository(path: &str) -> Option<RepositoryPath> {
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
     let (owner, name) = path.split_once('/')?;
-    (is_name(owner) && is_name(name)).then_some((owner, name))
+    let named = is_name(owner) && is_name(name);
+    RepositoryPath::parse(path).filter(|_| named)
 }
 
 fn is_name(name: &str) -> bool {
@@ -278,11 +276,7 @@ mod tests {
         ] {
             let origin = parse(&providers(), text).unwrap();
             assert_eq!(origin.provider.id, provider, "{text}");
-            assert_eq!(
-                (origin.owner.as_str(), origin.name.as_str()),
-                ("acme", "web"),
-                "{text}"
-            );
+            assert_eq!(origin.repository.as_str(), "acme/web", "{text}");
             assert_eq!(origin.sanitized, sanitized.unwrap_or(text), "{text}");
             assert!(!format!("{origin:?}").contains("hush"), "{text}");
         }
@@ -310,10 +304,7 @@ mod tests {
     #[test]
     fn the_case_of_a_repository_is_kept() {
         let origin = parse(&providers(), "https://github.com/Acme/my.Web_1").unwrap();
-        assert_eq!(
-            (origin.owner.as_str(), origin.name.as_str()),
-            ("Acme", "my.Web_1")
-        );
+        assert_eq!(origin.repository.as_str(), "Acme/my.Web_1");
     }
 
     #[test]

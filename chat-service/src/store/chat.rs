@@ -30,7 +30,6 @@ const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
-const MOVE_PRIMARY_REF: Sql = sql!("move_primary_ref");
 
 /// A chat that is to be made.
 #[derive(Clone, Debug)]
@@ -222,12 +221,10 @@ async fn update_once(
     }
     let turned: bool = row.get_as("archived_changes")?;
     match (turned, archiving) {
-        (true, true) => stop_polling(&tx, id).await?,
-        (true, false) => resume_polling(&tx, id).await?,
-        (false, _) => {}
+        (true, true) => stop_polling(tx, id).await?,
+        (true, false) => resume_polling(tx, id).await?,
+        (false, _) => tx.commit().await?,
     }
-    // Last, since budgets are locked before refs.
-    tx.commit_after([bind(MOVE_PRIMARY_REF, &[&id.0])]).await?;
     Ok(Guarded::Done(Updated {
         unarchived: turned && !archiving,
     }))

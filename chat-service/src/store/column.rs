@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
+use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _, PullRequest};
 use serde_json::Value;
 use tokio_postgres::{
     Row,
@@ -96,6 +97,43 @@ impl Column for Duration {
 
     fn from_wire(wire: f64) -> Result<Self, String> {
         Ok(Self::try_from_secs_f64(wire).unwrap_or_default())
+    }
+}
+
+/// A class that a later release added is unspecified here: that costs its text, and no chat.
+impl Column for ProblemClass {
+    type Wire = String;
+
+    fn from_wire(wire: String) -> Result<Self, String> {
+        Ok(Self::from_name(&wire).unwrap_or(Self::Unspecified))
+    }
+}
+
+impl Column for Lane {
+    type Wire = i16;
+
+    fn from_wire(wire: i16) -> Result<Self, String> {
+        Self::from_number(wire).ok_or_else(|| format!("{wire} is no lane"))
+    }
+}
+
+impl Column for CredentialState {
+    type Wire = String;
+
+    fn from_wire(wire: String) -> Result<Self, String> {
+        [Self::Accepted, Self::Suspect, Self::Rejected]
+            .into_iter()
+            .find(|state| state.name() == wire)
+            .ok_or_else(|| format!("unknown name {wire:?}"))
+    }
+}
+
+/// What is shown of a pull request, as `jsonb` has it.
+impl Column for PullRequest {
+    type Wire = Json<Self>;
+
+    fn from_wire(Json(pull_request): Json<Self>) -> Result<Self, String> {
+        Ok(pull_request)
     }
 }
 

@@ -282,15 +282,13 @@ pub(super) fn rows_of_each<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use crate::{
         authz::{Action, Authorizer, Principal},
         chat_filter::ChatFilter,
         store::{PoolOptions, Sql, Store, sql},
     };
 
-    const GET_CHAT_OWNER: Sql = sql!("get_chat_owner");
+    const LAST_POSITION: Sql = sql!("last_position");
 
     #[tokio::test]
     async fn each_statement_is_timed_under_its_name_composed_ones_too() {
@@ -299,7 +297,7 @@ mod tests {
         let mut registry = prometheus_client::registry::Registry::default();
         store.register_metrics(&mut registry);
         for _ in 0..2 {
-            store.read(GET_CHAT_OWNER, &[&Uuid::nil()]).await.unwrap();
+            store.read(LAST_POSITION, &[]).await.unwrap();
         }
         let caller = Principal::Service("internal".to_owned());
         let readable = Authorizer::new().chats(&caller, Action::ReadChat);
@@ -308,7 +306,7 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "db_client_operation_duration_seconds_count{operation=\"get_chat_owner\"} 2",
+            "db_client_operation_duration_seconds_count{operation=\"last_position\"} 2",
             "db_client_operation_duration_seconds_count{operation=\"list_chats\"} 1",
         ] {
             assert!(text.contains(line), "{text}");

@@ -104,8 +104,10 @@ impl StoreError {
             return Err(source);
         };
         Ok(
+            // A foreign key fails where another transaction deletes what this one has just found.
             if state == SqlState::T_R_SERIALIZATION_FAILURE
                 || state == SqlState::T_R_DEADLOCK_DETECTED
+                || state == SqlState::FOREIGN_KEY_VIOLATION
             {
                 Self::Conflict { source }
             } else if state == SqlState::LOCK_NOT_AVAILABLE {

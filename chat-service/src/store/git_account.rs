@@ -1,5 +1,6 @@
-//! Linked accounts. Linking and unlinking move the user's refs to the budget that their lookups spend
-//! from then on, in the same transaction.
+//! Linked accounts. Linking and unlinking write one account, its credential, and the budgets that
+//! it spends before and after; no ref. What shows of that in chats follows after the commit, in
+//! batches, by the relay.
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -7,28 +8,40 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    budgets::{BUDGET_ATTEMPTS, LOCK_GIT_ACCOUNT, ensure_budget, retrying, settle_budgets},
-    query, sql,
+    column::{Columns as _, column, first},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    sql::{bind, sql},
+    transaction::Tx,
 };
-use crate::{
-    accounts::BudgetKey,
-    id::{GitAccountId, UserId},
-};
+use crate::id::{GitAccountId, UserId};
 
-const FIND_GIT_ACCOUNT: Sql = sql!("find_git_account");
-const LOCK_BUDGETS: Sql = sql!("lock_budgets");
-const UPSERT_GIT_ACCOUNT: Sql = sql!("upsert_git_account");
-const DELETE_GIT_ACCOUNT: Sql = sql!("delete_git_account");
+const ENSURE_GIT_ACCOUNT: Sql = sql!("ensure_git_account");
+const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
+const USE_TOKEN: Sql = sql!("use_token");
+const INSERT_TOKEN_BUDGET: Sql = sql!("insert_token_budget");
+const NOTE_TOKEN: Sql = sql!("note_token");
+const LEAVE_BUDGETS: Sql = sql!("leave_budgets");
+const UPSERT_GIT_CREDENTIAL: Sql = sql!("upsert_git_credential");
+const LINK_GIT_ACCOUNT: Sql = sql!("link_git_account");
+const RAISE_PAUSES: Sql = sql!("raise_pauses");
+const DELETE_GIT_CREDENTIAL: Sql = sql!("delete_git_credential");
+const UNLINK_GIT_ACCOUNT: Sql = sql!("unlink_git_account");
 const LIST_GIT_ACCOUNTS: Sql = sql!("list_git_accounts");
 const LIST_GIT_ACCOUNTS_AFTER: Sql = sql!("list_git_accounts_after");
-const CARRY_OVER_BUDGET: Sql = sql!("carry_over_budget");
-const MOVE_REFS: Sql = sql!("move_refs");
+const LIST_CHANGED_ACCOUNTS: Sql = sql!("list_changed_accounts");
+const SETTLE_CHANGED_ACCOUNT: Sql = sql!("settle_changed_account");
+const LIST_PLANNED_CHATS: Sql = sql!("list_planned_chats");
+const INSERT_STATUS_EVENTS: Sql = sql!("insert_status_events");
+const LIST_DENIED_REFS: Sql = sql!("list_denied_refs");
+const LOCK_POLLS: Sql = sql!("lock_polls");
+const REQUEUE_DENIED_REFS: Sql = sql!("requeue_denied_refs");
 
-/// Refs that one statement moves at most. All of a user's move in one transaction; a statement has less time
-/// than that.
-const MOVE_BATCH: i64 = 20_000;
+/// Events, or refs, that one transaction writes at most: reports of the account wait for no more.
+const BATCH: usize = 500;
+/// Accounts that are listed at once to be followed up.
+const MAX_CHANGED_ACCOUNTS: i64 = 100;
 
-/// An account, without its tokens.
+/// A linked account, without its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GitAccount {
     /// Which.
@@ -54,127 +67,49 @@ pub(crate) struct SealedTokens {
 pub(crate) struct NewGitAccount<'a> {
     pub(crate) user: UserId,
     pub(crate) provider_id: &'a str,
-    pub(crate) budget_key: BudgetKey,
+    /// A keyed hash of the access token: the key of the budget that it spends until its account is
+    /// known.
+    pub(crate) token_key: &'a str,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
+/// An account whose credential changed, and whose change is not followed up yet.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangedAccount {
+    pub(crate) id: GitAccountId,
+    state: String,
+    generation: i64,
+    unannounced: bool,
+    requeue_denied: bool,
+}
+
+/// What following a change up did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FollowUp {
+    /// Refs became due.
+    pub(crate) due: bool,
+    /// Events were recorded.
+    pub(crate) events: bool,
+}
+
 impl Store {
-    /// Links an account, or replaces its tokens. `seal` seals them for the row they will be in. The
-    /// user's refs there move to the new budget; those that waited for it are due at once.
+    /// Links an account, or replaces its tokens. `seal` seals them for the account they will be of.
     pub(crate) async fn link_git_account(
         &self,
         account: &NewGitAccount<'_>,
         seal: &(dyn Fn(GitAccountId) -> Result<SealedTokens, StoreError> + Sync),
     ) -> Result<GitAccount, StoreError> {
-        retrying(|| self.link_once(account, seal)).await
+        self.transaction(|tx| link_once(tx, account, seal)).await
     }
 
-    async fn link_once(
-        &self,
-        account: &NewGitAccount<'_>,
-        seal: &(dyn Fn(GitAccountId) -> Result<SealedTokens, StoreError> + Sync),
-    ) -> Result<GitAccount, StoreError> {
-        let NewGitAccount {
-            user,
-            provider_id,
-            budget_key,
-            expires_at,
-        } = account;
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        lock(&transaction, *user, provider_id).await?;
-        let found = query(&transaction, FIND_GIT_ACCOUNT.text, &[&user.0, provider_id])
-            .await
-            .map_err(StoreError::from_read)?;
-        let (id, former): (Uuid, Option<Uuid>) = match found.first() {
-            Some(row) => (
-                row.try_get("id").map_err(StoreError::row)?,
-                row.try_get("budget_id").map_err(StoreError::row)?,
-            ),
-            None => (Uuid::now_v7(), None),
-        };
-        let SealedTokens {
-            key_id,
-            access_token,
-            refresh_token,
-        } = seal(GitAccountId(id))?;
-        let (budget, budgets) = lock_budgets(&transaction, budget_key, *user, provider_id).await?;
-        if let Some(former) = former {
-            query(
-                &transaction,
-                CARRY_OVER_BUDGET.text,
-                &[&former, &user.0, &budget],
-            )
-            .await
-            .map_err(StoreError::from_write)?;
-        }
-        let rows = query(
-            &transaction,
-            UPSERT_GIT_ACCOUNT.text,
-            &[
-                &id,
-                &user.0,
-                provider_id,
-                &budget,
-                &key_id,
-                &access_token,
-                &refresh_token,
-                expires_at,
-            ],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let Some(row) = rows.first() else {
-            return Err(StoreError::bug("link an account", "no row came back"));
-        };
-        let linked = git_account(row).map_err(StoreError::row)?;
-        move_refs(&transaction, *user, provider_id, budget, true).await?;
-        settle_budgets(&transaction, &budgets, false).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(linked)
-    }
-
-    /// Forgets an account; false when there was none. The user's refs there move to `unlinked`.
+    /// Forgets an account's credential; false when there was none.
     pub(crate) async fn unlink_git_account(
         &self,
         user: UserId,
         provider_id: &str,
-        unlinked: &BudgetKey,
     ) -> Result<bool, StoreError> {
-        retrying(|| self.unlink_once(user, provider_id, unlinked)).await
-    }
-
-    async fn unlink_once(
-        &self,
-        user: UserId,
-        provider_id: &str,
-        unlinked: &BudgetKey,
-    ) -> Result<bool, StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        lock(&transaction, user, provider_id).await?;
-        let found = query(
-            &transaction,
-            FIND_GIT_ACCOUNT.text,
-            &[&user.0, &provider_id],
-        )
-        .await
-        .map_err(StoreError::from_read)?;
-        if found.is_empty() {
-            return Ok(false);
-        }
-        let (budget, budgets) = lock_budgets(&transaction, unlinked, user, provider_id).await?;
-        query(
-            &transaction,
-            DELETE_GIT_ACCOUNT.text,
-            &[&user.0, &provider_id],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        move_refs(&transaction, user, provider_id, budget, false).await?;
-        settle_budgets(&transaction, &budgets, false).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(true)
+        self.transaction(|tx| unlink_once(tx, user, provider_id))
+            .await
     }
 
     /// At most `limit` accounts of a user, by provider, after that of the provider `after`.
@@ -191,87 +126,189 @@ impl Store {
                     .await?
             }
         };
-        rows.iter()
-            .map(|row| git_account(row).map_err(StoreError::row))
-            .collect()
+        rows.iter().map(git_account).collect()
+    }
+
+    /// The first accounts whose credential changed, and whose change is not followed up yet.
+    pub(crate) async fn list_changed_accounts(&self) -> Result<Vec<ChangedAccount>, StoreError> {
+        let rows = self
+            .read(LIST_CHANGED_ACCOUNTS, &[&MAX_CHANGED_ACCOUNTS])
+            .await?;
+        rows.iter().map(changed_account).collect()
+    }
+
+    /// Follows the change of an account's credential up, in batches: makes what the former
+    /// credential could not look up due, and records an event for each chat in which the change
+    /// shows. Done again from the beginning if it is interrupted.
+    pub(crate) async fn follow_up(&self, account: &ChangedAccount) -> Result<FollowUp, StoreError> {
+        let ChangedAccount {
+            id,
+            state,
+            generation,
+            unannounced,
+            requeue_denied,
+        } = account;
+        let mut followed = FollowUp::default();
+        if *requeue_denied {
+            followed.due = self.requeue_denied(*id).await?;
+        }
+        if *unannounced {
+            followed.events = self.announce(*id).await?;
+        }
+        self.write(SETTLE_CHANGED_ACCOUNT, &[&id.0, state, generation])
+            .await?;
+        Ok(followed)
+    }
+
+    async fn announce(&self, account: GitAccountId) -> Result<bool, StoreError> {
+        let rows = self.read(LIST_PLANNED_CHATS, &[&account.0]).await?;
+        let chats: Vec<Uuid> = column(&rows, "id")?;
+        for batch in chats.chunks(BATCH) {
+            self.write(INSERT_STATUS_EVENTS, &[&batch]).await?;
+        }
+        Ok(!chats.is_empty())
+    }
+
+    async fn requeue_denied(&self, account: GitAccountId) -> Result<bool, StoreError> {
+        let rows = self.read(LIST_DENIED_REFS, &[&account.0]).await?;
+        let refs: Vec<Uuid> = column(&rows, "id")?;
+        for batch in refs.chunks(BATCH) {
+            self.transaction(|tx| requeue_once(tx, account, batch))
+                .await?;
+        }
+        Ok(!refs.is_empty())
     }
 }
 
-async fn lock(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    user: UserId,
-    provider_id: &str,
-) -> Result<(), StoreError> {
-    query(transaction, LOCK_GIT_ACCOUNT.text, &[&user.0, &provider_id])
-        .await
-        .map_err(StoreError::from_read)?;
+async fn link_once(
+    tx: Tx,
+    account: &NewGitAccount<'_>,
+    seal: &(dyn Fn(GitAccountId) -> Result<SealedTokens, StoreError> + Sync),
+) -> Result<GitAccount, StoreError> {
+    let NewGitAccount {
+        user,
+        provider_id,
+        token_key,
+        expires_at,
+    } = account;
+    let [_, locked, known, _, noted] = tx
+        .pipeline([
+            bind(ENSURE_GIT_ACCOUNT, &[&Uuid::now_v7(), &user.0, provider_id]),
+            bind(LOCK_GIT_ACCOUNT, &[&user.0, provider_id]),
+            bind(USE_TOKEN, &[token_key]),
+            bind(
+                INSERT_TOKEN_BUDGET,
+                &[&Uuid::now_v7(), provider_id, token_key],
+            ),
+            bind(NOTE_TOKEN, &[token_key]),
+        ])
+        .await?;
+    let row = locked
+        .first()
+        .ok_or_else(|| StoreError::bug("link an account", "none was made"))?;
+    let id: GitAccountId = row.get_as("id")?;
+    let former: Option<Uuid> = row.get_as("budget_id")?;
+    let budget: Uuid = match first(&known, "budget_id")? {
+        Some(known) => known,
+        None => first(&noted, "budget_id")?
+            .ok_or_else(|| StoreError::bug("link an account", "its token has no budget"))?,
+    };
+    let SealedTokens {
+        key_id,
+        access_token,
+        refresh_token,
+    } = seal(id)?;
+    let former = former.filter(|former| *former != budget);
+    // A new token is most often the same account's at the host. What others spend is not paused for
+    // it.
+    let carries = former.is_some() && !first(&known, "taken")?.unwrap_or(false);
+    let left: Vec<Uuid> = former.into_iter().collect();
+    let budgets: Vec<Uuid> = former.into_iter().chain([budget]).collect();
+    let accounts = [id.0];
+    let accounts = accounts.as_slice();
+    let [linked, ..] = tx
+        .commit_after([
+            bind(
+                UPSERT_GIT_CREDENTIAL,
+                &[&id.0, &key_id, &access_token, &refresh_token, expires_at],
+            ),
+            bind(LEAVE_BUDGETS, &[&left]).only_if(former.is_some()),
+            bind(LOCK_BUDGETS, &[&budgets, &accounts]),
+            bind(LINK_GIT_ACCOUNT, &[&id.0, &budget]),
+            bind(SETTLE_ACCOUNTS, &[&accounts]),
+            bind(RAISE_PAUSES, &[&former, &budget]).only_if(carries),
+            bind(SETTLE_BUDGETS, &[&budgets, &false, &accounts]),
+        ])
+        .await?;
+    let linked_at = first(&linked, "linked_at")?
+        .ok_or_else(|| StoreError::bug("link an account", "no credential was written"))?;
+    Ok(GitAccount {
+        id,
+        user: *user,
+        provider_id: (*provider_id).to_owned(),
+        linked_at,
+        expires_at: *expires_at,
+    })
+}
+
+async fn unlink_once(tx: Tx, user: UserId, provider_id: &str) -> Result<bool, StoreError> {
+    let locked = tx.query(LOCK_GIT_ACCOUNT, &[&user.0, &provider_id]).await?;
+    let Some(row) = locked.first() else {
+        return Ok(false);
+    };
+    if !row.get_as::<bool>("linked")? {
+        return Ok(false);
+    }
+    let id: GitAccountId = row.get_as("id")?;
+    let left: Vec<Uuid> = row
+        .get_as::<Option<Uuid>>("budget_id")?
+        .into_iter()
+        .collect();
+    let accounts = [id.0];
+    let accounts = accounts.as_slice();
+    tx.commit_after([
+        bind(DELETE_GIT_CREDENTIAL, &[&id.0]),
+        bind(LEAVE_BUDGETS, &[&left]),
+        bind(LOCK_BUDGETS, &[&left, &accounts]),
+        bind(UNLINK_GIT_ACCOUNT, &[&id.0]),
+        bind(SETTLE_ACCOUNTS, &[&accounts]),
+        bind(SETTLE_BUDGETS, &[&left, &false, &accounts]),
+    ])
+    .await?;
+    Ok(true)
+}
+
+async fn requeue_once(tx: Tx, account: GitAccountId, refs: &[Uuid]) -> Result<(), StoreError> {
+    let accounts = [account.0];
+    let accounts = accounts.as_slice();
+    tx.commit_after([
+        bind(LOCK_POLLS, &[&refs]),
+        bind(REQUEUE_DENIED_REFS, &[&refs]),
+        bind(LOCK_ACCOUNTS, &[&accounts]),
+        bind(SETTLE_ACCOUNTS, &[&accounts]),
+        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]),
+        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]),
+    ])
+    .await?;
     Ok(())
 }
 
-/// Locks the budget of `key`, which is made if there is none, and those that the user spent until
-/// now. Returns the former, and all of them.
-async fn lock_budgets(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    key: &BudgetKey,
-    user: UserId,
-    provider_id: &str,
-) -> Result<(Uuid, Vec<Uuid>), StoreError> {
-    for _ in 0..BUDGET_ATTEMPTS {
-        let budget = ensure_budget(transaction, &key.0, provider_id).await?;
-        let locked = query(
-            transaction,
-            LOCK_BUDGETS.text,
-            &[&budget, &user.0, &provider_id],
-        )
-        .await
-        .map_err(StoreError::from_read)?
-        .iter()
-        .map(|row| row.try_get("id").map_err(StoreError::row))
-        .collect::<Result<Vec<Uuid>, _>>()?;
-        if locked.contains(&budget) {
-            return Ok((budget, locked));
-        }
-    }
-    Err(StoreError::bug(
-        "lock a budget",
-        "it goes whenever it is made",
-    ))
-}
-
-async fn move_refs(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    user: UserId,
-    provider_id: &str,
-    budget: Uuid,
-    linked: bool,
-) -> Result<(), StoreError> {
-    let mut after = Uuid::nil();
-    loop {
-        let rows = query(
-            transaction,
-            MOVE_REFS.text,
-            &[&user.0, &provider_id, &budget, &linked, &after, &MOVE_BATCH],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let Some(row) = rows.first() else {
-            return Err(StoreError::bug("move refs", "no row came back"));
-        };
-        let moved: i64 = row.try_get("refs").map_err(StoreError::row)?;
-        let last: Option<Uuid> = row.try_get("last").map_err(StoreError::row)?;
-        match last {
-            Some(last) if moved == MOVE_BATCH => after = last,
-            _ => return Ok(()),
-        }
-    }
-}
-
-fn git_account(row: &Row) -> Result<GitAccount, tokio_postgres::Error> {
+fn git_account(row: &Row) -> Result<GitAccount, StoreError> {
     Ok(GitAccount {
-        id: GitAccountId(row.try_get("id")?),
-        user: UserId(row.try_get("user_id")?),
-        provider_id: row.try_get("provider_id")?,
-        linked_at: row.try_get("linked_at")?,
-        expires_at: row.try_get("expires_at")?,
+        id: row.get_as("id")?,
+        user: row.get_as("user_id")?,
+        provider_id: row.get_as("provider_id")?,
+        linked_at: row.get_as("linked_at")?,
+        expires_at: row.get_as("expires_at")?,
+    })
+}
+
+fn changed_account(row: &Row) -> Result<ChangedAccount, StoreError> {
+    Ok(ChangedAccount {
+        id: row.get_as("id")?,
+        state: row.get_as("credential_state")?,
+        generation: row.get_as("generation")?,
+        unannounced: row.get_as("unannounced")?,
+        requeue_denied: row.get_as("requeue_denied")?,
     })
 }

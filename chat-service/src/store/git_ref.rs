@@ -1,34 +1,35 @@
-//! Reports of git refs. Chat, account, budget and refs are locked in this order, and everything that
-//! a report does is one transaction.
+//! Reports of git refs. Everything that a report does is one transaction of three round trips: the
+//! chats are locked, then the account is found and the refs are locked, and then everything is
+//! written; the account and its budget are locked last, together with the commit.
 
-use deadpool_postgres::{GenericClient, Transaction};
+use policy::UserId;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    budgets::{BUDGET_ATTEMPTS, ensure_budget, make_budgets_due, retrying},
     chat::Guarded,
+    column::{Columns as _, column, first},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
     predicate::{ALLOWED, READABLE, composed},
-    query,
-    sql::{Composed, Params, sql},
+    sql::{Composed, Params, bind, sql},
+    transaction::Tx,
 };
 use crate::{
-    accounts::BudgetKey,
     authz::Authorized,
     branch_name::Branch,
     diff_status::MAX_GIT_REFS,
-    id::{ChatId, UserId, WorkspaceId},
+    id::{ChatId, WorkspaceId},
     provider::origin::Origin,
 };
 
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
 const LOCK_WORKSPACE_CHATS: Sql = sql!("lock_workspace_chats");
-const GET_CHAT_OWNER: Sql = sql!("get_chat_owner");
-const SHARE_GIT_ACCOUNT: Sql = sql!("share_git_account");
+const ENSURE_GIT_ACCOUNT: Sql = sql!("ensure_git_account");
 const FIND_GIT_ACCOUNT: Sql = sql!("find_git_account");
+const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
+const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
 const COALESCE_REPORTS: Sql = sql!("coalesce_reports");
-const LOCK_CHAT_REFS: Sql = sql!("lock_chat_refs");
 const DEMOTE_REFS: Sql = sql!("demote_refs");
 const REPORT_REFS: Sql = sql!("report_refs");
 const EVICT_REFS: Sql = sql!("evict_refs");
@@ -66,24 +67,8 @@ impl Store {
             params,
             &[(READABLE, &readable), (ALLOWED, &allowed)],
         )?;
-        let once = || async {
-            let mut client = self.client().await?;
-            let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            if let Some(refused) = guard(&transaction, chat, &authorize).await? {
-                return Ok(refused);
-            }
-            let rows = query(&transaction, GET_CHAT_OWNER.text, &[&chat.0])
-                .await
-                .map_err(StoreError::from_read)?;
-            let Some(row) = rows.first() else {
-                return Ok(Guarded::NotVisible);
-            };
-            let owner = UserId(row.try_get("owner_id").map_err(StoreError::row)?);
-            let reported = report(&transaction, owner, &[chat.0], git_ref).await?;
-            transaction.commit().await.map_err(StoreError::from_write)?;
-            Ok(Guarded::Done(reported))
-        };
-        retrying(once).await
+        self.transaction(|tx| report_to_chat(tx, chat, &authorize, git_ref))
+            .await
     }
 
     /// Makes `git_ref` the primary of all unarchived chats of `owner` in `workspace` for which the
@@ -99,165 +84,125 @@ impl Store {
         params.push(owner.0);
         params.push(workspace.0);
         let lock = composed(LOCK_WORKSPACE_CHATS, params, &[(ALLOWED, &allowed)])?;
-        let once = || async {
-            let mut client = self.client().await?;
-            let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            let rows = query(&transaction, &lock.text, &lock.values())
-                .await
-                .map_err(StoreError::from_read)?;
-            let chats = rows
-                .iter()
-                .map(|row| row.try_get("id").map_err(StoreError::row))
-                .collect::<Result<Vec<Uuid>, _>>()?;
-            if chats.is_empty() {
-                return Ok(ReportedRefs {
-                    chats: Vec::new(),
-                    changed: false,
-                });
-            }
-            let reported = report(&transaction, owner, &chats, git_ref).await?;
-            transaction.commit().await.map_err(StoreError::from_write)?;
-            Ok(reported)
-        };
-        retrying(once).await
+        self.transaction(async |tx: Tx| {
+            let rows = tx.query(lock.statement(), &lock.values()).await?;
+            let chats: Vec<Uuid> = column(&rows, "id")?;
+            report(tx, owner, &chats, git_ref).await
+        })
+        .await
     }
 }
 
-/// Locks a chat and asks whether the caller may; what to answer if not.
-pub(super) async fn guard<T>(
-    transaction: &Transaction<'_>,
+async fn report_to_chat(
+    tx: Tx,
     chat: ChatId,
     authorize: &Composed,
-) -> Result<Option<Guarded<T>>, StoreError> {
-    query(transaction, LOCK_CHAT.text, &[&chat.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    let rows = query(transaction, &authorize.text, &authorize.values())
-        .await
-        .map_err(StoreError::from_read)?;
-    let Some(row) = rows.first() else {
-        return Ok(Some(Guarded::NotVisible));
+    git_ref: &NewGitRef,
+) -> Result<Guarded<ReportedRefs>, StoreError> {
+    let owner = match guard(&tx, chat, authorize).await? {
+        Guarded::Done(owner) => owner,
+        Guarded::NotVisible => return Ok(Guarded::NotVisible),
+        Guarded::NotAllowed => return Ok(Guarded::NotAllowed),
     };
-    let allowed: bool = row.try_get("allowed").map_err(StoreError::row)?;
-    Ok((!allowed).then_some(Guarded::NotAllowed))
+    let reported = report(tx, owner, &[chat.0], git_ref).await?;
+    Ok(Guarded::Done(reported))
 }
 
-/// Reports `git_ref` to `chats`, which are locked and `owner`'s.
+/// Locks a chat, in the same round trip that asks whether the caller may. Returns whose it is.
+pub(super) async fn guard(
+    tx: &Tx,
+    chat: ChatId,
+    authorize: &Composed,
+) -> Result<Guarded<UserId>, StoreError> {
+    let [_, rows] = tx
+        .pipeline([
+            bind(LOCK_CHAT, &[&chat.0]),
+            bind(authorize.statement(), &authorize.values()),
+        ])
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(Guarded::NotVisible);
+    };
+    if !row.get_as::<bool>("allowed")? {
+        return Ok(Guarded::NotAllowed);
+    }
+    Ok(Guarded::Done(row.get_as("owner_id")?))
+}
+
+/// Reports `git_ref` to `chats`, which are locked and `owner`'s, and commits.
 async fn report(
-    transaction: &Transaction<'_>,
+    tx: Tx,
     owner: UserId,
     chats: &[Uuid],
     git_ref: &NewGitRef,
 ) -> Result<ReportedRefs, StoreError> {
     let NewGitRef {
-        origin,
+        origin:
+            Origin {
+                provider,
+                repository,
+                sanitized,
+            },
         branch,
         commit,
     } = git_ref;
-    let Origin {
-        provider,
-        owner: repository_owner,
-        name: repository_name,
-        sanitized,
-    } = origin;
-    let write = StoreError::from_write;
-    query(
-        transaction,
-        SHARE_GIT_ACCOUNT.text,
-        &[&owner.0, &provider.id],
-    )
-    .await
-    .map_err(StoreError::from_read)?;
-    let unlinked = BudgetKey::of_unlinked(&provider.id, owner);
-    let budget = due_budget(transaction, owner, &provider.id, &unlinked).await?;
-    let coalesced = query(
-        transaction,
-        COALESCE_REPORTS.text,
-        &[
-            &chats,
-            &provider.id,
-            repository_owner,
-            repository_name,
-            &branch.as_str(),
-            commit,
-        ],
-    )
-    .await
-    .map_err(write)?;
-    let coalesced = coalesced
-        .iter()
-        .map(|row| row.try_get("chat_id").map_err(StoreError::row))
-        .collect::<Result<Vec<Uuid>, _>>()?;
+    if chats.is_empty() {
+        return Ok(ReportedRefs {
+            chats: Vec::new(),
+            changed: false,
+        });
+    }
+    let (provider, repository, branch) = (&provider.id, repository.as_str(), branch.as_str());
+    let [_, account, _, others, coalesced] = tx
+        .pipeline([
+            bind(ENSURE_GIT_ACCOUNT, &[&Uuid::now_v7(), &owner.0, provider]),
+            bind(FIND_GIT_ACCOUNT, &[&owner.0, provider]),
+            bind(LOCK_CHAT_POLLS, &[&chats]),
+            bind(LIST_CHAT_ACCOUNTS, &[&chats]),
+            bind(
+                COALESCE_REPORTS,
+                &[&chats, provider, &repository, &branch, commit],
+            ),
+        ])
+        .await?;
+    let account: Uuid = first(&account, "id")?
+        .ok_or_else(|| StoreError::bug("report a ref", "no account was made"))?;
+    let coalesced: Vec<Uuid> = column(&coalesced, "chat_id")?;
     let fresh: Vec<Uuid> = chats
         .iter()
         .filter(|chat| !coalesced.contains(chat))
         .copied()
         .collect();
-    if !fresh.is_empty() {
-        for sql in [LOCK_CHAT_REFS, DEMOTE_REFS] {
-            query(transaction, sql.text, &[&fresh])
-                .await
-                .map_err(write)?;
-        }
-        let ids: Vec<Uuid> = fresh.iter().map(|_| Uuid::now_v7()).collect();
-        query(
-            transaction,
-            REPORT_REFS.text,
+    let ids: Vec<Uuid> = fresh.iter().map(|_| Uuid::now_v7()).collect();
+    let changed = !fresh.is_empty();
+    // Refs of other providers may have been demoted or evicted.
+    let mut accounts: Vec<Uuid> = column(&others, "id")?;
+    accounts.push(account);
+    tx.commit_after([
+        bind(DEMOTE_REFS, &[&fresh, provider, &repository, &branch]).only_if(changed),
+        bind(
+            REPORT_REFS,
             &[
                 &ids,
                 &fresh,
-                &provider.id,
+                &account,
+                provider,
                 sanitized,
-                repository_owner,
-                repository_name,
-                &branch.as_str(),
+                &repository,
+                &branch,
                 commit,
-                &budget,
             ],
         )
-        .await
-        .map_err(write)?;
-        query(transaction, EVICT_REFS.text, &[&fresh, &MAX_GIT_REFS])
-            .await
-            .map_err(write)?;
-    }
+        .only_if(changed),
+        bind(EVICT_REFS, &[&fresh, &MAX_GIT_REFS]).only_if(changed),
+        bind(LOCK_ACCOUNTS, &[&accounts]).only_if(changed),
+        bind(SETTLE_ACCOUNTS, &[&accounts]).only_if(changed),
+        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]).only_if(changed),
+        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]).only_if(changed),
+    ])
+    .await?;
     Ok(ReportedRefs {
         chats: chats.iter().copied().map(ChatId).collect(),
-        changed: !fresh.is_empty(),
+        changed,
     })
-}
-
-/// The budget that lookups for `owner` at the provider spend, due now and locked.
-async fn due_budget(
-    transaction: &Transaction<'_>,
-    owner: UserId,
-    provider_id: &str,
-    unlinked: &BudgetKey,
-) -> Result<Uuid, StoreError> {
-    for _ in 0..BUDGET_ATTEMPTS {
-        let budget = find_budget(transaction, owner, provider_id, unlinked).await?;
-        if make_budgets_due(transaction, &[budget], false).await? > 0 {
-            return Ok(budget);
-        }
-    }
-    Err(StoreError::bug(
-        "lock a budget",
-        "it goes whenever it is made",
-    ))
-}
-
-/// The budget that lookups for `owner` at the provider spend. The account cannot change meanwhile.
-async fn find_budget(
-    client: &impl GenericClient,
-    owner: UserId,
-    provider_id: &str,
-    unlinked: &BudgetKey,
-) -> Result<Uuid, StoreError> {
-    let rows = query(client, FIND_GIT_ACCOUNT.text, &[&owner.0, &provider_id])
-        .await
-        .map_err(StoreError::from_read)?;
-    match rows.first() {
-        Some(row) => row.try_get("budget_id").map_err(StoreError::row),
-        None => ensure_budget(client, &unlinked.0, provider_id).await,
-    }
 }

@@ -1,4 +1,4 @@
-//! Forgetting what is old or in nobody's use. Each call is one small statement or transaction.
+//! Forgetting what is old or unused. Each call is one small statement or transaction.
 
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use super::{
 const PRUNE_CHANGE_EVENTS: Sql = sql!("prune_change_events");
 const PRUNE_SYNC_REQUESTS: Sql = sql!("prune_sync_requests");
 const LIST_BUDGETS_AFTER: Sql = sql!("list_budgets_after");
+const PRUNE_TOKENS: Sql = sql!("prune_tokens");
 const LOCK_UNUSED_BUDGETS: Sql = sql!("lock_unused_budgets");
 const DELETE_UNUSED_BUDGETS: Sql = sql!("delete_unused_budgets");
 
@@ -28,7 +29,7 @@ impl Store {
         Ok(is_full(pruned))
     }
 
-    /// Forgets requests so old that nobody repeats them; says whether there may be more. To be
+    /// Forgets requests that are too old to be repeated; says whether there may be more. To be
     /// called now and then.
     ///
     /// # Errors
@@ -39,10 +40,12 @@ impl Store {
         Ok(is_full(pruned))
     }
 
-    /// Looks at the budgets after `last`, and forgets those that nobody has. Returns the last one it
-    /// looked at; none when there are no more.
+    /// Looks at the budgets after `last`: forgets their tokens of long ago, and then those that
+    /// neither an account nor a token has. Returns the last one it looked at; `None` when there are
+    /// no more.
     pub(crate) async fn prune_budgets(&self, last: Uuid) -> Result<Option<Uuid>, StoreError> {
         let mut unused: Vec<Uuid> = Vec::new();
+        self.write(PRUNE_TOKENS, &[&last, &BATCH]).await?;
         let rows = self.read(LIST_BUDGETS_AFTER, &[&last, &BATCH]).await?;
         let mut last = None;
         for row in &rows {

@@ -2,59 +2,61 @@
 
 use std::time::Duration;
 
+use proto::sync::ProblemClass;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    budgets::{make_budgets_due, maybe_named, retrying},
     chat::Guarded,
+    column::{Columns as _, column},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
     git_ref::guard,
-    polling::lock_budgets_of,
     predicate::{ALLOWED, READABLE, composed},
-    query,
-    sql::{Params, sql},
+    sql::{Composed, Params, bind, sql},
+    transaction::Tx,
 };
 use crate::{
     authz::Authorized,
-    diff_status::ProblemClass,
     id::{ChatId, GitRefId},
 };
 
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
+const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
+const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
 const REFRESH_REFS: Sql = sql!("refresh_refs");
+const AWAIT_BUDGETS: Sql = sql!("await_budgets");
 const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 
 /// The polled refs of a chat, which were made due.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Awaited {
-    /// Each with how many outcomes it has had.
+    /// Each with how many answers it has had.
     pub(crate) refs: Vec<(GitRefId, i64)>,
-    /// Some of them can be leased. Those of a paused budget were left alone.
+    /// Some of them can be leased; the others cannot be asked for now.
     pub(crate) due: bool,
 }
 
-/// What a ref's last outcome was.
+/// What a ref's last answer was.
 #[derive(Clone, Debug)]
 pub(crate) struct LastOutcome {
     pub(crate) git_ref: GitRefId,
     pub(crate) outcome_seq: i64,
-    /// It is the primary, or has an open pull request.
+    /// It is the primary, has an open pull request, or was not looked up since its last report.
     pub(crate) polled: bool,
     /// Whether another outcome is to come; not when the chat moved on to another branch meanwhile.
     pub(crate) planned: bool,
-    /// For how long nothing is sent, since the rate limit is spent.
-    pub(crate) paused_for: Option<Duration>,
-    /// Why nothing is sent: the host refuses the credential.
-    pub(crate) refusal: Option<ProblemClass>,
+    /// Why nothing is sent now.
+    pub(crate) withheld: Option<ProblemClass>,
+    /// For how long, if that is known.
+    pub(crate) withheld_for: Option<Duration>,
+    /// Why the last lookup brought nothing.
     pub(crate) problem: Option<ProblemClass>,
-    /// When the host said to come back.
-    pub(crate) retry_in: Option<Duration>,
 }
 
 impl Store {
-    /// Makes the polled refs of a chat due now, as those that somebody waits for, except those that
-    /// `answered`. Refs of a paused budget are left alone.
+    /// Makes the polled refs of a chat due now, as those that a person waits for, except those that
+    /// `answered`. Those that cannot be asked for now keep their time.
     pub(crate) async fn make_chat_due(
         &self,
         readable: &Authorized,
@@ -70,59 +72,68 @@ impl Store {
             &[(READABLE, readable), (ALLOWED, allowed)],
         )?;
         let answered: Vec<Uuid> = answered.iter().map(|id| id.0).collect();
-        let once = || async {
-            let mut client = self.client().await?;
-            let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-            if let Some(refused) = guard(&transaction, chat, &authorize).await? {
-                return Ok(refused);
-            }
-            lock_budgets_of(&transaction, chat).await?;
-            let rows = query(&transaction, REFRESH_REFS.text, &[&chat.0, &answered])
-                .await
-                .map_err(StoreError::from_write)?;
-            let mut awaited = Awaited::default();
-            let mut budgets: Vec<Uuid> = Vec::new();
-            for row in &rows {
-                let id = GitRefId(row.try_get("id").map_err(StoreError::row)?);
-                let outcomes = row.try_get("outcome_seq").map_err(StoreError::row)?;
-                awaited.refs.push((id, outcomes));
-                if !row.try_get::<_, bool>("paused").map_err(StoreError::row)? {
-                    budgets.push(row.try_get("budget_id").map_err(StoreError::row)?);
-                }
-            }
-            make_budgets_due(&transaction, &budgets, true).await?;
-            awaited.due = !budgets.is_empty();
-            transaction.commit().await.map_err(StoreError::from_write)?;
-            Ok(Guarded::Done(awaited))
-        };
-        retrying(once).await
+        self.transaction(|tx| make_due(tx, chat, &authorize, &answered))
+            .await
     }
 
-    /// The last outcomes of `refs`, the primary's first. A ref that is gone has none.
+    /// The last answers of `refs`, the primary's first. A ref that is gone has none.
     pub(crate) async fn last_outcomes(
         &self,
         refs: &[(GitRefId, i64)],
     ) -> Result<Vec<LastOutcome>, StoreError> {
         let ids: Vec<Uuid> = refs.iter().map(|(id, _)| id.0).collect();
         let rows = self.read(LIST_OUTCOME_SEQS, &[&ids]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(LastOutcome {
-                    git_ref: GitRefId(row.try_get("id").map_err(StoreError::row)?),
-                    outcome_seq: row.try_get("outcome_seq").map_err(StoreError::row)?,
-                    polled: row.try_get("polled").map_err(StoreError::row)?,
-                    planned: row.try_get("planned").map_err(StoreError::row)?,
-                    paused_for: maybe_duration(row, "paused_seconds")?,
-                    refusal: maybe_named(row, "refusal", ProblemClass::parse)?,
-                    problem: maybe_named(row, "problem_class", ProblemClass::parse)?,
-                    retry_in: maybe_duration(row, "retry_seconds")?,
-                })
-            })
-            .collect()
+        rows.iter().map(last_outcome).collect()
     }
 }
 
-fn maybe_duration(row: &Row, column: &str) -> Result<Option<Duration>, StoreError> {
-    let seconds: Option<f64> = row.try_get(column).map_err(StoreError::row)?;
-    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+async fn make_due(
+    tx: Tx,
+    chat: ChatId,
+    authorize: &Composed,
+    answered: &[Uuid],
+) -> Result<Guarded<Awaited>, StoreError> {
+    match guard(&tx, chat, authorize).await? {
+        Guarded::Done(_) => {}
+        Guarded::NotVisible => return Ok(Guarded::NotVisible),
+        Guarded::NotAllowed => return Ok(Guarded::NotAllowed),
+    }
+    let chats = [chat.0];
+    let [_, rows] = tx
+        .pipeline([
+            bind(LOCK_CHAT_POLLS, &[&chats.as_slice()]),
+            bind(LIST_CHAT_ACCOUNTS, &[&chats.as_slice()]),
+        ])
+        .await?;
+    let accounts: Vec<Uuid> = column(&rows, "id")?;
+    let [_, rows, _, _, _, _] = tx
+        .commit_after([
+            bind(LOCK_ACCOUNTS, &[&accounts]),
+            bind(REFRESH_REFS, &[&chat.0, &answered]),
+            bind(SETTLE_ACCOUNTS, &[&accounts]),
+            bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]),
+            bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]),
+            bind(AWAIT_BUDGETS, &[&accounts]),
+        ])
+        .await?;
+    let mut awaited = Awaited::default();
+    for row in &rows {
+        awaited
+            .refs
+            .push((row.get_as("id")?, row.get_as("outcome_seq")?));
+        awaited.due |= row.get_as::<bool>("ready")?;
+    }
+    Ok(Guarded::Done(awaited))
+}
+
+fn last_outcome(row: &Row) -> Result<LastOutcome, StoreError> {
+    Ok(LastOutcome {
+        git_ref: row.get_as("id")?,
+        outcome_seq: row.get_as("outcome_seq")?,
+        polled: row.get_as("polled")?,
+        planned: row.get_as("planned")?,
+        withheld: row.get_as("withheld_class")?,
+        withheld_for: row.get_as("withheld_seconds")?,
+        problem: row.get_as("problem_class")?,
+    })
 }

@@ -1,7 +1,7 @@
 //! Rows of chats, refs and shares as domain types, by column name.
 
-use jiff::Timestamp;
 use policy::{Level, Subject};
+use proto::sync::ProblemClass;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     chat::Chat,
-    diff_status::{DiffStatus, Problem, ProblemClass, PullRequest, PullRequestState},
+    diff_status::{DiffStatus, Problem},
     id::{ChatId, GroupId, UserId},
 };
 
@@ -44,14 +44,9 @@ pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
 
 /// A git ref with its pull request.
 pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
-    let pull_request = pull_request(row)?;
-    let primary: bool = row.get_as("is_primary")?;
     let class: Option<ProblemClass> = row.get_as("problem_class")?;
-    let since: Option<Timestamp> = row.get_as("problem_since")?;
-    let until: Option<Timestamp> = row.get_as("problem_until")?;
-    let open = pull_request
-        .as_ref()
-        .is_some_and(|pr| pr.state == PullRequestState::Open);
+    let since = row.get_as("problem_since")?;
+    let until = row.get_as("problem_until")?;
     Ok(DiffStatus {
         id: row.get_as("id")?,
         chat: row.get_as("chat_id")?,
@@ -59,50 +54,18 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
         git_branch: row.get_as("git_branch")?,
         provider_id: row.get_as("provider_id")?,
         repository: row.get_as("repository")?,
-        primary,
+        primary: row.get_as("is_primary")?,
         reported_at: row.get_as("reported_at")?,
-        pull_request,
+        pull_request: row.get_as("pull_request")?,
         refreshed_at: row.get_as("refreshed_at")?,
         freshness: row.get_as("freshness")?,
         next_refresh_at: row.get_as("next_refresh_at")?,
-        problem: class.zip(since).map(|(class, since)| Problem {
+        problem: class.map(|class| Problem {
             class,
             since,
             until,
         }),
-        outcome_seq: row.get_as("outcome_seq")?,
-        polled: primary || open,
     })
-}
-
-fn pull_request(row: &Row) -> Result<Option<PullRequest>, StoreError> {
-    let (Some(url), Some(state), Some(number)) = (
-        row.get_as("url")?,
-        row.get_as("pull_request_state")?,
-        row.get_as("pr_number")?,
-    ) else {
-        // A CHECK keeps the three together.
-        return Ok(None);
-    };
-    Ok(Some(PullRequest {
-        url,
-        state,
-        number,
-        draft: row.get_as("pull_request_draft")?,
-        title: row.get_as("pull_request_title")?,
-        changes_requested: row.get_as("changes_requested")?,
-        additions: row.get_as("additions")?,
-        deletions: row.get_as("deletions")?,
-        changed_files: row.get_as("changed_files")?,
-        head_branch: row.get_as("head_branch")?,
-        base_branch: row.get_as("base_branch")?,
-        head_sha: row.get_as("head_sha")?,
-        author_login: row.get_as("author_login")?,
-        author_avatar_url: row.get_as("author_avatar_url")?,
-        commits: row.get_as("commits")?,
-        approved: row.get_as("approved")?,
-        reviewer_count: row.get_as("reviewer_count")?,
-    }))
 }
 
 /// A subject, from its kind and id.

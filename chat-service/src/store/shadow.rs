@@ -108,6 +108,7 @@ impl Shadow {
                     "subject_kind": kind,
                     "subject_id": subject,
                     "level": level_name(*level),
+                    "owner_id": owner.0,
                 })
             }));
         }

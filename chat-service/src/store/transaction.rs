@@ -75,10 +75,6 @@ impl Tx {
     }
 
     /// As [`Tx::query`], but its failure undoes only what it did itself: the transaction goes on.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the report of outcomes moves to it next")
-    )]
     pub(crate) async fn query_alone(
         &self,
         statement: Statement<'_>,
@@ -107,10 +103,6 @@ impl Tx {
     }
 
     /// Commits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the report of outcomes moves to it next")
-    )]
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         let [] = self.commit_after([]).await?;
         Ok(())

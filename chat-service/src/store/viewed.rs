@@ -1,25 +1,43 @@
-//! Notes of who looks at what. Budgets are locked before refs, both by id.
+//! Notes of who looks at what.
 
+use std::time::Duration;
+
+use proto::bounds::VIEWED_INTERVAL;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    budgets::{Parts, bound_lock_wait, retrying, settle_budgets},
-    query, sql,
+    column::column,
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    sql::{bind, sql},
+    transaction::Tx,
 };
-use crate::{
-    id::ChatId,
-    sync::viewed::{MAX_WATCHED, VIEW_DURATION, VIEWED_INTERVAL, Watcher},
-};
+use crate::id::{ChatId, GroupId, UserId};
 
 const LIST_WATCHED_CHATS: Sql = sql!("list_watched_chats");
 const LIST_WATCHED_CHATS_OF_OWNER: Sql = sql!("list_watched_chats_of_owner");
-const LOCK_VIEWED_BUDGETS: Sql = sql!("lock_viewed_budgets");
+const LOCK_VIEWED_POLLS: Sql = sql!("lock_viewed_polls");
 const VIEW_REFS: Sql = sql!("view_refs");
 
+/// So long a note holds.
+pub const VIEW_DURATION: Duration = Duration::from_secs(120);
+/// Chats of one watcher that are noted: those that were updated last.
+pub const MAX_WATCHED: i64 = 50;
+
+/// A user who watches chats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Who.
+    pub user: UserId,
+    /// By which groups a share reaches them.
+    pub groups: Vec<GroupId>,
+    /// Watches only this one's chats.
+    pub owner: Option<UserId>,
+}
+
 impl Store {
-    /// The chats that somebody who watches owns or has shared with them, those updated last.
+    /// The chats that a user who watches owns or has shared with them, those updated last.
     pub(crate) async fn list_watched_chats(
         &self,
         watcher: &Watcher,
@@ -40,54 +58,30 @@ impl Store {
                 self.read(LIST_WATCHED_CHATS, &params).await?
             }
         };
-        rows.iter()
-            .map(|row| row.try_get("id").map(ChatId).map_err(StoreError::row))
-            .collect()
+        column(&rows, "id")
     }
 
-    /// Notes that chats are viewed; says whether some of their refs became due for it. Those whose budget
-    /// is locked for long are left out: they are noted again, if somebody still looks.
+    /// Notes that chats are viewed; says whether some of their refs became due for it. Refs that
+    /// are being written are left out: they are noted again, if the view lasts.
     pub(crate) async fn view_chats(&self, chats: &[ChatId]) -> Result<bool, StoreError> {
         let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
-        let mut due = false;
-        let mut parts = Parts::of(&chats);
-        while let Some(part) = parts.next() {
-            let viewed = retrying(|| self.view_once(part)).await;
-            match parts.settle(part, viewed) {
-                Ok(viewed) => due |= viewed.unwrap_or_default(),
-                // What is due is to be told all the same.
-                Err(error) if due => {
-                    tracing::warn!(%error, "some of what is viewed cannot be noted");
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(due)
+        self.transaction(|tx| view_once(tx, &chats)).await
     }
+}
 
-    async fn view_once(&self, chats: &[Uuid]) -> Result<bool, StoreError> {
-        let interval = VIEWED_INTERVAL.as_secs_f64();
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        bound_lock_wait(&transaction).await?;
-        let budgets = query(&transaction, LOCK_VIEWED_BUDGETS.text, &[&chats, &interval])
-            .await
-            .map_err(StoreError::from_read)?
-            .iter()
-            .map(|row| row.try_get("id").map_err(StoreError::row))
-            .collect::<Result<Vec<Uuid>, _>>()?;
-        query(
-            &transaction,
-            VIEW_REFS.text,
-            &[&chats, &budgets, &interval, &VIEW_DURATION.as_secs_f64()],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        if !budgets.is_empty() {
-            settle_budgets(&transaction, &budgets, false).await?;
-        }
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(!budgets.is_empty())
-    }
+async fn view_once(tx: Tx, chats: &[Uuid]) -> Result<bool, StoreError> {
+    let rows = tx.query(LOCK_VIEWED_POLLS, &[&chats]).await?;
+    let refs: Vec<Uuid> = column(&rows, "ref_id")?;
+    let (view, interval) = (VIEW_DURATION.as_secs_f64(), VIEWED_INTERVAL.as_secs_f64());
+    let rows = tx.query(VIEW_REFS, &[&refs, &view, &interval]).await?;
+    let accounts: Vec<Uuid> = column(&rows, "id")?;
+    let due = !accounts.is_empty();
+    tx.commit_after([
+        bind(LOCK_ACCOUNTS, &[&accounts]).only_if(due),
+        bind(SETTLE_ACCOUNTS, &[&accounts]).only_if(due),
+        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]).only_if(due),
+        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]).only_if(due),
+    ])
+    .await?;
+    Ok(due)
 }

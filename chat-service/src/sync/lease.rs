@@ -1,272 +1,202 @@
-//! Leases, from the rows that were claimed to what a worker is handed.
+//! Leases, from the rows that were handed out to what a worker is handed.
 
-use std::time::Duration;
+use std::{collections::HashMap, iter::Peekable, time::Duration};
 
-use secrecy::SecretString;
-
-use super::{Lane, budget::BudgetView};
-use crate::{
-    accounts::{BudgetKey, KeyRing, seal::Column},
-    authz::{Action, Authorizer, Principal},
-    diff_status::{ProblemClass, PullRequestState},
-    error::Error,
-    id::{GitAccountId, GitRefId, LeaseToken, RequestId, UserId},
-    provider::{Provider, Providers},
-    store::sync::{Leased, LeasedRow, SealedCredential},
+use proto::sync::{
+    self, Credential, Fence, Finding, GitRefId, Lane, Learned, Lease, LeaseGroup, LeaseToken, Next,
+    Outcome, ProblemClass,
 };
 
-/// What a worker asks for.
-#[derive(Clone, Debug)]
-pub struct LeaseRequest {
-    /// Makes a repeated call the same call.
-    pub request: RequestId,
-    /// Names the worker to operators.
-    pub worker: String,
-    /// Refs over all leases at most.
-    pub max_refs: i64,
-    /// How long to wait for some.
-    pub wait: Duration,
-}
+use crate::{
+    accounts::{KeyRing, seal::Column},
+    id::GitAccountId,
+    provider::{Provider, ProviderKind, Providers},
+    store::sync::{HandedOut, LeasedBudget, LeasedRow, SealedCredential},
+};
 
-/// The exclusive right to a budget key. Holds secrets, and has no `Debug`.
-pub struct Lease {
-    /// Proves the right.
-    pub token: LeaseToken,
-    /// Whose rate limit requests spend.
-    pub budget_key: BudgetKey,
-    /// How long it lasts.
-    pub expires_in: Duration,
-    /// What is known of the budget.
-    pub budget: BudgetView,
-    /// What to look up.
-    pub groups: Vec<LeaseGroup>,
-}
+/// When to look again after a lookup that failed here, as with a token that does not open.
+const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
 
-/// Refs that share a provider and a credential. Has no `Debug`.
-pub struct LeaseGroup {
-    /// Where to look.
-    pub provider: Provider,
-    /// None: their owner has linked no account.
-    pub credential: Option<LeasedCredential>,
-    /// What to look up.
-    pub refs: Vec<LeasedRef>,
-}
-
-/// What refs are looked up with. Has no `Debug`.
-pub struct LeasedCredential {
-    /// Names it in reports.
-    pub account: GitAccountId,
-    /// The secret.
-    pub access_token: SecretString,
-    /// The host refused it once: one request may find out whether it does again.
-    pub suspect: bool,
-}
-
-/// A ref to look up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeasedRef {
-    /// Which.
-    pub id: GitRefId,
-    /// How often it was reported.
-    pub report_seq: i64,
-    /// As spelled.
-    pub repository_owner: String,
-    /// As spelled.
-    pub repository_name: String,
-    /// Which branch.
-    pub branch: String,
-    /// The commit that was pushed, if it was told.
-    pub commit: Option<String>,
-    /// Why it is due.
-    pub lane: Lane,
-    /// Since the last report.
-    pub since_reported: Duration,
-    /// Failures in a row.
-    pub failures: i32,
-    /// Refreshes in a row without a pull request, since the last report.
-    pub misses: i32,
-    /// Refreshes in a row, since the last report, that found the same merged or closed one.
-    pub settled_count: i32,
-    /// What its repository is a fork of; empty: of none.
-    pub upstream_repository: Option<String>,
-    /// The pull request as last known.
-    pub known: Option<KnownPullRequest>,
-    /// Since the pull request was last seen to change, or the last report.
-    pub since_changed: Duration,
-    /// Since something happened in the chat.
-    pub since_active: Duration,
-    /// Somebody looks at the chat.
-    pub viewed: bool,
-    /// Refreshes in a row that only confirmed what was known.
-    pub unchanged_count: i32,
-    /// Since the whole status was last told.
-    pub since_found: Option<Duration>,
-    /// As the last outcome gave it.
-    pub fingerprint: Option<String>,
-    /// As the last outcome gave it.
-    pub validator: Option<String>,
-    /// What the host calls the repository now; empty: as it was reported.
-    pub canonical_repository: Option<String>,
-}
-
-/// A pull request as last known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownPullRequest {
-    /// `owner/name` that it is in.
-    pub repository: String,
-    /// Its number.
-    pub number: i32,
-    /// Where it stands.
-    pub state: PullRequestState,
-    /// Marked as a draft.
-    pub draft: bool,
-    /// The host's own id.
-    pub node_id: Option<String>,
-}
-
-/// The right to read the credentials of what is leased. The store reads none without it.
-pub(crate) struct CredentialAccess(());
-
-impl CredentialAccess {
-    /// Asks policy.
-    pub(crate) fn of(authorizer: &Authorizer, principal: &Principal) -> Result<Self, Error> {
-        authorizer.site(principal, Action::ReadGitCredential)?;
-        Ok(Self(()))
-    }
-}
-
-/// Refs that cannot be handed out.
+/// Refs of a lease that cannot be handed out.
 pub(crate) struct Unopened {
     pub(crate) token: LeaseToken,
-    pub(crate) refs: Vec<(GitRefId, i64)>,
-    /// Nothing else is in the lease.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Nothing else is in the lease, and no more failures of it follow.
     pub(crate) whole_lease: bool,
-    pub(crate) problem: ProblemClass,
 }
 
-/// What was claimed, sorted out.
-pub(crate) struct SortedOut {
+/// What was handed out, as leases.
+pub(crate) struct Assembled {
     pub(crate) leases: Vec<Lease>,
     pub(crate) failed: Vec<Unopened>,
 }
 
-/// Groups claimed refs by lease, provider and owner, and opens their credentials. One that does not
-/// open costs only the refs that need it, and is never taken for none.
-pub(crate) fn sort_out(leased: Leased, keys: &KeyRing, providers: &Providers) -> SortedOut {
-    let Leased {
-        rows,
-        credentials,
+/// Groups refs by lease and account, and opens the accounts' credentials. One that does not open
+/// costs only the refs that need it, and is never taken for none.
+pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Providers) -> Assembled {
+    let HandedOut {
         budgets,
-        events: _,
-    } = leased;
-    let mut sorted = SortedOut {
+        refs,
+        credentials,
+    } = handed_out;
+    let source = Source {
+        credentials: credentials
+            .iter()
+            .map(|credential| (credential.account, credential))
+            .collect(),
+        keys,
+        providers,
+    };
+    let mut by_budget: HashMap<_, Vec<LeasedRow>> = HashMap::new();
+    for row in refs {
+        // Without a budget, or with another, the account was unlinked or moved since: the refs stay
+        // due.
+        if let Some(budget) = row.budget {
+            by_budget.entry(budget).or_default().push(row);
+        }
+    }
+    let mut assembled = Assembled {
         leases: Vec::new(),
         failed: Vec::new(),
     };
-    let mut rows = rows.into_iter().peekable();
-    while let Some(first) = rows.next() {
-        let mut lease = Lease {
-            token: first.token,
-            budget_key: first.budget_key.clone(),
-            expires_in: first.expires_in,
-            budget: budgets.get(&first.token).copied().unwrap_or_default(),
-            groups: Vec::new(),
-        };
-        let mut failed = Vec::new();
-        let mut next = Some(first);
-        // Rows come ordered by lease, provider and owner.
-        while let Some(first) = next {
-            let same_group =
-                |row: &LeasedRow| row.token == first.token && row.source() == first.source();
-            let mut refs = vec![first.git_ref.clone()];
-            while let Some(row) = rows.next_if(same_group) {
-                refs.push(row.git_ref);
-            }
-            match credential(&first, &credentials, keys, providers) {
-                Ok((provider, credential)) => lease.groups.push(LeaseGroup {
-                    provider,
-                    credential,
-                    refs,
-                }),
-                Err(problem) => failed.push((problem, refs)),
-            }
-            next = rows.next_if(|row| row.token == lease.token);
-        }
-        let whole_lease = lease.groups.is_empty();
-        let last = failed.len().saturating_sub(1);
-        for (index, (problem, refs)) in failed.into_iter().enumerate() {
-            sorted.failed.push(Unopened {
-                token: lease.token,
-                refs: refs
-                    .iter()
-                    .map(|git_ref| (git_ref.id, git_ref.report_seq))
-                    .collect(),
-                // The last report gives the lease back.
-                whole_lease: whole_lease && index == last,
-                problem,
+    for budget in budgets {
+        let rows = by_budget.remove(&budget.id).unwrap_or_default();
+        let (groups, failed) = source.groups(rows.into_iter().peekable());
+        // A lease of nothing is handed out, too: the worker gives it back.
+        let whole_lease = groups.is_empty() && !failed.is_empty();
+        if !failed.is_empty() {
+            assembled.failed.push(Unopened {
+                token: budget.token,
+                outcomes: failed,
+                whole_lease,
             });
         }
         if !whole_lease {
-            sorted.leases.push(lease);
+            assembled.leases.push(lease(budget, groups));
         }
     }
-    sorted
+    assembled
 }
 
-fn credential(
-    row: &LeasedRow,
-    credentials: &[SealedCredential],
-    keys: &KeyRing,
-    providers: &Providers,
-) -> Result<(Provider, Option<LeasedCredential>), ProblemClass> {
-    let (provider_id, owner) = row.source();
-    let Some(provider) = providers.by_id(provider_id) else {
-        tracing::error!(
-            provider_id,
-            "refs wait at a provider that is not configured any more"
-        );
-        return Err(ProblemClass::ProviderUnsupported);
-    };
-    if !row.linked {
-        return Ok((provider.clone(), None));
+fn lease(budget: LeasedBudget, groups: Vec<LeaseGroup>) -> Lease {
+    let LeasedBudget {
+        id: _,
+        token,
+        key,
+        expires_in,
+        view,
+    } = budget;
+    Lease {
+        token,
+        budget_key: key,
+        expires_in,
+        groups,
+        budget: view,
     }
-    let sealed = credentials
-        .iter()
-        .find(|sealed| sealed.user == owner && sealed.provider_id == provider_id);
-    let Some(sealed) = sealed else {
-        tracing::error!(provider_id, user.id = %owner, "a linked account has no credential to read");
-        return Err(ProblemClass::Internal);
-    };
-    match keys.open(
-        &sealed.key_id,
-        sealed.account,
-        Column::AccessToken,
-        &sealed.sealed,
-    ) {
-        Ok(access_token) => {
-            let credential = LeasedCredential {
-                account: sealed.account,
-                access_token,
-                suspect: sealed.suspect,
-            };
-            Ok((provider.clone(), Some(credential)))
+}
+
+/// Where credentials and providers come from.
+struct Source<'a> {
+    credentials: HashMap<GitAccountId, &'a SealedCredential>,
+    keys: &'a KeyRing,
+    providers: &'a Providers,
+}
+
+impl Source<'_> {
+    /// The groups of a lease, whose rows come ordered by account, and our own failures of those
+    /// that cannot be handed out.
+    fn groups(
+        &self,
+        mut rows: Peekable<impl Iterator<Item = LeasedRow>>,
+    ) -> (Vec<LeaseGroup>, Vec<Outcome>) {
+        let (mut groups, mut failed) = (Vec::new(), Vec::new());
+        while let Some(first) = rows.next() {
+            let account = first.account;
+            let opened = self.open(&first);
+            let mut refs = vec![first.git_ref];
+            while let Some(row) = rows.next_if(|row| row.account == account) {
+                refs.push(row.git_ref);
+            }
+            match opened {
+                Ok((provider, credential)) => groups.push(LeaseGroup {
+                    provider,
+                    credential: Some(credential),
+                    refs,
+                }),
+                Err(class) => failed.extend(
+                    refs.iter()
+                        .map(|git_ref| failure(git_ref.id, git_ref.fence, class)),
+                ),
+            }
         }
-        Err(error) => {
+        (groups, failed)
+    }
+
+    fn open(&self, row: &LeasedRow) -> Result<(sync::Provider, Credential), ProblemClass> {
+        let (account, provider_id) = (row.account, &row.provider_id);
+        let Some(provider) = self.providers.by_id(provider_id) else {
             tracing::error!(
                 provider_id,
-                user.id = %owner,
-                git_account.id = %sealed.account,
-                %error,
-                "an access token cannot be opened"
+                "refs wait at a provider that is not configured any more"
             );
-            Err(ProblemClass::Internal)
+            return Err(ProblemClass::ProviderUnsupported);
+        };
+        let Some(sealed) = self.credentials.get(&account) else {
+            tracing::error!(provider_id, git_account.id = %account, "a linked account has no credential to read");
+            return Err(ProblemClass::Internal);
+        };
+        let opened = self
+            .keys
+            .open(&sealed.key_id, account, Column::AccessToken, &sealed.sealed);
+        match opened {
+            Ok(access_token) => {
+                let credential = Credential {
+                    account,
+                    generation: sealed.generation,
+                    access_token,
+                    suspect: sealed.suspect,
+                };
+                Ok((described(provider), credential))
+            }
+            Err(error) => {
+                tracing::error!(provider_id, git_account.id = %account, %error, "an access token cannot be opened");
+                Err(ProblemClass::Internal)
+            }
         }
     }
 }
 
-impl LeasedRow {
-    /// Whose credential at which provider looks it up.
-    fn source(&self) -> (&str, UserId) {
-        (&self.provider_id, self.owner)
+/// A provider as a lease describes it.
+fn described(provider: &Provider) -> sync::Provider {
+    let Provider {
+        id,
+        kind,
+        host,
+        api_base_url,
+    } = provider;
+    sync::Provider {
+        id: id.clone(),
+        kind: match kind {
+            ProviderKind::Github => sync::ProviderKind::Github,
+        },
+        host: host.clone(),
+        api_base_url: api_base_url.clone(),
+    }
+}
+
+fn failure(git_ref: GitRefId, fence: Fence, class: ProblemClass) -> Outcome {
+    Outcome {
+        git_ref,
+        fence,
+        finding: Finding::Failed {
+            class,
+            repository_wide: false,
+        },
+        next: Next {
+            refresh_in: Some(OWN_FAILURE_BACKOFF),
+            lane: Lane::Idle,
+            base: None,
+        },
+        learned: Learned::default(),
     }
 }

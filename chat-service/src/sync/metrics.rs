@@ -5,8 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
-
-use super::outcome::OutcomeStatus;
+use proto::sync::OutcomeStatus;
 
 /// The counters of the sync side. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -21,15 +20,13 @@ pub struct SyncMetrics {
     pub credential_unopened: Counter,
     /// Refs that were put off, since another in their repository failed for all of them.
     pub put_off_refs: Counter,
-    /// Refs that were held back, since the host refuses their credential.
-    pub held_refs: Counter,
-    /// Refs that were made due, since another owner's lookup saw their pull request change.
+    /// Refs that were made due, since another account's lookup saw their pull request change.
     pub hinted_refs: Counter,
     /// Chats that were noted as viewed.
     pub viewed_chats: Counter,
     /// Views that were not noted, since too many were.
     pub views_dropped: Counter,
-    /// Budget keys of tokens that became their account's.
+    /// Budgets of tokens whose accounts went on to spend the budget of the host's account.
     pub merged_budgets: Counter,
     outcomes: Family<StatusLabel, Counter>,
 }
@@ -70,13 +67,8 @@ impl SyncMetrics {
             metrics.put_off_refs.clone(),
         );
         registry.register(
-            "sync_held_refs",
-            "Refs held back since the host refuses their credential",
-            metrics.held_refs.clone(),
-        );
-        registry.register(
             "sync_hinted_refs",
-            "Refs made due since another owner's lookup saw their pull request change",
+            "Refs made due since another account's lookup saw their pull request change",
             metrics.hinted_refs.clone(),
         );
         registry.register(
@@ -91,7 +83,7 @@ impl SyncMetrics {
         );
         registry.register(
             "sync_merged_budgets",
-            "Budget keys of tokens that became their account's",
+            "Budgets of tokens whose accounts went on to spend the budget of the host's account",
             metrics.merged_budgets.clone(),
         );
         registry.register(

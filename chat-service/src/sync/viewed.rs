@@ -21,16 +21,14 @@ use crate::{
     authz::Principal,
     chat::Chat,
     events::bell::{Bell, Ring},
-    id::{ChatId, GroupId, UserId},
+    id::ChatId,
     store::Store,
 };
 
+pub use crate::store::viewed::Watcher;
+
 /// A chat is noted at most this often.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(60);
-/// So long a note holds.
-pub const VIEW_DURATION: Duration = Duration::from_secs(120);
-/// Chats of one watcher that are noted: those that were updated last.
-pub const MAX_WATCHED: i64 = 50;
 
 /// Views that wait to be noted at most.
 const QUEUE: usize = 1024;
@@ -40,17 +38,6 @@ const MAX_REMEMBERED: usize = 100_000;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Views, and chats, that are noted at once.
 const BATCH: usize = 100;
-
-/// Somebody who watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watcher {
-    /// Who.
-    pub user: UserId,
-    /// By which groups a share reaches them.
-    pub groups: Vec<GroupId>,
-    /// Watches only this one's chats.
-    pub owner: Option<UserId>,
-}
 
 enum View {
     Chat(ChatId),
@@ -231,6 +218,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::id::UserId;
 
     fn chat() -> ChatId {
         ChatId(Uuid::new_v4())

@@ -10,7 +10,10 @@ use proto::chat::v1::{
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::stack::{Caller, Stack, bearer, facts, refused};
+use crate::{
+    stack::{Caller, Stack, bearer, facts, refused},
+    worker::Owner,
+};
 
 fn user(caller: &Caller) -> Subject {
     Subject {
@@ -320,7 +323,7 @@ async fn the_details_of_a_failed_refresh_fit_into_a_header_however_large_the_cha
             settings.refresh_timeout = Duration::from_secs(1).into();
         },
         async |stack| {
-            let owner = Caller::user();
+            let owner = Owner::linked(stack).await.caller;
             let request = CreateChatRequest {
                 labels: (0..32)
                     .map(|n| (format!("key-{n}"), "x".repeat(255)))

@@ -24,7 +24,7 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
         let client = stack.database.client().await;
         let outcomes = || async {
             let row = client
-                .query_one("SELECT outcome_seq FROM chat_diff_statuses", &[])
+                .query_one("SELECT outcome_seq FROM git_ref_polls", &[])
                 .await
                 .unwrap();
             row.try_get::<_, i64>(0).unwrap()
@@ -88,7 +88,7 @@ async fn a_report_whose_connection_breaks_during_the_commit_is_answered_by_the_s
             PERFORM pg_advisory_xact_lock_shared(1);
             RETURN NULL;
         END $$;
-        CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON chat_diff_statuses
+        CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON git_ref_polls
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()";
     cut_and_repeat(prepare, "SELECT pg_advisory_xact_lock(1)", true).await;
 }

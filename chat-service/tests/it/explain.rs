@@ -10,9 +10,9 @@ use chat_service::{
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
-    diff_status::PullRequestState,
     store::measure::{self, Bounds, Matches},
 };
+use proto::sync::PullRequestState;
 use serde_json::Value;
 use service_runtime::token::Verifier;
 use testkit::postgres::Database;
@@ -27,12 +27,14 @@ use crate::stack::{Caller, KEYS};
 const CHATS: i32 = 20_000;
 
 /// The rows that the benchmark measures.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 7] = [
     include_str!("../../../tests/bench/src/sql/fill_names.sql"),
     include_str!("../../../tests/bench/src/sql/fill_chats.sql"),
     include_str!("../../../tests/bench/src/sql/fill_shares.sql"),
-    include_str!("../../../tests/bench/src/sql/fill_budgets.sql"),
+    include_str!("../../../tests/bench/src/sql/fill_accounts.sql"),
     include_str!("../../../tests/bench/src/sql/fill_refs.sql"),
+    include_str!("../../../tests/bench/src/sql/fill_polls.sql"),
+    include_str!("../../../tests/bench/src/sql/fill_primaries.sql"),
 ];
 
 /// Rows that a statement may throw away, beyond those it returns. A page of latest chats that are
@@ -61,7 +63,8 @@ async fn filled() -> Database {
     let database = testkit::postgres::database().await;
     let client = database.client().await;
     client.batch_execute("SELECT setseed(0.5)").await.unwrap();
-    for step in STEPS {
+    // Some are two statements, of which the other cannot be run in one transaction.
+    for step in STEPS.iter().flat_map(|step| step.split(";\n\n")) {
         if step.contains("$1") {
             client.execute(step, &[&CHATS]).await.unwrap();
         } else {
@@ -69,7 +72,7 @@ async fn filled() -> Database {
         }
     }
     client
-        .batch_execute("VACUUM (ANALYZE) chats, chat_acl, chat_diff_statuses")
+        .batch_execute("VACUUM (ANALYZE) chats, chat_acl, git_refs, git_ref_polls")
         .await
         .unwrap();
     database
@@ -202,9 +205,9 @@ async fn every_caller_and_filter_is_served_by_its_index() {
     // An ordinary one: the busiest have one chat of six.
     let row = client
         .query_one(
-            "SELECT repository_key, pr_number, chat_id FROM chat_diff_statuses
-             WHERE is_primary AND pr_number > 50 AND repository_key LIKE '%/service-27'
-             ORDER BY pr_number LIMIT 1",
+            "SELECT primary_repository_key, primary_pr_number, id FROM chats
+             WHERE primary_pr_number > 50 AND primary_repository_key LIKE '%/service-27'
+             ORDER BY primary_pr_number LIMIT 1",
             &[],
         )
         .await
@@ -239,7 +242,7 @@ async fn every_caller_and_filter_is_served_by_its_index() {
     };
     // Who, which filter, and the index that must drive; the recency index may only where it does.
     let recency = "chats_updated_at_idx";
-    let state_index = "chat_diff_statuses_state_idx";
+    let state_index = "chats_primary_pr_state_idx";
     let merged = PullRequestFilter::Settled(PullRequestState::Merged);
     let cases: Vec<(&Caller, ChatFilter, &str)> = vec![
         (&auditor, none(), recency),
@@ -247,12 +250,8 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         (&auditor, title("no such words"), "chats_title_idx"),
         (&auditor, title("fix"), recency),
         (&auditor, label("incident", "inc-77"), "chats_labels_idx"),
-        (
-            &auditor,
-            repository.clone(),
-            "chat_diff_statuses_repository_idx",
-        ),
-        (&auditor, number.clone(), "chat_diff_statuses_pr_number_idx"),
+        (&auditor, repository.clone(), "chats_primary_repository_idx"),
+        (&auditor, number.clone(), "chats_primary_pr_number_idx"),
         (&auditor, state(PullRequestFilter::Open), state_index),
         (&auditor, state(PullRequestFilter::Draft), state_index),
         (&auditor, state(merged), state_index),

@@ -2,12 +2,12 @@
 
 mod budget;
 
-use proto::chat::v1::{self, ProblemClass};
+use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass};
 use tonic::Code;
 
 use crate::{
     stack::{Caller, Stack, refused},
-    worker::{Owner, Worker, failed, found, none, outcome},
+    worker::{Leased, Owner, Worker, events, failed, found, none, outcome, value},
 };
 
 fn link(provider_id: &str, token: &str) -> v1::LinkGitAccountRequest {
@@ -31,24 +31,23 @@ async fn linking_an_account_makes_the_refs_due_that_waited_for_it() {
         let owner = Owner::unlinked(stack);
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
-        worker.answer(failed(ProblemClass::NoAccount)).await;
         assert!(worker.lease().await.is_empty());
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.freshness(), v1::Freshness::Paused);
+        assert_eq!(status.next_refresh_at, None);
+        let problem = status.problem.unwrap();
+        assert_eq!(problem.class(), ProblemClass::NoAccount);
+        assert_eq!(problem.message, "link your github account");
         let (leases, _) = tokio::join!(worker.wait_for_lease(), owner.link("ghp_hush"));
-        let token = leases
-            .first()
-            .unwrap()
-            .groups
-            .first()
-            .unwrap()
-            .access_token
-            .clone();
-        assert_eq!(token.as_deref(), Some("ghp_hush"));
-        worker.release(&leases.first().unwrap().lease_token).await;
-        worker
-            .answer(failed(ProblemClass::CredentialRejected))
-            .await;
+        let lease = Leased(leases.into_iter().next().unwrap());
+        assert_eq!(lease.access_token(), Some("ghp_hush"));
+        let denied = outcome(lease.git_ref(), failed(ProblemClass::AccessDenied));
+        worker.finish(&lease, vec![denied]).await;
+        assert!(worker.lease().await.is_empty());
+
         owner.link("ghp_better").await;
-        assert_eq!(worker.lease_one().await.access_token(), Some("ghp_better"));
+        let lease = Leased(worker.wait_for_lease().await.into_iter().next().unwrap());
+        assert_eq!(lease.access_token(), Some("ghp_better"));
         assert!(
             owner.status(&chat.id).await.problem.is_some(),
             "until it is looked up"
@@ -58,26 +57,64 @@ async fn linking_an_account_makes_the_refs_due_that_waited_for_it() {
 }
 
 #[tokio::test]
-async fn what_was_looked_up_without_the_account_does_not_end_the_need_to_look_with_it() {
+async fn what_was_looked_up_with_another_credential_does_not_end_the_need_to_look() {
+    for (token, status) in [
+        ("ghp_other", OutcomeResultStatus::Rejected),
+        ("ghp_first", OutcomeResultStatus::Superseded),
+    ] {
+        Stack::run(async |stack| {
+            let owner = Owner::unlinked(stack);
+            owner.link("ghp_first").await;
+            let chat = owner.chat("feat/x").await;
+            let worker = Worker::of(stack);
+            let first = worker.lease_one().await;
+            owner.link(token).await;
+            let denied = outcome(first.git_ref(), failed(ProblemClass::AccessDenied));
+            assert_eq!(worker.finish(&first, vec![denied]).await, [status]);
+            assert_eq!(owner.status(&chat.id).await.problem, None);
+            let next = Leased(worker.wait_for_lease().await.into_iter().next().unwrap());
+            assert_eq!(next.access_token(), Some(token));
+            worker
+                .finish(&next, vec![outcome(next.git_ref(), found())])
+                .await;
+            assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn watchers_hear_of_an_account_that_comes_and_goes() {
     Stack::run(async |stack| {
         let owner = Owner::unlinked(stack);
         let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
-        let without = worker.lease_one().await;
+        let until = async |count| {
+            testkit::wait::until("an event is recorded", || async {
+                let recorded = events(stack, &chat.id).await;
+                if recorded == count {
+                    Ok(())
+                } else {
+                    Err(recorded)
+                }
+            })
+            .await;
+        };
+        until(1).await;
         owner.link("ghp_hush").await;
-        let with = worker.lease_one().await;
-        assert_eq!(with.access_token(), Some("ghp_hush"));
-        worker
-            .finish(
-                &without,
-                vec![outcome(without.git_ref(), failed(ProblemClass::NoAccount))],
-            )
-            .await;
-        assert_eq!(owner.status(&chat.id).await.problem, None);
-        worker
-            .finish(&with, vec![outcome(with.git_ref(), found())])
-            .await;
-        assert_eq!(owner.status(&chat.id).await.pr_number, Some(7));
+        until(2).await;
+        // What replaces a credential that the host accepts shows nowhere.
+        owner.link("ghp_other").await;
+        owner.unlink().await;
+        until(3).await;
+        let left = "SELECT count(*) FROM git_accounts WHERE unannounced OR requeue_denied";
+        testkit::wait::until("all is followed up", || async {
+            match value::<i64>(stack, left).await {
+                0 => Ok(()),
+                left => Err(left),
+            }
+        })
+        .await;
+        assert_eq!(events(stack, &chat.id).await, 3);
     })
     .await;
 }
@@ -122,7 +159,7 @@ async fn unlinking_leaves_the_refs_without_a_credential() {
             .unlink_git_account(unlink(None))
             .await
             .unwrap();
-        assert_eq!(Worker::of(stack).lease_one().await.access_token(), None);
+        assert!(Worker::of(stack).lease().await.is_empty());
         let again = stack
             .accounts(&owner.caller)
             .unlink_git_account(unlink(None))
@@ -357,5 +394,46 @@ async fn what_is_no_account_is_refused_by_field() {
         let (_, _, field) = refused(stack.accounts(&caller).list_git_accounts(list).await);
         assert_eq!(field.as_deref(), Some("page_size"));
     })
+    .await;
+}
+
+/// Whatever became of the process that linked the account.
+#[tokio::test]
+async fn a_change_of_an_account_that_was_not_followed_up_is_by_the_next_relay() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO git_accounts (id, user_id, provider_id, unannounced, requeue_denied)
+             VALUES (gen_random_uuid(), gen_random_uuid(), 'github', TRUE, TRUE);
+             INSERT INTO chats (id, owner_id, title, status)
+             SELECT gen_random_uuid(), a.user_id, 'chat', 'waiting' FROM git_accounts a;
+             INSERT INTO git_refs (id, chat_id, account_id, provider_id, git_remote_origin,
+                repository, git_branch, is_primary, problem_class, problem_since)
+             SELECT gen_random_uuid(), c.id, a.id, 'github', 'o', 'acme/web', 'b', TRUE,
+                'access_denied', now()
+             FROM chats c CROSS JOIN git_accounts a;
+             INSERT INTO git_ref_polls (ref_id, account_id, due_at, early_at)
+             SELECT r.id, r.account_id, now() + interval '1 day', now() FROM git_refs r",
+        )
+        .await
+        .unwrap();
+    Stack::run_on(
+        database,
+        |_, _| {},
+        async |stack| {
+            let done = "SELECT NOT a.unannounced AND NOT a.requeue_denied AND p.due_at <= now()
+                    AND EXISTS (SELECT FROM change_events)
+                FROM git_accounts a JOIN git_ref_polls p ON p.account_id = a.id";
+            testkit::wait::until("it is followed up", || async {
+                if value::<bool>(stack, done).await {
+                    Ok(())
+                } else {
+                    Err(())
+                }
+            })
+            .await;
+        },
+    )
     .await;
 }

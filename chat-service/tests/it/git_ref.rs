@@ -5,8 +5,12 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
+    lock::{Holder, until_blocked},
     stack::{Caller, Stack, refused},
-    worker::{Owner, Worker, events, found, git_ref, make_all_due, none, outcome, report_earlier},
+    worker::{
+        Leased, Owner, Worker, events, found, found_in, git_ref, none, outcome, report_earlier,
+        value,
+    },
 };
 
 async fn report_seq(stack: &Stack) -> i64 {
@@ -14,7 +18,7 @@ async fn report_seq(stack: &Stack) -> i64 {
         .database
         .client()
         .await
-        .query_one("SELECT max(report_seq) FROM chat_diff_statuses", &[])
+        .query_one("SELECT max(report_seq) FROM git_ref_polls", &[])
         .await
         .unwrap()
         .try_get(0)
@@ -36,7 +40,8 @@ async fn a_report_shows_the_branch_at_once() {
         assert_eq!(status.repository, "Acme/Web");
         assert_eq!(status.provider_id, "github");
         assert!(status.primary);
-        assert_eq!(status.freshness(), v1::Freshness::Due);
+        assert_eq!(status.freshness(), v1::Freshness::Unspecified);
+        assert!(status.next_refresh_at.is_some());
         assert_eq!(events(stack, &chat.id).await, 1);
         let lease = Worker::of(stack).lease_one().await;
         assert_eq!(lease.git_ref().commit, Some("a".repeat(40)));
@@ -106,6 +111,133 @@ async fn going_back_to_an_earlier_branch_keeps_what_is_known_of_it() {
                 .count(),
             1
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_branch_that_the_chat_left_stays_due_until_it_was_looked_up() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found_in(v1::PullRequestState::Merged)).await;
+        report_earlier(stack).await;
+        // Pushed again, and left for another one before a worker's turn.
+        owner.report(&chat.id, "feat/x").await;
+        owner.report(&chat.id, "feat/y").await;
+        let lease = Leased(worker.lease().await.remove(0));
+        assert_eq!(lease.refs().len(), 2);
+        let outcomes = lease.refs().into_iter().map(|git_ref| {
+            let result = match git_ref.branch.as_str() {
+                "feat/x" => found_in(v1::PullRequestState::Merged),
+                _ => none(),
+            };
+            outcome(git_ref, result)
+        });
+        worker.finish(&lease, outcomes.collect()).await;
+        let chat = owner.get(&chat.id).await;
+        let planned: Vec<(&str, bool)> = chat
+            .diff_statuses
+            .iter()
+            .map(|status| (status.git_branch.as_str(), status.next_refresh_at.is_some()))
+            .collect();
+        assert_eq!(planned, [("feat/y", true), ("feat/x", false)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_that_waited_for_an_outcome_is_looked_up_though_it_began_before() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(none()).await;
+        report_earlier(stack).await;
+        // The report begins, waits for the ref, and is committed after an outcome that begins later.
+        let holder = Holder::of(stack, "SELECT FROM git_ref_polls FOR NO KEY UPDATE").await;
+        let looking = async {
+            until_blocked(stack, 1).await;
+            holder
+                .run("UPDATE git_ref_polls SET refreshed_at = clock_timestamp()")
+                .await;
+            holder.let_go().await;
+        };
+        tokio::join!(owner.report(&chat.id, "feat/x"), looking);
+        owner.report(&chat.id, "feat/y").await;
+        let lease = Leased(worker.lease().await.remove(0));
+        let mut branches = lease.branches();
+        branches.sort_unstable();
+        assert_eq!(branches, ["feat/x", "feat/y"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archived_chat_leaves_its_account_and_budget_without_a_place() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let archive = v1::UpdateChatRequest {
+            chat_id: chat.id,
+            archived: Some(true),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["archived".to_owned()],
+            }),
+            ..v1::UpdateChatRequest::default()
+        };
+        stack
+            .chats(&owner.caller)
+            .update_chat(archive)
+            .await
+            .unwrap();
+        let placed = "SELECT count(*) FROM git_accounts a JOIN git_budgets b ON b.id = a.budget_id
+            WHERE a.next_due_at IS NOT NULL OR b.queue_at IS NOT NULL";
+        assert_eq!(value::<i64>(stack, placed).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lists_are_filtered_by_the_primary_ref_as_it_is_now() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let listed = async |state: v1::PullRequestState| {
+            let by_state = v1::GetChatsRequest {
+                pull_request_states: vec![state.into()],
+                ..v1::GetChatsRequest::default()
+            };
+            let by_number = v1::GetChatsRequest {
+                pull_request_number: Some(7),
+                repository: Some("Acme/Web".to_owned()),
+                ..v1::GetChatsRequest::default()
+            };
+            let mut counts = Vec::new();
+            for request in [by_state, by_number] {
+                let page = stack.chats(&owner.caller).get_chats(request).await.unwrap();
+                counts.push(page.into_inner().chats.len());
+            }
+            counts
+        };
+        worker.answer(found()).await;
+        assert_eq!(listed(v1::PullRequestState::Open).await, [1, 1]);
+        owner.report(&chat.id, "feat/y").await;
+        assert_eq!(listed(v1::PullRequestState::Open).await, [0, 0]);
+        owner.report(&chat.id, "feat/x").await;
+        assert_eq!(listed(v1::PullRequestState::Open).await, [1, 1]);
+        let lease = Leased(worker.lease().await.remove(0));
+        assert_eq!(lease.refs().len(), 2);
+        let of_x = lease
+            .refs()
+            .into_iter()
+            .find(|git_ref| git_ref.branch == "feat/x");
+        let merged = outcome(of_x.unwrap(), found_in(v1::PullRequestState::Merged));
+        worker.finish(&lease, vec![merged]).await;
+        assert_eq!(listed(v1::PullRequestState::Open).await, [0, 1]);
+        assert_eq!(listed(v1::PullRequestState::Merged).await, [1, 1]);
     })
     .await;
 }
@@ -341,11 +473,10 @@ async fn refs_of_one_repository_in_any_spelling_are_one() {
             2,
             "branches have a case"
         );
-        make_all_due(stack).await;
-        assert_eq!(
-            Worker::of(stack).lease_one().await.git_ref().branch,
-            "Feat/X"
-        );
+        let lease = Leased(Worker::of(stack).lease().await.remove(0));
+        let mut branches = lease.branches();
+        branches.sort_unstable();
+        assert_eq!(branches, ["Feat/X", "feat/x"]);
     })
     .await;
 }

@@ -229,8 +229,9 @@ async fn all_of(stack: &Stack, chat: &Chat) -> Vec<String> {
     for statement in [
         "SELECT to_jsonb(c)::text FROM chats c WHERE c.id = $1 OR c.owner_id = $2 ORDER BY c.id",
         "SELECT to_jsonb(a)::text FROM chat_acl a WHERE a.chat_id = $1 AND $2::uuid IS NOT NULL",
-        "SELECT concat_ws('|', s.id, s.git_remote_origin, s.git_branch, s.report_seq, s.url)
-         FROM chat_diff_statuses s WHERE s.chat_id = $1 OR s.owner_id = $2 ORDER BY s.id",
+        "SELECT concat_ws('|', r.id, r.git_remote_origin, r.git_branch, p.report_seq, r.pull_request)
+         FROM git_refs r JOIN git_ref_polls p ON p.ref_id = r.id JOIN chats c ON c.id = r.chat_id
+         WHERE c.id = $1 OR c.owner_id = $2 ORDER BY r.id",
         "SELECT concat_ws('|', g.id, g.provider_id) FROM git_accounts g
          WHERE g.user_id = $2 AND $1::uuid IS NOT NULL",
     ] {

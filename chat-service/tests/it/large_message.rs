@@ -5,12 +5,11 @@ use chat_service::{
     chat::{MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_SUBJECTS, MAX_TITLE_CHARS},
     chat_filter::MAX_PAGE_SIZE,
     diff_status::MAX_GIT_REFS,
-    sync::outcome::MAX_OUTCOMES,
 };
 use prost::Message as _;
 use proto::{
     bounds::{
-        MAX_CHAT_BYTES, MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_PAGE_BYTES,
+        MAX_CHAT_BYTES, MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_OUTCOMES, MAX_PAGE_BYTES,
         MAX_PULL_REQUEST_TITLE_CHARS, MAX_SYNC_BYTES, MAX_URL_BYTES, SMALL_PAGE_SIZE,
     },
     chat::v1::{self, GetChatsRequest, chat_service_client::ChatServiceClient},
@@ -42,23 +41,32 @@ FROM made m CROSS JOIN generate_series(1, $5::int)";
 /// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5.
 const REFS: &str = "
 WITH budget AS (
-    INSERT INTO git_budgets (id, budget_key, provider_id, paused_until)
-    VALUES (gen_random_uuid(), 'k', 'p', now() + interval '1 day') RETURNING id
+    INSERT INTO git_budgets (id, budget_key, provider_id)
+    VALUES (gen_random_uuid(), 'k', 'p') RETURNING id
+), account AS (
+    INSERT INTO git_accounts (id, user_id, provider_id, budget_id, credential_state)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'p', b.id, 'accepted' FROM budget b RETURNING id
+), made AS (
+    INSERT INTO git_refs (
+        id, chat_id, account_id, provider_id, git_remote_origin, repository, git_branch, is_primary,
+        reported_at, pull_request, pr_repository, problem_class, problem_since)
+    SELECT gen_random_uuid(), c.id, a.id, repeat('p', 64), repeat('o', $2),
+        repeat('w', 100) || '/' || repeat('n', 100), lpad(i::text, $3, 'b'), i = 1, t.at,
+        jsonb_build_object('number', n.most, 'url', repeat('u', $4), 'state', 'open', 'draft', TRUE,
+            'title', $5::text, 'base_branch', repeat('b', $3), 'author_login', repeat('a', $3),
+            'author_avatar_url', repeat('v', $4), 'changes_requested', TRUE, 'approved', TRUE,
+            'reviewer_count', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
+                'sha', repeat('s', $3), 'additions', n.most, 'deletions', n.most,
+                'changed_files', n.most, 'commits', n.most)),
+        'w/n', 'sso_required', t.at
+    FROM chats c CROSS JOIN generate_series(1, $1::int) i CROSS JOIN account a
+    CROSS JOIN (VALUES ('2026-01-01 00:00:00.999999Z'::timestamptz)) t (at)
+    CROSS JOIN (VALUES (2147483647)) n (most)
+    RETURNING id, account_id, reported_at
 )
-INSERT INTO chat_diff_statuses (
-    id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner, repository_name, git_branch,
-    is_primary, reported_at, url, pull_request_state, pull_request_title, pull_request_draft,
-    changes_requested, additions, deletions, changed_files, head_branch, base_branch, head_sha,
-    author_login, author_avatar_url, pr_number, commits, approved, reviewer_count, refreshed_at,
-    pr_repository, budget_id, due_at, early_at, problem_class, problem_since, chat_updated_at)
-SELECT gen_random_uuid(), c.id, c.owner_id, repeat('p', 64), repeat('o', $2), repeat('w', 100),
-    repeat('n', 100), lpad(i::text, $3, 'b'), i = 1, t.at, repeat('u', $4), 'open', $5, TRUE, TRUE,
-    n.most, n.most, n.most, repeat('h', $3), repeat('b', $3), repeat('s', $3), repeat('a', $3),
-    repeat('v', $4), n.most, n.most, TRUE, n.most, t.at, 'w/n', b.id, now(), now(), 'sso_required', t.at,
-    c.updated_at
-FROM chats c CROSS JOIN generate_series(1, $1::int) i CROSS JOIN budget b
-CROSS JOIN (VALUES ('2026-01-01 00:00:00.999999Z'::timestamptz)) t (at)
-CROSS JOIN (VALUES (2147483647)) n (most)";
+INSERT INTO git_ref_polls (ref_id, account_id, refreshed_at, due_at, early_at)
+SELECT m.id, m.account_id, m.reported_at, now(), now()
+FROM made m";
 
 fn int(number: usize) -> i32 {
     i32::try_from(number).unwrap()
@@ -151,7 +159,10 @@ async fn a_large_report_is_read() {
         };
         let outcomes = (0..MAX_OUTCOMES).map(|_| v1::Outcome {
             git_ref_id: Uuid::now_v7().to_string(),
-            report_seq: 1,
+            fence: Some(v1::Fence {
+                report_seq: 1,
+                ..v1::Fence::default()
+            }),
             result: Some(v1::outcome::Result::Found(found.clone())),
             ..v1::Outcome::default()
         });

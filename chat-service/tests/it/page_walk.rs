@@ -7,7 +7,6 @@ use chat_service::{
     authz::{Authorized, Authorizer},
     chat::{Chat, ChatStatus},
     chat_filter::{ChatFilter, Cursor, PullRequestFilter},
-    diff_status::PullRequestState,
     id::{ChatId, UserId, WorkspaceId},
     store::{
         PoolOptions, Store,
@@ -15,6 +14,7 @@ use chat_service::{
     },
 };
 use jiff::Timestamp;
+use proto::sync::PullRequestState;
 use testkit::postgres::Database;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -56,7 +56,7 @@ fn thing(number: u64) -> Uuid {
 }
 
 /// $1 seeds the world, of $2 chats. Nine times in all, so that most chats tie with others.
-const FILL: [&str; 4] = [
+const FILL: [&str; 5] = [
     "SELECT setseed($1::float8 / 1000.0 + $2::int * 0)",
     "INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, labels, archived,
          updated_at)
@@ -71,26 +71,38 @@ const FILL: [&str; 4] = [
          ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid ORDER BY n) AS ids
          FROM generate_series(0, 5) n) t
      WHERE $1::float8 IS NOT NULL",
-    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at)
+    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
      SELECT c.id, k.kind, ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'reader',
-         c.updated_at
+         c.owner_id, c.updated_at
      FROM chats c CROSS JOIN generate_series(0, 5) n CROSS JOIN (VALUES ('user'), ('group')) k (kind)
      WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
-    "WITH budget AS (
-         INSERT INTO git_budgets (id, budget_key, provider_id)
-         SELECT gen_random_uuid(), 'k' || $1::float8 || $2::int, 'github' RETURNING id
+    "WITH account AS (
+         INSERT INTO git_accounts (id, user_id, provider_id)
+         SELECT gen_random_uuid(), gen_random_uuid(), 'github'
+         WHERE $1::float8 IS NOT NULL AND $2::int > 0 RETURNING id
+     ), made AS (
+         INSERT INTO git_refs (id, chat_id, account_id, provider_id, git_remote_origin, repository,
+             git_branch, is_primary, pr_repository, pull_request)
+         SELECT gen_random_uuid(), c.id, a.id, 'github', '', 'Acme/web' || floor(r.a * 3), 'b', TRUE,
+             r.state, CASE WHEN r.state IS NOT NULL THEN jsonb_build_object('number', 1 + floor(r.b * 3),
+                 'state', r.state, 'draft', r.b < 0.5, 'url', '', 'title', '', 'base_branch', '',
+                 'changes_requested', FALSE, 'approved', FALSE, 'reviewer_count', 0,
+                 'head', jsonb_build_object('branch', '', 'sha', '', 'additions', 0, 'deletions', 0,
+                     'changed_files', 0, 'commits', 0)) END
+         FROM chats c CROSS JOIN account a CROSS JOIN LATERAL (
+             SELECT random() AS a, random() AS b,
+                 (ARRAY['open', 'merged', 'closed', NULL])[1 + floor(random() * 4)::int] AS state, c.id
+         ) r
+         WHERE r.a < 0.8 RETURNING id, account_id
      )
-     INSERT INTO chat_diff_statuses (id, chat_id, owner_id, provider_id, git_remote_origin,
-         repository_owner, repository_name, git_branch, is_primary, chat_updated_at, budget_id,
-         url, pull_request_state, pull_request_draft, pr_number, pr_repository)
-     SELECT gen_random_uuid(), c.id, c.owner_id, 'github', '', 'Acme', 'web' || floor(r.a * 3), 'b',
-         TRUE, c.updated_at, b.id, r.state, r.state, r.b < 0.5,
-         CASE WHEN r.state IS NOT NULL THEN 1 + floor(r.b * 3)::int END, r.state
-     FROM chats c CROSS JOIN budget b CROSS JOIN LATERAL (
-         SELECT random() AS a, random() AS b,
-             (ARRAY['open', 'merged', 'closed', NULL])[1 + floor(random() * 4)::int] AS state, c.id
-     ) r
-     WHERE r.a < 0.8",
+     INSERT INTO git_ref_polls (ref_id, account_id) SELECT id, account_id FROM made",
+    "UPDATE chats c
+     SET primary_repository_key = r.repository_key,
+         primary_pr_number = (r.pull_request ->> 'number')::integer,
+         primary_pr_state = r.pull_request ->> 'state',
+         primary_pr_draft = (r.pull_request ->> 'draft')::boolean
+     FROM git_refs r
+     WHERE r.chat_id = c.id AND $1::float8 IS NOT NULL AND $2::int > 0",
 ];
 
 fn caller(dice: &mut Dice) -> Caller {
@@ -342,9 +354,9 @@ mod race {
     use super::*;
     use crate::stack::Stack;
 
-    /// The sort key on the primary ref is the chat's, whatever reports and updates come together.
+    /// What lists filter by is the primary ref's, whatever reports and updates come together.
     #[tokio::test(flavor = "multi_thread")]
-    async fn concurrent_reports_and_updates_never_let_the_sort_key_drift() {
+    async fn concurrent_reports_and_updates_never_let_the_filter_columns_drift() {
         Stack::run(async |stack| {
             let owner = Caller::user();
             let chat = stack.chat(&owner).await;
@@ -363,8 +375,11 @@ mod race {
                                 target: Some(
                                     proto::chat::v1::report_git_ref_request::Target::ChatId(id),
                                 ),
-                                git_remote_origin: "https://github.com/acme/web".to_owned(),
-                                git_branch: format!("b{}", (round + index) % 4),
+                                git_remote_origin: format!(
+                                    "https://github.com/acme/web-{}",
+                                    (round + index) % 4
+                                ),
+                                git_branch: "b".to_owned(),
                                 ..ReportGitRefRequest::default()
                             };
                             client.report_git_ref(request).await.map(|_| ())
@@ -372,7 +387,7 @@ mod race {
                             let request = UpdateChatRequest {
                                 chat_id: id,
                                 title: Some(Uuid::now_v7().to_string()),
-                                // Archiving and back locks budgets and refs, too.
+                                // Archiving and back locks refs, the account and its budget, too.
                                 archived: Some(index == 5 && round % 2 == 0),
                                 update_mask: Some(prost_types::FieldMask {
                                     paths: vec!["title".to_owned(), "archived".to_owned()],
@@ -389,8 +404,8 @@ mod race {
                 let client = stack.database.client().await;
                 let drifted = client
                     .query(
-                        "SELECT FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
-                         WHERE s.is_primary AND s.chat_updated_at IS DISTINCT FROM c.updated_at",
+                        "SELECT FROM git_refs r JOIN chats c ON c.id = r.chat_id \
+                         WHERE r.is_primary AND r.repository_key IS DISTINCT FROM c.primary_repository_key",
                         &[],
                     )
                     .await

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     sql::statements,
     stack::{Caller, Stack},
-    worker::{Owner, Worker, found, report, seconds},
+    worker::Owner,
 };
 
 async fn number(stack: &Stack, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
@@ -113,33 +113,20 @@ async fn the_relay_goes_on_when_forgetting_fails() {
 }
 
 #[tokio::test]
-async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
+async fn budgets_without_an_account_or_a_token_are_forgotten() {
     Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
-        let lease = worker.lease_one().await;
-        let mut paused = report(&lease.0.lease_token, Vec::new());
-        paused.budget = Some(proto::chat::v1::BudgetObservation {
-            pause_for: Some(seconds(600)),
-            ..Default::default()
-        });
-        worker.try_report(paused).await.unwrap();
-        // Of this one, only the account is left; of the next, only a ref.
+        // One that an account has, and one that an account had until now.
         Owner::linked(stack).await;
-        let other = Owner::unlinked(stack);
-        other.chat("feat/y").await;
-        worker.answer(found()).await;
-        owner.link("ghp_other").await;
+        let former = Owner::linked(stack).await;
+        former.unlink().await;
         let client = stack.database.client().await;
         client
             .batch_execute(
-                "UPDATE git_budgets SET paused_until = NULL
-                 WHERE id IN (SELECT budget_id FROM git_accounts);
-                 INSERT INTO git_budgets (id, budget_key, provider_id)
+                "INSERT INTO git_budgets (id, budget_key, provider_id)
                  SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 2500) n;
-                 INSERT INTO git_budget_tokens (token_key, budget_id)
-                 SELECT 'token of ' || budget_key, id FROM git_budgets",
+                 INSERT INTO git_tokens (token_key, budget_id, used_at)
+                 SELECT 'old token of ' || budget_key, id, now() - interval '25 hours'
+                 FROM git_budgets",
             )
             .await
             .unwrap();
@@ -151,33 +138,65 @@ async fn budgets_that_nobody_has_are_forgotten_unless_they_are_paused() {
         .await;
         assert_eq!(
             number(stack, "SELECT count(*) FROM git_budgets", &[]).await,
-            4,
-            "two of accounts, one of a ref, and one that is paused"
+            2,
+            "of the account, and of the account that may be linked again"
         );
         assert_eq!(
-            number(stack, "SELECT count(*) FROM git_budget_tokens", &[]).await,
-            4,
-            "and their tokens"
+            number(stack, "SELECT count(*) FROM git_tokens", &[]).await,
+            2,
+            "and the latest token of each"
         );
     })
     .await;
 }
 
-/// Most limits are of one interface.
 #[tokio::test]
-async fn a_pause_of_any_kind_keeps_a_budget_that_nobody_has() {
+async fn an_account_keeps_its_latest_token_however_old() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "WITH budget AS (
+                INSERT INTO git_budgets (id, budget_key, provider_id)
+                VALUES (gen_random_uuid(), 'k', 'github') RETURNING id
+             ), account AS (
+                INSERT INTO git_accounts (id, user_id, provider_id, budget_id, credential_state)
+                SELECT gen_random_uuid(), gen_random_uuid(), 'github', b.id, 'accepted' FROM budget b
+             )
+             INSERT INTO git_tokens (token_key, budget_id, used_at)
+             SELECT 'token ' || n, b.id, now() - n * interval '1 month'
+             FROM budget b CROSS JOIN generate_series(1, 3) n",
+        )
+        .await
+        .unwrap();
+    let forgotten = client
+        .execute(&statements()["prune_tokens"], &[&Uuid::nil(), &100_i64])
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 2);
+    let left = client
+        .query_one("SELECT token_key FROM git_tokens", &[])
+        .await
+        .unwrap();
+    assert_eq!(left.try_get::<_, &str>(0).unwrap(), "token 1");
+}
+
+/// A limit is the budget's as a whole, or a window's.
+#[tokio::test]
+async fn a_pause_of_any_kind_keeps_a_budget_that_is_unused() {
     let database = testkit::postgres::database().await;
     let client = database.client().await;
     client
         .batch_execute(
             "INSERT INTO git_budgets (
-                id, budget_key, provider_id, paused_until, rest_paused_until, graphql_paused_until
+                id, budget_key, provider_id, paused_until, pause_class, pause_lane, windows
              )
-             SELECT
-                gen_random_uuid(), concat(a, ' ', b, ' ', c), 'github', now() + a, now() + b, now() + c
+             SELECT gen_random_uuid(), concat(a, ' ', b), 'github', now() + a,
+                CASE WHEN a IS NOT NULL THEN 'rate_limited' END, CASE WHEN a IS NOT NULL THEN 1 END,
+                jsonb_build_array('{\"name\": \"other\"}'::jsonb,
+                    jsonb_build_object('name', 'core', 'paused_until', now() + b))
              FROM unnest('{NULL, -1h, 1h}'::interval[]) a
-             CROSS JOIN unnest('{NULL, -1h, 1h}'::interval[]) b
-             CROSS JOIN unnest('{NULL, -1h, 1h}'::interval[]) c",
+             CROSS JOIN unnest('{NULL, -1h, 1h}'::interval[]) b",
         )
         .await
         .unwrap();
@@ -188,10 +207,10 @@ async fn a_pause_of_any_kind_keeps_a_budget_that_nobody_has() {
         .unwrap();
     let all: Vec<Uuid> = listed.iter().map(|row| row.try_get(0).unwrap()).collect();
     let unused = listed.iter().filter(|row| row.try_get(1).unwrap()).count();
-    assert_eq!((all.len(), unused), (27, 8));
+    assert_eq!((all.len(), unused), (9, 4));
     let deleted = client
         .execute(&statements["delete_unused_budgets"], &[&all])
         .await
         .unwrap();
-    assert_eq!(deleted, 8);
+    assert_eq!(deleted, 4);
 }

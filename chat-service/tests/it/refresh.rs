@@ -14,7 +14,7 @@ use crate::{
     lock::{Holder, until_blocked},
     stack::{Caller, Stack, facts, refused},
     worker::{
-        Leased, Owner, Worker, failed, found, gone, none, outcome, pull_request, report, seconds,
+        Leased, Owner, Worker, failed, found, gone, limited, none, outcome, pull_request, report,
         value,
     },
 };
@@ -42,12 +42,7 @@ fn known(status: &Status) -> v1::Chat {
 
 /// The lane of the one ref there is: 1 when somebody waits for it.
 async fn lane(stack: &Stack) -> i16 {
-    let client = stack.database.client().await;
-    let row = client
-        .query_one("SELECT lane FROM chat_diff_statuses", &[])
-        .await
-        .unwrap();
-    row.try_get(0).unwrap()
+    value(stack, "SELECT lane FROM git_ref_polls").await
 }
 
 /// Answers the next lease with `result`.
@@ -124,21 +119,6 @@ async fn a_refresh_that_fails_is_a_classed_error_and_tells_what_is_known() {
                 ProblemClass::HostAnswerInvalid,
                 Code::Unavailable,
                 "GIT_HOST_FAILED",
-            ),
-            (
-                ProblemClass::RateLimited,
-                Code::ResourceExhausted,
-                "GIT_HOST_RATE_LIMITED",
-            ),
-            (
-                ProblemClass::NoAccount,
-                Code::FailedPrecondition,
-                "GIT_ACCOUNT_NOT_LINKED",
-            ),
-            (
-                ProblemClass::CredentialRejected,
-                Code::FailedPrecondition,
-                "GIT_CREDENTIAL_REJECTED",
             ),
             (
                 ProblemClass::AccessDenied,
@@ -304,7 +284,7 @@ async fn refreshes_of_one_chat_at_once_are_one_lookup_and_all_get_its_outcome() 
         for chat in [one, other] {
             assert_eq!(chat.unwrap().diff_status.unwrap().pr_number, Some(7));
         }
-        let lookups: i64 = value(stack, "SELECT outcome_seq FROM chat_diff_statuses").await;
+        let lookups: i64 = value(stack, "SELECT outcome_seq FROM git_ref_polls").await;
         assert_eq!(lookups, 2, "the first one's, and one for both");
         assert!(worker.lease().await.is_empty());
     })
@@ -322,10 +302,7 @@ async fn a_refresh_lifts_no_pause() {
             &lease.0.lease_token,
             vec![outcome(lease.git_ref(), found())],
         );
-        paused.budget = Some(v1::BudgetObservation {
-            pause_for: Some(seconds(600)),
-            ..v1::BudgetObservation::default()
-        });
+        paused.budget = Some(limited());
         worker.try_report(paused).await.unwrap();
         let status = refresh(stack, &owner.caller, &chat.id).await.unwrap_err();
         assert_eq!(
@@ -344,6 +321,31 @@ async fn a_refresh_lifts_no_pause() {
         assert!((590..=600).contains(&retry.as_secs()), "{retry:?}");
         assert_eq!(known(&status).diff_status.unwrap().pr_number, Some(7));
         assert!(worker.lease().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_of_an_owner_without_an_account_says_so_at_once() {
+    Stack::run(async |stack| {
+        let owner = Owner::unlinked(stack);
+        let chat = owner.chat("feat/x").await;
+        for _ in 0..2 {
+            let status = refresh(stack, &owner.caller, &chat.id).await.unwrap_err();
+            assert_eq!(
+                facts(&status),
+                (
+                    Code::FailedPrecondition,
+                    "GIT_ACCOUNT_NOT_LINKED".to_owned(),
+                    None
+                )
+            );
+            let known = known(&status).diff_status.unwrap();
+            assert_eq!(known.problem.unwrap().class(), ProblemClass::NoAccount);
+            // And so it is when one was linked, and is gone.
+            owner.link("ghp_hush").await;
+            owner.unlink().await;
+        }
     })
     .await;
 }

@@ -10,25 +10,18 @@ use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass, PullRequestState}
 use crate::{
     stack::Stack,
     worker::{
-        Owner, Worker, events, failed, found, found_in, gone, make_all_due, none, outcome,
-        pull_request, report_earlier, seconds,
+        Owner, Worker, events, failed, found, found_in, gone, limited, make_all_due, none, outcome,
+        pull_request, report, report_earlier, run, value,
     },
 };
 
 /// A number of the one ref there is.
 async fn number(stack: &Stack, column: &str) -> i64 {
-    stack
-        .database
-        .client()
-        .await
-        .query_one(
-            &format!("SELECT {column}::bigint FROM chat_diff_statuses"),
-            &[],
-        )
-        .await
-        .unwrap()
-        .try_get(0)
-        .unwrap()
+    value(
+        stack,
+        &format!("SELECT {column}::bigint FROM git_ref_polls"),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -102,10 +95,8 @@ async fn a_failure_never_changes_the_last_known_status() {
         let known = owner.status(&chat.id).await;
         let mut since = None;
         for class in [
-            ProblemClass::NoAccount,
-            ProblemClass::RateLimited,
-            ProblemClass::CredentialRejected,
             ProblemClass::AccessDenied,
+            ProblemClass::SsoRequired,
             ProblemClass::RepositoryNotFound,
             ProblemClass::PullRequestGone,
             ProblemClass::HostUnavailable,
@@ -198,7 +189,6 @@ async fn refreshes_in_a_row_are_counted() {
             (none(), 0, 1, 0),
             (none(), 0, 2, 0),
             (failed(ProblemClass::HostUnavailable), 1, 2, 0),
-            (failed(ProblemClass::RateLimited), 1, 2, 0),
             (failed(ProblemClass::HostUnavailable), 2, 2, 0),
             (found(), 0, 0, 0),
             (found_in(PullRequestState::Closed), 0, 0, 1),
@@ -236,7 +226,7 @@ async fn refreshes_in_a_row_are_counted() {
         let known = git_ref.known.clone().unwrap();
         assert_eq!((known.repository.as_str(), known.number), ("acme/web", 7));
         assert_eq!(known.state(), PullRequestState::Merged);
-        assert_eq!(known.node_id.as_deref(), Some("PR_7"));
+        assert_eq!(known.host_id.as_deref(), Some("PR_7"));
     })
     .await;
 }
@@ -272,13 +262,7 @@ async fn only_the_primary_and_refs_with_an_open_pull_request_stay_due() {
         owner.report(&chat.id, "feat/last").await;
         make_all_due(stack).await;
         let lease = worker.lease_one().await;
-        let mut branches: Vec<&str> = lease
-            .refs()
-            .iter()
-            .map(|git_ref| git_ref.branch.as_str())
-            .collect();
-        branches.sort_unstable();
-        assert_eq!(branches, ["feat/last", "feat/open"]);
+        assert_eq!(lease.branches(), ["feat/last", "feat/open"]);
         let outcomes = lease
             .refs()
             .into_iter()
@@ -332,22 +316,79 @@ async fn an_outcome_for_an_archived_chat_plans_nothing() {
 }
 
 #[tokio::test]
+async fn a_ref_that_was_not_looked_up_since_its_report_stays_due_whatever_is_the_primary() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/first").await;
+        owner.report(&chat.id, "feat/second").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.branches(), ["feat/first", "feat/second"]);
+        let outcomes = lease.refs().into_iter().map(|of| outcome(of, none()));
+        worker.finish(&lease, outcomes.collect()).await;
+        make_all_due(stack).await;
+        assert_eq!(worker.lease_one().await.branches(), ["feat/second"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_rate_limit_tells_until_when() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
-        let limited = v1::outcome::Result::Failed(v1::Failed {
-            class: ProblemClass::RateLimited.into(),
-            retry_after: Some(seconds(1800)),
-            ..v1::Failed::default()
-        });
-        Worker::of(stack).answer(limited).await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let mut paused = report(&lease.0.lease_token, Vec::new());
+        paused.budget = Some(limited());
+        worker.try_report(paused).await.unwrap();
         let problem = owner.status(&chat.id).await.problem.unwrap();
         assert!(
             problem.message.starts_with("rate limited until "),
             "{}",
             problem.message
         );
+    })
+    .await;
+}
+
+/// A later release may know more of a pull request.
+#[tokio::test]
+async fn what_a_later_release_wrote_of_a_pull_request_stays_until_its_head_moves() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        run(
+            stack,
+            r#"UPDATE git_refs SET pull_request = pull_request || jsonb_build_object(
+                'milestone', 'm1', 'head', pull_request -> 'head' || '{"checks": "passing"}'
+             )"#,
+        )
+        .await;
+        let before = events(stack, &chat.id).await;
+        let later = async |path: &str| {
+            value::<Option<String>>(
+                stack,
+                &format!("SELECT pull_request #>> '{path}' FROM git_refs"),
+            )
+            .await
+        };
+        make_all_due(stack).await;
+        worker.answer(found()).await;
+        assert_eq!(later("{milestone}").await.as_deref(), Some("m1"));
+        assert_eq!(later("{head,checks}").await.as_deref(), Some("passing"));
+        assert_eq!(events(stack, &chat.id).await, before, "nothing changed");
+        make_all_due(stack).await;
+        let moved = v1::PullRequest {
+            head_sha: "f".repeat(40),
+            ..pull_request()
+        };
+        worker.answer(v1::outcome::Result::Found(moved)).await;
+        assert_eq!(later("{milestone}").await.as_deref(), Some("m1"));
+        assert_eq!(later("{head,checks}").await, None);
+        assert_eq!(events(stack, &chat.id).await, before + 1);
     })
     .await;
 }

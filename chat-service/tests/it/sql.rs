@@ -9,27 +9,48 @@ use std::{
 
 /// Statements with an outer join, each with the test that has it return a row without a match: that its
 /// right side may be NULL stands in no catalog, so that the snapshot cannot show it.
-const OUTER_JOINS: [(&str, &str); 4] = [
+const OUTER_JOINS: [(&str, &str); 10] = [
     (
-        "claim_budgets",
-        "without_an_account_refs_are_leased_without_a_token",
+        "find_spender",
+        "a_tokens_budget_becomes_its_accounts_when_the_host_has_told",
     ),
     (
-        "list_leased_refs",
-        "without_an_account_refs_are_leased_without_a_token",
+        "list_diff_statuses",
+        "without_an_account_nothing_is_leased_and_the_ref_waits_for_one",
     ),
     (
-        "report_refs",
-        "without_an_account_refs_are_leased_without_a_token",
+        "list_due_refs",
+        "a_reported_ref_is_leased_with_its_owners_credential",
+    ),
+    (
+        "list_outcome_seqs",
+        "a_refresh_of_an_owner_without_an_account_says_so_at_once",
+    ),
+    (
+        "list_planned_budgets",
+        "operators_see_the_windows_of_a_budget_its_pause_and_whose_it_is",
+    ),
+    (
+        "observe_budget",
+        "a_window_is_new_only_when_it_resets_later_and_else_the_least_is_left",
+    ),
+    (
+        "raise_pauses",
+        "a_budget_that_takes_over_is_paused_as_the_former_one_was",
+    ),
+    (
+        "refresh_refs",
+        "a_refresh_of_an_owner_without_an_account_says_so_at_once",
+    ),
+    (
+        "settle_accounts",
+        "a_budget_that_is_ready_without_refs_finds_out_and_does_not_spin",
     ),
     (
         "settle_budgets",
-        "an_archived_chat_is_refreshed_once_and_not_polled_again",
+        "a_budget_that_is_ready_without_refs_finds_out_and_does_not_spin",
     ),
 ];
-/// Those without such a test. This list may only shrink.
-const OUTER_JOINS_UNTESTED: [&str; 3] =
-    ["list_outcome_seqs", "lock_viewed_budgets", "refresh_refs"];
 
 pub(crate) fn statements() -> BTreeMap<String, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql");
@@ -42,6 +63,12 @@ pub(crate) fn statements() -> BTreeMap<String, String> {
             (name, fs::read_to_string(path).unwrap())
         })
         .collect()
+}
+
+/// One of them.
+pub(crate) fn statement(name: &str) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql");
+    fs::read_to_string(directory.join(name).with_extension("sql")).unwrap()
 }
 
 fn sources(directory: &Path, text: &mut String) {
@@ -215,11 +242,7 @@ fn every_outer_join_is_tested_without_a_match() {
             "{name}: no test {test}"
         );
     }
-    let named: BTreeSet<&str> = OUTER_JOINS
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(OUTER_JOINS_UNTESTED)
-        .collect();
+    let named: BTreeSet<&str> = OUTER_JOINS.iter().map(|(name, _)| *name).collect();
     let statements = statements();
     let joined: BTreeSet<&str> = statements
         .iter()

@@ -1,14 +1,20 @@
 //! Leases: who gets what, for how long, and with which credential.
 
 mod account;
+mod backlog;
 mod budget;
 mod cost;
 mod credential;
 mod due;
 pub(crate) mod fairness;
+mod fence;
+mod known;
+mod lost;
 mod priority;
+mod queue;
 mod race;
 mod refused_credential;
+mod statements;
 mod viewed;
 
 use std::{sync::Arc, time::Duration};
@@ -20,11 +26,9 @@ use chat_service::{
     id::RequestId,
     provider::Providers,
     store::{PoolOptions, Store},
-    sync::{
-        Dispatcher, DispatcherParts, LEASE_DURATION, lease::LeaseRequest, metrics::SyncMetrics,
-    },
+    sync::{Dispatcher, DispatcherParts, LEASE_DURATION, metrics::SyncMetrics},
 };
-use proto::chat::v1;
+use proto::{chat::v1, sync::LeaseRequest};
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -32,7 +36,10 @@ use uuid::Uuid;
 
 use crate::{
     stack::{Stack, refused},
-    worker::{Leased, Owner, Worker, expire_leases, found, outcome, report, request, seconds},
+    worker::{
+        Leased, Owner, Worker, expire_leases, found, outcome, report, request, run, settle_all,
+        value,
+    },
 };
 
 /// A dispatcher of a test's own on the stack's database, with other keys.
@@ -71,9 +78,12 @@ async fn a_reported_ref_is_leased_with_its_owners_credential() {
         assert_eq!(lease.access_token(), Some("ghp_hush"));
         let git_ref = lease.git_ref();
         assert_eq!(git_ref.git_ref_id, chat.diff_status.unwrap().id);
-        assert_eq!(git_ref.report_seq, 1);
-        assert_eq!(git_ref.repository_owner, "acme");
-        assert_eq!(git_ref.repository_name, "web");
+        let fence = git_ref.fence.unwrap();
+        assert_eq!(
+            (fence.report_seq, fence.looks, fence.generation),
+            (1, 0, lease.credential().unwrap().generation)
+        );
+        assert_eq!(git_ref.repository, "acme/web");
         assert_eq!(git_ref.branch, "feat/x");
         assert_eq!(git_ref.lane(), v1::Lane::Active);
         assert_eq!(git_ref.known, None);
@@ -88,13 +98,45 @@ async fn a_reported_ref_is_leased_with_its_owners_credential() {
 }
 
 #[tokio::test]
-async fn without_an_account_refs_are_leased_without_a_token() {
+async fn without_an_account_nothing_is_leased_and_the_ref_waits_for_one() {
     Stack::run(async |stack| {
         let owner = Owner::unlinked(stack);
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        assert!(worker.lease().await.is_empty());
+        let status = owner.status(&chat.id).await;
+        assert_eq!(
+            status.problem.clone().unwrap().class(),
+            v1::ProblemClass::NoAccount
+        );
+        assert_eq!(status.freshness(), v1::Freshness::Paused);
+        assert_eq!(status.next_refresh_at, None);
+        owner.link("ghp_hush").await;
+        assert_eq!(worker.lease_one().await.access_token(), Some("ghp_hush"));
+        assert_eq!(owner.status(&chat.id).await.problem, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_account_was_unlinked_since_has_no_credential() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let other = Owner::unlinked(stack);
+        for owner in [&owner, &other] {
+            owner.link("ghp_shared").await;
+        }
         owner.chat("feat/x").await;
-        let lease = Worker::of(stack).lease_one().await;
-        assert_eq!(lease.access_token(), None);
-        assert_eq!(lease.refs().len(), 1);
+        other.chat("feat/y").await;
+        let worker = Worker::of(stack);
+        let once = request();
+        let first = worker.try_lease(once.clone()).await.unwrap();
+        assert_eq!(first[0].groups.len(), 2);
+        owner.unlink().await;
+        let again = worker.try_lease(once).await.unwrap();
+        assert_eq!(again[0].groups.len(), 1, "nothing is due of it any more");
+        let lease = Leased(again.into_iter().next().unwrap());
+        assert_eq!(lease.branches(), ["feat/y"]);
     })
     .await;
 }
@@ -120,17 +162,13 @@ async fn a_waiting_lease_gets_a_ref_when_its_time_comes_without_any_bell() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute(
-                "UPDATE chat_diff_statuses SET due_at = now() + interval '300 ms',
-                    early_at = now() + interval '300 ms';
-                 UPDATE git_budgets SET next_due_at = now() + interval '300 ms'",
-            )
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_ref_polls SET due_at = now() + interval '300 ms',
+                early_at = now() + interval '300 ms'",
+        )
+        .await;
+        settle_all(stack).await;
         let leases = Worker::of(stack).wait_for_lease().await;
         assert_eq!(leases.len(), 1);
     })
@@ -189,7 +227,27 @@ async fn a_repeated_lease_returns_what_is_left_and_nothing_new() {
             worker.try_lease(once).await.unwrap().is_empty(),
             "nothing new"
         );
+        settle_all(stack).await;
         assert_eq!(worker.lease().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_repeated_lease_hands_out_what_became_due_of_it_since() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let once = request();
+        let first = Leased(worker.try_lease(once.clone()).await.unwrap().remove(0));
+        owner.chat("feat/y").await;
+        let again = Leased(worker.try_lease(once).await.unwrap().remove(0));
+        assert_eq!(again.0.lease_token, first.0.lease_token);
+        assert_eq!(again.branches(), ["feat/x", "feat/y"]);
+        let outcomes = again.refs().into_iter().map(|of| outcome(of, found()));
+        worker.finish(&again, outcomes.collect()).await;
+        assert!(worker.lease().await.is_empty());
     })
     .await;
 }
@@ -264,30 +322,27 @@ async fn a_renewed_lease_lasts_its_full_time_again() {
         owner.chat("feat/x").await;
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
-        let client = stack.database.client().await;
-        client
-            .batch_execute(
-                "UPDATE git_budgets SET lease_expires_at = now() + interval '5 s'
-                WHERE lease_token IS NOT NULL",
-            )
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_budgets SET lease_expires_at = now() + interval '5 s',
+                queue_at = now() + interval '5 s'
+             WHERE lease_token IS NOT NULL",
+        )
+        .await;
         worker.renew(&lease.0.lease_token).await.unwrap();
-        let row = client
-            .query_one(
-                "SELECT lease_expires_at > now() + interval '50 s' FROM git_budgets
-                 WHERE lease_token IS NOT NULL",
-                &[],
-            )
-            .await
-            .unwrap();
-        assert!(row.try_get::<_, bool>(0).unwrap());
+        let renewed: bool = value(
+            stack,
+            "SELECT lease_expires_at > now() + interval '50 s' AND queue_at >= lease_expires_at
+             FROM git_budgets WHERE lease_token IS NOT NULL",
+        )
+        .await;
+        assert!(renewed);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_released_lease_leaves_its_refs_due_at_once() {
+async fn a_released_lease_gives_its_refs_back() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
@@ -326,9 +381,8 @@ async fn a_lease_request_that_makes_no_sense_names_its_field() {
             ),
             (|request| request.worker_id = String::new(), "worker_id"),
             (|request| request.worker_id = "w".repeat(101), "worker_id"),
-            (|request| request.worker_id = "w\n".to_owned(), "worker_id"),
+            (|request| request.worker_id = "w\0".to_owned(), "worker_id"),
             (|request| request.max_refs = -1, "max_refs"),
-            (|request| request.wait = Some(seconds(61)), "wait"),
             (
                 |request| {
                     request.wait = Some(prost_types::Duration {

@@ -6,7 +6,10 @@ use proto::chat::v1::{self, OutcomeResultStatus, sync_service_client::SyncServic
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::stack::{Authorized, Caller, Stack};
+use crate::{
+    sql::statement,
+    stack::{Authorized, Caller, Stack},
+};
 
 /// Plays gitsync-service.
 #[derive(Clone)]
@@ -51,13 +54,20 @@ impl Worker {
         self.try_lease(request).await.unwrap()
     }
 
+    pub(crate) async fn report(
+        &self,
+        request: v1::ReportOutcomesRequest,
+    ) -> Result<v1::ReportOutcomesResponse, Status> {
+        let response = self.client.clone().report_outcomes(request).await?;
+        Ok(response.into_inner())
+    }
+
     pub(crate) async fn try_report(
         &self,
         request: v1::ReportOutcomesRequest,
     ) -> Result<Vec<OutcomeResultStatus>, Status> {
-        let response = self.client.clone().report_outcomes(request).await?;
-        Ok(response
-            .into_inner()
+        let answer = self.report(request).await?;
+        Ok(answer
             .results
             .iter()
             .map(v1::OutcomeResult::status)
@@ -75,13 +85,14 @@ impl Worker {
             .unwrap()
     }
 
-    pub(crate) async fn renew(&self, token: &str) -> Result<(), Status> {
+    /// Returns whether a person has come to wait for a ref of the lease's budget.
+    pub(crate) async fn renew(&self, token: &str) -> Result<bool, Status> {
         let lease_token = token.to_owned();
         self.client
             .clone()
             .renew_lease(v1::RenewLeaseRequest { lease_token })
             .await
-            .map(|_| ())
+            .map(|response| response.into_inner().awaited)
     }
 
     pub(crate) async fn release(&self, token: &str) {
@@ -125,8 +136,22 @@ impl Leased {
     }
 
     pub(crate) fn access_token(&self) -> Option<&str> {
+        let credential = self.credential()?;
+        Some(credential.access_token.as_str())
+    }
+
+    /// That of its one group.
+    pub(crate) fn credential(&self) -> Option<&v1::Credential> {
         assert_eq!(self.0.groups.len(), 1, "one group");
-        self.0.groups.first().unwrap().access_token.as_deref()
+        self.0.groups.first().unwrap().credential.as_ref()
+    }
+
+    /// The branches of its refs, sorted.
+    pub(crate) fn branches(&self) -> Vec<&str> {
+        let refs = self.refs();
+        let mut branches: Vec<&str> = refs.iter().map(|of| of.branch.as_str()).collect();
+        branches.sort_unstable();
+        branches
     }
 }
 
@@ -152,15 +177,31 @@ pub(crate) fn report(token: &str, outcomes: Vec<v1::Outcome>) -> v1::ReportOutco
     }
 }
 
+/// A pause of a whole budget.
+pub(crate) fn pause(duration: u64, class: v1::ProblemClass) -> v1::Pause {
+    v1::Pause {
+        duration: Some(seconds(duration)),
+        class: class.into(),
+        from_lane: v1::Lane::Unspecified.into(),
+    }
+}
+
+/// What a report says of a budget whose rate limit is spent for ten minutes.
+pub(crate) fn limited() -> v1::BudgetObservation {
+    v1::BudgetObservation {
+        pause: Some(pause(600, v1::ProblemClass::RateLimited)),
+        ..v1::BudgetObservation::default()
+    }
+}
+
 /// An outcome, to be looked at again in two minutes.
 pub(crate) fn outcome(git_ref: &v1::LeasedRef, result: v1::outcome::Result) -> v1::Outcome {
     v1::Outcome {
         git_ref_id: git_ref.git_ref_id.clone(),
-        report_seq: git_ref.report_seq,
+        fence: git_ref.fence,
         result: Some(result),
         next_refresh_in: Some(seconds(120)),
         next_lane: v1::Lane::Active.into(),
-        upstream_repository: None,
         ..v1::Outcome::default()
     }
 }
@@ -190,7 +231,7 @@ pub(crate) fn pull_request() -> v1::PullRequest {
         head_sha: "0123456789012345678901234567890123456789".to_owned(),
         author_login: Some("ann".to_owned()),
         author_avatar_url: Some("https://avatars.example/ann".to_owned()),
-        node_id: Some("PR_7".to_owned()),
+        host_id: Some("PR_7".to_owned()),
         updated_at: None,
     }
 }
@@ -221,8 +262,7 @@ pub(crate) fn gone() -> v1::outcome::Result {
 pub(crate) fn failed(class: v1::ProblemClass) -> v1::outcome::Result {
     v1::outcome::Result::Failed(v1::Failed {
         class: class.into(),
-        retry_after: None,
-        ..v1::Failed::default()
+        repository_wide: false,
     })
 }
 
@@ -263,9 +303,13 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) async fn link(&self, token: &str) -> v1::GitAccount {
+        self.link_at("github", token).await
+    }
+
+    pub(crate) async fn link_at(&self, provider_id: &str, token: &str) -> v1::GitAccount {
         let request = v1::LinkGitAccountRequest {
             user_id: None,
-            provider_id: "github".to_owned(),
+            provider_id: provider_id.to_owned(),
             access_token: token.to_owned(),
             refresh_token: None,
             expires_at: None,
@@ -337,41 +381,72 @@ pub(crate) fn git_ref(chat: &str, origin: &str, branch: &str) -> v1::ReportGitRe
 
 /// Makes everything that is planned due now, as if the time had passed.
 pub(crate) async fn make_all_due(stack: &Stack) {
-    stack
-        .database
-        .client()
+    run(
+        stack,
+        "UPDATE git_ref_polls SET due_at = now(), early_at = now() WHERE due_at IS NOT NULL",
+    )
+    .await;
+    settle_all(stack).await;
+}
+
+/// Has accounts and budgets follow from what a test wrote, by the statements of the service. What was
+/// given back a moment ago does not rest any more.
+pub(crate) async fn settle_all(stack: &Stack) {
+    let client = stack.database.client().await;
+    let ids = async |sql: &str| -> Vec<Uuid> {
+        let rows = client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.try_get(0).unwrap()).collect()
+    };
+    let accounts = ids("SELECT id FROM git_accounts").await;
+    let budgets = ids("SELECT id FROM git_budgets").await;
+    client
+        .execute(&statement("settle_accounts"), &[&accounts])
         .await
-        .batch_execute(
-            "UPDATE chat_diff_statuses SET due_at = now(), early_at = now() WHERE due_at IS NOT NULL;
-             UPDATE git_budgets b SET next_due_at = (
-                SELECT min(s.due_at) FROM chat_diff_statuses s WHERE s.budget_id = b.id
-             )",
-        )
+        .unwrap();
+    client
+        .execute(&statement("settle_budgets"), &[&budgets, &false, &accounts])
         .await
         .unwrap();
 }
 
 /// Lets three seconds pass since every report: the next ones do not coalesce with them.
 pub(crate) async fn report_earlier(stack: &Stack) {
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute("UPDATE chat_diff_statuses SET reported_at = reported_at - interval '3 s'")
-        .await
-        .unwrap();
+    run(
+        stack,
+        "UPDATE git_refs SET reported_at = reported_at - interval '3 s'",
+    )
+    .await;
 }
 
-/// Ends all leases, as if their time had passed.
+/// Ends all leases, and the backoff after them, as if their time had passed.
 pub(crate) async fn expire_leases(stack: &Stack) {
+    run(
+        stack,
+        "UPDATE git_budgets SET lease_expires_at = now() - interval '1 s',
+            queue_at = now() - interval '1 s'
+         WHERE lease_token IS NOT NULL",
+    )
+    .await;
+}
+
+/// Ends all pauses of budgets, as if their time had passed.
+pub(crate) async fn end_pauses(stack: &Stack) {
+    run(
+        stack,
+        "UPDATE git_budgets SET paused_until = now() - interval '1 s'
+         WHERE paused_until IS NOT NULL",
+    )
+    .await;
+    settle_all(stack).await;
+}
+
+/// Runs statements that return nothing.
+pub(crate) async fn run(stack: &Stack, sql: &str) {
     stack
         .database
         .client()
         .await
-        .batch_execute(
-            "UPDATE git_budgets SET lease_expires_at = now() - interval '1 second'
-             WHERE lease_token IS NOT NULL",
-        )
+        .batch_execute(sql)
         .await
         .unwrap();
 }

@@ -6,20 +6,13 @@ use std::time::Duration;
 use proto::bounds::MAX_SYNC_BYTES;
 use proto::chat::v1 as pb;
 use proto::chat::v1::sync_service_client::SyncServiceClient;
+use proto::sync::{Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId};
 use service_runtime::token::TokenFile;
 use tonic::{
     Code, Request, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
-use uuid::Uuid;
-
-use crate::{
-    lease::{Lease, LeaseToken},
-    outcome::{BudgetObservation, CredentialObservation, Outcome},
-};
-
-use super::convert;
 
 /// How long a call may take beyond the time that it was asked to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,24 +28,6 @@ pub struct SyncClient {
     client: SyncServiceClient<Channel>,
     token: TokenFile,
     worker_id: String,
-}
-
-/// Outcomes on their way to chat-service.
-pub(crate) struct Report<'a> {
-    pub(crate) request_id: Uuid,
-    pub(crate) lease: &'a LeaseToken,
-    pub(crate) outcomes: &'a [Outcome],
-    pub(crate) budget: Option<BudgetObservation>,
-    pub(crate) credentials: &'a [CredentialObservation],
-    pub(crate) release: bool,
-}
-
-/// What became of one outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutcomeStatus {
-    Applied,
-    Superseded,
-    Rejected,
 }
 
 /// Why a call brought nothing, by what follows from it.
@@ -161,75 +136,63 @@ impl SyncClient {
         }
     }
 
-    /// Leases due refs, waiting up to `wait` for some to become due.
+    /// Leases due refs, waiting up to `wait` for some to become due. A lease that this version cannot read
+    /// is left to run out.
     pub(crate) async fn lease(
         &self,
-        request_id: Uuid,
+        request: RequestId,
         max_refs: usize,
         wait: Duration,
     ) -> Result<Vec<Lease>, SyncError> {
-        let message = pb::LeaseDiffStatusesRequest {
-            request_id: request_id.to_string(),
-            worker_id: self.worker_id.clone(),
-            max_refs: i32::try_from(max_refs).unwrap_or(i32::MAX),
-            wait: Some(convert::proto_duration(wait)),
-        };
+        let message = LeaseRequest {
+            request,
+            worker: self.worker_id.clone(),
+            max_refs: i64::try_from(max_refs).unwrap_or(i64::MAX),
+            wait,
+        }
+        .message();
         let limit = wait + CALL_TIMEOUT;
         let request = self.request(message, limit)?;
         let mut client = self.client.clone();
         let answer = within(limit, client.lease_diff_statuses(request)).await?;
-        Ok(answer.leases.into_iter().map(convert::lease).collect())
+        let read = |lease| {
+            Lease::read(lease).inspect_err(|error| {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "a lease cannot be read"
+                );
+            })
+        };
+        Ok(answer
+            .leases
+            .into_iter()
+            .filter_map(|lease| read(lease).ok())
+            .collect())
     }
 
     /// Extends a lease; returns for how long, from when the call was handled.
-    pub(crate) async fn renew(&self, lease: &LeaseToken) -> Result<Duration, SyncError> {
+    pub(crate) async fn renew(&self, lease: LeaseToken) -> Result<Renewal, SyncError> {
         let message = pb::RenewLeaseRequest {
-            lease_token: lease.expose().to_owned(),
+            lease_token: lease.0.to_string(),
         };
         let request = self.request(message, CALL_TIMEOUT)?;
         let mut client = self.client.clone();
         let answer = within(CALL_TIMEOUT, client.renew_lease(request)).await?;
-        Ok(convert::duration(answer.expires_in))
+        Ok(Renewal::read(answer))
     }
 
     /// Reports outcomes; returns what became of each, in their order.
-    pub(crate) async fn report(
-        &self,
-        report: &Report<'_>,
-    ) -> Result<Vec<OutcomeStatus>, SyncError> {
-        let message = pb::ReportOutcomesRequest {
-            request_id: report.request_id.to_string(),
-            lease_token: report.lease.expose().to_owned(),
-            outcomes: report.outcomes.iter().map(convert::outcome).collect(),
-            budget: report.budget.clone().map(convert::budget),
-            release_lease: report.release,
-            credentials: report
-                .credentials
-                .iter()
-                .cloned()
-                .map(convert::credential)
-                .collect(),
-        };
-        let request = self.request(message, CALL_TIMEOUT)?;
+    pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
+        let request = self.request(report.message(), CALL_TIMEOUT)?;
         let mut client = self.client.clone();
         let answer = within(CALL_TIMEOUT, client.report_outcomes(request)).await?;
-        Ok(answer
-            .results
-            .iter()
-            .map(|result| match result.status() {
-                pb::OutcomeResultStatus::Applied => OutcomeStatus::Applied,
-                pb::OutcomeResultStatus::Superseded => OutcomeStatus::Superseded,
-                pb::OutcomeResultStatus::Rejected | pb::OutcomeResultStatus::Unspecified => {
-                    OutcomeStatus::Rejected
-                }
-            })
-            .collect())
+        Ok(ReportAnswer::read(&answer))
     }
 
     /// Gives a lease back.
-    pub(crate) async fn release(&self, lease: &LeaseToken) -> Result<(), SyncError> {
+    pub(crate) async fn release(&self, lease: LeaseToken) -> Result<(), SyncError> {
         let message = pb::ReleaseLeaseRequest {
-            lease_token: lease.expose().to_owned(),
+            lease_token: lease.0.to_string(),
         };
         let request = self.request(message, CALL_TIMEOUT)?;
         let mut client = self.client.clone();

@@ -6,6 +6,7 @@ use proto::gitsync::v1::{
     GetWorkerStateRequest, GetWorkerStateResponse, HeldLease, WorkerError,
     worker_service_server::WorkerService,
 };
+use proto::sync::message_duration;
 use service_runtime::token::{Kind, TokenError, Verifier};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -14,8 +15,6 @@ use crate::{
     metrics::Metrics,
     worker::{WorkerSnapshot, WorkerState},
 };
-
-use super::convert::proto_duration;
 
 /// The site role that may look into a worker.
 const ADMIN: &str = "admin";
@@ -68,7 +67,7 @@ fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse
     } = snapshot;
     GetWorkerStateResponse {
         worker_id,
-        uptime: Some(proto_duration(uptime)),
+        uptime: Some(message_duration(uptime)),
         draining,
         leases: leases
             .into_iter()
@@ -76,7 +75,7 @@ fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse
                 budget_key: lease.budget_key.0,
                 refs: count(lease.refs),
                 refs_done: count(lease.refs_done),
-                expires_in: Some(proto_duration(lease.expires_in)),
+                expires_in: Some(message_duration(lease.expires_in)),
             })
             .collect(),
         refs_leased: counted(metrics.refs_leased.get()),
@@ -90,7 +89,7 @@ fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse
             .map(|error| WorkerError {
                 kind: error.kind.to_owned(),
                 message: error.message,
-                ago: Some(proto_duration(error.ago)),
+                ago: Some(message_duration(error.ago)),
             })
             .collect(),
     }

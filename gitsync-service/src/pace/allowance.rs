@@ -26,10 +26,11 @@ impl Allowance {
                 .filter(|_| window.reset_in.is_some_and(|reset_in| !reset_in.is_zero())),
             ..window
         };
+        let window = |interface: Interface| known(budget.window(interface.window()));
         Self {
             settings: settings.clone(),
-            rest: known(budget.rest),
-            graphql: known(budget.graphql),
+            rest: window(Interface::Rest),
+            graphql: window(Interface::Graphql),
         }
     }
 
@@ -40,10 +41,10 @@ impl Allowance {
     /// is paused may not.
     #[must_use]
     pub fn may_spend(&self, interface: Interface, lane: Lane, points: i64) -> bool {
-        let window = self.window(interface);
-        if window.pause_for.is_some_and(|pause| !pause.is_zero()) {
+        if self.is_paused(interface) {
             return false;
         }
+        let window = self.window(interface);
         let (Some(limit), Some(remaining)) = (window.limit, window.remaining) else {
             return true;
         };
@@ -56,6 +57,13 @@ impl Allowance {
             Lane::Active | Lane::Idle => reserve(&self.settings, limit),
         };
         remaining.saturating_sub(points) >= kept
+    }
+
+    /// Whether an interface is paused, whatever is left of its limit.
+    #[must_use]
+    pub fn is_paused(&self, interface: Interface) -> bool {
+        let pause = self.window(interface).pause_for;
+        pause.is_some_and(|pause| !pause.is_zero())
     }
 
     /// Takes in what an answer said. Within a window the least that is left counts: answers overtake one
@@ -104,12 +112,13 @@ mod tests {
 
     fn left(remaining: i64) -> Allowance {
         let budget = BudgetView {
-            graphql: Window {
+            windows: vec![Window {
+                name: "graphql".to_owned(),
                 limit: Some(5000),
                 remaining: Some(remaining),
                 reset_in: Some(Duration::from_secs(1800)),
-                pause_for: None,
-            },
+                ..Window::default()
+            }],
             ..BudgetView::default()
         };
         Allowance::of(&Settings::default(), &budget)
@@ -165,21 +174,22 @@ mod tests {
     #[test]
     fn what_was_left_of_a_window_without_an_end_ahead_is_not_known() {
         for reset_in in [None, Some(Duration::ZERO)] {
-            let window = Window {
+            let window = |interface: Interface| Window {
+                name: interface.window().to_owned(),
                 limit: Some(60),
                 remaining: Some(0),
                 reset_in,
-                pause_for: None,
+                ..Window::default()
             };
+            let both = [Interface::Rest, Interface::Graphql];
             let budget = BudgetView {
-                rest: window,
-                graphql: window,
+                windows: both.map(window).into(),
                 ..BudgetView::default()
             };
-            for interface in [Interface::Rest, Interface::Graphql] {
+            for interface in both {
                 let mut allowance = Allowance::of(&Settings::default(), &budget);
                 assert!(allowance.may_spend(interface, Lane::Idle, 1));
-                allowance.observe(interface, window);
+                allowance.observe(interface, window(interface));
                 assert!(!allowance.may_spend(interface, Lane::Idle, 1));
             }
         }
@@ -190,11 +200,12 @@ mod tests {
         let unlimited = Allowance::of(&Settings::default(), &BudgetView::default());
         assert!(unlimited.may_spend(Interface::Rest, Lane::Idle, 100));
         let off = BudgetView {
-            rest: Window {
+            windows: vec![Window {
+                name: "core".to_owned(),
                 limit: Some(0),
                 remaining: Some(0),
                 ..Window::default()
-            },
+            }],
             ..BudgetView::default()
         };
         assert!(Allowance::of(&Settings::default(), &off).may_spend(
@@ -223,12 +234,13 @@ mod tests {
         {
             for remaining in 0..=limit {
                 let budget = BudgetView {
-                    rest: Window {
+                    windows: vec![Window {
+                        name: "core".to_owned(),
                         limit: Some(limit),
                         remaining: Some(remaining),
                         reset_in: Some(Duration::from_secs(1800)),
-                        pause_for: None,
-                    },
+                        ..Window::default()
+                    }],
                     ..BudgetView::default()
                 };
                 let allowance = Allowance::of(settings, &budget);

@@ -1,14 +1,9 @@
 //! How many refs a request asks for: a little more while all is well, much less when it was too much.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-use crate::lease::BatchSizes;
 
 use super::Settings;
 
@@ -65,8 +60,6 @@ pub struct Batches {
     probe: Mutex<Size>,
     detail: Mutex<Size>,
     discover: Mutex<Size>,
-    /// Whether anything was learned, by this process or before it.
-    learned: AtomicBool,
     settings: Settings,
 }
 
@@ -81,7 +74,6 @@ impl Batches {
     /// Begins with what was set.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let sizes = begun_with(settings);
         let size = |kind: Kind, size: u32| {
             Mutex::new(Size {
                 now: kind.range().bound(size),
@@ -90,28 +82,10 @@ impl Batches {
             })
         };
         Self {
-            probe: size(Kind::Probe, sizes.probe),
-            detail: size(Kind::Detail, sizes.detail),
-            discover: size(Kind::Discover, sizes.discover),
-            learned: AtomicBool::new(false),
+            probe: size(Kind::Probe, settings.probe_batch),
+            detail: size(Kind::Detail, settings.detail_batch),
+            discover: size(Kind::Discover, settings.discover_batch),
             settings: settings.clone(),
-        }
-    }
-
-    /// Goes on from what was learned before this process, unless that knows more by now. A size of 0 is
-    /// not known.
-    pub fn resume(&self, before: BatchSizes) {
-        if self.learned.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        for (kind, size) in [
-            (Kind::Probe, before.probe),
-            (Kind::Detail, before.detail),
-            (Kind::Discover, before.discover),
-        ] {
-            if size > 0 {
-                self.lock(kind).now = kind.range().bound(size);
-            }
         }
     }
 
@@ -133,7 +107,6 @@ impl Batches {
         if took > self.settings.slow_answer {
             size.now = range.bound(size.now - size.now / 4);
             size.clean = 0;
-            self.learned.store(true, Ordering::Relaxed);
         } else if took <= self.settings.quick_answer
             && u32::try_from(asked).is_ok_and(|asked| asked >= size.now)
             && size.held_until.is_none_or(|until| now >= until)
@@ -142,7 +115,6 @@ impl Batches {
             if size.clean >= self.settings.clean_answers {
                 size.now = range.bound(size.now + range.step);
                 size.clean = 0;
-                self.learned.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -157,20 +129,6 @@ impl Batches {
         size.now = kind.range().bound(size.now / 2);
         size.clean = 0;
         size.held_until = Some(now + self.settings.batch_hold);
-        self.learned.store(true, Ordering::Relaxed);
-    }
-
-    /// The sizes, if they are others than those that are `known`: that is what was set, where nothing was
-    /// learned before.
-    #[must_use]
-    pub fn news(&self, known: Option<BatchSizes>) -> Option<BatchSizes> {
-        let sizes = BatchSizes {
-            probe: self.lock(Kind::Probe).now,
-            detail: self.lock(Kind::Detail).now,
-            discover: self.lock(Kind::Discover).now,
-        };
-        let known = known.unwrap_or_else(|| begun_with(&self.settings));
-        (sizes != known).then_some(sizes)
     }
 
     fn lock(&self, kind: Kind) -> std::sync::MutexGuard<'_, Size> {
@@ -180,15 +138,6 @@ impl Batches {
             Kind::Discover => &self.discover,
         };
         size.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What was set, which is nothing learned.
-fn begun_with(settings: &Settings) -> BatchSizes {
-    BatchSizes {
-        probe: settings.probe_batch,
-        detail: settings.detail_batch,
-        discover: settings.discover_batch,
     }
 }
 
@@ -255,57 +204,5 @@ mod tests {
         let batches = batches();
         batches.clean(Kind::Probe, FULL, SLOW + Duration::from_millis(1));
         assert_eq!(batches.size(Kind::Probe), 75);
-    }
-
-    #[test]
-    fn only_what_was_learned_is_told_and_it_is_gone_on_from() {
-        let first = batches();
-        assert_eq!(first.news(None), None);
-        first.too_heavy(Kind::Discover);
-        let learned = first.news(None).unwrap();
-        assert_eq!(learned.discover, 5);
-        let second = batches();
-        second.resume(learned);
-        assert_eq!(second.size(Kind::Discover), 5);
-        assert_eq!(second.news(Some(learned)), None);
-    }
-
-    #[test]
-    fn sizes_that_are_back_where_they_began_are_told_too() {
-        let smaller = BatchSizes {
-            detail: 20,
-            ..begun_with(&Settings::default())
-        };
-        let batches = batches();
-        batches.resume(smaller);
-        for _ in 0..CLEAN_ANSWERS {
-            batches.clean(Kind::Detail, FULL, Duration::ZERO);
-        }
-        let told = batches.news(Some(smaller)).unwrap();
-        assert_eq!(told, begun_with(&Settings::default()));
-    }
-
-    #[test]
-    fn sizes_that_cannot_be_are_bounded_and_those_that_are_none_are_not_known() {
-        let batches = batches();
-        batches.resume(BatchSizes {
-            probe: 0,
-            detail: 9999,
-            discover: 0,
-        });
-        let sizes = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| batches.size(kind));
-        assert_eq!(sizes, [100, 50, 10]);
-    }
-
-    #[test]
-    fn what_this_process_learned_is_not_overridden() {
-        let batches = batches();
-        batches.too_heavy(Kind::Detail);
-        batches.resume(BatchSizes {
-            probe: 100,
-            detail: 50,
-            discover: 20,
-        });
-        assert_eq!(batches.size(Kind::Detail), 12);
     }
 }

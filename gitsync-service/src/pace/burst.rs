@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{BURST_REFILL, Settings};
 
-/// The burst of a budget key: some requests go at once, those after it keep a distance. What was sent
-/// lately is known from other leases of the key, by whichever worker.
+/// The burst of a budget key while it is leased: some requests go at once, those after it keep a distance.
 #[derive(Clone, Debug)]
 pub struct Burst {
     most: f64,
@@ -18,9 +17,9 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// Goes on from so many requests lately. After a secondary limit, no burst is left.
+    /// Nothing was sent yet. After a secondary limit, there is no burst.
     #[must_use]
-    pub fn resume(settings: &Settings, spent: f64, cautious: bool) -> Self {
+    pub fn new(settings: &Settings, cautious: bool) -> Self {
         Self {
             most: if cautious {
                 0.0
@@ -33,7 +32,7 @@ impl Burst {
                 settings.burst_gap
             },
             jitter_percent: settings.gap_jitter_percent.min(100),
-            spent: spent.max(0.0),
+            spent: 0.0,
             last: None,
             sent: 0,
         }
@@ -46,12 +45,7 @@ impl Burst {
             return Duration::ZERO;
         }
         let Some(last) = self.last else {
-            // When the last one of another lease was sent is not known; a lease takes a moment itself.
-            return if self.most > 0.0 {
-                self.varied_gap()
-            } else {
-                Duration::ZERO
-            };
+            return Duration::ZERO;
         };
         self.varied_gap()
             .saturating_sub(now.saturating_duration_since(last))
@@ -102,7 +96,7 @@ mod tests {
     #[test]
     fn five_requests_go_at_once_and_those_after_them_keep_a_distance() {
         let settings = Settings::default();
-        let waits = waits(&mut Burst::resume(&settings, 0.0, false), 20);
+        let waits = waits(&mut Burst::new(&settings, false), 20);
         assert!(waits[..5].iter().all(Duration::is_zero), "{waits:?}");
         let (least, most) = (settings.burst_gap * 4 / 5, settings.burst_gap * 6 / 5);
         // One that is forgiven while the others wait goes at once again.
@@ -112,14 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn what_another_lease_spent_is_missing_from_the_burst() {
-        let waits = waits(&mut Burst::resume(&Settings::default(), 3.0, false), 3);
-        assert!(waits[0].is_zero() && waits[1].is_zero() && !waits[2].is_zero());
-    }
-
-    #[test]
     fn a_request_is_forgiven_every_three_seconds() {
-        let mut burst = Burst::resume(&Settings::default(), 0.0, false);
+        let mut burst = Burst::new(&Settings::default(), false);
         let now = Instant::now();
         (0..5).for_each(|_| burst.sent(now));
         assert!(!burst.delay(now).is_zero());
@@ -128,7 +116,7 @@ mod tests {
 
     #[test]
     fn after_a_secondary_limit_there_is_no_burst() {
-        let waits = waits(&mut Burst::resume(&Settings::default(), 0.0, true), 4);
+        let waits = waits(&mut Burst::new(&Settings::default(), true), 4);
         assert!(waits[0].is_zero());
         assert!(
             waits[1..]

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::lease::{BudgetView, Window};
+use crate::{
+    lease::{BudgetView, Window},
+    outcome::Interface,
+};
 
 use super::{Settings, allowance::reserve};
 
 /// No interval is stretched by more.
 const MOST: f64 = 16.0;
-/// What a window lasts when the host does not say: GitHub's is an hour.
+/// What is left of a window of which nothing is told: as long as GitHub's lasts.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 /// The supply is planned to last a little beyond the reset, so that keys do not all start anew at once.
 const MARGIN: Duration = Duration::from_secs(15);
@@ -41,16 +44,13 @@ impl Stretch {
     #[must_use]
     pub fn of(settings: &Settings, budget: &BudgetView) -> Self {
         // Of the cheaper interface, unless there is none.
-        let graphql = budget.graphql.limit.is_some_and(|limit| limit > 0);
-        let (window, refs_per_request) = if graphql {
-            let learned = budget.batches.map(|batches| batches.detail);
-            let detail = learned.filter(|detail| *detail > 0);
-            let detail = detail.unwrap_or(settings.detail_batch).max(1);
-            (&budget.graphql, f64::from(detail))
+        let graphql = budget.window(Interface::Graphql.window());
+        let (window, refs_per_request) = if graphql.limit.is_some_and(|limit| limit > 0) {
+            (graphql, f64::from(settings.detail_batch.max(1)))
         } else {
-            (&budget.rest, 1.0)
+            (budget.window(Interface::Rest.window()), 1.0)
         };
-        let Some(supply) = supply(settings, window) else {
+        let Some(supply) = supply(settings, &window) else {
             return Self::none();
         };
         let need = budget.demand / refs_per_request;
@@ -86,7 +86,11 @@ fn supply(settings: &Settings, window: &Window) -> Option<f64> {
         .remaining?
         .saturating_sub(reserve(settings, limit))
         .max(0);
-    let horizon = window.reset_in.unwrap_or(WINDOW).saturating_add(MARGIN);
+    let horizon = window
+        .reset_in
+        .or(window.length)
+        .unwrap_or(WINDOW)
+        .saturating_add(MARGIN);
     // A limit does not go beyond what f64 counts exactly by far.
     let spendable = f64::from(u32::try_from(spendable).unwrap_or(u32::MAX));
     Some(spendable / horizon.as_secs_f64())
@@ -94,17 +98,17 @@ fn supply(settings: &Settings, window: &Window) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::DETAIL_BATCH, *};
-    use crate::lease::BatchSizes;
+    use super::*;
 
     fn budget(remaining: i64, demand: f64) -> BudgetView {
         BudgetView {
-            graphql: Window {
+            windows: vec![Window {
+                name: "graphql".to_owned(),
                 limit: Some(5000),
                 remaining: Some(remaining),
                 reset_in: Some(WINDOW),
                 ..Window::default()
-            },
+            }],
             demand,
             ..BudgetView::default()
         }
@@ -126,21 +130,6 @@ mod tests {
         assert!((twice - 2.0).abs() < 0.02, "{twice}");
         assert!((factor(2000, 1.0) - MOST).abs() < f64::EPSILON);
         assert!((factor(0, 1.0) - MOST).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn a_batch_size_that_is_not_known_is_that_which_was_set() {
-        let learned = |detail| BudgetView {
-            batches: Some(BatchSizes {
-                probe: 0,
-                detail,
-                discover: 0,
-            }),
-            ..budget(5000, 41.8)
-        };
-        let [unknown, set] =
-            [0, DETAIL_BATCH].map(|detail| Stretch::of(&Settings::default(), &learned(detail)));
-        assert_eq!(unknown, set);
     }
 
     #[test]

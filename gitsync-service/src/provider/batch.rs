@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    lease::Repository,
-    outcome::{Problem, PullRequest},
+    lease::{RepositoryPath, Upstream},
+    outcome::{FoundPullRequest, Problem},
 };
 
 /// What came of a query for many.
@@ -60,7 +60,7 @@ pub(crate) enum Looked {
 /// A pull request, and what only the question after the next needs to know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) status: Arc<PullRequest>,
+    pub(crate) status: Arc<FoundPullRequest>,
     /// Tells whether it changed.
     pub(crate) fingerprint: String,
     /// `owner/name` of the repository that its branch is in. Absent when that is gone, or hidden.
@@ -70,7 +70,7 @@ pub(crate) struct Seen {
 /// Which pull request of a repository.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumberQuestion<'a> {
-    pub(crate) repository: &'a Repository,
+    pub(crate) repository: &'a RepositoryPath,
     pub(crate) number: i32,
 }
 
@@ -78,9 +78,9 @@ pub(crate) struct NumberQuestion<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BranchQuestion<'a> {
     /// The repository that is asked: the branch's own, or the one that this is a fork of.
-    pub(crate) at: &'a Repository,
+    pub(crate) at: &'a RepositoryPath,
     /// The branch's own.
-    pub(crate) head: &'a Repository,
+    pub(crate) head: &'a RepositoryPath,
     pub(crate) branch: &'a str,
     /// A settled pull request is the branch's if it is at this commit.
     pub(crate) commit: Option<&'a str>,
@@ -89,10 +89,10 @@ pub(crate) struct BranchQuestion<'a> {
 /// What was found out about a branch.
 #[derive(Clone, Debug)]
 pub(crate) struct Discovered {
-    /// `owner/name` of the repository that was asked, as it is called now.
-    pub(crate) repository: String,
-    /// `owner/name` that it is a fork of, empty when it is none; absent when it may not be told.
-    pub(crate) upstream: Option<String>,
+    /// The repository that was asked, as it is called now.
+    pub(crate) repository: RepositoryPath,
+    /// What it is a fork of. Unknown when it may not be told.
+    pub(crate) upstream: Upstream,
     /// The branch's open pull request in the repository that was asked, or else its id elsewhere, or
     /// else that of a settled one.
     pub(crate) found: Branched,

@@ -17,11 +17,12 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     lease::{BudgetKey, BudgetView, Lane},
     metrics::Metrics,
-    outcome::{BudgetObservation, Interface, Problem},
+    outcome::{BudgetObservation, Interface, Pause, Problem, ProblemClass},
     pace::{self, Allowance, Hosts, Keys},
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     /// Said whenever there may be room for a request that there was none for.
     changed: Notify,
+    /// Cancelled when the lease's turn ends.
+    turn_over: CancellationToken,
     wants: Wants,
 }
 
@@ -68,6 +71,8 @@ struct State {
     alone_until: Option<Instant>,
     /// Why nothing at all is sent any more, and for how long.
     closed: Option<Heard<Closed>>,
+    /// What was chosen not to be sent, and until when.
+    withheld: Option<Heard<Pause>>,
     account_id: Option<String>,
     counts: Counts,
 }
@@ -82,14 +87,12 @@ struct Closed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     secondary_refusals: u32,
-    graphql_requests: u32,
 }
 
 impl Counts {
     /// Adds them to what is told.
     pub(crate) fn add_to(self, seen: &mut BudgetObservation) {
         seen.secondary_refusals += self.secondary_refusals;
-        seen.graphql_requests += self.graphql_requests;
     }
 
     pub(crate) fn is_none(self) -> bool {
@@ -131,15 +134,17 @@ impl Gate {
             key,
             strikes: budget.secondary_strikes,
             state: Mutex::new(State {
-                rest: Line::new(budget.rest),
-                graphql: Line::new(budget.graphql),
+                rest: Line::new(budget.window(Interface::Rest.window())),
+                graphql: Line::new(budget.window(Interface::Graphql.window())),
                 allowance,
                 alone_until: None,
                 closed: None,
+                withheld: None,
                 account_id: None,
                 counts: Counts::default(),
             }),
             changed: Notify::new(),
+            turn_over: CancellationToken::new(),
             wants: Wants::new(Arc::clone(&shared.slots)),
             shared,
         }
@@ -149,16 +154,46 @@ impl Gate {
         &self.shared.metrics
     }
 
-    /// What the host's answers said, as of `now`; `None` when they said nothing.
-    pub(crate) fn observed(&self, now: Instant) -> Option<BudgetObservation> {
+    /// What the host's answers said, as of `now`; `None` when they said nothing. The budget as a whole is
+    /// paused when the host said so, or when all `interfaces` that it can be asked by are.
+    pub(crate) fn observed(
+        &self,
+        interfaces: &[Interface],
+        now: Instant,
+    ) -> Option<BudgetObservation> {
         let state = self.lock();
+        let whole = |duration, class| Pause {
+            duration,
+            class,
+            from_lane: Lane::Interactive,
+        };
+        let closed = state.closed.and_then(|closed| {
+            let left = closed.left(closed.what.pause, now)?;
+            Some(whole(left, closed.what.problem.class()))
+        });
+        let pauses = interfaces.iter().map(|interface| match interface {
+            Interface::Rest => state.rest.paused(now),
+            Interface::Graphql => state.graphql.paused(now),
+        });
+        let every = pauses.min().flatten();
+        let pause = closed.or(every.map(|left| whole(left, ProblemClass::RateLimited)));
+        let withheld = state.withheld.filter(|_| pause.is_none());
+        let rest = withheld.and_then(|withheld| {
+            let duration = withheld.left(withheld.what.duration, now)?;
+            Some(Pause {
+                duration,
+                ..withheld.what
+            })
+        });
+        let windows = [
+            state.rest.observed(Interface::Rest, now),
+            state.graphql.observed(Interface::Graphql, now),
+        ];
         let seen = BudgetObservation {
             account_id: state.account_id.clone(),
-            rest: state.rest.observed(now),
-            graphql: state.graphql.observed(now),
-            pause_for: state
-                .closed
-                .and_then(|closed| closed.left(closed.what.pause, now)),
+            windows: windows.into_iter().flatten().collect(),
+            pause,
+            rest,
             ..BudgetObservation::default()
         };
         (seen != BudgetObservation::default()).then_some(seen)
@@ -173,11 +208,67 @@ impl Gate {
     pub(crate) fn give_back(&self, counts: Counts) {
         let held = &mut self.lock().counts;
         held.secondary_refusals += counts.secondary_refusals;
-        held.graphql_requests += counts.graphql_requests;
+    }
+
+    /// Ends the lease's turn: nothing more is sent.
+    pub(crate) fn end_turn(&self) {
+        self.turn_over.cancel();
+        self.changed.notify_waiters();
+    }
+
+    /// Remembers why a ref of this lane is left without an answer, as far as that was chosen here: what
+    /// the host refuses is known from its answers. Of several reasons the most urgent lane's is told, and
+    /// for as long as the first of them lasts.
+    pub(crate) fn withhold(&self, lane: Lane, problem: Problem) {
+        let (duration, class, from_lane) = if let Problem::RateLimited { retry_after, .. }
+        | Problem::Reserved { retry_after, .. } = problem
+        {
+            let until = pace::pause::primary(&self.shared.pace.pauses, retry_after, &self.key);
+            match lane {
+                // REST, which costs more, is not spent for what nobody waits for.
+                Lane::Idle => (until, ProblemClass::LimitReserved, lane),
+                Lane::Interactive | Lane::Viewed | Lane::Active => {
+                    (until, problem.class(), lane.min(Lane::Viewed))
+                }
+            }
+        } else if let Problem::HostSpared { retry_after }
+        | Problem::SecondaryLimited { retry_after } = problem
+        {
+            (retry_after, problem.class(), Lane::Interactive)
+        } else {
+            return;
+        };
+        let mut state = self.lock();
+        let now = Instant::now();
+        let before = state.withheld.and_then(|withheld| {
+            let left = withheld.left(withheld.what.duration, now)?;
+            Some(Pause {
+                duration: left,
+                ..withheld.what
+            })
+        });
+        let rest = Pause {
+            duration,
+            class,
+            from_lane,
+        };
+        let urgent = before.filter(|before| before.from_lane <= from_lane);
+        state.withheld = Some(Heard::now(Pause {
+            duration: before.map_or(duration, |before| before.duration.min(duration)),
+            ..urgent.unwrap_or(rest)
+        }));
+    }
+
+    /// Whether a question of this lane may be put to this interface, as far as its limit is known.
+    pub(crate) fn may_ask(&self, interface: Interface, lane: Lane) -> bool {
+        self.stopped(interface).is_none() && self.lock().allowance.may_spend(interface, lane, 1)
     }
 
     /// Why nothing more may be sent to this interface, if nothing may.
     pub(crate) fn stopped(&self, interface: Interface) -> Option<Problem> {
+        if self.turn_over.is_cancelled() {
+            return Some(Problem::TurnOver);
+        }
         let mut state = self.lock();
         if let Some(closed) = state.closed {
             return Some(closed.what.problem);
@@ -207,9 +298,17 @@ impl Gate {
         }
         self.metrics().count_withheld(interface, lane);
         let retry_after = state.line(interface).ends_in(Instant::now());
-        Err(Problem::RateLimited {
-            interface,
-            retry_after: retry_after.unwrap_or(UNTOLD_RESET),
+        let retry_after = retry_after.unwrap_or(UNTOLD_RESET);
+        Err(if state.allowance.is_paused(interface) {
+            Problem::RateLimited {
+                interface,
+                retry_after,
+            }
+        } else {
+            Problem::Reserved {
+                interface,
+                retry_after,
+            }
         })
     }
 
@@ -217,7 +316,8 @@ impl Gate {
     pub(crate) async fn rest(&self, time: Duration) {
         if !time.is_zero() {
             let _rest = self.wants.rest();
-            tokio::time::sleep(time).await;
+            // Late or never: a turn that is over waits for nothing.
+            drop(tokio::time::timeout(time, self.turn_over.cancelled()).await);
         }
     }
 

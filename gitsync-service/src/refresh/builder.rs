@@ -117,10 +117,7 @@ impl RefresherBuilder {
         Ok(Refresher {
             http: HttpClient::new(request_timeout)
                 .map_err(|source| RefresherError(Box::new(source)))?,
-            schedule: Arc::new(Schedule {
-                pauses: pace.pauses,
-                ..schedule
-            }),
+            schedule: Arc::new(schedule),
             concurrency,
             graphql,
             shared: Shared {

@@ -11,7 +11,10 @@ mod table;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
@@ -57,9 +60,7 @@ impl Refresh {
 
     /// How many are asked at once at the group's host.
     fn batches(&self, party: &Party<'_>) -> Arc<Batches> {
-        let learned = self.lease.budget.batches;
-        let hosts = &self.refresher.shared.hosts;
-        hosts.batches(party.access.base(), learned)
+        self.refresher.shared.hosts.batches(party.access.base())
     }
 
     /// How many are asked of this kind: half as many for a while after a secondary limit. What the host
@@ -95,7 +96,7 @@ impl<'a> Engine<'a> {
             refresh,
             tables: Vec::new(),
             to_rest,
-            burst: Burst::resume(pace, budget.burst_spent, cautious),
+            burst: Burst::new(pace, cautious),
         }
     }
 
@@ -106,6 +107,8 @@ impl<'a> Engine<'a> {
         for job in jobs {
             if job.unit.target.branch.is_empty() {
                 job.fail(Problem::Internal("a ref has no branch"));
+            } else if job.unit.target.repository.owner_and_name().is_none() {
+                job.fail(Problem::RepositoryNotFound);
             } else if !usable || (jobs.len() == 1 && asks_only_for_change(job)) {
                 self.to_rest(job);
             } else {
@@ -280,7 +283,10 @@ impl<'a> Engine<'a> {
                 pending.job.answer(&finding);
                 self.next(pending.job, |next| table.wait(next));
             }
-            Step::Rest => self.to_rest(pending.job),
+            Step::Rest => {
+                pending.job.rest_only.store(true, Ordering::Relaxed);
+                self.to_rest(pending.job);
+            }
             Step::Ask(ask) => {
                 pending.ask = ask;
                 match table.problem_of(&pending) {
@@ -308,7 +314,7 @@ impl<'a> Engine<'a> {
 
     /// Answers questions with a problem, and all others that it concerns.
     fn failed(&self, table: &mut Table<'a>, asked: Vec<Pending<'a>>, problem: Problem) {
-        let spent = matches!(problem, Problem::RateLimited { .. });
+        let spent = problem.is_of_one_limit();
         for mut pending in asked {
             if problem.scope() == Scope::Repository
                 && let Some(repository) = pending.asked()
@@ -362,7 +368,7 @@ impl<'a> Engine<'a> {
         let asked = batch.asks.into_iter().flat_map(|ask| ask.pending);
         match problem.scope() {
             // Others of the group may be more urgent than these.
-            Scope::Budget if matches!(problem, Problem::RateLimited { .. }) => {
+            Scope::Budget if problem.is_of_one_limit() => {
                 asked.for_each(|pending| self.divert(table, pending, problem));
             }
             Scope::Ref | Scope::Repository => self.failed(table, asked.collect(), problem),

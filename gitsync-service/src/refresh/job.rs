@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     lease::{Lane, LeaseGroup},
-    outcome::{Found, Outcome, Problem, PullRequest, PullRequestState},
+    outcome::{Found, FoundPullRequest, Learned, Outcome, Problem, PullRequestState},
     provider::{
         Finding, Session,
         gate::{Access, Asker},
@@ -61,6 +61,8 @@ pub(super) struct Job<'a> {
     pub(super) started: AtomicBool,
     /// The host answers, but not this question to many.
     pub(super) too_heavy: AtomicBool,
+    /// GraphQL was asked and does not answer it: only REST may.
+    pub(super) rest_only: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -69,7 +71,7 @@ struct Progress {
     /// How many of the unit's questions have their answer sent.
     answered: usize,
     /// What was just found open for this branch.
-    open: Option<(Arc<PullRequest>, Option<String>)>,
+    open: Option<(Arc<FoundPullRequest>, Option<String>)>,
 }
 
 impl<'a> Job<'a> {
@@ -84,6 +86,7 @@ impl<'a> Job<'a> {
             outcomes,
             started: AtomicBool::new(false),
             too_heavy: AtomicBool::new(false),
+            rest_only: AtomicBool::new(false),
             progress: Mutex::default(),
         }
     }
@@ -102,9 +105,9 @@ impl<'a> Job<'a> {
         self.send(question, finding);
         progress.answered += 1;
         if let Ok(Found::PullRequest(found)) = &finding.result
-            && found.state == PullRequestState::Open
+            && found.shown.state == PullRequestState::Open
         {
-            progress.open = Some((Arc::clone(found), finding.fingerprint.clone()));
+            progress.open = Some((Arc::clone(found), finding.learned.fingerprint.clone()));
         }
         // What was just found open for this branch answers those who know nothing yet.
         if let Some(question) = self.unit.questions.get(progress.answered)
@@ -112,8 +115,11 @@ impl<'a> Job<'a> {
             && let Some((found, fingerprint)) = progress.open.take()
         {
             let finding = Finding {
-                fingerprint,
-                ..Finding::of(Ok(Found::PullRequest(found)))
+                result: Ok(Found::PullRequest(found)),
+                learned: Learned {
+                    fingerprint,
+                    ..Learned::default()
+                },
             };
             self.send(question, &finding);
             progress.answered += 1;

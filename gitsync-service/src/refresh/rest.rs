@@ -8,7 +8,11 @@ use std::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::{lease::Lane, outcome::Problem, provider::Finding};
+use crate::{
+    lease::Lane,
+    outcome::{Interface, Problem, ProblemName as _},
+    provider::Finding,
+};
 
 use super::job::{Job, Party};
 
@@ -51,6 +55,16 @@ async fn answer(job: &Job<'_>) {
         {
             finding = Finding::of(Err(Problem::QueryTooHeavy));
         }
+        // Only REST could answer, and is spent, while the budget as a whole is not: a problem of this one
+        // alone.
+        let gate = &job.party.refresh.gate;
+        if let Err(problem) = &finding.result
+            && problem.is_of_one_limit()
+            && job.rest_only.load(Ordering::Relaxed)
+            && gate.may_ask(Interface::Graphql, question.lane())
+        {
+            finding = Finding::of(Err(Problem::QueryTooHeavy));
+        }
         job.answer(&finding);
     }
 }
@@ -68,7 +82,7 @@ async fn identify(party: &Party<'_>) {
         let told = party.session.identify(&asker).await;
         if let Err(problem) = &told {
             tracing::debug!(
-                class = problem.class(),
+                class = problem.class().name(),
                 "the host did not tell whose account it is"
             );
         }

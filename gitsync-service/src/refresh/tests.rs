@@ -2,32 +2,24 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use super::*;
 use crate::{
-    lease::{BudgetView, Lane, LeaseGroup, LeaseToken, ProviderConfig, ProviderKind, Window},
-    outcome::Interface,
+    lease::{Lane, Window, lease_of},
+    outcome::{CredentialState, Pause},
     provider::gate::Asker,
 };
 
+const BOTH: [Interface; 2] = [Interface::Rest, Interface::Graphql];
 const HEARD: Duration = Duration::from_secs(600);
 const LATER: Duration = Duration::from_secs(200);
 
 fn refresh() -> Refresh {
-    Refresher::builder().build().unwrap().open(Arc::new(Lease {
-        token: LeaseToken::new("lease".to_owned()),
-        budget_key: BudgetKey("key".to_owned()),
-        expires_in: Duration::from_secs(60),
-        groups: vec![LeaseGroup {
-            provider: ProviderConfig {
-                id: "github".to_owned(),
-                kind: ProviderKind::Github,
-                api_base_url: "https://api.github.com".to_owned(),
-            },
-            access_token: None,
-            refs: Vec::new(),
-            credential_id: Some("credential".to_owned()),
-            credential_suspect: false,
-        }],
-        budget: BudgetView::default(),
-    }))
+    let lease = lease_of("key", "https://api.github.com", Vec::new());
+    Refresher::builder().build().unwrap().open(Arc::new(lease))
+}
+
+fn window(seen: &BudgetObservation, interface: Interface) -> Window {
+    let mut named = seen.windows.iter();
+    let window = named.find(|window| window.name == interface.window());
+    window.unwrap().clone()
 }
 
 fn say(refresh: &Refresh, what: impl FnOnce(&Asker<'_>)) {
@@ -41,18 +33,18 @@ fn told(what: impl FnOnce(&Asker<'_>)) -> [BudgetObservation; 2] {
     let refresh = refresh();
     say(&refresh, what);
     let now = Instant::now();
-    [now, now + LATER].map(|at| refresh.gate.observed(at).unwrap())
+    [now, now + LATER].map(|at| refresh.gate.observed(&BOTH, at).unwrap())
 }
 
 #[test]
 fn a_pause_ends_when_it_was_to_end_however_late_it_is_reported() {
-    for interface in [Interface::Rest, Interface::Graphql] {
+    for interface in BOTH {
         let [now, later] = told(|asker| {
             asker.spend(interface, Some(HEARD));
         })
-        .map(|seen| match interface {
-            Interface::Rest => seen.rest.pause_for.unwrap(),
-            Interface::Graphql => seen.graphql.pause_for.unwrap(),
+        .map(|seen| {
+            assert_eq!(seen.pause, None, "the other interface serves");
+            window(&seen, interface).pause_for.unwrap()
         });
         assert!(now > HEARD, "{now:?}");
         assert_eq!(now - later, LATER);
@@ -60,7 +52,7 @@ fn a_pause_ends_when_it_was_to_end_however_late_it_is_reported() {
     let [now, later] = told(|asker| {
         asker.leave_alone(Some(HEARD));
     })
-    .map(|seen| seen.pause_for.unwrap());
+    .map(|seen| seen.pause.unwrap().duration);
     assert_eq!(now - later, LATER);
 }
 
@@ -76,7 +68,7 @@ fn a_window_ends_when_it_was_to_end_however_late_it_is_reported() {
             }),
         );
     })
-    .map(|seen| seen.graphql);
+    .map(|seen| window(&seen, Interface::Graphql));
     assert_eq!(now.reset_in.unwrap() - later.reset_in.unwrap(), LATER);
     assert_eq!(later.remaining, Some(7));
 }
@@ -87,7 +79,8 @@ fn a_pause_that_is_over_is_not_reported() {
     say(&refresh, |asker| {
         asker.spend(Interface::Rest, Some(LATER));
     });
-    assert_eq!(refresh.gate.observed(Instant::now() + 2 * HEARD), None);
+    let later = Instant::now() + 2 * HEARD;
+    assert_eq!(refresh.gate.observed(&BOTH, later), None);
 }
 
 #[test]
@@ -113,12 +106,12 @@ fn a_200_after_a_secondary_limit_does_not_lift_it() {
         asker.leave_alone(None);
         asker.answered();
         asker.accepted();
-        for interface in [Interface::Rest, Interface::Graphql] {
+        for interface in BOTH {
             let refused = asker.check(interface).unwrap_err();
             assert!(matches!(refused, Problem::SecondaryLimited { .. }));
         }
     });
-    assert!(refresh.budget().unwrap().pause_for.is_some());
+    assert!(refresh.budget().unwrap().pause.is_some());
 }
 
 #[test]
@@ -130,5 +123,91 @@ fn a_credential_is_suspect_before_it_is_rejected() {
     });
     let seen = refresh.credentials();
     assert_eq!(seen[0].state, CredentialState::Suspect);
-    assert!(seen[0].confirm_in.is_some());
+    assert!(seen[0].confirm_in >= pace::pause::CONFIRMATION);
+}
+
+#[test]
+fn the_budget_pauses_as_a_whole_when_every_way_to_ask_the_host_does() {
+    let paused = |interfaces: &[Interface], spent: &[Interface]| {
+        let refresh = refresh();
+        say(&refresh, |asker| {
+            for (interface, ends) in spent.iter().zip([HEARD, LATER]) {
+                asker.spend(*interface, Some(ends));
+            }
+        });
+        refresh
+            .gate
+            .observed(interfaces, Instant::now())
+            .unwrap()
+            .pause
+    };
+    assert_eq!(paused(&BOTH, &[Interface::Graphql]), None);
+    assert_eq!(paused(&[Interface::Rest], &[Interface::Graphql]), None);
+    for pause in [
+        paused(&BOTH, &BOTH),
+        paused(&[Interface::Rest], &[Interface::Graphql, Interface::Rest]),
+    ] {
+        let pause = pause.unwrap();
+        assert_eq!(pause.class, ProblemClass::RateLimited);
+        assert_eq!(pause.from_lane, Lane::Interactive);
+        // The first that may be spent again ends it.
+        assert!(pause.duration < HEARD);
+    }
+}
+
+#[test]
+fn what_is_chosen_not_to_be_sent_is_told_by_its_most_urgent_lane_until_the_first_of_it_may_be() {
+    let reserved = |seconds| Problem::Reserved {
+        interface: Interface::Rest,
+        retry_after: Duration::from_secs(seconds),
+    };
+    let spared = |seconds| Problem::HostSpared {
+        retry_after: Duration::from_secs(seconds),
+    };
+    let reason = ProblemClass::LimitReserved;
+    let key = BudgetKey("key".to_owned());
+    let row = |seconds, class, from_lane| Pause {
+        // Keys whose windows end together come back one after the other.
+        duration: pace::pause::primary(
+            &pace::Pauses::default(),
+            Duration::from_secs(seconds),
+            &key,
+        ),
+        class,
+        from_lane,
+    };
+    for (withheld, expected) in [
+        (
+            vec![(Lane::Idle, reserved(600))],
+            row(600, reason, Lane::Idle),
+        ),
+        (
+            vec![(Lane::Active, reserved(600))],
+            row(600, reason, Lane::Viewed),
+        ),
+        (
+            vec![(Lane::Interactive, reserved(600))],
+            row(600, reason, Lane::Interactive),
+        ),
+        (
+            vec![(Lane::Active, reserved(600)), (Lane::Idle, reserved(60))],
+            row(60, reason, Lane::Viewed),
+        ),
+        (
+            vec![(Lane::Idle, reserved(60)), (Lane::Idle, spared(600))],
+            row(60, ProblemClass::HostUnavailable, Lane::Interactive),
+        ),
+    ] {
+        let refresh = refresh();
+        for (lane, problem) in withheld {
+            refresh.gate.withhold(lane, problem);
+        }
+        let rest = refresh.budget().unwrap().rest.unwrap();
+        assert_eq!(
+            (rest.class, rest.from_lane),
+            (expected.class, expected.from_lane)
+        );
+        let late = expected.duration.saturating_sub(rest.duration);
+        assert!(late < Duration::from_secs(5), "{rest:?}");
+    }
 }

@@ -1,9 +1,9 @@
 //! Puts refs with the same branch together, so that chats on one branch are one lookup.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use crate::{
-    lease::{KnownPullRequest, Lane, LeasedRef, Repository},
+    lease::{KnownPullRequest, Lane, LeasedRef, Upstream, renamed},
     outcome::PullRequestState,
     provider::Target,
 };
@@ -31,9 +31,7 @@ impl Question<'_> {
     /// The most urgent of its refs' lanes.
     pub(super) fn lane(&self) -> Lane {
         let lanes = self.refs.iter().map(|git_ref| git_ref.lane);
-        lanes
-            .min_by_key(|lane| urgency(*lane))
-            .unwrap_or(Lane::Idle)
+        lanes.min().unwrap_or(Lane::Idle)
     }
 
     /// Whether it is enough to hear that the known pull request did not change.
@@ -77,25 +75,18 @@ impl Question<'_> {
     }
 }
 
-/// Lower is more urgent.
-pub(super) fn urgency(lane: Lane) -> u8 {
-    match lane {
-        Lane::Interactive => 0,
-        Lane::Viewed => 1,
-        Lane::Active => 2,
-        Lane::Idle => 3,
-    }
-}
-
 impl<'a> Unit<'a> {
     /// Groups `refs`, in the order in which they were leased: the most urgent come first. Those whose
     /// repository has another name by now are apart: another one may have its name since.
     pub(super) fn of(refs: &'a [LeasedRef]) -> Vec<Self> {
         let mut units: Vec<Self> = Vec::new();
-        let mut by_branch = BTreeMap::new();
+        let mut by_branch = HashMap::new();
         for git_ref in refs {
-            let renamed = git_ref.renamed().map(Repository::key);
-            let branch = (git_ref.repository.key(), renamed, git_ref.branch.as_str());
+            let branch = (
+                &git_ref.repository,
+                renamed(git_ref),
+                git_ref.branch.as_str(),
+            );
             let place = *by_branch.entry(branch).or_insert_with(|| {
                 units.push(Self::empty(git_ref));
                 units.len() - 1
@@ -105,7 +96,7 @@ impl<'a> Unit<'a> {
             }
         }
         for unit in &mut units {
-            unit.target.upstream_repository = unit.upstream();
+            unit.target.upstream = unit.upstream();
             unit.questions
                 .sort_by_key(|question| question.known.is_none());
         }
@@ -116,21 +107,23 @@ impl<'a> Unit<'a> {
         Self {
             target: Target {
                 repository: git_ref.repository.clone(),
-                renamed: git_ref.renamed().cloned(),
+                renamed: renamed(git_ref).cloned(),
                 branch: git_ref.branch.clone(),
-                upstream_repository: None,
+                upstream: Upstream::Unknown,
             },
             questions: Vec::new(),
         }
     }
 
     /// What its repository is a fork of, if all refs that know it know the same.
-    fn upstream(&self) -> Option<String> {
+    fn upstream(&self) -> Upstream {
         let refs = self.questions.iter().flat_map(|question| &question.refs);
-        let mut all = refs.filter_map(|git_ref| git_ref.upstream_repository.as_deref());
-        let first = all.next()?;
-        let agreed = all.all(|other| other.eq_ignore_ascii_case(first));
-        agreed.then(|| first.to_owned())
+        let upstreams = refs.map(|git_ref| &git_ref.upstream);
+        let mut known = upstreams.filter(|upstream| **upstream != Upstream::Unknown);
+        match known.next() {
+            Some(first) if known.all(|other| other == first) => first.clone(),
+            Some(_) | None => Upstream::Unknown,
+        }
     }
 
     fn add(&mut self, git_ref: &'a LeasedRef) {
@@ -162,12 +155,12 @@ fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::{RepositoryPath, known_open, reported};
 
     fn git_ref(repository: &str, branch: &str, known: Option<i32>) -> LeasedRef {
-        let repository = Repository::parse(repository).unwrap();
         LeasedRef {
-            known: known.map(|number| KnownPullRequest::open("acme/web", number)),
-            ..LeasedRef::new("ref", repository, branch)
+            known: known.map(|number| known_open("acme/web", number)),
+            ..reported(repository, branch)
         }
     }
 
@@ -187,7 +180,7 @@ mod tests {
     #[test]
     fn refs_whose_repository_has_another_name_by_now_are_a_unit_of_their_own() {
         let called = |name: &str| LeasedRef {
-            canonical_repository: Repository::parse(name),
+            canonical_repository: RepositoryPath::parse(name),
             ..git_ref("acme/web", "a", None)
         };
         let refs = [
@@ -199,14 +192,14 @@ mod tests {
         let units = Unit::of(&refs);
         let sizes: Vec<_> = units.iter().map(|u| u.questions[0].refs.len()).collect();
         assert_eq!(sizes, [2, 2]);
-        assert_eq!(units[0].target.renamed, Repository::parse("acme/old"));
+        assert_eq!(units[0].target.renamed, RepositoryPath::parse("acme/old"));
         assert_eq!(units[1].target.renamed, None);
     }
 
     #[test]
     fn what_a_repository_is_a_fork_of_is_known_if_nobody_knows_otherwise() {
         let upstream = |name: Option<&str>| LeasedRef {
-            upstream_repository: name.map(str::to_owned),
+            upstream: Upstream::from_text(name),
             ..git_ref("ann/web", "a", None)
         };
         for (refs, expected) in [
@@ -218,8 +211,7 @@ mod tests {
             ([upstream(Some("")), upstream(Some("acme/web"))], None),
         ] {
             let units = Unit::of(&refs);
-            let known = units[0].target.upstream_repository.as_deref();
-            assert_eq!(known, expected);
+            assert_eq!(units[0].target.upstream.text(), expected);
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{
     lease::{BudgetKey, Lane, LeasedRef},
     outcome::{Next, Problem},
-    pace::{pause, share},
+    pace::share,
 };
 
-use super::{DAY, Schedule, doubled};
+use super::{Schedule, doubled};
 
 /// A repository that is not there may have been created, or the token given access to it, a moment ago.
 /// After that it is asked for like what the token has no right to.
@@ -28,8 +28,6 @@ const NEW_CHECKS: [Duration; 4] = [
 const INCOMPATIBLE_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// The first of a key's shares that say when it tries again, one for each failure in a row.
 const ATTEMPTS: u64 = 16;
-/// After a secondary limit, its end is not hit to the second.
-const SECONDARY_MARGIN: Duration = Duration::from_secs(1);
 
 impl Schedule {
     pub(super) fn after_problem(
@@ -42,27 +40,8 @@ impl Schedule {
         let backoff = |failures| doubled(self.failure_backoff, failures, self.failure_cap);
         let refused = |failures| doubled(self.access_backoff, failures, self.access_cap);
         let interval = match problem {
-            // These have their own spread: the keys that they hit are hit together.
-            Problem::RateLimited { retry_after, .. } => {
-                return calmed(
-                    git_ref,
-                    Some(pause::primary(&self.pauses, *retry_after, key)),
-                );
-            }
-            Problem::SecondaryLimited { retry_after } => {
-                return calmed(git_ref, Some(*retry_after + SECONDARY_MARGIN));
-            }
-            Problem::CredentialSuspect => {
-                return calmed(
-                    git_ref,
-                    Some(pause::suspect_confirmation(&self.pauses, key)),
-                );
-            }
-            // Each further try counts against the account at the host. Another token makes it due.
-            Problem::CredentialRejected => return calmed(git_ref, None),
             // Costs no request, and linking one does not wait for it.
             Problem::NoAccount => return calmed(git_ref, Some(self.no_token_backoff)),
-            Problem::AccountLocked => doubled(pause::locked(&self.pauses, key), failures, DAY),
             Problem::SsoRequired | Problem::AddressNotAllowed => self.policy_backoff,
             Problem::AccessDenied => refused(failures),
             Problem::RepositoryNotFound => {
@@ -73,7 +52,16 @@ impl Schedule {
             Problem::QueryTooHeavy
             | Problem::HostUnavailable(_)
             | Problem::HostAnswerInvalid(_)
-            | Problem::Internal(_) => {
+            | Problem::Internal(_)
+            // Of these no ref has an outcome: the budget or the credential waits.
+            | Problem::RateLimited { .. }
+            | Problem::Reserved { .. }
+            | Problem::SecondaryLimited { .. }
+            | Problem::CredentialSuspect
+            | Problem::CredentialRejected
+            | Problem::AccountLocked
+            | Problem::HostSpared { .. }
+            | Problem::TurnOver => {
                 let sooner = f64::from(self.failure_jitter_percent.min(100)) / 100.0;
                 let turn = ATTEMPTS + u64::from(failures);
                 let interval = backoff(failures).mul_f64(1.0 - sooner * share(key, turn));

@@ -2,9 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    lease::Repository,
-    outcome::{Interface, ReviewSummary},
-    pace::pause,
+    lease::{known_open, reported},
+    outcome::{Head, PullRequest},
 };
 
 /// Without jitter, so that intervals are exact.
@@ -23,11 +22,11 @@ fn key() -> BudgetKey {
 /// Of a chat in which nothing has happened for an hour.
 fn git_ref() -> LeasedRef {
     LeasedRef {
-        known: Some(KnownPullRequest::open("Acme/Web", 7)),
+        known: Some(known_open("Acme/Web", 7)),
         since_reported: HOUR,
         since_changed: HOUR,
         since_active: HOUR,
-        ..LeasedRef::new("r", Repository::parse("acme/web").unwrap(), "feature")
+        ..reported("acme/web", "feature")
     }
 }
 
@@ -35,24 +34,31 @@ fn found(state: PullRequestState) -> Result<Found, Problem> {
     Ok(Found::PullRequest(Arc::new(pull_request(state, false))))
 }
 
-fn pull_request(state: PullRequestState, draft: bool) -> PullRequest {
-    PullRequest {
+fn pull_request(state: PullRequestState, draft: bool) -> FoundPullRequest {
+    FoundPullRequest {
+        shown: PullRequest {
+            number: 7,
+            url: "https://github.com/acme/web/pull/7".to_owned(),
+            state,
+            draft,
+            title: String::new(),
+            base_branch: "main".to_owned(),
+            author_login: None,
+            author_avatar_url: None,
+            changes_requested: false,
+            approved: false,
+            reviewer_count: 0,
+            head: Head {
+                branch: "feature".to_owned(),
+                sha: String::new(),
+                additions: 0,
+                deletions: 0,
+                changed_files: 0,
+                commits: 0,
+            },
+        },
         repository: "acme/web".to_owned(),
-        number: 7,
-        url: "https://github.com/acme/web/pull/7".to_owned(),
-        state,
-        draft,
-        title: String::new(),
-        reviews: ReviewSummary::default(),
-        additions: 0,
-        deletions: 0,
-        changed_files: 0,
-        commits: 0,
-        head_branch: "feature".to_owned(),
-        base_branch: "main".to_owned(),
-        head_sha: String::new(),
-        author: None,
-        node_id: None,
+        host_id: None,
         updated_at: None,
     }
 }
@@ -240,22 +246,8 @@ fn that_a_pull_request_is_gone_is_asked_three_times_soon_then_daily_and_then_bel
 /// The table of failures: what follows the first ones in a row.
 #[test]
 fn every_class_of_failure_has_its_next_attempt() {
-    let retry_after = Duration::from_secs(300);
-    let rows: [(Problem, [Option<Duration>; 4]); 16] = [
+    let rows: [(Problem, [Option<Duration>; 4]); 12] = [
         (Problem::NoAccount, [Some(NO_TOKEN_BACKOFF); 4]),
-        (
-            Problem::RateLimited {
-                interface: Interface::Graphql,
-                retry_after,
-            },
-            [Some(pause::primary(&schedule().pauses, retry_after, &key())); 4],
-        ),
-        (Problem::SecondaryLimited { retry_after }, [seconds(301); 4]),
-        (
-            Problem::CredentialSuspect,
-            [Some(pause::suspect_confirmation(&schedule().pauses, &key())); 4],
-        ),
-        (Problem::CredentialRejected, [None; 4]),
         (Problem::SsoRequired, [Some(POLICY_BACKOFF); 4]),
         (Problem::AddressNotAllowed, [Some(POLICY_BACKOFF); 4]),
         (
@@ -313,7 +305,6 @@ fn every_class_of_failure_has_its_next_attempt() {
     assert_eq!(after(Problem::HostUnavailable("x")), Some(FAILURE_CAP));
     assert_eq!(after(Problem::AccessDenied), Some(ACCESS_CAP));
     assert_eq!(after(Problem::RepositoryNotFound), Some(ACCESS_CAP));
-    assert_eq!(after(Problem::AccountLocked), Some(DAY));
 }
 
 #[test]
@@ -379,11 +370,12 @@ fn keys_that_failed_together_try_again_apart_and_in_another_order_each_time() {
 fn a_short_budget_stretches_what_is_idle_and_the_base_tells_what_was_wanted() {
     use crate::lease::{BudgetView, Window};
     let spent = BudgetView {
-        graphql: Window {
+        windows: vec![Window {
+            name: "graphql".to_owned(),
             limit: Some(5000),
             remaining: Some(2000),
             ..Window::default()
-        },
+        }],
         demand: 1.0,
         ..BudgetView::default()
     };

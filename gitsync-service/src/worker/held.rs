@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     grpc::{SyncClient, SyncError},
     lease::Lease,
-    refresh::Refresher,
+    outcome::ProblemName as _,
+    refresh::{Refresh, Refresher},
 };
 
 use super::{
@@ -67,8 +68,17 @@ pub(super) async fn work(hands: Hands, held: Held) {
     let over = tokio::select! {
         biased;
         worked = working => worked.err(),
-        () = held.keep() => Some(Over::Lost),
+        () = held.keep(&refresh) => Some(Over::Lost),
     };
+    for class in refresh.withheld() {
+        hands
+            .state
+            .note_error(class.name(), "refs of a budget are left due".to_owned());
+        tracing::info!(
+            class = class.name(),
+            "refs of a budget are left due, without an outcome"
+        );
+    }
     match over {
         None => {}
         Some(Over::Lost) => {
@@ -158,12 +168,15 @@ impl Held {
         self.releasing.store(true, Ordering::Relaxed);
     }
 
-    /// Renews for as long as the lease is ours; resolves when it is lost.
-    async fn keep(&self) {
+    /// Renews for as long as the lease is ours; resolves when it is lost. Ends its turn when a renewal says
+    /// that a person waits for it.
+    async fn keep(&self, refresh: &Refresh) {
         let mut backoff = Backoff::new();
         loop {
             tokio::time::sleep_until(self.times().renew_at).await;
-            if self.releasing.load(Ordering::Relaxed) || self.renew(&mut backoff).await.is_break() {
+            if self.releasing.load(Ordering::Relaxed)
+                || self.renew(refresh, &mut backoff).await.is_break()
+            {
                 break;
             }
         }
@@ -172,13 +185,16 @@ impl Held {
         }
     }
 
-    async fn renew(&self, backoff: &mut Backoff) -> ControlFlow<()> {
+    async fn renew(&self, refresh: &Refresh, backoff: &mut Backoff) -> ControlFlow<()> {
         let asked_at = Instant::now();
         let expires_at = self.expires_at();
-        match tokio::time::timeout_at(expires_at, self.sync.renew(&self.lease.token)).await {
-            Ok(Ok(expires_in)) => {
+        match tokio::time::timeout_at(expires_at, self.sync.renew(self.lease.token)).await {
+            Ok(Ok(renewal)) => {
                 self.state.contact().answered();
-                self.set(Times::renewed(asked_at, expires_in));
+                if renewal.awaited {
+                    refresh.end_turn();
+                }
+                self.set(Times::renewed(asked_at, renewal.expires_in));
                 *backoff = Backoff::new();
                 ControlFlow::Continue(())
             }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use proto::sync::RequestId;
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -131,7 +132,7 @@ struct Leaser<'a> {
     batch_size: usize,
     interval: Duration,
     /// The call that has no answer yet.
-    outstanding: Mutex<Option<Uuid>>,
+    outstanding: Mutex<Option<RequestId>>,
 }
 
 impl Leaser<'_> {
@@ -189,17 +190,17 @@ impl Leaser<'_> {
         );
     }
 
-    fn begin(&self) -> Uuid {
-        let request_id = Uuid::new_v4();
+    fn begin(&self) -> RequestId {
+        let request_id = RequestId(Uuid::new_v4());
         *self.lock() = Some(request_id);
         request_id
     }
 
-    fn take_outstanding(&self) -> Option<Uuid> {
+    fn take_outstanding(&self) -> Option<RequestId> {
         self.lock().take()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Uuid>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<RequestId>> {
         self.outstanding
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -208,12 +209,12 @@ impl Leaser<'_> {
 
 /// Gives back what a call leased whose answer nobody waited for. If it leased nothing, the
 /// repeated call may, and that is given back just the same.
-async fn give_back(sync: &SyncClient, request_id: Uuid, batch_size: usize) {
+async fn give_back(sync: &SyncClient, request_id: RequestId, batch_size: usize) {
     let Ok(leases) = sync.lease(request_id, batch_size, Duration::ZERO).await else {
         return;
     };
     for lease in leases {
         // What cannot be given back runs out by itself.
-        let _ = sync.release(&lease.token).await;
+        let _ = sync.release(lease.token).await;
     }
 }

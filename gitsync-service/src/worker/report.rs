@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
+use proto::sync::{OutcomeStatus, Report, ReportAnswer, RequestId};
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    grpc::{OutcomeStatus, Report, SyncClient, SyncError},
-    outcome::{BudgetObservation, CredentialObservation, Outcome, Problem},
+    grpc::{SyncClient, SyncError},
+    outcome::{
+        BudgetObservation, CredentialObservation, Finding, Outcome, ProblemClass, ProblemName,
+    },
     refresh::Refresh,
 };
 
@@ -66,6 +69,19 @@ impl Reporter<'_> {
                 return Ok(());
             }
         }
+        self.end().await
+    }
+
+    /// Gives the lease back when nothing more can come, with what is to be said of the budget and the
+    /// credentials: refs without an outcome are due, and only that keeps them from being leased at once.
+    async fn end(&self) -> Result<(), Over> {
+        if !self.refresh.withheld().is_empty() && self.may_release() {
+            match self.deliver(&[], true).await {
+                Ok(_) => return Ok(()),
+                Err(Undelivered::Refused) => {}
+                Err(Undelivered::Over(over)) => return Err(over),
+            }
+        }
         self.release().await
     }
 
@@ -100,13 +116,16 @@ impl Reporter<'_> {
                 self.report_refused(outcome).await?;
             }
         }
-        if last { self.release().await } else { Ok(()) }
+        if last { self.end().await } else { Ok(()) }
     }
 
     /// Reports a failure of ours in place of what chat-service refuses.
     async fn report_refused(&self, refused: &Outcome) -> Result<(), Over> {
         let failure = [self.refresh.in_place_of(refused)];
-        self.count(std::slice::from_ref(refused), &[OutcomeStatus::Rejected]);
+        self.count(
+            std::slice::from_ref(refused),
+            &[Some(OutcomeStatus::Rejected)],
+        );
         match self.deliver(&failure, false).await {
             Ok(_) => Ok(()),
             Err(Undelivered::Refused) => {
@@ -127,7 +146,7 @@ impl Reporter<'_> {
         &self,
         outcomes: &[Outcome],
         release: bool,
-    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
+    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
         match self.observed(outcomes, release).await {
             Err(Undelivered::Refused) => self.send(outcomes, release, || (None, Vec::new())).await,
             delivered => delivered,
@@ -138,7 +157,7 @@ impl Reporter<'_> {
         &self,
         outcomes: &[Outcome],
         release: bool,
-    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
+    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
         // Told once, by whichever try is heard.
         let counted = self.refresh.take_counts();
         let delivered = self
@@ -160,29 +179,33 @@ impl Reporter<'_> {
         outcomes: &[Outcome],
         release: bool,
         observed: impl Fn() -> (Option<BudgetObservation>, Vec<CredentialObservation>),
-    ) -> Result<Vec<OutcomeStatus>, Undelivered> {
+    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
         if release {
             self.held.begin_release();
         }
-        let request_id = Uuid::new_v4();
+        let request = RequestId(Uuid::new_v4());
         let begun = Instant::now();
-        self.until_answered("report", || async {
+        let answered = self.until_answered("report", || async {
             let (budget, credentials) = observed();
             let report = Report {
-                request_id,
-                lease: &self.held.lease.token,
-                outcomes,
+                request,
+                lease: self.held.lease.token,
+                outcomes: outcomes.to_vec(),
                 budget,
-                credentials: &credentials,
-                release,
+                credentials,
+                release_lease: release,
             };
             let answer = self.sync.report(&report).await;
             if answer.is_ok() {
                 self.state.metrics().observe_report(begun.elapsed());
             }
             answer
-        })
-        .await
+        });
+        let ReportAnswer { statuses, awaited } = answered.await?;
+        if awaited {
+            self.refresh.end_turn();
+        }
+        Ok(statuses)
     }
 
     /// Gives the lease back; what has no outcome is due again at once.
@@ -192,7 +215,7 @@ impl Reporter<'_> {
             return Ok(());
         }
         let released = self
-            .until_answered("release", || self.sync.release(&self.held.lease.token))
+            .until_answered("release", || self.sync.release(self.held.lease.token))
             .await;
         match released {
             // One that is refused expires by itself.
@@ -253,23 +276,24 @@ impl Reporter<'_> {
         );
     }
 
-    fn count(&self, outcomes: &[Outcome], statuses: &[OutcomeStatus]) {
+    fn count(&self, outcomes: &[Outcome], statuses: &[Option<OutcomeStatus>]) {
         let mut taken = 0;
         for (index, outcome) in outcomes.iter().enumerate() {
-            if let Err(problem) = &outcome.result {
-                self.note_problem(outcome, problem);
+            if let Finding::Failed { class, .. } = &outcome.finding {
+                self.note_problem(outcome, *class);
             }
             match statuses.get(index) {
-                Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) => {
+                // One that a later release knows is no reason to believe that it was not taken.
+                Some(Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) | None) => {
                     taken += 1;
                     self.state.metrics().count_outcome(outcome);
                 }
-                Some(OutcomeStatus::Rejected) | None => {
+                Some(Some(OutcomeStatus::Rejected)) | None => {
                     self.state.metrics().count_rejected();
                     self.state
                         .note_error("report", "an outcome was rejected".to_owned());
                     tracing::warn!(
-                        git_ref.id = outcome.git_ref_id,
+                        git_ref.id = %outcome.git_ref,
                         "chat-service cannot store an outcome"
                     );
                 }
@@ -279,12 +303,12 @@ impl Reporter<'_> {
         self.held.done(outcomes.len());
     }
 
-    fn note_problem(&self, outcome: &Outcome, problem: &Problem) {
-        self.state.note_error(problem.class(), problem.to_string());
+    fn note_problem(&self, outcome: &Outcome, class: ProblemClass) {
+        self.state
+            .note_error(class.name(), "a ref could not be looked up".to_owned());
         tracing::info!(
-            git_ref.id = outcome.git_ref_id,
-            class = problem.class(),
-            problem = %problem,
+            git_ref.id = %outcome.git_ref,
+            class = class.name(),
             "a ref could not be looked up"
         );
     }

@@ -6,15 +6,15 @@ use std::{
 };
 
 use gitsync_service::{
-    lease::{BatchSizes, BudgetView, Lease, LeasedRef},
-    outcome::{Found, Outcome},
+    lease::{Lease, LeasedRef},
+    outcome::{Finding, Outcome},
     pace::BURST_GAP,
     refresh::Refresher,
 };
 use testkit::github::{GitHub, Matching, ReviewState};
 
 use crate::support::{
-    Refreshed, engine, found, git_ref, group, knowing, lease, number, refresh, world,
+    Refreshed, engine, found, git_ref, group, knowing, lease, name, number, refresh, world,
 };
 
 /// What chat-service keeps of an outcome, as the next lease has it.
@@ -23,15 +23,15 @@ pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
     let mut next = knowing(
         git_ref,
         &found.repository,
-        u64::try_from(found.number).unwrap(),
+        u64::try_from(found.shown.number).unwrap(),
     );
     let known = next.known.as_mut().unwrap();
-    known.node_id.clone_from(&found.node_id);
-    known.state = found.state;
+    known.host_id.clone_from(&found.host_id);
+    known.state = found.shown.state;
     LeasedRef {
         since_found: Some(Duration::from_secs(60)),
-        fingerprint: outcome.fingerprint.clone().or(next.fingerprint),
-        validator: outcome.validator.clone().or(next.validator),
+        fingerprint: outcome.learned.fingerprint.clone().or(next.fingerprint),
+        validator: outcome.learned.validator.clone().or(next.validator),
         ..next
     }
 }
@@ -53,7 +53,7 @@ pub(crate) async fn linked(github: &GitHub, token: &str, count: usize) -> Vec<Le
     let refreshed = refresh(&engine(), lease(vec![group(github, token, refs.clone())])).await;
     github.clear_requests();
     refs.into_iter()
-        .map(|git_ref| after(&refreshed.outcomes[&git_ref.git_ref_id], git_ref))
+        .map(|git_ref| after(&refreshed.outcomes[&name(git_ref.id.0)], git_ref))
         .collect()
 }
 
@@ -81,7 +81,7 @@ async fn fifty_linked_refs_of_one_user_take_at_most_three_requests() {
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(refreshed.outcomes.len(), 50);
     for git_ref in &refs {
-        let title = &refreshed.found(&git_ref.git_ref_id).title;
+        let title = &refreshed.found(&name(git_ref.id.0)).shown.title;
         assert!(title.ends_with('!'), "{title}");
     }
     assert!(github.requests().len() <= 3, "{:?}", operations(&github));
@@ -94,7 +94,10 @@ async fn fifty_refs_on_which_nothing_changed_are_one_request() {
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(operations(&github), ["Probe"]);
     for git_ref in &refs {
-        assert_eq!(*refreshed.result(&git_ref.git_ref_id), Ok(Found::Unchanged));
+        assert_eq!(
+            refreshed.result(&name(git_ref.id.0)),
+            Ok(Finding::Unchanged)
+        );
     }
     let query = github.requests()[0].graphql.clone().unwrap();
     assert_eq!((query.cost, query.ids), (1, 50));
@@ -109,9 +112,9 @@ async fn only_what_changed_is_asked_for_in_whole() {
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(operations(&github), ["Probe", "Detail"]);
     assert_eq!(github.requests()[1].graphql.clone().unwrap().ids, 2);
-    assert_eq!(refreshed.found("b7").number, 8);
-    assert!(refreshed.found("b9").draft);
-    assert_eq!(*refreshed.result("b8"), Ok(Found::Unchanged));
+    assert_eq!(refreshed.found("b7").shown.number, 8);
+    assert!(refreshed.found("b9").shown.draft);
+    assert_eq!(refreshed.result("b8"), Ok(Finding::Unchanged));
 }
 
 #[tokio::test]
@@ -120,7 +123,7 @@ async fn a_few_refs_are_asked_for_in_whole_at_once() {
     let refs = linked(&github, &token, 25).await;
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(operations(&github), ["Detail"]);
-    assert_eq!(refreshed.found("b3").number, 4);
+    assert_eq!(refreshed.found("b3").shown.number, 4);
 }
 
 #[tokio::test]
@@ -138,7 +141,7 @@ async fn the_whole_is_asked_for_after_six_probes_and_after_half_an_hour() {
         // Beside the question whether the others changed.
         assert_eq!(operations(&github), ["Look"]);
         refreshed.found("b19");
-        assert_eq!(*refreshed.result("b20"), Ok(Found::Unchanged));
+        assert_eq!(refreshed.result("b20"), Ok(Finding::Unchanged));
     }
 }
 
@@ -156,10 +159,10 @@ async fn what_cannot_be_asked_whether_it_changed_is_asked_for_in_whole() {
 
 /// Goes on as chat-service would.
 fn count_unchanged(git_ref: &mut LeasedRef, refreshed: &Refreshed) {
-    match refreshed.result(&git_ref.git_ref_id) {
-        Ok(Found::Unchanged) => git_ref.unchanged_count += 1,
+    match refreshed.result(&name(git_ref.id.0)) {
+        Ok(Finding::Unchanged) => git_ref.unchanged_count += 1,
         Ok(_) => git_ref.unchanged_count = 0,
-        Err(problem) => panic!("{problem}"),
+        Err(class) => panic!("{class:?}"),
     }
 }
 
@@ -215,42 +218,13 @@ async fn unknown_branches_are_looked_up_together_in_one_round_trip() {
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(operations(&github), ["Discover"]);
     for (index, git_ref) in refs.iter().enumerate() {
-        let found = refreshed.found(&git_ref.git_ref_id);
-        assert_eq!(found.number, i32::try_from(index + 1).unwrap());
-        let outcome = &refreshed.outcomes[&git_ref.git_ref_id];
-        assert!(outcome.fingerprint.is_some());
-        assert_eq!(outcome.upstream_repository.as_deref(), Some(""));
+        let found = refreshed.found(&name(git_ref.id.0));
+        assert_eq!(found.shown.number, i32::try_from(index + 1).unwrap());
+        let outcome = &refreshed.outcomes[&name(git_ref.id.0)];
+        assert!(outcome.learned.fingerprint.is_some());
+        assert_eq!(outcome.learned.upstream.text(), Some(""));
     }
     assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
-}
-
-/// By another process, or by this one before it was replaced.
-#[tokio::test]
-async fn what_was_learned_of_the_hosts_strength_is_gone_on_from() {
-    for first_lease_tells in [true, false] {
-        let (github, token) = world().await;
-        let refs = opened(&github, 11);
-        let refresher = engine();
-        if !first_lease_tells {
-            refresh(&refresher, leased(&github, &token, &refs[10..])).await;
-            github.clear_requests();
-        }
-        let lease = Lease::clone(&leased(&github, &token, &refs[..10]));
-        let weak = Lease {
-            budget: BudgetView {
-                batches: Some(BatchSizes {
-                    probe: 100,
-                    detail: 5,
-                    discover: 3,
-                }),
-                ..lease.budget
-            },
-            ..lease
-        };
-        let refreshed = refresh(&refresher, Arc::new(weak)).await;
-        assert_eq!(refreshed.outcomes.len(), 10);
-        assert_eq!(operations(&github), ["Discover"; 4]);
-    }
 }
 
 #[tokio::test]
@@ -269,7 +243,7 @@ async fn many_chats_on_one_pull_request_or_branch_are_one_lookup() {
                 "acme/web",
                 pull,
             );
-            known.known.as_mut().unwrap().node_id = Some(node_id.clone());
+            known.known.as_mut().unwrap().host_id = Some(node_id.clone());
             known
         })
         .collect();
@@ -277,7 +251,7 @@ async fn many_chats_on_one_pull_request_or_branch_are_one_lookup() {
     refs.extend((0..20).map(|index| git_ref(&format!("o{index}"), "acme/web", "other")));
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(refreshed.outcomes.len(), 60);
-    assert_eq!(refreshed.found("n3").number, number(pull));
+    assert_eq!(refreshed.found("n3").shown.number, number(pull));
     let requests = github.requests();
     assert_eq!(requests.len(), 2, "{:?}", operations(&github));
     let asked: usize = requests
@@ -329,12 +303,12 @@ async fn a_pull_request_says_the_same_over_graphql_as_over_rest() {
         .await;
         assert_eq!(over_graphql.found("r"), over_rest.found("r"));
         let found = over_graphql.found("r");
-        assert_eq!(found.author.is_none(), gone);
+        assert_eq!(found.shown.author_login.is_none(), gone);
         assert!(
-            found.reviews.approved,
+            found.shown.approved,
             "no review is required, and none decides"
         );
-        assert_eq!(found.reviews.reviewer_count, 2);
+        assert_eq!(found.shown.reviewer_count, 2);
     }
     assert!(github.unexpected().is_empty());
 }
@@ -382,14 +356,13 @@ async fn the_account_is_told_by_the_host_itself_and_both_windows_apart() {
     let (github, token) = world().await;
     let refs = opened(&github, 1);
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
-    let budget = refreshed.budget.unwrap();
-    assert_eq!(budget.account_id, Some(github.user("ann").id().to_string()));
-    assert_eq!(
-        (budget.graphql.limit, budget.graphql.remaining),
-        (Some(5000), Some(4999))
-    );
-    assert!(budget.graphql.reset_in.is_some());
-    assert_eq!(budget.rest.limit, None);
+    let graphql = refreshed.window("graphql").unwrap();
+    assert_eq!((graphql.limit, graphql.remaining), (Some(5000), Some(4999)));
+    assert_eq!(graphql.length, Some(Duration::from_secs(3600)));
+    assert!(graphql.reset_in.is_some());
+    assert_eq!(refreshed.window("core"), None);
+    let account = Some(github.user("ann").id().to_string());
+    assert_eq!(refreshed.budget.unwrap().account_id, account);
 }
 
 #[tokio::test]
@@ -398,32 +371,21 @@ async fn without_limit_headers_the_answer_itself_tells_nothing_wrong() {
     github.set_rate_limits(false);
     let refs = opened(&github, 1);
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
-    assert_eq!(refreshed.found("b0").number, 1);
-    let budget = refreshed.budget.unwrap();
-    assert_eq!(budget.graphql, gitsync_service::lease::Window::default());
+    assert_eq!(refreshed.found("b0").shown.number, 1);
+    assert_eq!(refreshed.budget.unwrap().windows, []);
 }
 
 #[tokio::test]
 async fn after_a_burst_of_five_requests_each_keeps_its_distance() {
     let (github, token) = world().await;
-    let refs = opened(&github, 51);
+    let refs = opened(&github, 60);
     let paced = Refresher::builder().build().unwrap();
     let began = Instant::now();
     refresh(&paced, leased(&github, &token, &refs[..50])).await;
     assert!(began.elapsed() < BURST_GAP / 2, "five go at once");
     assert_eq!(github.requests().len(), 5);
 
-    let spent = Arc::new(Lease {
-        budget: BudgetView {
-            burst_spent: 5.0,
-            ..BudgetView::default()
-        },
-        ..Lease::clone(&leased(&github, &token, &refs[50..]))
-    });
     let began = Instant::now();
-    refresh(&paced, spent).await;
-    assert!(
-        began.elapsed() >= BURST_GAP * 3 / 4,
-        "another lease spent them"
-    );
+    refresh(&paced, leased(&github, &token, &refs)).await;
+    assert!(began.elapsed() >= BURST_GAP * 3 / 4, "the sixth waits");
 }

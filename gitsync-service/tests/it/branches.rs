@@ -1,18 +1,20 @@
 //! Which pull request is a branch's, over GraphQL.
 
 use gitsync_service::{
-    lease::{LeasedRef, Repository},
-    outcome::{Found, Outcome, Problem, PullRequestState},
+    lease::{LeasedRef, RepositoryPath, Upstream},
+    outcome::{Finding, Outcome, ProblemClass, PullRequestState},
 };
 use testkit::github::{Barrier, GitHub};
 
 use crate::{
     batches::{after, operations},
-    support::{engine, found, git_ref, group, knowing, lease, number, refresh, world},
+    support::{
+        engine, found, git_ref, group, knowing, lease, name, number, refresh, result, world,
+    },
 };
 
 async fn ask(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = git_ref.git_ref_id.clone();
+    let id = name(git_ref.id.0);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(&engine(), lease).await;
     assert!(github.unexpected().is_empty());
@@ -31,7 +33,7 @@ fn linked(github: &GitHub, git_ref: LeasedRef, repository: &str, pull: u64) -> L
         PullRequestState::Closed
     };
     let link = known.known.as_mut().unwrap();
-    (link.node_id, link.state) = (Some(model.node_id()), settled);
+    (link.host_id, link.state) = (Some(model.node_id()), settled);
     known
 }
 
@@ -54,7 +56,7 @@ async fn forked() -> (GitHub, String, u64) {
 
 fn in_fork() -> LeasedRef {
     LeasedRef {
-        upstream_repository: None,
+        upstream: Upstream::Unknown,
         ..git_ref("r", "ann/web", "feature")
     }
 }
@@ -64,7 +66,7 @@ async fn from_an_unknown_branch_to_its_status_is_one_round_trip() {
     let (github, token) = world().await;
     let pull = github.pull_request("acme/web").head("feature").open();
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(operations(&github), ["Discover"]);
 }
 
@@ -72,14 +74,14 @@ async fn from_an_unknown_branch_to_its_status_is_one_round_trip() {
 async fn a_forks_pull_request_is_found_upstream_in_two_round_trips() {
     let (github, token, pull) = forked().await;
     let outcome = ask(&github, &token, in_fork()).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(found(&outcome).repository, "acme/web");
-    assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
     assert_eq!(operations(&github), ["Discover", "Detail"]);
 
     github.clear_requests();
     let outcome = ask(&github, &token, after(&outcome, in_fork())).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(operations(&github), ["Detail"]);
 }
 
@@ -87,10 +89,10 @@ async fn a_forks_pull_request_is_found_upstream_in_two_round_trips() {
 async fn a_branch_of_the_same_name_in_another_fork_is_not_ours() {
     let (github, token, pull) = forked().await;
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     let mistaken = linked(&github, feature(), "acme/web", pull);
     let outcome = ask(&github, &token, mistaken).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn a_pull_request_in_the_forks_own_repository_comes_first() {
         .open();
     let outcome = ask(&github, &token, in_fork()).await;
     assert_eq!(found(&outcome).repository, "ann/web");
-    assert_eq!(found(&outcome).number, number(own));
+    assert_eq!(found(&outcome).shown.number, number(own));
 }
 
 #[tokio::test]
@@ -111,7 +113,7 @@ async fn a_forks_branch_that_is_gone_is_looked_for_upstream() {
     let (github, token, pull) = forked().await;
     github.repository("ann/web").delete_branch("feature");
     let outcome = ask(&github, &token, in_fork()).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
 
@@ -127,7 +129,7 @@ async fn the_highest_number_of_a_branchs_open_pull_requests_counts() {
         .open();
     github.edit_pull_request("acme/web", first, |pull| pull.title.push('!'));
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(found(&outcome).number, number(second));
+    assert_eq!(found(&outcome).shown.number, number(second));
 }
 
 #[tokio::test]
@@ -140,16 +142,16 @@ async fn a_settled_pull_request_is_adopted_only_at_the_commit_that_was_pushed() 
         .head
         .sha;
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     let at = |commit: &str| LeasedRef {
         commit: Some(commit.to_owned()),
         ..feature()
     };
     let outcome = ask(&github, &token, at("0123456789")).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     let outcome = ask(&github, &token, at(&sha)).await;
-    assert_eq!(found(&outcome).number, number(merged));
-    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+    assert_eq!(found(&outcome).shown.number, number(merged));
+    assert_eq!(found(&outcome).shown.state, PullRequestState::Merged);
 }
 
 #[tokio::test]
@@ -161,10 +163,10 @@ async fn a_settled_pull_request_stays_until_the_reused_branch_has_an_open_one() 
     ] {
         let known = || linked(&github, feature(), "acme/web", settled);
         let outcome = ask(&github, &token, known()).await;
-        assert_eq!(found(&outcome).number, number(settled));
+        assert_eq!(found(&outcome).shown.number, number(settled));
         let open = github.pull_request("acme/web").head("feature").open();
         let outcome = ask(&github, &token, known()).await;
-        assert_eq!(found(&outcome).number, number(open));
+        assert_eq!(found(&outcome).shown.number, number(open));
         github.close("acme/web", open);
     }
 }
@@ -176,13 +178,13 @@ async fn an_open_pull_request_that_lists_leave_out_for_a_moment_stays_linked() {
     github.bar(&format!("acme/web#{pull}"), Barrier::Unlisted);
     let outcome = ask(&github, &token, feature()).await;
     assert_eq!(
-        outcome.result,
-        Ok(Found::NoPullRequest),
+        result(&outcome),
+        Ok(Finding::NoPullRequest),
         "nobody knew of it"
     );
     let known = linked(&github, feature(), "acme/web", pull);
     let outcome = ask(&github, &token, known).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
 }
 
 #[tokio::test]
@@ -191,10 +193,10 @@ async fn a_pull_request_of_another_branch_is_looked_up_again() {
     let old = github.pull_request("acme/web").head("old").open();
     let known = || linked(&github, feature(), "acme/web", old);
     let outcome = ask(&github, &token, known()).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     let new = github.pull_request("acme/web").head("feature").open();
     let outcome = ask(&github, &token, known()).await;
-    assert_eq!(found(&outcome).number, number(new));
+    assert_eq!(found(&outcome).shown.number, number(new));
 }
 
 #[tokio::test]
@@ -208,7 +210,7 @@ async fn a_renamed_repository_is_followed_by_id_by_number_and_by_branch() {
     for git_ref in [by_id, by_number, feature()] {
         github.clear_requests();
         let outcome = ask(&github, &token, git_ref).await;
-        assert_eq!(found(&outcome).number, number(pull));
+        assert_eq!(found(&outcome).shown.number, number(pull));
         assert_eq!(found(&outcome).repository, "acorp/site");
         assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
     }
@@ -220,7 +222,7 @@ async fn a_renamed_fork_keeps_its_pull_request() {
     let known = linked(&github, in_fork(), "acme/web", pull);
     github.rename("ann/web", "ann/site");
     let outcome = ask(&github, &token, known).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
 }
 
 #[tokio::test]
@@ -230,7 +232,7 @@ async fn a_merged_pull_request_outlives_its_fork() {
     let known = linked(&github, in_fork(), "acme/web", pull);
     github.delete_repository("ann/web");
     let outcome = ask(&github, &token, known).await;
-    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+    assert_eq!(found(&outcome).shown.state, PullRequestState::Merged);
 }
 
 #[tokio::test]
@@ -252,9 +254,9 @@ async fn a_null_in_place_of_a_pull_request_is_confirmed_by_its_number() {
     });
     let lease = lease(vec![group(&github, &token, refs.collect())]);
     let refreshed = refresh(&engine(), lease).await;
-    assert_eq!(refreshed.found("a").number, number(pulls[0]));
-    assert_eq!(*refreshed.result("b"), Ok(Found::Gone));
-    assert_eq!(refreshed.found("c").number, number(pulls[2]));
+    assert_eq!(refreshed.found("a").shown.number, number(pulls[0]));
+    assert_eq!(refreshed.result("b"), Ok(Finding::Gone));
+    assert_eq!(refreshed.found("c").shown.number, number(pulls[2]));
     assert_eq!(operations(&github), ["Detail", "Numbers"]);
 }
 
@@ -264,19 +266,19 @@ async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
     let gone = |repository: &str| {
         let mut gone = knowing(
             LeasedRef {
-                repository: Repository::parse(repository).unwrap(),
+                repository: RepositoryPath::parse(repository).unwrap(),
                 ..feature()
             },
             repository,
             99,
         );
-        gone.known.as_mut().unwrap().node_id = Some("PR_kwDOFFFFFFFF".to_owned());
+        gone.known.as_mut().unwrap().host_id = Some("PR_kwDOFFFFFFFF".to_owned());
         gone
     };
     let outcome = ask(&github, &token, gone("acme/web")).await;
-    assert_eq!(outcome.result, Ok(Found::Gone));
+    assert_eq!(result(&outcome), Ok(Finding::Gone));
     let outcome = ask(&github, &token, gone("acme/api")).await;
-    assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
 }
 
 #[tokio::test]
@@ -286,9 +288,9 @@ async fn a_pull_request_that_was_just_created_is_not_ready_and_not_gone() {
         .bar(&format!("acme/web#{pull}"), Barrier::NotFound)
         .times(1);
     let outcome = ask(&github, &token, in_fork()).await;
-    assert_eq!(outcome.result, Err(Problem::NotReady));
+    assert_eq!(result(&outcome), Err(ProblemClass::NotReady));
     let outcome = ask(&github, &token, in_fork()).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
 }
 
 #[tokio::test]
@@ -297,7 +299,7 @@ async fn branches_with_any_characters_are_found() {
     for branch in ["feat/a+b", "ünï/cödé", "a\"b}c#d", "$owner0"] {
         let pull = github.pull_request("acme/web").head(branch).open();
         let outcome = ask(&github, &token, git_ref("r", "acme/web", branch)).await;
-        assert_eq!(found(&outcome).number, number(pull), "{branch}");
+        assert_eq!(found(&outcome).shown.number, number(pull), "{branch}");
     }
 }
 
@@ -312,7 +314,7 @@ async fn github_enterprise_is_asked_beside_its_rest_interface() {
     ] {
         let group = crate::support::group_at(&base, Some(&token), vec![feature()]);
         let refreshed = refresh(&engine(), lease(vec![group])).await;
-        assert_eq!(refreshed.found("r").number, 1);
+        assert_eq!(refreshed.found("r").shown.number, 1);
     }
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }

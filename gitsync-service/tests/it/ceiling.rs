@@ -9,7 +9,9 @@ use gitsync_service::{
 };
 use testkit::github::GitHub;
 
-use crate::support::{git_ref, group, lease, lease_of, refresh, refresh_until, rest, world};
+use crate::support::{
+    git_ref, group, lease, lease_of, refresh, refresh_until, rest, result, world,
+};
 
 const CEILING: u32 = 6;
 /// Far less than until one more request may be sent.
@@ -49,7 +51,7 @@ async fn where_the_host_tells_no_limit_a_key_has_one_of_ours_over_all_its_leases
     let refreshed = refresh_until(&refresher, first, ATTEMPT).await;
     // What had no turn is left, and nothing fails.
     assert_eq!(refreshed.outcomes.len(), 6);
-    assert!(refreshed.outcomes.values().all(|seen| seen.result.is_ok()));
+    assert!(refreshed.outcomes.values().all(|seen| result(seen).is_ok()));
     assert_eq!(github.requests().len(), 6);
 
     let next = leased(&github, &token, refs());

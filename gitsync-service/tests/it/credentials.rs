@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use gitsync_service::{
-    lease::{BudgetView, Lease, LeaseGroup, LeasedRef},
-    outcome::{CredentialState, Problem},
+    lease::{BudgetView, Lease, LeasedRef},
+    outcome::{CredentialState, ProblemClass},
     refresh::Refresher,
 };
+use proto::sync::GitAccountId;
 use testkit::github::{Fault, GitHub, Matching};
 
 use crate::support::{
-    engine, git_ref, group, lease, paths, refresh_with_credentials, refresher, world,
+    FENCE, engine, git_ref, group, id, lease, paths, refresh_with_credentials, refresher, result,
+    suspect, world,
 };
 
 fn refs() -> Vec<LeasedRef> {
@@ -19,11 +21,9 @@ fn refs() -> Vec<LeasedRef> {
         .collect()
 }
 
-fn with_state(github: &GitHub, token: &str, suspect: bool) -> Arc<Lease> {
-    lease(vec![LeaseGroup {
-        credential_suspect: suspect,
-        ..group(github, token, refs())
-    }])
+fn with_state(github: &GitHub, token: &str, is_suspect: bool) -> Arc<Lease> {
+    let group = group(github, token, refs());
+    lease(vec![if is_suspect { suspect(group) } else { group }])
 }
 
 fn both() -> [Refresher; 2] {
@@ -37,21 +37,17 @@ async fn a_dead_token_costs_at_most_two_requests() {
         github.revoke(&token);
         let lease = with_state(&github, &token, false);
         let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
-        for outcome in refreshed.outcomes.values() {
-            assert_eq!(outcome.result, Err(Problem::CredentialSuspect));
-        }
+        assert!(refreshed.outcomes.is_empty());
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0].credential_id, "credential");
+        assert_eq!(seen[0].account.0, id("account"));
+        assert_eq!(seen[0].generation, FENCE.generation);
         assert_eq!(seen[0].state, CredentialState::Suspect);
-        assert!(seen[0].confirm_in.unwrap().as_secs() >= 45);
+        assert!(seen[0].confirm_in.as_secs() >= 45);
 
         let lease = with_state(&github, &token, true);
         let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
-        for outcome in refreshed.outcomes.values() {
-            assert_eq!(outcome.result, Err(Problem::CredentialRejected));
-        }
+        assert!(refreshed.outcomes.is_empty());
         assert_eq!(seen[0].state, CredentialState::Rejected);
-        assert_eq!(seen[0].confirm_in, None);
         assert_eq!(github.requests().len(), 2);
         assert_eq!(github.failed_logins("ann"), 2);
     }
@@ -67,16 +63,17 @@ async fn a_good_token_that_was_refused_once_is_accepted_again_and_all_goes_on() 
             .respond(Fault::BadCredentials);
         let lease = with_state(&github, &token, false);
         let (refreshed, _) = refresh_with_credentials(&refresher, lease).await;
-        assert_eq!(*refreshed.result("r0"), Err(Problem::CredentialSuspect));
+        assert_eq!(refreshed.withheld("r0"), ProblemClass::CredentialSuspect);
 
         let lease = with_state(&github, &token, true);
         let (refreshed, seen) = refresh_with_credentials(&refresher, lease).await;
         assert_eq!(seen[0].state, CredentialState::Accepted);
+        assert_eq!(refreshed.outcomes.len(), 30);
         assert!(
             refreshed
                 .outcomes
                 .values()
-                .all(|outcome| outcome.result.is_ok())
+                .all(|outcome| result(outcome).is_ok())
         );
     }
 }
@@ -93,7 +90,7 @@ async fn one_request_alone_finds_out_about_a_token_however_long_it_takes() {
             github.latency(SLOW);
             let lease = with_state(&github, &token, suspect);
             let (refreshed, _) = refresh_with_credentials(&refresher, lease).await;
-            assert_eq!(refreshed.outcomes.len(), 30);
+            assert!(refreshed.outcomes.is_empty());
             assert_eq!(github.requests().len(), 1);
         }
     }
@@ -136,15 +133,14 @@ async fn a_dead_token_of_one_group_stops_no_other() {
     let (github, token) = world().await;
     let other = github.user("ann").token();
     github.revoke(&token);
+    let mut alive = group(&github, &other, vec![git_ref("alive", "acme/web", "a")]);
+    alive.credential.as_mut().unwrap().account = GitAccountId(id("other"));
     let lease = lease(vec![
         group(&github, &token, vec![git_ref("dead", "acme/web", "a")]),
-        LeaseGroup {
-            credential_id: Some("other".to_owned()),
-            ..group(&github, &other, vec![git_ref("alive", "acme/web", "a")])
-        },
+        alive,
     ]);
     let (refreshed, seen) = refresh_with_credentials(&engine(), lease).await;
-    assert_eq!(*refreshed.result("dead"), Err(Problem::CredentialSuspect));
+    assert_eq!(refreshed.withheld("dead"), ProblemClass::CredentialSuspect);
     assert!(refreshed.result("alive").is_ok());
     assert_eq!(seen.len(), 1, "that a good one is good is no news");
 }
@@ -154,7 +150,7 @@ async fn a_token_that_cannot_be_sent_is_rejected_without_a_request() {
     let (github, _) = world().await;
     let lease = with_state(&github, "two\nlines", false);
     let (refreshed, seen) = refresh_with_credentials(&engine(), lease).await;
-    assert_eq!(*refreshed.result("r0"), Err(Problem::CredentialRejected));
+    assert_eq!(refreshed.withheld("r0"), ProblemClass::CredentialRejected);
     assert_eq!(seen[0].state, CredentialState::Rejected);
     assert!(github.requests().is_empty());
 }

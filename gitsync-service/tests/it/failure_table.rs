@@ -3,13 +3,13 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use gitsync_service::{
-    lease::LeasedRef,
-    outcome::{Outcome, Scope},
-};
+use gitsync_service::{lease::LeasedRef, outcome::CredentialState};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload, Resource};
 
-use crate::support::{engine, git_ref, group, knowing, lease, lease_of, refresh, refresher, world};
+use crate::support::{
+    Refreshed, engine, git_ref, group, knowing, lease, lease_of, refresh, refresher,
+    repository_wide, suspect, world,
+};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -29,6 +29,17 @@ enum Signal {
 }
 
 use Signal::{Answer, PullRequest, Repository, Revoked, Spent};
+
+/// What a problem concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// The ref, which fails.
+    Ref,
+    /// All refs of the repository.
+    Repository,
+    /// The budget or the credential: no ref has an outcome.
+    Above,
+}
 
 /// The row of the table: signal, class, scope, and the seconds until the next attempt after so many
 /// failures in a row.
@@ -55,44 +66,38 @@ fn rows() -> Vec<Row> {
         (
             Spent,
             "rate_limited",
-            Scope::Budget,
-            [(0, 1800..=1870), (5, 1800..=1870)],
+            Scope::Above,
+            [(0, 1795..=1870), (5, 1795..=1870)],
         ),
         (
             secondary(200, None),
             "secondary_limited",
-            Scope::Budget,
-            [(0, 60..=80), (5, 60..=80)],
+            Scope::Above,
+            [(0, 55..=80), (5, 55..=80)],
         ),
         (
             secondary(403, Some(300)),
             "secondary_limited",
-            Scope::Budget,
-            [(0, 300..=365), (5, 300..=365)],
+            Scope::Above,
+            [(0, 295..=365), (5, 295..=365)],
         ),
         (
             Revoked,
             "credential_suspect",
-            Scope::Credential,
+            Scope::Above,
             [(0, 45..=75), (5, 45..=75)],
         ),
         (
             Answer(Fault::LockedOut),
             "account_locked",
-            Scope::Budget,
-            [
-                (0, HOUR * 4 / 5..=2 * HOUR),
-                (10, DAY * 4 / 5..=DAY * 6 / 5),
-            ],
+            Scope::Above,
+            [(0, HOUR - 5..=2 * HOUR), (10, HOUR - 5..=2 * HOUR)],
         ),
         (
             Answer(Fault::Suspended),
             "account_locked",
-            Scope::Budget,
-            [
-                (0, HOUR * 4 / 5..=2 * HOUR),
-                (10, DAY * 4 / 5..=DAY * 6 / 5),
-            ],
+            Scope::Above,
+            [(0, HOUR - 5..=2 * HOUR), (10, HOUR - 5..=2 * HOUR)],
         ),
         (
             Repository(Barrier::SingleSignOn),
@@ -148,25 +153,25 @@ fn rows() -> Vec<Row> {
         (
             Answer(Fault::Status(503)),
             "host_unavailable",
-            Scope::Host,
+            Scope::Ref,
             ordinary(),
         ),
         (
             Answer(Fault::Reset),
             "host_unavailable",
-            Scope::Host,
+            Scope::Ref,
             ordinary(),
         ),
         (
             Answer(Fault::Overloaded(Overload::BadGateway)),
             "host_unavailable",
-            Scope::Host,
+            Scope::Ref,
             ordinary(),
         ),
         (
             Answer(Fault::Overloaded(Overload::NoTime)),
             "host_unavailable",
-            Scope::Host,
+            Scope::Ref,
             ordinary(),
         ),
         (
@@ -178,19 +183,19 @@ fn rows() -> Vec<Row> {
         (
             Answer(Fault::UnsupportedVersion { status: 410 }),
             "host_incompatible",
-            Scope::Host,
+            Scope::Ref,
             quarter(),
         ),
         (
             Answer(Fault::UnsupportedVersion { status: 400 }),
             "host_incompatible",
-            Scope::Host,
+            Scope::Ref,
             quarter(),
         ),
         (
             Answer(Fault::Status(422)),
             "host_incompatible",
-            Scope::Host,
+            Scope::Ref,
             quarter(),
         ),
         (
@@ -220,7 +225,7 @@ impl World {
             .find_pull_request("acme/bad", pull)
             .unwrap()
             .node_id();
-        bad.known.as_mut().unwrap().node_id = Some(node_id);
+        bad.known.as_mut().unwrap().host_id = Some(node_id);
         match signal {
             Answer(fault) => {
                 github
@@ -246,18 +251,15 @@ impl World {
         Self { github, token, bad }
     }
 
-    /// The outcome after so many failures, and whether a ref of the same user, of another repository,
-    /// went on.
-    async fn outcome(&self, failures: u32) -> (Outcome, bool) {
+    /// What came of it after so many failures, beside a ref of the same user, of another repository.
+    async fn refreshed(&self, failures: u32) -> Refreshed {
         let bad = LeasedRef {
             failures,
             ..self.bad.clone()
         };
         let refs = vec![bad, git_ref("fine", "acme/web", "feature")];
         let of_ann = lease(vec![group(&self.github, &self.token, refs)]);
-        let mut refreshed = refresh(&engine(), of_ann).await;
-        let outcome = refreshed.outcomes.remove("bad").unwrap();
-        (outcome, refreshed.result("fine").is_ok())
+        refresh(&engine(), of_ann).await
     }
 }
 
@@ -266,24 +268,32 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
     for (signal, class, scope, attempts) in rows() {
         let world = World::with(&signal).await;
         for (failures, expected) in attempts {
-            let (outcome, beside) = world.outcome(failures).await;
-            let name = match &outcome.result {
-                Err(problem) => {
-                    assert_eq!(outcome.scope, scope, "{class}");
-                    problem.class()
+            let refreshed = world.refreshed(failures).await;
+            assert_eq!(refreshed.class("bad"), class);
+            let next = match refreshed.outcomes.get("bad") {
+                Some(outcome) => {
+                    let whole = if repository_wide(outcome) {
+                        Scope::Repository
+                    } else {
+                        Scope::Ref
+                    };
+                    assert_eq!(whole, scope, "{class}");
+                    outcome.next.refresh_in
                 }
-                Ok(gitsync_service::outcome::Found::Gone) => "gone",
-                Ok(found) => panic!("{class}: {found:?}"),
+                None => {
+                    assert_eq!(Scope::Above, scope, "{class}");
+                    let refused = refreshed.credentials.first().map(|seen| seen.confirm_in);
+                    refused.or(refreshed.pause().map(|pause| pause.duration))
+                }
             };
-            assert_eq!(name, class);
-            let next = outcome.next.refresh_in.unwrap().as_secs();
+            let next = next.unwrap().as_secs();
             assert!(
                 expected.contains(&next),
                 "{class} after {failures}: {next} s"
             );
             // What is the repository's or the ref's own keeps no other of its user from its answer.
             if matches!(signal, Repository(_) | PullRequest(_)) {
-                assert!(beside, "{class}");
+                assert!(refreshed.result("fine").is_ok(), "{class}");
             }
         }
         // And nothing keeps another user from theirs.
@@ -292,7 +302,7 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
         let refs = vec![git_ref("bobs", "acme/web", "feature")];
         let of_bob = lease_of("bob", vec![group(&world.github, &bob.token(), refs)]);
         assert_eq!(
-            refresh(&engine(), of_bob).await.found("bobs").number,
+            refresh(&engine(), of_bob).await.found("bobs").shown.number,
             1,
             "{class}"
         );
@@ -303,13 +313,10 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
 async fn a_credential_that_was_refused_twice_is_not_tried_again() {
     for refresher in [engine(), refresher()] {
         let world = World::with(&Revoked).await;
-        let mut suspect = group(&world.github, &world.token, vec![world.bad.clone()]);
-        suspect.credential_suspect = true;
-        let refreshed = refresh(&refresher, lease(vec![suspect])).await;
-        let outcome = &refreshed.outcomes["bad"];
-        let problem = outcome.result.as_ref().unwrap_err();
-        assert_eq!(problem.class(), "credential_rejected");
-        assert_eq!(problem.scope(), Scope::Credential);
-        assert_eq!(outcome.next.refresh_in, None);
+        let group = suspect(group(&world.github, &world.token, vec![world.bad.clone()]));
+        let refreshed = refresh(&refresher, lease(vec![group])).await;
+        assert_eq!(refreshed.class("bad"), "credential_rejected");
+        assert!(refreshed.outcomes.is_empty());
+        assert_eq!(refreshed.credentials[0].state, CredentialState::Rejected);
     }
 }

@@ -2,14 +2,14 @@
 
 use gitsync_service::{
     lease::LeasedRef,
-    outcome::{Found, Problem},
+    outcome::{Finding, ProblemClass},
 };
 use serde_json::{Value, json};
 use testkit::github::{Fault, GitHub, Matching};
 
 use crate::{
     batches::linked,
-    support::{Refreshed, engine, git_ref, group, knowing, lease, number, refresh, world},
+    support::{Refreshed, engine, git_ref, group, knowing, lease, name, number, refresh, world},
 };
 
 /// Errors after which it is asked again, by type and message.
@@ -74,17 +74,21 @@ async fn what_is_left_out_for_an_unknown_reason_is_neither_gone_nor_none() {
         (&by_id, 1, &["/nodes"]),
         (&by_id, 1, &["/nodes/0/latestOpinionatedReviews"]),
     ] {
-        let id = git_ref.git_ref_id.as_str();
+        let id = &name(git_ref.id.0);
         for error in PASSING {
             spoil(&github, without, error);
             let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
-            assert_eq!(refreshed.found(id).number, number(expected), "{without:?}");
+            assert_eq!(
+                refreshed.found(id).shown.number,
+                number(expected),
+                "{without:?}"
+            );
         }
         spoil(&github, without, UNKNOWN);
         let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
         let result = refreshed.result(id);
         assert!(
-            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
             "{without:?}: {result:?}"
         );
     }
@@ -97,7 +101,7 @@ async fn what_is_found_is_found_whatever_else_went_wrong() {
     let refs = vec![feature(), git_ref("other", "acme/web", "other")];
     spoil(&github, &["/r1"], UNKNOWN);
     let refreshed = ask(&github, &token, refs).await;
-    assert_eq!(refreshed.found("r").number, 1);
+    assert_eq!(refreshed.found("r").shown.number, 1);
     assert!(refreshed.result("other").is_err());
 }
 
@@ -114,7 +118,7 @@ async fn of_two_errors_about_one_answer_the_worse_holds() {
         );
         let known = knowing(feature(), "acme/web", pull);
         let refreshed = ask(&github, &token, vec![known]).await;
-        assert_eq!(refreshed.found("r").number, number(pull));
+        assert_eq!(refreshed.found("r").shown.number, number(pull));
     }
 }
 
@@ -132,10 +136,10 @@ async fn a_denial_that_says_of_nothing_is_not_blamed_on_a_repository_that_was_re
     let refreshed = ask(&github, &token, refs).await;
     let result = refreshed.result("r");
     assert!(
-        matches!(result, Err(Problem::HostAnswerInvalid(_))),
+        matches!(result, Err(ProblemClass::HostAnswerInvalid)),
         "{result:?}"
     );
-    assert_eq!(*refreshed.result("other"), Err(Problem::AccessDenied));
+    assert_eq!(refreshed.result("other"), Err(ProblemClass::AccessDenied));
 }
 
 #[tokio::test]
@@ -145,7 +149,7 @@ async fn what_is_said_to_be_missing_is_whatever_else_went_wrong() {
     let errors = json!([missing, {"message": "What?"}]);
     say(&github, &json!({"data": {"r0": null}, "errors": errors}));
     let refreshed = ask(&github, &token, vec![feature()]).await;
-    assert_eq!(*refreshed.result("r"), Err(Problem::RepositoryNotFound));
+    assert_eq!(refreshed.result("r"), Err(ProblemClass::RepositoryNotFound));
 }
 
 #[tokio::test]
@@ -161,9 +165,9 @@ async fn what_an_answer_may_lack_it_may_lack_for_no_unknown_reason() {
         let refreshed = ask(&github, &token, vec![feature()]).await;
         let result = refreshed.result("r");
         match is_known {
-            true => assert_eq!(*result, Ok(Found::NoPullRequest)),
+            true => assert_eq!(result, Ok(Finding::NoPullRequest)),
             false => assert!(
-                matches!(result, Err(Problem::HostAnswerInvalid(_))),
+                matches!(result, Err(ProblemClass::HostAnswerInvalid)),
                 "{result:?}"
             ),
         }
@@ -183,7 +187,7 @@ async fn an_answer_that_lacks_what_was_asked_for_says_nothing_of_it() {
     let mut leads_nowhere = branch.clone();
     leads_nowhere["head"] = json!({"associatedPullRequests": {"nodes": null}});
     let mut by_id = known.clone();
-    by_id.known.as_mut().unwrap().node_id = Some("PR_1".to_owned());
+    by_id.known.as_mut().unwrap().host_id = Some("PR_1".to_owned());
     for (git_ref, data) in [
         (&known, json!({"r0": {}})),
         (&by_id, json!({"nodes": null})),
@@ -194,7 +198,7 @@ async fn an_answer_that_lacks_what_was_asked_for_says_nothing_of_it() {
         let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
         let result = refreshed.result("r");
         assert!(
-            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
             "{data}: {result:?}"
         );
     }
@@ -211,7 +215,7 @@ async fn a_shorter_list_with_errors_in_it_says_of_none_that_it_is_gone() {
     for id in ["b0", "b1"] {
         let result = refreshed.result(id);
         assert!(
-            matches!(result, Err(Problem::HostAnswerInvalid(_))),
+            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
             "{result:?}"
         );
     }

@@ -1,10 +1,11 @@
 //! From a branch to its pull request.
 
-use gitsync_service::outcome::{Found, Problem, PullRequestState};
+use gitsync_service::outcome::{Finding, Head, ProblemClass, PullRequest, PullRequestState};
 use testkit::github::ReviewState;
 
 use crate::support::{
-    found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one, refresher, world,
+    FENCE, found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one,
+    refresher, result, world,
 };
 
 #[tokio::test]
@@ -13,7 +14,7 @@ async fn a_known_pull_request_is_fetched_without_resolving_its_branch() {
     let pull = github.pull_request("acme/web").head("feature").open();
     let known = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, known).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(
         paths(&github),
         ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
@@ -25,8 +26,8 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("feature").open();
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(found(&outcome).number, 1);
-    assert_eq!(outcome.report_seq, 7);
+    assert_eq!(found(&outcome).shown.number, 1);
+    assert_eq!(outcome.fence, FENCE);
 
     let requests = github.requests();
     let list = &requests[0];
@@ -58,7 +59,7 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
 async fn a_branch_without_a_pull_request_is_no_failure_and_costs_one_request() {
     let (github, token) = world().await;
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     assert_eq!(paths(&github), ["/repos/acme/web/pulls?head=acme:feature"]);
 }
 
@@ -82,33 +83,29 @@ async fn every_field_of_a_pull_request_is_filled() {
     let model = github.find_pull_request("acme/web", pull).unwrap();
     let found = found(&outcome);
     assert_eq!(found.repository, "acme/web");
-    assert_eq!(found.url, format!("{}/acme/web/pull/1", github.web_base()));
-    assert_eq!(found.state, PullRequestState::Open);
-    assert_eq!(found.title, "Add a thing");
-    assert_eq!(
-        (
-            found.additions,
-            found.deletions,
-            found.changed_files,
-            found.commits
-        ),
-        (10, 2, 3, 4)
-    );
-    assert_eq!(
-        (&*found.head_branch, &*found.base_branch),
-        ("feature", "main")
-    );
-    assert_eq!(found.head_sha, model.head.sha);
-    let author = found.author.as_ref().unwrap();
-    assert_eq!(author.login, "eve");
-    assert_eq!(
-        author.avatar_url.as_deref(),
-        Some("https://avatars.example.com/eve")
-    );
-    assert!(found.node_id.is_some());
-    assert!(found.reviews.approved && !found.reviews.changes_requested);
-    assert_eq!(found.reviews.reviewer_count, 1);
-    assert!(!found.draft);
+    assert!(found.host_id.is_some() && found.updated_at.is_some());
+    let expected = PullRequest {
+        number: 1,
+        url: format!("{}/acme/web/pull/1", github.web_base()),
+        state: PullRequestState::Open,
+        draft: false,
+        title: "Add a thing".to_owned(),
+        base_branch: "main".to_owned(),
+        author_login: Some("eve".to_owned()),
+        author_avatar_url: Some("https://avatars.example.com/eve".to_owned()),
+        changes_requested: false,
+        approved: true,
+        reviewer_count: 1,
+        head: Head {
+            branch: "feature".to_owned(),
+            sha: model.head.sha,
+            additions: 10,
+            deletions: 2,
+            changed_files: 3,
+            commits: 4,
+        },
+    };
+    assert_eq!(found.shown, expected);
 }
 
 #[tokio::test]
@@ -125,7 +122,7 @@ async fn draft_merged_and_closed_are_told_apart() {
         let known = knowing(git_ref("r", "acme/web", branch), "acme/web", pull);
         let outcome = refresh_one(&github, &token, known).await;
         assert_eq!(
-            (found(&outcome).state, found(&outcome).draft),
+            (found(&outcome).shown.state, found(&outcome).shown.draft),
             (state, is_draft)
         );
     }
@@ -138,11 +135,11 @@ async fn a_pull_request_of_another_branch_is_looked_up_again() {
     let new = github.pull_request("acme/web").head("new").open();
     let switched = knowing(git_ref("r", "acme/web", "new"), "acme/web", old);
     let outcome = refresh_one(&github, &token, switched).await;
-    assert_eq!(found(&outcome).number, number(new));
+    assert_eq!(found(&outcome).shown.number, number(new));
 
     let alone = knowing(git_ref("r", "acme/web", "alone"), "acme/web", old);
     let outcome = refresh_one(&github, &token, alone).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
 }
 
 #[tokio::test]
@@ -151,10 +148,10 @@ async fn branches_are_compared_with_their_case_and_repositories_without() {
     let pull = github.pull_request("acme/web").head("Feature").open();
     let other_case = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, other_case).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
 
     let outcome = refresh_one(&github, &token, git_ref("r", "ACME/Web", "Feature")).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(found(&outcome).repository, "acme/web");
 }
 
@@ -164,11 +161,11 @@ async fn a_settled_pull_request_stays_until_the_branch_has_an_open_one() {
     let merged = github.pull_request("acme/web").head("feature").merged();
     let known = || knowing(git_ref("r", "acme/web", "feature"), "acme/web", merged);
     let outcome = refresh_one(&github, &token, known()).await;
-    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+    assert_eq!(found(&outcome).shown.state, PullRequestState::Merged);
 
     let open = github.pull_request("acme/web").head("feature").open();
     let outcome = refresh_one(&github, &token, known()).await;
-    assert_eq!(found(&outcome).number, number(open));
+    assert_eq!(found(&outcome).shown.number, number(open));
 }
 
 #[tokio::test]
@@ -177,7 +174,7 @@ async fn a_settled_pull_request_is_never_adopted_by_its_branch_alone() {
     github.pull_request("acme/web").head("feature").merged();
     github.pull_request("acme/web").head("feature").closed();
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
 }
 
 #[tokio::test]
@@ -192,7 +189,7 @@ async fn of_several_open_pull_requests_the_one_with_the_highest_number_counts() 
         .open();
     github.edit_pull_request("acme/web", first, |pull| pull.title.push('!'));
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(found(&outcome).number, number(second));
+    assert_eq!(found(&outcome).shown.number, number(second));
 }
 
 #[tokio::test]
@@ -200,15 +197,15 @@ async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
     let (github, token) = world().await;
     let gone = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 99);
     let outcome = refresh_one(&github, &token, gone).await;
-    assert_eq!(outcome.result, Ok(Found::Gone));
+    assert_eq!(result(&outcome), Ok(Finding::Gone));
 
     let nowhere = knowing(git_ref("r", "acme/api", "feature"), "acme/api", 1);
     let outcome = refresh_one(&github, &token, nowhere).await;
-    assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
 
     let unseen = git_ref("r", "acme/api", "feature");
     let outcome = refresh_one(&github, &token, unseen).await;
-    assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
 }
 
 #[tokio::test]
@@ -220,7 +217,7 @@ async fn all_pages_of_reviews_count_and_the_last_ones_most() {
     }
     github.review("acme/web", pull, "bob", ReviewState::Approved);
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert!(found(&outcome).reviews.approved);
+    assert!(found(&outcome).shown.approved);
     assert_eq!(github.count("/pulls/1/reviews"), 3);
 }
 
@@ -233,7 +230,7 @@ async fn a_renamed_repository_is_followed_by_branch_and_by_number() {
     let by_number = knowing(by_branch.clone(), "acme/web", pull);
     for git_ref in [&by_branch, &by_number] {
         let outcome = refresh_one(&github, &token, git_ref.clone()).await;
-        assert_eq!(found(&outcome).number, number(pull));
+        assert_eq!(found(&outcome).shown.number, number(pull));
         assert_eq!(found(&outcome).repository, "acme/site");
     }
 
@@ -241,7 +238,7 @@ async fn a_renamed_repository_is_followed_by_branch_and_by_number() {
     github.rename("acme/site", "acorp/site");
     for git_ref in [by_branch, by_number] {
         let outcome = refresh_one(&github, &token, git_ref).await;
-        assert_eq!(found(&outcome).number, number(pull));
+        assert_eq!(found(&outcome).shown.number, number(pull));
         assert_eq!(
             found(&outcome).repository,
             "acorp/site",
@@ -263,7 +260,7 @@ async fn github_enterprise_is_asked_below_its_own_path() {
         lease(vec![group_at(&base, Some(&token), refs)]),
     )
     .await;
-    assert_eq!(refreshed.found("r").number, 1);
+    assert_eq!(refreshed.found("r").shown.number, 1);
     assert!(refreshed.budget.is_none(), "{:?}", refreshed.budget);
 }
 
@@ -277,7 +274,7 @@ async fn an_author_whose_account_is_gone_is_nobody() {
         .open();
     github.delete_user("eve");
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(found(&outcome).author, None);
+    assert_eq!(found(&outcome).shown.author_login, None);
 }
 
 #[tokio::test]
@@ -286,7 +283,7 @@ async fn branches_with_any_characters_are_found() {
     for branch in ["feat/a+b", "ünï/cödé", "a&b=c#d", "100%25"] {
         let pull = github.pull_request("acme/web").head(branch).open();
         let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", branch)).await;
-        assert_eq!(found(&outcome).number, number(pull), "{branch}");
-        assert_eq!(found(&outcome).head_branch, branch);
+        assert_eq!(found(&outcome).shown.number, number(pull), "{branch}");
+        assert_eq!(found(&outcome).shown.head.branch, branch);
     }
 }

@@ -29,6 +29,7 @@ mod support;
 mod sync_server;
 mod told;
 mod trouble;
+mod turns;
 mod upstream;
 mod weight;
 mod worker;

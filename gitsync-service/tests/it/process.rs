@@ -210,7 +210,7 @@ async fn the_last_failures_are_told_to_operators() {
     Stack::run(async |stack| {
         let keys = Keys::new();
         let mut lease = stack.lease("lease", &["a"]);
-        lease.groups[0].access_token = None;
+        lease.groups[0].credential = None;
         stack.chat().queue(lease);
         let (process, grpc, _) = start(stack, &keys).await;
         stack.released("lease").await;

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    lease::LeasedRef,
-    outcome::Problem,
+    lease::{Lane, LeasedRef},
+    outcome::{Pause, ProblemClass},
     pace::pause::{RESET_PADDING, RESET_SPREAD},
     refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
-    Refreshed, git_ref, group, lease, refresh, refresh_one, refresher, rest, without_reserve, world,
+    Refreshed, git_ref, group, lease, refresh, refresher, rest, result, without_reserve, world,
 };
 
 fn one_at_a_time() -> Refresher {
@@ -32,17 +32,28 @@ async fn three(github: &GitHub, token: &str) -> Refreshed {
     refresh(&one_at_a_time(), lease(vec![group(github, token, refs)])).await
 }
 
-fn retry_after(refreshed: &Refreshed, id: &str) -> Duration {
-    match refreshed.result(id) {
-        Err(
-            Problem::RateLimited { retry_after, .. } | Problem::SecondaryLimited { retry_after },
-        ) => *retry_after,
-        other => panic!("{id} should be rate limited, but: {other:?}"),
-    }
+/// For how long the whole budget pauses, since its limit is spent.
+fn spent(refreshed: &Refreshed) -> Duration {
+    let Some(Pause {
+        duration,
+        class: ProblemClass::RateLimited,
+        from_lane: Lane::Interactive,
+    }) = refreshed.pause()
+    else {
+        panic!("the budget should pause: {:?}", refreshed.budget);
+    };
+    assert_eq!(refreshed.rest(), None);
+    duration
+}
+
+/// A pause until a window ends, in so many seconds.
+fn is_until(pause: Duration, seconds: u64) -> bool {
+    let least = Duration::from_secs(seconds) + RESET_PADDING - Duration::from_secs(10);
+    (least..=least + RESET_SPREAD + Duration::from_secs(10)).contains(&pause)
 }
 
 #[tokio::test]
-async fn the_first_rate_limit_answer_stops_the_rest_and_tells_all_the_same() {
+async fn the_first_rate_limit_answer_stops_the_rest_and_no_ref_has_an_outcome() {
     let (github, token) = world().await;
     github
         .budget("ann")
@@ -50,24 +61,13 @@ async fn the_first_rate_limit_answer_stops_the_rest_and_tells_all_the_same() {
         .resets_in(Duration::from_secs(600));
     let refreshed = three(&github, &token).await;
     assert_eq!(github.requests().len(), 1);
-    let first = retry_after(&refreshed, "1");
-    assert!(first <= Duration::from_secs(600) && first >= Duration::from_secs(590));
-    for id in ["2", "3"] {
-        assert_eq!(retry_after(&refreshed, id), first);
-    }
-    let pause = refreshed.next("1").unwrap();
-    let least = first + RESET_PADDING;
-    assert!((least..=least + RESET_SPREAD).contains(&pause), "{pause:?}");
-    for id in ["2", "3"] {
-        assert_eq!(refreshed.next(id), Some(pause));
-    }
-    let budget = refreshed.budget.unwrap();
-    let told = budget.rest.pause_for.unwrap();
-    assert!(told > first, "{told:?}");
-    assert_eq!(
-        (budget.rest.limit, budget.rest.remaining),
-        (Some(5000), Some(0))
-    );
+    assert!(refreshed.outcomes.is_empty());
+    let pause = spent(&refreshed);
+    assert!(is_until(pause, 600), "{pause:?}");
+    let core = refreshed.window("core").unwrap();
+    assert!(is_until(core.pause_for.unwrap(), 600), "{core:?}");
+    assert_eq!((core.limit, core.remaining), (Some(5000), Some(0)));
+    assert_eq!(core.length, Some(Duration::from_secs(3600)));
 }
 
 #[tokio::test]
@@ -89,8 +89,9 @@ async fn a_rate_limit_stops_all_groups_of_its_lease_and_no_other_lease() {
         vec![git_ref("other", "acme/web", "a")],
     )]);
     let (spent, other) = tokio::join!(refresh(&refresher, spent), refresh(&refresher, other));
-    assert_eq!(retry_after(&spent, "1"), retry_after(&spent, "2"));
-    assert_eq!(other.found("other").number, 1);
+    assert!(spent.outcomes.is_empty());
+    assert_eq!(spent.pause().unwrap().class, ProblemClass::RateLimited);
+    assert_eq!(other.found("other").shown.number, 1);
     let limited = github.requests();
     let limited = limited
         .iter()
@@ -105,9 +106,9 @@ async fn the_last_request_of_a_window_is_used_and_none_is_sent_after_it() {
     let refreshed = three(&github, &token).await;
     assert!(refreshed.result("1").is_ok());
     assert!(refreshed.result("2").is_ok());
-    retry_after(&refreshed, "3");
+    assert_eq!(refreshed.withheld("3"), ProblemClass::RateLimited);
     assert_eq!(github.requests().len(), 2);
-    assert!(refreshed.budget.unwrap().rest.pause_for.is_some());
+    assert!(refreshed.window("core").unwrap().pause_for.is_some());
 }
 
 fn fifty() -> Vec<LeasedRef> {
@@ -128,10 +129,8 @@ async fn a_spent_budget_gets_one_refusal_however_many_refs_are_due() {
     let (github, token) = world().await;
     github.budget("ann").spend_all();
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
-    assert_eq!(refreshed.outcomes.len(), 50);
-    for id in refreshed.outcomes.keys() {
-        retry_after(&refreshed, id);
-    }
+    assert!(refreshed.outcomes.is_empty());
+    spent(&refreshed);
     assert_eq!((github.requests().len(), refused(&github)), (1, 1));
 }
 
@@ -142,8 +141,9 @@ async fn what_is_left_of_a_budget_is_used_and_no_refusal_is_earned() {
         let (github, token) = world().await;
         github.budget("ann").remaining(left);
         let refreshed = refresh(&all_of_it, lease(vec![group(&github, &token, fifty())])).await;
-        let found = refreshed.outcomes.values().filter(|o| o.result.is_ok());
-        assert_eq!(found.count(), usize::try_from(left).unwrap());
+        // And what had no answer has no outcome.
+        assert!(refreshed.outcomes.values().all(|o| result(o).is_ok()));
+        assert_eq!(refreshed.outcomes.len(), usize::try_from(left).unwrap());
         assert_eq!(refused(&github), 0, "with {left} left");
     }
 }
@@ -155,7 +155,7 @@ async fn no_redirect_is_followed_beyond_what_is_left() {
     github.rename("acme/web", "acme/app");
     github.budget("ann").remaining(3);
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
-    assert_eq!(refreshed.outcomes.len(), 50);
+    assert!(refreshed.outcomes.len() < 50);
     assert_eq!(refused(&github), 0);
 }
 
@@ -164,9 +164,9 @@ async fn an_ordinary_refusal_is_no_rate_limit_and_stops_nothing() {
     let (github, token) = world().await;
     github.fault("/pulls$").once().respond(Fault::Forbidden);
     let refreshed = three(&github, &token).await;
-    assert_eq!(*refreshed.result("1"), Err(Problem::AccessDenied));
+    assert_eq!(refreshed.result("1"), Err(ProblemClass::AccessDenied));
     assert!(refreshed.result("2").is_ok() && refreshed.result("3").is_ok());
-    assert_eq!(refreshed.budget.unwrap().pause_for, None);
+    assert_eq!(refreshed.pause(), None);
 }
 
 #[tokio::test]
@@ -180,10 +180,11 @@ async fn a_secondary_limit_is_honoured_with_and_without_retry_after() {
             });
             let refreshed = three(&github, &token).await;
             assert_eq!(github.requests().len(), 1, "{status} {told:?}");
-            assert!(retry_after(&refreshed, "3") >= Duration::from_secs(expected));
-            let problem = refreshed.result("3").as_ref().unwrap_err();
-            assert_eq!(problem.class(), "secondary_limited");
-            assert!(refreshed.budget.unwrap().pause_for.is_some());
+            assert!(refreshed.outcomes.is_empty());
+            let pause = refreshed.pause().unwrap();
+            assert_eq!(pause.class, ProblemClass::SecondaryLimited);
+            let least = Duration::from_secs(expected - 5);
+            assert!(pause.duration >= least, "{pause:?}");
         }
     }
 }
@@ -197,14 +198,8 @@ async fn the_reset_is_read_by_the_hosts_clock_and_not_by_ours() {
             .budget("ann")
             .spend_all()
             .resets_in(Duration::from_secs(300));
-        let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "a")).await;
-        let Err(Problem::RateLimited { retry_after, .. }) = outcome.result else {
-            panic!("{outcome:?}");
-        };
-        assert!(
-            retry_after <= Duration::from_secs(300) && retry_after >= Duration::from_secs(290),
-            "{hours} h: {retry_after:?}"
-        );
+        let pause = spent(&three(&github, &token).await);
+        assert!(is_until(pause, 300), "{hours} h: {pause:?}");
     }
 }
 
@@ -214,12 +209,9 @@ async fn what_is_left_of_the_budget_is_told() {
     github.pull_request("acme/web").head("a").open();
     let refs = vec![git_ref("r", "acme/web", "a")];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
-    let budget = refreshed.budget.unwrap();
-    assert_eq!(
-        (budget.rest.limit, budget.rest.remaining),
-        (Some(5000), Some(4997))
-    );
-    assert!(budget.rest.reset_in.is_some() && budget.pause_for.is_none());
+    let core = refreshed.window("core").unwrap();
+    assert_eq!((core.limit, core.remaining), (Some(5000), Some(4997)));
+    assert!(core.reset_in.is_some() && refreshed.pause().is_none());
 }
 
 #[tokio::test]
@@ -234,5 +226,5 @@ async fn a_limit_is_read_at_the_beginning_of_a_refusal_however_long_it_is() {
         ),
     });
     let refreshed = three(&github, &token).await;
-    assert!(retry_after(&refreshed, "1") >= Duration::from_secs(60));
+    assert_eq!(refreshed.withheld("1"), ProblemClass::SecondaryLimited);
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    lease::{LeaseGroup, ProviderConfig, ProviderKind},
-    outcome::Problem,
+    lease::{LeaseGroup, Provider, ProviderKind},
+    outcome::{Finding, ProblemClass},
     schedule::{DIFF_STATUS_TTL, FAILURE_CAP, NO_TOKEN_BACKOFF},
 };
 use testkit::github::{GitHub, Matching};
 
 use crate::support::{
     git_ref, group, group_at, knowing, lease, number, refresh, refresh_until, refresher, rest,
-    world,
+    result, world,
 };
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn chats_on_one_branch_are_one_lookup() {
     ];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     for id in ["1", "2", "3"] {
-        assert_eq!(refreshed.found(id).number, number(pull));
+        assert_eq!(refreshed.found(id).shown.number, number(pull));
     }
     assert_eq!(github.requests().len(), 3);
 }
@@ -89,7 +89,7 @@ async fn chats_on_one_pull_request_are_one_lookup_also_when_some_do_not_know_it_
     github.rename("acme/web2", "acme/web");
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     for id in ["new", "1", "2"] {
-        assert_eq!(refreshed.found(id).number, number(pull), "{id}");
+        assert_eq!(refreshed.found(id).shown.number, number(pull), "{id}");
     }
     assert_eq!(github.count("/pulls/1$"), 1);
     assert_eq!(github.count("/pulls/1/reviews"), 1);
@@ -104,11 +104,8 @@ async fn a_settled_pull_request_that_one_chat_knows_is_not_given_to_another() {
         git_ref("new", "acme/web", "feature"),
     ];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
-    assert_eq!(refreshed.found("knows").number, number(merged));
-    assert_eq!(
-        *refreshed.result("new"),
-        Ok(gitsync_service::outcome::Found::NoPullRequest)
-    );
+    assert_eq!(refreshed.found("knows").shown.number, number(merged));
+    assert_eq!(refreshed.result("new"), Ok(Finding::NoPullRequest));
     assert_eq!(github.count("/pulls$"), 1);
 }
 
@@ -122,7 +119,7 @@ async fn without_an_account_the_host_is_not_asked_for_ten_minutes() {
     let lease = lease(vec![group_at(&github.api_base_url(), None, refs)]);
     let refreshed = refresh(&refresher(), lease).await;
     for id in ["1", "2"] {
-        assert_eq!(*refreshed.result(id), Err(Problem::NoAccount));
+        assert_eq!(refreshed.result(id), Err(ProblemClass::NoAccount));
         assert_eq!(refreshed.next(id), Some(NO_TOKEN_BACKOFF));
     }
     assert!(github.requests().is_empty());
@@ -133,8 +130,9 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
     let (github, token) = world().await;
     let spoken = group(&github, &token, vec![git_ref("1", "acme/web", "a")]);
     let foreign = LeaseGroup {
-        provider: ProviderConfig {
+        provider: Provider {
             id: "gitlab".to_owned(),
+            host: "gitlab.com".to_owned(),
             kind: ProviderKind::Unsupported,
             api_base_url: github.api_base_url(),
         },
@@ -142,7 +140,10 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
         ..spoken.clone()
     };
     let refreshed = refresh(&refresher(), lease(vec![foreign, spoken])).await;
-    assert_eq!(*refreshed.result("2"), Err(Problem::ProviderUnsupported));
+    assert_eq!(
+        refreshed.result("2"),
+        Err(ProblemClass::ProviderUnsupported)
+    );
     assert_eq!(refreshed.next("2"), Some(FAILURE_CAP));
     assert!(refreshed.result("1").is_ok());
     assert_eq!(github.requests().len(), 1);
@@ -171,7 +172,7 @@ async fn each_origin_is_asked_with_its_own_token_and_no_other() {
         refreshed
             .outcomes
             .values()
-            .all(|outcome| outcome.result.is_ok())
+            .all(|outcome| result(outcome).is_ok())
     );
     assert!(github.requests().iter().all(|r| r.login() == Some("ann")));
     assert!(
@@ -216,11 +217,8 @@ async fn at_the_deadline_what_was_begun_fails_what_is_done_counts_and_the_rest_i
     ];
     let lease = lease(vec![group(&github, &token, refs)]);
     let refreshed = refresh_until(&refresher, lease, Duration::from_millis(700)).await;
-    assert_eq!(refreshed.found("done").number, number(done));
-    assert_eq!(
-        refreshed.result("slow").as_ref().unwrap_err().class(),
-        "host_unavailable"
-    );
+    assert_eq!(refreshed.found("done").shown.number, number(done));
+    assert_eq!(refreshed.class("slow"), "host_unavailable");
     assert!(!refreshed.outcomes.contains_key("never"));
     assert_eq!(refreshed.order, ["done", "slow"]);
     // The request was taken back from the host.

@@ -5,7 +5,7 @@ use proto::chat::v1 as pb;
 use testkit::wait::until;
 
 use crate::{
-    stack::{Stack, short_lived},
+    stack::{FENCE, Stack, short_lived},
     sync_server::Poison,
 };
 
@@ -47,7 +47,7 @@ async fn an_outcome_that_is_refused_costs_no_other_and_is_a_failure_of_ours() {
                 };
                 let refused = git_ref == "b";
                 assert_eq!(failed, refused.then_some(pb::ProblemClass::Internal));
-                assert_eq!(outcome.report_seq, 3);
+                assert_eq!(outcome.fence, Some(FENCE));
                 assert!(outcome.next_refresh_in.unwrap().seconds >= if refused { 4 } else { 1 });
             }
             assert!(stack.metric("gitsync_outcomes_rejected_total 1"));

@@ -1,19 +1,22 @@
 //! Repositories with a new name: what is learned of it, and what it saves.
 
 use gitsync_service::{
-    lease::{LeasedRef, Repository},
-    outcome::{Found, Outcome, Problem},
+    lease::{LeasedRef, RepositoryPath, Upstream},
+    outcome::{Finding, Outcome, ProblemClass},
     refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub};
 
 use crate::{
     batches::{after, operations},
-    support::{engine, found, git_ref, group, lease, paths, refresh, refresher, world},
+    support::{
+        canonical, engine, found, git_ref, group, lease, name, paths, refresh, refresher, result,
+        world,
+    },
 };
 
 async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = git_ref.git_ref_id.clone();
+    let id = name(git_ref.id.0);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(refresher, lease).await;
     refreshed.outcomes.remove(&id).unwrap()
@@ -26,7 +29,7 @@ fn feature() -> LeasedRef {
 /// As it is leased after the host told this name.
 fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
     LeasedRef {
-        canonical_repository: Repository::parse(name),
+        canonical_repository: RepositoryPath::parse(name),
         ..git_ref
     }
 }
@@ -42,16 +45,16 @@ async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() 
         let pull = github.pull_request("acme/web").head("feature").open();
         github.rename("acme/web", "acme/site");
         let outcome = ask(&refresher, &github, &token, feature()).await;
-        assert_eq!(outcome.canonical_repository.as_deref(), Some("acme/site"));
+        assert_eq!(canonical(&outcome), Some("acme/site"));
 
         github.clear_requests();
         let known = called(feature(), "acme/site");
         let outcome = ask(&refresher, &github, &token, known).await;
         assert_eq!(
-            i64::from(found(&outcome).number),
+            i64::from(found(&outcome).shown.number),
             i64::try_from(pull).unwrap()
         );
-        assert_eq!(outcome.canonical_repository, None, "that is no news");
+        assert_eq!(canonical(&outcome), None, "that is no news");
         let old = |path: &String| path.starts_with("/repos/acme/web");
         assert!(!paths(&github).iter().any(old), "{:?}", paths(&github));
     }
@@ -87,12 +90,8 @@ async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
         ),
     ] {
         github.clear_requests();
-        assert!(
-            ask(&refresher(), &github, &token, git_ref)
-                .await
-                .result
-                .is_ok()
-        );
+        let outcome = ask(&refresher(), &github, &token, git_ref).await;
+        assert!(result(&outcome).is_ok());
         // A pull request and its reviews are asked for beside each other.
         let mut asked = paths(&github);
         asked.sort();
@@ -108,7 +107,7 @@ async fn the_pull_request_of_a_renamed_fork_is_one_question_once_its_name_is_kno
     let from_fork = github.pull_request("acme/web").from_fork("ann/web");
     from_fork.head("feature").author("ann").open();
     let reported = LeasedRef {
-        upstream_repository: None,
+        upstream: Upstream::Unknown,
         ..git_ref("r", "ann/web", "feature")
     };
     let outcome = ask(&engine(), &github, &token, reported.clone()).await;
@@ -116,7 +115,7 @@ async fn the_pull_request_of_a_renamed_fork_is_one_question_once_its_name_is_kno
     github.rename("ann/web", "ann/site");
     github.clear_requests();
     let outcome = ask(&engine(), &github, &token, linked.clone()).await;
-    assert_eq!(outcome.canonical_repository.as_deref(), Some("ann/site"));
+    assert_eq!(canonical(&outcome), Some("ann/site"));
     let asked = operations(&github).len();
     github.clear_requests();
     let linked = called(linked, "ann/site");
@@ -133,14 +132,14 @@ async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/web");
-        assert_eq!(outcome.canonical_repository.as_deref(), Some(""));
+        assert_eq!(canonical(&outcome), Some("acme/web"), "as it was reported");
 
         // It may also lead on.
         github.rename("acme/web", "acme/site");
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/site");
-        assert_eq!(outcome.canonical_repository.as_deref(), Some("acme/site"));
+        assert_eq!(canonical(&outcome), Some("acme/site"));
     }
 }
 
@@ -157,10 +156,10 @@ async fn a_ref_that_does_not_know_the_new_name_learns_it_and_is_one_lookup_with_
             let lease = lease(vec![group(&github, &token, refs)]);
             let refreshed = refresh(&refresher, lease).await;
             for id in ["other", "r"] {
-                assert_eq!(*refreshed.result(id), Ok(Found::NoPullRequest));
+                assert_eq!(refreshed.result(id), Ok(Finding::NoPullRequest));
             }
             if round == 0 {
-                let learned = refreshed.outcomes["other"].canonical_repository.as_deref();
+                let learned = canonical(&refreshed.outcomes["other"]);
                 other = called(other, learned.unwrap());
             } else {
                 assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
@@ -176,7 +175,7 @@ async fn a_repository_that_is_found_by_no_name_is_not_found() {
         github.delete_repository("acme/web");
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
-        assert_eq!(outcome.result, Err(Problem::RepositoryNotFound));
+        assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
     }
 }
 
@@ -194,7 +193,7 @@ async fn a_new_repository_with_the_old_name_is_not_taken_for_the_renamed_one() {
         for refs in [[old.clone(), feature()], [feature(), old.clone()]] {
             let lease = lease(vec![group(&github, &token, refs.to_vec())]);
             let refreshed = refresh(&refresher, lease).await;
-            assert_eq!(refreshed.found("r").title, "New");
+            assert_eq!(refreshed.found("r").shown.title, "New");
             assert_eq!(refreshed.found("old").repository, "acme/web-old");
         }
     }
@@ -226,6 +225,6 @@ async fn only_a_name_that_is_for_good_is_told() {
         }
         let outcome = ask(&refresher(), &github, &token, feature()).await;
         assert_eq!(found(&outcome).repository, "acme/site", "{status}");
-        assert_eq!(outcome.canonical_repository.as_deref(), told, "{status}");
+        assert_eq!(canonical(&outcome), told, "{status}");
     }
 }

@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use gitsync_service::{
     lease::{BudgetView, Lane, Lease, LeasedRef, Window},
-    outcome::{Interface, Problem},
+    outcome::{Pause, ProblemClass},
     pace,
     refresh::Refresher,
 };
 use testkit::github::{Fault, GitHub, LimitSpelling, Matching, Resource};
 
 use crate::{
-    batches::{linked, operations},
-    support::{Refreshed, engine, git_ref, group, lease, refresh, world},
+    batches::{after, linked, operations},
+    support::{Refreshed, budget_of, engine, git_ref, group, lease, refresh, refresher, world},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,14 +41,17 @@ fn with_budget(
     })
 }
 
-fn rate_limited(refreshed: &Refreshed, id: &str) -> (Interface, Duration) {
-    match refreshed.result(id) {
-        Err(Problem::RateLimited {
-            interface,
-            retry_after,
-        }) => (*interface, *retry_after),
-        other => panic!("{id} should be rate limited, but: {other:?}"),
-    }
+/// That the ref has no outcome, and that what is as urgent as it rests for this long, at the least.
+fn rests(refreshed: &Refreshed, name: &str, lane: Lane, least: Duration) {
+    assert_eq!(refreshed.withheld(name), ProblemClass::LimitReserved);
+    let Pause {
+        from_lane,
+        duration,
+        ..
+    } = refreshed.rest().unwrap();
+    assert_eq!((refreshed.pause(), from_lane), (None, lane));
+    let least = least.saturating_sub(Duration::from_secs(10));
+    assert!(duration >= least, "{duration:?}");
 }
 
 #[tokio::test]
@@ -70,16 +73,14 @@ async fn a_spent_budget_is_told_in_both_spellings_and_rest_serves_who_is_looked_
         let refreshed = ask(&github, &token, refs).await;
         assert_eq!(github.count(Matching::graphql()), 1);
         for id in ["b0", "b1", "b2"] {
-            assert!(refreshed.outcomes[id].validator.is_some(), "{id}");
+            assert!(refreshed.outcomes[id].learned.validator.is_some(), "{id}");
             refreshed.found(id);
         }
-        let (interface, retry_after) = rate_limited(&refreshed, "b3");
-        assert_eq!(interface, Interface::Graphql);
-        assert!(retry_after <= HOUR && retry_after > HOUR - Duration::from_secs(10));
-        assert!(refreshed.next("b3").unwrap() > retry_after);
-        let budget = refreshed.budget.unwrap();
-        assert!(budget.graphql.pause_for.unwrap() >= retry_after - Duration::from_secs(10));
-        assert_eq!((budget.rest.pause_for, budget.pause_for), (None, None));
+        // REST may be spent, so that the budget as a whole does not pause.
+        rests(&refreshed, "b3", Lane::Idle, HOUR);
+        let graphql = refreshed.window("graphql").unwrap();
+        assert!(graphql.pause_for.unwrap() >= HOUR - Duration::from_secs(10));
+        assert_eq!(refreshed.window("core").unwrap().pause_for, None);
     }
 }
 
@@ -99,7 +100,7 @@ async fn less_left_than_a_query_costs_is_a_spent_budget_though_not_nothing() {
             .to_owned(),
     });
     let refreshed = ask(&github, &token, refs).await;
-    assert_eq!(rate_limited(&refreshed, "b9").0, Interface::Graphql);
+    rests(&refreshed, "b9", Lane::Idle, Duration::from_secs(60));
     assert_eq!(github.requests().len(), 1);
 }
 
@@ -118,8 +119,8 @@ async fn the_last_point_of_a_window_is_used_and_none_is_asked_for_after_it() {
         .remaining(1)
         .resets_in(HOUR);
     let refreshed = ask(&github, &token, refs).await;
-    assert_eq!(refreshed.found("b0").number, 1);
-    rate_limited(&refreshed, "b24");
+    assert_eq!(refreshed.found("b0").shown.number, 1);
+    rests(&refreshed, "b24", Lane::Idle, HOUR);
     assert_eq!(operations(&github), ["Discover"]);
 }
 
@@ -131,41 +132,60 @@ async fn a_leased_pause_is_honoured_without_a_request() {
         in_lane(Lane::Idle, &git_ref("idle", "acme/web", "a")),
         in_lane(Lane::Viewed, &git_ref("viewed", "acme/web", "b")),
     ];
-    let budget = BudgetView {
-        graphql: Window {
-            pause_for: Some(HOUR),
-            ..Window::default()
-        },
-        account_known: true,
-        ..BudgetView::default()
-    };
+    let budget = budget_of(vec![Window {
+        name: "graphql".to_owned(),
+        pause_for: Some(HOUR),
+        ..Window::default()
+    }]);
     let refreshed = refresh(&engine(), with_budget(&github, &token, refs, budget)).await;
     assert_eq!(github.count(Matching::graphql()), 0);
     assert!(refreshed.result("viewed").is_ok(), "REST serves it");
-    let (_, retry_after) = rate_limited(&refreshed, "idle");
-    assert!(retry_after > HOUR - Duration::from_secs(10));
+    rests(&refreshed, "idle", Lane::Idle, HOUR);
+}
+
+/// REST's limit alone: what GraphQL can tell is told, and what it cannot is the ref's own problem.
+#[tokio::test]
+async fn a_limit_of_rest_keeps_no_ref_from_graphql_and_the_budget_from_nothing() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let budget = budget_of(vec![Window {
+        name: "core".to_owned(),
+        pause_for: Some(HOUR),
+        ..Window::default()
+    }]);
+    let feature = git_ref("feature", "acme/web", "feature");
+    let over_rest = lease(vec![group(&github, &token, vec![feature.clone()])]);
+    let first = refresh(&refresher(), over_rest).await;
+    // Asked by itself, it would be a question to REST.
+    let known = after(&first.outcomes["feature"], feature.clone());
+    let known = with_budget(&github, &token, vec![known], budget.clone());
+    refresh(&engine(), known).await.found("feature");
+
+    let heavy = github.pull_request("acme/web").head("heavy").open();
+    github.poison("acme/web", heavy);
+    let refs = vec![feature, git_ref("heavy", "acme/web", "heavy")];
+    let refreshed = refresh(&engine(), with_budget(&github, &token, refs, budget)).await;
+    refreshed.found("feature");
+    assert_eq!(refreshed.class("heavy"), "query_too_heavy");
+    assert_eq!((refreshed.pause(), refreshed.rest()), (None, None));
 }
 
 #[tokio::test]
 async fn the_users_reserve_is_not_touched_for_what_nobody_looks_at() {
     let (github, token) = world().await;
-    let window = Window {
+    let window = |name: &str| Window {
+        name: name.to_owned(),
         limit: Some(5000),
         remaining: Some(1500),
         reset_in: Some(HOUR),
-        pause_for: None,
+        ..Window::default()
     };
-    let budget = BudgetView {
-        graphql: window,
-        rest: window,
-        account_known: true,
-        ..BudgetView::default()
-    };
+    let budget = budget_of(["core", "graphql"].map(window).into());
     let refs = |lane| vec![in_lane(lane, &git_ref("r", "acme/web", "a"))];
-    for lane in [Lane::Idle, Lane::Active] {
+    for (lane, resting) in [(Lane::Idle, Lane::Idle), (Lane::Active, Lane::Viewed)] {
         let lease = with_budget(&github, &token, refs(lane), budget.clone());
         let refreshed = refresh(&engine(), lease).await;
-        rate_limited(&refreshed, "r");
+        rests(&refreshed, "r", resting, HOUR);
     }
     assert!(github.requests().is_empty());
     for lane in [Lane::Viewed, Lane::Interactive] {
@@ -194,14 +214,11 @@ async fn a_secondary_limit_stops_both_interfaces_in_every_spelling() {
         let refs = refs.iter().map(|r| in_lane(Lane::Viewed, r)).collect();
         let refreshed = ask(&github, &token, refs).await;
         assert_eq!(github.requests().len(), 1, "{fault:?}");
-        for outcome in refreshed.outcomes.values() {
-            let Err(Problem::SecondaryLimited { retry_after }) = outcome.result else {
-                panic!("{fault:?}: {outcome:?}");
-            };
-            assert!(retry_after >= Duration::from_secs(at_least));
-            assert!(outcome.next.refresh_in.unwrap() >= retry_after);
-        }
-        assert!(refreshed.budget.unwrap().pause_for.is_some());
+        assert!(refreshed.outcomes.is_empty(), "{fault:?}");
+        let pause = refreshed.pause().unwrap();
+        assert_eq!(pause.class, ProblemClass::SecondaryLimited);
+        assert_eq!(pause.from_lane, Lane::Interactive);
+        assert!(pause.duration >= Duration::from_secs(at_least - 5));
     }
 }
 
@@ -249,11 +266,10 @@ async fn a_locked_or_suspended_account_stops_its_key_and_no_other() {
             refresh(&refresher, lease(vec![group(&github, &token, refs)])),
             refresh(&refresher, of_bob)
         );
-        for outcome in ann.outcomes.values() {
-            assert_eq!(outcome.result, Err(Problem::AccountLocked));
-        }
+        assert!(ann.outcomes.is_empty());
+        assert_eq!(ann.withheld("b0"), ProblemClass::AccountLocked);
+        assert!(ann.pause().unwrap().duration >= HOUR - Duration::from_secs(10));
         assert_eq!(github.count(Matching::any().by("ann")), 1);
-        assert!(ann.budget.unwrap().pause_for.is_some());
-        assert_eq!(bob.found("bobs").number, 2);
+        assert_eq!(bob.found("bobs").shown.number, 2);
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    support::world,
+    support::{id, world},
     sync_server::{Chat, SyncServer},
 };
 
@@ -101,10 +101,10 @@ impl Stack {
     }
 
     /// A lease of one owner's branches of `acme/web`, named like their refs.
-    pub(crate) fn lease(&self, lease_token: &str, branches: &[&str]) -> pb::Lease {
+    pub(crate) fn lease(&self, name: &str, branches: &[&str]) -> pb::Lease {
         pb::Lease {
-            lease_token: lease_token.to_owned(),
-            budget_key: format!("key of {lease_token}"),
+            lease_token: id(name).to_string(),
+            budget_key: format!("key of {name}"),
             expires_in: Some(prost_types::Duration {
                 seconds: 60,
                 nanos: 0,
@@ -116,30 +116,35 @@ impl Stack {
                     host: "github.com".to_owned(),
                     api_base_url: self.github.api_base_url(),
                 }),
-                access_token: Some(self.token.clone()),
+                credential: Some(Self::credential(name, &self.token)),
                 refs: branches.iter().map(|branch| leased_ref(branch)).collect(),
-                credential_id: Some(format!("credential of {lease_token}")),
-                credential_suspect: false,
             }],
             budget: None,
         }
     }
 
-    pub(crate) async fn applied(&self, git_ref_id: &str) -> pb::Outcome {
+    /// An account named like the lease, with this token.
+    pub(crate) fn credential(lease: &str, token: &str) -> pb::Credential {
+        pb::Credential {
+            id: id(lease).to_string(),
+            generation: 5,
+            access_token: token.to_owned(),
+            suspect: false,
+        }
+    }
+
+    pub(crate) async fn applied(&self, git_ref: &str) -> pb::Outcome {
         until("the outcome is applied", || async {
             let outcomes = self.chat().outcomes();
-            outcomes.get(git_ref_id).cloned().ok_or(outcomes)
+            outcomes.get(git_ref).cloned().ok_or(outcomes)
         })
         .await
     }
 
-    pub(crate) async fn released(&self, lease_token: &str) {
+    pub(crate) async fn released(&self, lease: &str) {
         until("the lease is given back", || async {
             let calls = (self.chat().calls("report"), self.chat().calls("release"));
-            self.chat()
-                .is_released(lease_token)
-                .then_some(())
-                .ok_or(calls)
+            self.chat().is_released(lease).then_some(()).ok_or(calls)
         })
         .await;
     }
@@ -159,12 +164,18 @@ impl Drop for Stack {
     }
 }
 
+/// As all refs are leased.
+pub(crate) const FENCE: pb::Fence = pb::Fence {
+    report_seq: 3,
+    looks: 2,
+    generation: 5,
+};
+
 pub(crate) fn leased_ref(branch: &str) -> pb::LeasedRef {
     pb::LeasedRef {
-        git_ref_id: branch.to_owned(),
-        report_seq: 3,
-        repository_owner: "acme".to_owned(),
-        repository_name: "web".to_owned(),
+        git_ref_id: id(branch).to_string(),
+        fence: Some(FENCE),
+        repository: "acme/web".to_owned(),
         branch: branch.to_owned(),
         upstream_repository: Some(String::new()),
         ..pb::LeasedRef::default()

@@ -19,6 +19,8 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::server::TcpIncoming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::support::{id, name};
+
 /// What a call is to do instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -67,6 +69,8 @@ struct State {
     away: bool,
     accepted_token: Option<String>,
     answers_early: bool,
+    /// Says in every answer that a person waits.
+    awaited: bool,
 }
 
 #[derive(Clone, Default)]
@@ -131,8 +135,8 @@ impl Chat {
             .extend(troubles);
     }
 
-    pub(crate) fn poison(&self, git_ref_id: &str, poison: Poison) {
-        self.lock().poison.insert(git_ref_id.to_owned(), poison);
+    pub(crate) fn poison(&self, git_ref: &str, poison: Poison) {
+        self.lock().poison.insert(id(git_ref).to_string(), poison);
     }
 
     /// Refuses every report that says anything of budgets and credentials.
@@ -156,9 +160,14 @@ impl Chat {
         self.lock().answers_early = true;
     }
 
+    /// Says from now on that a person waits for a ref of the budget.
+    pub(crate) fn await_turn(&self) {
+        self.lock().awaited = true;
+    }
+
     /// Ends a lease, as when it ran out.
-    pub(crate) fn take_away(&self, lease_token: &str) {
-        self.lock().alive.remove(lease_token);
+    pub(crate) fn take_away(&self, lease: &str) {
+        self.lock().alive.remove(&id(lease).to_string());
     }
 
     pub(crate) fn calls(&self, name: &str) -> Vec<Call> {
@@ -177,21 +186,19 @@ impl Chat {
         self.lock().reports.clone()
     }
 
-    /// All outcomes that were applied.
+    /// All outcomes that were applied, by the names of their refs.
     pub(crate) fn outcomes(&self) -> HashMap<String, pb::Outcome> {
         let mut all = HashMap::new();
         for outcome in self.lock().reports.iter().flat_map(|r| &r.outcomes) {
-            let again = all.insert(outcome.git_ref_id.clone(), outcome.clone());
+            let name = name(outcome.git_ref_id.parse().unwrap());
+            let again = all.insert(name, outcome.clone());
             assert!(again.is_none(), "applied twice: {again:?}");
         }
         all
     }
 
-    pub(crate) fn is_released(&self, lease_token: &str) -> bool {
-        self.lock()
-            .released
-            .iter()
-            .any(|token| token == lease_token)
+    pub(crate) fn is_released(&self, lease: &str) -> bool {
+        self.lock().released.contains(&id(lease).to_string())
     }
 
     fn next_trouble(&self, name: &'static str) -> Option<Trouble> {
@@ -267,6 +274,7 @@ impl Chat {
                     status: pb::OutcomeResultStatus::Applied.into(),
                 })
                 .collect(),
+            awaited: state.awaited,
         };
         state
             .report_answers
@@ -361,7 +369,10 @@ impl SyncService for Chat {
             let expires_in = leases
                 .find(|lease| lease.lease_token == lease_token)
                 .and_then(|lease| lease.expires_in);
-            Ok(pb::RenewLeaseResponse { expires_in })
+            Ok(pb::RenewLeaseResponse {
+                expires_in,
+                awaited: state.awaited,
+            })
         };
         with_trouble(self.next_trouble("renew"), act).await
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use gitsync_service::{
     lease::{BudgetView, Lane, Lease, LeasedRef, Window},
-    outcome::{Interface, Problem},
+    outcome::ProblemClass,
     pace::pause::{RESET_PADDING, RESET_SPREAD},
 };
 use jiff::SignedDuration;
@@ -12,10 +12,11 @@ use testkit::github::{BudgetHandle, Fault, GitHub, Matching, Resource};
 
 use crate::{
     batches::operations,
-    support::{Refreshed, engine, git_ref, group, lease, refresh, world},
+    support::{Refreshed, budget_of, engine, git_ref, group, lease, refresh, result, world},
 };
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+const MINUTE: Duration = Duration::from_secs(60);
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
 /// A world whose host shows no header on limits. Its window ends in half an hour.
@@ -50,14 +51,22 @@ async fn ask(github: &GitHub, token: &str, lane: Lane, budget: BudgetView) -> Re
     refresh(&engine(), Arc::new(lease)).await
 }
 
-fn withheld(refreshed: &Refreshed, id: &str) -> Duration {
-    match refreshed.result(id) {
-        Err(Problem::RateLimited {
-            interface: Interface::Graphql,
-            retry_after,
-        }) => *retry_after,
-        other => panic!("{id} should be rate limited, but: {other:?}"),
-    }
+/// How long what is idle rests, where this ref has no outcome.
+fn withheld(refreshed: &Refreshed, name: &str) -> Duration {
+    assert_eq!(refreshed.withheld(name), ProblemClass::LimitReserved);
+    let rest = refreshed.rest().unwrap();
+    assert_eq!(rest.from_lane, Lane::Idle);
+    rest.duration
+}
+
+fn graphql(refreshed: &Refreshed) -> Window {
+    refreshed.window("graphql").unwrap()
+}
+
+/// A rest until then, with what keeps keys apart.
+fn is_until(rest: Duration, end: Duration) -> bool {
+    let least = end + RESET_PADDING - FIVE_SECONDS;
+    (least..=least + RESET_SPREAD + FIVE_SECONDS).contains(&rest)
 }
 
 fn is_half_an_hour(told: Option<Duration>) -> bool {
@@ -71,8 +80,8 @@ async fn what_is_left_is_known_from_the_answer_itself_by_the_hosts_clock() {
         github.set_clock_skew(SignedDuration::from_hours(hours));
         limit(&github).remaining(4000).resets_in(HALF_AN_HOUR);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-        assert!(refreshed.outcomes.values().all(|seen| seen.result.is_ok()));
-        let seen = refreshed.budget.unwrap().graphql;
+        assert!(refreshed.outcomes.values().all(|seen| result(seen).is_ok()));
+        let seen = graphql(&refreshed);
         assert_eq!((seen.limit, seen.remaining), (Some(5000), Some(3998)));
         assert!(is_half_an_hour(seen.reset_in), "{hours} h: {seen:?}");
         assert_eq!(seen.pause_for, None);
@@ -85,7 +94,7 @@ async fn the_reserve_is_kept_of_a_limit_without_headers() {
     limit(&github).remaining(2001);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert!(refreshed.result("b9").is_ok());
-    assert!(is_half_an_hour(Some(withheld(&refreshed, "b14"))));
+    assert!(is_until(withheld(&refreshed, "b14"), HALF_AN_HOUR));
     assert_eq!(operations(&github), ["Discover"]);
 }
 
@@ -95,11 +104,10 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
     limit(&github).remaining(1);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert!(refreshed.result("b9").is_ok());
-    assert!(is_half_an_hour(Some(withheld(&refreshed, "b14"))));
+    assert!(is_until(withheld(&refreshed, "b14"), HALF_AN_HOUR));
     assert_eq!(operations(&github), ["Discover"]);
-    let pause = refreshed.budget.unwrap().graphql.pause_for.unwrap();
-    let least = HALF_AN_HOUR + RESET_PADDING - FIVE_SECONDS;
-    assert!(pause >= least && pause <= least + RESET_SPREAD + FIVE_SECONDS);
+    let pause = graphql(&refreshed).pause_for.unwrap();
+    assert!(is_until(pause, HALF_AN_HOUR));
 }
 
 /// Promise 7: the refusal itself does not say when the window ends.
@@ -107,24 +115,22 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
 async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told() {
     let (github, token) = headless().await;
     limit(&github).spend_all();
-    let known = BudgetView {
-        graphql: Window {
-            limit: Some(5000),
-            remaining: Some(4000),
-            reset_in: Some(HALF_AN_HOUR),
-            pause_for: None,
-        },
-        ..BudgetView::default()
-    };
+    let known = budget_of(vec![Window {
+        name: "graphql".to_owned(),
+        limit: Some(5000),
+        remaining: Some(4000),
+        reset_in: Some(HALF_AN_HOUR),
+        ..Window::default()
+    }]);
     let refreshed = ask(&github, &token, Lane::Idle, known).await;
-    assert!(is_half_an_hour(Some(withheld(&refreshed, "b0"))));
-    let pause = refreshed.budget.unwrap().graphql.pause_for;
+    assert!(is_until(withheld(&refreshed, "b0"), HALF_AN_HOUR));
+    let pause = graphql(&refreshed).pause_for;
     assert!(pause.unwrap() > HALF_AN_HOUR);
     assert_eq!(github.requests().len(), 1);
 
     // Nobody told anything yet.
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-    assert_eq!(withheld(&refreshed, "b0"), Duration::from_secs(60));
+    assert!(is_until(withheld(&refreshed, "b0"), MINUTE));
 }
 
 /// Answers all queries, of which every branch has no pull request, with these headers and body on limits.
@@ -152,9 +158,9 @@ async fn a_limit_below_nothing_is_told_as_none() {
         let answered = refreshed
             .outcomes
             .values()
-            .filter(|seen| seen.result.is_ok());
+            .filter(|seen| result(seen).is_ok());
         assert_eq!(answered.count(), 15, "nothing is kept of no limit");
-        let seen = refreshed.budget.unwrap().graphql;
+        let seen = graphql(&refreshed);
         assert_eq!((seen.limit, seen.remaining), (Some(0), Some(0)));
         assert_eq!(seen.pause_for, None);
     }
@@ -175,15 +181,14 @@ async fn a_host_that_tells_no_end_of_its_window_is_asked_again_after_a_minute() 
             let refreshed = ask(&github, &token, Lane::Idle, budget.clone()).await;
             assert_eq!(github.requests().len(), lease, "with {remaining} left");
             assert!(refreshed.result("b9").is_ok());
-            assert_eq!(withheld(&refreshed, "b14"), Duration::from_secs(60));
-            let minute = refreshed.next("b14").unwrap();
-            assert!(minute >= Duration::from_secs(60) && minute < Duration::from_secs(180));
+            assert!(is_until(withheld(&refreshed, "b14"), MINUTE));
             // As the next lease has it, when the pause is over.
-            budget.graphql = Window {
+            let told = graphql(&refreshed);
+            assert_eq!(told.reset_in, None);
+            budget.windows = vec![Window {
                 pause_for: None,
-                ..refreshed.budget.unwrap().graphql
-            };
-            assert_eq!(budget.graphql.reset_in, None);
+                ..told
+            }];
         }
     }
 }

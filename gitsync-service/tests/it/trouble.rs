@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use gitsync_service::{outcome::Problem, refresh::Refresher};
+use gitsync_service::{
+    lease::Lane,
+    outcome::ProblemClass,
+    pace::hosts::{HOST_PAUSE, PROBE_AFTER},
+    refresh::Refresher,
+};
 use testkit::github::{Fault, GitHub, Matching};
 
 use crate::support::{
-    Refreshed, engine, git_ref, group, lease, lease_of, refresh, refresh_until, world,
+    Refreshed, engine, git_ref, group, lease, lease_of, refresh, refresh_until, result, world,
 };
 
 const LOGINS: [&str; 4] = ["ann", "bob", "carl", "dora"];
@@ -34,9 +39,18 @@ async fn a_host_that_fails_three_accounts_is_left_alone_for_a_moment() {
     github.fault(Matching::any()).respond(Fault::Status(503));
     let refreshed = each(&github, &refresher, &LOGINS).await;
     for refreshed in &refreshed {
-        let problem = refreshed.result("r").as_ref().unwrap_err();
-        assert_eq!(problem.class(), "host_unavailable");
+        assert_eq!(refreshed.class("r"), "host_unavailable");
     }
+    // What is not sent is no failure of the ref.
+    let [.., carl, dora] = refreshed.as_slice() else {
+        panic!("{refreshed:?}");
+    };
+    assert!(carl.result("r").is_err() && carl.rest().is_none());
+    assert!(dora.outcomes.is_empty());
+    let rest = dora.rest().unwrap();
+    assert_eq!(rest.class, ProblemClass::HostUnavailable);
+    assert_eq!(rest.from_lane, Lane::Interactive);
+    assert!(rest.duration <= PROBE_AFTER);
     assert_eq!(github.count(Matching::any().by("carl")), 1);
     assert_eq!(github.count(Matching::any().by("dora")), 0);
 }
@@ -66,9 +80,13 @@ async fn a_host_that_slows_three_accounts_down_is_begun_with_by_nobody_for_a_whi
         });
     let refreshed = each(&github, &refresher, &LOGINS).await;
     for refreshed in &refreshed {
-        let result = refreshed.result("r");
-        assert!(matches!(result, Err(Problem::SecondaryLimited { .. })));
+        assert_eq!(refreshed.withheld("r"), ProblemClass::SecondaryLimited);
     }
+    let [first, .., dora] = refreshed.as_slice() else {
+        panic!("{refreshed:?}");
+    };
+    assert!(first.pause().is_some() && dora.pause().is_none());
+    assert!(dora.rest().unwrap().duration >= HOST_PAUSE - Duration::from_secs(5));
     assert_eq!(github.count(Matching::any().by("dora")), 0);
 }
 
@@ -84,8 +102,7 @@ async fn at_the_deadline_what_was_asked_fails_and_what_was_not_is_left() {
     // A request is of ten branches.
     assert_eq!(refreshed.outcomes.len(), 10);
     for outcome in refreshed.outcomes.values() {
-        let problem = outcome.result.as_ref().unwrap_err();
-        assert_eq!(problem.class(), "host_unavailable");
+        assert_eq!(result(outcome), Err(ProblemClass::HostUnavailable));
     }
     hold.empty().await;
 }

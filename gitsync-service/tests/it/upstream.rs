@@ -1,12 +1,14 @@
 //! Branches of forks, whose pull requests are in another repository.
 
 use gitsync_service::{
-    lease::{LeasedRef, Repository},
-    outcome::{Found, PullRequestState, Scope},
+    lease::{LeasedRef, RepositoryPath, Upstream},
+    outcome::{Finding, ProblemClass, PullRequestState},
 };
 use testkit::github::{Barrier, GitHub};
 
-use crate::support::{found, git_ref, knowing, number, paths, refresh_one, world};
+use crate::support::{
+    found, git_ref, knowing, name, number, paths, refresh_one, repository_wide, result, world,
+};
 
 /// `ann/web`, a fork of `acme/web`, with a pull request from its branch `feature`.
 async fn forked() -> (GitHub, String, u64) {
@@ -24,7 +26,7 @@ async fn forked() -> (GitHub, String, u64) {
 
 fn unexplored(branch: &str) -> LeasedRef {
     LeasedRef {
-        upstream_repository: None,
+        upstream: Upstream::Unknown,
         ..git_ref("r", "ann/web", branch)
     }
 }
@@ -33,9 +35,9 @@ fn unexplored(branch: &str) -> LeasedRef {
 async fn a_forks_pull_request_is_found_upstream_and_the_way_is_remembered() {
     let (github, token, pull) = forked().await;
     let outcome = refresh_one(&github, &token, unexplored("feature")).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(found(&outcome).repository, "acme/web");
-    assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
     let mut asked = paths(&github);
     // A pull request and its reviews are asked for beside each other.
     asked[3..].sort();
@@ -52,11 +54,11 @@ async fn a_forks_pull_request_is_found_upstream_and_the_way_is_remembered() {
 
     github.clear_requests();
     let remembered = LeasedRef {
-        upstream_repository: Some("acme/web".to_owned()),
+        upstream: Upstream::from_text(Some("acme/web")),
         ..unexplored("feature")
     };
     let outcome = refresh_one(&github, &token, remembered).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert!(!paths(&github).contains(&"/repos/ann/web".to_owned()));
 }
 
@@ -65,7 +67,7 @@ async fn a_known_pull_request_of_a_fork_is_fetched_upstream() {
     let (github, token, pull) = forked().await;
     let known = knowing(unexplored("feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, known).await;
-    assert_eq!(found(&outcome).number, number(pull));
+    assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(
         paths(&github),
         ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
@@ -79,13 +81,13 @@ async fn a_repository_that_is_no_fork_is_asked_about_once_and_remembered_as_none
         &github,
         &token,
         LeasedRef {
-            upstream_repository: None,
+            upstream: Upstream::Unknown,
             ..git_ref("r", "acme/web", "feature")
         },
     )
     .await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
-    assert_eq!(outcome.upstream_repository.as_deref(), Some(""));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.learned.upstream.text(), Some(""));
 }
 
 #[tokio::test]
@@ -93,10 +95,10 @@ async fn a_branch_of_the_same_name_in_another_fork_is_not_ours() {
     let (github, token, pull) = forked().await;
     // The repository itself has a branch of that name, without a pull request.
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
     let mistaken = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, mistaken).await;
-    assert_eq!(outcome.result, Ok(Found::NoPullRequest));
+    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
 }
 
 #[tokio::test]
@@ -109,7 +111,7 @@ async fn a_pull_request_in_the_forks_own_repository_comes_first() {
         .open();
     let outcome = refresh_one(&github, &token, unexplored("feature")).await;
     assert_eq!(found(&outcome).repository, "ann/web");
-    assert_eq!(found(&outcome).number, number(own));
+    assert_eq!(found(&outcome).shown.number, number(own));
 }
 
 #[tokio::test]
@@ -119,19 +121,19 @@ async fn a_merged_pull_request_outlives_its_fork() {
     github.delete_repository("ann/web");
     let known = knowing(unexplored("feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, known).await;
-    assert_eq!(found(&outcome).state, PullRequestState::Merged);
+    assert_eq!(found(&outcome).shown.state, PullRequestState::Merged);
 }
 
 #[tokio::test]
 async fn a_remembered_upstream_that_is_gone_is_asked_for_again() {
     let (github, token, pull) = forked().await;
     let misled = LeasedRef {
-        upstream_repository: Some("acme/gone".to_owned()),
+        upstream: Upstream::from_text(Some("acme/gone")),
         ..unexplored("feature")
     };
     let outcome = refresh_one(&github, &token, misled).await;
-    assert_eq!(found(&outcome).number, number(pull));
-    assert_eq!(outcome.upstream_repository.as_deref(), Some("acme/web"));
+    assert_eq!(found(&outcome).shown.number, number(pull));
+    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
 }
 
 #[tokio::test]
@@ -143,23 +145,23 @@ async fn a_problem_that_may_be_of_another_repository_is_the_refs_alone() {
         git_ref("own", "acme/none", "a"),
         knowing(git_ref("upstream", "ann/web", "b"), "acme/none", 7),
         LeasedRef {
-            upstream_repository: Some("acme/web".to_owned()),
+            upstream: Upstream::from_text(Some("acme/web")),
             ..git_ref("fork", "ann/none", "c")
         },
         LeasedRef {
-            canonical_repository: Repository::parse("acme/old"),
+            canonical_repository: RepositoryPath::parse("acme/old"),
             ..git_ref("renamed", "acme/web", "d")
         },
     ];
     for git_ref in refs {
-        let name = git_ref.git_ref_id.clone();
+        let name = name(git_ref.id.0);
         let outcome = refresh_one(&github, &token, git_ref).await;
-        let problem = outcome.result.unwrap_err();
-        assert_eq!(problem.scope(), Scope::Repository, "{name}");
-        let expected = match name.as_str() {
-            "own" => Scope::Repository,
-            _ => Scope::Ref,
-        };
-        assert_eq!(outcome.scope, expected, "{name}");
+        let class = result(&outcome).unwrap_err();
+        let classes = [
+            ProblemClass::RepositoryNotFound,
+            ProblemClass::RepositoryBlocked,
+        ];
+        assert!(classes.contains(&class), "{name}: {class:?}");
+        assert_eq!(repository_wide(&outcome), name == "own", "{name}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gitsync_service::{
     lease::LeasedRef,
-    outcome::{Found, Problem},
+    outcome::{Finding, ProblemClass},
     pace,
     refresh::Refresher,
 };
@@ -13,8 +13,8 @@ use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
 use crate::{
     batches::{linked, operations},
     support::{
-        Refreshed, engine, git_ref, group, lease, lease_of, number, patient_engine, refresh,
-        refresh_until, world,
+        Refreshed, engine, git_ref, group, lease, lease_of, name, number, patient_engine, refresh,
+        refresh_until, result, world,
     },
 };
 
@@ -41,7 +41,7 @@ async fn a_batch_that_is_too_heavy_is_halved_until_it_is_answered() {
         github.set_weight_limit(Some(WEIGHT_OF_ONE * 2), overload);
         let refreshed = ask(&github, &token, &refs).await;
         for git_ref in &refs {
-            refreshed.found(&git_ref.git_ref_id);
+            refreshed.found(&name(git_ref.id.0));
         }
         let asked = github.requests().len();
         assert!((3..=15).contains(&asked), "{overload:?}: {asked}");
@@ -57,12 +57,12 @@ async fn bisecting_finds_the_one_that_is_too_heavy_and_the_others_have_their_sta
         github.set_weight_limit(None, overload);
         let refreshed = ask(&github, &token, &refs).await;
         for git_ref in &refs {
-            let result = refreshed.result(&git_ref.git_ref_id);
-            if git_ref.git_ref_id == "b5" {
+            let result = refreshed.result(&name(git_ref.id.0));
+            if name(git_ref.id.0) == "b5" {
                 // The lighter question tells that nothing changed.
-                assert_eq!(*result, Ok(Found::Unchanged), "{overload:?}");
+                assert_eq!(result, Ok(Finding::Unchanged), "{overload:?}");
             } else {
-                refreshed.found(&git_ref.git_ref_id);
+                refreshed.found(&name(git_ref.id.0));
             }
         }
         let asked = github.requests().len();
@@ -79,7 +79,7 @@ async fn what_is_too_heavy_and_changed_is_asked_for_over_rest() {
     let refreshed = ask(&github, &token, &refs).await;
     let found = refreshed.found("b0");
     assert_eq!(
-        found.state,
+        found.shown.state,
         gitsync_service::outcome::PullRequestState::Merged
     );
     refreshed.found("b1");
@@ -87,7 +87,7 @@ async fn what_is_too_heavy_and_changed_is_asked_for_over_rest() {
     // Where REST does not bear it either, that is what is said of it.
     github.fault("/pulls/1$").respond(Fault::Status(502));
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(*refreshed.result("b0"), Err(Problem::QueryTooHeavy));
+    assert_eq!(refreshed.result("b0"), Err(ProblemClass::QueryTooHeavy));
     refreshed.found("b1");
 }
 
@@ -99,8 +99,8 @@ async fn a_branch_that_is_too_heavy_by_itself_is_looked_up_over_rest() {
     github.poison("acme/web", heavy);
     let refs = ["heavy", "light"].map(|branch| git_ref(branch, "acme/web", branch));
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(refreshed.found("heavy").number, number(heavy));
-    assert_eq!(refreshed.found("light").number, number(light));
+    assert_eq!(refreshed.found("heavy").shown.number, number(heavy));
+    assert_eq!(refreshed.found("light").shown.number, number(light));
 }
 
 #[tokio::test]
@@ -117,8 +117,8 @@ async fn a_host_in_trouble_is_not_asked_over_and_over() {
             continue;
         }
         for git_ref in &refs {
-            let problem = refreshed.result(&git_ref.git_ref_id).as_ref().unwrap_err();
-            assert_eq!(problem.class(), "host_unavailable", "{overload:?}");
+            let class = refreshed.class(&name(git_ref.id.0));
+            assert_eq!(class, "host_unavailable", "{overload:?}");
         }
         assert!(github.requests().len() <= 6, "{:?}", operations(&github));
     }
@@ -132,10 +132,7 @@ async fn one_ref_alone_does_not_hammer_a_host_in_trouble() {
         .fault(Matching::graphql())
         .respond(Fault::Status(502));
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(
-        refreshed.result("b0").as_ref().unwrap_err().class(),
-        "host_unavailable"
-    );
+    assert_eq!(refreshed.class("b0"), "host_unavailable");
     assert!(github.requests().len() <= 4, "{:?}", operations(&github));
 }
 
@@ -146,7 +143,7 @@ async fn more_possible_nodes_than_allowed_are_asked_for_in_parts() {
     github.set_node_limit(250);
     let refreshed = ask(&github, &token, &refs).await;
     for git_ref in &refs {
-        refreshed.found(&git_ref.git_ref_id);
+        refreshed.found(&name(git_ref.id.0));
     }
     let errors = github.requests();
     let errors = errors.iter().filter(|request| {
@@ -163,7 +160,7 @@ async fn what_resolved_is_reported_and_only_the_rest_is_asked_again() {
     github.set_weight_limit(Some(WEIGHT_OF_ONE * 5), Overload::ResourceLimits);
     let refreshed = ask(&github, &token, &refs).await;
     for git_ref in &refs {
-        refreshed.found(&git_ref.git_ref_id);
+        refreshed.found(&name(git_ref.id.0));
     }
     let asked: usize = github
         .requests()
@@ -179,7 +176,7 @@ async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
     let ann = github.user("ann");
     let mut refs = vec![git_ref("fine", "acme/web", "feature")];
     github.pull_request("acme/web").head("feature").open();
-    for (name, barrier) in [
+    for (branch, barrier) in [
         ("sso", Barrier::SingleSignOn),
         ("denied", Barrier::NoPermission),
         ("address", Barrier::AddressNotAllowed),
@@ -187,26 +184,26 @@ async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
         ("missing", Barrier::NotFound),
         ("nothing", Barrier::Null),
     ] {
-        let repository = format!("acme/{name}");
+        let repository = format!("acme/{branch}");
         github.repository(&repository).grant(&ann);
         github.pull_request(&repository).head("feature").open();
         github.bar(&repository, barrier);
-        refs.push(git_ref(name, &repository, "feature"));
-        refs.push(git_ref(&format!("{name} too"), &repository, "other"));
+        refs.push(git_ref(branch, &repository, "feature"));
+        refs.push(git_ref(&format!("{branch} too"), &repository, "other"));
     }
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(refreshed.found("fine").number, 1);
-    for (name, problem) in [
-        ("sso", Problem::SsoRequired),
-        ("denied", Problem::AccessDenied),
-        ("address", Problem::AddressNotAllowed),
-        ("blocked", Problem::RepositoryBlocked),
-        ("missing", Problem::RepositoryNotFound),
-        ("nothing", Problem::RepositoryNotFound),
+    assert_eq!(refreshed.found("fine").shown.number, 1);
+    for (repository, problem) in [
+        ("sso", ProblemClass::SsoRequired),
+        ("denied", ProblemClass::AccessDenied),
+        ("address", ProblemClass::AddressNotAllowed),
+        ("blocked", ProblemClass::RepositoryBlocked),
+        ("missing", ProblemClass::RepositoryNotFound),
+        ("nothing", ProblemClass::RepositoryNotFound),
     ] {
-        assert_eq!(*refreshed.result(name), Err(problem), "{name}");
-        let too = format!("{name} too");
-        assert_eq!(*refreshed.result(&too), Err(problem), "{too}");
+        assert_eq!(refreshed.result(repository), Err(problem), "{repository}");
+        let too = format!("{repository} too");
+        assert_eq!(refreshed.result(&too), Err(problem), "{too}");
     }
     let requests = github.requests();
     assert!(requests.len() <= 2, "{:?}", operations(&github));
@@ -222,9 +219,9 @@ async fn nothing_more_is_asked_of_a_repository_that_may_not_be_seen() {
     let refreshed = ask(&github, &token, &refs).await;
     for index in 0..40 {
         let result = refreshed.result(&format!("r{index}"));
-        assert_eq!(*result, Err(Problem::RepositoryNotFound));
+        assert_eq!(result, Err(ProblemClass::RepositoryNotFound));
     }
-    assert_eq!(*refreshed.result("fine"), Ok(Found::NoPullRequest));
+    assert_eq!(refreshed.result("fine"), Ok(Finding::NoPullRequest));
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
 
@@ -241,10 +238,10 @@ async fn what_is_too_heavy_beside_probes_costs_them_nothing() {
         let refreshed = ask(&github, &token, &refs).await;
         for (index, git_ref) in refs.iter().enumerate() {
             if index < 10 && index != 3 {
-                refreshed.found(&git_ref.git_ref_id);
+                refreshed.found(&name(git_ref.id.0));
             } else {
-                let result = refreshed.result(&git_ref.git_ref_id);
-                assert_eq!(*result, Ok(Found::Unchanged), "{index}, {overload:?}");
+                let result = refreshed.result(&name(git_ref.id.0));
+                assert_eq!(result, Ok(Finding::Unchanged), "{index}, {overload:?}");
             }
         }
     }
@@ -284,7 +281,7 @@ async fn a_query_that_the_host_gave_up_on_is_asked_again_after_a_moment() {
         let lease = lease(vec![group(&github, &token, refs.clone())]);
         let refreshed = refresh(&patient.build().unwrap(), lease).await;
         for git_ref in &refs {
-            refreshed.found(&git_ref.git_ref_id);
+            refreshed.found(&name(git_ref.id.0));
         }
         assert_eq!(operations(&github), ["Detail"; 3], "{what}");
         // Once: the halves follow each other.
@@ -301,7 +298,7 @@ async fn what_is_more_than_the_host_gives_at_once_is_asked_for_in_parts_without_
     let lease = lease(vec![group(&github, &token, refs.clone())]);
     let refreshed = refresh(&patient_engine(FOR_EVER).build().unwrap(), lease).await;
     for git_ref in &refs {
-        refreshed.found(&git_ref.git_ref_id);
+        refreshed.found(&name(git_ref.id.0));
     }
 }
 
@@ -339,8 +336,7 @@ async fn the_wait_for_a_query_ends_with_the_attempt() {
     let refreshed = refresh_until(&patient, lease, Duration::from_millis(700)).await;
     assert_eq!(refreshed.outcomes.len(), 2);
     for outcome in refreshed.outcomes.values() {
-        let problem = outcome.result.as_ref().unwrap_err();
-        assert_eq!(problem.class(), "host_unavailable");
+        assert_eq!(result(outcome), Err(ProblemClass::HostUnavailable));
     }
     assert_eq!(github.requests().len(), 1);
 }
@@ -371,8 +367,8 @@ async fn after_a_slow_answer_a_key_is_asked_first_what_changed_however_few_refs_
     .await;
     assert_eq!(operations(&github), ["Detail", "Probe", "Detail"]);
     assert_eq!(github.requests()[2].graphql.clone().unwrap().ids, 1);
-    assert_eq!(refreshed.found("b3").number, 4);
-    assert_eq!(*refreshed.result("b2"), Ok(Found::Unchanged));
+    assert_eq!(refreshed.found("b3").shown.number, 4);
+    assert_eq!(refreshed.result("b2"), Ok(Finding::Unchanged));
 
     // Another key's answers may be quick.
     github.clear_requests();

@@ -10,7 +10,8 @@ use testkit::{
 };
 
 use crate::{
-    stack::{Stack, short_lived},
+    stack::{FENCE, Stack, short_lived},
+    support::id,
     sync_server::Trouble,
 };
 
@@ -38,7 +39,7 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
         };
         assert_eq!((pull.title.as_str(), pull.number), ("A", 1));
         assert_eq!(pull.state(), pb::PullRequestState::Open);
-        assert_eq!(found.report_seq, 3);
+        assert_eq!(found.fence, Some(FENCE));
         assert!(found.next_refresh_in.is_some());
         let none = stack.applied("b").await;
         assert!(matches!(
@@ -48,17 +49,15 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
         stack.released("lease").await;
         let reports = stack.chat().reports();
         assert!(reports.last().unwrap().release_lease);
-        assert!(
-            reports
-                .last()
-                .unwrap()
-                .budget
-                .as_ref()
-                .unwrap()
-                .graphql
-                .and_then(|graphql| graphql.remaining)
-                .is_some()
+        let windows = &reports.last().unwrap().budget.as_ref().unwrap().windows;
+        let [graphql] = windows.as_slice() else {
+            panic!("{windows:?}");
+        };
+        assert_eq!(
+            (graphql.name.as_str(), graphql.remaining),
+            ("graphql", Some(4999))
         );
+        assert_eq!(graphql.length.unwrap().seconds, 3600);
         assert!(stack.chat().calls("release").is_empty());
         for line in [
             "gitsync_graphql_points_total 1",
@@ -164,7 +163,7 @@ async fn one_slow_key_does_not_block_other_keys() {
         let bob = stack.github.user("bob");
         stack.github.repository("acme/web").grant(&bob);
         let mut quick = stack.lease("quick", &["quick"]);
-        quick.groups[0].access_token = Some(bob.token());
+        quick.groups[0].credential = Some(Stack::credential("quick", &bob.token()));
         stack.chat().queue(stack.lease("slow", &branches));
         stack.start_worker();
         hold.waiting(1).await;
@@ -365,7 +364,7 @@ async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
 async fn an_owner_without_an_account_is_reported_and_the_host_is_not_asked() {
     Stack::run(async |stack| {
         let mut lease = stack.lease("lease", &["a"]);
-        lease.groups[0].access_token = None;
+        lease.groups[0].credential = None;
         stack.chat().queue(lease);
         stack.start_worker();
         let outcome = stack.applied("a").await;
@@ -388,16 +387,21 @@ async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
             });
         stack.chat().queue(stack.lease("lease", &["a"]));
         stack.start_worker();
-        let outcome = stack.applied("a").await;
-        assert_eq!(class(&outcome), pb::ProblemClass::SecondaryLimited);
-        let Some(pb::outcome::Result::Failed(failed)) = outcome.result else {
-            unreachable!("it failed");
+        stack.released("lease").await;
+        assert!(stack.chat().outcomes().is_empty());
+        // With the lease, so that it cannot be leased before.
+        let reports = stack.chat().reports();
+        let [report] = reports.as_slice() else {
+            panic!("{reports:?}");
         };
-        assert!(failed.retry_after.unwrap().seconds >= 90);
-        let budget = stack.chat().reports()[0].budget.clone().unwrap();
+        assert!(report.release_lease);
+        let budget = report.budget.clone().unwrap();
+        let pause = budget.pause.unwrap();
+        assert_eq!(pause.class(), pb::ProblemClass::SecondaryLimited);
+        assert_eq!(pause.from_lane(), pb::Lane::Interactive);
         // As of when it was told.
-        assert!(budget.pause_for.unwrap().seconds >= 80);
-        assert_eq!((budget.secondary_refusals, budget.graphql_requests), (1, 1));
+        assert!(pause.duration.unwrap().seconds >= 80);
+        assert_eq!(budget.secondary_refusals, 1);
     })
     .await;
 }
@@ -447,18 +451,17 @@ async fn a_refused_token_is_reported_with_the_time_to_try_it_once_more() {
         stack.github.revoke(&stack.token);
         stack.chat().queue(stack.lease("lease", &["a", "b"]));
         stack.start_worker();
-        for git_ref in ["a", "b"] {
-            let outcome = stack.applied(git_ref).await;
-            assert_eq!(class(&outcome), pb::ProblemClass::CredentialSuspect);
-        }
+        stack.released("lease").await;
+        assert!(stack.chat().outcomes().is_empty());
         let reports = stack.chat().reports();
         let [seen] = reports[0].credentials.as_slice() else {
             panic!("{:?}", reports[0].credentials);
         };
-        assert_eq!(seen.credential_id, "credential of lease");
+        assert_eq!(seen.credential_id, id("lease").to_string());
+        assert_eq!(seen.generation, FENCE.generation);
         assert_eq!(seen.state(), pb::CredentialState::Suspect);
         assert!(seen.confirm_in.unwrap().seconds >= 45);
-        assert_eq!(reports[0].budget.as_ref().unwrap().graphql_requests, 1);
+        assert_eq!(stack.github.requests().len(), 1);
     })
     .await;
 }

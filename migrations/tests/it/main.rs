@@ -1,7 +1,13 @@
 //! The runner and the files, on a real PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod apply;
 mod data;
 mod lint;
 mod race;
 mod refusal;
+mod schema;

@@ -17,13 +17,7 @@ async fn an_edited_file_is_refused_and_nothing_is_applied() {
         .await
         .unwrap_err();
     assert!(
-        matches!(
-            error,
-            MigrationError::Edited {
-                name: "0001_chats",
-                ..
-            }
-        ),
+        matches!(error, MigrationError::Edited { name: "0001_chats" }),
         "{error}"
     );
     assert_eq!(migrations::version(&client).await.unwrap(), 1);
@@ -33,14 +27,27 @@ async fn an_edited_file_is_refused_and_nothing_is_applied() {
 }
 
 #[tokio::test]
-async fn a_renamed_file_is_refused() {
+async fn a_database_of_another_history_is_refused_with_a_sentence() {
     let db = testkit::postgres::database().await;
     let mut client = db.client().await;
-    let mut list = ALL.to_vec();
-    list[0].name = "0001_conversations";
-    let error = apply_list(&mut client, &list).await.unwrap_err();
-    assert!(error.to_string().contains("0001_conversations"), "{error}");
-    assert!(error.to_string().contains("0001_chats"), "{error}");
+    client
+        .execute(
+            "UPDATE schema_migrations SET name = '0003_chat_diff_statuses' WHERE version = 3",
+            &[],
+        )
+        .await
+        .unwrap();
+    for error in [
+        apply(&mut client).await.unwrap_err(),
+        require_current(&client).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "this database was made by a version from before the first release (its migration \
+             0003_chat_diff_statuses is 0003_git_refs here), whose data cannot be taken over: use \
+             an empty database"
+        );
+    }
 }
 
 #[tokio::test]

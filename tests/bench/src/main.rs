@@ -1,13 +1,17 @@
 //! Measures the services against tables of the size that they are made for.
 //!
 //! `bench list`: what a page of chats costs, for whom, and by which filter. `bench sync`: what it takes to
-//! keep statuses fresh. See the README.
+//! keep statuses fresh. `bench accounts`: what a budget with very many accounts costs. `bench ledger`: whether
+//! every acknowledged report is looked up while workers die. See the README.
 
+mod accounts;
+mod ledger;
 mod list;
 mod sync;
 
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -23,6 +27,10 @@ enum Command {
     List(list::Options),
     /// What it takes to keep statuses fresh.
     Sync(sync::Options),
+    /// What a budget with very many accounts or refs costs.
+    Accounts(accounts::Options),
+    /// Whether every acknowledged report is looked up while workers are killed.
+    Ledger(ledger::Options),
 }
 
 #[tokio::main]
@@ -31,6 +39,8 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::List(options) => Box::pin(list::run(options)).await,
         Command::Sync(options) => Box::pin(sync::run(options)).await,
+        Command::Accounts(options) => Box::pin(accounts::run(options)).await,
+        Command::Ledger(options) => Box::pin(ledger::run(options)).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,4 +50,35 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds the binaries for release and runs this again with them; none if they are named already.
+pub(crate) fn in_release() -> anyhow::Result<Option<ExitStatus>> {
+    const NAMES: [(&str, &str); 2] = [
+        ("CHAT_SERVICE_BIN", "chat-service"),
+        ("GITSYNC_SERVICE_BIN", "gitsync-service"),
+    ];
+    if NAMES
+        .iter()
+        .all(|(variable, _)| std::env::var_os(variable).is_some())
+    {
+        return Ok(None);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = std::process::Command::new(cargo);
+    build.args(["build", "--release", "--locked"]);
+    for (_, package) in NAMES {
+        build.args(["-p", package]);
+    }
+    anyhow::ensure!(build.status()?.success(), "the services do not build");
+    let this = std::env::current_exe()?;
+    let directory = this.parent().context("the directory of this program")?;
+    let mut again = std::process::Command::new(&this);
+    again.args(std::env::args_os().skip(1));
+    for (variable, name) in NAMES {
+        let binary = directory.join(name);
+        anyhow::ensure!(binary.exists(), "{} was not built", binary.display());
+        again.env(variable, binary);
+    }
+    Ok(Some(again.status()?))
 }

@@ -6,11 +6,7 @@
 mod visible;
 mod world;
 
-use std::{
-    io::Write as _,
-    process::{Command, ExitStatus},
-    time::Duration,
-};
+use std::{io::Write as _, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -29,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const MANY_USERS: usize = 1_000;
 /// Refs of each small tenant.
 const SMALL: usize = 5;
+/// Users with one ref each, in the run that measures what a lease of one writes.
+const SINGLE_USERS: usize = 20_000;
 
 /// Settings of `bench sync`.
 #[derive(Debug, Args)]
@@ -46,7 +44,7 @@ pub(crate) struct Options {
 
 /// Measures and prints.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    if let Some(status) = in_release()? {
+    if let Some(status) = super::in_release()? {
         anyhow::ensure!(status.success(), "the run failed");
         return Ok(());
     }
@@ -67,6 +65,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     twenty_users(&mut table).await?;
     let speedup = speedup(&mut table).await?;
     let rate = rate(&mut table, options.refs).await?;
+    let single = single(&mut table).await?;
     let fair = fairness(&mut table, options.refs).await?;
     let (near, far) = reports().await?;
     table.print()?;
@@ -79,7 +78,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "rest_points_per_50": fifty.rest.points,
         "rest_seconds_per_50": rounded(fifty.rest.seconds),
         "steady_requests_per_ref": rounded(per_ref(fifty.steady, fifty.steady.requests)),
-        "refs_per_second": rounded(rate),
+        "refs_per_second": rounded(rate.refs_per_second),
+        "wal_bytes_per_unchanged_ref": rounded(rate.wal_bytes_per_ref),
+        "wal_bytes_per_single_ref": rounded(single),
         "two_worker_speedup": rounded(speedup),
         "small_tenant_p95_s": rounded(fair),
         "visible_ms": milliseconds(near.median),
@@ -87,37 +88,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "far_visible_p95_ms": milliseconds(far.p95),
     });
     Ok(writeln!(std::io::stdout(), "{line}")?)
-}
-
-/// Builds the binaries for release and runs this again with them; none if they are named already.
-fn in_release() -> anyhow::Result<Option<ExitStatus>> {
-    const NAMES: [(&str, &str); 2] = [
-        ("CHAT_SERVICE_BIN", "chat-service"),
-        ("GITSYNC_SERVICE_BIN", "gitsync-service"),
-    ];
-    if NAMES
-        .iter()
-        .all(|(variable, _)| std::env::var_os(variable).is_some())
-    {
-        return Ok(None);
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--locked"]);
-    for (_, package) in NAMES {
-        build.args(["-p", package]);
-    }
-    anyhow::ensure!(build.status()?.success(), "the services do not build");
-    let this = std::env::current_exe()?;
-    let directory = this.parent().context("the directory of this program")?;
-    let mut again = Command::new(&this);
-    again.args(std::env::args_os().skip(1));
-    for (variable, name) in NAMES {
-        let binary = directory.join(name);
-        anyhow::ensure!(binary.exists(), "{} was not built", binary.display());
-        again.env(variable, binary);
-    }
-    Ok(Some(again.status()?))
 }
 
 /// Fifty refs of one user, far away.
@@ -196,18 +166,42 @@ async fn speedup(table: &mut Table) -> anyhow::Result<f64> {
     Ok(alone.seconds / both.seconds)
 }
 
-/// Refs a second of one worker, with the host beside it.
-async fn rate(table: &mut Table, refs: usize) -> anyhow::Result<f64> {
+/// What one worker does, with the host beside it.
+struct Rate {
+    /// First seen.
+    refs_per_second: f64,
+    /// Nothing changed.
+    wal_bytes_per_ref: f64,
+}
+
+async fn rate(table: &mut Table, refs: usize) -> anyhow::Result<Rate> {
     let world = World::new(vec![refs / MANY_USERS; MANY_USERS]).await?;
     let worker = world.worker().await;
     let what = |what: &str| format!("{} of 1,000 users, 0 ms: {what}", world.refs());
     let first = table.add(&what("first seen"), world.cycle(PATIENCE, false).await?);
-    table.add(
+    let unchanged = table.add(
         &what("nothing changed"),
         world.cycle(PATIENCE, false).await?,
     );
     drop(worker);
-    Ok(seen(first) / first.seconds)
+    Ok(Rate {
+        refs_per_second: seen(first) / first.seconds,
+        wal_bytes_per_ref: wal_per_ref(unchanged),
+    })
+}
+
+/// What a budget with a single ref writes when nothing changed: the lease, the report and the ref.
+async fn single(table: &mut Table) -> anyhow::Result<f64> {
+    let world = World::new(vec![1; SINGLE_USERS]).await?;
+    let worker = world.worker().await;
+    let what = |what: &str| format!("{SINGLE_USERS} users with 1, 0 ms: {what}");
+    table.add(&what("first seen"), world.cycle(PATIENCE, false).await?);
+    let unchanged = table.add(
+        &what("nothing changed"),
+        world.cycle(PATIENCE, false).await?,
+    );
+    drop(worker);
+    Ok(wal_per_ref(unchanged))
 }
 
 /// How long small tenants wait beside a large one, with the host beside the worker.
@@ -249,7 +243,7 @@ impl Table {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{:73} | {:>7} {:>8} {:>8} {:>7} {:>8} {:>7} {:>7}",
+            "{:73} | {:>7} {:>8} {:>8} {:>7} {:>8} {:>7} {:>7} {:>8}",
             "from due to written",
             "refs",
             "requests",
@@ -257,19 +251,21 @@ impl Table {
             "points",
             "per ref",
             "seconds",
-            "refs/s"
+            "refs/s",
+            "WAL/ref"
         )?;
         for (name, cycle) in &self.0 {
             writeln!(
                 out,
-                "{name:73} | {:>7} {:>8} {:>8.3} {:>7} {:>8.3} {:>7.2} {:>7.0}",
+                "{name:73} | {:>7} {:>8} {:>8.3} {:>7} {:>8.3} {:>7.2} {:>7.0} {:>8.0}",
                 cycle.refs,
                 cycle.requests,
                 per_ref(*cycle, cycle.requests),
                 cycle.points,
                 per_ref(*cycle, usize::try_from(cycle.points)?),
                 cycle.seconds,
-                seen(*cycle) / cycle.seconds
+                seen(*cycle) / cycle.seconds,
+                wal_per_ref(*cycle)
             )?;
         }
         Ok(writeln!(out)?)
@@ -282,6 +278,13 @@ fn seen(cycle: Cycle) -> f64 {
 
 fn per_ref(cycle: Cycle, spent: usize) -> f64 {
     f64::from(u32::try_from(spent).unwrap_or(u32::MAX)) / seen(cycle).max(1.0)
+}
+
+fn wal_per_ref(cycle: Cycle) -> f64 {
+    // A float is exact for 9 million gigabytes.
+    #[expect(clippy::cast_precision_loss, reason = "a benchmark's figure")]
+    let bytes = cycle.wal_bytes as f64;
+    bytes / seen(cycle).max(1.0)
 }
 
 fn rounded(number: f64) -> f64 {

@@ -289,7 +289,7 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
 
         let client = stack.database.client().await;
         let rows = client
-            .query("SELECT access_token_sealed FROM git_accounts", &[])
+            .query("SELECT access_token_sealed FROM git_credentials", &[])
             .await
             .unwrap();
         let [row] = rows.as_slice() else {

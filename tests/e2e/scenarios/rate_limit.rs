@@ -162,19 +162,21 @@ impl World {
     /// Until when nothing is to be sent to an interface, in whole seconds since 1970: the stand-in notes when a
     /// request arrived no more exactly.
     async fn paused_until(&self, resource: Resource) -> Option<i64> {
-        let column = match resource {
-            Resource::Core => "rest_paused_until",
-            Resource::Graphql => "graphql_paused_until",
+        let window = match resource {
+            Resource::Core => "core",
+            Resource::Graphql => "graphql",
         };
         let client = self.stack.database.client().await;
         let row = client
             .query_one(
-                &format!(
-                    "SELECT floor(extract(epoch FROM greatest(b.{column}, b.paused_until)))::bigint
-                     FROM git_accounts a JOIN git_budgets b ON b.id = a.budget_id
-                     WHERE a.user_id = $1::text::uuid"
-                ),
-                &[&self.limited[0].0.id()],
+                "SELECT floor(extract(epoch FROM greatest(b.paused_until, (
+                    SELECT (w ->> 'paused_until')::timestamptz
+                    FROM jsonb_array_elements(b.windows) AS w
+                    WHERE w ->> 'name' = $2
+                 ))))::bigint
+                 FROM git_accounts a JOIN git_budgets b ON b.id = a.budget_id
+                 WHERE a.user_id = $1::text::uuid",
+                &[&self.limited[0].0.id(), &window],
             )
             .await
             .unwrap();

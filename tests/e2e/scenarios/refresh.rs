@@ -201,8 +201,8 @@ async fn when_the_write_fails_the_old_status_stays_and_others_are_written() {
             .batch_execute(
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                  $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation'; END $$;
-                 CREATE TRIGGER refuse BEFORE UPDATE ON chat_diff_statuses FOR EACH ROW
-                 WHEN (NEW.git_branch = 'bad' AND NEW.pull_request_state = 'merged')
+                 CREATE TRIGGER refuse BEFORE UPDATE ON git_refs FOR EACH ROW
+                 WHEN (NEW.git_branch = 'bad' AND NEW.pull_request ->> 'state' = 'merged')
                  EXECUTE FUNCTION refuse();",
             )
             .await

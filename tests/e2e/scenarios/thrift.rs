@@ -62,10 +62,10 @@ async fn from_a_report_to_its_status_are_two_round_trips_to_a_host_without_graph
 /// Sets everything's time so much earlier, as if that had passed.
 async fn pass(client: &Client, seconds: f64) {
     let shift = [
-        "UPDATE chat_diff_statuses SET due_at = due_at - make_interval(secs => $1),
+        "UPDATE git_ref_polls SET due_at = due_at - make_interval(secs => $1),
             early_at = early_at - make_interval(secs => $1)",
-        "UPDATE git_budgets SET next_due_at = next_due_at - make_interval(secs => $1),
-            burst_at = burst_at - make_interval(secs => $1)",
+        "UPDATE git_accounts SET next_due_at = next_due_at - make_interval(secs => $1)",
+        "UPDATE git_budgets SET queue_at = queue_at - make_interval(secs => $1)",
     ];
     for statement in shift {
         client.execute(statement, &[&seconds]).await.unwrap();
@@ -78,9 +78,9 @@ async fn until_idle(client: &Client) -> i64 {
     wait::until("nothing is due", || async {
         let row = client
             .query_one(
-                "SELECT count(*) FILTER (WHERE due_at <= now() OR lease_token IS NOT NULL) AS busy,
+                "SELECT count(*) FILTER (WHERE due_at <= now()) AS busy,
                     count(*) FILTER (WHERE misses = 0) AS seen
-                 FROM chat_diff_statuses",
+                 FROM git_ref_polls",
                 &[],
             )
             .await
@@ -120,17 +120,21 @@ async fn fifty_refs_that_became_due_apart_from_one_another_travel_in_few_request
         // `misses` tells which were not looked up again since.
         client
             .batch_execute(
-                "UPDATE chat_diff_statuses s
+                "UPDATE git_ref_polls p
                  SET due_at = now() + t.number * interval '2.4 seconds',
                     early_at = now() + t.number * interval '2.4 seconds' - interval '30 seconds',
                     misses = 1,
                     changed_at = now() - interval '1 day'
                  FROM (
-                    SELECT id, row_number() OVER (ORDER BY id) AS number FROM chat_diff_statuses
+                    SELECT ref_id, row_number() OVER (ORDER BY ref_id) AS number
+                    FROM git_ref_polls
                  ) AS t
-                 WHERE t.id = s.id;
-                 UPDATE git_budgets b SET next_due_at = (
-                    SELECT min(s.due_at) FROM chat_diff_statuses s WHERE s.budget_id = b.id
+                 WHERE t.ref_id = p.ref_id;
+                 UPDATE git_accounts a SET next_due_at = (
+                    SELECT min(p.due_at) FROM git_ref_polls p WHERE p.account_id = a.id
+                 );
+                 UPDATE git_budgets b SET queue_at = (
+                    SELECT min(a.next_due_at) FROM git_accounts a WHERE a.budget_id = b.id
                  )",
             )
             .await

@@ -11,7 +11,7 @@ pub fn no_pull_request(lease: &Lease) -> ReportOutcomesRequest {
         lease_token: lease.lease_token.clone(),
         outcomes: vec![Outcome {
             git_ref_id: leased.git_ref_id.clone(),
-            report_seq: leased.report_seq,
+            fence: leased.fence,
             result: Some(outcome::Result::NoPullRequest(NoPullRequest {})),
             next_refresh_in: Some(prost_types::Duration {
                 seconds: 60,

@@ -205,19 +205,15 @@ impl Composer {
         };
         let after = self.after("c.updated_at, c.id");
         let after_share = self.after("a.chat_updated_at, a.chat_id");
-        let after_ref = self.after("s.chat_updated_at, s.chat_id");
         let of_share = gated(of_chat(&filter, "a.chat_id"));
-        let of_ref = gated(of_chat(&filter, "s.chat_id"));
         let of_row = gated(filter);
         let mut marks = vec![
             ("/* filter */ TRUE", of_row.as_str()),
             ("/* filter of share */ TRUE", &of_share),
-            ("/* filter of ref */ TRUE", &of_ref),
             ("/* owner */ TRUE", &owner),
             ("/* owner of share */ TRUE", &owner_of_share),
             ("/* after */ TRUE", &after),
             ("/* after share */ TRUE", &after_share),
-            ("/* after ref */ TRUE", &after_ref),
             ("/* limit */ 1", wanted.limit),
         ];
         let keys = branch.keys.bind(&mut self.params);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use proto::sync::PullRequestState;
 use serde_json::json;
 
 use super::branch::{Branch, Keys};
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
-    diff_status::PullRequestState,
     store::{
         Sql,
         sql::{Params, sql},
@@ -144,50 +144,25 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
             params.push(pattern)
         );
     }
-    let primary = print_primary_filter(
-        pull_requests,
-        repository.as_deref(),
-        *pull_request_number,
-        params,
-    );
-    if !primary.is_empty() {
-        // A value and no EXISTS, which could become a join that hashes the table.
-        let _ = write!(
-            out,
-            " AND coalesce((SELECT TRUE{primary} FROM chat_diff_statuses s \
-             WHERE s.chat_id = c.id AND s.is_primary), FALSE)"
-        );
-    }
-    out
-}
-
-/// What the primary ref must satisfy, each part beginning with ` AND `.
-fn print_primary_filter(
-    pull_requests: &[PullRequestFilter],
-    repository: Option<&str>,
-    number: Option<i32>,
-    params: &mut Params,
-) -> String {
-    let mut out = String::new();
+    // As subqueries, for the same reason.
     if let Some(repository) = repository {
-        let _ = write!(
-            out,
-            " AND s.repository_key = ${}",
-            params.push(repository.to_lowercase())
-        );
+        let key = params.push(repository.to_lowercase());
+        let _ = write!(out, " AND (SELECT c.primary_repository_key = ${key})");
     }
-    if let Some(number) = number {
-        let _ = write!(out, " AND s.pr_number = ${}", params.push(number));
+    if let Some(number) = pull_request_number {
+        let number = params.push(*number);
+        let _ = write!(out, " AND (SELECT c.primary_pr_number = ${number})");
     }
     if !pull_requests.is_empty() {
         let (states, drafts): (Vec<&'static str>, Vec<bool>) = pull_requests
             .iter()
             .flat_map(|wanted| state_keys(*wanted))
             .unzip();
+        // A value and no EXISTS, which could become a join that hashes the table.
         let _ = write!(
             out,
-            " AND EXISTS (SELECT FROM unnest(${}::text[], ${}::boolean[]) AS wanted (state, draft) \
-             WHERE s.pull_request_state = wanted.state AND s.pull_request_draft = wanted.draft)",
+            " AND (SELECT bool_or(c.primary_pr_state = w.state AND c.primary_pr_draft = w.draft) \
+             FROM unnest(${}::text[], ${}::boolean[]) AS w (state, draft))",
             params.push(states),
             params.push(drafts),
         );

@@ -1,274 +1,150 @@
 -- name: apply_outcomes
--- Applies the outcomes $2 (a JSON array) to the refs that the lease $1 holds, in the order of their
--- ids, each with its change event and its next due time. Returns the refs that took an outcome; one
--- that is missing is not of this lease, or has had its outcome. The caller has locked the lease.
+-- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
+-- its event and its next due time. Returns what became of each; one that is missing spends another
+-- budget, or was looked at since. The caller has locked chats, refs and accounts, and proves the
+-- lease afterwards.
 --
--- An outcome of an older report (superseded) is applied only if it found a pull request, and leaves
--- the ref due and RefreshChat waiting. A failure never touches what is known, and neither does a
--- status of the known pull request that is older, by the host's clock, than what is known of it
--- (outdated). One that is unchanged confirms what is known; where nothing is, it is no outcome, and
--- the ref is missing from the answer. Only the primary ref and those with an open pull request stay
--- due, and none of an archived chat. An event is recorded only when what a reader sees changed;
--- having looked again is no change.
-WITH outcome AS (
+-- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
+-- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
+-- touches what is known, nor does an older status of it, by the host's clock (outdated).
+-- "Unchanged" fails where nothing is known. Due stays what is primary, or open, or was not looked
+-- up since its last report, and nothing of an archived chat. Only what a reader sees makes an
+-- event.
+WITH judged AS (
     SELECT
-        o.id, o.report_seq, o.kind, o.next_seconds, o.next_lane, o.upstream_repository,
-        o.repository, o.number, o.url, o.state, o.draft, o.title, o.changes_requested, o.approved,
-        o.reviewer_count, o.additions, o.deletions, o.changed_files, o.commits, o.head_branch,
-        o.base_branch, o.head_sha, o.author_login, o.author_avatar_url, o.node_id,
-        o.problem_class, o.retry_seconds, o.base_seconds, o.fingerprint, o.validator,
-        o.canonical_repository,
-        -- By the host's clock, which may be ahead; a wrong answer must not outdate all later ones.
-        least(o.updated_at, now() + interval '1 hour') AS updated_at
-    FROM jsonb_to_recordset($2::jsonb) AS o (
-        id uuid, report_seq bigint, kind text, next_seconds double precision, next_lane smallint,
-        upstream_repository text,
-        repository text, number integer, url text, state text, draft boolean, title text,
-        changes_requested boolean, approved boolean, reviewer_count integer, additions integer,
-        deletions integer, changed_files integer, commits integer, head_branch text,
-        base_branch text, head_sha text, author_login text, author_avatar_url text, node_id text,
-        problem_class text, retry_seconds double precision, base_seconds real, fingerprint text,
-        validator text, canonical_repository text, updated_at timestamptz
-    )
-), held AS (
-    SELECT
-        s.id, s.chat_id, s.report_seq, s.is_primary, s.due_at, s.early_at, s.lane, s.url,
-        s.pull_request_state, s.pull_request_title, s.pull_request_draft, s.changes_requested,
-        s.additions, s.deletions, s.changed_files, s.head_branch, s.base_branch, s.head_sha,
-        s.author_login, s.author_avatar_url, s.pr_number, s.commits, s.approved, s.reviewer_count,
-        s.refreshed_at, s.pr_repository, s.pr_node_id, s.problem_class, s.problem_since,
-        s.problem_until, s.failures, s.misses, s.settled_count, s.unchanged_count, s.fingerprint,
-        s.found_at, s.changed_at, s.pr_updated_at, s.base_interval_seconds
-    FROM chat_diff_statuses s
-    JOIN outcome o ON o.id = s.id
-    WHERE s.lease_token = $1
-        AND s.report_seq >= o.report_seq
-        AND NOT (
-            o.kind = 'unchanged'
-            AND s.report_seq = o.report_seq
-            AND s.pull_request_state IS NULL
-        )
-    ORDER BY s.id
-    FOR UPDATE OF s
-), judged AS (
-    SELECT
-        h.id,
-        h.report_seq = o.report_seq AS current,
-        t.same,
+        o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
+        r.problem_class AS known_problem, r.reported_at - interval '1 us' AS before_report,
         CASE
-            WHEN o.kind = 'found' AND t.same AND o.updated_at < h.pr_updated_at THEN
-                CASE WHEN h.report_seq = o.report_seq THEN 'outdated' ELSE 'superseded' END
-            WHEN o.kind = 'found' THEN 'found'
-            WHEN h.report_seq = o.report_seq THEN o.kind
-            ELSE 'superseded'
+            WHEN o.kind = 'found' AND (t.same AND t.told_at < r.pr_updated_at) IS NOT TRUE
+                THEN 'found'
+            WHEN NOT t.current THEN 'superseded'
+            WHEN o.kind = 'found' THEN 'outdated'
+            WHEN o.kind = 'unchanged' AND r.pull_request IS NULL THEN 'failed'
+            ELSE o.kind
         END AS effect
-    FROM held h
-    JOIN outcome o ON o.id = h.id
-    -- Whether the pull request that was found is the known one. A rename changes its repository, a
-    -- host without such ids has only that and the number.
+    FROM jsonb_to_recordset($2::jsonb) AS o (
+        id uuid, report_seq bigint, looks bigint, generation bigint, kind text, found jsonb,
+        repository text, host_id text, updated_at timestamptz, problem_class text, upstream text,
+        canonical text, fingerprint text, validator text, next_seconds double precision,
+        next_lane smallint, base_seconds real
+    )
+    JOIN git_ref_polls p ON p.ref_id = o.id
+    JOIN git_refs r ON r.id = o.id
+    JOIN chats c ON c.id = r.chat_id
+    JOIN git_accounts a ON a.id = p.account_id
+    -- A rename changes the repository, not the id; a host without ids has only number and
+    -- repository. A host's clock may be ahead: a wrong answer must not outdate all later ones.
     CROSS JOIN LATERAL (
-        SELECT (
-            h.pr_node_id = o.node_id
-            OR (h.pr_number = o.number AND lower(h.pr_repository) = lower(o.repository))
-        ) IS TRUE AS same
+        SELECT (r.pr_host_id = o.host_id OR (
+                r.pull_request -> 'number' = o.found -> 'number'
+                AND lower(r.pr_repository) = lower(o.repository)
+            )) IS TRUE AS same,
+            p.report_seq = o.report_seq AND a.generation = o.generation AS current,
+            least(o.updated_at, now() + interval '1 hour') AS told_at
     ) AS t
+    -- In this form it is no condition for an index: the refs are found by their ids.
+    WHERE (a.budget_id = (SELECT b.id FROM git_budgets b WHERE b.lease_token = $1)) IS TRUE
+        AND p.looks = o.looks
+        AND p.report_seq >= o.report_seq
 ), planned AS (
     SELECT
-        h.id,
-        j.current,
-        j.effect,
-        k.url, k.pull_request_state, k.pull_request_title, k.pull_request_draft,
-        k.changes_requested, k.additions, k.deletions, k.changed_files, k.head_branch,
-        k.base_branch, k.head_sha, k.author_login, k.author_avatar_url, k.pr_number, k.commits,
-        k.approved, k.reviewer_count, k.pr_repository, k.pr_node_id,
-        p.problem_class,
-        CASE
-            WHEN p.problem_class IS NULL THEN NULL
-            WHEN p.problem_class = h.problem_class THEN h.problem_since
-            ELSE now()
-        END AS problem_since,
-        p.problem_until,
-        CASE
-            WHEN j.effect IN ('found', 'no_pull_request', 'unchanged') THEN now()
-            ELSE h.refreshed_at
-        END AS refreshed_at,
-        (h.is_primary OR k.pull_request_state = 'open') IS TRUE AND NOT c.archived AS polled,
-        CASE WHEN j.current THEN now() + make_interval(secs => o.next_seconds) ELSE
-            coalesce(h.due_at, now()) END AS due_at,
-        CASE WHEN j.current THEN now() + make_interval(secs => o.next_seconds * 0.75) ELSE
-            coalesce(h.early_at, now()) END AS early_at,
-        CASE WHEN j.current THEN o.next_lane ELSE h.lane END AS lane,
-        CASE
-            WHEN j.effect IN ('superseded') THEN h.failures
-            -- A limit that is spent is no failure of this ref.
-            WHEN j.effect = 'failed' AND p.limited THEN h.failures
-            WHEN j.effect = 'failed' THEN h.failures + 1
-            ELSE 0
-        END AS failures,
-        CASE
-            WHEN j.effect IN ('found', 'unchanged', 'outdated') THEN 0
-            WHEN j.effect IN ('no_pull_request', 'gone') THEN h.misses + 1
-            ELSE h.misses
-        END AS misses,
-        CASE
-            WHEN j.effect IN ('unchanged', 'outdated') AND h.pull_request_state = 'open' THEN 0
-            WHEN j.effect = 'unchanged' THEN h.settled_count + 1
-            WHEN j.effect = 'found' AND o.state = 'open' THEN 0
-            -- Counted since the last report, which this outcome is older than.
-            WHEN j.effect = 'found' AND NOT j.current THEN h.settled_count
-            WHEN j.effect = 'found' AND h.pull_request_state = o.state AND j.same
-                THEN h.settled_count + 1
-            WHEN j.effect = 'found' THEN 1
-            WHEN j.effect = 'no_pull_request' THEN 0
-            ELSE h.settled_count
-        END AS settled_count,
-        CASE
-            WHEN j.effect = 'unchanged' THEN h.unchanged_count + 1
-            WHEN j.effect IN ('failed', 'superseded', 'outdated') THEN h.unchanged_count
-            ELSE 0
-        END AS unchanged_count,
-        CASE WHEN j.effect = 'found' THEN now() ELSE h.found_at END AS found_at,
-        CASE
-            -- One that is new to us need not be new.
-            WHEN j.effect = 'found' AND NOT j.same THEN coalesce(least(o.updated_at, now()), now())
-            WHEN j.effect = 'found' AND o.updated_at > h.pr_updated_at THEN now()
-            WHEN f.differs THEN now()
-            ELSE h.changed_at
-        END AS changed_at,
-        CASE
-            WHEN j.effect = 'found' AND j.same THEN greatest(h.pr_updated_at, o.updated_at)
-            WHEN j.effect = 'found' THEN o.updated_at
-            WHEN j.effect = 'no_pull_request' THEN NULL
-            ELSE h.pr_updated_at
-        END AS pr_updated_at,
-        CASE
-            WHEN NOT j.current THEN h.base_interval_seconds
-            ELSE coalesce(nullif(o.base_seconds, 0), nullif(o.next_seconds, 0)::real)
-        END AS base_interval_seconds,
-        CASE
-            WHEN j.effect IN ('superseded', 'outdated') THEN h.fingerprint
-            WHEN o.fingerprint IS NOT NULL THEN o.fingerprint
-            -- It was another pull request's.
-            WHEN j.effect = 'no_pull_request' OR (j.effect = 'found' AND NOT j.same) THEN NULL
-            ELSE h.fingerprint
-        END AS fingerprint,
-        CASE WHEN j.effect NOT IN ('superseded', 'outdated') THEN o.validator END AS validator,
-        o.upstream_repository,
-        -- The last report may be of another repository that took the old name.
-        CASE WHEN j.current THEN o.canonical_repository END AS canonical_repository,
-        j.effect = 'found' AND f.differs AND k.pr_node_id IS NOT NULL AS seen_to_change,
-        f.differs OR (h.problem_class, h.problem_until) IS DISTINCT FROM
-            (p.problem_class, p.problem_until) AS changed
-    FROM held h
-    JOIN outcome o ON o.id = h.id
-    JOIN judged j ON j.id = h.id
-    JOIN chats c ON c.id = h.chat_id
-    -- What is known from now on: what was found, nothing, or what was known before.
+        j.*, k.*, k.shown IS DISTINCT FROM j.known AS differs, k.shown ->> 'state' AS state,
+        (k.shown ->> 'number')::integer AS number, (k.shown ->> 'draft')::boolean AS draft,
+        j.effect = 'found' AND j.told_at > r.pr_updated_at AS moved,
+        CASE j.effect WHEN 'failed' THEN coalesce(j.problem_class, 'internal')
+            WHEN 'gone' THEN 'pull_request_gone'
+            WHEN 'superseded' THEN j.known_problem END AS problem,
+        coalesce(j.upstream, r.upstream_repository) AS new_upstream,
+        -- The last report may be of another repository that took the old path.
+        coalesce(CASE WHEN j.current THEN j.canonical END, r.canonical_repository) AS new_canonical
+    FROM judged j
+    JOIN git_refs r ON r.id = j.id
     CROSS JOIN LATERAL (
+        -- What a later release knows of it stays, but for what belongs to a head that has moved.
         SELECT
-            o.url, o.state AS pull_request_state, o.title AS pull_request_title,
-            o.draft AS pull_request_draft, o.changes_requested, o.additions, o.deletions,
-            o.changed_files, o.head_branch, o.base_branch, o.head_sha, o.author_login,
-            o.author_avatar_url, o.number AS pr_number, o.commits, o.approved, o.reviewer_count,
-            o.repository AS pr_repository,
-            coalesce(o.node_id, CASE WHEN j.same THEN h.pr_node_id END) AS pr_node_id
+            jsonb_strip_nulls(
+                CASE WHEN j.same THEN j.known ELSE '{}' END || j.found || jsonb_build_object('head',
+                    CASE WHEN j.same AND j.known #> '{head,sha}' = j.found #> '{head,sha}'
+                        THEN j.known -> 'head' ELSE '{}' END || (j.found -> 'head'))),
+            j.repository,
+            coalesce(j.host_id, CASE WHEN j.same THEN r.pr_host_id END),
+            greatest(CASE WHEN j.same THEN r.pr_updated_at END, j.told_at)
         WHERE j.effect = 'found'
         UNION ALL
-        SELECT
-            NULL, NULL, '', FALSE, FALSE, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            NULL, NULL, NULL
-        WHERE j.effect = 'no_pull_request'
-        UNION ALL
-        SELECT
-            h.url, h.pull_request_state, h.pull_request_title, h.pull_request_draft,
-            h.changes_requested, h.additions, h.deletions, h.changed_files, h.head_branch,
-            h.base_branch, h.head_sha, h.author_login, h.author_avatar_url, h.pr_number, h.commits,
-            h.approved, h.reviewer_count, h.pr_repository, h.pr_node_id
+        SELECT r.pull_request, r.pr_repository, r.pr_host_id, r.pr_updated_at
         WHERE j.effect NOT IN ('found', 'no_pull_request')
-    ) AS k
+        UNION ALL
+        SELECT NULL, NULL, NULL, NULL WHERE j.effect = 'no_pull_request'
+    ) AS k (shown, pr_repository, pr_host_id, pr_updated_at)
+), polled AS (
+    UPDATE git_ref_polls p
+    SET looks = p.looks + 1, outcome_seq = p.outcome_seq + n.current::integer,
+        due_at = CASE WHEN n.current THEN d.due_at ELSE p.due_at END,
+        early_at = CASE WHEN n.current THEN d.due_at - (d.due_at - now()) / 4 ELSE p.early_at END,
+        lane = CASE WHEN n.current THEN n.next_lane ELSE p.lane END,
+        failures = CASE n.effect WHEN 'failed' THEN p.failures + 1
+            WHEN 'superseded' THEN p.failures ELSE 0 END,
+        misses = CASE WHEN n.effect IN ('failed', 'superseded') THEN p.misses
+            WHEN n.effect IN ('no_pull_request', 'gone') THEN p.misses + 1 ELSE 0 END,
+        settled_count = CASE
+            WHEN n.effect IN ('failed', 'superseded', 'gone') THEN p.settled_count
+            WHEN (n.state <> 'open') IS NOT TRUE THEN 0
+            WHEN n.effect = 'outdated' OR NOT n.current THEN p.settled_count
+            WHEN n.effect = 'found' AND NOT (n.same AND n.state = n.known ->> 'state') THEN 1
+            ELSE p.settled_count + 1 END,
+        unchanged_count = CASE WHEN n.effect = 'unchanged' THEN p.unchanged_count + 1
+            WHEN n.effect IN ('failed', 'superseded', 'outdated') THEN p.unchanged_count ELSE 0 END,
+        fingerprint = CASE WHEN n.effect IN ('superseded', 'outdated') THEN p.fingerprint
+            ELSE coalesce(n.fingerprint, CASE WHEN d.keeps THEN p.fingerprint END) END,
+        validator = CASE WHEN n.effect IN ('superseded', 'outdated') THEN p.validator
+            ELSE coalesce(n.validator, CASE WHEN d.keeps THEN p.validator END) END,
+        refreshed_at = CASE WHEN n.current AND n.effect NOT IN ('failed', 'gone') THEN now()
+            WHEN n.effect = 'found' THEN greatest(p.refreshed_at, n.before_report)
+            ELSE p.refreshed_at END,
+        found_at = CASE WHEN n.effect = 'found' THEN now() ELSE p.found_at END,
+        changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.told_at, now())
+            WHEN n.differs OR n.moved THEN now() ELSE p.changed_at END,
+        base_interval_seconds = CASE WHEN n.current THEN n.base_seconds
+            ELSE p.base_interval_seconds END
+    FROM planned n
     CROSS JOIN LATERAL (
-        SELECT
-            CASE
-                WHEN j.effect = 'failed' THEN o.problem_class
-                WHEN j.effect = 'gone' THEN 'pull_request_gone'
-                WHEN j.effect = 'superseded' THEN h.problem_class
-            END AS problem_class,
-            (o.problem_class IN ('rate_limited', 'secondary_limited')) IS TRUE AS limited,
-            CASE
-                WHEN j.effect = 'failed'
-                    AND o.problem_class IN ('rate_limited', 'secondary_limited') THEN
-                    now() + make_interval(secs => coalesce(o.retry_seconds, o.next_seconds))
-                WHEN j.effect = 'superseded' THEN h.problem_until
-            END AS problem_until
-    ) AS p
-    CROSS JOIN LATERAL (
-        SELECT (
-            h.url, h.pull_request_state, h.pull_request_title, h.pull_request_draft,
-            h.changes_requested, h.additions, h.deletions, h.changed_files, h.head_branch,
-            h.base_branch, h.head_sha, h.author_login, h.author_avatar_url, h.pr_number,
-            h.commits, h.approved, h.reviewer_count
-        ) IS DISTINCT FROM (
-            k.url, k.pull_request_state, k.pull_request_title, k.pull_request_draft,
-            k.changes_requested, k.additions, k.deletions, k.changed_files, k.head_branch,
-            k.base_branch, k.head_sha, k.author_login, k.author_avatar_url, k.pr_number,
-            k.commits, k.approved, k.reviewer_count
-        ) AS differs
-    ) AS f
-), applied AS (
-    UPDATE chat_diff_statuses s
-    SET url = p.url,
-        pull_request_state = p.pull_request_state,
-        pull_request_title = p.pull_request_title,
-        pull_request_draft = p.pull_request_draft,
-        changes_requested = p.changes_requested,
-        additions = p.additions,
-        deletions = p.deletions,
-        changed_files = p.changed_files,
-        head_branch = p.head_branch,
-        base_branch = p.base_branch,
-        head_sha = p.head_sha,
-        author_login = p.author_login,
-        author_avatar_url = p.author_avatar_url,
-        pr_number = p.pr_number,
-        commits = p.commits,
-        approved = p.approved,
-        reviewer_count = p.reviewer_count,
-        pr_repository = p.pr_repository,
-        pr_node_id = p.pr_node_id,
-        problem_class = p.problem_class,
-        problem_since = p.problem_since,
-        problem_until = p.problem_until,
-        refreshed_at = p.refreshed_at,
-        due_at = CASE WHEN p.polled THEN p.due_at END,
-        early_at = CASE WHEN p.polled AND p.due_at IS NOT NULL THEN p.early_at END,
-        lane = p.lane,
-        failures = p.failures,
-        misses = p.misses,
-        settled_count = p.settled_count,
-        unchanged_count = p.unchanged_count,
-        found_at = p.found_at,
-        changed_at = p.changed_at,
-        pr_updated_at = p.pr_updated_at,
-        base_interval_seconds = p.base_interval_seconds,
-        fingerprint = p.fingerprint,
-        validator = coalesce(p.validator, s.validator),
-        upstream_repository = coalesce(p.upstream_repository, s.upstream_repository),
-        canonical_repository = coalesce(p.canonical_repository, s.canonical_repository),
-        outcome_seq = s.outcome_seq + p.current::int,
-        lease_token = NULL
-    FROM planned p
-    WHERE s.id = p.id
-    RETURNING s.id, s.chat_id, p.current, p.changed, p.seen_to_change
+        SELECT CASE WHEN NOT n.archived AND (n.is_primary OR n.state = 'open'
+                OR n.effect IN ('failed', 'gone'))
+                THEN now() + make_interval(secs => n.next_seconds) END AS due_at,
+            n.effect <> 'no_pull_request' AND (n.effect <> 'found' OR n.same) AS keeps
+    ) AS d
+    WHERE p.ref_id = n.id
+), shown AS (
+    UPDATE git_refs r
+    SET pull_request = n.shown, pr_repository = n.pr_repository, pr_host_id = n.pr_host_id,
+        pr_updated_at = n.pr_updated_at, upstream_repository = n.new_upstream,
+        canonical_repository = n.new_canonical, problem_class = n.problem,
+        problem_since = CASE WHEN n.problem = r.problem_class THEN r.problem_since
+            WHEN n.problem IS NOT NULL THEN now() END
+    FROM planned n
+    WHERE r.id = n.id
+        AND (r.pull_request, r.pr_repository, r.pr_host_id, r.pr_updated_at, r.problem_class,
+            r.upstream_repository, r.canonical_repository)
+            IS DISTINCT FROM (n.shown, n.pr_repository, n.pr_host_id, n.pr_updated_at, n.problem,
+            n.new_upstream, n.new_canonical)
+), filtered AS (
+    UPDATE chats c
+    SET primary_pr_number = n.number, primary_pr_state = n.state, primary_pr_draft = n.draft
+    FROM planned n
+    WHERE c.id = n.chat_id AND n.is_primary
+        AND (c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft)
+            IS DISTINCT FROM (n.number, n.state, n.draft)
 ), recorded AS (
     INSERT INTO change_events (chat_id, kind)
-    SELECT DISTINCT a.chat_id, 'diff_status_changed'
-    FROM applied a
-    WHERE a.changed
+    SELECT DISTINCT n.chat_id, 'diff_status_changed'
+    FROM planned n
+    WHERE n.differs OR n.problem IS DISTINCT FROM n.known_problem
     RETURNING id
 )
 SELECT
-    a.id,
-    a.current,
-    a.seen_to_change,
+    n.id,
+    CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
+        THEN 'rejected' ELSE 'applied' END AS status,
+    n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,
     EXISTS (SELECT FROM recorded) AS events
-FROM applied a
+FROM planned n

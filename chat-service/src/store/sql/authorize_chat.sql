@@ -1,9 +1,9 @@
 -- name: authorize_chat
--- Whether the caller may do it to the chat $1, which the transaction has locked. No row: the chat
--- does not exist for the caller.
+-- Whether the caller may do it to the chat $1, which the transaction has locked, and whose it is. No
+-- row: the chat does not exist for the caller.
 SELECT
     (/* allowed */ TRUE) AS allowed,
-    c.updated_at
+    c.owner_id
 FROM chats c
 WHERE c.id = $1
     AND (/* readable */ TRUE)

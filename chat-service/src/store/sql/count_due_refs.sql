@@ -1,38 +1,50 @@
 -- name: count_due_refs
--- Of each lane that has refs planned: how many are due, how many have been for more than a minute,
--- each counted up to $1, and for how many seconds the oldest has been. The cast is the index's.
+-- Of each lane, how many refs are due of accounts with a usable credential, how many have been for
+-- more than a minute, both counted up to $1, and for how many seconds the oldest of those has been.
+-- Found as a claim finds them, by queue, accounts and polls, of the first $2 budgets of each lane
+-- of the queue and as many accounts. No row for a lane of which nothing is due.
+WITH account AS MATERIALIZED (
+    SELECT a.id
+    FROM generate_series(1, 4) AS budget_lanes (lane)
+    CROSS JOIN LATERAL (
+        SELECT b.id
+        FROM git_budgets b
+        WHERE b.lane = budget_lanes.lane
+            AND b.queue_at IS NOT NULL
+        ORDER BY b.queue_at
+        LIMIT $2
+    ) AS q
+    CROSS JOIN generate_series(1, 4) AS account_lanes (lane)
+    CROSS JOIN LATERAL (
+        SELECT k.id
+        FROM git_accounts k
+        WHERE k.budget_id = q.id
+            AND k.lane = account_lanes.lane
+            AND k.next_due_at <= now()
+        ORDER BY k.next_due_at
+        LIMIT $2
+    ) AS a
+    LIMIT 4 * $2::bigint
+)
 SELECT
     lanes.lane::smallint AS lane,
-    due.refs AS due,
-    overdue.refs AS overdue,
-    extract(epoch FROM now() - due.oldest)::double precision AS oldest_seconds
+    count(*) AS due,
+    count(*) FILTER (WHERE due.due_at < now() - interval '1 minute') AS overdue,
+    extract(epoch FROM now() - min(due.due_at))::double precision AS oldest_seconds
 FROM generate_series(1, 4) AS lanes (lane)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS refs, min(of_lane.due_at) AS oldest
-    FROM (
-        SELECT s.due_at
-        FROM chat_diff_statuses s
-        WHERE s.lane::integer = lanes.lane
-            AND s.due_at <= now()
-        ORDER BY s.due_at
+    SELECT p.due_at
+    FROM account a
+    CROSS JOIN LATERAL (
+        SELECT r.due_at
+        FROM git_ref_polls r
+        WHERE r.account_id = a.id
+            AND r.lane = lanes.lane
+            AND r.due_at <= now()
+        ORDER BY r.due_at
         LIMIT $1
-    ) AS of_lane
+    ) AS p
+    LIMIT $1
 ) AS due
-CROSS JOIN LATERAL (
-    SELECT count(*) AS refs
-    FROM (
-        SELECT s.due_at
-        FROM chat_diff_statuses s
-        WHERE s.lane::integer = lanes.lane
-            AND s.due_at < now() - interval '1 minute'
-        ORDER BY s.due_at
-        LIMIT $1
-    ) AS of_lane
-) AS overdue
-WHERE EXISTS (
-    SELECT
-    FROM chat_diff_statuses s
-    WHERE s.lane::integer = lanes.lane
-        AND s.due_at IS NOT NULL
-)
+GROUP BY lanes.lane
 ORDER BY lanes.lane

@@ -1,10 +1,10 @@
 -- name: count_problems
--- How many refs have which problem, each counted up to $1. One index entry for each problem that there is,
--- and for each ref that is counted. The condition is the index's.
+-- How many refs have which problem, each counted up to $1. One index entry for each problem that
+-- there is, and for each ref that is counted. The condition is the index's.
 WITH RECURSIVE problems AS (
     (
         SELECT s.problem_class
-        FROM chat_diff_statuses s
+        FROM git_refs s
         WHERE s.problem_class > ''
         ORDER BY s.problem_class
         LIMIT 1
@@ -14,7 +14,7 @@ WITH RECURSIVE problems AS (
     FROM problems p
     CROSS JOIN LATERAL (
         SELECT s.problem_class
-        FROM chat_diff_statuses s
+        FROM git_refs s
         WHERE s.problem_class > ''
             AND s.problem_class > p.problem_class
         ORDER BY s.problem_class
@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS refs
     FROM (
         SELECT s.problem_since
-        FROM chat_diff_statuses s
+        FROM git_refs s
         WHERE s.problem_class > ''
             AND s.problem_class = p.problem_class
         ORDER BY s.problem_since

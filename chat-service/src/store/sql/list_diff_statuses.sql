@@ -1,47 +1,65 @@
 -- name: list_diff_statuses
 -- The git refs of the chats $1, which the caller was shown to read: of each chat the primary first,
 -- then by last report.
+--
+-- Problems of the account and pauses of the budget are not written on refs, but joined here. A
+-- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only.
+-- Without a usable credential nothing is asked, and so no time is shown.
 SELECT
-    s.id,
-    s.chat_id,
-    s.git_remote_origin,
-    s.git_branch,
-    s.provider_id,
-    s.repository_owner || '/' || s.repository_name AS repository,
-    s.is_primary,
-    s.reported_at,
-    s.url,
-    s.pull_request_state,
-    s.pull_request_title,
-    s.pull_request_draft,
-    s.changes_requested,
-    s.additions,
-    s.deletions,
-    s.changed_files,
-    s.head_branch,
-    s.base_branch,
-    s.head_sha,
-    s.author_login,
-    s.author_avatar_url,
-    s.pr_number,
-    s.commits,
-    s.approved,
-    s.reviewer_count,
-    s.refreshed_at,
+    r.id,
+    r.chat_id,
+    r.git_remote_origin,
+    r.git_branch,
+    r.provider_id,
+    r.repository,
+    r.is_primary,
+    r.reported_at,
+    r.pull_request,
+    p.refreshed_at,
     CASE
-        WHEN s.lease_token = b.lease_token AND b.lease_expires_at > now() THEN 'refreshing'
-        WHEN s.due_at IS NOT NULL AND b.paused_until > now() THEN 'paused'
-        WHEN s.due_at <= now() THEN 'due'
-        WHEN s.problem_class IS NOT NULL THEN 'paused'
+        WHEN coalesce(k.class, w.class) IS NOT NULL THEN 'paused'
+        WHEN p.due_at <= now() AND b.lease_expires_at > now() THEN 'refreshing'
+        WHEN r.problem_class IS NOT NULL AND (p.due_at <= now()) IS NOT TRUE THEN 'paused'
+        WHEN p.refreshed_at IS NULL THEN 'unknown'
+        WHEN p.due_at <= now() THEN 'due'
         ELSE 'fresh'
     END AS freshness,
-    CASE WHEN s.due_at IS NULL THEN NULL ELSE greatest(s.due_at, b.paused_until) END
-        AS next_refresh_at,
-    s.problem_class,
-    s.problem_since,
-    s.problem_until,
-    s.outcome_seq
-FROM chat_diff_statuses s
-JOIN git_budgets b ON b.id = s.budget_id
-WHERE s.chat_id = ANY($1::uuid[])
-ORDER BY s.chat_id, s.is_primary DESC, s.reported_at DESC, s.id DESC
+    CASE
+        WHEN p.due_at IS NOT NULL AND a.budget_id IS NOT NULL
+            THEN greatest(p.due_at, w.until, a.retry_at)
+    END AS next_refresh_at,
+    coalesce(k.class, w.class, r.problem_class) AS problem_class,
+    CASE
+        WHEN coalesce(k.class, w.class) IS NULL THEN r.problem_since
+        WHEN p.due_at <= now() THEN p.due_at
+    END AS problem_since,
+    CASE
+        WHEN k.class IS NULL THEN w.until
+        ELSE a.retry_at
+    END AS problem_until
+FROM git_refs r
+JOIN git_ref_polls p ON p.ref_id = r.id
+JOIN git_accounts a ON a.id = r.account_id
+LEFT JOIN git_budgets b ON b.id = a.budget_id
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN p.due_at IS NULL THEN NULL
+        WHEN a.credential_state = 'rejected' THEN 'credential_rejected'
+        WHEN a.retry_at > now() THEN 'credential_suspect'
+        WHEN a.credential_state = 'none' AND p.due_at <= now() THEN 'no_account'
+    END AS class
+) AS k
+LEFT JOIN LATERAL (
+    SELECT s.class, s.until
+    FROM (VALUES
+        (b.pause_class, b.paused_until, b.pause_lane),
+        (b.rest_class, b.rests_until, b.rest_lane)
+    ) AS s (class, until, lane)
+    WHERE s.until > greatest(now(), p.due_at)
+        AND p.due_at IS NOT NULL
+        AND s.lane <= p.lane
+    ORDER BY s.until DESC
+    LIMIT 1
+) AS w ON TRUE
+WHERE r.chat_id = ANY($1::uuid[])
+ORDER BY r.chat_id, r.is_primary DESC, r.reported_at DESC, r.id DESC

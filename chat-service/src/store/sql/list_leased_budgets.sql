@@ -1,25 +1,20 @@
 -- name: list_leased_budgets
--- What is known of the budgets that the request $1 leases, as of now: a window that is over tells
--- only its limit, and so does one that nobody told the end of, since what was left of it may be long
--- back; a pause that is over tells nothing, and strikes and bursts are forgiven with time.
+-- Locks and returns the leases that the request $1 holds, with what is known of their budgets as of
+-- now: strikes decay with time. `quantum` and `withheld_from` are those of lock_ready_budgets, with
+-- $2 refs of a turn.
 SELECT
+    b.id,
     b.lease_token,
-    b.rest_limit,
-    CASE WHEN b.rest_reset_at > now() THEN b.rest_remaining END AS rest_remaining,
-    CASE
-        WHEN b.rest_reset_at > now() THEN extract(epoch FROM b.rest_reset_at - now())
-    END::double precision AS rest_reset_seconds,
-    CASE
-        WHEN b.rest_paused_until > now() THEN extract(epoch FROM b.rest_paused_until - now())
-    END::double precision AS rest_pause_seconds,
-    b.graphql_limit,
-    CASE WHEN b.graphql_reset_at > now() THEN b.graphql_remaining END AS graphql_remaining,
-    CASE
-        WHEN b.graphql_reset_at > now() THEN extract(epoch FROM b.graphql_reset_at - now())
-    END::double precision AS graphql_reset_seconds,
-    CASE
-        WHEN b.graphql_paused_until > now() THEN extract(epoch FROM b.graphql_paused_until - now())
-    END::double precision AS graphql_pause_seconds,
+    b.budget_key,
+    extract(epoch FROM b.lease_expires_at - now())::double precision AS expires_seconds,
+    greatest($2::bigint >> least(b.lost_leases, 16), 1) AS quantum,
+    least(
+        CASE WHEN b.paused_until > now() THEN b.pause_lane END,
+        CASE WHEN b.rests_until > now() THEN b.rest_lane END,
+        5
+    )::smallint AS withheld_from,
+    now() AS as_of,
+    b.windows,
     greatest(
         b.secondary_strikes - floor(extract(epoch FROM now() - b.struck_at) / 3600),
         0
@@ -28,14 +23,9 @@ SELECT
         WHEN b.cautious_until > now() THEN extract(epoch FROM b.cautious_until - now())
     END::double precision AS cautious_seconds,
     b.demand,
-    greatest(
-        b.burst_level - extract(epoch FROM now() - b.burst_at)::double precision / 3,
-        0
-    ) AS burst,
-    b.batch_probe,
-    b.batch_detail,
-    b.batch_discover,
-    b.account_id IS NOT NULL AS account_known
+    b.budget_key NOT LIKE '%|token:%' AS account_known
 FROM git_budgets b
 WHERE b.lease_request_id = $1
     AND b.lease_expires_at > now()
+ORDER BY b.id
+FOR NO KEY UPDATE

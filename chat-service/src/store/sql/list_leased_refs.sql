@@ -1,48 +1,38 @@
 -- name: list_leased_refs
--- What is left of the leases of the request $1: refs without an outcome, of leases that live, with
--- their budget and lease. `linked` tells whether their owner has an account, so that a credential
--- that cannot be read is never taken for none. A ref that moved to another budget has left, and one
--- whose credential the host has refused meanwhile is not handed out.
+-- The refs $1 as a lease hands them out, with the account that looks each up.
 SELECT
-    b.id AS budget_id,
-    b.budget_key,
-    b.lease_token,
-    extract(epoch FROM b.lease_expires_at - now())::double precision AS expires_seconds,
-    s.id,
-    s.owner_id,
-    s.provider_id,
-    s.report_seq,
-    s.repository_owner,
-    s.repository_name,
-    s.git_branch,
-    s.commit_sha,
-    s.lane,
-    extract(epoch FROM now() - s.reported_at)::double precision AS reported_seconds,
-    s.failures,
-    s.misses,
-    s.settled_count,
-    s.upstream_repository,
-    s.pr_repository,
-    s.pr_number,
-    s.pull_request_state,
-    s.pull_request_draft,
-    s.pr_node_id,
-    extract(epoch FROM now() - greatest(s.changed_at, s.reported_at))::double precision
+    r.id,
+    a.id AS account_id,
+    a.budget_id,
+    a.generation,
+    r.provider_id,
+    p.report_seq,
+    p.looks,
+    r.repository,
+    r.git_branch,
+    r.commit_sha,
+    p.lane,
+    extract(epoch FROM now() - r.reported_at)::double precision AS reported_seconds,
+    extract(epoch FROM now() - greatest(p.changed_at, r.reported_at))::double precision
         AS changed_seconds,
-    extract(epoch FROM now() - greatest(c.updated_at, s.reported_at))::double precision
+    extract(epoch FROM now() - greatest(c.updated_at, r.reported_at))::double precision
         AS active_seconds,
-    (s.viewed_until > now()) IS TRUE AS viewed,
-    s.unchanged_count,
-    extract(epoch FROM now() - s.found_at)::double precision AS found_seconds,
-    s.fingerprint,
-    s.validator,
-    s.canonical_repository,
-    a.id IS NOT NULL AS linked
-FROM git_budgets b
-JOIN chat_diff_statuses s ON s.lease_token = b.lease_token AND s.budget_id = b.id
-JOIN chats c ON c.id = s.chat_id
-LEFT JOIN git_accounts a ON a.user_id = s.owner_id AND a.provider_id = s.provider_id
-WHERE b.lease_request_id = $1
-    AND b.lease_expires_at > now()
-    AND (a.credential_state = 'rejected' OR a.confirm_after > now()) IS NOT TRUE
-ORDER BY b.id, s.provider_id, s.owner_id, s.lane, s.due_at, s.id
+    (p.viewed_until > now()) IS TRUE AS viewed,
+    p.failures,
+    p.misses,
+    p.settled_count,
+    p.unchanged_count,
+    r.upstream_repository,
+    r.canonical_repository,
+    r.pr_repository,
+    r.pull_request,
+    r.pr_host_id,
+    extract(epoch FROM now() - p.found_at)::double precision AS found_seconds,
+    p.fingerprint,
+    p.validator
+FROM git_ref_polls p
+JOIN git_refs r ON r.id = p.ref_id
+JOIN chats c ON c.id = r.chat_id
+JOIN git_accounts a ON a.id = p.account_id
+WHERE p.ref_id = ANY($1::uuid[])
+ORDER BY a.budget_id, a.id, p.lane, p.due_at, r.id

@@ -1,28 +1,38 @@
 -- name: list_outcome_seqs
--- How many outcomes the refs $1 have had, what the last one was, whether another is to come, and for
--- how long it cannot, since the budget is paused, or why it cannot, since the host refuses the
--- credential; the primary first. A ref that is gone has no row.
+-- How many answers the refs $1 have had, what the last one was, whether another is to come (what
+-- was made due stays due until then), and why it cannot come now, with for how many seconds: the
+-- account has no usable credential, or the budget spends nothing even for a person. The primary
+-- first. A ref that is gone has no row.
 SELECT
-    s.id,
-    s.outcome_seq,
-    (s.is_primary OR s.pull_request_state = 'open') IS TRUE AS polled,
-    (
-        s.due_at IS NOT NULL
-        OR (s.lease_token = b.lease_token AND b.lease_expires_at > now())
-    ) IS TRUE AS planned,
-    CASE
-        WHEN b.paused_until > now() THEN extract(epoch FROM b.paused_until - now())
-    END::double precision AS paused_seconds,
-    CASE
-        WHEN a.credential_state = 'rejected' THEN 'credential_rejected'
-        WHEN a.confirm_after > now() THEN 'credential_suspect'
-    END AS refusal,
-    s.problem_class,
-    CASE
-        WHEN s.problem_until > now() THEN extract(epoch FROM s.problem_until - now())
-    END::double precision AS retry_seconds
-FROM chat_diff_statuses s
-JOIN git_budgets b ON b.id = s.budget_id
-LEFT JOIN git_accounts a ON a.user_id = s.owner_id AND a.provider_id = s.provider_id
-WHERE s.id = ANY($1::uuid[])
-ORDER BY s.is_primary DESC, s.reported_at DESC, s.id DESC
+    r.id,
+    p.outcome_seq,
+    r.is_primary
+        OR (r.pull_request ->> 'state' = 'open') IS TRUE
+        OR (p.refreshed_at >= r.reported_at) IS NOT TRUE AS polled,
+    (p.due_at <= now()) IS TRUE AS planned,
+    r.problem_class,
+    w.class AS withheld_class,
+    extract(epoch FROM w.until - now())::double precision AS withheld_seconds
+FROM git_refs r
+JOIN git_ref_polls p ON p.ref_id = r.id
+JOIN git_accounts a ON a.id = p.account_id
+LEFT JOIN git_budgets b ON b.id = a.budget_id
+CROSS JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN a.credential_state = 'none' THEN 'no_account'
+            WHEN a.credential_state = 'rejected' THEN 'credential_rejected'
+            WHEN a.retry_at > now() THEN 'credential_suspect'
+            WHEN b.paused_until > now() AND b.pause_lane = 1 THEN b.pause_class
+            WHEN b.rests_until > now() AND b.rest_lane = 1 THEN b.rest_class
+        END AS class,
+        CASE
+            WHEN a.retry_at > now() THEN a.retry_at
+            ELSE greatest(
+                CASE WHEN b.pause_lane = 1 THEN b.paused_until END,
+                CASE WHEN b.rest_lane = 1 THEN b.rests_until END
+            )
+        END AS until
+) AS w
+WHERE r.id = ANY($1::uuid[])
+ORDER BY r.is_primary DESC, r.reported_at DESC, r.id DESC

@@ -1,5 +1,11 @@
 -- name: lock_git_account
--- Excludes everybody else from the account of the user $1 at the provider $2, whether or not there
--- is one, until the transaction ends: who links or unlinks it, and (share_git_account) who chooses a
--- budget for the user's refs. An advisory lock, since an account that is not there has no row.
-SELECT pg_advisory_xact_lock(hashtextextended('git_account:' || $1::uuid || ':' || $2::text, 0))
+-- Locks the account of the user $1 at the provider $2, and returns it with the budget that it
+-- spends, or spent last, and whether a credential is linked, usable or not.
+SELECT
+    a.id,
+    coalesce(a.budget_id, a.former_budget_id) AS budget_id,
+    a.credential_state <> 'none' AS linked
+FROM git_accounts a
+WHERE a.user_id = $1
+    AND a.provider_id = $2
+FOR NO KEY UPDATE

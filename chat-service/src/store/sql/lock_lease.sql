@@ -1,9 +1,13 @@
 -- name: lock_lease
--- Locks the budget of the live lease $1 until the transaction ends: nobody can take the lease away
--- before the outcomes are written. Returns it, and when the lease began. No row: it is lost, and nothing
--- may be written.
-SELECT b.id, b.leased_at
+-- Proves the lease $1 and locks its budget until the transaction ends: it cannot be taken away
+-- before what it reports is committed. Returns the budget, when the lease began, and whether a
+-- person has come to wait for one of its refs since. No row: the lease is lost, and all is to be
+-- rolled back.
+SELECT
+    b.id,
+    b.leased_at,
+    b.interactive_since IS NOT NULL AS awaited
 FROM git_budgets b
 WHERE b.lease_token = $1
     AND b.lease_expires_at > clock_timestamp()
-FOR UPDATE
+FOR NO KEY UPDATE

@@ -8,4 +8,4 @@ WHERE c.owner_id = $1
     AND NOT c.archived
     AND (/* allowed */ TRUE)
 ORDER BY c.id
-FOR UPDATE
+FOR NO KEY UPDATE

@@ -1,115 +1,97 @@
 -- name: observe_budget
--- Notes of the budget $1, which the caller has locked, what the host said. NULL or 0: not said.
+-- Notes of the budget $1, which the caller has locked, what a report said: that $2 more outcomes
+-- were applied, of its windows $3 (a JSON array); that the host wants no requests for $4 seconds,
+-- for the reason $5, from the lane $6 on; that the worker does not send for $7 seconds, for the
+-- reason $8, from the lane $9 on; and that $10 secondary limits were met.
 --
--- Of its REST interface limit $2, remaining $3, seconds until its reset $4 and seconds $5 during which
--- nothing may be sent to it; of its GraphQL interface the same, $6 to $9. A window that resets more
--- than a minute later than the known one is new. Of the same one the least that was ever seen is
--- left, since reports may cross; one that is older tells nothing.
---
--- Nothing may be sent to either interface for $10 seconds. Pauses are only ever raised: no good answer
--- ends one. When both interfaces are paused, so is the key, until the first may be used.
---
--- $11 secondary limits were met, $12 GraphQL requests sent, $13 to $15 are what was learned of batch
--- sizes (probe, detail, discover), and $16 is whose account the key is, which is only ever learned
--- of the key of a token.
+-- A window is new when its reset moved by more than half its length (two minutes where that is not
+-- known). Of the same window the least that was ever seen is left, since reports may cross; an
+-- older one teaches nothing. Pauses are only ever raised: no good answer ends one. A rest is
+-- replaced.
 UPDATE git_budgets b
-SET rest_limit = CASE WHEN w.rest_old THEN b.rest_limit ELSE coalesce($2::bigint, b.rest_limit) END,
-    rest_remaining = CASE
-        WHEN w.rest_new THEN $3::bigint
-        WHEN w.rest_old THEN b.rest_remaining
-        ELSE least(b.rest_remaining, $3::bigint)
+SET leased_refs = greatest(b.leased_refs - $2::integer, 0),
+    windows = (
+        SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                'name', w.name,
+                'limit', w.allowed,
+                'remaining', w.remaining,
+                'reset_at', w.reset_at,
+                'length_seconds', w.length_seconds,
+                'paused_until', w.paused_until
+            )) ORDER BY w.name), '[]')
+        FROM (
+            SELECT
+                coalesce(s.name, k.name) AS name,
+                CASE WHEN j.older THEN k.limit ELSE coalesce(s.limit, k.limit) END AS allowed,
+                CASE
+                    WHEN j.newer THEN s.remaining
+                    WHEN j.older OR s.name IS NULL THEN k.remaining
+                    ELSE least(k.remaining, s.remaining)
+                END AS remaining,
+                CASE WHEN j.newer THEN j.reset_at ELSE k.reset_at END AS reset_at,
+                coalesce(s.length_seconds, k.length_seconds) AS length_seconds,
+                greatest(
+                    k.paused_until,
+                    now() + make_interval(secs => s.pause_seconds)
+                ) AS paused_until
+            FROM jsonb_to_recordset(b.windows) AS k (
+                name text, "limit" bigint, remaining bigint, reset_at timestamptz,
+                length_seconds double precision, paused_until timestamptz
+            )
+            FULL JOIN jsonb_to_recordset($3::jsonb) AS s (
+                name text, "limit" bigint, remaining bigint, reset_seconds double precision,
+                length_seconds double precision, pause_seconds double precision
+            ) ON s.name = k.name
+            CROSS JOIN LATERAL (
+                SELECT
+                    r.reset_at,
+                    r.reset_at > k.reset_at + r.half OR (k.reset_at IS NULL AND s.name IS NOT NULL)
+                        AS newer,
+                    (r.reset_at < k.reset_at - r.half) IS TRUE AS older
+                FROM (
+                    SELECT
+                        now() + make_interval(secs => s.reset_seconds) AS reset_at,
+                        make_interval(secs => coalesce(s.length_seconds, k.length_seconds, 120) / 2)
+                            AS half
+                ) AS r
+            ) AS j
+        ) AS w
+    ),
+    paused_until = p.until,
+    pause_class = CASE WHEN p.longer THEN $5 ELSE b.pause_class END,
+    -- What is paused stays so.
+    pause_lane = CASE
+        WHEN $4::double precision IS NULL THEN b.pause_lane
+        WHEN b.paused_until > now() THEN least(b.pause_lane, $6::smallint)
+        ELSE $6::smallint
     END,
-    rest_reset_at = CASE WHEN w.rest_new THEN w.rest_reset_at ELSE b.rest_reset_at END,
-    graphql_limit = CASE
-        WHEN w.graphql_old THEN b.graphql_limit
-        ELSE coalesce($6::bigint, b.graphql_limit)
-    END,
-    graphql_remaining = CASE
-        WHEN w.graphql_new THEN $7::bigint
-        WHEN w.graphql_old THEN b.graphql_remaining
-        ELSE least(b.graphql_remaining, $7::bigint)
-    END,
-    graphql_reset_at = CASE WHEN w.graphql_new THEN w.graphql_reset_at ELSE b.graphql_reset_at END,
-    rest_paused_until = w.rest_paused_until,
-    graphql_paused_until = w.graphql_paused_until,
-    paused_until = w.paused_until,
+    rests_until = now() + make_interval(secs => $7::double precision),
+    rest_class = $8,
+    rest_lane = $9,
     secondary_strikes = CASE
-        WHEN $11::integer > 0 THEN least(w.strikes + $11::integer, 100)
+        WHEN $10::integer > 0 THEN least(p.strikes + $10::integer, 100)
         ELSE b.secondary_strikes
     END,
-    struck_at = CASE WHEN $11::integer > 0 THEN now() ELSE b.struck_at END,
+    struck_at = CASE WHEN $10::integer > 0 THEN now() ELSE b.struck_at END,
+    -- Until ten minutes after the pause.
     cautious_until = CASE
-        WHEN $11::integer > 0 THEN greatest(
-            b.cautious_until,
-            greatest(w.paused_until, w.rest_paused_until, w.graphql_paused_until, now())
-                + interval '10 minutes'
-        )
+        WHEN $10::integer > 0
+            THEN greatest(b.cautious_until, greatest(p.until, now()) + interval '10 minutes')
         ELSE b.cautious_until
-    END,
-    burst_level = CASE
-        WHEN $12::integer > 0 THEN least(w.burst + $12::integer, 1000)
-        ELSE b.burst_level
-    END,
-    burst_at = CASE WHEN $12::integer > 0 THEN now() ELSE b.burst_at END,
-    batch_probe = coalesce($13::integer, b.batch_probe),
-    batch_detail = coalesce($14::integer, b.batch_detail),
-    batch_discover = coalesce($15::integer, b.batch_discover),
-    account_id = CASE
-        WHEN b.account_id IS NULL AND b.budget_key LIKE '%|token:%' THEN $16::text
-        ELSE b.account_id
     END
 FROM (
     SELECT
-        o.id,
-        o.rest_reset_at,
-        o.graphql_reset_at,
-        (o.known_rest IS NULL OR o.rest_reset_at > o.known_rest + interval '1 minute') IS TRUE
-            AND ($3::bigint IS NOT NULL OR o.rest_reset_at IS NOT NULL) AS rest_new,
-        (o.rest_reset_at < o.known_rest - interval '1 minute') IS TRUE AS rest_old,
-        (o.known_graphql IS NULL OR o.graphql_reset_at > o.known_graphql + interval '1 minute')
-            IS TRUE
-            AND ($7::bigint IS NOT NULL OR o.graphql_reset_at IS NOT NULL) AS graphql_new,
-        (o.graphql_reset_at < o.known_graphql - interval '1 minute') IS TRUE AS graphql_old,
-        o.rest_paused_until,
-        o.graphql_paused_until,
+        k.id,
+        greatest(k.paused_until, m.until) AS until,
+        (m.until > coalesce(k.paused_until, '-infinity')) IS TRUE AS longer,
         greatest(
-            o.paused_until,
-            CASE
-                WHEN o.rest_paused_until > now() AND o.graphql_paused_until > now()
-                    THEN least(o.rest_paused_until, o.graphql_paused_until)
-            END
-        ) AS paused_until,
-        o.strikes,
-        o.burst
-    FROM (
-        SELECT
-            p.id,
-            p.rest_reset_at AS known_rest,
-            p.graphql_reset_at AS known_graphql,
-            now() + make_interval(secs => $4::double precision) AS rest_reset_at,
-            now() + make_interval(secs => $8::double precision) AS graphql_reset_at,
-            greatest(
-                p.rest_paused_until,
-                now() + make_interval(secs => $5::double precision)
-            ) AS rest_paused_until,
-            greatest(
-                p.graphql_paused_until,
-                now() + make_interval(secs => $9::double precision)
-            ) AS graphql_paused_until,
-            greatest(
-                p.paused_until,
-                now() + make_interval(secs => $10::double precision)
-            ) AS paused_until,
-            greatest(
-                p.secondary_strikes - floor(extract(epoch FROM now() - p.struck_at) / 3600),
-                0
-            )::integer AS strikes,
-            greatest(
-                p.burst_level - extract(epoch FROM now() - p.burst_at)::double precision / 3,
-                0
-            ) AS burst
-        FROM git_budgets p
-        WHERE p.id = $1
-    ) AS o
-) AS w
-WHERE b.id = w.id
+            k.secondary_strikes - floor(extract(epoch FROM now() - k.struck_at) / 3600),
+            0
+        )::integer AS strikes
+    FROM git_budgets k
+    CROSS JOIN LATERAL (
+        SELECT now() + make_interval(secs => $4::double precision) AS until
+    ) AS m
+    WHERE k.id = $1
+) AS p
+WHERE b.id = p.id

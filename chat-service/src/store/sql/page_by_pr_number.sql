@@ -1,19 +1,18 @@
 -- name: page_by_pr_number
 -- Branch of a page: the chats whose primary ref's pull request has each of these numbers, latest
--- first, by the sort key that every primary ref carries.
+-- first.
 SELECT
     x.updated_at,
     x.id
 FROM unnest(/* keys */ NULL::integer[]) AS key (number)
 CROSS JOIN LATERAL (
     SELECT
-        s.chat_updated_at AS updated_at,
-        s.chat_id AS id
-    FROM chat_diff_statuses s
-    WHERE s.is_primary
-        AND s.pr_number = key.number
-        AND (/* filter of ref */ TRUE)
-        AND (/* after ref */ TRUE)
-    ORDER BY s.chat_updated_at DESC, s.chat_id DESC
+        c.updated_at,
+        c.id
+    FROM chats c
+    WHERE c.primary_pr_number = key.number
+        AND (/* filter */ TRUE)
+        AND (/* after */ TRUE)
+    ORDER BY c.updated_at DESC, c.id DESC
     LIMIT /* limit */ 1
 ) x

@@ -1,19 +1,17 @@
 -- name: page_by_repository
--- Branch of a page: the chats whose primary ref is in each of these repositories, latest first, by the
--- sort key that every primary ref carries.
+-- Branch of a page: the chats whose primary ref is in each of these repositories, latest first.
 SELECT
     x.updated_at,
     x.id
 FROM unnest(/* keys */ NULL::text[]) AS key (repository)
 CROSS JOIN LATERAL (
     SELECT
-        s.chat_updated_at AS updated_at,
-        s.chat_id AS id
-    FROM chat_diff_statuses s
-    WHERE s.is_primary
-        AND s.repository_key = key.repository
-        AND (/* filter of ref */ TRUE)
-        AND (/* after ref */ TRUE)
-    ORDER BY s.chat_updated_at DESC, s.chat_id DESC
+        c.updated_at,
+        c.id
+    FROM chats c
+    WHERE c.primary_repository_key = key.repository
+        AND (/* filter */ TRUE)
+        AND (/* after */ TRUE)
+    ORDER BY c.updated_at DESC, c.id DESC
     LIMIT /* limit */ 1
 ) x

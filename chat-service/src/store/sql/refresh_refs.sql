@@ -1,38 +1,40 @@
 -- name: refresh_refs
--- Makes the polled refs of the chat $1, except those of $2, due now, as those that somebody waits
--- for. Returns all of them: how many outcomes each has had, its budget, and whether that is paused, or
--- the host refuses the credential: then the ref is left alone. One whose lookup is under way keeps its due time: its outcome is
--- waited for. The caller has locked the budgets (lock_chat_budgets).
+-- Makes the polled refs of the chat $1, except those of $2, due now, as those that a person waits
+-- for. Returns all of them, with how many answers each has had. What cannot be asked for now keeps
+-- its lane and time: the account has no usable credential, or the budget spends nothing even for a
+-- person. The caller has locked the refs and their accounts.
 --
 -- So is a ref of an archived chat: it is looked up once, and its outcome plans nothing more.
 WITH polled AS (
     SELECT
-        s.id,
-        s.outcome_seq,
-        s.budget_id,
-        (
-            b.paused_until > now()
-            OR a.credential_state = 'rejected'
-            OR a.confirm_after > now()
-        ) IS TRUE AS paused,
-        (s.lease_token = b.lease_token AND b.lease_expires_at > now() AND s.due_at IS NOT NULL)
-            IS TRUE AS under_way
-    FROM chat_diff_statuses s
-    JOIN git_budgets b ON b.id = s.budget_id
-    LEFT JOIN git_accounts a ON a.user_id = s.owner_id AND a.provider_id = s.provider_id
-    WHERE s.chat_id = $1
-        AND s.id <> ALL($2::uuid[])
-        AND (s.is_primary OR s.pull_request_state = 'open')
-    ORDER BY s.id
-    FOR UPDATE OF s
+        r.id,
+        p.account_id,
+        p.outcome_seq,
+        a.budget_id IS NOT NULL
+            AND (
+                a.retry_at > now()
+                OR (b.paused_until > now() AND b.pause_lane = 1)
+                OR (b.rests_until > now() AND b.rest_lane = 1)
+            ) IS NOT TRUE AS ready
+    FROM git_refs r
+    JOIN git_ref_polls p ON p.ref_id = r.id
+    JOIN git_accounts a ON a.id = p.account_id
+    LEFT JOIN git_budgets b ON b.id = a.budget_id
+    WHERE r.chat_id = $1
+        AND r.id <> ALL($2::uuid[])
+        AND (
+            r.is_primary
+            OR r.pull_request ->> 'state' = 'open'
+            OR (p.refreshed_at >= r.reported_at) IS NOT TRUE
+        )
 ), made AS (
-    UPDATE chat_diff_statuses s
+    UPDATE git_ref_polls p
     SET lane = 1,
-        due_at = CASE WHEN p.under_way THEN s.due_at ELSE least(s.due_at, now()) END,
-        early_at = CASE WHEN p.under_way THEN s.early_at ELSE least(s.early_at, now()) END
-    FROM polled p
-    WHERE s.id = p.id
-        AND NOT p.paused
+        due_at = least(p.due_at, now()),
+        early_at = least(p.early_at, now())
+    FROM polled o
+    WHERE p.ref_id = o.id
+        AND o.ready
 )
-SELECT p.id, p.outcome_seq, p.budget_id, p.paused
-FROM polled p
+SELECT o.id, o.outcome_seq, o.ready
+FROM polled o

@@ -1,74 +1,104 @@
 -- name: settle_budgets
--- Sets when the budgets $1 are due, in which queue of keys, and whether somebody waits for one that is
--- due. With $2, also ends their leases. The caller has locked their rows, in an earlier statement, so
--- that this one sees every ref that somebody made due before: whoever does locks the budget's row, too.
+-- Sets the places in the queue of the budgets $1, and of those of the accounts $3, from their
+-- accounts. With $2, also ends their leases: a turn is over, and the budget goes behind those that
+-- wait. The caller has locked their rows in an earlier statement, so that this one sees every ref
+-- that was made due before: a transaction that makes one due locks the budget's row, too.
 --
--- A key whose turn is over goes to the tail of its queue, however long its next ref has been due: that
--- is what lets others in between. One whose turn was cut short (turn_left) keeps its place, and so
--- does one that is settled for another reason. Its queue is that of the most urgent ref that is due
--- when the first is, or right after that.
+-- A lane is ready when its first account is due and no pause or rest is for it. The budget is ready
+-- with its first lane, and counts as of the most urgent lane that is ready then. An account says
+-- only when its first ref is due: while a pause or rest withholds that, and not more urgent ones,
+-- the budget is looked at every 30 s. One that is planned already is never put off, nor does one
+-- that is ready leave its place, nor one that is leased until its turn is over; one whose lease was
+-- lost is not ready before its backoff has passed. A lease that gives back due refs without saying
+-- why rests for 1 s, unless a person waits for one of them.
 --
--- It also computes, once a minute, what the refs ask for at their base intervals, from the first 5,000:
--- a key that has more is over its means anyway.
+-- At the end of a turn, once a minute, it also adds up what the refs ask for at their base
+-- intervals, from the first 5,000.
 UPDATE git_budgets b
-SET next_due_at = CASE
-        WHEN p.next_due_at IS NULL THEN NULL
-        WHEN $2::boolean AND b.turn_left = 0 THEN greatest(p.next_due_at, now())
-        WHEN b.next_due_at <= now() THEN greatest(p.next_due_at, b.next_due_at)
-        ELSE p.next_due_at
-    END,
-    lane = coalesce(p.lane, b.lane),
-    interactive_since = CASE WHEN p.awaited THEN coalesce(b.interactive_since, now()) END,
+SET queue_at = q.queue_at,
+    lane = f.lane,
+    interactive_since = CASE WHEN NOT $2::boolean THEN b.interactive_since END,
     demand = CASE
-        WHEN d.stale THEN (
+        WHEN q.sums THEN (
             SELECT coalesce(sum(1 / planned.base_interval_seconds), 0)::double precision
             FROM (
-                SELECT s.base_interval_seconds
-                FROM chat_diff_statuses s
-                WHERE s.budget_id = b.id
-                    AND s.due_at IS NOT NULL
+                SELECT r.base_interval_seconds
+                FROM git_accounts a
+                JOIN git_ref_polls r ON r.account_id = a.id
+                WHERE a.budget_id = b.id
+                    AND a.next_due_at IS NOT NULL
+                    AND r.due_at IS NOT NULL
                 LIMIT 5000
             ) AS planned
         )
         ELSE b.demand
     END,
-    demand_at = CASE WHEN d.stale THEN now() ELSE b.demand_at END,
-    lease_token = CASE WHEN $2::boolean THEN NULL ELSE b.lease_token END,
-    lease_expires_at = CASE WHEN $2::boolean THEN NULL ELSE b.lease_expires_at END,
-    lease_worker = CASE WHEN $2::boolean THEN NULL ELSE b.lease_worker END,
-    lease_request_id = CASE WHEN $2::boolean THEN NULL ELSE b.lease_request_id END
+    demand_at = CASE WHEN q.sums THEN now() ELSE b.demand_at END,
+    lease_token = CASE WHEN NOT $2::boolean THEN b.lease_token END,
+    lease_expires_at = CASE WHEN NOT $2::boolean THEN b.lease_expires_at END,
+    lease_worker = CASE WHEN NOT $2::boolean THEN b.lease_worker END,
+    lease_request_id = CASE WHEN NOT $2::boolean THEN b.lease_request_id END,
+    leased_refs = CASE WHEN $2::boolean THEN 0 ELSE b.leased_refs END,
+    lost_leases = CASE WHEN $2::boolean THEN 0 ELSE b.lost_leases END
 FROM (
     SELECT
         k.id,
-        min(f.due_at) AS next_due_at,
-        bool_or(f.lane = 1 AND f.due_at <= now()) AS awaited,
-        CASE
-            WHEN min(f.due_at) IS NOT NULL
-                THEN greatest(min(f.lane) FILTER (WHERE f.due_at <= f.horizon), 2)
-        END::smallint AS lane
+        min(first.ready_at) AS ready_at,
+        coalesce(min(first.lane) FILTER (WHERE first.ready_at <= first.horizon), 4)::smallint
+            AS lane
     FROM git_budgets k
     LEFT JOIN LATERAL (
         SELECT
-            first.due_at,
-            first.lane,
-            greatest(min(first.due_at) OVER (), now()) + interval '5 seconds' AS horizon
+            a.lane,
+            a.ready_at,
+            greatest(min(a.ready_at) OVER (), now()) AS horizon
         FROM generate_series(1, 4) AS lanes (lane)
         CROSS JOIN LATERAL (
-            SELECT s.due_at, s.lane
-            FROM chat_diff_statuses s
-            WHERE s.budget_id = k.id
-                AND s.lane = lanes.lane
-                AND s.due_at IS NOT NULL
-            ORDER BY s.due_at
+            SELECT
+                i.lane,
+                greatest(
+                    i.next_due_at,
+                    CASE WHEN k.pause_lane = 1 THEN k.paused_until END,
+                    CASE WHEN k.rest_lane = 1 THEN k.rests_until END,
+                    CASE WHEN k.pause_lane BETWEEN 2 AND i.lane
+                        THEN least(k.paused_until, now() + interval '30 seconds') END,
+                    CASE WHEN k.rest_lane BETWEEN 2 AND i.lane
+                        THEN least(k.rests_until, now() + interval '30 seconds') END
+                ) AS ready_at
+            FROM git_accounts i
+            WHERE i.budget_id = k.id
+                AND i.lane = lanes.lane
+                AND i.next_due_at IS NOT NULL
+            ORDER BY i.next_due_at
             LIMIT 1
-        ) AS first
-    ) AS f ON TRUE
-    WHERE k.id = ANY($1::uuid[])
+        ) AS a
+    ) AS first ON TRUE
+    WHERE k.id = ANY($1::uuid[] || ARRAY(
+            SELECT o.budget_id
+            FROM git_accounts o
+            WHERE o.id = ANY($3::uuid[])
+                AND o.budget_id IS NOT NULL
+        ))
     GROUP BY k.id
-) AS p
-CROSS JOIN LATERAL (
-    SELECT (q.demand_at > now() - interval '1 minute') IS NOT TRUE AS stale
-    FROM git_budgets q
-    WHERE q.id = p.id
-) AS d
-WHERE b.id = p.id
+) AS f
+JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN NOT $2::boolean AND o.lease_expires_at > now() THEN o.queue_at
+            WHEN f.ready_at IS NULL THEN NULL
+            WHEN NOT $2::boolean AND o.lease_token IS NOT NULL
+                THEN greatest(f.ready_at, o.queue_at)
+            WHEN NOT $2::boolean AND o.queue_at > now()
+                THEN least(greatest(f.ready_at, now()), o.queue_at)
+            WHEN NOT $2::boolean THEN greatest(f.ready_at, coalesce(o.queue_at, now()))
+            WHEN o.leased_refs > 0 AND f.lane > 1
+                AND (o.paused_until > now() OR o.rests_until > now()) IS NOT TRUE
+                THEN greatest(f.ready_at, now() + interval '1 second')
+            ELSE greatest(f.ready_at, now())
+        END AS queue_at,
+        $2::boolean AND (o.demand_at > now() - interval '1 minute') IS NOT TRUE AS sums
+    FROM git_budgets o
+    WHERE o.id = f.id
+) AS q ON TRUE
+WHERE b.id = f.id
+    AND ($2::boolean OR (b.queue_at, b.lane) IS DISTINCT FROM (q.queue_at, f.lane))

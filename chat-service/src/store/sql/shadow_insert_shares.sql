@@ -5,6 +5,7 @@ INSERT INTO chat_acl (
     subject_kind,
     subject_id,
     level,
+    owner_id,
     chat_updated_at
 )
 SELECT
@@ -12,10 +13,12 @@ SELECT
     x.subject_kind,
     x.subject_id,
     x.level,
+    x.owner_id,
     now()
 FROM jsonb_to_recordset($1::jsonb) AS x (
     chat_id uuid,
     subject_kind text,
     subject_id uuid,
-    level text
+    level text,
+    owner_id uuid
 )

@@ -1,31 +1,40 @@
 -- name: view_refs
--- Notes that somebody views the chats $1 for $4 seconds from now. What is planned in the budgets $2,
--- which the caller has locked (lock_viewed_budgets), and has no problem is due $3 seconds after its last
--- refresh at the latest, in the viewed lane. Settled pull requests, and those that keep failing, keep
--- their time: looking at them changes nothing.
-WITH viewed AS (
+-- Notes that a person views the chats of the refs $1, which the caller has locked, for $2 seconds
+-- from now. What is planned is due $3 seconds after its last refresh at the latest, in the viewed
+-- lane; returns the accounts of which that changed something. What was just reported is due as it
+-- is: its budget is not kept from the workers for this. Settled pull requests, those that keep
+-- failing, and those whose credential the host refuses keep their time: looking at them changes
+-- nothing.
+WITH viewed AS MATERIALIZED (
     SELECT
-        s.id,
+        p.ref_id,
+        p.account_id,
+        m.moment,
         (
-            s.due_at IS NOT NULL
-            AND s.budget_id = ANY($2::uuid[])
-            AND s.problem_class IS NULL
-            AND coalesce(s.pull_request_state, 'open') = 'open'
-        ) AS urgent,
-        greatest(
+            r.problem_class IS NULL
+            AND coalesce(r.pull_request ->> 'state', 'open') = 'open'
+            AND a.credential_state = 'accepted'
+            AND (p.due_at > m.moment OR (p.due_at IS NOT NULL AND p.lane = 4))
+        ) IS TRUE AS urgent
+    FROM git_ref_polls p
+    JOIN git_refs r ON r.id = p.ref_id
+    JOIN git_accounts a ON a.id = p.account_id
+    CROSS JOIN LATERAL (
+        SELECT greatest(
             now(),
-            coalesce(s.refreshed_at, s.reported_at) + make_interval(secs => $3::double precision)
+            coalesce(p.refreshed_at, r.reported_at) + make_interval(secs => $3::double precision)
         ) AS moment
-    FROM chat_diff_statuses s
-    WHERE s.chat_id = ANY($1::uuid[])
-        AND (s.is_primary OR s.pull_request_state = 'open')
-    ORDER BY s.id
-    FOR UPDATE
+    ) AS m
+    WHERE p.ref_id = ANY($1::uuid[])
+), noted AS (
+    UPDATE git_ref_polls p
+    SET viewed_until = now() + make_interval(secs => $2::double precision),
+        due_at = CASE WHEN v.urgent THEN least(p.due_at, v.moment) ELSE p.due_at END,
+        early_at = CASE WHEN v.urgent THEN least(p.early_at, v.moment) ELSE p.early_at END,
+        lane = CASE WHEN v.urgent THEN least(p.lane, 2) ELSE p.lane END
+    FROM viewed v
+    WHERE p.ref_id = v.ref_id
 )
-UPDATE chat_diff_statuses s
-SET viewed_until = now() + make_interval(secs => $4::double precision),
-    due_at = CASE WHEN v.urgent THEN least(s.due_at, v.moment) ELSE s.due_at END,
-    early_at = CASE WHEN v.urgent THEN least(s.early_at, v.moment) ELSE s.early_at END,
-    lane = CASE WHEN v.urgent THEN least(s.lane, 2) ELSE s.lane END
+SELECT DISTINCT v.account_id AS id
 FROM viewed v
-WHERE s.id = v.id
+WHERE v.urgent

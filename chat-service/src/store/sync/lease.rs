@@ -1,369 +1,397 @@
 //! Claiming, renewing and releasing leases.
+//!
+//! A claim locks the budgets whose turn it is, reads what is due of them, and writes the budgets
+//! alone: no ref is marked. A budget that was ready and of which nothing is due (an archived chat,
+//! an evicted ref) is settled in a transaction of its own, since accounts are locked before
+//! budgets.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use proto::sync::{Lane, LeaseRequest, LeaseToken, Renewal};
+use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LEASE, RELEASE_REFS};
+use super::{
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LEASE, LOCK_REQUEST,
+    hand_out::{Choice, HandedOut},
+};
 use crate::{
-    accounts::BudgetKey,
-    diff_status::PullRequestState,
-    id::{GitAccountId, GitRefId, LeaseToken, RequestId, UserId},
+    authz::CredentialAccess,
     store::{
         Sql, Store, StoreError,
-        budgets::{maybe_named, retrying, settle_budgets},
-        query, sql,
-    },
-    sync::{
-        Lane, MAX_KEYS, QUANTUM,
-        budget::{BatchSizes, BudgetView, BudgetWindow},
-        lease::{CredentialAccess, KnownPullRequest, LeaseRequest, LeasedRef},
+        column::{Columns as _, column, first},
+        due::{LOCK_ACCOUNTS, LOCK_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+        sql::{bind, sql},
+        transaction::Tx,
     },
 };
 
+const BOUND_LOCK_WAIT: Sql = sql!("bound_lock_wait");
+const LOCK_READY_BUDGETS: Sql = sql!("lock_ready_budgets");
+const LIST_DUE_REFS: Sql = sql!("list_due_refs");
+const LIST_EARLY_REFS: Sql = sql!("list_early_refs");
 const CLAIM_BUDGETS: Sql = sql!("claim_budgets");
-const LIST_LEASED_REFS: Sql = sql!("list_leased_refs");
+const RECLAIM_BUDGETS: Sql = sql!("reclaim_budgets");
 const LIST_LEASED_BUDGETS: Sql = sql!("list_leased_budgets");
-const READ_LEASED_CREDENTIAL: Sql = sql!("read_leased_credential");
-const SECONDS_UNTIL_READY: Sql = sql!("seconds_until_ready");
+const LIST_LEASED_REFS: Sql = sql!("list_leased_refs");
+const READ_CREDENTIALS: Sql = sql!("read_credentials");
+const FIND_NEXT_BUDGET: Sql = sql!("find_next_budget");
 const RENEW_LEASE: Sql = sql!("renew_lease");
 const LOCK_RELEASED_LEASE: Sql = sql!("lock_released_lease");
+
+/// Refs that a turn of a budget hands out at most: a full batch of a worker.
+pub const QUANTUM: i64 = 100;
+/// Budgets that a claim looks at: each costs some index entries, whether its turn comes or not.
+const MAX_BUDGETS: i64 = 20;
+/// How long a claim waits for a budget that other transactions hold one after the other.
+const LOCK_WAIT: &str = "300ms";
+/// Budgets of which a claim reads first what is due: mostly they fill it.
+const FIRST_BUDGETS: usize = 5;
+/// No account, or no budget, beside those that another parameter names.
+const NONE: [Uuid; 0] = [];
 
 /// What came of a lease request.
 pub(crate) enum Claim {
     /// These, now or by the same request before.
-    Leased(Leased),
-    /// Nothing is ready; with `events`, some reader sees why.
-    Nothing { events: bool },
+    Leased(HandedOut),
+    /// Nothing is ready.
+    Nothing,
     /// The request id was a report's.
     OtherKind,
 }
 
-/// Leased refs, ordered by lease, provider and owner, and the credentials that look them up.
-pub(crate) struct Leased {
-    pub(crate) rows: Vec<LeasedRow>,
-    pub(crate) credentials: Vec<SealedCredential>,
-    pub(crate) budgets: HashMap<LeaseToken, BudgetView>,
-    /// Some reader sees why other refs were not leased.
-    pub(crate) events: bool,
-}
-
-/// A leased ref with its lease.
-pub(crate) struct LeasedRow {
-    pub(crate) token: LeaseToken,
-    pub(crate) budget_key: BudgetKey,
-    pub(crate) expires_in: Duration,
-    pub(crate) owner: UserId,
-    pub(crate) provider_id: String,
-    /// Whether the owner has an account there.
-    pub(crate) linked: bool,
-    pub(crate) git_ref: LeasedRef,
-}
-
-/// A credential as it is stored.
-pub(crate) struct SealedCredential {
-    pub(crate) account: GitAccountId,
-    pub(crate) user: UserId,
-    pub(crate) provider_id: String,
-    pub(crate) key_id: String,
-    pub(crate) sealed: Vec<u8>,
-    pub(crate) suspect: bool,
-}
-
-/// What came of a renewal.
-pub(crate) enum Renewed {
-    /// It lasts this long from now.
-    Until(Duration),
-    /// It expired or was released.
-    Lost,
+/// A budget that can be leased, now or later.
+pub(crate) struct NextBudget {
+    pub(crate) id: Uuid,
+    pub(crate) ready_in: Duration,
 }
 
 impl Store {
-    /// Leases what is ready. A request that leased before gets what is left of that, and nothing new.
+    /// Leases what is ready. A request that leased before gets the leases that it still holds, with
+    /// what is due of them now, and no other. Budgets that another transaction holds are skipped,
+    /// but for `contended`, which is waited for shortly: one that very many accounts spend is
+    /// hardly ever free.
     pub(crate) async fn claim_leases(
         &self,
-        access: &CredentialAccess,
+        _access: &CredentialAccess,
         request: &LeaseRequest,
         duration: Duration,
+        contended: Option<Uuid>,
     ) -> Result<Claim, StoreError> {
-        retrying(|| self.claim_once(access, request, duration)).await
-    }
-
-    async fn claim_once(
-        &self,
-        access: &CredentialAccess,
-        request: &LeaseRequest,
-        duration: Duration,
-    ) -> Result<Claim, StoreError> {
-        let mut client = self.client().await?;
-        if let Some(kind) = find_request(&client, request.request).await? {
-            return match kind.as_str() {
-                LEASE => Ok(Claim::Leased(
-                    leased(&client, access, request.request).await?,
-                )),
-                _ => Ok(Claim::OtherKind),
-            };
-        }
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        let rows = query(
-            &transaction,
-            CLAIM_BUDGETS.text,
-            &[
-                &request.request.0,
-                &request.worker,
-                &request.max_refs,
-                &duration.as_secs_f64(),
-                &QUANTUM,
-                &MAX_KEYS,
-            ],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let mut events = false;
-        let mut idle: Vec<Uuid> = Vec::new();
-        let mut refs = 0;
-        for row in &rows {
-            let leased: i64 = row.try_get("refs").map_err(StoreError::row)?;
-            if leased == 0 {
-                idle.push(row.try_get("id").map_err(StoreError::row)?);
+        let claimed = self.transaction(|tx| claim(tx, request, duration, contended));
+        let (claim, idle) = match claimed.await {
+            // One transaction holds it: the next attempt skips it.
+            Err(StoreError::Locked { .. }) if contended.is_some() => {
+                (Claim::Nothing, Idle::default())
             }
-            refs += leased;
-            events |= row.try_get::<_, bool>("events").map_err(StoreError::row)?;
-        }
-        if !idle.is_empty() {
-            settle_budgets(&transaction, &idle, true).await?;
-        }
-        if refs == 0 {
-            transaction.commit().await.map_err(StoreError::from_write)?;
-            return Ok(Claim::Nothing { events });
-        }
-        let noted = query(
-            &transaction,
-            INSERT_SYNC_REQUEST.text,
-            &[&request.request.0, &LEASE],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        if noted.is_empty() {
-            // The same request won meanwhile: what this one claimed is given back.
-            transaction
-                .rollback()
-                .await
-                .map_err(StoreError::from_read)?;
-            return Ok(Claim::Leased(
-                leased(&client, access, request.request).await?,
-            ));
-        }
-        // Read before the commit: a lease whose credentials cannot be read is no lease.
-        let mut leased = leased(&transaction, access, request.request).await?;
-        leased.events = events;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Claim::Leased(leased))
-    }
-
-    /// In how long the next budget can be leased; none when nothing is planned.
-    pub(crate) async fn next_ready_in(&self) -> Result<Option<Duration>, StoreError> {
-        let rows = self.read(SECONDS_UNTIL_READY, &[]).await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
+            claimed => claimed?,
         };
-        let seconds: Option<f64> = row.try_get("seconds").map_err(StoreError::row)?;
-        Ok(seconds.map(duration))
+        if !idle.is_empty() {
+            let settled = self.transaction(|tx| settle_idle(tx, &idle)).await;
+            match &claim {
+                // The next claim settles them.
+                Claim::Leased(_) => {
+                    if let Err(error) = settled {
+                        tracing::warn!(%error, "accounts without due refs were not settled");
+                    }
+                }
+                Claim::Nothing | Claim::OtherKind => settled?,
+            }
+        }
+        Ok(claim)
     }
 
-    /// Extends a lease to `duration` from now.
+    /// The budget that can be leased next. `None` when nothing is planned.
+    pub(crate) async fn next_budget(&self) -> Result<Option<NextBudget>, StoreError> {
+        let rows = self.read(FIND_NEXT_BUDGET, &[]).await?;
+        let next = |row: &Row| {
+            Ok(NextBudget {
+                id: row.get_as("id")?,
+                ready_in: row.get_as("seconds")?,
+            })
+        };
+        rows.first().map(next).transpose()
+    }
+
+    /// Extends a lease to `duration` from now. `None` when it is lost.
     pub(crate) async fn renew_lease(
         &self,
         token: LeaseToken,
         duration: Duration,
-    ) -> Result<Renewed, StoreError> {
-        let rows = self
-            .write(RENEW_LEASE, &[&token.0, &duration.as_secs_f64()])
-            .await?;
-        Ok(match rows.first() {
-            Some(_) => Renewed::Until(duration),
-            None => Renewed::Lost,
+    ) -> Result<Option<Renewal>, StoreError> {
+        let seconds = duration.as_secs_f64();
+        let rows = self.write(RENEW_LEASE, &[&token.0, &seconds]).await?;
+        let awaited = first(&rows, "awaited")?;
+        Ok(awaited.map(|awaited| Renewal {
+            expires_in: duration,
+            awaited,
+        }))
+    }
+
+    /// Gives a lease back. False when it was lost.
+    pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
+        self.transaction(async |tx: Tx| {
+            let rows = tx.query(LOCK_RELEASED_LEASE, &[&token.0]).await?;
+            let budgets: Vec<Uuid> = column(&rows, "id")?;
+            if budgets.is_empty() {
+                return Ok(false);
+            }
+            let none = NONE.as_slice();
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &none])])
+                .await?;
+            Ok(true)
         })
+        .await
     }
+}
 
-    /// Gives a lease back; returns its budget, and none when it was lost.
-    pub(crate) async fn release_lease(
-        &self,
-        token: LeaseToken,
-    ) -> Result<Option<Uuid>, StoreError> {
-        retrying(|| self.release_once(token)).await
-    }
-
-    async fn release_once(&self, token: LeaseToken) -> Result<Option<Uuid>, StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        let rows = query(&transaction, LOCK_RELEASED_LEASE.text, &[&token.0])
-            .await
-            .map_err(StoreError::from_read)?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
+/// Leases what is ready, and returns beside it what was, and of which nothing is due.
+async fn claim(
+    tx: Tx,
+    request: &LeaseRequest,
+    duration: Duration,
+    contended: Option<Uuid>,
+) -> Result<(Claim, Idle), StoreError> {
+    let id = request.request.0;
+    let quantum = QUANTUM.min(request.max_refs);
+    let (contended, none): (Vec<Uuid>, _) = (contended.into_iter().collect(), NONE.as_slice());
+    let waits = !contended.is_empty();
+    let [_, before, _, _, ready] = tx
+        .pipeline([
+            bind(LOCK_REQUEST, &[&id]),
+            bind(FIND_SYNC_REQUEST, &[&id]),
+            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]).only_if(waits),
+            bind(LOCK_BUDGETS, &[&contended, &none]).only_if(waits),
+            bind(LOCK_READY_BUDGETS, &[&MAX_BUDGETS, &quantum, &id]),
+        ])
+        .await?;
+    if let Some(kind) = first::<String>(&before, "kind")? {
+        let claim = match kind.as_str() {
+            LEASE => Claim::Leased(claim_again(tx, request, quantum).await?),
+            _ => Claim::OtherKind,
         };
-        let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
-        query(&transaction, RELEASE_REFS.text, &[&token.0])
-            .await
-            .map_err(StoreError::from_write)?;
-        settle_budgets(&transaction, &[budget], true).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Some(budget))
+        return Ok((claim, Idle::default()));
+    }
+    let turns = Turns::ready(&ready)?;
+    if turns.ids.is_empty() {
+        return Ok((Claim::Nothing, Idle::default()));
+    }
+    let mut choice = turns.due(&tx, request.max_refs).await?;
+    let filled = choice.len() >= request.max_refs;
+    let ids = turns.ids.iter().copied();
+    let claimed: Vec<Uuid> = ids.filter(|id| choice.of(*id) > 0).collect();
+    let idle = turns.idle(&choice, filled);
+    if claimed.is_empty() {
+        return Ok((Claim::Nothing, idle));
+    }
+    if !filled && !turns.more {
+        turns.add_early(&tx, &mut choice, request.max_refs).await?;
+    }
+    let counts: Vec<i32> = claimed.iter().map(|id| choice.of(*id)).collect();
+    let seconds = duration.as_secs_f64();
+    let answer: Option<Value> = None;
+    let [_, _, budgets, refs, credentials] = tx
+        .commit_after([
+            bind(
+                CLAIM_BUDGETS,
+                &[&claimed, &counts, &id, &request.worker, &seconds],
+            ),
+            bind(INSERT_SYNC_REQUEST, &[&id, &LEASE, &answer]),
+            bind(LIST_LEASED_BUDGETS, &[&id, &quantum]),
+            bind(LIST_LEASED_REFS, &[&choice.refs]),
+            // Before the commit: a lease whose credentials cannot be read is no lease.
+            bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
+        ])
+        .await?;
+    let handed_out = HandedOut::read(&budgets, &refs, &credentials)?;
+    Ok((Claim::Leased(handed_out), idle))
+}
+
+/// Hands out again what a request leases, with what is due of it now.
+async fn claim_again(
+    tx: Tx,
+    request: &LeaseRequest,
+    quantum: i64,
+) -> Result<HandedOut, StoreError> {
+    let id = request.request.0;
+    let budgets = tx.query(LIST_LEASED_BUDGETS, &[&id, &quantum]).await?;
+    let turns = Turns::read(&budgets)?;
+    let choice = turns.due(&tx, request.max_refs).await?;
+    let counts: Vec<i32> = turns.ids.iter().map(|id| choice.of(*id)).collect();
+    let [_, refs, credentials] = tx
+        .commit_after([
+            bind(RECLAIM_BUDGETS, &[&turns.ids, &counts, &id]),
+            bind(LIST_LEASED_REFS, &[&choice.refs]),
+            bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
+        ])
+        .await?;
+    HandedOut::read(&budgets, &refs, &credentials)
+}
+
+/// What was ready, and of which nothing is due: a ref leaves without telling its account.
+#[derive(Default)]
+struct Idle {
+    accounts: Vec<Uuid>,
+    budgets: Vec<Uuid>,
+}
+
+impl Idle {
+    fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.budgets.is_empty()
     }
 }
 
-async fn find_request(
-    client: &impl GenericClient,
-    request: RequestId,
-) -> Result<Option<String>, StoreError> {
-    let rows = query(client, FIND_SYNC_REQUEST.text, &[&request.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    rows.first()
-        .map(|row| row.try_get("kind").map_err(StoreError::row))
-        .transpose()
+/// Has accounts and budgets know that nothing is due of them.
+async fn settle_idle(tx: Tx, idle: &Idle) -> Result<(), StoreError> {
+    let Idle { accounts, budgets } = idle;
+    let none = NONE.as_slice();
+    tx.commit_after([
+        bind(LOCK_ACCOUNTS, &[accounts]),
+        bind(SETTLE_ACCOUNTS, &[accounts]),
+        bind(LOCK_BUDGETS, &[budgets, &none]),
+        bind(SETTLE_BUDGETS, &[budgets, &false, &none]),
+    ])
+    .await?;
+    Ok(())
 }
 
-/// What is left of the leases of `request`, with their credentials.
-async fn leased(
-    client: &impl GenericClient,
-    _access: &CredentialAccess,
-    request: RequestId,
-) -> Result<Leased, StoreError> {
-    let rows = query(client, LIST_LEASED_REFS.text, &[&request.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    let budgets = query(client, LIST_LEASED_BUDGETS.text, &[&request.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    let credentials = query(client, READ_LEASED_CREDENTIAL.text, &[&request.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    Ok(Leased {
-        rows: rows.iter().map(leased_row).collect::<Result<_, _>>()?,
-        credentials: credentials
+/// Budgets in the order of their turns: how many refs a turn of each hands out, and the lane from
+/// which on none is.
+#[derive(Default)]
+struct Turns {
+    ids: Vec<Uuid>,
+    quanta: Vec<i64>,
+    withheld_from: Vec<i16>,
+    /// How many of them a person waits for: the last ones.
+    awaited: usize,
+    /// Other budgets may be ready, too.
+    more: bool,
+}
+
+impl Turns {
+    /// From the rows of `lock_ready_budgets`. What else is due of those that a person waits for
+    /// comes last: they have had their share.
+    fn ready(rows: &[Row]) -> Result<Self, StoreError> {
+        let mut turns = Self::default();
+        for awaited in [false, true] {
+            for row in rows {
+                if row.get_as::<bool>("awaited")? == awaited {
+                    turns.push(row)?;
+                    turns.awaited += usize::from(awaited);
+                }
+            }
+        }
+        let most = usize::try_from(MAX_BUDGETS).unwrap_or(usize::MAX);
+        turns.more = rows.len() >= most || turns.awaited >= most / 2;
+        Ok(turns)
+    }
+
+    /// From the rows of `list_leased_budgets`.
+    fn read(rows: &[Row]) -> Result<Self, StoreError> {
+        let mut turns = Self::default();
+        for row in rows {
+            turns.push(row)?;
+        }
+        Ok(turns)
+    }
+
+    fn push(&mut self, row: &Row) -> Result<(), StoreError> {
+        self.ids.push(row.get_as("id")?);
+        self.quanta.push(row.get_as("quantum")?);
+        self.withheld_from.push(row.get_as("withheld_from")?);
+        Ok(())
+    }
+
+    /// What is due of them: of the first ones and of those that a person waits for, and of the
+    /// others while the call is not full.
+    async fn due(&self, tx: &Tx, max_refs: i64) -> Result<Choice, StoreError> {
+        let mut choice = Choice::default();
+        let waiting = self.ids.len() - self.awaited;
+        let first = waiting.min(FIRST_BUDGETS);
+        let of_first = (0..first).chain(waiting..self.ids.len());
+        self.add_due(tx, &mut choice, of_first.collect(), max_refs)
+            .await?;
+        if choice.len() < max_refs && first < waiting {
+            let left = max_refs - choice.len();
+            self.add_due(tx, &mut choice, (first..waiting).collect(), left)
+                .await?;
+        }
+        Ok(choice)
+    }
+
+    async fn add_due(
+        &self,
+        tx: &Tx,
+        choice: &mut Choice,
+        places: Vec<usize>,
+        max_refs: i64,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<Uuid> = picked(&self.ids, &places);
+        let quanta: Vec<i64> = picked(&self.quanta, &places);
+        let withheld_from: Vec<i16> = picked(&self.withheld_from, &places);
+        let rows = tx
+            .query(LIST_DUE_REFS, &[&ids, &quanta, &withheld_from, &max_refs])
+            .await?;
+        choice.add(&rows)
+    }
+
+    /// What had its turn, and of which nothing is due. Of a call that is full, the last ones had
+    /// none.
+    fn idle(&self, choice: &Choice, filled: bool) -> Idle {
+        let waiting = self.ids.len() - self.awaited;
+        let last_turn = if filled {
+            let of_turns = self.ids.get(..waiting).unwrap_or_default();
+            let last = of_turns.iter().rposition(|id| choice.of(*id) > 0);
+            last.unwrap_or(0)
+        } else {
+            self.ids.len()
+        };
+        let mut idle = Idle::default();
+        for (place, (id, withheld_from)) in self.ids.iter().zip(&self.withheld_from).enumerate() {
+            let is_claimed = choice.of(*id) > 0;
+            if !is_claimed && place < last_turn {
+                idle.budgets.push(*id);
+            }
+            // What is due of an account may be withheld, which a claim of its budget's other refs
+            // need not settle each time.
+            if !is_claimed || *withheld_from > Lane::Idle.number() {
+                let of_budget = choice.idle_accounts.iter().filter(|(of, _)| of == id);
+                idle.accounts.extend(of_budget.map(|(_, account)| *account));
+            }
+        }
+        idle
+    }
+
+    /// Fills up what the due refs left free with those that are due soon.
+    async fn add_early(
+        &self,
+        tx: &Tx,
+        choice: &mut Choice,
+        max_refs: i64,
+    ) -> Result<(), StoreError> {
+        let rooms: Vec<i64> = self
+            .ids
             .iter()
-            .map(|row| sealed_credential(row).map_err(StoreError::row))
-            .collect::<Result<_, _>>()?,
-        budgets: budgets
-            .iter()
-            .map(|row| leased_budget(row).map_err(StoreError::row))
-            .collect::<Result<_, _>>()?,
-        events: false,
-    })
+            .zip(&self.quanta)
+            .map(|(id, quantum)| match choice.of(*id) {
+                0 => 0,
+                due => (quantum - i64::from(due)).max(0),
+            })
+            .collect();
+        let left = max_refs - choice.len();
+        let rows = tx
+            .query(
+                LIST_EARLY_REFS,
+                &[&self.ids, &rooms, &self.withheld_from, &left],
+            )
+            .await?;
+        choice.add(&rows)
+    }
 }
 
-fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
-    let state = maybe_named(row, "pull_request_state", PullRequestState::parse)?;
-    let lane: i16 = row.try_get("lane").map_err(StoreError::row)?;
-    let lane =
-        Lane::from_number(lane).ok_or_else(|| StoreError::bug("read a row", "lane: no lane"))?;
-    leased_columns(row, lane, state).map_err(StoreError::row)
-}
-
-fn leased_columns(
-    row: &Row,
-    lane: Lane,
-    state: Option<PullRequestState>,
-) -> Result<LeasedRow, tokio_postgres::Error> {
-    let repository: Option<String> = row.try_get("pr_repository")?;
-    let number: Option<i32> = row.try_get("pr_number")?;
-    let known = match (repository, number, state) {
-        (Some(repository), Some(number), Some(state)) => Some(KnownPullRequest {
-            repository,
-            number,
-            state,
-            draft: row.try_get("pull_request_draft")?,
-            node_id: row.try_get("pr_node_id")?,
-        }),
-        // A CHECK keeps the three together.
-        _ => None,
-    };
-    Ok(LeasedRow {
-        token: LeaseToken(row.try_get("lease_token")?),
-        budget_key: BudgetKey(row.try_get("budget_key")?),
-        expires_in: duration(row.try_get("expires_seconds")?),
-        owner: UserId(row.try_get("owner_id")?),
-        provider_id: row.try_get("provider_id")?,
-        linked: row.try_get("linked")?,
-        git_ref: LeasedRef {
-            id: GitRefId(row.try_get("id")?),
-            report_seq: row.try_get("report_seq")?,
-            repository_owner: row.try_get("repository_owner")?,
-            repository_name: row.try_get("repository_name")?,
-            branch: row.try_get("git_branch")?,
-            commit: row.try_get("commit_sha")?,
-            lane,
-            since_reported: duration(row.try_get("reported_seconds")?),
-            failures: row.try_get("failures")?,
-            misses: row.try_get("misses")?,
-            settled_count: row.try_get("settled_count")?,
-            upstream_repository: row.try_get("upstream_repository")?,
-            known,
-            since_changed: duration(row.try_get("changed_seconds")?),
-            since_active: duration(row.try_get("active_seconds")?),
-            viewed: row.try_get("viewed")?,
-            unchanged_count: row.try_get("unchanged_count")?,
-            since_found: maybe_duration(row, "found_seconds")?,
-            fingerprint: row.try_get("fingerprint")?,
-            validator: row.try_get("validator")?,
-            canonical_repository: row.try_get("canonical_repository")?,
-        },
-    })
-}
-
-fn leased_budget(row: &Row) -> Result<(LeaseToken, BudgetView), tokio_postgres::Error> {
-    let view = BudgetView {
-        rest: BudgetWindow {
-            limit: row.try_get("rest_limit")?,
-            remaining: row.try_get("rest_remaining")?,
-            reset_in: maybe_duration(row, "rest_reset_seconds")?,
-            pause_for: maybe_duration(row, "rest_pause_seconds")?,
-        },
-        graphql: BudgetWindow {
-            limit: row.try_get("graphql_limit")?,
-            remaining: row.try_get("graphql_remaining")?,
-            reset_in: maybe_duration(row, "graphql_reset_seconds")?,
-            pause_for: maybe_duration(row, "graphql_pause_seconds")?,
-        },
-        strikes: row.try_get::<_, Option<i32>>("strikes")?.unwrap_or(0),
-        cautious_for: maybe_duration(row, "cautious_seconds")?,
-        demand: row.try_get("demand")?,
-        burst: row.try_get::<_, Option<f64>>("burst")?.unwrap_or(0.0),
-        batches: BatchSizes {
-            probe: row.try_get("batch_probe")?,
-            detail: row.try_get("batch_detail")?,
-            discover: row.try_get("batch_discover")?,
-        },
-        account_known: row.try_get("account_known")?,
-    };
-    Ok((LeaseToken(row.try_get("lease_token")?), view))
-}
-
-fn sealed_credential(row: &Row) -> Result<SealedCredential, tokio_postgres::Error> {
-    Ok(SealedCredential {
-        account: GitAccountId(row.try_get("id")?),
-        user: UserId(row.try_get("user_id")?),
-        provider_id: row.try_get("provider_id")?,
-        key_id: row.try_get("key_id")?,
-        sealed: row.try_get("access_token_sealed")?,
-        suspect: row.try_get("suspect")?,
-    })
-}
-
-/// Seconds that the database counted; none when they have passed.
-pub(super) fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
-/// As [`duration`], of a column that may be NULL.
-pub(super) fn maybe_duration(
-    row: &Row,
-    column: &str,
-) -> Result<Option<Duration>, tokio_postgres::Error> {
-    let seconds: Option<f64> = row.try_get(column)?;
-    Ok(seconds.map(duration))
+/// The items at these places.
+fn picked<T: Copy>(items: &[T], places: &[usize]) -> Vec<T> {
+    let item = |place: &usize| items.get(*place).copied();
+    places.iter().filter_map(item).collect()
 }

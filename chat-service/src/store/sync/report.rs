@@ -1,31 +1,49 @@
-//! Applying outcomes: lease check, outcomes, events, next due times and the stored answer are one
-//! transaction, in few round trips: what does not wait for an answer is sent together.
+//! Applying outcomes: outcomes, events, next due times, what was observed and the stored answer are
+//! one transaction of three round trips. Its lease is proven by the lock of the budget, which comes
+//! last and is held for one round trip; without it all is rolled back.
+//!
+//! A report that tells whose a token is also gives the budget its account's name, or, where the
+//! account has a budget already, moves the accounts of this one there and ends the lease: from then
+//! on the account has one spender.
 
-mod apply;
-mod observe;
+mod batch;
 mod row;
 
-use deadpool_postgres::GenericClient;
-use futures_util::future::{try_join, try_join4};
+use proto::sync::{
+    BudgetObservation, Finding, GitAccountId, OutcomeStatus, Pause, ProblemName as _, Report,
+};
 use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use self::{
-    apply::{ApplyError, Storing, apply_all},
-    observe::{OBSERVE_BUDGET, observe_budget, observe_credentials},
+    batch::{APPLY_OUTCOMES, Batch},
+    row::credential_rows,
 };
-use super::{FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, RELEASE_REFS, REPORT, spread::Spread};
-use crate::{
-    store::{
-        Sql, Store, StoreError,
-        budgets::{SETTLE_BUDGETS, retrying, settle_budgets},
-        prepare, query, sql,
-    },
-    sync::outcome::{OutcomeStatus, Report},
+use super::{
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_REQUEST, REPORT, spread::Spread, window::observed,
+};
+use crate::store::{
+    Sql, Store, StoreError,
+    column::{Columns as _, column},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    sql::{bind, sql},
+    transaction::Tx,
 };
 
+const LIST_REF_ACCOUNTS: Sql = sql!("list_ref_accounts");
+const FIND_SPENDER: Sql = sql!("find_spender");
+const LOCK_OUTCOME_CHATS: Sql = sql!("lock_outcome_chats");
+const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
+const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
+const MOVE_TOKENS: Sql = sql!("move_tokens");
 const LOCK_LEASE: Sql = sql!("lock_lease");
-const ANSWER_SYNC_REQUEST: Sql = sql!("answer_sync_request");
+const OBSERVE_BUDGET: Sql = sql!("observe_budget");
+const NAME_BUDGET: Sql = sql!("name_budget");
+const RAISE_PAUSES: Sql = sql!("raise_pauses");
+
+/// No account beside those of the budgets that another parameter names.
+const NONE: [Uuid; 0] = [];
 
 /// What came of a report.
 pub(crate) enum Reported {
@@ -40,148 +58,255 @@ pub(crate) enum Reported {
 }
 
 /// What a report did.
+#[derive(Default)]
 pub(crate) struct Applied {
     /// In the order of the outcomes.
     pub(crate) statuses: Vec<OutcomeStatus>,
-    /// Some reader sees something new.
+    /// A person has come to wait for a ref of the budget.
+    pub(crate) awaited: bool,
+    /// A reader sees something new.
     pub(crate) events: bool,
+    /// Accounts whose credential's state changed.
+    pub(crate) accounts: Vec<GitAccountId>,
+    /// The lease ended, since its accounts spend another budget now.
+    pub(crate) moved: bool,
     /// What it means for other refs.
     pub(crate) spread: Spread,
 }
 
-/// What came of one attempt to apply a report.
-enum Attempt {
-    Done(Reported),
-    /// Some outcome's data cannot be stored, and so nothing was.
-    Unfit(tokio_postgres::Error),
+/// How outcomes are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Storing {
+    /// In one statement.
+    Together,
+    /// Each in a statement of its own, since they cannot be stored together: one that fails is
+    /// rejected.
+    Singly,
 }
 
 impl Store {
     /// Applies a report under its lease.
     pub(crate) async fn report_outcomes(&self, report: &Report) -> Result<Reported, StoreError> {
-        let together = retrying(|| self.attempt(report, Storing::Together)).await?;
-        let error = match together {
-            Attempt::Done(reported) => return Ok(reported),
-            Attempt::Unfit(error) => error,
-        };
-        tracing::warn!(%error, "a report cannot be stored as a whole; storing row by row");
-        match retrying(|| self.attempt(report, Storing::Singly)).await? {
-            Attempt::Done(reported) => Ok(reported),
-            Attempt::Unfit(error) => Err(StoreError::bug("store a failure", error)),
+        let storing = |storing| self.transaction(move |tx| apply(tx, report, storing));
+        match storing(Storing::Together).await {
+            Err(StoreError::Data { source }) => {
+                tracing::warn!(error = %source, "a report cannot be stored as a whole; storing row by row");
+                storing(Storing::Singly).await
+            }
+            together => together,
         }
-    }
-
-    async fn attempt(&self, report: &Report, storing: Storing) -> Result<Attempt, StoreError> {
-        let mut client = self.client().await?;
-        let mut transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        // The lease is locked second: a repeated call waits for the first, and not for its lock.
-        prepare(&transaction, &[INSERT_SYNC_REQUEST, LOCK_LEASE]).await?;
-        let request: [_; 2] = [&report.request.0 as _, &REPORT as _];
-        let lease: [_; 1] = [&report.lease.0 as _];
-        let (noted, locked) = try_join(
-            query(&transaction, INSERT_SYNC_REQUEST.text, &request),
-            query(&transaction, LOCK_LEASE.text, &lease),
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        if noted.is_empty() {
-            return answer_before(&transaction, report).await.map(Attempt::Done);
-        }
-        let Some(row) = locked.first() else {
-            return Ok(Attempt::Done(Reported::LeaseLost));
-        };
-        let budget: Uuid = row.try_get("id").map_err(StoreError::row)?;
-        let mut applied = match apply_all(&mut transaction, report, storing).await {
-            Ok(applied) => applied,
-            Err(ApplyError::Data(unfit)) => return Ok(Attempt::Unfit(unfit)),
-            Err(ApplyError::Store(error)) => return Err(error),
-        };
-        applied.spread.budget = budget;
-        applied.spread.leased_at = row.try_get("leased_at").map_err(StoreError::row)?;
-        applied.spread.refused =
-            observe_credentials(&transaction, budget, &report.credentials).await?;
-        conclude(&transaction, budget, report, &applied.statuses).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(Attempt::Done(Reported::Applied(applied)))
     }
 }
 
-/// What is left to do once the outcomes are applied.
-async fn conclude(
-    client: &impl GenericClient,
-    budget: Uuid,
-    report: &Report,
-    statuses: &[OutcomeStatus],
-) -> Result<(), StoreError> {
-    let answer: Value = statuses.iter().map(|status| status.name()).collect();
-    let observing = async {
-        match &report.budget {
-            Some(observation) => observe_budget(client, budget, observation).await,
-            None => Ok(()),
-        }
+async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, StoreError> {
+    let (request, lease) = (report.request.0, report.lease.0);
+    let refs: Vec<Uuid> = report.outcomes.iter().map(|of| of.git_ref.0).collect();
+    let told = report.budget.as_ref();
+    let told = told.and_then(|budget| budget.account_id.as_deref());
+    let [_, before, accounts, spender] = tx
+        .pipeline([
+            bind(LOCK_REQUEST, &[&request]),
+            bind(FIND_SYNC_REQUEST, &[&request]),
+            bind(LIST_REF_ACCOUNTS, &[&refs]),
+            bind(FIND_SPENDER, &[&lease, &told]).only_if(told.is_some()),
+        ])
+        .await?;
+    if let Some(row) = before.first() {
+        return answered_before(row);
+    }
+    let spender = spender.first().map(Spender::read).transpose()?;
+    let mut accounts: Vec<Uuid> = column(&accounts, "account_id")?;
+    accounts.extend(report.credentials.iter().map(|of| of.account.0));
+    let merge = spender.as_ref().and_then(Spender::merge);
+    if let Some(merge) = &merge {
+        accounts.extend(merge.accounts);
+    }
+
+    let mut batch = Batch::of(report);
+    let rows = batch.rows();
+    let together = storing == Storing::Together;
+    if !together {
+        tx.pipeline([
+            bind(LOCK_OUTCOME_CHATS, &[&rows]),
+            bind(LOCK_POLLS, &[&refs]),
+            bind(LOCK_ACCOUNTS, &[&accounts]),
+        ])
+        .await?;
+        batch.store_singly(&tx, report).await?;
+    }
+    let any = !report.outcomes.is_empty();
+    let observed_credentials = credential_rows(&report.credentials);
+    let (from, to) = merge
+        .as_ref()
+        .map_or((Uuid::nil(), Uuid::nil()), |merge| (merge.from, merge.to));
+    let (merging, none) = (merge.is_some(), NONE.as_slice());
+    let [_, _, _, effects, changed, _, _, _, _, locked] = tx
+        .pipeline([
+            bind(LOCK_OUTCOME_CHATS, &[&rows]).only_if(together && any),
+            bind(LOCK_POLLS, &[&refs]).only_if(together && any),
+            bind(LOCK_ACCOUNTS, &[&accounts]).only_if(together),
+            bind(APPLY_OUTCOMES, &[&lease, &rows]).only_if(together && any),
+            bind(OBSERVE_CREDENTIALS, &[&lease, &observed_credentials])
+                .only_if(!report.credentials.is_empty()),
+            bind(MOVE_ACCOUNTS, &[&from, &to, &accounts]).only_if(merging),
+            bind(MOVE_TOKENS, &[&from, &to]).only_if(merging),
+            bind(SETTLE_ACCOUNTS, &[&accounts]),
+            bind(LOCK_BUDGETS, &[&[from, to].as_slice(), &none]).only_if(merging),
+            bind(LOCK_LEASE, &[&lease]),
+        ])
+        .await?;
+    let Some(locked) = locked.first() else {
+        return Ok(Reported::LeaseLost);
     };
-    let releasing = async {
-        if report.release_lease {
-            query(client, RELEASE_REFS.text, &[&report.lease.0])
-                .await
-                .map_err(StoreError::from_write)?;
-        }
-        Ok(())
+    batch.take(&effects)?;
+    let statuses = batch.statuses(report);
+    let budget: Uuid = locked.get_as("id")?;
+    let applied = Applied {
+        awaited: locked.get_as("awaited")?,
+        events: batch.events,
+        accounts: changed_accounts(&changed)?,
+        moved: merging,
+        spread: Spread {
+            leased_at: locked.get_as("leased_at")?,
+            of_repository: repository_wide(report, &statuses),
+            seen_to_change: batch.seen_to_change,
+        },
+        statuses,
     };
-    let budgets = [budget];
-    let settling = settle_budgets(client, &budgets, report.release_lease);
-    let answering = async {
-        query(
-            client,
-            ANSWER_SYNC_REQUEST.text,
-            &[&report.request.0, &answer],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        Ok(())
-    };
-    let statements = [
-        OBSERVE_BUDGET,
-        RELEASE_REFS,
-        SETTLE_BUDGETS,
-        ANSWER_SYNC_REQUEST,
-    ];
-    prepare(client, &statements).await?;
-    // Boxed, since four of them side by side are large.
-    try_join4(
-        Box::pin(observing),
-        Box::pin(releasing),
-        Box::pin(settling),
-        Box::pin(answering),
-    )
+
+    let BudgetObservation {
+        account_id: _,
+        windows,
+        pause,
+        rest,
+        secondary_refusals,
+    } = report.budget.clone().unwrap_or_default();
+    let (pause, rest) = (PauseColumns::of(pause), PauseColumns::of(rest));
+    let refusals = i32::try_from(secondary_refusals).unwrap_or(i32::MAX);
+    let answer: Value = applied
+        .statuses
+        .iter()
+        .map(|status| status.name())
+        .collect();
+    let ends = report.release_lease || merging;
+    tx.commit_after([
+        bind(
+            OBSERVE_BUDGET,
+            &[
+                &budget,
+                &batch.stored,
+                &observed(&windows),
+                &pause.seconds,
+                &pause.class,
+                &pause.lane,
+                &rest.seconds,
+                &rest.class,
+                &rest.lane,
+                &refusals,
+            ],
+        ),
+        bind(NAME_BUDGET, &[&budget, &told]).only_if(spender.is_some() && !merging),
+        bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
+        bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &none]).only_if(ends),
+        bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &none]).only_if(merging),
+        bind(INSERT_SYNC_REQUEST, &[&request, &REPORT, &answer]),
+    ])
     .await?;
-    Ok(())
+    Ok(Reported::Applied(applied))
 }
 
-async fn answer_before(
-    client: &impl GenericClient,
-    report: &Report,
-) -> Result<Reported, StoreError> {
-    let rows = query(client, FIND_SYNC_REQUEST.text, &[&report.request.0])
-        .await
-        .map_err(StoreError::from_read)?;
-    let Some(row) = rows.first() else {
-        return Err(StoreError::bug("repeat a report", "the request was pruned"));
-    };
-    let kind: &str = row.try_get("kind").map_err(StoreError::row)?;
-    if kind != REPORT {
+/// The budget of a token, once the host has told whose it is.
+struct Spender {
+    budget: Uuid,
+    /// The budget that the account has already.
+    known: Option<Uuid>,
+    /// Those that spend the token's budget.
+    accounts: Vec<Uuid>,
+}
+
+/// Accounts that are to spend another budget.
+struct Merge<'a> {
+    from: Uuid,
+    to: Uuid,
+    accounts: &'a [Uuid],
+}
+
+impl Spender {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            budget: row.get_as("id")?,
+            known: row.get_as("known_id")?,
+            accounts: row.get_as("accounts")?,
+        })
+    }
+
+    fn merge(&self) -> Option<Merge<'_>> {
+        Some(Merge {
+            from: self.budget,
+            to: self.known?,
+            accounts: &self.accounts,
+        })
+    }
+}
+
+/// Refs whose failure is their whole repository's.
+fn repository_wide(report: &Report, statuses: &[OutcomeStatus]) -> Vec<Uuid> {
+    let outcomes = report.outcomes.iter().zip(statuses);
+    outcomes
+        .filter(|(outcome, status)| {
+            let wide = matches!(
+                outcome.finding,
+                Finding::Failed {
+                    repository_wide: true,
+                    ..
+                }
+            );
+            wide && **status == OutcomeStatus::Applied
+        })
+        .map(|(outcome, _)| outcome.git_ref.0)
+        .collect()
+}
+
+/// Of the rows of `observe_credentials`, the accounts whose state is another than before.
+fn changed_accounts(rows: &[Row]) -> Result<Vec<GitAccountId>, StoreError> {
+    let mut accounts = Vec::new();
+    for row in rows {
+        if row.get_as("changed")? {
+            accounts.push(row.get_as("id")?);
+        }
+    }
+    Ok(accounts)
+}
+
+/// A pause as `observe_budget.sql` takes it.
+struct PauseColumns {
+    seconds: Option<f64>,
+    class: Option<&'static str>,
+    lane: Option<i16>,
+}
+
+impl PauseColumns {
+    fn of(pause: Option<Pause>) -> Self {
+        Self {
+            seconds: pause.map(|pause| pause.duration.as_secs_f64()),
+            class: pause.map(|pause| pause.class.name()),
+            lane: pause.map(|pause| pause.from_lane.number()),
+        }
+    }
+}
+
+/// The answer that a report had when it was applied.
+fn answered_before(row: &Row) -> Result<Reported, StoreError> {
+    if row.get_as::<String>("kind")? != REPORT {
         return Ok(Reported::OtherKind);
     }
-    let answer: Option<Value> = row.try_get("answer").map_err(StoreError::row)?;
-    let statuses = answer
-        .as_ref()
-        .and_then(Value::as_array)
-        .and_then(|names| {
-            names
-                .iter()
-                .map(|name| name.as_str().and_then(OutcomeStatus::parse))
-                .collect::<Option<Vec<_>>>()
-        })
-        .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))?;
-    Ok(Reported::Before(statuses))
+    let answer: Option<Value> = row.get_as("answer")?;
+    let names = answer.as_ref().and_then(Value::as_array);
+    let statuses = names.and_then(|names| {
+        let status = |name: &Value| name.as_str().and_then(OutcomeStatus::from_name);
+        names.iter().map(status).collect::<Option<Vec<_>>>()
+    });
+    statuses
+        .map(Reported::Before)
+        .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))
 }

@@ -1,46 +1,51 @@
-//! What a report means for refs that it has no outcome of: those in a repository that cannot be read,
-//! those of a credential that the host refuses, and other owners' refs of a pull request that was seen
-//! to change.
+//! What a report means for refs that it has no outcome of: those in a repository that cannot be
+//! read, and other accounts' refs of a pull request that was seen to change.
 //!
-//! Each is a transaction of its own after the report's, bounded, with budgets locked before refs and
-//! both by id. When one fails, or the process dies before it, nothing is lost: what was to wait fails
-//! by itself, a lease holds back what a refused credential would look up, and what was to be looked
-//! up soon is looked up later.
+//! Each is a transaction of its own after the report's, and bounded. When one fails, or the process
+//! dies before it, nothing is lost: what was to wait fails by itself, and what was to be looked up
+//! soon is looked up later. The worker waits for its answer meanwhile, so that none of it waits
+//! long for a lock.
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::store::{
     Sql, Store, StoreError,
-    budgets::{Parts, bound_lock_wait, retrying, settle_budgets},
-    query, sql,
+    column::{Columns as _, column},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    sql::{bind, sql},
+    transaction::Tx,
 };
 
-const LOCK_BUDGETS_BY_ID: Sql = sql!("lock_budgets_by_id");
-const HOLD_CREDENTIAL_REFS: Sql = sql!("hold_credential_refs");
+const BOUND_LOCK_WAIT: Sql = sql!("bound_lock_wait");
+const LIST_SIBLINGS: Sql = sql!("list_siblings");
 const PUT_OFF_REFS: Sql = sql!("put_off_refs");
 const LIST_HINTED_REFS: Sql = sql!("list_hinted_refs");
+const LOCK_FREE_POLLS: Sql = sql!("lock_free_polls");
 const HINT_REFS: Sql = sql!("hint_refs");
 
-/// Refs that one transaction puts off or holds at most, of a repository or a lane.
-const BATCH: i64 = 500;
-/// Refs of other owners that one report makes due at most.
+/// Refs of a repository that one report puts off at most.
+const MAX_SIBLINGS: i64 = 500;
+/// Refs of other accounts that one report makes due at most.
 const MAX_HINTED: i64 = 200;
 /// Refs of one pull request that are looked at for that at most.
 const MAX_FOLLOWERS: i64 = 1000;
+/// Refs that are hinted at in one transaction: as many accounts and budgets are locked for it.
+const HINT_BATCH: usize = 50;
+/// How long one transaction waits for a lock.
+const LOCK_WAIT: &str = "100ms";
+/// How often a report waits in vain for a lock: enough to find two locked refs among 200.
+const LOCK_WAITS: u32 = 16;
+/// No budget beside those of the accounts that another parameter names.
+const NONE: [Uuid; 0] = [];
 
 /// What a report means for other refs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spread {
-    /// Whose lease it was.
-    pub(crate) budget: Uuid,
-    /// When that began, if it was noted.
+    /// When the lease began.
     pub(crate) leased_at: Option<Timestamp>,
     /// Refs that failed with a problem of their whole repository.
     pub(crate) of_repository: Vec<Uuid>,
-    /// Accounts whose credential the host refuses.
-    pub(crate) refused: Vec<Uuid>,
     /// Refs whose pull request was seen to change.
     pub(crate) seen_to_change: Vec<Uuid>,
 }
@@ -50,151 +55,116 @@ pub(crate) struct Spread {
 pub(crate) struct Spreading {
     /// Refs that were put off.
     pub(crate) put_off: u64,
-    /// Refs that were held back.
-    pub(crate) held: u64,
-    /// Refs of other owners that were made due.
+    /// Refs of other accounts that were made due.
     pub(crate) hinted: u64,
-    /// Some reader sees something new.
+    /// A reader sees something new.
     pub(crate) events: bool,
 }
 
 impl Store {
     /// Does what a report means for other refs.
     pub(crate) async fn spread(&self, spread: &Spread) -> Result<Spreading, StoreError> {
-        let Spread {
-            budget,
-            leased_at,
-            of_repository,
-            refused,
-            seen_to_change,
-        } = spread;
         let mut done = Spreading::default();
-        for account in refused {
-            loop {
-                let (held, events) = retrying(|| self.hold_once(*budget, *account)).await?;
-                done.held += held.unsigned_abs();
-                done.events |= events;
-                if held < BATCH {
-                    break;
-                }
-            }
+        let mut put_off = Ok((0, false));
+        if !spread.of_repository.is_empty() {
+            put_off = self.put_off(spread).await;
         }
-        if !of_repository.is_empty() {
-            let (put_off, events) =
-                retrying(|| self.put_off_once(*budget, *leased_at, of_repository)).await?;
-            done.put_off = put_off.unsigned_abs();
-            done.events |= events;
+        // Neither goes without the other.
+        if !spread.seen_to_change.is_empty() {
+            done.hinted = self.hint(&spread.seen_to_change).await?;
         }
-        if !seen_to_change.is_empty() {
-            done.hinted = self.hint(seen_to_change).await?;
-        }
+        (done.put_off, done.events) = put_off?;
         Ok(done)
     }
 
-    async fn hold_once(&self, budget: Uuid, account: Uuid) -> Result<(i64, bool), StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        lock_budgets(&transaction, &[budget]).await?;
-        let rows = query(
-            &transaction,
-            HOLD_CREDENTIAL_REFS.text,
-            &[&budget, &account, &BATCH],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let counted = counted(&rows)?;
-        settle_budgets(&transaction, &[budget], false).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(counted)
+    /// Returns how many refs were put off, and whether a reader sees that.
+    async fn put_off(&self, spread: &Spread) -> Result<(u64, bool), StoreError> {
+        let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);
+        let rows = self
+            .read(LIST_SIBLINGS, &[failed, leased_at, &MAX_SIBLINGS])
+            .await?;
+        if rows.is_empty() {
+            return Ok((0, false));
+        }
+        let siblings: Vec<Uuid> = column(&rows, "id")?;
+        let accounts: Vec<Uuid> = column(&rows, "account_id")?;
+        self.transaction(|tx| put_off_once(tx, &siblings, &accounts, spread))
+            .await
     }
 
-    async fn put_off_once(
-        &self,
-        budget: Uuid,
-        leased_at: Option<Timestamp>,
-        failed: &[Uuid],
-    ) -> Result<(i64, bool), StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        lock_budgets(&transaction, &[budget]).await?;
-        let rows = query(
-            &transaction,
-            PUT_OFF_REFS.text,
-            &[&budget, &failed, &BATCH, &leased_at],
-        )
-        .await
-        .map_err(StoreError::from_write)?;
-        let counted = counted(&rows)?;
-        settle_budgets(&transaction, &[budget], false).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(counted)
-    }
-
+    /// Returns how many refs were made due.
     async fn hint(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
-        // Most pull requests are followed by one owner: no transaction then.
-        let followers = self.followers(seen).await?;
-        let mut hinted = 0;
-        let mut parts = Parts::of(&followers);
-        while let Some(part) = parts.next() {
-            let made = retrying(|| self.hint_once(part)).await;
-            hinted += parts.settle(part, made)?.unwrap_or_default();
+        // Most pull requests are followed by one account: no transaction then.
+        let rows = self
+            .read(LIST_HINTED_REFS, &[&seen, &MAX_HINTED, &MAX_FOLLOWERS])
+            .await?;
+        let followers: Vec<Uuid> = column(&rows, "id")?;
+        let mut batches: Vec<&[Uuid]> = followers.chunks(HINT_BATCH).collect();
+        let (mut hinted, mut waits) = (0, 0);
+        while let Some(batch) = batches.pop()
+            && waits < LOCK_WAITS
+        {
+            match self.transaction(|tx| hint_once(tx, batch)).await {
+                // Bisects around an account or a budget that is locked for long: the others get
+                // their hint.
+                Err(StoreError::Locked { .. }) => {
+                    waits += 1;
+                    if batch.len() > 1 {
+                        batches.extend(<[_; 2]>::from(batch.split_at(batch.len() / 2)));
+                    }
+                }
+                made => hinted += made?,
+            }
         }
         Ok(hinted)
     }
-
-    /// Refs of other owners, with their budgets.
-    async fn followers(&self, seen: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
-        let client = self.client().await?;
-        let rows = query(
-            &client,
-            LIST_HINTED_REFS.text,
-            &[&seen, &MAX_HINTED, &MAX_FOLLOWERS],
-        )
-        .await
-        .map_err(StoreError::from_read)?;
-        rows.iter()
-            .map(|row| {
-                let id = row.try_get("id").map_err(StoreError::row)?;
-                Ok((id, row.try_get("budget_id").map_err(StoreError::row)?))
-            })
-            .collect()
-    }
-
-    async fn hint_once(&self, followers: &[(Uuid, Uuid)]) -> Result<u64, StoreError> {
-        let (refs, mut budgets): (Vec<Uuid>, Vec<Uuid>) = followers.iter().copied().unzip();
-        budgets.sort_unstable();
-        budgets.dedup();
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from_read)?;
-        bound_lock_wait(&transaction).await?;
-        let locked = lock_budgets(&transaction, &budgets).await?;
-        let hinted = query(&transaction, HINT_REFS.text, &[&refs, &locked])
-            .await
-            .map_err(StoreError::from_write)?;
-        settle_budgets(&transaction, &locked, false).await?;
-        transaction.commit().await.map_err(StoreError::from_write)?;
-        Ok(hinted.len() as u64)
-    }
 }
 
-/// Locks budgets; returns those that there are.
-pub(super) async fn lock_budgets(
-    client: &impl GenericClient,
-    budgets: &[Uuid],
-) -> Result<Vec<Uuid>, StoreError> {
-    query(client, LOCK_BUDGETS_BY_ID.text, &[&budgets])
-        .await
-        .map_err(StoreError::from_read)?
-        .iter()
-        .map(|row| row.try_get("id").map_err(StoreError::row))
-        .collect()
-}
-
-/// How many refs, and whether some reader sees something new.
-fn counted(rows: &[tokio_postgres::Row]) -> Result<(i64, bool), StoreError> {
+async fn put_off_once(
+    tx: Tx,
+    siblings: &[Uuid],
+    accounts: &[Uuid],
+    spread: &Spread,
+) -> Result<(u64, bool), StoreError> {
+    let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);
+    let none = NONE.as_slice();
+    let [_, _, _, rows, _, _, _] = tx
+        .commit_after([
+            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
+            bind(LOCK_POLLS, &[&siblings]),
+            bind(LOCK_ACCOUNTS, &[&accounts]),
+            bind(PUT_OFF_REFS, &[&siblings, failed, leased_at]),
+            bind(SETTLE_ACCOUNTS, &[&accounts]),
+            bind(LOCK_BUDGETS, &[&none, &accounts]),
+            bind(SETTLE_BUDGETS, &[&none, &false, &accounts]),
+        ])
+        .await?;
     let Some(row) = rows.first() else {
         return Ok((0, false));
     };
-    let refs = row.try_get("refs").map_err(StoreError::row)?;
-    Ok((refs, row.try_get("events").map_err(StoreError::row)?))
+    let refs: i64 = row.get_as("refs")?;
+    Ok((refs.unsigned_abs(), row.get_as("events")?))
+}
+
+/// A ref that is being written is left out: it is reported, or has its own outcome.
+async fn hint_once(tx: Tx, followers: &[Uuid]) -> Result<u64, StoreError> {
+    let [_, rows] = tx
+        .pipeline([
+            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
+            bind(LOCK_FREE_POLLS, &[&followers]),
+        ])
+        .await?;
+    let refs: Vec<Uuid> = column(&rows, "ref_id")?;
+    let accounts: Vec<Uuid> = column(&rows, "account_id")?;
+    let none = NONE.as_slice();
+    let [_, hinted, _, _, _] = tx
+        .commit_after([
+            bind(LOCK_ACCOUNTS, &[&accounts]),
+            bind(HINT_REFS, &[&refs]),
+            bind(SETTLE_ACCOUNTS, &[&accounts]),
+            bind(LOCK_BUDGETS, &[&none, &accounts]),
+            bind(SETTLE_BUDGETS, &[&none, &false, &accounts]),
+        ])
+        .await?;
+    Ok(hinted.len() as u64)
 }

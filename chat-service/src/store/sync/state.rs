@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::lease::{duration, maybe_duration};
-use crate::{
-    diff_status::ProblemClass,
-    store::{Sql, Store, StoreError, budgets::named, sql},
-    sync::{Lane, budget::BudgetWindow},
+use proto::sync::{Lane, Pause, ProblemClass, Window};
+use tokio_postgres::Row;
+
+use super::{hand_out::count, window::windows};
+use crate::store::{
+    Sql, Store, StoreError,
+    column::Columns as _,
+    sql::{bind, sql},
 };
 
 const COUNT_DUE_REFS: Sql = sql!("count_due_refs");
@@ -18,6 +21,8 @@ const COUNT_PROBLEMS: Sql = sql!("count_problems");
 const LISTED: i64 = 100;
 /// Refs of a lane, and refs with a problem, that are counted at most.
 const COUNTED: i64 = 10_000;
+/// Budgets of each lane, and accounts of a budget, whose due refs are counted at most.
+const COUNTED_BUDGETS: i64 = 2_000;
 
 /// The state of the synchronisation.
 pub(crate) struct SyncState {
@@ -47,80 +52,76 @@ pub(crate) struct LeaseState {
 pub(crate) struct BudgetState {
     pub(crate) budget_key: String,
     pub(crate) provider_id: String,
-    pub(crate) rest: BudgetWindow,
-    pub(crate) graphql: BudgetWindow,
-    pub(crate) paused_for: Option<Duration>,
-    pub(crate) strikes: i32,
+    pub(crate) windows: Vec<Window>,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) strikes: u32,
     pub(crate) account_known: bool,
+    pub(crate) lost_leases: u32,
 }
 
 impl Store {
     /// The state of the synchronisation. The parts are of slightly different moments.
     pub(crate) async fn sync_state(&self) -> Result<SyncState, StoreError> {
-        let lanes = self.read(COUNT_DUE_REFS, &[&COUNTED]).await?;
-        let leases = self.read(LIST_LIVE_LEASES, &[&LISTED]).await?;
-        let budgets = self.read(LIST_PLANNED_BUDGETS, &[&LISTED]).await?;
-        let problems = self.read(COUNT_PROBLEMS, &[&COUNTED]).await?;
+        let connection = self.connection().await?;
+        let [lanes, leases, budgets, problems] = connection
+            .read_all([
+                bind(COUNT_DUE_REFS, &[&COUNTED, &COUNTED_BUDGETS]),
+                bind(LIST_LIVE_LEASES, &[&LISTED]),
+                bind(LIST_PLANNED_BUDGETS, &[&LISTED]),
+                bind(COUNT_PROBLEMS, &[&COUNTED]),
+            ])
+            .await?;
         Ok(SyncState {
             lanes: lanes.iter().map(lane_state).collect::<Result<_, _>>()?,
-            leases: leases
-                .iter()
-                .map(|row| lease_state(row).map_err(StoreError::row))
-                .collect::<Result<_, _>>()?,
-            budgets: budgets
-                .iter()
-                .map(|row| budget_state(row).map_err(StoreError::row))
-                .collect::<Result<_, _>>()?,
+            leases: leases.iter().map(lease_state).collect::<Result<_, _>>()?,
+            budgets: budgets.iter().map(budget_state).collect::<Result<_, _>>()?,
             problems: problems
                 .iter()
-                .map(|row| {
-                    let class = named(row, "problem_class", ProblemClass::parse)?;
-                    Ok((class, row.try_get("refs").map_err(StoreError::row)?))
-                })
-                .collect::<Result<_, StoreError>>()?,
+                .map(problem_count)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn lane_state(row: &tokio_postgres::Row) -> Result<LaneState, StoreError> {
-    let lane: i16 = row.try_get("lane").map_err(StoreError::row)?;
-    let oldest: Option<f64> = row.try_get("oldest_seconds").map_err(StoreError::row)?;
+fn lane_state(row: &Row) -> Result<LaneState, StoreError> {
     Ok(LaneState {
-        lane: Lane::from_number(lane)
-            .ok_or_else(|| StoreError::bug("read a row", "lane: no lane"))?,
-        due: row.try_get("due").map_err(StoreError::row)?,
-        overdue: row.try_get("overdue").map_err(StoreError::row)?,
-        oldest: oldest.map(duration),
+        lane: row.get_as("lane")?,
+        due: row.get_as("due")?,
+        overdue: row.get_as("overdue")?,
+        oldest: row.get_as("oldest_seconds")?,
     })
 }
 
-fn lease_state(row: &tokio_postgres::Row) -> Result<LeaseState, tokio_postgres::Error> {
+fn lease_state(row: &Row) -> Result<LeaseState, StoreError> {
     Ok(LeaseState {
-        worker: row.try_get("lease_worker")?,
-        budget_key: row.try_get("budget_key")?,
-        refs: row.try_get("refs")?,
-        expires_in: duration(row.try_get("expires_seconds")?),
+        worker: row.get_as("lease_worker")?,
+        budget_key: row.get_as("budget_key")?,
+        refs: row.get_as("refs")?,
+        expires_in: row.get_as("expires_seconds")?,
     })
 }
 
-fn budget_state(row: &tokio_postgres::Row) -> Result<BudgetState, tokio_postgres::Error> {
+fn budget_state(row: &Row) -> Result<BudgetState, StoreError> {
+    let seconds: Option<Duration> = row.get_as("pause_seconds")?;
+    let pause = match seconds {
+        Some(duration) => Some(Pause {
+            duration,
+            class: row.get_as("pause_class")?,
+            from_lane: row.get_as("pause_lane")?,
+        }),
+        None => None,
+    };
     Ok(BudgetState {
-        budget_key: row.try_get("budget_key")?,
-        provider_id: row.try_get("provider_id")?,
-        rest: BudgetWindow {
-            limit: row.try_get("rest_limit")?,
-            remaining: row.try_get("rest_remaining")?,
-            reset_in: maybe_duration(row, "rest_reset_seconds")?,
-            pause_for: maybe_duration(row, "rest_pause_seconds")?,
-        },
-        graphql: BudgetWindow {
-            limit: row.try_get("graphql_limit")?,
-            remaining: row.try_get("graphql_remaining")?,
-            reset_in: maybe_duration(row, "graphql_reset_seconds")?,
-            pause_for: maybe_duration(row, "graphql_pause_seconds")?,
-        },
-        paused_for: maybe_duration(row, "paused_seconds")?,
-        strikes: row.try_get::<_, Option<i32>>("strikes")?.unwrap_or(0),
-        account_known: row.try_get("account_known")?,
+        budget_key: row.get_as("budget_key")?,
+        provider_id: row.get_as("provider_id")?,
+        windows: windows(row)?,
+        pause,
+        strikes: count(row, "strikes")?,
+        account_known: row.get_as("account_known")?,
+        lost_leases: count(row, "lost_leases")?,
     })
+}
+
+fn problem_count(row: &Row) -> Result<(ProblemClass, i64), StoreError> {
+    Ok((row.get_as("problem_class")?, row.get_as("refs")?))
 }

@@ -14,13 +14,19 @@ async fn pause(worker: &Worker) {
     let lease = worker.lease_one().await;
     let mut paused = report(&lease.0.lease_token, Vec::new());
     paused.budget = Some(v1::BudgetObservation {
-        rest: Some(v1::BudgetWindow {
+        windows: vec![v1::Window {
+            name: "core".to_owned(),
             limit: Some(5000),
             remaining: Some(0),
             reset_in: Some(seconds(600)),
-            ..Default::default()
+            pause_for: Some(seconds(600)),
+            ..v1::Window::default()
+        }],
+        pause: Some(v1::Pause {
+            duration: Some(seconds(600)),
+            class: v1::ProblemClass::RateLimited.into(),
+            ..v1::Pause::default()
         }),
-        pause_for: Some(seconds(600)),
         ..v1::BudgetObservation::default()
     });
     worker.try_report(paused).await.unwrap();
@@ -51,26 +57,19 @@ async fn another_token_lifts_no_pause() {
         assert!(worker.lease().await.is_empty());
         let status = owner.status(&chat.id).await;
         assert_eq!(status.freshness(), v1::Freshness::Paused);
-        let row = stack
-            .database
-            .client()
-            .await
-            .query_one(
-                "SELECT b.rest_limit, b.rest_remaining, b.rest_reset_at > now()
-                 FROM git_budgets b JOIN git_accounts a ON a.budget_id = b.id",
-                &[],
-            )
-            .await
-            .unwrap();
-        let limits = [0, 1].map(|column| row.try_get::<_, i64>(column).unwrap());
-        assert_eq!(limits, [5000, 0]);
-        assert!(row.try_get::<_, bool>(2).unwrap());
+        let problem = status.problem.unwrap();
+        assert_eq!(problem.class(), v1::ProblemClass::RateLimited);
+        let windows = "SELECT count(*)
+            FROM git_accounts a JOIN git_budgets b ON b.id = a.budget_id
+            CROSS JOIN jsonb_to_recordset(b.windows) AS w (name text, paused_until timestamptz)
+            WHERE w.name = 'core' AND w.paused_until > now()";
+        assert_eq!(value::<i64>(stack, windows).await, 1);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_token_that_others_use_keeps_its_pause_to_them() {
+async fn a_new_token_begins_with_the_pauses_of_the_former_one_however_that_went() {
     Stack::run(async |stack| {
         let (owner, other) = (Owner::unlinked(stack), Owner::unlinked(stack));
         for owner in [&owner, &other] {
@@ -79,8 +78,34 @@ async fn a_token_that_others_use_keeps_its_pause_to_them() {
         owner.chat("feat/x").await;
         let worker = Worker::of(stack);
         pause(&worker).await;
+        // Another account spends it, too.
         owner.link("ghp_own").await;
-        assert_eq!(worker.lease_one().await.access_token(), Some("ghp_own"));
+        assert!(worker.lease().await.is_empty());
+        owner.unlink().await;
+        owner.link("ghp_next").await;
+        assert!(worker.lease().await.is_empty());
+        let rejected = "UPDATE git_accounts SET credential_state = 'rejected', budget_id = NULL,
+            former_budget_id = budget_id WHERE user_id = $1";
+        let id: uuid::Uuid = owner.caller.id().parse().unwrap();
+        let client = stack.database.client().await;
+        client.execute(rejected, &[&id]).await.unwrap();
+        owner.link("ghp_last").await;
+        assert!(worker.lease().await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_others_spend_is_not_paused_for_an_account_that_joins_them() {
+    Stack::run(async |stack| {
+        let (owner, other) = (Owner::linked(stack).await, Owner::unlinked(stack));
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        pause(&worker).await;
+        other.link("ghp_others").await;
+        owner.link("ghp_others").await;
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.access_token(), Some("ghp_others"));
     })
     .await;
 }
@@ -96,14 +121,14 @@ async fn an_account_at_a_provider_that_was_removed_can_be_unlinked() {
             .await
             .batch_execute(
                 "UPDATE git_accounts SET provider_id = 'former';
-                 UPDATE chat_diff_statuses SET provider_id = 'former'",
+                 UPDATE git_refs SET provider_id = 'former'",
             )
             .await
             .unwrap();
         try_unlink(&owner, "former").await.unwrap();
         let client = stack.database.client().await;
         let row = client
-            .query_one("SELECT count(*) FROM git_accounts", &[])
+            .query_one("SELECT count(*) FROM git_credentials", &[])
             .await
             .unwrap();
         assert_eq!(row.try_get::<_, i64>(0).unwrap(), 0);
@@ -125,93 +150,68 @@ async fn an_account_at_a_provider_that_was_removed_can_be_unlinked() {
 }
 
 #[tokio::test]
-async fn a_budget_that_goes_while_somebody_takes_it_is_made_again() {
+async fn a_budget_that_goes_while_a_link_takes_it_is_made_again() {
     Stack::run(async |stack| {
         let owner = Owner::unlinked(stack);
         owner.link("ghp_hush").await;
-        let chat = stack.chat(&owner.caller).await;
-        // Nobody has it any more, and it is about to go.
+        owner.chat("feat/x").await;
+        // No account has it any more, and it is about to go, with its token.
         try_unlink(&owner, "github").await.unwrap();
-        for linking in [true, false] {
-            let holder = Holder::of(stack, "DELETE FROM git_budgets").await;
-            let taking = async {
-                if linking {
-                    owner.link("ghp_hush").await;
-                    try_unlink(&owner, "github").await.unwrap();
-                } else {
-                    owner.report(&chat.id, "feat/x").await;
-                }
-            };
-            let meeting = async {
-                until_blocked(stack, 1).await;
-                holder.let_go().await;
-            };
-            tokio::join!(taking, meeting);
-        }
-        assert_eq!(Worker::of(stack).lease_one().await.access_token(), None);
+        let holder = Holder::of(stack, "DELETE FROM git_budgets").await;
+        let meeting = async {
+            until_blocked(stack, 1).await;
+            holder.let_go().await;
+        };
+        tokio::join!(owner.link("ghp_hush"), meeting);
+        let lease = Worker::of(stack).lease_one().await;
+        assert_eq!(lease.access_token(), Some("ghp_hush"));
     })
     .await;
 }
 
 #[tokio::test]
-async fn linking_the_same_token_again_writes_no_ref_that_it_changes_nothing_of() {
-    for account in [None, Some("4711")] {
-        links_again(account).await;
-    }
-}
-
-/// With the key of the token, or with that of its account.
-async fn links_again(account: Option<&str>) {
+async fn linking_writes_no_ref_but_those_that_the_former_credential_could_not_look_up() {
     Stack::run(async |stack| {
-        let owner = Owner::unlinked(stack);
-        owner.link("ghp_same").await;
+        let owner = Owner::linked(stack).await;
         let worker = Worker::of(stack);
-        let mut versions = Vec::new();
-        let version = |chat: &v1::Chat| {
-            format!(
-                "SELECT ctid::text FROM chat_diff_statuses WHERE chat_id = '{}'",
-                chat.id
-            )
-        };
         let known = owner.chat("feat/known").await;
         let failing = owner.chat("feat/failing").await;
-        let validated = owner.chat("feat/validated").await;
         let lease = worker.lease_one().await;
-        let mut outcomes = Vec::new();
-        for git_ref in lease.refs() {
-            let mut outcome = match git_ref.branch.as_str() {
-                "feat/failing" => outcome(git_ref, failed(v1::ProblemClass::AccessDenied)),
-                _ => outcome(git_ref, found()),
+        let outcomes = lease.refs().into_iter().map(|git_ref| {
+            let result = match git_ref.branch.as_str() {
+                "feat/failing" => failed(v1::ProblemClass::AccessDenied),
+                _ => found(),
             };
-            outcome.validator = (git_ref.branch == "feat/validated").then(|| "e1".to_owned());
-            outcomes.push(outcome);
-        }
-        let mut learned = report(&lease.0.lease_token, outcomes);
-        learned.budget = account.map(|account| v1::BudgetObservation {
-            account_id: Some(account.to_owned()),
-            ..v1::BudgetObservation::default()
+            outcome(git_ref, result)
         });
-        worker.try_report(learned).await.unwrap();
-        let chats = [&known, &failing, &validated];
+        worker.finish(&lease, outcomes.collect()).await;
         // Each was read once by its owner, which is noted in its own time.
         testkit::wait::until("views are noted", || async {
             let noted: i64 = value(
                 stack,
-                "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until IS NOT NULL",
+                "SELECT count(*) FROM git_ref_polls WHERE viewed_until IS NOT NULL",
             )
             .await;
-            if noted == 3 { Ok(()) } else { Err(noted) }
+            if noted == 2 { Ok(()) } else { Err(noted) }
         })
         .await;
-        for chat in chats {
-            versions.push(value::<String>(stack, &version(chat)).await);
-        }
-        owner.link("ghp_same").await;
-        let mut written = Vec::new();
-        for (chat, before) in chats.into_iter().zip(versions) {
-            written.push(value::<String>(stack, &version(chat)).await != before);
-        }
-        assert_eq!(written, [false, true, true]);
+        let versions = async |chat: &v1::Chat| -> [String; 2] {
+            let of_chat = format!("r.chat_id = '{}'", chat.id);
+            let polls = format!(
+                "SELECT p.ctid::text FROM git_ref_polls p JOIN git_refs r ON r.id = p.ref_id
+                 WHERE {of_chat}"
+            );
+            let refs = format!("SELECT r.ctid::text FROM git_refs r WHERE {of_chat}");
+            [value(stack, &polls).await, value(stack, &refs).await]
+        };
+        let [before_known, before_failing] = [versions(&known).await, versions(&failing).await];
+        owner.link("ghp_other").await;
+        worker.wait_for_lease().await;
+        assert_eq!(versions(&known).await, before_known);
+        let [polls, refs] = versions(&failing).await;
+        let [before_polls, before_refs] = before_failing;
+        assert_ne!(polls, before_polls);
+        assert_eq!(refs, before_refs);
     })
     .await;
 }

@@ -11,8 +11,8 @@ use super::{answer_when_due, known, lane, refresh};
 use crate::{
     stack::{Caller, Stack, facts},
     worker::{
-        Leased, Owner, Worker, failed, found, found_in, git_ref, make_all_due, none, report,
-        report_earlier, seconds,
+        Leased, Owner, Worker, failed, found, found_in, git_ref, limited, make_all_due, none,
+        report, report_earlier, settle_all,
     },
 };
 
@@ -34,6 +34,9 @@ async fn on_two_hosts<T>(body: impl AsyncFnOnce(&Stack) -> T) -> T {
 /// A chat with an open pull request at `host-1`, and then a branch at `host-0`.
 async fn chat_at_two_hosts(owner: &Owner<'_>, worker: &Worker) -> v1::Chat {
     let chat = owner.stack.chat(&owner.caller).await;
+    for provider in ["host-0", "host-1"] {
+        owner.link_at(provider, "ghp_hush").await;
+    }
     for (host, result) in [("git1", found()), ("git0", none())] {
         let origin = format!("https://{host}.example/acme/web");
         owner
@@ -51,12 +54,22 @@ async fn pause(stack: &Stack, provider: &str) {
         .client()
         .await
         .execute(
-            "UPDATE git_budgets SET paused_until = now() + interval '600 s' WHERE provider_id = $1",
+            "UPDATE git_budgets SET paused_until = now() + interval '600 s',
+                pause_class = 'rate_limited', pause_lane = 1
+             WHERE provider_id = $1",
             &[&provider],
         )
         .await
         .unwrap();
     assert_eq!(rows, 1);
+    settle_all(stack).await;
+}
+
+/// Looks the one ref up, and fails to do so the next time.
+async fn fail_after_a_lookup(stack: &Stack, worker: &Worker) {
+    worker.answer(none()).await;
+    make_all_due(stack).await;
+    worker.answer(failed(ProblemClass::AccessDenied)).await;
 }
 
 fn assert_rate_limited(status: &Status) {
@@ -91,7 +104,7 @@ async fn a_refresh_waits_for_the_branch_that_the_chat_moved_on_to() {
         let chat = owner.chat("feat/old").await;
         let worker = Worker::of(stack);
         // What is wrong with the old branch is not told of the new one.
-        worker.answer(failed(ProblemClass::AccessDenied)).await;
+        fail_after_a_lookup(stack, &worker).await;
         let moving_on = async {
             until_somebody_waits(stack).await;
             owner.report(&chat.id, "feat/new").await;
@@ -125,7 +138,7 @@ async fn a_ref_that_is_not_polled_any_more_fails_no_refresh() {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/old").await;
         let worker = Worker::of(stack);
-        worker.answer(failed(ProblemClass::AccessDenied)).await;
+        fail_after_a_lookup(stack, &worker).await;
         report_earlier(stack).await;
         owner.report(&chat.id, "feat/new").await;
         let (chat, _) = tokio::join!(
@@ -186,10 +199,7 @@ async fn a_pause_that_begins_during_a_refresh_ends_it() {
             until_somebody_waits(stack).await;
             let lease = worker.lease_one().await;
             let mut paused = report(&lease.0.lease_token, Vec::new());
-            paused.budget = Some(v1::BudgetObservation {
-                pause_for: Some(seconds(600)),
-                ..v1::BudgetObservation::default()
-            });
+            paused.budget = Some(limited());
             worker.try_report(paused).await.unwrap();
         };
         let (refused, ()) = tokio::join!(refresh(stack, &owner.caller, &chat.id), pausing);

@@ -6,7 +6,7 @@ use crate::{
     stack::{Stack, refused},
     worker::{
         Leased, Owner, Worker, events, failed, found, found_in, make_all_due, none, outcome,
-        pull_request, report, report_earlier, seconds, unchanged, value,
+        pull_request, report, report_earlier, run, seconds, settle_all, unchanged, value,
     },
 };
 
@@ -153,12 +153,7 @@ async fn what_tells_that_nothing_changed_is_kept_until_it_is_told_anew() {
         first.base_interval = Some(seconds(30));
         worker.finish(&lease, vec![first]).await;
         assert!(
-            (value::<f32>(
-                stack,
-                "SELECT base_interval_seconds FROM chat_diff_statuses"
-            )
-            .await
-                - 30.0)
+            (value::<f32>(stack, "SELECT base_interval_seconds FROM git_ref_polls").await - 30.0)
                 .abs()
                 < 0.1
         );
@@ -187,7 +182,7 @@ async fn what_tells_that_nothing_changed_is_kept_until_it_is_told_anew() {
         // Another pull request's fingerprint tells nothing of this one.
         let next = v1::PullRequest {
             number: 8,
-            node_id: Some("PR_8".to_owned()),
+            host_id: Some("PR_8".to_owned()),
             ..pull_request()
         };
         let answer = outcome(git_ref, v1::outcome::Result::Found(next));
@@ -231,7 +226,7 @@ async fn a_status_that_is_older_than_the_known_one_is_not_applied_and_still_plan
         let mut other = changed_at(10, "Other");
         if let v1::outcome::Result::Found(other) = &mut other {
             other.number = 8;
-            other.node_id = Some("PR_8".to_owned());
+            other.host_id = Some("PR_8".to_owned());
         }
         worker.answer(other).await;
         assert_eq!(owner.status(&chat.id).await.pull_request_title, "Other");
@@ -248,17 +243,14 @@ async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
         owner.report(&chat.id, "feat/x").await;
         let worker = Worker::of(stack);
         worker.answer(found()).await;
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute(
-                "UPDATE chat_diff_statuses SET changed_at = now() - interval '100 s',
-                    reported_at = now() - interval '300 s', found_at = now() - interval '90 s';
-                 UPDATE chats SET updated_at = now() - interval '200 s'",
-            )
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_ref_polls SET changed_at = now() - interval '100 s',
+                found_at = now() - interval '90 s';
+             UPDATE git_refs SET reported_at = now() - interval '300 s';
+             UPDATE chats SET updated_at = now() - interval '200 s'",
+        )
+        .await;
         let about = |duration: Option<prost_types::Duration>, seconds: i64| {
             let found = duration.unwrap().seconds;
             assert!((seconds..seconds + 10).contains(&found), "{found} s");
@@ -270,14 +262,13 @@ async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
         about(git_ref.since_found, 90);
         assert!(!git_ref.viewed);
         assert!(!git_ref.known.as_ref().unwrap().draft);
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute("UPDATE chat_diff_statuses SET viewed_until = now() + interval '1 min'")
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_ref_polls SET viewed_until = now() + interval '1 min'",
+        )
+        .await;
         worker.release(&lease.0.lease_token).await;
+        settle_all(stack).await;
         assert!(worker.lease_one().await.git_ref().viewed);
     })
     .await;
@@ -299,7 +290,7 @@ async fn no_pull_request_forgets_what_told_of_one() {
         assert_eq!(lease.git_ref().fingerprint, None);
         let answer = outcome(lease.git_ref(), changed_at(50, "Again"));
         worker.finish(&lease, vec![answer]).await;
-        let title: String = value(stack, "SELECT pull_request_title FROM chat_diff_statuses").await;
+        let title: String = value(stack, "SELECT pull_request ->> 'title' FROM git_refs").await;
         assert_eq!(title, "Again");
     })
     .await;
@@ -316,15 +307,23 @@ async fn a_malformed_observation_is_refused_by_field() {
             budget: Some(budget),
             ..report(&lease.0.lease_token, Vec::new())
         };
-        let window = v1::BudgetWindow {
-            remaining: Some(-1),
-            ..v1::BudgetWindow::default()
-        };
-        let credential = lease.0.groups[0].credential_id.clone().unwrap();
+        let credential = lease.credential().unwrap();
         let observed = |state: v1::CredentialState| v1::CredentialObservation {
-            credential_id: credential.clone(),
+            credential_id: credential.id.clone(),
+            generation: credential.generation,
             state: state.into(),
             confirm_in: None,
+        };
+        let window = |name: &str, remaining| v1::Window {
+            name: name.to_owned(),
+            remaining: Some(remaining),
+            ..v1::Window::default()
+        };
+        let with_windows = |windows: Vec<v1::Window>| {
+            with_budget(v1::BudgetObservation {
+                windows,
+                ..v1::BudgetObservation::default()
+            })
         };
         let mut twice = report(&lease.0.lease_token, Vec::new());
         twice.credentials = vec![observed(v1::CredentialState::Accepted); 2];
@@ -332,11 +331,13 @@ async fn a_malformed_observation_is_refused_by_field() {
         mute.credentials = vec![observed(v1::CredentialState::Unspecified)];
         for (request, field) in [
             (
-                with_budget(v1::BudgetObservation {
-                    graphql: Some(window),
-                    ..v1::BudgetObservation::default()
-                }),
-                "budget.graphql.remaining",
+                with_windows(vec![window("graphql", -1)]),
+                "budget.windows[0].remaining",
+            ),
+            (with_windows(vec![window("", 1)]), "budget.windows[0].name"),
+            (
+                with_windows(vec![window("core", 1), window("core", 2)]),
+                "budget.windows[1].name",
             ),
             (
                 with_budget(v1::BudgetObservation {
@@ -347,13 +348,13 @@ async fn a_malformed_observation_is_refused_by_field() {
             ),
             (
                 with_budget(v1::BudgetObservation {
-                    batches: Some(v1::BatchSizes {
-                        probe: -1,
-                        ..v1::BatchSizes::default()
+                    pause: Some(v1::Pause {
+                        duration: Some(seconds(1)),
+                        ..v1::Pause::default()
                     }),
                     ..v1::BudgetObservation::default()
                 }),
-                "budget.batches.probe",
+                "budget.pause.class",
             ),
             (twice, "credentials[1].credential_id"),
             (mute, "credentials[0].state"),

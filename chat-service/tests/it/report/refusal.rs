@@ -8,6 +8,7 @@ use crate::{
     stack::{Stack, refused},
     worker::{
         Owner, Worker, events, failed, found, found_in, gone, none, outcome, pull_request, report,
+        run,
     },
 };
 
@@ -39,10 +40,14 @@ async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
                 "only what was found is applied; round {round}"
             );
             assert_eq!(status.problem, None, "round {round}");
-            assert_eq!(status.freshness(), v1::Freshness::Due, "round {round}");
+            let freshness = match effect {
+                None => v1::Freshness::Unspecified,
+                Some(_) => v1::Freshness::Due,
+            };
+            assert_eq!(status.freshness(), freshness, "round {round}");
         }
         let lease = worker.lease_one().await;
-        assert_eq!(lease.git_ref().report_seq, 5);
+        assert_eq!(lease.git_ref().fence.unwrap().report_seq, 5);
         let statuses = worker
             .finish(&lease, vec![outcome(lease.git_ref(), none())])
             .await;
@@ -120,12 +125,19 @@ async fn one_bad_row_never_costs_another() {
         }
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
+        // The database refuses the first; the second never gets so far.
+        run(
+            stack,
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                RAISE EXCEPTION 'no' USING ERRCODE = 'check_violation';
+             END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON git_refs FOR EACH ROW
+             WHEN (NEW.git_branch = 'feat/1' AND NEW.pull_request IS NOT NULL)
+             EXECUTE FUNCTION refuse()",
+        )
+        .await;
         let bad = |branch: &str| match branch {
-            // A CHECK refuses the first; the second never gets so far.
-            "feat/1" => v1::PullRequest {
-                additions: -1,
-                ..pull_request()
-            },
             "feat/2" => v1::PullRequest {
                 url: "x".repeat(5000),
                 ..pull_request()
@@ -172,7 +184,7 @@ async fn a_long_title_is_cut_and_odd_text_is_kept_out() {
         let odd = v1::PullRequest {
             title: format!("\0{}", "😀".repeat(3000)),
             author_avatar_url: Some("x".repeat(10_000)),
-            node_id: Some("a\0b".to_owned()),
+            host_id: Some("a\0b".to_owned()),
             ..pull_request()
         };
         let answer = Worker::of(stack)
@@ -221,7 +233,7 @@ async fn a_ref_of_another_lease_is_rejected_and_nothing_of_it_is_written() {
         // A second outcome, and one of a report that never was.
         let anns_lease = of("feat/x").0;
         let mut ahead = outcome(anns, found());
-        ahead.report_seq = 99;
+        ahead.fence.as_mut().unwrap().report_seq = 99;
         let mut request = report(&anns_lease.lease_token, vec![ahead]);
         request.release_lease = false;
         assert_eq!(
@@ -280,14 +292,15 @@ async fn a_report_that_makes_no_sense_names_its_field_and_writes_nothing() {
             (
                 |request| {
                     request.budget = Some(v1::BudgetObservation {
-                        rest: Some(v1::BudgetWindow {
+                        windows: vec![v1::Window {
+                            name: "core".to_owned(),
                             remaining: Some(-1),
                             ..Default::default()
-                        }),
+                        }],
                         ..Default::default()
                     });
                 },
-                "budget.rest.remaining",
+                "budget.windows[0].remaining",
             ),
         ];
         let mut requests: Vec<(v1::ReportOutcomesRequest, &str)> = cases
@@ -298,12 +311,16 @@ async fn a_report_that_makes_no_sense_names_its_field_and_writes_nothing() {
                 (request, field)
             })
             .collect();
-        let outcome_cases: [(OutcomeChange, &str); 6] = [
+        let outcome_cases: [(OutcomeChange, &str); 7] = [
             (
                 |outcome| outcome.git_ref_id = "x".to_owned(),
                 "outcomes[0].git_ref_id",
             ),
-            (|outcome| outcome.report_seq = 0, "outcomes[0].report_seq"),
+            (|outcome| outcome.fence = None, "outcomes[0].fence"),
+            (
+                |outcome| outcome.fence.as_mut().unwrap().report_seq = 0,
+                "outcomes[0].fence",
+            ),
             (|outcome| outcome.result = None, "outcomes[0].result"),
             (|outcome| outcome.next_lane = 9, "outcomes[0].next_lane"),
             (

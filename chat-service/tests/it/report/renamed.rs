@@ -30,13 +30,6 @@ async fn what_a_repository_is_called_now_is_leased_until_it_is_told_anew_and_sho
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         assert_eq!(lease.git_ref().canonical_repository, None);
-        let (repository_owner, repository_name) = {
-            let git_ref = lease.git_ref();
-            (
-                git_ref.repository_owner.clone(),
-                git_ref.repository_name.clone(),
-            )
-        };
         worker
             .finish(&lease, vec![called(lease.git_ref(), "acme/site")])
             .await;
@@ -44,8 +37,7 @@ async fn what_a_repository_is_called_now_is_leased_until_it_is_told_anew_and_sho
             let lease = leased_again(stack, &worker).await;
             let git_ref = lease.git_ref();
             assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/site"));
-            assert_eq!(git_ref.repository_owner, repository_owner);
-            assert_eq!(git_ref.repository_name, repository_name);
+            assert_eq!(git_ref.repository, "acme/web");
             worker.finish(&lease, vec![outcome(git_ref, result)]).await;
         }
         let status = owner.status(&chat.id).await;
@@ -63,9 +55,12 @@ async fn what_a_repository_is_called_now_is_leased_until_it_is_told_anew_and_sho
         assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/site"));
 
         // It is called as it was reported again.
-        worker.finish(&lease, vec![called(git_ref, "")]).await;
+        worker
+            .finish(&lease, vec![called(git_ref, "acme/web")])
+            .await;
         let lease = leased_again(stack, &worker).await;
-        assert_eq!(lease.git_ref().canonical_repository.as_deref(), Some(""));
+        let git_ref = lease.git_ref();
+        assert_eq!(git_ref.canonical_repository.as_deref(), Some("acme/web"));
     })
     .await;
 }

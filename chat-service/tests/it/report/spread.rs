@@ -1,20 +1,21 @@
 //! What an outcome means for refs that it is not of.
 
-use proto::chat::v1::{self, ProblemClass, ProblemScope};
+use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass};
 
 use crate::{
     stack::Stack,
+    sync::fairness::tenant,
     worker::{
-        Leased, Owner, Worker, events, found, git_ref, make_all_due, outcome, pull_request,
-        seconds, value,
+        Leased, Owner, Worker, events, failed, found, git_ref, outcome, pull_request, run, seconds,
+        settle_all, unchanged, value,
     },
 };
 
-fn failed_in(class: ProblemClass, scope: ProblemScope) -> v1::outcome::Result {
+/// A problem of the whole repository.
+fn of_repository(class: ProblemClass) -> v1::outcome::Result {
     v1::outcome::Result::Failed(v1::Failed {
         class: class.into(),
-        retry_after: None,
-        scope: scope.into(),
+        repository_wide: true,
     })
 }
 
@@ -50,10 +51,7 @@ async fn a_problem_of_a_repository_puts_off_all_refs_of_its_owner_there_and_no_o
         let lease = &leases[index];
         let refs = lease.refs();
         let failing = refs.iter().find(|of| of.branch == "feat/1").unwrap();
-        let mut failure = outcome(
-            failing,
-            failed_in(ProblemClass::AccessDenied, ProblemScope::Repository),
-        );
+        let mut failure = outcome(failing, of_repository(ProblemClass::AccessDenied));
         failure.next_refresh_in = Some(seconds(3600));
         let before = events(stack, &second.id).await;
         worker.finish(lease, vec![failure]).await;
@@ -67,6 +65,7 @@ async fn a_problem_of_a_repository_puts_off_all_refs_of_its_owner_there_and_no_o
             assert_eq!(problem.message, "no access to acme/web");
         }
         assert_eq!(events(stack, &second.id).await, before + 1);
+        settle_all(stack).await;
         assert_eq!(owner.status(&elsewhere.id).await.problem, None);
         assert_eq!(stranger.status(&strange.id).await.problem, None);
         let mut branches: Vec<String> = worker
@@ -97,24 +96,17 @@ async fn a_git_ref_reported_during_a_refresh_is_not_put_off_with_its_repository(
         owner.report(&again.id, "feat/2").await;
         let new = owner.chat("feat/3").await;
         let failures = lease.refs().into_iter().map(|git_ref| {
-            let mut failure = outcome(
-                git_ref,
-                failed_in(ProblemClass::AccessDenied, ProblemScope::Repository),
-            );
+            let mut failure = outcome(git_ref, of_repository(ProblemClass::AccessDenied));
             failure.next_refresh_in = Some(seconds(3600));
             failure
         });
         worker.finish(&lease, failures.collect()).await;
         assert!(owner.status(&chat.id).await.problem.is_some());
         for reported in [&again, &new] {
-            let status = owner.status(&reported.id).await;
-            assert_eq!(status.problem, None);
-            assert_eq!(status.freshness(), v1::Freshness::Due);
+            assert_eq!(owner.status(&reported.id).await.problem, None);
         }
-        let next = worker.lease_one().await;
-        let mut branches: Vec<&str> = next.refs().iter().map(|of| of.branch.as_str()).collect();
-        branches.sort_unstable();
-        assert_eq!(branches, ["feat/2", "feat/3"]);
+        settle_all(stack).await;
+        assert_eq!(worker.lease_one().await.branches(), ["feat/2", "feat/3"]);
     })
     .await;
 }
@@ -129,12 +121,10 @@ async fn a_problem_of_a_ref_puts_off_no_other() {
         let lease = worker.lease_one().await;
         let refs = lease.refs();
         let failing = refs.iter().find(|of| of.branch == "feat/1").unwrap();
-        let failure = outcome(
-            failing,
-            failed_in(ProblemClass::QueryTooHeavy, ProblemScope::Ref),
-        );
+        let failure = outcome(failing, failed(ProblemClass::QueryTooHeavy));
         worker.finish(&lease, vec![failure]).await;
         assert_eq!(owner.status(&second.id).await.problem, None);
+        settle_all(stack).await;
         assert_eq!(worker.lease_one().await.git_ref().branch, "feat/2");
     })
     .await;
@@ -155,31 +145,39 @@ async fn two_followers<'a>(stack: &'a Stack) -> (Owner<'a>, v1::Chat, Owner<'a>,
 /// Makes the refs of `owner`, and no other, due.
 async fn make_due(stack: &Stack, owner: &Owner<'_>) {
     let id = owner.caller.id();
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(&format!(
-            "UPDATE chat_diff_statuses SET due_at = now(), early_at = now()
-             WHERE owner_id = '{id}';
-             UPDATE git_budgets b SET next_due_at = now() FROM git_accounts a
-             WHERE a.budget_id = b.id AND a.user_id = '{id}'"
-        ))
-        .await
-        .unwrap();
+    run(
+        stack,
+        &format!(
+            "UPDATE git_ref_polls p SET due_at = now(), early_at = now() FROM git_accounts a
+             WHERE a.id = p.account_id AND a.user_id = '{id}'"
+        ),
+    )
+    .await;
+    settle_all(stack).await;
 }
 
+/// Whether the one ref of `owner` is due within 5 s, and its account and its budget with it.
 async fn due_soon(stack: &Stack, owner: &Owner<'_>) -> bool {
     value(
         stack,
         &format!(
-            "SELECT s.due_at <= now() + interval '5 s' AND b.next_due_at = s.due_at
-             FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id
-             WHERE s.owner_id = '{}'",
+            "SELECT (p.due_at <= now() + interval '5 s' AND a.next_due_at = p.due_at
+                AND b.queue_at = p.due_at) IS TRUE
+             FROM git_ref_polls p JOIN git_accounts a ON a.id = p.account_id
+             LEFT JOIN git_budgets b ON b.id = a.budget_id
+             WHERE a.user_id = '{}'",
             owner.caller.id()
         ),
     )
     .await
+}
+
+/// Another title.
+fn retitled(title: &str) -> v1::outcome::Result {
+    v1::outcome::Result::Found(v1::PullRequest {
+        title: title.to_owned(),
+        ..pull_request()
+    })
 }
 
 #[tokio::test]
@@ -196,19 +194,14 @@ async fn a_hint_for_what_is_locked_for_long_is_dropped_and_delays_no_other() {
         client
             .batch_execute(&format!(
                 "BEGIN;
-                 SELECT FROM git_budgets b JOIN git_accounts a ON a.budget_id = b.id
-                 WHERE a.user_id = '{}' FOR UPDATE OF b",
+                 SELECT FROM git_ref_polls p JOIN git_accounts a ON a.id = p.account_id
+                 WHERE a.user_id = '{}' FOR UPDATE OF p",
                 locked.caller.id()
             ))
             .await
             .unwrap();
-        let retitled = v1::PullRequest {
-            title: "Another".to_owned(),
-            ..pull_request()
-        };
-        let seen = v1::outcome::Result::Found(retitled);
         worker
-            .finish(&lease, vec![outcome(lease.git_ref(), seen)])
+            .finish(&lease, vec![outcome(lease.git_ref(), retitled("Another"))])
             .await;
         assert!(due_soon(stack, &other).await);
         assert!(!due_soon(stack, &locked).await);
@@ -224,16 +217,9 @@ async fn a_change_seen_by_one_makes_anothers_ref_due_and_data_never_crosses() {
         assert!(!due_soon(stack, &other).await);
         make_due(stack, &one).await;
         let worker = Worker::of(stack);
-        let retitled = v1::PullRequest {
-            title: "Secret".to_owned(),
-            ..pull_request()
-        };
         let lease = worker.lease_one().await;
         let before = (other.get(&second.id).await, events(stack, &second.id).await);
-        let answer = outcome(
-            lease.git_ref(),
-            v1::outcome::Result::Found(retitled.clone()),
-        );
+        let answer = outcome(lease.git_ref(), retitled("Secret"));
         worker.finish(&lease, vec![answer]).await;
         assert_eq!(one.status(&first.id).await.pull_request_title, "Secret");
         assert!(due_soon(stack, &other).await);
@@ -252,15 +238,48 @@ async fn a_change_seen_by_one_makes_anothers_ref_due_and_data_never_crosses() {
             stack,
             &format!(
                 "SELECT count(*) FROM git_accounts WHERE id = '{}' AND user_id = '{}'",
-                lease.0.groups[0].credential_id.clone().unwrap(),
+                lease.credential().unwrap().id,
                 other.caller.id()
             ),
         )
         .await;
         assert_eq!(owners, 1);
-        let answer = outcome(lease.git_ref(), v1::outcome::Result::Found(retitled));
+        let answer = outcome(lease.git_ref(), retitled("Secret"));
         worker.finish(&lease, vec![answer]).await;
         assert!(!due_soon(stack, &one).await, "it knows as much");
+    })
+    .await;
+}
+
+/// Promise 3: also by what another owner's lookup has seen.
+#[tokio::test]
+async fn a_ref_whose_lookup_was_under_way_when_a_change_was_seen_is_looked_up_again() {
+    Stack::run(async |stack| {
+        let (one, _, other, _) = two_followers(stack).await;
+        let worker = Worker::of(stack);
+        make_due(stack, &other).await;
+        let under_way = worker.lease_one().await;
+        make_due(stack, &one).await;
+        let lease = worker.lease_one().await;
+        worker
+            .finish(&lease, vec![outcome(lease.git_ref(), retitled("Secret"))])
+            .await;
+        let before = outcome(under_way.git_ref(), unchanged());
+        assert_eq!(
+            worker.finish(&under_way, vec![before]).await,
+            [OutcomeResultStatus::Superseded]
+        );
+        assert!(
+            value::<bool>(
+                stack,
+                &format!(
+                    "SELECT p.due_at <= now() FROM git_ref_polls p
+                 JOIN git_accounts a ON a.id = p.account_id WHERE a.user_id = '{}'",
+                    other.caller.id()
+                ),
+            )
+            .await
+        );
     })
     .await;
 }
@@ -274,71 +293,44 @@ async fn a_hint_lifts_no_problem_and_reaches_no_archived_chat() {
         let id = other.caller.id();
         for hindrance in [
             format!(
-                "UPDATE chat_diff_statuses SET problem_class = 'access_denied',
-                    problem_since = now()
-                 WHERE owner_id = '{id}'"
+                "UPDATE git_refs r SET problem_class = 'access_denied', problem_since = now()
+                 FROM git_accounts a WHERE a.id = r.account_id AND a.user_id = '{id}'"
             ),
             format!(
-                "UPDATE chat_diff_statuses SET problem_class = NULL, problem_since = NULL
-                 WHERE owner_id = '{id}';
+                "UPDATE git_refs r SET problem_class = NULL, problem_since = NULL
+                 FROM git_accounts a WHERE a.id = r.account_id AND a.user_id = '{id}';
                  UPDATE chats SET archived = TRUE WHERE owner_id = '{id}'"
             ),
             format!(
                 "UPDATE chats SET archived = FALSE WHERE owner_id = '{id}';
-                 UPDATE git_accounts SET credential_state = 'rejected' WHERE user_id = '{id}'"
+                 UPDATE git_accounts SET credential_state = 'rejected', budget_id = NULL
+                 WHERE user_id = '{id}'"
             ),
         ] {
             client.batch_execute(&hindrance).await.unwrap();
             make_due(stack, &one).await;
             let lease = worker.lease_one().await;
-            let retitled = v1::PullRequest {
-                title: hindrance.clone(),
-                ..pull_request()
-            };
-            let answer = outcome(lease.git_ref(), v1::outcome::Result::Found(retitled));
+            let answer = outcome(lease.git_ref(), retitled(&hindrance));
             worker.finish(&lease, vec![answer]).await;
             assert!(!due_soon(stack, &other).await, "{hindrance}");
         }
-        make_all_due(stack).await;
     })
     .await;
 }
 
 /// So many other owners, with an account each, who follow pull request 7 under another title.
 async fn more_followers(stack: &Stack, followers: i32) {
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(&format!(
-            "WITH owner AS MATERIALIZED (
-                SELECT gen_random_uuid() AS id, gen_random_uuid() AS budget, gen_random_uuid() AS chat
-                FROM generate_series(1, {followers})
-             ), budgets AS (
-                INSERT INTO git_budgets (id, budget_key, provider_id, next_due_at)
-                SELECT o.budget, 'test|' || o.id, 'github', now() + interval '1 h' FROM owner o
-             ), accounts AS (
-                INSERT INTO git_accounts (
-                    id, user_id, provider_id, budget_id, key_id, access_token_sealed
-                )
-                SELECT gen_random_uuid(), o.id, 'github', o.budget, 'key', '' FROM owner o
-             ), chats AS (
-                INSERT INTO chats (id, owner_id, title, status)
-                SELECT o.chat, o.id, 'chat', 'waiting' FROM owner o
-             )
-             INSERT INTO chat_diff_statuses (
-                id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner,
-                repository_name, git_branch, is_primary, budget_id, due_at, early_at, lane,
-                url, pull_request_state, pr_number, pr_repository, pr_node_id
-             )
-             SELECT gen_random_uuid(), o.chat, o.id, 'github', 'https://github.com/acme/web',
-                'acme', 'web', 'feat/x', TRUE, o.budget, now() + interval '1 h',
-                now() + interval '1 h', 4, 'https://github.com/acme/web/pull/7', 'open', 7,
-                'acme/web', 'PR_7'
-             FROM owner o"
-        ))
-        .await
-        .unwrap();
+    for _ in 0..followers {
+        tenant(stack, 1, 4, -3600).await;
+    }
+    run(
+        stack,
+        "UPDATE git_refs SET pr_host_id = 'PR_7',
+            pull_request = pull_request || '{\"title\": \"Former\"}'
+         WHERE pull_request IS NOT NULL",
+    )
+    .await;
+    settle_all(stack).await;
 }
 
 #[tokio::test]
@@ -356,12 +348,13 @@ async fn one_report_makes_two_hundred_followers_due_and_the_others_keep_their_ti
             .client()
             .await
             .query_one(
-                "SELECT count(*) FILTER (WHERE s.due_at <= now() + interval '5 s'
-                        AND s.lane = 3 AND b.next_due_at = s.due_at),
-                    count(*) FILTER (WHERE s.due_at > now() + interval '50 min'
-                        AND s.lane = 4 AND b.next_due_at = s.due_at),
-                    count(DISTINCT s.due_at)
-                 FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id
+                "SELECT count(*) FILTER (WHERE p.due_at <= now() + interval '5 s'
+                        AND p.lane = 3 AND b.queue_at = p.due_at),
+                    count(*) FILTER (WHERE p.due_at > now() + interval '50 min'
+                        AND p.lane = 4 AND b.queue_at = p.due_at),
+                    count(DISTINCT p.due_at)
+                 FROM git_ref_polls p JOIN git_accounts a ON a.id = p.account_id
+                 JOIN git_budgets b ON b.id = a.budget_id
                  WHERE b.budget_key LIKE 'test|%'",
                 &[],
             )
@@ -370,7 +363,7 @@ async fn one_report_makes_two_hundred_followers_due_and_the_others_keep_their_ti
         let counts = [0, 1].map(|column| row.try_get::<_, i64>(column).unwrap());
         assert_eq!(counts, [200, 50]);
         let moments: i64 = row.try_get(2).unwrap();
-        assert!(moments > 190, "{moments} moments: all keys wake at once");
+        assert!(moments > 190, "{moments} moments: all budgets wake at once");
     })
     .await;
 }

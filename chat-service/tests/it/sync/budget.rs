@@ -1,16 +1,19 @@
-//! What all workers' reports together say of a budget key, and what the next lease is told of it.
+//! What all workers' reports together say of a budget, and what the next lease is told of it.
 
-mod carried;
+mod raised;
 mod window;
 
-use proto::chat::v1;
+use proto::chat::v1::{self, Lane, ProblemClass};
 
 use crate::{
     stack::{Caller, Stack},
-    worker::{Owner, Worker, make_all_due, report, seconds, value},
+    worker::{
+        Leased, Owner, Worker, end_pauses, limited, make_all_due, pause, report, run, seconds,
+        value,
+    },
 };
 
-/// Reports `budget` under a lease of the one key that is due, and gives the lease back.
+/// Reports `budget` under a lease of the one budget that is due, and gives the lease back.
 pub(super) async fn observe(stack: &Stack, worker: &Worker, budget: v1::BudgetObservation) {
     make_all_due(stack).await;
     let lease = worker.lease_one().await;
@@ -28,50 +31,39 @@ pub(super) async fn told(stack: &Stack, worker: &Worker) -> v1::BudgetView {
 }
 
 #[tokio::test]
-async fn a_new_budget_key_is_described_as_not_known() {
+async fn a_new_budget_is_described_as_not_known() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
         let view = Worker::of(stack).lease_one().await.0.budget.unwrap();
-        assert_eq!(view.rest, Some(v1::BudgetWindow::default()));
-        assert_eq!(view.graphql, Some(v1::BudgetWindow::default()));
-        assert_eq!((view.secondary_strikes, view.cautious_for), (0, None));
-        assert_eq!(view.batches, None);
-        assert!(!view.account_known);
+        assert_eq!(view, v1::BudgetView::default());
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_lease_names_the_credential_and_never_the_secret() {
+async fn a_lease_names_the_account_whose_credential_it_is() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
-        let stranger = Owner::unlinked(stack);
-        stranger.chat("feat/y").await;
-        let leases = Worker::of(stack).lease().await;
-        let groups: Vec<_> = leases.iter().flat_map(|lease| &lease.groups).collect();
+        let lease = Worker::of(stack).lease_one().await;
         let account: uuid::Uuid = value(stack, "SELECT id FROM git_accounts").await;
-        for group in groups {
-            assert_eq!(group.credential_id.is_some(), group.access_token.is_some());
-            assert!(!group.credential_suspect);
-            if let Some(id) = &group.credential_id {
-                assert_eq!(*id, account.to_string());
-            }
-        }
+        let credential = lease.credential().unwrap();
+        assert_eq!(credential.id, account.to_string());
+        assert!(!credential.suspect);
     })
     .await;
 }
 
 #[tokio::test]
-async fn secondary_limits_make_the_key_cautious_and_are_forgiven_by_the_hour() {
+async fn secondary_limits_make_the_budget_cautious_and_count_less_by_the_hour() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
         let worker = Worker::of(stack);
         let refused = v1::BudgetObservation {
             secondary_refusals: 2,
-            pause_for: Some(seconds(600)),
+            pause: Some(pause(600, ProblemClass::SecondaryLimited)),
             ..v1::BudgetObservation::default()
         };
         observe(stack, &worker, refused).await;
@@ -82,18 +74,15 @@ async fn secondary_limits_make_the_key_cautious_and_are_forgiven_by_the_hour() {
         )
         .await;
         assert!((caution - 600.0).abs() < 1.0, "ten minutes after the pause");
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE git_budgets SET paused_until = now()")
-            .await
-            .unwrap();
+        end_pauses(stack).await;
 
-        // A good answer forgives nothing.
+        // A good answer changes nothing.
         let good = v1::BudgetObservation {
-            rest: Some(v1::BudgetWindow {
+            windows: vec![v1::Window {
+                name: "core".to_owned(),
                 remaining: Some(4000),
-                ..v1::BudgetWindow::default()
-            }),
+                ..v1::Window::default()
+            }],
             ..v1::BudgetObservation::default()
         };
         observe(stack, &worker, good).await;
@@ -102,13 +91,14 @@ async fn secondary_limits_make_the_key_cautious_and_are_forgiven_by_the_hour() {
         assert!(view.cautious_for.unwrap().seconds > 1000);
 
         for (hours, strikes) in [(1, 1), (2, 0), (5, 0)] {
-            client
-                .batch_execute(&format!(
+            run(
+                stack,
+                &format!(
                     "UPDATE git_budgets SET struck_at = now() - interval '{hours} h 1 s',
                         cautious_until = now()"
-                ))
-                .await
-                .unwrap();
+                ),
+            )
+            .await;
             let view = told(stack, &worker).await;
             assert_eq!(view.secondary_strikes, strikes, "after {hours} h");
             assert_eq!(view.cautious_for, None);
@@ -118,83 +108,22 @@ async fn secondary_limits_make_the_key_cautious_and_are_forgiven_by_the_hour() {
 }
 
 #[tokio::test]
-async fn graphql_requests_are_forgiven_one_every_three_seconds() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
-        let sent = |graphql_requests| v1::BudgetObservation {
-            graphql_requests,
-            ..v1::BudgetObservation::default()
-        };
-        observe(stack, &worker, sent(4)).await;
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE git_budgets SET burst_at = now() - interval '6 s'")
-            .await
-            .unwrap();
-        let burst = told(stack, &worker).await.burst_spent;
-        assert!((1.5..=2.0).contains(&burst), "{burst}");
-        observe(stack, &worker, sent(3)).await;
-        let burst = told(stack, &worker).await.burst_spent;
-        assert!((4.0..=5.0).contains(&burst), "{burst}");
-        client
-            .batch_execute("UPDATE git_budgets SET burst_at = now() - interval '1 h'")
-            .await
-            .unwrap();
-        assert!(told(stack, &worker).await.burst_spent.abs() < 0.01);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn learned_batch_sizes_are_kept_for_all_workers() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
-        let learned = |probe, detail, discover| v1::BudgetObservation {
-            batches: Some(v1::BatchSizes {
-                probe,
-                detail,
-                discover,
-            }),
-            ..v1::BudgetObservation::default()
-        };
-        observe(stack, &worker, learned(100, 12, 10)).await;
-        observe(stack, &worker, learned(0, 17, 0)).await;
-        observe(stack, &worker, v1::BudgetObservation::default()).await;
-        let batches = told(stack, &worker).await.batches.unwrap();
-        assert_eq!(
-            (batches.probe, batches.detail, batches.discover),
-            (100, 17, 10)
-        );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn demand_is_what_all_refs_of_a_key_ask_for_and_is_computed_once_a_minute() {
+async fn demand_is_what_all_refs_of_a_budget_ask_for_and_is_computed_once_a_minute() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
         owner.chat("feat/y").await;
         let worker = Worker::of(stack);
-        let client = stack.database.client().await;
-        client
-            .batch_execute(
-                "UPDATE chat_diff_statuses SET base_interval_seconds = 10;
-                 UPDATE git_budgets SET demand_at = now() - interval '61 s'",
-            )
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_ref_polls SET base_interval_seconds = 10;
+             UPDATE git_budgets SET demand_at = now() - interval '61 s'",
+        )
+        .await;
         told(stack, &worker).await;
         let demand = told(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
-        client
-            .batch_execute("UPDATE chat_diff_statuses SET base_interval_seconds = 1")
-            .await
-            .unwrap();
+        run(stack, "UPDATE git_ref_polls SET base_interval_seconds = 1").await;
         told(stack, &worker).await;
         let demand = told(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
@@ -203,35 +132,118 @@ async fn demand_is_what_all_refs_of_a_key_ask_for_and_is_computed_once_a_minute(
 }
 
 #[tokio::test]
-async fn operators_see_both_interfaces_of_a_budget_and_whose_it_is() {
+async fn operators_see_the_windows_of_a_budget_its_pause_and_whose_it_is() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
         let worker = Worker::of(stack);
+        let state = async || {
+            let state = stack
+                .admin(&Caller::user().site("admin"))
+                .get_sync_state(v1::GetSyncStateRequest {})
+                .await
+                .unwrap()
+                .into_inner();
+            state.budgets.into_iter().next().unwrap()
+        };
         let observation = v1::BudgetObservation {
-            graphql: Some(v1::BudgetWindow {
+            windows: vec![v1::Window {
+                name: "graphql".to_owned(),
                 limit: Some(5000),
                 remaining: Some(4321),
                 reset_in: Some(seconds(600)),
+                length: Some(seconds(3600)),
                 pause_for: Some(seconds(60)),
-            }),
+            }],
             secondary_refusals: 1,
             ..v1::BudgetObservation::default()
         };
         observe(stack, &worker, observation).await;
-        let state = stack
-            .admin(&Caller::user().site("admin"))
-            .get_sync_state(v1::GetSyncStateRequest {})
-            .await
-            .unwrap()
-            .into_inner();
-        let budget = state.budgets.first().unwrap();
-        let graphql = budget.graphql.unwrap();
+        let budget = state().await;
+        let [graphql] = &budget.windows[..] else {
+            panic!("{:?}", budget.windows);
+        };
+        assert_eq!(graphql.name, "graphql");
         assert_eq!((graphql.limit, graphql.remaining), (Some(5000), Some(4321)));
         assert!(graphql.reset_in.is_some() && graphql.pause_for.is_some());
         assert_eq!(budget.secondary_strikes, 1);
-        assert_eq!(budget.paused_for, None, "REST may still be used");
+        assert_eq!(budget.pause, None, "the other windows may still be spent");
         assert!(!budget.account_known);
+
+        observe(stack, &worker, limited()).await;
+        let paused = state().await.pause.unwrap();
+        assert_eq!(paused.class(), ProblemClass::RateLimited);
+        assert!(paused.duration.unwrap().seconds > 590);
+    })
+    .await;
+}
+
+/// A worker keeps a reserve of the limit for those who wait.
+#[tokio::test]
+async fn a_rest_from_a_lane_on_leaves_what_is_more_urgent_and_is_told_with_its_class() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let viewed = owner.chat("feat/viewed").await;
+        let active = owner.chat("feat/active").await;
+        run(
+            stack,
+            &format!(
+                "UPDATE git_ref_polls p SET lane = 2 FROM git_refs r
+                 WHERE r.id = p.ref_id AND r.chat_id = '{}'",
+                viewed.id
+            ),
+        )
+        .await;
+        let worker = Worker::of(stack);
+        let reserve = v1::Pause {
+            from_lane: Lane::Active.into(),
+            ..pause(300, ProblemClass::LimitReserved)
+        };
+        let rest = v1::BudgetObservation {
+            rest: Some(reserve),
+            ..v1::BudgetObservation::default()
+        };
+        observe(stack, &worker, rest).await;
+        assert_eq!(owner.status(&viewed.id).await.problem, None);
+        let status = owner.status(&active.id).await;
+        let problem = status.problem.clone().unwrap();
+        assert_eq!(problem.class(), ProblemClass::LimitReserved);
+        assert_eq!(status.freshness(), v1::Freshness::Paused);
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.branches(), ["feat/viewed"]);
+
+        // A rest does not outlive a report without one.
+        observe_under(&worker, &lease, v1::BudgetObservation::default()).await;
+        assert_eq!(owner.status(&active.id).await.problem, None);
+        make_all_due(stack).await;
+        assert_eq!(worker.lease_one().await.refs().len(), 2);
+    })
+    .await;
+}
+
+/// Reports `budget` under a lease, and gives that back.
+async fn observe_under(worker: &Worker, lease: &Leased, budget: v1::BudgetObservation) {
+    let mut observed = report(&lease.0.lease_token, Vec::new());
+    observed.budget = Some(budget);
+    worker.try_report(observed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_budget_that_gives_back_due_refs_without_a_reason_rests_for_a_second() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        worker.release(&lease.0.lease_token).await;
+        let rest: f64 = value(
+            stack,
+            "SELECT extract(epoch FROM queue_at - now())::float8 FROM git_budgets",
+        )
+        .await;
+        assert!((0.5..=1.0).contains(&rest), "{rest} s");
+        let leases = worker.wait_for_lease().await;
+        assert_eq!(leases.len(), 1);
     })
     .await;
 }

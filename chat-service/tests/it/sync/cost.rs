@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 use testkit::postgres::Client;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::fairness::{tenant, tenant_with};
-use crate::{sql::statements, stack::Stack};
+use crate::{sql::statement, stack::Stack};
 
 /// Pages that running the statement with these arguments touches, planned as the service does. It takes
 /// effect.
-async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
-    let text = &statements()[name];
+pub(super) async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
+    let text = statement(name);
     client
         .batch_execute(&format!(
             "SET plan_cache_mode = force_generic_plan; SET jit = off; PREPARE {name} AS {text}"
@@ -29,15 +30,71 @@ async fn pages(client: &Client, name: &str, arguments: &str) -> f64 {
     number("Shared Hit Blocks") + number("Shared Read Blocks")
 }
 
+/// An array of values, as an argument.
+fn array<T: ToString>(values: &[T]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    format!("'{{{}}}'", values.join(","))
+}
+
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(rows: &'a [Row], name: &str) -> Vec<T> {
+    rows.iter().map(|row| row.try_get(name).unwrap()).collect()
+}
+
 /// Lets plans know what there is.
 async fn vacuum(client: &Client) {
     client
-        .batch_execute("VACUUM (ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts")
+        .batch_execute("VACUUM (ANALYZE) chats, git_refs, git_ref_polls, git_budgets, git_accounts")
         .await
         .unwrap();
 }
 
-/// Pages of a claim, a report and a settlement, with that many refs of one key due beside others.
+/// Claims what is ready, at most a hundred refs. Pages of that, and the refs with their budgets.
+async fn claim(client: &Client) -> (f64, Vec<(Uuid, Uuid)>) {
+    let ready = client
+        .query(
+            &statement("lock_ready_budgets"),
+            &[&20_i64, &100_i64, &Uuid::now_v7()],
+        )
+        .await
+        .unwrap();
+    let budgets: Vec<Uuid> = column(&ready, "id");
+    let quanta: Vec<i64> = column(&ready, "quantum");
+    let withheld: Vec<i16> = column(&ready, "withheld_from");
+    let due = client
+        .query(
+            &statement("list_due_refs"),
+            &[&budgets, &quanta, &withheld, &100_i64],
+        )
+        .await
+        .unwrap();
+    let of: Vec<Uuid> = column(&due, "budget_id");
+    let refs: Vec<Uuid> = column(&due, "ref_id");
+    let mut claimed = of.clone();
+    claimed.sort_unstable();
+    claimed.dedup();
+    let counts: Vec<usize> = claimed
+        .iter()
+        .map(|budget| of.iter().filter(|of| *of == budget).count())
+        .collect();
+    let due = format!(
+        "{}, {}, {}, 100",
+        array(&budgets),
+        array(&quanta),
+        array(&withheld)
+    );
+    let claim = format!(
+        "{}, {}, '{}', 'worker', 60",
+        array(&claimed),
+        array(&counts),
+        Uuid::now_v7()
+    );
+    let pages = pages(client, "lock_ready_budgets", "20, 100, NULL").await
+        + pages(client, "list_due_refs", &due).await
+        + pages(client, "claim_budgets", &claim).await;
+    (pages, of.into_iter().zip(refs).collect())
+}
+
+/// Pages of a claim, a report and a settlement, with that many refs of one budget due beside others.
 async fn costs(refs: i32) -> [f64; 3] {
     Stack::run(async |stack| {
         tenant(stack, refs, 3, 3600).await;
@@ -48,87 +105,43 @@ async fn costs(refs: i32) -> [f64; 3] {
         }
         let client = stack.database.client().await;
         vacuum(&client).await;
-        let request = Uuid::now_v7();
-        let claim = pages(
-            &client,
-            "claim_budgets",
-            &format!("'{request}', 'worker', 100, 60, 100, 20"),
-        )
-        .await;
-        let leased = client
-            .query(
-                "SELECT s.id, s.report_seq, b.id AS budget, b.lease_token FROM chat_diff_statuses s
-                 JOIN git_budgets b ON b.lease_token = s.lease_token
-                 WHERE b.id = (
-                    SELECT l.budget_id FROM chat_diff_statuses l WHERE l.lease_token IS NOT NULL
-                    GROUP BY l.budget_id ORDER BY count(*) DESC LIMIT 1
-                 )",
-                &[],
-            )
-            .await
+        let (claim, leased) = claim(&client).await;
+        let budget: Uuid = leased
+            .iter()
+            .map(|(budget, _)| *budget)
+            .max_by_key(|budget| leased.iter().filter(|(of, _)| of == budget).count())
             .unwrap();
         let outcomes: Vec<Value> = leased
             .iter()
-            .map(|row| {
+            .filter(|(of, _)| *of == budget)
+            .map(|(_, id)| {
                 json!({
-                    "id": row.try_get::<_, Uuid>("id").unwrap(),
-                    "report_seq": row.try_get::<_, i64>("report_seq").unwrap(),
-                    "kind": "unchanged",
-                    "next_seconds": 60,
-                    "next_lane": 3,
+                    "id": id, "report_seq": 1, "looks": 0, "generation": 0,
+                    "kind": "unchanged", "next_seconds": 60, "next_lane": 3,
                 })
             })
             .collect();
-        assert!(outcomes.len() >= 50, "{} refs were leased", outcomes.len());
-        let token: Uuid = leased[0].try_get("lease_token").unwrap();
-        let budget: Uuid = leased[0].try_get("budget").unwrap();
-        let report = pages(
-            &client,
-            "apply_outcomes",
-            &format!("'{token}', '{}'", Value::from(outcomes)),
-        )
-        .await;
-        let settle = pages(&client, "settle_budgets", &format!("'{{{budget}}}', TRUE")).await;
+        assert_eq!(outcomes.len(), 100);
+        let of_budget = |column: &str, table: &str, key: &str| {
+            format!("SELECT {column} FROM {table} WHERE {key} = '{budget}'")
+        };
+        let token: Uuid =
+            crate::worker::value(stack, &of_budget("lease_token", "git_budgets", "id")).await;
+        let account: Uuid =
+            crate::worker::value(stack, &of_budget("id", "git_accounts", "budget_id")).await;
+        let rows = Value::from(outcomes);
+        let report = pages(&client, "lock_outcome_chats", &format!("'{rows}'")).await
+            + pages(&client, "apply_outcomes", &format!("'{token}', '{rows}'")).await;
+        let settle = pages(&client, "settle_accounts", &format!("'{{{account}}}'")).await
+            + pages(
+                &client,
+                "settle_budgets",
+                &format!("'{{{budget}}}', TRUE, '{{}}'"),
+            )
+            .await;
         [claim, report, settle]
     })
     .await
-}
-
-/// Pages of a claim, and how many refs it leased, where all other keys leave room beside the turn of
-/// one that has so many refs due.
-async fn cost_of_a_short_turn(refs: i32) -> (f64, i64) {
-    Stack::run(async |stack| {
-        tenant(stack, refs, 3, 3600).await;
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE git_budgets SET turn_left = 1")
-            .await
-            .unwrap();
-        vacuum(&client).await;
-        let arguments = format!("'{}', 'worker', 100, 60, 100, 20", Uuid::now_v7());
-        let pages = pages(&client, "claim_budgets", &arguments).await;
-        let leased = client
-            .query_one(
-                "SELECT count(*) FROM chat_diff_statuses WHERE lease_token IS NOT NULL",
-                &[],
-            )
-            .await
-            .unwrap();
-        (pages, leased.try_get(0).unwrap())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_claim_with_room_left_is_filled_from_a_backlog_and_does_not_pass_over_it() {
-    let (small, leased) = cost_of_a_short_turn(1_000).await;
-    assert_eq!(leased, 100);
-    let (large, leased) = cost_of_a_short_turn(30_000).await;
-    assert_eq!(leased, 100);
-    assert!(
-        large <= small * 2.0 + 100.0,
-        "{small} pages at a thousand, {large} at thirty thousand"
-    );
 }
 
 #[tokio::test]
@@ -152,14 +165,13 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
         let client = stack.database.client().await;
         tenant_with(stack, [1_500, 20], 3, 3600).await;
         client
-            .batch_execute("ANALYZE chat_diff_statuses, git_budgets")
+            .batch_execute("ANALYZE git_refs, git_ref_polls, git_accounts, git_budgets")
             .await
             .unwrap();
         // All at once: the statistics still say that none has a problem.
         client
             .batch_execute(
-                "UPDATE chat_diff_statuses SET problem_class = 'rate_limited',
-                    problem_since = now()",
+                "UPDATE git_refs SET problem_class = 'access_denied', problem_since = now()",
             )
             .await
             .unwrap();
@@ -167,24 +179,21 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
         assert!(unforeseen < 1_000.0, "{unforeseen} pages");
         client
             .batch_execute(
-                "INSERT INTO git_budgets (id, budget_key, provider_id, next_due_at)
+                "INSERT INTO git_budgets (id, budget_key, provider_id, queue_at)
                  SELECT gen_random_uuid(), 'idle|' || n, 'github', now() + n * interval '1 s'
                  FROM generate_series(1, 20000) AS n",
             )
             .await
             .unwrap();
-        client
-            .batch_execute("VACUUM (ANALYZE) chat_diff_statuses, git_budgets")
-            .await
-            .unwrap();
-        for name in [
-            "count_due_refs",
-            "count_problems",
-            "list_live_leases",
-            "list_planned_budgets",
+        vacuum(&client).await;
+        for (name, arguments) in [
+            ("count_due_refs", "100, 100"),
+            ("count_problems", "100"),
+            ("list_live_leases", "100"),
+            ("list_planned_budgets", "100"),
         ] {
-            let pages = pages(&client, name, "100").await;
-            assert!(pages < 300.0, "{name}: {pages} pages");
+            let pages = pages(&client, name, arguments).await;
+            assert!(pages < 600.0, "{name}: {pages} pages");
         }
     })
     .await;
@@ -197,26 +206,20 @@ async fn hint_cost(followers: i32) -> f64 {
         let seen = tenant(stack, 1, 3, -3600).await;
         let client = stack.database.client().await;
         client
-            .batch_execute(
-                "UPDATE chat_diff_statuses SET pr_node_id = 'PR_7';
-                 INSERT INTO git_accounts (
-                    id, user_id, provider_id, budget_id, key_id, access_token_sealed
-                 )
-                 SELECT gen_random_uuid(), substr(b.budget_key, 6)::uuid, 'github', b.id, 'key', ''
-                 FROM git_budgets b",
-            )
+            .batch_execute("UPDATE git_refs SET pr_host_id = 'PR_7'")
             .await
             .unwrap();
         client
             // Without what the update left.
             .batch_execute(
-                "VACUUM (FULL, ANALYZE) chats, chat_diff_statuses, git_budgets, git_accounts",
+                "VACUUM (FULL, ANALYZE) chats, git_refs, git_ref_polls, git_budgets, git_accounts",
             )
             .await
             .unwrap();
         let row = client
             .query_one(
-                "SELECT id FROM chat_diff_statuses WHERE owner_id = $1",
+                "SELECT r.id FROM git_refs r JOIN git_accounts a ON a.id = r.account_id
+                 WHERE a.user_id = $1",
                 &[&seen],
             )
             .await
@@ -236,35 +239,6 @@ async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request() {
         large <= small * 2.0 + 100.0,
         "{small} pages at two thousand, {large} at twenty thousand"
     );
-}
-
-#[tokio::test]
-async fn what_linking_costs_does_not_grow_with_the_refs_of_others() {
-    Stack::run(async |stack| {
-        tenant_with(stack, [1_500, 20], 3, 60).await;
-        let mut user = Uuid::nil();
-        for _ in 0..20 {
-            user = tenant_with(stack, [1, 20], 3, 60).await;
-        }
-        let client = stack.database.client().await;
-        vacuum(&client).await;
-        let other: Uuid = client
-            .query_one(
-                "INSERT INTO git_budgets (id, budget_key, provider_id)
-                 VALUES (gen_random_uuid(), 'other', 'github') RETURNING id",
-                &[],
-            )
-            .await
-            .unwrap()
-            .try_get(0)
-            .unwrap();
-        let none = Uuid::nil();
-        let arguments = format!("'{user}', 'github', '{other}', TRUE, '{none}', 20000");
-        let moving = pages(&client, "move_refs", &arguments).await;
-        let again = pages(&client, "move_refs", &arguments).await;
-        assert!(moving < 1_000.0 && again < 100.0, "{moving}, {again}");
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{lease_request, parts};
 use crate::{
     stack::{Caller, Stack, refused},
-    worker::{Owner, Worker, request},
+    worker::{Leased, Owner, Worker, request, run, settle_all},
 };
 
 #[tokio::test]
@@ -108,7 +108,8 @@ async fn a_token_that_does_not_open_is_our_failure_and_costs_nobody_else() {
         let client = stack.database.client().await;
         client
             .execute(
-                "UPDATE git_accounts SET access_token_sealed = '\\x00'::bytea WHERE user_id = $1",
+                "UPDATE git_credentials c SET access_token_sealed = '\\x00'::bytea
+                 FROM git_accounts a WHERE a.id = c.account_id AND a.user_id = $1",
                 &[&user],
             )
             .await
@@ -119,6 +120,7 @@ async fn a_token_that_does_not_open_is_our_failure_and_costs_nobody_else() {
         let problem = broken.status(&chat.id).await.problem.unwrap();
         assert_eq!(problem.class(), v1::ProblemClass::Internal);
         worker.release(&lease.0.lease_token).await;
+        settle_all(stack).await;
         assert_eq!(
             worker.lease().await.len(),
             1,
@@ -127,7 +129,9 @@ async fn a_token_that_does_not_open_is_our_failure_and_costs_nobody_else() {
 
         // Linked again, it works again.
         broken.link("ghp_new").await;
-        assert_eq!(worker.lease_one().await.access_token(), Some("ghp_new"));
+        let leases = worker.wait_for_lease().await;
+        let lease = Leased(leases.into_iter().next().unwrap());
+        assert_eq!(lease.access_token(), Some("ghp_new"));
     })
     .await;
 }
@@ -148,9 +152,11 @@ async fn a_token_copied_to_another_users_row_does_not_open_there() {
             .client()
             .await
             .execute(
-                "UPDATE git_accounts SET (key_id, access_token_sealed) = (
-                    SELECT v.key_id, v.access_token_sealed FROM git_accounts v WHERE v.user_id = $2
-                 ) WHERE user_id = $1",
+                "UPDATE git_credentials c SET (key_id, access_token_sealed) = (
+                    SELECT v.key_id, v.access_token_sealed FROM git_credentials v
+                    JOIN git_accounts o ON o.id = v.account_id WHERE o.user_id = $2
+                 )
+                 FROM git_accounts a WHERE a.id = c.account_id AND a.user_id = $1",
                 &[&ids[0], &ids[1]],
             )
             .await
@@ -167,13 +173,7 @@ async fn refs_of_a_provider_that_is_no_longer_configured_are_told_so() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute("UPDATE chat_diff_statuses SET provider_id = 'former'")
-            .await
-            .unwrap();
+        run(stack, "UPDATE git_refs SET provider_id = 'former'").await;
         let worker = Worker::of(stack);
         assert!(worker.lease().await.is_empty());
         let problem = owner.status(&chat.id).await.problem.unwrap();

@@ -8,7 +8,8 @@ use super::fairness::{tenant, tenant_with};
 use crate::{
     stack::{Caller, Stack, refused},
     worker::{
-        Leased, Owner, Worker, failed, found, make_all_due, outcome, report, request, seconds,
+        Leased, Owner, Worker, end_pauses, failed, found, make_all_due, outcome, pause, report,
+        request, run, seconds, value,
     },
 };
 
@@ -28,11 +29,7 @@ async fn refs_that_are_due_soon_fill_a_lease_but_make_none() {
         worker.finish(&lease, outcomes).await;
         assert!(worker.lease().await.is_empty(), "nothing is due");
 
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE chat_diff_statuses SET early_at = now()")
-            .await
-            .unwrap();
+        run(stack, "UPDATE git_ref_polls SET early_at = now()").await;
         assert!(
             worker.lease().await.is_empty(),
             "what is due soon makes no lease of its own"
@@ -63,13 +60,14 @@ async fn a_budget_with_many_refs_leaves_room_for_another() {
         let mut few = request();
         few.max_refs = 5;
         // A turn of the busy one, and then the other's, before it has another.
-        for expected in [vec![5], vec![1, 4]] {
+        for expected in [vec![5], vec![1, 5]] {
             few.request_id = Uuid::now_v7().to_string();
             let leases = worker.try_lease(few.clone()).await.unwrap();
             let mut sizes = Vec::new();
             for lease in leases.into_iter().map(Leased) {
                 sizes.push(lease.refs().len());
-                worker.release(&lease.0.lease_token).await;
+                let outcomes = lease.refs().into_iter().map(|of| outcome(of, found()));
+                worker.finish(&lease, outcomes.collect()).await;
             }
             sizes.sort_unstable();
             assert_eq!(sizes, expected);
@@ -87,42 +85,55 @@ async fn a_paused_budget_is_not_leased_before_its_pause_ends() {
         let lease = worker.lease_one().await;
         let mut paused = report(&lease.0.lease_token, Vec::new());
         paused.budget = Some(v1::BudgetObservation {
-            rest: Some(v1::BudgetWindow {
-                remaining: Some(0),
-                ..Default::default()
-            }),
-            pause_for: Some(seconds(3600)),
+            pause: Some(pause(3600, v1::ProblemClass::RateLimited)),
             ..v1::BudgetObservation::default()
         });
         worker.try_report(paused).await.unwrap();
         assert!(worker.lease().await.is_empty());
         owner.report(&chat.id, "feat/y").await;
         assert!(worker.lease().await.is_empty(), "a report lifts no pause");
-        assert_eq!(
-            owner.status(&chat.id).await.freshness(),
-            v1::Freshness::Paused
-        );
-
-        // A shorter pause does not shorten it.
-        let client = stack.database.client().await;
-        let left = "SELECT paused_until > now() + interval '50 minutes' FROM git_budgets
-                    WHERE paused_until IS NOT NULL";
-        assert!(
-            client
-                .query_one(left, &[])
-                .await
-                .unwrap()
-                .try_get::<_, bool>(0)
-                .unwrap()
-        );
-        client
-            .batch_execute(
-                "UPDATE git_budgets SET paused_until = now() - interval '1 s'
-                WHERE paused_until IS NOT NULL",
-            )
-            .await
-            .unwrap();
+        let status = owner.status(&chat.id).await;
+        assert_eq!(status.freshness(), v1::Freshness::Paused);
+        let problem = status.problem.unwrap();
+        assert_eq!(problem.class(), v1::ProblemClass::RateLimited);
+        end_pauses(stack).await;
+        assert_eq!(owner.status(&chat.id).await.problem, None);
         assert_eq!(worker.lease().await.len(), 1);
+    })
+    .await;
+}
+
+/// They are one account's at the host.
+#[tokio::test]
+async fn a_second_chat_of_a_paused_owner_says_why_it_waits() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let first = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        let mut paused = report(
+            &lease.0.lease_token,
+            vec![outcome(lease.git_ref(), found())],
+        );
+        paused.budget = Some(v1::BudgetObservation {
+            pause: Some(pause(600, v1::ProblemClass::SecondaryLimited)),
+            ..v1::BudgetObservation::default()
+        });
+        worker.try_report(paused).await.unwrap();
+        // What is due before the pause ends waits for it; the other one was just looked up, too.
+        for chat in [first, owner.chat("feat/y").await] {
+            let status = owner.status(&chat.id).await;
+            assert_eq!(
+                status.problem.clone().unwrap().class(),
+                v1::ProblemClass::SecondaryLimited
+            );
+            let next = status.next_refresh_at.unwrap().seconds;
+            let in_seconds = next - jiff::Timestamp::now().as_second();
+            assert!((590..=601).contains(&in_seconds), "{in_seconds} s");
+        }
+        let stranger = Owner::linked(stack).await;
+        let strange = stranger.chat("feat/z").await;
+        assert_eq!(stranger.status(&strange.id).await.problem, None);
     })
     .await;
 }
@@ -132,22 +143,21 @@ async fn refs_of_archived_chats_are_never_leased() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
-        // As a race with an outcome would leave it: archived, and due all the same.
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE chats SET archived = TRUE")
+        let archive = v1::UpdateChatRequest {
+            chat_id: chat.id.clone(),
+            archived: Some(true),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["archived".to_owned()],
+            }),
+            ..v1::UpdateChatRequest::default()
+        };
+        stack
+            .chats(&owner.caller)
+            .update_chat(archive)
             .await
             .unwrap();
         let worker = Worker::of(stack);
         assert!(worker.lease().await.is_empty());
-        let planned = "SELECT count(*) FROM git_budgets WHERE next_due_at IS NOT NULL";
-        let planned: i64 = client
-            .query_one(planned, &[])
-            .await
-            .unwrap()
-            .try_get(0)
-            .unwrap();
-        assert_eq!(planned, 0, "the budget has found out");
         owner.report(&chat.id, "feat/y").await;
         assert!(
             worker.lease().await.is_empty(),
@@ -163,23 +173,20 @@ async fn a_budget_that_is_ready_without_refs_finds_out_and_does_not_spin() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL")
-            .await
-            .unwrap();
+        run(
+            stack,
+            "UPDATE git_ref_polls SET due_at = NULL, early_at = NULL",
+        )
+        .await;
         let worker = Worker::of(stack);
         assert!(worker.lease().await.is_empty());
-        let ready: i64 = client
-            .query_one(
-                "SELECT count(*) FROM git_budgets WHERE ready_at IS NOT NULL",
-                &[],
-            )
-            .await
-            .unwrap()
-            .try_get(0)
-            .unwrap();
-        assert_eq!(ready, 0);
+        let planned: i64 = value(
+            stack,
+            "SELECT (SELECT count(*) FROM git_budgets WHERE queue_at IS NOT NULL)
+                + (SELECT count(*) FROM git_accounts WHERE next_due_at IS NOT NULL)",
+        )
+        .await;
+        assert_eq!(planned, 0);
     })
     .await;
 }
@@ -201,12 +208,13 @@ async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
         );
         failing.release_lease = false;
         failing.budget = Some(v1::BudgetObservation {
-            rest: Some(v1::BudgetWindow {
+            windows: vec![v1::Window {
+                name: "core".to_owned(),
                 limit: Some(5000),
                 remaining: Some(4999),
                 reset_in: Some(seconds(600)),
-                ..Default::default()
-            }),
+                ..v1::Window::default()
+            }],
             ..v1::BudgetObservation::default()
         });
         worker.try_report(failing).await.unwrap();
@@ -228,9 +236,9 @@ async fn operators_see_what_is_due_who_leases_it_and_what_is_wrong() {
             .iter()
             .find(|budget| budget.budget_key == lease.0.budget_key)
             .unwrap();
-        let rest = budget.rest.unwrap();
-        assert_eq!((rest.limit, rest.remaining), (Some(5000), Some(4999)));
-        assert_eq!(budget.paused_for, None);
+        let core = budget.windows.first().unwrap();
+        assert_eq!((core.limit, core.remaining), (Some(5000), Some(4999)));
+        assert_eq!(budget.pause, None);
         let problems: Vec<_> = state
             .problems
             .iter()
@@ -282,21 +290,19 @@ async fn operators_count_at_most_ten_thousand_due_refs_of_a_lane() {
 async fn operators_count_at_most_ten_thousand_refs_of_a_problem() {
     Stack::run(async |stack| {
         for (class, chats) in [
-            ("rate_limited", 501),
+            ("host_unavailable", 501),
             ("access_denied", 1),
-            ("no_account", 2),
+            ("sso_required", 2),
         ] {
             let user = tenant_with(stack, [chats, 20], 3, 60).await;
-            stack
-                .database
-                .client()
-                .await
-                .batch_execute(&format!(
-                    "UPDATE chat_diff_statuses SET problem_class = '{class}', problem_since = now()
-                     WHERE owner_id = '{user}'"
-                ))
-                .await
-                .unwrap();
+            run(
+                stack,
+                &format!(
+                    "UPDATE git_refs r SET problem_class = '{class}', problem_since = now()
+                     FROM git_accounts a WHERE a.id = r.account_id AND a.user_id = '{user}'"
+                ),
+            )
+            .await;
         }
         tenant(stack, 3, 3, 60).await;
         let state = stack
@@ -315,8 +321,8 @@ async fn operators_count_at_most_ten_thousand_refs_of_a_problem() {
             problems,
             [
                 (v1::ProblemClass::AccessDenied, 20),
-                (v1::ProblemClass::NoAccount, 40),
-                (v1::ProblemClass::RateLimited, 10_000),
+                (v1::ProblemClass::SsoRequired, 40),
+                (v1::ProblemClass::HostUnavailable, 10_000),
             ]
         );
     })

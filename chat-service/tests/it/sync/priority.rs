@@ -1,11 +1,15 @@
-//! What somebody waits for comes before everybody else's, and does not crowd it out.
+//! What a person waits for comes before everything else, and does not crowd it out.
 
-use proto::chat::v1;
+use std::time::Duration;
+
+use proto::chat::v1::{self, Lane};
 use tonic::Request;
 
 use crate::{
     stack::Stack,
-    worker::{Leased, Owner, Worker, found, make_all_due, none, outcome, request},
+    worker::{
+        Leased, Owner, Worker, found, make_all_due, none, outcome, report, report_earlier, request,
+    },
 };
 
 /// A chat whose ref is due, and is in a budget of its own.
@@ -15,14 +19,14 @@ async fn due_chat<'a>(stack: &'a Stack, branch: &str) -> (Owner<'a>, v1::Chat) {
     (owner, chat)
 }
 
-/// Somebody refreshes the chat and gives up.
+/// A person refreshes the chat and gives up.
 async fn ask(owner: &Owner<'_>, chat: &v1::Chat) {
     let mut request = Request::new(v1::RefreshChatRequest {
         chat_id: chat.id.clone(),
     });
-    request.set_timeout(std::time::Duration::from_millis(200));
+    request.set_timeout(Duration::from_millis(200));
     let answer = owner.stack.chats(&owner.caller).refresh_chat(request).await;
-    assert!(answer.is_err(), "nobody answers");
+    assert!(answer.is_err(), "no worker answers");
 }
 
 async fn lease(worker: &Worker, max_refs: i32) -> Vec<Leased> {
@@ -33,17 +37,13 @@ async fn lease(worker: &Worker, max_refs: i32) -> Vec<Leased> {
 }
 
 fn branches(leases: &[Leased]) -> Vec<&str> {
-    let mut branches: Vec<&str> = leases
-        .iter()
-        .flat_map(Leased::refs)
-        .map(|git_ref| git_ref.branch.as_str())
-        .collect();
+    let mut branches: Vec<&str> = leases.iter().flat_map(Leased::branches).collect();
     branches.sort_unstable();
     branches
 }
 
 #[tokio::test]
-async fn what_somebody_waits_for_is_leased_before_what_is_due_for_longer() {
+async fn what_a_person_waits_for_is_leased_before_what_is_due_for_longer() {
     Stack::run(async |stack| {
         for number in 0..4 {
             due_chat(stack, &format!("due/{number}")).await;
@@ -73,17 +73,6 @@ async fn what_many_wait_for_leaves_half_of_a_batch_to_others() {
             let second = owner.chat("asked/second").await;
             ask(owner, &second).await;
         }
-        // Since the budgets of the others are due last.
-        stack
-            .database
-            .client()
-            .await
-            .batch_execute(
-                "UPDATE git_budgets SET next_due_at = next_due_at - interval '1 min'
-                 WHERE next_due_at IS NOT NULL AND interactive_since IS NOT NULL",
-            )
-            .await
-            .unwrap();
         let leases = lease(&Worker::of(stack), 8).await;
         let leased = branches(&leases);
         let others = leased
@@ -95,45 +84,64 @@ async fn what_many_wait_for_leaves_half_of_a_batch_to_others() {
     .await;
 }
 
-#[tokio::test]
-async fn nobody_waits_any_more_once_it_was_looked_up() {
-    Stack::run(async |stack| {
-        let waiting = || async {
-            let row = stack
-                .database
-                .client()
-                .await
-                .query_one(
-                    "SELECT count(*) FROM git_budgets WHERE interactive_since IS NOT NULL",
-                    &[],
-                )
-                .await
-                .unwrap();
-            row.try_get::<_, i64>(0).unwrap()
-        };
-        let (owner, chat) = due_chat(stack, "asked").await;
-        ask(&owner, &chat).await;
-        assert_eq!(waiting().await, 1);
-        let worker = Worker::of(stack);
-        worker.answer(found()).await;
-        assert_eq!(waiting().await, 0);
+/// The lane of the one ref that is leased next.
+async fn next_lane(stack: &Stack, worker: &Worker) -> (Leased, Lane) {
+    make_all_due(stack).await;
+    let lease = worker.lease_one().await;
+    let lane = lease.git_ref().lane();
+    (lease, lane)
+}
 
-        // A lookup that began before a push does not answer it; somebody still waits.
+#[tokio::test]
+async fn a_ref_is_waited_for_until_it_was_looked_up() {
+    Stack::run(async |stack| {
+        let (owner, chat) = due_chat(stack, "asked").await;
+        let worker = Worker::of(stack);
         ask(&owner, &chat).await;
-        let lease = worker.lease_one().await;
-        crate::worker::report_earlier(stack).await;
+        // A lookup that began before a push does not answer it.
+        let (lease, lane) = next_lane(stack, &worker).await;
+        assert_eq!(lane, Lane::Interactive);
+        report_earlier(stack).await;
         owner.report(&chat.id, "asked").await;
         worker
             .finish(&lease, vec![outcome(lease.git_ref(), none())])
             .await;
-        assert_eq!(waiting().await, 1);
         // Nor does linking another account.
         owner.link("ghp_other").await;
-        assert_eq!(waiting().await, 1);
-        worker.answer(found()).await;
-        assert_eq!(waiting().await, 0);
-        make_all_due(stack).await;
-        assert_eq!(waiting().await, 0);
+        let (lease, lane) = next_lane(stack, &worker).await;
+        assert_eq!(lane, Lane::Interactive);
+        worker
+            .finish(&lease, vec![outcome(lease.git_ref(), found())])
+            .await;
+        assert_eq!(next_lane(stack, &worker).await.1, Lane::Active);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_holder_of_a_lease_hears_that_a_person_has_come_to_wait_for_its_budget() {
+    Stack::run(async |stack| {
+        let (owner, chat) = due_chat(stack, "asked").await;
+        let worker = Worker::of(stack);
+        // Who waits when it begins is served by it.
+        ask(&owner, &chat).await;
+        let lease = worker.lease_one().await;
+        let token = &lease.0.lease_token;
+        assert!(!worker.renew(token).await.unwrap());
+        let second = owner.chat("asked/second").await;
+        assert!(!worker.renew(token).await.unwrap(), "a report is no person");
+        ask(&owner, &second).await;
+        assert!(worker.renew(token).await.unwrap());
+        let mut partial = report(token, vec![outcome(lease.git_ref(), found())]);
+        partial.release_lease = false;
+        assert!(worker.report(partial).await.unwrap().awaited);
+
+        // It ends its turn, and the next one begins with what is waited for.
+        worker.release(token).await;
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.git_ref().branch, "asked/second");
+        assert_eq!(lease.git_ref().lane(), Lane::Interactive);
+        assert!(!worker.renew(&lease.0.lease_token).await.unwrap());
     })
     .await;
 }

@@ -11,33 +11,48 @@ use crate::{
     stack::{Caller, Stack, facts},
     worker::{
         Leased, Owner, Worker, events, failed, found, make_all_due, outcome, report,
-        report_earlier, seconds, value,
+        report_earlier, run, seconds, settle_all, value,
     },
 };
+
+/// What the host thinks of the credential of a lease.
+fn of(lease: &Leased, state: CredentialState) -> v1::CredentialObservation {
+    let credential = lease.credential().unwrap();
+    v1::CredentialObservation {
+        credential_id: credential.id.clone(),
+        generation: credential.generation,
+        state: state.into(),
+        confirm_in: Some(seconds(60)),
+    }
+}
 
 /// Reports what the host thinks of the credential of a lease, and gives the lease back.
 async fn observe(worker: &Worker, lease: &Leased, state: CredentialState) {
     let mut observed = report(&lease.0.lease_token, Vec::new());
-    observed.credentials = vec![v1::CredentialObservation {
-        credential_id: lease.0.groups[0].credential_id.clone().unwrap(),
-        state: state.into(),
-        confirm_in: Some(seconds(60)),
-    }];
+    observed.credentials = vec![of(lease, state)];
     worker.try_report(observed).await.unwrap();
 }
 
 async fn confirmation_is_due(stack: &Stack) {
-    stack
-        .database
-        .client()
-        .await
-        .batch_execute(
-            "UPDATE git_accounts SET confirm_after = now() - interval '1 s'
-             WHERE confirm_after IS NOT NULL",
-        )
-        .await
-        .unwrap();
+    run(
+        stack,
+        "UPDATE git_accounts SET retry_at = now() - interval '1 s' WHERE retry_at IS NOT NULL",
+    )
+    .await;
     make_all_due(stack).await;
+}
+
+/// Waits until there are so many change events of the chat's refs.
+async fn until_events(stack: &Stack, chat: &str, expected: i64) {
+    testkit::wait::until("the change is told", || async {
+        let events = events(stack, chat).await;
+        if events == expected {
+            Ok(())
+        } else {
+            Err(events)
+        }
+    })
+    .await;
 }
 
 async fn problem(owner: &Owner<'_>, chat: &v1::Chat) -> Option<ProblemClass> {
@@ -90,15 +105,15 @@ async fn nothing_is_sent_with_a_suspect_credential_before_it_is_to_be_confirmed(
         let leases: Vec<Leased> = worker.lease().await.into_iter().map(Leased).collect();
         let suspect: Vec<&Leased> = leases
             .iter()
-            .filter(|lease| lease.0.groups[0].credential_suspect)
+            .filter(|lease| lease.credential().unwrap().suspect)
             .collect();
         assert_eq!(suspect.len(), 1);
-        assert!(suspect[0].access_token().is_some());
-        assert_eq!(suspect[0].refs().len(), 2);
+        assert_eq!(suspect[0].branches(), ["feat/new", "feat/x", "feat/y"]);
         observe(&worker, suspect[0], CredentialState::Accepted).await;
+        assert_eq!(problem(&owner, &chat).await, None);
         make_all_due(stack).await;
         let lease = worker.lease_one().await;
-        assert!(!lease.0.groups[0].credential_suspect, "it is cleared");
+        assert!(!lease.credential().unwrap().suspect, "it is cleared");
     })
     .await;
 }
@@ -111,13 +126,8 @@ async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_anoth
         let later = owner.chat("feat/y").await;
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
-        let mut outcomes = Vec::new();
-        for git_ref in lease.refs() {
-            let mut outcome = outcome(git_ref, found());
-            outcome.validator = Some("e1".to_owned());
-            outcomes.push(outcome);
-        }
-        worker.finish(&lease, outcomes).await;
+        let outcomes = lease.refs().into_iter().map(|of| outcome(of, found()));
+        worker.finish(&lease, outcomes.collect()).await;
         let before = [
             events(stack, &chat.id).await,
             events(stack, &later.id).await,
@@ -135,7 +145,7 @@ async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_anoth
                 status.pull_request_title, "Add a thing",
                 "what is known stays"
             );
-            assert_eq!(events(stack, &chat.id).await, before + 1);
+            until_events(stack, &chat.id, before + 1).await;
         }
         make_all_due(stack).await;
         assert!(worker.lease().await.is_empty());
@@ -165,42 +175,9 @@ async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_anoth
         owner.link("ghp_new").await;
         let lease = worker.lease_one().await;
         assert_eq!(lease.access_token(), Some("ghp_new"));
-        let mut branches: Vec<&str> = lease.refs().iter().map(|of| of.branch.as_str()).collect();
-        branches.sort_unstable();
-        assert_eq!(branches, ["feat/new", "feat/x", "feat/y"]);
-        assert!(!lease.0.groups[0].credential_suspect);
-        for git_ref in lease.refs() {
-            assert_eq!(git_ref.validator, None, "it was the former token's");
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_became_due_with_a_rejected_credential_is_told_so_by_the_next_lease() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        // As a crash between a report and what it means for other refs leaves it.
-        let client = stack.database.client().await;
-        client
-            .batch_execute("UPDATE git_accounts SET credential_state = 'rejected'")
-            .await
-            .unwrap();
-        let before = events(stack, &chat.id).await;
-        let worker = Worker::of(stack);
-        assert!(worker.lease().await.is_empty());
-        assert_eq!(
-            problem(&owner, &chat).await,
-            Some(ProblemClass::CredentialRejected)
-        );
-        assert_eq!(events(stack, &chat.id).await, before + 1);
-        let ready: i64 = value(
-            stack,
-            "SELECT count(*) FROM git_budgets WHERE ready_at IS NOT NULL",
-        )
-        .await;
-        assert_eq!(ready, 0, "and nobody looks again");
+        assert_eq!(lease.branches(), ["feat/new", "feat/x", "feat/y"]);
+        assert!(!lease.credential().unwrap().suspect);
+        assert_eq!(problem(&owner, &chat).await, None);
     })
     .await;
 }
@@ -221,7 +198,37 @@ async fn what_was_learned_of_a_replaced_token_is_not_held_against_the_new_one() 
 }
 
 #[tokio::test]
-async fn nobodys_credential_is_observed_but_those_of_the_leased_key() {
+async fn what_was_learned_of_a_token_is_not_held_against_its_successor_of_the_same_account() {
+    Stack::run(async |stack| {
+        let owner = Owner::unlinked(stack);
+        let worker = Worker::of(stack);
+        owner.link("ghp_one").await;
+        owner.chat("feat/x").await;
+        // Both tokens are known to be one account's: they spend one budget.
+        for token in ["ghp_one", "ghp_other"] {
+            owner.link(token).await;
+            settle_all(stack).await;
+            let lease = worker.lease_one().await;
+            let mut told = report(&lease.0.lease_token, Vec::new());
+            told.budget = Some(v1::BudgetObservation {
+                account_id: Some("4711".to_owned()),
+                ..v1::BudgetObservation::default()
+            });
+            worker.try_report(told).await.unwrap();
+        }
+        settle_all(stack).await;
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.access_token(), Some("ghp_other"));
+        owner.link("ghp_one").await;
+        observe(&worker, &lease, CredentialState::Rejected).await;
+        settle_all(stack).await;
+        assert_eq!(worker.lease_one().await.access_token(), Some("ghp_one"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_credential_is_observed_but_those_of_the_leased_budget() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
@@ -231,11 +238,7 @@ async fn nobodys_credential_is_observed_but_those_of_the_leased_key() {
         victim.chat("feat/y").await;
         let victims = worker.lease_one().await;
         let mut forged = report(&lease.0.lease_token, Vec::new());
-        forged.credentials = vec![v1::CredentialObservation {
-            credential_id: victims.0.groups[0].credential_id.clone().unwrap(),
-            state: CredentialState::Rejected.into(),
-            confirm_in: None,
-        }];
+        forged.credentials = vec![of(&victims, CredentialState::Rejected)];
         worker.try_report(forged).await.unwrap();
         let states: i64 = value(
             stack,
@@ -248,24 +251,29 @@ async fn nobodys_credential_is_observed_but_those_of_the_leased_key() {
 }
 
 #[tokio::test]
-async fn a_new_token_cures_what_a_new_token_can_cure() {
-    for (class, cured) in [
-        (ProblemClass::CredentialSuspect, true),
-        (ProblemClass::AccountLocked, true),
-        (ProblemClass::SsoRequired, true),
-        (ProblemClass::AddressNotAllowed, false),
-        (ProblemClass::HostUnavailable, false),
-    ] {
-        Stack::run(async |stack| {
-            let owner = Owner::linked(stack).await;
-            owner.chat("feat/x").await;
-            let worker = Worker::of(stack);
+async fn a_new_token_has_what_the_former_one_could_not_read_looked_up_again() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let cured = [
+            ProblemClass::AccessDenied,
+            ProblemClass::RepositoryNotFound,
+            ProblemClass::SsoRequired,
+            ProblemClass::AddressNotAllowed,
+        ];
+        let not_cured = [ProblemClass::HostUnavailable, ProblemClass::QueryTooHeavy];
+        let worker = Worker::of(stack);
+        for class in cured.into_iter().chain(not_cured) {
+            owner.chat(&format!("feat/{class:?}")).await;
             worker.answer(failed(class)).await;
-            owner.link("ghp_new").await;
-            assert_eq!(!worker.lease().await.is_empty(), cured, "{class:?}");
-        })
-        .await;
-    }
+        }
+        let (leases, _) = tokio::join!(worker.wait_for_lease(), owner.link("ghp_new"));
+        let lease = Leased(leases.into_iter().next().unwrap());
+        assert_eq!(lease.access_token(), Some("ghp_new"));
+        let mut expected = cured.map(|class| format!("feat/{class:?}"));
+        expected.sort_unstable();
+        assert_eq!(lease.branches(), expected);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -284,7 +292,7 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_rejected() 
         };
         let rejecting = async {
             testkit::wait::until("somebody waits", || async {
-                let lane: i16 = value(stack, "SELECT lane FROM chat_diff_statuses").await;
+                let lane: i16 = value(stack, "SELECT lane FROM git_ref_polls").await;
                 if lane == 1 { Ok(()) } else { Err(lane) }
             })
             .await;
@@ -300,41 +308,36 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_rejected() 
 }
 
 #[tokio::test]
-async fn all_refs_of_a_refused_credential_are_held_back_however_many_there_are() {
+async fn every_chat_of_a_refused_credential_hears_of_it_however_many_there_are() {
     Stack::run(async |stack| {
         let worker = Worker::of(stack);
-        for state in [CredentialState::Rejected, CredentialState::Suspect] {
-            // More than are held at once, of a lane and of all.
-            let user = tenant_with(stack, [70, 20], 3, 60).await;
-            let mut owner = Owner::unlinked(stack);
-            owner.caller.claims.sub = user.to_string();
-            owner.link(&format!("ghp_{}", user.simple())).await;
-            stack
-                .database
-                .client()
-                .await
-                .batch_execute(&format!(
-                    "UPDATE chat_diff_statuses SET lane = 4
-                     WHERE owner_id = '{user}' AND git_branch > 'feat/18'"
-                ))
-                .await
-                .unwrap();
-            let lease = worker.lease_one().await;
-            observe(&worker, &lease, state).await;
-            let held: i64 = value(
-                stack,
-                &format!(
-                    "SELECT count(*) FROM chat_diff_statuses s
-                     JOIN git_accounts a ON a.user_id = s.owner_id
-                     WHERE s.owner_id = '{user}'
-                        AND s.problem_class = 'credential_' || a.credential_state
-                        AND s.due_at IS NOT DISTINCT FROM a.confirm_after"
-                ),
-            )
+        // More than are told at once.
+        let user = tenant_with(stack, [1_400, 1], 3, 60).await;
+        let mut owner = Owner::unlinked(stack);
+        owner.caller.claims.sub = user.to_string();
+        owner.link("ghp_hush").await;
+        let until_told = async |after: i64| {
+            testkit::wait::until("all chats hear of it", || async {
+                let told: i64 = value(
+                    stack,
+                    &format!(
+                        "SELECT count(DISTINCT e.chat_id) FROM change_events e
+                         JOIN chats c ON c.id = e.chat_id
+                         WHERE c.owner_id = '{user}' AND e.id > {after}"
+                    ),
+                )
+                .await;
+                if told == 1_400 { Ok(()) } else { Err(told) }
+            })
             .await;
-            assert_eq!(held, 1_400, "{state:?}");
-            assert!(worker.lease().await.is_empty());
-        }
+        };
+        // That it was linked is told, too.
+        until_told(0).await;
+        let last: i64 = value(stack, "SELECT max(id) FROM change_events").await;
+        let lease = worker.lease_one().await;
+        observe(&worker, &lease, CredentialState::Rejected).await;
+        assert!(worker.lease().await.is_empty());
+        until_told(last).await;
     })
     .await;
 }

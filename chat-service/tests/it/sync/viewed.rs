@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     stack::{Caller, Stack},
-    worker::{Leased, Owner, Worker, failed, found, outcome, pull_request, value},
+    worker::{Leased, Owner, Worker, failed, found, outcome, pull_request, settle_all, value},
 };
 
 /// A chat whose open pull request is looked up again in an hour.
@@ -23,10 +23,7 @@ async fn settled_chat_of(stack: &Stack, result: v1::outcome::Result) -> (Owner<'
     let worker = Worker::of(stack);
     let own: Uuid = value(
         stack,
-        &format!(
-            "SELECT id FROM chat_diff_statuses WHERE chat_id = '{}'",
-            chat.id
-        ),
+        &format!("SELECT id FROM git_refs WHERE chat_id = '{}'", chat.id),
     )
     .await;
     for lease in worker.lease().await.into_iter().map(Leased) {
@@ -43,15 +40,13 @@ async fn settled_chat_of(stack: &Stack, result: v1::outcome::Result) -> (Owner<'
         .client()
         .await
         .batch_execute(&format!(
-            "UPDATE chat_diff_statuses SET refreshed_at = now() - interval '10 min',
+            "UPDATE git_ref_polls SET refreshed_at = now() - interval '10 min',
                 due_at = now() + interval '1 h', early_at = now() + interval '1 h', lane = 4
-             WHERE chat_id = '{}';
-             UPDATE git_budgets SET next_due_at = now() + interval '1 h'
-             WHERE next_due_at IS NOT NULL",
-            chat.id
+             WHERE ref_id = '{own}'"
         ))
         .await
         .unwrap();
+    settle_all(stack).await;
     (owner, chat)
 }
 
@@ -66,8 +61,9 @@ async fn is_viewed(stack: &Stack, chat: &str) -> bool {
     value(
         stack,
         &format!(
-            "SELECT (viewed_until > now()) IS TRUE FROM chat_diff_statuses
-             WHERE chat_id = '{chat}'"
+            "SELECT (p.viewed_until > now()) IS TRUE
+             FROM git_ref_polls p JOIN git_refs r ON r.id = p.ref_id
+             WHERE r.chat_id = '{chat}'"
         ),
     )
     .await
@@ -128,7 +124,7 @@ async fn a_chat_that_its_owner_reads_is_viewed_and_due_soon() {
         assert_eq!(lease.git_ref().lane(), v1::Lane::Viewed);
         let left: f64 = value(
             stack,
-            "SELECT extract(epoch FROM viewed_until - now())::float8 FROM chat_diff_statuses",
+            "SELECT extract(epoch FROM viewed_until - now())::float8 FROM git_ref_polls",
         )
         .await;
         assert!((90.0..=120.0).contains(&left), "{left}");
@@ -142,16 +138,19 @@ async fn what_was_just_refreshed_is_due_fifteen_seconds_later() {
         let (owner, chat) = settled_chat(stack).await;
         let client = stack.database.client().await;
         client
-            .batch_execute("UPDATE chat_diff_statuses SET refreshed_at = now()")
+            .batch_execute("UPDATE git_ref_polls SET refreshed_at = now()")
             .await
             .unwrap();
         read(stack, &owner.caller, &chat.id).await;
         until_viewed(stack, &chat.id).await;
         let exact: bool = value(
             stack,
-            "SELECT s.due_at = s.refreshed_at + interval '15 s' AND s.lane = 2
-                AND b.next_due_at = s.due_at AND b.lane = 2
-             FROM chat_diff_statuses s JOIN git_budgets b ON b.id = s.budget_id",
+            "SELECT p.due_at = p.refreshed_at + interval '15 s' AND p.lane = 2
+                AND (a.next_due_at, a.lane) = (p.due_at, p.lane)
+                AND (b.queue_at, b.lane) = (p.due_at, p.lane)
+             FROM git_ref_polls p
+             JOIN git_accounts a ON a.id = p.account_id
+             JOIN git_budgets b ON b.id = a.budget_id",
         )
         .await;
         assert!(exact);
@@ -204,7 +203,7 @@ async fn an_auditors_or_admins_or_services_reading_counts_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_view_of_what_is_locked_for_long_is_dropped_and_delays_no_other() {
+async fn a_view_of_what_is_being_written_is_dropped_and_delays_no_other() {
     Stack::run(async |stack| {
         let watcher = Caller::user();
         let mut chats = Vec::new();
@@ -220,8 +219,8 @@ async fn a_view_of_what_is_locked_for_long_is_dropped_and_delays_no_other() {
         client
             .batch_execute(&format!(
                 "BEGIN;
-                 SELECT FROM git_budgets b JOIN chat_diff_statuses s ON s.budget_id = b.id
-                 WHERE s.chat_id = '{locked}' FOR UPDATE OF b"
+                 SELECT FROM git_ref_polls p JOIN git_refs r ON r.id = p.ref_id
+                 WHERE r.chat_id = '{locked}' FOR UPDATE OF p"
             ))
             .await
             .unwrap();
@@ -250,7 +249,7 @@ async fn a_chat_is_noted_at_most_once_a_minute() {
             .database
             .client()
             .await
-            .batch_execute("UPDATE chat_diff_statuses SET viewed_until = NULL")
+            .batch_execute("UPDATE git_ref_polls SET viewed_until = NULL")
             .await
             .unwrap();
         for _ in 0..5 {
@@ -270,7 +269,10 @@ async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled
             .database
             .client()
             .await
-            .batch_execute("UPDATE git_budgets SET paused_until = now() + interval '1 h'")
+            .batch_execute(
+                "UPDATE git_budgets SET paused_until = now() + interval '1 h',
+                    pause_class = 'rate_limited', pause_lane = 1",
+            )
             .await
             .unwrap();
         let (failing, failing_chat) =
@@ -278,7 +280,7 @@ async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled
         // Another pull request: a change of the same one would make the first due.
         let settled = v1::PullRequest {
             state: v1::PullRequestState::Merged.into(),
-            node_id: Some("PR_8".to_owned()),
+            host_id: Some("PR_8".to_owned()),
             number: 8,
             ..pull_request()
         };
@@ -291,16 +293,10 @@ async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled
         ] {
             read(stack, &owner.caller, &chat.id).await;
             until_viewed(stack, &chat.id).await;
-            let far: bool = value(
-                stack,
-                &format!(
-                    "SELECT due_at > now() + interval '50 min' FROM chat_diff_statuses
-                     WHERE chat_id = '{}'",
-                    chat.id
-                ),
-            )
-            .await;
-            assert!(far, "{:?}", owner.status(&chat.id).await);
+            let status = owner.status(&chat.id).await;
+            let next = status.next_refresh_at.unwrap().seconds;
+            let now = jiff::Timestamp::now().as_second();
+            assert!(next > now + 50 * 60, "{status:?}");
         }
     })
     .await;

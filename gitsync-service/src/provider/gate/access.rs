@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use crate::{
-    lease::LeaseGroup,
+    lease::{Credential, LeaseGroup},
     outcome::{CredentialState, Problem},
 };
 
@@ -17,8 +17,7 @@ use crate::{
 /// refuse again and again.
 pub(crate) struct Access {
     base: String,
-    credential_id: Option<String>,
-    suspect: bool,
+    credential: Option<Credential>,
     verdict: Mutex<Option<CredentialState>>,
     confirming: AtomicBool,
 }
@@ -27,8 +26,7 @@ impl Access {
     pub(crate) fn of(group: &LeaseGroup) -> Self {
         Self {
             base: group.provider.api_base_url.clone(),
-            credential_id: group.credential_id.clone(),
-            suspect: group.credential_suspect,
+            credential: group.credential.clone(),
             verdict: Mutex::new(None),
             confirming: AtomicBool::new(false),
         }
@@ -39,11 +37,11 @@ impl Access {
     }
 
     /// What was learned of the credential that chat-service does not know yet.
-    pub(crate) fn learned(&self) -> Option<(&str, CredentialState)> {
+    pub(crate) fn learned(&self) -> Option<(&Credential, CredentialState)> {
         let state = (*self.verdict())?;
         // That a good one is good is no news.
-        (self.suspect || state != CredentialState::Accepted)
-            .then_some((self.credential_id.as_deref()?, state))
+        (self.is_suspect() || state != CredentialState::Accepted)
+            .then_some((self.credential.as_ref()?, state))
     }
 
     /// Nothing can be sent with it.
@@ -80,13 +78,18 @@ impl Access {
     }
 
     pub(super) fn refuse(&self) -> Problem {
-        let (state, problem) = if self.suspect {
+        let (state, problem) = if self.is_suspect() {
             (CredentialState::Rejected, Problem::CredentialRejected)
         } else {
             (CredentialState::Suspect, Problem::CredentialSuspect)
         };
         *self.verdict() = Some(state);
         problem
+    }
+
+    fn is_suspect(&self) -> bool {
+        let credential = self.credential.as_ref();
+        credential.is_some_and(|credential| credential.suspect)
     }
 
     fn verdict(&self) -> MutexGuard<'_, Option<CredentialState>> {

@@ -80,7 +80,10 @@ impl<'a> Asker<'a> {
     ) -> Result<Pass<'a>, Problem> {
         // First the turn: one that waits for it must not keep a slot from other leases.
         let (turn, confirms) = self.turn(interface, points).await?;
-        let slot = self.gate.wants.slot().await?;
+        let slot = tokio::select! {
+            slot = self.gate.wants.slot() => slot?,
+            () = self.gate.turn_over.cancelled() => return Err(Problem::TurnOver),
+        };
         self.check(interface)?;
         self.gate.shared.hosts.admit(
             self.access.base(),
@@ -149,13 +152,12 @@ impl<'a> Asker<'a> {
     fn begin(&self, interface: Interface) {
         let mut state = self.gate.lock();
         match interface {
-            Interface::Graphql => state.counts.graphql_requests += 1,
             Interface::Rest if state.alone_until.is_none() => {
                 state.alone_until = Some(Instant::now() + FIRST_ANSWER_WAIT);
                 drop(state);
                 self.gate.changed.notify_waiters();
             }
-            Interface::Rest => {}
+            Interface::Rest | Interface::Graphql => {}
         }
     }
 
@@ -177,14 +179,14 @@ impl<'a> Asker<'a> {
         let line = state.line(interface);
         line.answered = true;
         if let Some(new) = new
-            && line.observe(new)
+            && line.observe(new.clone())
         {
             state.allowance.observe(interface, new);
         }
     }
 
     /// Remembers whether the host tells a limit of the interface.
-    pub(crate) fn note_limit(&self, interface: Interface, told: Option<Window>) {
+    pub(crate) fn note_limit(&self, interface: Interface, told: Option<&Window>) {
         let limited = told.is_some_and(|told| told.limit != Some(0));
         let keys = &self.gate.shared.keys;
         keys.note_limit(&self.gate.key, interface, limited);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lease::Window;
+use crate::{lease::Window, outcome::Interface};
 
 /// Two windows whose ends are closer than this are one.
 const SAME_WINDOW: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ impl Heard<Window> {
         let reset_in = self.what.reset_in;
         Window {
             reset_in: reset_in.map(|reset_in| reset_in.saturating_sub(passed)),
-            ..self.what
+            ..self.what.clone()
         }
     }
 }
@@ -77,7 +77,8 @@ impl Line {
     /// that takes too long.
     pub(super) fn room(&self, waited: bool) -> usize {
         let limited = |seen: &Window| seen.limit != Some(0);
-        let seen = self.seen.map(|seen| seen.what).filter(limited);
+        let seen = self.seen.as_ref().map(|seen| &seen.what);
+        let seen = seen.filter(|seen| limited(seen));
         match seen.and_then(|seen| seen.remaining) {
             Some(remaining) => usize::try_from(remaining).unwrap_or(0).max(1),
             None if self.answered || waited => usize::MAX,
@@ -88,7 +89,7 @@ impl Line {
     /// Takes what an answer said. Answers overtake one another: within a window the lowest remaining
     /// count is the latest. Returns whether this is the latest.
     pub(super) fn observe(&mut self, new: Window) -> bool {
-        let newer = self.seen.is_none_or(|seen| {
+        let newer = self.seen.as_ref().is_none_or(|seen| {
             let seen = seen.told_at(Instant::now());
             let (seen_reset, new_reset) = (
                 seen.reset_in.unwrap_or_default(),
@@ -117,20 +118,35 @@ impl Line {
 
     /// When there will be something to spend again, if that is known.
     pub(super) fn ends_in(&self, now: Instant) -> Option<Duration> {
-        let leased = self.leased;
-        let paused = leased.what.pause_for;
-        let paused = paused.and_then(|pause| leased.left(pause, now));
-        let seen = self.seen.unwrap_or(leased).told_at(now).reset_in;
-        paused.or(seen)
+        let seen = self.seen.as_ref().unwrap_or(&self.leased);
+        self.leased_pause(now).or(seen.told_at(now).reset_in)
     }
 
-    /// What to tell of it at `now`.
-    pub(super) fn observed(&self, now: Instant) -> Window {
-        Window {
-            pause_for: self
-                .spent
-                .and_then(|spent| spent.left(spent.what.pause, now)),
-            ..self.seen.map(|seen| seen.told_at(now)).unwrap_or_default()
+    /// For how long nothing may spend it, by the host's word to this lease or to an earlier one.
+    pub(super) fn paused(&self, now: Instant) -> Option<Duration> {
+        self.pause(now).max(self.leased_pause(now))
+    }
+
+    /// What to tell of it at `now`, if an answer told of it.
+    pub(super) fn observed(&self, interface: Interface, now: Instant) -> Option<Window> {
+        let pause_for = self.pause(now);
+        let seen = self.seen.as_ref().map(|seen| seen.told_at(now));
+        if seen.is_none() && pause_for.is_none() {
+            return None;
         }
+        Some(Window {
+            name: interface.window().to_owned(),
+            pause_for,
+            ..seen.unwrap_or_default()
+        })
+    }
+
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        let spent = self.spent?;
+        spent.left(spent.what.pause, now)
+    }
+
+    fn leased_pause(&self, now: Instant) -> Option<Duration> {
+        self.leased.left(self.leased.what.pause_for?, now)
     }
 }

@@ -21,7 +21,10 @@ use crate::{
     },
 };
 
-use super::client::{Client, Reply};
+use super::{
+    client::{Client, Reply},
+    model::owner_and_name,
+};
 
 use answer::{Answered, Envelope};
 use document::Document;
@@ -84,8 +87,9 @@ pub(super) async fn numbers(
     let mut variables = Map::new();
     for (index, question) in questions.iter().enumerate() {
         let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
-        set("owner", question.repository.owner.as_str().into());
-        set("name", question.repository.name.as_str().into());
+        let (owner, name) = owner_and_name(question.repository)?;
+        set("owner", owner.into());
+        set("name", name.into());
         set("number", question.number.into());
     }
     let document = Document::Numbers(questions.len());
@@ -109,8 +113,9 @@ pub(super) async fn discover(
     let mut variables = Map::new();
     for (index, question) in questions.iter().enumerate() {
         let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
-        set("owner", question.at.owner.as_str().into());
-        set("name", question.at.name.as_str().into());
+        let (owner, name) = owner_and_name(question.at)?;
+        set("owner", owner.into());
+        set("name", name.into());
         set("branch", question.branch.into());
         set("ref", format!("refs/heads/{}", question.branch).into());
         set("settled", question.commit.is_some().into());

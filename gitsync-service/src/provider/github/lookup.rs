@@ -11,8 +11,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::{
-    lease::{KnownPullRequest, Repository, RepositoryKey},
-    outcome::{Found, Problem, PullRequest, PullRequestState, ReviewSummary},
+    lease::{KnownPullRequest, RepositoryPath, Upstream},
+    outcome::{Found, FoundPullRequest, Learned, Problem, PullRequestState, ReviewSummary},
     provider::{Finding, Target, gate::Asker, memo::Memo},
 };
 
@@ -30,21 +30,13 @@ const REVIEWS_PER_PAGE: &str = "100";
 /// A branch has one open pull request per base; more than this many bases are not looked at.
 const PULLS_PER_PAGE: &str = "30";
 
-/// What a lookup learned on its way.
-#[derive(Default)]
-struct Learned {
-    upstream: Option<String>,
-    validator: Option<String>,
-    canonical: Option<String>,
-}
-
 /// One credential at one GitHub.
 pub(crate) struct Session {
     pub(super) client: Client,
-    pulls: Memo<(RepositoryKey, i32), Option<Arc<Fresh<Pull>>>>,
-    reviews: Memo<(RepositoryKey, i32), Fresh<ReviewSummary>>,
-    repositories: Memo<RepositoryKey, Option<Arc<Told>>>,
-    open_pulls: Memo<(RepositoryKey, RepositoryKey, String), Option<Listed>>,
+    pulls: Memo<(RepositoryPath, i32), Option<Arc<Fresh<Pull>>>>,
+    reviews: Memo<(RepositoryPath, i32), Fresh<ReviewSummary>>,
+    repositories: Memo<RepositoryPath, Option<Arc<Told>>>,
+    open_pulls: Memo<(RepositoryPath, RepositoryPath, String), Option<Listed>>,
 }
 
 /// What was just fetched, and how to ask whether it changed.
@@ -69,13 +61,13 @@ struct Told {
 
 impl Told {
     /// Its name, which may not be the one that it was asked by.
-    fn name(&self) -> Result<Repository, Problem> {
+    fn name(&self) -> Result<RepositoryPath, Problem> {
         parse_full_name(&self.info.full_name)
     }
 
     /// The name to ask by from now on.
-    fn canonical(&self) -> Option<String> {
-        (self.moved != Moved::ForNow).then(|| self.info.full_name.clone())
+    fn canonical(&self) -> Option<RepositoryPath> {
+        self.name().ok().filter(|_| self.moved != Moved::ForNow)
     }
 }
 
@@ -83,7 +75,7 @@ impl Listed {
     /// The latest pull request that brings the branch of `head`. GitHub filters by owner and
     /// branch, and not at all when it does not like the filter; which repository a branch is of,
     /// only the head says.
-    fn latest(&self, head: &Repository, branch: &str) -> Option<i32> {
+    fn latest(&self, head: &RepositoryPath, branch: &str) -> Option<i32> {
         self.pulls
             .iter()
             .filter(|pull| pull.head.branch == branch)
@@ -123,7 +115,8 @@ impl Session {
             // It has yet another name, or its own again.
             let mut finding = self.look_up_as(asker, target, known, validator).await;
             if finding.result.is_ok() {
-                finding.canonical_repository.get_or_insert_default();
+                let learned = &mut finding.learned.canonical_repository;
+                learned.get_or_insert_with(|| target.repository.clone());
             }
             return finding;
         }
@@ -151,13 +144,7 @@ impl Session {
                 .await
                 .map(|open| open.map_or(Found::NoPullRequest, Found::PullRequest)),
         };
-        Finding {
-            result,
-            upstream_repository: learned.upstream,
-            fingerprint: None,
-            validator: learned.validator,
-            canonical_repository: learned.canonical,
-        }
+        Finding { result, learned }
     }
 
     /// Whether this session could make use of a validator.
@@ -188,7 +175,7 @@ impl Session {
         validator: Option<&Validator>,
         learned: &mut Learned,
     ) -> Result<Found, Problem> {
-        let repository = Repository::parse(&known.repository).ok_or(Problem::Internal(
+        let repository = RepositoryPath::parse(&known.repository).ok_or(Problem::Internal(
             "the known pull request's repository is not owner/name",
         ))?;
         // Of a settled one more is asked than whether it changed.
@@ -252,7 +239,7 @@ impl Session {
         };
         let present = told.name()?;
         if present != target.repository {
-            learned.canonical = told.canonical();
+            learned.canonical_repository = told.canonical();
         }
         Ok(head.is(&present))
     }
@@ -264,7 +251,7 @@ impl Session {
         asker: &Asker<'_>,
         target: &Target,
         learned: &mut Learned,
-    ) -> Result<Option<Arc<PullRequest>>, Problem> {
+    ) -> Result<Option<Arc<FoundPullRequest>>, Problem> {
         let branch = target.branch.as_str();
         let mut head = target.repository.clone();
         let mut own = self
@@ -279,7 +266,7 @@ impl Session {
                 .await?
                 .ok_or(Problem::RepositoryNotFound)?;
             head = told.name()?;
-            learned.canonical = told.canonical().filter(|_| own.moved == Moved::ForGood);
+            learned.canonical_repository = told.canonical().filter(|_| own.moved == Moved::ForGood);
             if own.latest(&head, branch).is_none() {
                 own = self
                     .list_open(asker, &head, &head, branch)
@@ -292,12 +279,10 @@ impl Session {
             return found.await.map(Some);
         }
 
-        let remembered = match target.upstream_repository.as_deref() {
-            Some("") => return Ok(None),
-            Some(name) => Some(parse_full_name(name)?),
-            None => None,
-        };
-        if let Some(upstream) = &remembered
+        if target.upstream == Upstream::NoFork {
+            return Ok(None);
+        }
+        if let Upstream::Of(upstream) = &target.upstream
             && let Some(there) = self.list_open(asker, upstream, &head, branch).await?
         {
             let latest = there.latest(&head, branch);
@@ -318,10 +303,10 @@ impl Session {
     async fn maybe_status(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: Option<i32>,
         learned: &mut Learned,
-    ) -> Result<Option<Arc<PullRequest>>, Problem> {
+    ) -> Result<Option<Arc<FoundPullRequest>>, Problem> {
         match number {
             Some(number) => self
                 .listed_status(asker, repository, number, learned)
@@ -335,15 +320,15 @@ impl Session {
     async fn upstream(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         learned: &mut Learned,
-    ) -> Result<Option<Repository>, Problem> {
+    ) -> Result<Option<RepositoryPath>, Problem> {
         let told = self
             .repository(asker, repository)
             .await?
             .ok_or(Problem::RepositoryNotFound)?;
         if !told.info.fork {
-            learned.upstream = Some(String::new());
+            learned.upstream = Upstream::NoFork;
             return Ok(None);
         }
         // A fork without a visible parent may get one when the token's access changes, so that
@@ -352,7 +337,7 @@ impl Session {
             return Ok(None);
         };
         let upstream = parse_full_name(&parent.full_name)?;
-        learned.upstream = Some(parent.full_name.clone());
+        learned.upstream = Upstream::Of(upstream.clone());
         Ok(Some(upstream))
     }
 
@@ -360,10 +345,10 @@ impl Session {
     async fn listed_status(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: i32,
         learned: &mut Learned,
-    ) -> Result<Arc<PullRequest>, Problem> {
+    ) -> Result<Arc<FoundPullRequest>, Problem> {
         // Both at once, since both will be needed.
         let (pull, reviews) = tokio::join!(
             self.pull(asker, repository, number),
@@ -380,7 +365,7 @@ impl Session {
         asker: &Asker<'_>,
         pull: &Fresh<Pull>,
         learned: &mut Learned,
-    ) -> Result<Arc<PullRequest>, Problem> {
+    ) -> Result<Arc<FoundPullRequest>, Problem> {
         let repository = pull.what.repository()?;
         let reviews = self.reviews(asker, &repository, pull.what.number()).await?;
         learned.validator = self.client.validate(&pull.validator, &reviews.validator);
@@ -388,8 +373,8 @@ impl Session {
     }
 }
 
-fn parse_full_name(name: &str) -> Result<Repository, Problem> {
-    Repository::parse(name)
-        .filter(|_| fits(name, MAX_NAME_BYTES))
+fn parse_full_name(name: &str) -> Result<RepositoryPath, Problem> {
+    RepositoryPath::parse(name)
+        .filter(|path| fits(name, MAX_NAME_BYTES) && path.owner_and_name().is_some())
         .ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
 }

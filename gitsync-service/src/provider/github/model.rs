@@ -2,12 +2,11 @@
 //! an error, an unknown one is not.
 
 pub(super) use proto::bounds::MAX_NAME_BYTES;
-use proto::bounds::{MAX_PULL_REQUEST_TITLE_CHARS as MAX_TITLE_CHARS, MAX_URL_BYTES};
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    lease::Repository,
-    outcome::{Author, Problem, PullRequest, PullRequestState, ReviewSummary},
+    lease::RepositoryPath,
+    outcome::{self, FoundPullRequest, Problem, PullRequest, PullRequestState, ReviewSummary},
 };
 
 /// `GET /repos/{owner}/{repo}/pulls/{number}`.
@@ -68,8 +67,8 @@ pub(super) struct RepositoryName {
 }
 
 impl RepositoryName {
-    pub(super) fn is(&self, repository: &Repository) -> bool {
-        Repository::parse(&self.full_name).as_ref() == Some(repository)
+    pub(super) fn is(&self, repository: &RepositoryPath) -> bool {
+        RepositoryPath::parse(&self.full_name).as_ref() == Some(repository)
     }
 }
 
@@ -120,8 +119,8 @@ where
 
 impl Pull {
     /// The repository that the pull request is in, by its present name.
-    pub(super) fn repository(&self) -> Result<Repository, Problem> {
-        Repository::parse(&self.base.repo.full_name)
+    pub(super) fn repository(&self) -> Result<RepositoryPath, Problem> {
+        RepositoryPath::parse(&self.base.repo.full_name)
             .ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
     }
 
@@ -147,7 +146,7 @@ impl Pull {
 
     /// The pull request in our words. Nothing in it is longer than chat-service takes: what nobody
     /// needs is cut or left out, and what is needed and too long is no answer.
-    pub(super) fn status(&self, reviews: ReviewSummary) -> Result<PullRequest, Problem> {
+    pub(super) fn status(&self, reviews: ReviewSummary) -> Result<FoundPullRequest, Problem> {
         let state = self.state()?;
         let repository = self.repository()?.to_string();
         let Self {
@@ -167,26 +166,30 @@ impl Pull {
             user,
             updated_at,
         } = self;
-        bounded(PullRequest {
+        bounded(FoundPullRequest {
+            shown: PullRequest {
+                number: *number,
+                url: html_url.clone(),
+                state,
+                draft: *draft,
+                title: title.clone(),
+                base_branch: base.branch.clone(),
+                author_login: user.as_ref().map(|user| user.login.clone()),
+                author_avatar_url: user.as_ref().and_then(|user| user.avatar_url.clone()),
+                changes_requested: reviews.changes_requested,
+                approved: reviews.approved,
+                reviewer_count: reviews.reviewer_count,
+                head: outcome::Head {
+                    branch: head.branch.clone(),
+                    sha: head.sha.clone(),
+                    additions: count(*additions),
+                    deletions: count(*deletions),
+                    changed_files: count(*changed_files),
+                    commits: count(*commits),
+                },
+            },
             repository,
-            number: *number,
-            url: html_url.clone(),
-            state,
-            draft: *draft,
-            title: title.clone(),
-            reviews,
-            additions: count(*additions),
-            deletions: count(*deletions),
-            changed_files: count(*changed_files),
-            commits: count(*commits),
-            head_branch: head.branch.clone(),
-            base_branch: base.branch.clone(),
-            head_sha: head.sha.clone(),
-            author: user.as_ref().map(|user| Author {
-                login: user.login.clone(),
-                avatar_url: user.avatar_url.clone(),
-            }),
-            node_id: node_id.clone(),
+            host_id: node_id.clone(),
             updated_at: updated_at.as_deref().and_then(|at| at.parse().ok()),
         })
     }
@@ -197,57 +200,31 @@ impl Pull {
 /// # Errors
 ///
 /// When something that is needed is missing or too long.
-pub(super) fn bounded(mut found: PullRequest) -> Result<PullRequest, Problem> {
-    if found.number <= 0 {
-        return Err(Problem::HostAnswerInvalid("a pull request has no number"));
-    }
+pub(super) fn bounded(found: FoundPullRequest) -> Result<FoundPullRequest, Problem> {
+    let url = &found.shown.url;
     // People click on it: nothing but a web address is passed on.
-    if !(found.url.starts_with("https://") || found.url.starts_with("http://")) {
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
         return Err(Problem::HostAnswerInvalid("a pull request has no page"));
     }
-    if !fits(&found.url, MAX_URL_BYTES) {
-        return Err(Problem::HostAnswerInvalid(
-            "a pull request's page is too long",
-        ));
-    }
-    for name in [
-        &found.repository,
-        &found.head_branch,
-        &found.base_branch,
-        &found.head_sha,
-    ] {
-        if !fits(name, MAX_NAME_BYTES) {
-            return Err(Problem::HostAnswerInvalid(
-                "a name in a pull request is too long",
-            ));
-        }
-    }
-    if !fits(&found.title, MAX_TITLE_CHARS) {
-        found.title = found
-            .title
-            .chars()
-            .filter(|character| *character != '\0')
-            .take(MAX_TITLE_CHARS)
-            .collect();
-    }
-    found.author = found
-        .author
-        .filter(|author| fits(&author.login, MAX_NAME_BYTES))
-        .map(|author| Author {
-            avatar_url: optional(author.avatar_url, MAX_URL_BYTES),
-            ..author
-        });
-    found.node_id = optional(found.node_id, MAX_NAME_BYTES);
-    Ok(found)
+    found.fitted().ok_or(Problem::HostAnswerInvalid(
+        "a pull request lacks something or is too long",
+    ))
+}
+
+/// GitHub's paths have these two segments.
+///
+/// # Errors
+///
+/// Of a path with more: no such repository can be there.
+pub(super) fn owner_and_name(repository: &RepositoryPath) -> Result<(&str, &str), Problem> {
+    repository
+        .owner_and_name()
+        .ok_or(Problem::RepositoryNotFound)
 }
 
 /// Whether it is short enough, and something that a database can hold.
 pub(super) fn fits(text: &str, bytes: usize) -> bool {
     text.len() <= bytes && !text.contains('\0')
-}
-
-fn optional(text: Option<String>, bytes: usize) -> Option<String> {
-    text.filter(|text| !text.is_empty() && fits(text, bytes))
 }
 
 /// The contract counts in 32 bits. More lines than that are shown as that many.
@@ -257,11 +234,15 @@ pub(super) fn count(value: u64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use proto::bounds::{
+        MAX_HOST_ID_BYTES, MAX_PULL_REQUEST_TITLE_CHARS as MAX_TITLE_CHARS, MAX_REPOSITORY_BYTES,
+        MAX_URL_BYTES,
+    };
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn status(path: &str, value: &str) -> Result<PullRequest, Problem> {
+    fn status(path: &str, value: &str) -> Result<FoundPullRequest, Problem> {
         let mut answer = json!({
             "number": 7,
             "node_id": "PR_7",
@@ -281,13 +262,16 @@ mod tests {
 
     #[test]
     fn a_title_that_is_too_long_loses_its_end() {
-        let title = status("/title", &"ä\0".repeat(3_000_000)).unwrap().title;
+        let title = status("/title", &"ä\0".repeat(3_000_000))
+            .unwrap()
+            .shown
+            .title;
         assert_eq!(title, "ä".repeat(MAX_TITLE_CHARS));
     }
 
     #[test]
     fn what_is_needed_and_too_long_is_no_answer() {
-        let long = format!("https://github.com/{}", "x".repeat(MAX_URL_BYTES));
+        let long = format!("https://github.com/{}", "x".repeat(MAX_REPOSITORY_BYTES));
         for (path, value) in [
             ("/html_url", long.as_str()),
             ("/html_url", "https://github.com/\0"),
@@ -304,10 +288,14 @@ mod tests {
 
     #[test]
     fn what_is_not_needed_and_too_long_is_left_out() {
-        let long = "x".repeat(MAX_URL_BYTES + 1);
-        let author = status("/user/avatar_url", &long).unwrap().author.unwrap();
-        assert_eq!((author.login.as_str(), author.avatar_url), ("ann", None));
-        assert_eq!(status("/user/login", &long).unwrap().author, None);
-        assert_eq!(status("/node_id", &long).unwrap().node_id, None);
+        let long = "x".repeat(MAX_HOST_ID_BYTES.max(MAX_URL_BYTES) + 1);
+        let shown = status("/user/avatar_url", &long).unwrap().shown;
+        assert_eq!(shown.author_login.as_deref(), Some("ann"));
+        assert_eq!(shown.author_avatar_url, None);
+        assert_eq!(
+            status("/user/login", &long).unwrap().shown.author_login,
+            None
+        );
+        assert_eq!(status("/node_id", &long).unwrap().host_id, None);
     }
 }

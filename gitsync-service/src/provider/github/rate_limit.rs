@@ -10,6 +10,9 @@ use proto::bounds::MAX_PAUSE;
 
 use crate::lease::Window;
 
+/// From one reset to the next, of all of GitHub's limits that are spent here.
+const LENGTH: Duration = Duration::from_secs(60 * 60);
+
 /// The headers that limits are told by, as text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LimitHeaders {
@@ -25,8 +28,9 @@ impl LimitHeaders {
     /// host without limits.
     pub(super) fn budget(&self) -> Option<Window> {
         let limit = number(self.limit.as_deref());
-        let observation = window(limit, self.remaining(), self.reset_in());
-        (observation != Window::default()).then_some(observation)
+        let (remaining, reset_in) = (self.remaining(), self.reset_in());
+        let says_nothing = limit.is_none() && remaining.is_none() && reset_in.is_none();
+        (!says_nothing).then(|| window(limit, remaining, reset_in))
     }
 
     /// Whether these headers say that nothing is left. An Enterprise host whose limits are off may say
@@ -91,7 +95,8 @@ pub(super) fn window(
         limit: limit.map(|limit| limit.max(0)),
         remaining: remaining.map(|remaining| remaining.max(0)),
         reset_in,
-        pause_for: None,
+        length: Some(LENGTH),
+        ..Window::default()
     }
 }
 
@@ -170,7 +175,8 @@ mod tests {
                 limit: Some(5000),
                 remaining: Some(4999),
                 reset_in: seconds(60),
-                pause_for: None,
+                length: Some(LENGTH),
+                ..Window::default()
             })
         );
     }

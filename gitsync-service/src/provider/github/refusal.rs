@@ -119,6 +119,7 @@ fn says_locked(message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::ProblemName as _;
 
     fn headers(remaining: &str, retry_after: Option<&str>) -> LimitHeaders {
         LimitHeaders {
@@ -233,7 +234,7 @@ mod tests {
             let Refusal::Problem(problem) = of(status, body) else {
                 panic!("{status}: {:?}", of(status, body));
             };
-            assert_eq!(problem.class(), class, "{status}");
+            assert_eq!(problem.class().name(), class, "{status}");
         }
     }
 }

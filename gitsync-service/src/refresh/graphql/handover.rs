@@ -1,6 +1,10 @@
 //! What GraphQL does not answer: handed over to REST, put off, or failed.
 
-use crate::{lease::Lane, outcome::Problem, provider::Finding};
+use crate::{
+    lease::Lane,
+    outcome::{Interface, Problem},
+    provider::Finding,
+};
 
 use super::{
     super::job::Job,
@@ -33,13 +37,15 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// A known pull request that a single cheap question can tell to be as it was.
+/// A known pull request that a single cheap question can tell to be as it was, if REST may be spent.
 pub(super) fn asks_only_for_change(job: &Job<'_>) -> bool {
     let [question] = job.unit.questions.as_slice() else {
         return false;
     };
     let validator = question.validator().filter(|_| question.may_be_unchanged());
+    let gate = &job.party.refresh.gate;
     validator.is_some_and(|validator| job.party.session.accepts(validator))
+        && gate.may_ask(Interface::Rest, question.lane())
 }
 
 pub(super) fn fail_all(table: &mut Table<'_>, problem: Problem) {

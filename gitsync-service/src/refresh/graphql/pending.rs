@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    lease::{KnownPullRequest, Lane, Repository, RepositoryKey},
-    outcome::{Found, Problem, PullRequestState},
+    lease::{KnownPullRequest, Lane, RepositoryPath, Upstream},
+    outcome::{Found, Learned, Problem, PullRequestState},
     provider::{
         Finding,
         batch::{Branched, Discovered, Looked, Seen},
@@ -24,9 +24,9 @@ pub(super) enum Ask<'a> {
     /// The pull request with this id.
     Detail(Cow<'a, str>),
     /// The known pull request, by its number.
-    Number(Repository, i32),
+    Number(RepositoryPath, i32),
     /// The branch's pull requests, in this repository.
-    Branch(Repository),
+    Branch(RepositoryPath),
 }
 
 /// What follows from an answer.
@@ -57,8 +57,8 @@ pub(super) struct Pending<'a> {
     adopting: bool,
     /// The probe stands in for a question that is too heavy.
     light: bool,
-    upstream: Option<String>,
-    canonical: Option<String>,
+    upstream: Upstream,
+    canonical: Option<RepositoryPath>,
     /// What the repository was called last is gone: it is asked for as it was reported.
     as_reported: bool,
     /// How often it failed by itself.
@@ -70,7 +70,7 @@ impl<'a> Pending<'a> {
     pub(super) fn next(job: &'a Job<'a>) -> Option<Self> {
         let question = job.question()?;
         let ask = match question.known {
-            Some(known) => match known.node_id.as_deref() {
+            Some(known) => match known.host_id.as_deref() {
                 Some(id) => Ask::Detail(Cow::Borrowed(id)),
                 None => by_number(known)?,
             },
@@ -82,7 +82,7 @@ impl<'a> Pending<'a> {
             held: None,
             adopting: false,
             light: false,
-            upstream: None,
+            upstream: Upstream::Unknown,
             canonical: None,
             as_reported: false,
             alone: 0,
@@ -122,13 +122,13 @@ impl<'a> Pending<'a> {
     }
 
     /// The repository that is asked.
-    pub(super) fn asked(&self) -> Option<RepositoryKey> {
+    pub(super) fn asked(&self) -> Option<RepositoryPath> {
         match &self.ask {
-            Ask::Number(repository, _) | Ask::Branch(repository) => Some(repository.key()),
+            Ask::Number(repository, _) | Ask::Branch(repository) => Some(repository.clone()),
             Ask::Probe(_) | Ask::Detail(_) if self.adopting => None,
             Ask::Probe(_) | Ask::Detail(_) => {
                 let known = self.known()?;
-                Repository::parse(&known.repository).map(|repository| repository.key())
+                RepositoryPath::parse(&known.repository)
             }
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Pending<'a> {
     }
 
     /// The branch's own repository, by the name to ask by.
-    pub(super) fn home(&self) -> &'a Repository {
+    pub(super) fn home(&self) -> &'a RepositoryPath {
         home(self.job, self.as_reported)
     }
 
@@ -188,17 +188,17 @@ impl<'a> Pending<'a> {
             return self.found(seen);
         }
         let target = &self.job.unit.target;
-        if seen.status.head_branch != target.branch {
+        if seen.status.shown.head.branch != target.branch {
             return self.ask_branch(None);
         }
         let head = seen.head_repository.as_deref();
         // A head whose repository is gone is taken at its branch's name. One within the pull request's own
         // repository is known under a name that the repository may have had before.
         let ours = head.is_none_or(|head| {
-            Repository::parse(head).as_ref() == Some(self.home())
+            RepositoryPath::parse(head).as_ref() == Some(self.home())
                 || head.eq_ignore_ascii_case(&seen.status.repository)
         });
-        match (ours, seen.status.state) {
+        match (ours, seen.status.shown.state) {
             (true, PullRequestState::Open) => self.found(seen),
             (true, PullRequestState::Merged | PullRequestState::Closed) => {
                 self.ask_branch(Some((seen.clone(), Whose::Ours)))
@@ -212,7 +212,7 @@ impl<'a> Pending<'a> {
         let at_home = self.asks_home();
         if at_home {
             self.upstream.clone_from(&found.upstream);
-            if Repository::parse(&found.repository).as_ref() != Some(self.home()) {
+            if found.repository != *self.home() {
                 self.canonical = Some(found.repository.clone());
             }
         }
@@ -230,17 +230,20 @@ impl<'a> Pending<'a> {
                 Whose::Unsure => seen
                     .head_repository
                     .as_deref()
-                    .is_some_and(|head| head.eq_ignore_ascii_case(&found.repository)),
+                    .is_some_and(|head| head.eq_ignore_ascii_case(found.repository.as_str())),
             };
             if ours {
                 return self.found(&seen);
             }
         }
         // A branch that is gone leads nowhere, but its pull request may still be where it is a fork of.
-        let upstream = found.upstream.as_deref().and_then(Repository::parse);
-        match upstream {
-            Some(upstream) if at_home && !found.branch_exists => Step::Ask(Ask::Branch(upstream)),
-            Some(_) | None => Step::Answer(self.finding(Ok(Found::NoPullRequest))),
+        match &found.upstream {
+            Upstream::Of(upstream) if at_home && !found.branch_exists => {
+                Step::Ask(Ask::Branch(upstream.clone()))
+            }
+            Upstream::Of(_) | Upstream::NoFork | Upstream::Unknown => {
+                Step::Answer(self.finding(Ok(Found::NoPullRequest)))
+            }
         }
     }
 
@@ -250,7 +253,7 @@ impl<'a> Pending<'a> {
         let renamed = self.job.unit.target.renamed.is_some() && !self.as_reported;
         if problem == Problem::RepositoryNotFound && !ours && renamed && self.asks_home() {
             self.as_reported = true;
-            self.canonical = Some(String::new());
+            self.canonical = Some(self.home().clone());
             return Step::Ask(Ask::Branch(self.home().clone()));
         }
         // A fork is often deleted once its pull request is settled, which says nothing about the pull
@@ -309,28 +312,31 @@ impl<'a> Pending<'a> {
     }
 
     fn seen(&self, seen: &Seen) -> Finding {
-        Finding {
-            fingerprint: Some(seen.fingerprint.clone()),
-            ..self.finding(Ok(Found::PullRequest(Arc::clone(&seen.status))))
-        }
+        let mut finding = self.finding(Ok(Found::PullRequest(Arc::clone(&seen.status))));
+        finding.learned.fingerprint = Some(seen.fingerprint.clone());
+        finding
     }
 
     fn finding(&self, result: Result<Found, Problem>) -> Finding {
         Finding {
-            upstream_repository: self.upstream.clone(),
-            canonical_repository: self.canonical.clone(),
-            ..Finding::of(result)
+            result,
+            learned: Learned {
+                upstream: self.upstream.clone(),
+                canonical_repository: self.canonical.clone(),
+                ..Learned::default()
+            },
         }
     }
 }
 
-fn home<'a>(job: &'a Job<'a>, as_reported: bool) -> &'a Repository {
+fn home<'a>(job: &'a Job<'a>, as_reported: bool) -> &'a RepositoryPath {
     let target = &job.unit.target;
     let renamed = target.renamed.as_ref().filter(|_| !as_reported);
     renamed.unwrap_or(&target.repository)
 }
 
 fn by_number<'a>(known: &KnownPullRequest) -> Option<Ask<'a>> {
-    let repository = Repository::parse(&known.repository)?;
+    let repository = RepositoryPath::parse(&known.repository)?;
+    repository.owner_and_name()?;
     Some(Ask::Number(repository, known.number))
 }

@@ -7,14 +7,14 @@ use std::{
 };
 
 use crate::{
-    lease::{Lane, RepositoryKey},
+    lease::{Lane, RepositoryPath},
     outcome::Problem,
     pace::{Batches, Kind},
     provider::batch::{BranchQuestion, NumberQuestion},
 };
 
 use super::{
-    super::{job::Party, unit::urgency},
+    super::job::Party,
     pending::{Ask, Pending},
 };
 
@@ -66,8 +66,8 @@ pub(super) struct Batch<'a> {
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     Id(String),
-    Number(RepositoryKey, i32),
-    Branch(RepositoryKey, RepositoryKey, String, Option<String>),
+    Number(RepositoryPath, i32),
+    Branch(RepositoryPath, RepositoryPath, String, Option<String>),
 }
 
 impl Key {
@@ -75,10 +75,10 @@ impl Key {
         let target = &pending.job.unit.target;
         match &pending.ask {
             Ask::Probe(id) | Ask::Detail(id) => Self::Id(id.as_ref().to_owned()),
-            Ask::Number(repository, number) => Self::Number(repository.key(), *number),
+            Ask::Number(repository, number) => Self::Number(repository.clone(), *number),
             Ask::Branch(at) => Self::Branch(
-                at.key(),
-                pending.home().key(),
+                at.clone(),
+                pending.home().clone(),
                 target.branch.clone(),
                 pending.commit().map(str::to_owned),
             ),
@@ -90,9 +90,7 @@ impl<'a> Batch<'a> {
     /// The most urgent lane in it: the others ride along.
     pub(super) fn lane(&self) -> Lane {
         let all = self.asks.iter().flat_map(|ask| &ask.pending);
-        all.map(Pending::lane)
-            .min_by_key(|lane| urgency(*lane))
-            .unwrap_or(Lane::Idle)
+        all.map(Pending::lane).min().unwrap_or(Lane::Idle)
     }
 
     /// What it costs at most: for a hundred connections a point. A branch has its lists and the reviews
@@ -187,7 +185,7 @@ pub(super) struct Table<'a> {
     /// Halves of what was too heavy.
     halves: VecDeque<Batch<'a>>,
     /// Repositories that nothing more is asked of.
-    closed: HashMap<RepositoryKey, Problem>,
+    closed: HashMap<RepositoryPath, Problem>,
 }
 
 impl<'a> Table<'a> {
@@ -246,7 +244,7 @@ impl<'a> Table<'a> {
     }
 
     /// Asks nothing more of a repository.
-    pub(super) fn close(&mut self, repository: RepositoryKey, problem: Problem) {
+    pub(super) fn close(&mut self, repository: RepositoryPath, problem: Problem) {
         self.closed.entry(repository).or_insert(problem);
     }
 

@@ -7,9 +7,9 @@ use chat_service::{
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
-    diff_status::PullRequestState,
     id::{UserId, WorkspaceId},
 };
+use proto::sync::PullRequestState;
 use service_runtime::token::Verifier;
 use testkit::clients::{self, Bearer, KEYS};
 use tonic::metadata::MetadataMap;
@@ -121,10 +121,10 @@ impl World {
         // Of the middle of the table: an ordinary repository and its pull request.
         let row = client
             .query_one(
-                "SELECT s.repository_key, s.pr_number, c.workspace_id, c.owner_id \
-                 FROM chat_diff_statuses s JOIN chats c ON c.id = s.chat_id \
-                 WHERE s.is_primary AND s.pr_number > 100 \
-                 ORDER BY (s.repository_key LIKE '%7') DESC, c.id OFFSET 100 LIMIT 1",
+                "SELECT c.primary_repository_key, c.primary_pr_number, c.workspace_id, c.owner_id \
+                 FROM chats c \
+                 WHERE c.primary_pr_number > 100 \
+                 ORDER BY (c.primary_repository_key LIKE '%7') DESC, c.id OFFSET 100 LIMIT 1",
                 &[],
             )
             .await?;

@@ -23,13 +23,15 @@ const SETTINGS: [&str; 8] = [
 ];
 
 /// Statements of a file run one by one: two of them cannot share a transaction.
-const STEPS: [(&str, &str); 7] = [
+const STEPS: [(&str, &str); 9] = [
     ("fill_names", include_str!("../sql/fill_names.sql")),
     ("drop_indexes", include_str!("../sql/drop_indexes.sql")),
     ("fill_chats", include_str!("../sql/fill_chats.sql")),
     ("fill_shares", include_str!("../sql/fill_shares.sql")),
-    ("fill_budgets", include_str!("../sql/fill_budgets.sql")),
+    ("fill_accounts", include_str!("../sql/fill_accounts.sql")),
     ("fill_refs", include_str!("../sql/fill_refs.sql")),
+    ("fill_polls", include_str!("../sql/fill_polls.sql")),
+    ("fill_primaries", include_str!("../sql/fill_primaries.sql")),
     ("build_indexes", include_str!("../sql/build_indexes.sql")),
 ];
 

@@ -7,7 +7,7 @@ FROM pg_indexes i
 JOIN pg_class c ON c.relname = i.indexname
 JOIN pg_index x ON x.indexrelid = c.oid
 WHERE i.schemaname = 'public'
-    AND i.tablename IN ('chats', 'chat_acl', 'chat_diff_statuses')
+    AND i.tablename IN ('chats', 'chat_acl', 'git_refs', 'git_ref_polls')
     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid);
 
 DO $$

@@ -1,15 +1,15 @@
-//! Linking again a token whose key has become its account's: it is no new token.
+//! Linking again a token whose budget has become its account's: it is no new token.
 
 use uuid::Uuid;
 
-use super::{all, keys, tell};
+use super::{all, keys, tell, tell_with};
 use crate::{
     stack::Stack,
-    worker::{Owner, Worker, make_all_due, value},
+    worker::{Owner, Worker, limited, make_all_due, run, settle_all, value},
 };
 
 /// Which budget the owner's account spends.
-async fn budget_of(owner: &Owner<'_>) -> Uuid {
+pub(super) async fn budget_of(owner: &Owner<'_>) -> Uuid {
     let user = owner.caller.id();
     value(
         owner.stack,
@@ -34,7 +34,7 @@ async fn a_shared_token_that_one_user_links_again_stays_paused() {
             owner.chat("feat/x").await;
         }
         let lease = all(&worker).await.remove(0);
-        tell(&worker, &lease, "4711", Some(600)).await;
+        tell_with(&worker, &lease, "4711", limited()).await;
         owner.link("ghp_bot").await;
         assert_nothing_is_leased(stack, &worker).await;
         assert_eq!(budget_of(&owner).await, budget_of(&other).await);
@@ -50,7 +50,8 @@ async fn a_token_that_is_unlinked_and_linked_again_stays_paused() {
         let owner = Owner::unlinked(stack);
         owner.link("ghp_own").await;
         owner.chat("feat/x").await;
-        tell(&worker, &worker.lease_one().await, "4711", Some(600)).await;
+        let lease = worker.lease_one().await;
+        tell_with(&worker, &lease, "4711", limited()).await;
         owner.unlink().await;
         owner.link("ghp_own").await;
         assert_nothing_is_leased(stack, &worker).await;
@@ -66,18 +67,14 @@ async fn every_token_of_an_account_is_known_again() {
         for (number, owner) in owners.iter().enumerate() {
             owner.link(&format!("ghp_{number}")).await;
             owner.chat(&format!("feat/{number}")).await;
-            tell(&worker, &worker.lease_one().await, "4711", None).await;
+            tell(&worker, &worker.lease_one().await, "4711").await;
             // What the first still waits for is not leased again here.
-            stack
-                .database
-                .client()
-                .await
-                .batch_execute(
-                    "UPDATE chat_diff_statuses SET due_at = NULL, early_at = NULL;
-                     UPDATE git_budgets SET next_due_at = NULL",
-                )
-                .await
-                .unwrap();
+            run(
+                stack,
+                "UPDATE git_ref_polls SET due_at = NULL, early_at = NULL",
+            )
+            .await;
+            settle_all(stack).await;
         }
         let account = budget_of(&owners[0]).await;
         for (number, owner) in owners.iter().enumerate() {
@@ -85,28 +82,6 @@ async fn every_token_of_an_account_is_known_again() {
             assert_eq!(budget_of(owner).await, account, "token {number}");
         }
         assert_eq!(keys(stack).await, ["api.github.com|account:4711"]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_more_than_the_latest_tokens_of_an_account_are_remembered() {
-    Stack::run(async |stack| {
-        let worker = Worker::of(stack);
-        let owner = Owner::unlinked(stack);
-        owner.link("ghp_0").await;
-        owner.chat("feat/x").await;
-        for number in 0..25 {
-            owner.link(&format!("ghp_{number}")).await;
-            tell(&worker, &worker.lease_one().await, "4711", None).await;
-        }
-        let remembered: i64 = value(stack, "SELECT count(*) FROM git_budget_tokens").await;
-        assert_eq!(remembered, 20);
-        let account = budget_of(&owner).await;
-        for (token, known) in [("ghp_24", true), ("ghp_5", true), ("ghp_4", false)] {
-            owner.link(token).await;
-            assert_eq!(budget_of(&owner).await == account, known, "{token}");
-        }
     })
     .await;
 }

@@ -17,9 +17,9 @@ async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
         .client()
         .await
         .batch_execute(&format!(
-            "WITH budget AS (
-                INSERT INTO git_budgets (id, budget_key, provider_id)
-                VALUES (gen_random_uuid(), 'unlinked|{owner}', 'github')
+            "WITH account AS (
+                INSERT INTO git_accounts (id, user_id, provider_id)
+                VALUES (gen_random_uuid(), '{owner}', 'github')
                 RETURNING id
              ), chat AS (
                 INSERT INTO chats (id, owner_id, title, status, updated_at)
@@ -27,14 +27,18 @@ async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
                     now() - make_interval(mins => 2 * n - {minutes})
                 FROM generate_series(1, {chats}) AS n
                 RETURNING id
+             ), made AS (
+                INSERT INTO git_refs (
+                    id, chat_id, account_id, provider_id, git_remote_origin, repository, git_branch,
+                    is_primary
+                )
+                SELECT gen_random_uuid(), c.id, a.id, 'github', 'https://github.com/acme/web',
+                    'acme/web', 'feat/x', TRUE
+                FROM chat c, account a
+                RETURNING id, account_id
              )
-             INSERT INTO chat_diff_statuses (
-                id, chat_id, owner_id, provider_id, git_remote_origin, repository_owner,
-                repository_name, git_branch, is_primary, budget_id
-             )
-             SELECT gen_random_uuid(), c.id, '{owner}', 'github', 'https://github.com/acme/web',
-                'acme', 'web', 'feat/x', TRUE, b.id
-             FROM chat c, budget b"
+             INSERT INTO git_ref_polls (ref_id, account_id)
+             SELECT m.id, m.account_id FROM made m"
         ))
         .await
         .unwrap();
@@ -76,7 +80,7 @@ async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() 
         testkit::wait::until("what is watched is noted", || async {
             let viewed: i64 = value(
                 stack,
-                "SELECT count(*) FROM chat_diff_statuses WHERE viewed_until > now()",
+                "SELECT count(*) FROM git_ref_polls WHERE viewed_until > now()",
             )
             .await;
             if viewed > 0 { Ok(()) } else { Err(()) }
@@ -94,8 +98,8 @@ async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() 
                  FROM chats c
                  WHERE owner_id IN ('{id}', '{friend}', '{colleague}')
                     AND EXISTS (
-                        SELECT FROM chat_diff_statuses s
-                        WHERE s.chat_id = c.id AND s.viewed_until > now()
+                        SELECT FROM git_refs r JOIN git_ref_polls p ON p.ref_id = r.id
+                        WHERE r.chat_id = c.id AND p.viewed_until > now()
                     )"
             ),
         )
@@ -148,8 +152,9 @@ async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
                 let found: i64 = value(
                     stack,
                     &format!(
-                        "SELECT count(*) FROM chat_diff_statuses
-                         WHERE viewed_until > now() AND owner_id = '{owner}'"
+                        "SELECT count(*)
+                         FROM git_ref_polls p JOIN git_accounts a ON a.id = p.account_id
+                         WHERE p.viewed_until > now() AND a.user_id = '{owner}'"
                     ),
                 )
                 .await;
@@ -162,8 +167,9 @@ async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
         let all: i64 = value(
             stack,
             &format!(
-                "SELECT count(*) FROM chat_diff_statuses
-                 WHERE viewed_until > now() AND owner_id IN ('{id}', '{friend}', '{colleague}')"
+                "SELECT count(*)
+                 FROM git_ref_polls p JOIN git_accounts a ON a.id = p.account_id
+                 WHERE p.viewed_until > now() AND a.user_id IN ('{id}', '{friend}', '{colleague}')"
             ),
         )
         .await;

@@ -53,7 +53,7 @@ pub(super) async fn send(
         // That there is no such interface is told to anybody.
         if (interface, status) != (Interface::Graphql, StatusCode::NOT_FOUND) {
             asker.accepted();
-            asker.note_limit(interface, limits.budget());
+            asker.note_limit(interface, limits.budget().as_ref());
         }
         // The last answer of a window: what would follow is a refusal. What is a refusal itself, its
         // body says too.

@@ -106,10 +106,11 @@ fn githubs_published_examples_are_read_as_they_are() {
     use testkit::github::fixtures;
 
     let pull: Pull = serde_json::from_str(fixtures::PULL_REQUEST).unwrap();
-    let status = pull
+    let shown = pull
         .status(crate::outcome::ReviewSummary::default())
-        .unwrap();
-    assert!(status.number > 0 && !status.head_sha.is_empty() && status.author.is_some());
+        .unwrap()
+        .shown;
+    assert!(shown.number > 0 && !shown.head.sha.is_empty() && shown.author_login.is_some());
     let listed: Vec<ListedPull> = serde_json::from_str(fixtures::PULL_REQUESTS).unwrap();
     assert!(!listed.is_empty());
     let reviews: Vec<Review> = serde_json::from_str(fixtures::REVIEWS).unwrap();

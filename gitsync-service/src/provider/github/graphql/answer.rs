@@ -375,10 +375,11 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, asker: &Asker<'_>) 
         .and_then(|at| at.parse().ok());
     let reset_in = reset.and_then(|at| limits.until(at));
     let window = rate_limit::window(number("limit"), number("remaining"), reset_in);
+    let reset_in = window.reset_in;
+    asker.note_limit(Interface::Graphql, Some(&window));
+    let is_spent = rate_limit::is_spent(&window);
     asker.observe(Interface::Graphql, Some(window));
-    asker.note_limit(Interface::Graphql, Some(window));
-    let ended = window.reset_in == Some(Duration::ZERO);
-    if rate_limit::is_spent(&window) && !ended {
-        asker.spend(Interface::Graphql, window.reset_in);
+    if is_spent && reset_in != Some(Duration::ZERO) {
+        asker.spend(Interface::Graphql, reset_in);
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    lease::Repository,
+    lease::{RepositoryPath, Upstream},
     outcome::Problem,
     provider::batch::{BranchQuestion, Branched, Discovered, Seen},
 };
@@ -85,21 +85,21 @@ pub(super) fn discovered(
     let is_home = |named: &Option<Named>| {
         named
             .as_ref()
-            .and_then(|named| Repository::parse(&named.name_with_owner))
+            .and_then(|named| RepositoryPath::parse(&named.name_with_owner))
             .is_some_and(|named| named == *home)
     };
     let is_asked = |pull: &AssociatedPull| {
         pull.base_repository
             .as_ref()
-            .and_then(|named| Repository::parse(&named.name_with_owner))
+            .and_then(|named| RepositoryPath::parse(&named.name_with_owner))
             .is_some_and(|base| base == asked)
     };
     let branch_exists = head.is_some();
     let upstream = match parent {
-        _ if !is_fork => Some(String::new()),
-        Some(parent) => Some(parse(&parent.name_with_owner)?.to_string()),
+        _ if !is_fork => Upstream::NoFork,
+        Some(parent) => Upstream::Of(parse(&parent.name_with_owner)?),
         // It may be seen once the token's access changes.
-        None => None,
+        None => Upstream::Unknown,
     };
     let found = match latest_open(repository, home, question.branch)? {
         Some(seen) => Branched::Open(seen),
@@ -128,7 +128,7 @@ pub(super) fn discovered(
         }
     };
     Ok(Discovered {
-        repository: name_with_owner,
+        repository: asked,
         upstream,
         found,
         branch_exists,
@@ -138,7 +138,7 @@ pub(super) fn discovered(
 /// The branch's open pull request with the highest number.
 fn latest_open(
     repository: &Value,
-    home: &Repository,
+    home: &RepositoryPath,
     branch: &str,
 ) -> Result<Option<Seen>, Problem> {
     let open = repository
@@ -150,7 +150,7 @@ fn latest_open(
     for node in open.iter().filter(|node| !node.is_null()) {
         let text = |pointer: &str| node.pointer(pointer).and_then(Value::as_str);
         let is_home = text("/headRepository/nameWithOwner")
-            .and_then(Repository::parse)
+            .and_then(RepositoryPath::parse)
             .is_some_and(|head| head == *home);
         if !is_home || text("/headRefName") != Some(branch) {
             continue;
@@ -158,7 +158,7 @@ fn latest_open(
         let seen = status::seen(node)?;
         if latest
             .as_ref()
-            .is_none_or(|latest| latest.status.number < seen.status.number)
+            .is_none_or(|latest| latest.status.shown.number < seen.status.shown.number)
         {
             latest = Some(seen);
         }
@@ -166,8 +166,8 @@ fn latest_open(
     Ok(latest)
 }
 
-fn parse(name: &str) -> Result<Repository, Problem> {
-    Repository::parse(name)
-        .filter(|_| fits(name, MAX_NAME_BYTES))
+fn parse(name: &str) -> Result<RepositoryPath, Problem> {
+    RepositoryPath::parse(name)
+        .filter(|path| fits(name, MAX_NAME_BYTES) && path.owner_and_name().is_some())
         .ok_or(Problem::HostAnswerInvalid("a repository has no full name"))
 }

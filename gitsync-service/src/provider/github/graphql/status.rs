@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    outcome::{Author, Problem, PullRequest, PullRequestState, ReviewSummary},
+    outcome::{FoundPullRequest, Head, Problem, PullRequest, PullRequestState, ReviewSummary},
     provider::batch::Seen,
 };
 
@@ -144,8 +144,8 @@ pub(super) fn seen(node: &Value) -> Result<Seen, Problem> {
         commits,
         latest_opinionated_reviews,
     } = Node::deserialize(node).map_err(|_| NOT_A_STATUS)?;
-    let status = bounded(PullRequest {
-        repository: repository.name_with_owner,
+    let reviews = summary(latest_opinionated_reviews, review_decision);
+    let shown = PullRequest {
         number,
         url,
         state: match state {
@@ -160,19 +160,25 @@ pub(super) fn seen(node: &Value) -> Result<Seen, Problem> {
         },
         draft: is_draft,
         title,
-        reviews: summary(latest_opinionated_reviews, review_decision),
-        additions: count(additions),
-        deletions: count(deletions),
-        changed_files: count(changed_files),
-        commits: count(commits.total_count),
-        head_branch: head_ref_name,
         base_branch: base_ref_name,
-        head_sha: head_ref_oid,
-        author: author.map(|author| Author {
-            login: author.login,
-            avatar_url: author.avatar_url,
-        }),
-        node_id: Some(id.to_owned()),
+        author_login: author.as_ref().map(|author| author.login.clone()),
+        author_avatar_url: author.and_then(|author| author.avatar_url),
+        changes_requested: reviews.changes_requested,
+        approved: reviews.approved,
+        reviewer_count: reviews.reviewer_count,
+        head: Head {
+            branch: head_ref_name,
+            sha: head_ref_oid,
+            additions: count(additions),
+            deletions: count(deletions),
+            changed_files: count(changed_files),
+            commits: count(commits.total_count),
+        },
+    };
+    let status = bounded(FoundPullRequest {
+        shown,
+        repository: repository.name_with_owner,
+        host_id: Some(id.to_owned()),
         updated_at: updated_at.parse().ok(),
     })?;
     Ok(Seen {

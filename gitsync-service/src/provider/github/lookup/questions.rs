@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::{
-    lease::Repository,
+    lease::RepositoryPath,
     outcome::{Problem, ReviewSummary},
     provider::gate::Asker,
 };
@@ -13,7 +13,7 @@ use crate::{
 use super::{
     super::{
         client::{Endpoint, Fetched},
-        model::{ListedPull, Pull, Review},
+        model::{ListedPull, Pull, Review, owner_and_name},
         reviews::summarize,
         validator::Validator,
     },
@@ -26,7 +26,7 @@ impl Session {
     pub(super) async fn is_unchanged(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: i32,
         validator: &Validator,
     ) -> Result<bool, Problem> {
@@ -46,7 +46,9 @@ impl Session {
             }
             Fetched::Missing => {
                 let missing = || async { Ok(None) };
-                self.pulls.get((repository.key(), number), missing).await?;
+                self.pulls
+                    .get((repository.clone(), number), missing)
+                    .await?;
                 Ok(false)
             }
             Fetched::Answer(answer) => {
@@ -55,7 +57,9 @@ impl Session {
                     validator: answer.validator,
                 });
                 let fetched = || async { Ok(Some(fresh)) };
-                self.pulls.get((repository.key(), number), fetched).await?;
+                self.pulls
+                    .get((repository.clone(), number), fetched)
+                    .await?;
                 Ok(false)
             }
         }
@@ -64,11 +68,11 @@ impl Session {
     pub(super) async fn pull(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: i32,
     ) -> Result<Option<Arc<Fresh<Pull>>>, Problem> {
         self.pulls
-            .get((repository.key(), number), || async {
+            .get((repository.clone(), number), || async {
                 let url = self.pull_url(repository, number)?;
                 let fetched = self.client.get(asker, Endpoint::GetPull, url, None).await?;
                 Ok(fetched.answer()?.map(|answer| {
@@ -81,14 +85,14 @@ impl Session {
             .await
     }
 
-    fn pull_url(&self, repository: &Repository, number: i32) -> Result<Url, Problem> {
-        let Repository { owner, name } = repository;
+    fn pull_url(&self, repository: &RepositoryPath, number: i32) -> Result<Url, Problem> {
+        let (owner, name) = owner_and_name(repository)?;
         self.client
             .url(&["repos", owner, name, "pulls", &number.to_string()], &[])
     }
 
-    fn reviews_url(&self, repository: &Repository, number: i32) -> Result<Url, Problem> {
-        let Repository { owner, name } = repository;
+    fn reviews_url(&self, repository: &RepositoryPath, number: i32) -> Result<Url, Problem> {
+        let (owner, name) = owner_and_name(repository)?;
         let number = number.to_string();
         self.client.url(
             &["repos", owner, name, "pulls", &number, "reviews"],
@@ -99,13 +103,12 @@ impl Session {
     pub(super) async fn repository(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
     ) -> Result<Option<Arc<Told>>, Problem> {
         self.repositories
-            .get(repository.key(), || async {
-                let url = self
-                    .client
-                    .url(&["repos", &repository.owner, &repository.name], &[])?;
+            .get(repository.clone(), || async {
+                let (owner, name) = owner_and_name(repository)?;
+                let url = self.client.url(&["repos", owner, name], &[])?;
                 let fetched = self
                     .client
                     .get(asker, Endpoint::GetRepository, url, None)
@@ -125,18 +128,20 @@ impl Session {
     pub(super) async fn list_open(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
-        head: &Repository,
+        repository: &RepositoryPath,
+        head: &RepositoryPath,
         branch: &str,
     ) -> Result<Option<Listed>, Problem> {
-        let question = (repository.key(), head.key(), branch.to_owned());
+        let question = (repository.clone(), head.clone(), branch.to_owned());
         self.open_pulls
             .get(question, || async {
+                let (owner, name) = owner_and_name(repository)?;
+                let (head_owner, _) = owner_and_name(head)?;
                 let url = self.client.url(
-                    &["repos", &repository.owner, &repository.name, "pulls"],
+                    &["repos", owner, name, "pulls"],
                     &[
                         ("state", "open"),
-                        ("head", &format!("{}:{branch}", head.owner)),
+                        ("head", &format!("{head_owner}:{branch}")),
                         ("sort", "updated"),
                         ("direction", "desc"),
                         ("per_page", PULLS_PER_PAGE),
@@ -157,11 +162,11 @@ impl Session {
     pub(super) async fn reviews(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: i32,
     ) -> Result<Fresh<ReviewSummary>, Problem> {
         self.reviews
-            .get((repository.key(), number), || {
+            .get((repository.clone(), number), || {
                 self.ask_reviews(asker, repository, number)
             })
             .await
@@ -171,7 +176,7 @@ impl Session {
     async fn ask_reviews(
         &self,
         asker: &Asker<'_>,
-        repository: &Repository,
+        repository: &RepositoryPath,
         number: i32,
     ) -> Result<Fresh<ReviewSummary>, Problem> {
         let mut url = self.reviews_url(repository, number)?;

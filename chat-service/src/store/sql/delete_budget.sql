@@ -1,4 +1,0 @@
--- name: delete_budget
--- Forgets the budget $1, which was merged with another.
-DELETE FROM git_budgets
-WHERE id = $1

@@ -1,0 +1,12 @@
+-- name: unlink_git_account
+-- Leaves the account $1, which the caller has locked, without a credential, and so without a place
+-- in the queue.
+UPDATE git_accounts a
+SET budget_id = NULL,
+    former_budget_id = coalesce(a.budget_id, a.former_budget_id),
+    credential_state = 'none',
+    generation = a.generation + 1,
+    retry_at = NULL,
+    unannounced = TRUE,
+    requeue_denied = FALSE
+WHERE a.id = $1

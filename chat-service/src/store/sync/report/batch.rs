@@ -1,0 +1,129 @@
+//! The outcomes of a report on their way into the database.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use proto::sync::{Finding, Lane, Learned, Next, Outcome, OutcomeStatus, ProblemClass, Report};
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::row::outcome_row;
+use crate::store::{Sql, StoreError, column::Columns as _, sql::sql, transaction::Tx};
+
+pub(super) const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
+
+/// How long a ref waits whose outcome could not be stored: the next one is likely the same.
+const REJECTED_BACKOFF: Duration = Duration::from_secs(120);
+/// The outcomes of a report on their way.
+pub(super) struct Batch {
+    /// What is stored: the outcome, or our own failure where that does not fit. A ref without an
+    /// outcome would be leased again at once, for ever, and a person may be waiting for it.
+    rows: Vec<Value>,
+    /// Whose own outcome does not fit.
+    unfit: HashSet<Uuid>,
+    effects: HashMap<Uuid, OutcomeStatus>,
+    /// Outcomes that were stored.
+    pub(super) stored: i32,
+    pub(super) seen_to_change: Vec<Uuid>,
+    pub(super) events: bool,
+}
+
+impl Batch {
+    pub(super) fn of(report: &Report) -> Self {
+        let mut unfit = HashSet::new();
+        let rows = report
+            .outcomes
+            .iter()
+            .map(|outcome| match outcome.clone().fitted() {
+                Some(fitted) => outcome_row(&fitted),
+                None => {
+                    unfit.insert(outcome.git_ref.0);
+                    outcome_row(&failure(outcome))
+                }
+            });
+        Self {
+            rows: rows.collect(),
+            unfit,
+            effects: HashMap::new(),
+            stored: 0,
+            seen_to_change: Vec::new(),
+            events: false,
+        }
+    }
+
+    pub(super) fn rows(&self) -> Value {
+        Value::Array(self.rows.clone())
+    }
+
+    /// Stores each outcome in a statement of its own. The refs are locked, in the order of their
+    /// ids.
+    pub(super) async fn store_singly(
+        &mut self,
+        tx: &Tx,
+        report: &Report,
+    ) -> Result<(), StoreError> {
+        let lease = report.lease.0;
+        for (outcome, row) in report.outcomes.iter().zip(self.rows.clone()) {
+            let rows = Value::Array(vec![row]);
+            let effects = match tx.query_alone(APPLY_OUTCOMES, &[&lease, &rows]).await {
+                Err(StoreError::Data { source }) => {
+                    tracing::error!(git_ref.id = %outcome.git_ref, error = %source, "an outcome cannot be stored");
+                    self.unfit.insert(outcome.git_ref.0);
+                    let rows = Value::Array(vec![outcome_row(&failure(outcome))]);
+                    tx.query_alone(APPLY_OUTCOMES, &[&lease, &rows]).await?
+                }
+                effects => effects?,
+            };
+            self.take(&effects)?;
+        }
+        Ok(())
+    }
+
+    /// Notes what the rows of `apply_outcomes` say.
+    pub(super) fn take(&mut self, effects: &[Row]) -> Result<(), StoreError> {
+        for row in effects {
+            let id: Uuid = row.get_as("id")?;
+            let status: String = row.get_as("status")?;
+            let status = OutcomeStatus::from_name(&status)
+                .filter(|_| !self.unfit.contains(&id))
+                .unwrap_or(OutcomeStatus::Rejected);
+            self.effects.insert(id, status);
+            self.stored += 1;
+            self.events |= row.get_as::<bool>("events")?;
+            if row.get_as("seen_to_change")? {
+                self.seen_to_change.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn statuses(&self, report: &Report) -> Vec<OutcomeStatus> {
+        let status = |outcome: &Outcome| self.effects.get(&outcome.git_ref.0).copied();
+        report
+            .outcomes
+            .iter()
+            .map(|outcome| status(outcome).unwrap_or(OutcomeStatus::Rejected))
+            .collect()
+    }
+}
+
+/// Our own failure in place of an outcome.
+fn failure(outcome: &Outcome) -> Outcome {
+    Outcome {
+        git_ref: outcome.git_ref,
+        fence: outcome.fence,
+        finding: Finding::Failed {
+            class: ProblemClass::Internal,
+            repository_wide: false,
+        },
+        next: Next {
+            refresh_in: Some(REJECTED_BACKOFF),
+            lane: Lane::Idle,
+            base: None,
+        },
+        learned: Learned::default(),
+    }
+}

@@ -1,0 +1,130 @@
+-- Git refs of chats: what was reported, the pull request as it is shown, and when to look again. Written
+-- by chat-service only.
+
+-- What was reported and what is shown. Written when either changes. Its row in git_ref_polls is its
+-- lock: a writer of this row has locked that one before.
+CREATE TABLE git_refs (
+    id uuid NOT NULL CONSTRAINT git_refs_pkey PRIMARY KEY,
+    chat_id uuid NOT NULL
+        CONSTRAINT git_refs_chat_id_fkey REFERENCES chats (id) ON DELETE CASCADE,
+    -- The chat owner's at the origin's provider, for ever.
+    account_id uuid NOT NULL
+        CONSTRAINT git_refs_account_id_fkey REFERENCES git_accounts (id),
+
+    -- What was reported. The origin is kept without user info.
+    provider_id text NOT NULL,
+    git_remote_origin text NOT NULL,
+    repository text NOT NULL,
+    -- Hosts compare paths without case.
+    repository_key text NOT NULL GENERATED ALWAYS AS (lower(repository)) STORED,
+    git_branch text NOT NULL,
+    commit_sha text,
+    is_primary boolean NOT NULL DEFAULT false,
+    reported_at timestamptz NOT NULL DEFAULT now(),
+
+    -- What the repository is a fork of (empty: no fork; NULL: not known), and what the host calls it
+    -- now (NULL: as it was reported).
+    upstream_repository text,
+    canonical_repository text,
+
+    -- Exactly what is shown of the pull request, so that equal values mean no event; and what
+    -- identifies and orders it: its repository, the host's own id, and when it last changed by the
+    -- host's clock.
+    pull_request jsonb,
+    pr_repository text,
+    pr_host_id text,
+    pr_updated_at timestamptz,
+
+    -- Why the last refresh brought nothing; NULL when it worked. Problems of the account and the budget
+    -- are joined when a chat is read.
+    problem_class text,
+    problem_since timestamptz,
+
+    created_at timestamptz NOT NULL DEFAULT now(),
+
+    CONSTRAINT git_refs_ref_key UNIQUE (chat_id, provider_id, repository_key, git_branch),
+    -- A known pull request has a state, a number and a repository.
+    CONSTRAINT git_refs_pull_request_check CHECK (
+        (pull_request IS NULL) = (pr_repository IS NULL)
+        AND (
+            pull_request IS NULL
+            OR (
+                pull_request ->> 'state' IN ('open', 'merged', 'closed')
+                AND jsonb_typeof(pull_request -> 'number') = 'number'
+                AND jsonb_typeof(pull_request -> 'draft') = 'boolean'
+            )
+        )
+    ),
+    CONSTRAINT git_refs_problem_check CHECK ((problem_class IS NULL) = (problem_since IS NULL)),
+    CONSTRAINT git_refs_text_check CHECK (
+        octet_length(git_branch) <= 255 AND octet_length(git_remote_origin) <= 2048
+        AND octet_length(repository) <= 1024 AND octet_length(upstream_repository) <= 1024
+        AND octet_length(canonical_repository) <= 1024
+    )
+) WITH (fillfactor = 85);
+
+CREATE UNIQUE INDEX git_refs_primary_key ON git_refs (chat_id) WHERE is_primary;
+-- An account's refs in one repository: what a problem of the repository concerns.
+CREATE INDEX git_refs_account_id_idx ON git_refs (account_id, repository_key);
+-- The refs that follow a pull request that one owner's lookup has seen to change.
+CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
+    WHERE pr_host_id IS NOT NULL;
+-- For operators: how many refs have which problem, without a look at those that have none. By a condition
+-- that no other statement has, so that none takes this index in place of its own.
+CREATE INDEX git_refs_problem_idx ON git_refs (problem_class, problem_since)
+    WHERE problem_class > '';
+
+-- Everything by which an outcome is judged, so that one row lock decides; written by each report and
+-- each refresh, and it alone when nothing changed.
+CREATE TABLE git_ref_polls (
+    ref_id uuid NOT NULL CONSTRAINT git_ref_polls_pkey PRIMARY KEY
+        CONSTRAINT git_ref_polls_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
+    account_id uuid NOT NULL,
+    -- Raised by every report of the ref, and by a hint that its pull request changed.
+    report_seq bigint NOT NULL DEFAULT 1,
+    -- Outcomes applied so far: a lease's outcome repeats the number, so each counts once.
+    looks bigint NOT NULL DEFAULT 0,
+    -- Answers to RefreshChat so far, which waits for the next one.
+    outcome_seq bigint NOT NULL DEFAULT 0,
+
+    -- When to look again, NULL: not until something happens; and from when on a lease takes it along.
+    due_at timestamptz,
+    early_at timestamptz,
+    -- 1 interactive, 2 viewed, 3 active, 4 idle: chat.v1.Lane.
+    lane smallint NOT NULL DEFAULT 3,
+
+    -- In a row: failed refreshes, refreshes without a pull request, refreshes since the last report
+    -- that found the same settled one, and refreshes that only confirmed what was known.
+    failures integer NOT NULL DEFAULT 0,
+    misses integer NOT NULL DEFAULT 0,
+    settled_count integer NOT NULL DEFAULT 0,
+    unchanged_count integer NOT NULL DEFAULT 0,
+    -- Opaque, from the worker: whether the pull request changed, and what lets the host say so.
+    fingerprint text,
+    validator text,
+    -- When it was last looked up, when the whole status was last found, and when it last changed.
+    refreshed_at timestamptz,
+    found_at timestamptz,
+    changed_at timestamptz,
+    -- What the interval would be if the budget were ample.
+    base_interval_seconds real,
+    -- A person whose chat it is, or with whom it is shared, looks at it until then.
+    viewed_until timestamptz,
+
+    CONSTRAINT git_ref_polls_due_check CHECK (
+        (due_at IS NULL) = (early_at IS NULL) AND early_at <= due_at
+    ),
+    CONSTRAINT git_ref_polls_lane_check CHECK (lane BETWEEN 1 AND 4),
+    CONSTRAINT git_ref_polls_learned_check CHECK (
+        octet_length(fingerprint) <= 512 AND octet_length(validator) <= 512
+        AND base_interval_seconds > 0
+    ),
+    CONSTRAINT git_ref_polls_counts_check CHECK (
+        looks >= 0 AND failures >= 0 AND misses >= 0 AND settled_count >= 0
+        AND unchanged_count >= 0
+    )
+) WITH (fillfactor = 70);
+
+-- What is due of an account, lane by lane.
+CREATE INDEX git_ref_polls_due_idx ON git_ref_polls (account_id, lane, due_at)
+    WHERE due_at IS NOT NULL;

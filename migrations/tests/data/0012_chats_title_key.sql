@@ -1,1 +1,0 @@
--- No new table: it is tested on the rows of its predecessors.

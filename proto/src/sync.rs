@@ -1,0 +1,67 @@
+//! The words of the sync contract, once for both services: what a lease hands out, what an outcome
+//! says, what is known of a budget, and the conversions to and from the messages of
+//! `chat.v1.SyncService`.
+//!
+//! Plain data: nothing here does I/O, knows a host, or reads a clock. A message from the other side is
+//! read into these types completely or refused with the field's path ([`FieldError`]); a message is
+//! written from them without loss.
+
+mod budget;
+mod field;
+mod lease;
+mod leased_ref;
+mod outcome;
+mod problem;
+mod pull_request;
+mod report;
+mod repository;
+
+pub use budget::{
+    BudgetObservation, BudgetView, CredentialObservation, CredentialState, Pause, Window,
+};
+pub use field::{FieldError, message_duration};
+pub use lease::{BudgetKey, Credential, Lease, LeaseGroup, LeaseRequest, Provider, ProviderKind};
+pub use leased_ref::{Fence, KnownPullRequest, Lane, LeasedRef, Upstream};
+pub use outcome::{Finding, Learned, Next, Outcome, OutcomeStatus};
+pub use problem::{ProblemClass, ProblemName};
+pub use pull_request::{FoundPullRequest, Head, PullRequest, PullRequestState};
+pub use report::{Renewal, Report, ReportAnswer};
+pub use repository::RepositoryPath;
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// A git ref of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GitRefId(pub Uuid);
+
+/// A user's account at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GitAccountId(pub Uuid);
+
+/// The idempotency key of a lease or report call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub Uuid);
+
+/// The fencing token of a lease. Prints no token: with it, outcomes could be written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub Uuid);
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LeaseToken([REDACTED])")
+    }
+}
+
+impl fmt::Display for GitRefId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Display for GitAccountId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}

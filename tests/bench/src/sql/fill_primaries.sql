@@ -1,0 +1,13 @@
+-- name: fill_primaries
+-- What lists filter by of each chat's primary ref.
+UPDATE chats c
+SET primary_repository_key = r.repository_key,
+    primary_pr_number = (r.pull_request ->> 'number')::integer,
+    primary_pr_state = r.pull_request ->> 'state',
+    primary_pr_draft = (r.pull_request ->> 'draft')::boolean
+FROM git_refs r
+WHERE r.chat_id = c.id
+    AND r.is_primary;
+
+-- The rows are written anew, in the order of time, as a table that was filled over two years has them.
+CLUSTER chats USING chats_pkey;
