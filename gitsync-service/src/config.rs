@@ -7,7 +7,7 @@ mod value;
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser};
-use proto::bounds::{LEASE_DURATION, MAX_LEASED_REFS};
+use proto::bounds::{LEASE_DURATION, MAX_OUTCOMES};
 use service_runtime::{
     config::{
         ConfigError, Reader, Span, address, count, environment, log_filter, span, token_file,
@@ -19,11 +19,10 @@ use service_runtime::{
 
 use self::value::{chat_service_url, default_worker_id, worker_id};
 use crate::{
-    pace::{self, Pauses, hosts, keys, pause},
-    provider::REQUEST_TIMEOUT,
-    refresh::CONCURRENCY,
+    budget::{self, ceiling, host_state, pause},
+    host::github::REQUEST_TIMEOUT,
     schedule::{self, Schedule},
-    worker::{BATCH_SIZE, DRAIN_TIMEOUT, INTERVAL, TICK_TIMEOUT},
+    worker::{BATCH_SIZE, CONCURRENCY, DRAIN_TIMEOUT, INTERVAL, TICK_TIMEOUT},
 };
 
 /// Every variable of this process begins so.
@@ -65,7 +64,7 @@ pub struct Settings {
     #[arg(default_value_t = CONCURRENCY)]
     pub concurrency: usize,
     /// Git refs that one lease call asks for at most
-    #[arg(long, env = "GITSYNC_BATCH_SIZE", value_parser = count(1..=usize::from(MAX_LEASED_REFS)))]
+    #[arg(long, env = "GITSYNC_BATCH_SIZE", value_parser = count(1..=MAX_OUTCOMES))]
     #[arg(default_value_t = BATCH_SIZE)]
     pub batch_size: usize,
     /// Duration for which one lease call waits until a git ref is due
@@ -144,11 +143,11 @@ pub struct Settings {
 
     /// Share of an account's rate limit that background lookups leave to its owner, in percent
     #[arg(long, env = "GITSYNC_RESERVE_PERCENT", value_parser = count(0..=100_u32))]
-    #[arg(default_value_t = pace::RESERVE_PERCENT)]
+    #[arg(default_value_t = budget::RESERVE_PERCENT)]
     pub reserve_percent: u32,
     /// Requests a minute for one account at a git host that states no rate limit; 0: unlimited
     #[arg(long, env = "GITSYNC_LOCAL_CEILING", value_parser = count(0..=1_000_000_u32))]
-    #[arg(default_value_t = keys::LOCAL_CEILING)]
+    #[arg(default_value_t = ceiling::LOCAL_CEILING)]
     pub local_ceiling: u32,
     /// Pause that is added to the end of an account's rate limit window, against differing clocks
     #[arg(long, env = "GITSYNC_RESET_PADDING", value_parser = span(Duration::ZERO, HOUR))]
@@ -163,8 +162,8 @@ pub struct Settings {
     #[arg(default_value_t = pause::SECONDARY.into())]
     pub secondary_pause: Span,
     /// Pause of a git host that is down, until one request tries it; doubles each time, to 1m
-    #[arg(long, env = "GITSYNC_HOST_PROBE_AFTER", value_parser = span(TENTH, hosts::PROBE_CAP))]
-    #[arg(default_value_t = hosts::PROBE_AFTER.into())]
+    #[arg(long, env = "GITSYNC_HOST_PROBE_AFTER", value_parser = span(TENTH, host_state::PROBE_CAP))]
+    #[arg(default_value_t = host_state::PROBE_AFTER.into())]
     pub host_probe_after: Span,
 
     /// Format of log lines on standard error: json or text
@@ -230,20 +229,17 @@ impl Settings {
         }
     }
 
-    /// How much of an account's rate limit is spent, and how fast.
+    /// How much of an account's rate limit is spent, and how long pauses are.
     #[must_use]
-    pub fn pace(&self) -> pace::Settings {
-        pace::Settings {
+    pub fn budget(&self) -> budget::Settings {
+        budget::Settings {
             reserve_percent: self.reserve_percent,
             local_ceiling: self.local_ceiling,
             host_probe_after: *self.host_probe_after,
-            pauses: Pauses {
-                reset_padding: *self.reset_padding,
-                reset_spread: *self.reset_spread,
-                secondary_pause: *self.secondary_pause,
-                ..Pauses::default()
-            },
-            ..pace::Settings::default()
+            reset_padding: *self.reset_padding,
+            reset_spread: *self.reset_spread,
+            secondary_pause: *self.secondary_pause,
+            ..budget::Settings::default()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a caller of this process may be told, and its one way into a gRPC status.
+//! What a caller of this process may learn, and its one way into a gRPC status.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub enum Error {
     /// No bearer token came with the call.
     #[error("a bearer token is required")]
     CredentialsMissing,
-    /// The bearer token is malformed, forged, expired, or for somebody else.
+    /// The bearer token is malformed, forged, expired, or for another audience.
     #[error("the bearer token is not valid")]
     CredentialsInvalid {
         /// For the log only.

@@ -9,19 +9,15 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use crate::{
-    lease::Lane,
-    outcome::{Finding, Interface, Outcome, ProblemName as _},
-    pace::{Kind, Stretch},
-};
+use proto::sync::{Finding, Lane, Outcome, ProblemName as _};
 
 /// Seconds: from a cached answer of a near host to the request's deadline.
 const DURATION_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 12.0];
 
 /// Questions in one request: from a single ref to as many ids as GitHub takes.
 const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0];
-/// By how much intervals are stretched: not at all, and up to 16 times.
-const STRETCH_BUCKETS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
+/// By how much intervals are scaled: not at all, and up to 16 times.
+const DEMAND_BUCKETS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
 
 /// All counters of the process.
 #[derive(Debug)]
@@ -43,7 +39,7 @@ pub struct Metrics {
     batch_questions: Family<KindLabels, Histogram, fn() -> Histogram>,
     batches_too_heavy: Family<KindLabels, Counter>,
     withheld: Family<WithheldLabels, Counter>,
-    stretch: Histogram,
+    demand: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,7 +67,7 @@ struct KindLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WithheldLabels {
-    interface: &'static str,
+    window: &'static str,
     lane: &'static str,
 }
 
@@ -80,14 +76,6 @@ struct HostRequestLabels {
     endpoint: &'static str,
     /// The HTTP status, or `none`.
     status: String,
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Probe => "probe",
-        Kind::Detail => "detail",
-        Kind::Discover => "discover",
-    }
 }
 
 fn sizes() -> Histogram {
@@ -118,7 +106,7 @@ impl Default for Metrics {
             batch_questions: Family::new_with_constructor(sizes),
             batches_too_heavy: Family::default(),
             withheld: Family::default(),
-            stretch: Histogram::new(STRETCH_BUCKETS),
+            demand: Histogram::new(DEMAND_BUCKETS),
         }
     }
 }
@@ -139,7 +127,7 @@ impl Metrics {
         );
         registry.register(
             "rate_limit_pauses",
-            "Budget keys that a host asked to leave alone",
+            "Pauses of a budget or one of its windows that a host asked for",
             self.rate_limit_pauses.clone(),
         );
         registry.register(
@@ -188,12 +176,12 @@ impl Metrics {
         );
         registry.register(
             "host_breakers_opened",
-            "Times that a host failed several budget keys and was left alone until it answers",
+            "Times that the circuit breaker of a host opened, since it failed several budgets",
             self.host_breakers_opened.clone(),
         );
         registry.register(
             "host_pauses",
-            "Times that a host asked several budget keys to pause and was left alone for all",
+            "Times that a host was paused for all budgets, since it asked several to pause",
             self.host_pauses.clone(),
         );
         registry.register(
@@ -208,37 +196,31 @@ impl Metrics {
         );
         registry.register(
             "requests_withheld",
-            "Requests that were not sent, to leave the account's owner their part of the budget",
+            "Requests withheld to keep the account owner's part of the rate limit, by window and lane",
             self.withheld.clone(),
         );
         registry.register(
             "interval_stretch",
-            "By how much the intervals of a leased budget key are stretched",
-            self.stretch.clone(),
+            "By how much the intervals of a leased budget are scaled",
+            self.demand.clone(),
         );
     }
 
-    /// Counts the questions of a GraphQL request.
-    pub(crate) fn observe_batch(&self, kind: Kind, questions: usize) {
-        let kind = kind_name(kind);
+    /// Counts the questions of one request, by the kind of question.
+    pub(crate) fn observe_batch(&self, kind: &'static str, questions: usize) {
         let questions = u32::try_from(questions).unwrap_or(u32::MAX);
         self.batch_questions
             .get_or_create(&KindLabels { kind })
             .observe(f64::from(questions));
     }
 
-    pub(crate) fn count_too_heavy(&self, kind: Kind) {
-        let kind = kind_name(kind);
+    pub(crate) fn count_too_heavy(&self, kind: &'static str) {
         self.batches_too_heavy
             .get_or_create(&KindLabels { kind })
             .inc();
     }
 
-    pub(crate) fn count_withheld(&self, interface: Interface, lane: Lane) {
-        let interface = match interface {
-            Interface::Rest => "rest",
-            Interface::Graphql => "graphql",
-        };
+    pub(crate) fn count_withheld(&self, window: &'static str, lane: Lane) {
         let lane = match lane {
             Lane::Interactive => "interactive",
             Lane::Viewed => "viewed",
@@ -246,12 +228,13 @@ impl Metrics {
             Lane::Idle => "idle",
         };
         self.withheld
-            .get_or_create(&WithheldLabels { interface, lane })
+            .get_or_create(&WithheldLabels { window, lane })
             .inc();
     }
 
-    pub(crate) fn observe_stretch(&self, stretch: Stretch) {
-        self.stretch.observe(stretch.factor());
+    /// Counts by how much a lease's intervals are scaled.
+    pub(crate) fn observe_demand(&self, factor: f64) {
+        self.demand.observe(factor);
     }
 
     pub(crate) fn count_outcome(&self, outcome: &Outcome) {

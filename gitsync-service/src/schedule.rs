@@ -1,30 +1,34 @@
 //! When a ref is looked up again: a duration and a lane, decided from what was found.
 //!
-//! What somebody looks at is looked up often, what moves less often, and what has been quiet for long
-//! rarely: by a tenth of its age, so that a status is never much older than that. An interval is stretched
-//! when the budget does not bear all of them ([`Stretch`]), and moved by the budget key's own jitter, which
-//! all refs of the key share: what is due together stays together and travels in one request.
+//! What a person looks at is looked up often, what moves less often, and what has been quiet for
+//! long rarely: by a tenth of its age, so that a status is never much older than that. An interval
+//! is scaled when the budget does not bear all of them ([`DemandFactor`]), and moved by the
+//! budget's own jitter, which all refs of the budget share: what is due together stays together and
+//! travels in one request.
 //!
-//! A failure is tried again at the pace of its class. None of this is a time: the database's clock makes
-//! one of it.
+//! A failure is tried again at the pace of its class. None of this is a time: the database's clock
+//! makes one of it.
 
 mod failure;
 
 use std::time::Duration;
 
-use proto::bounds::VIEWED_INTERVAL;
-
-use crate::{
-    lease::{BudgetKey, KnownPullRequest, Lane, LeasedRef},
-    outcome::{Found, FoundPullRequest, Next, Problem, PullRequestState},
-    pace::{Pull, Stretch, share},
+use proto::{
+    bounds::VIEWED_INTERVAL,
+    sync::{
+        BudgetKey, Finding, FoundPullRequest, KnownPullRequest, Lane, LeasedRef, Next,
+        PullRequestState,
+    },
 };
+
+use crate::budget::{DemandFactor, Pull, share};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long an open pull request's status is fresh while its chat is active, and the least otherwise.
+/// How long an open pull request's status is fresh while its chat is active, and the least
+/// otherwise.
 pub const DIFF_STATUS_TTL: Duration = Duration::from_secs(30);
 /// How long a chat in which something happened is active.
 pub const ACTIVE_WINDOW: Duration = Duration::from_secs(10 * 60);
@@ -34,18 +38,19 @@ pub const OPEN_CAP: Duration = Duration::from_secs(30 * 60);
 pub const QUIET_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How far the interval of a quiet one stretches. It begins where the others end.
 pub const QUIET_CAP: Duration = Duration::from_secs(6 * 60 * 60);
-/// Drafts are looked up so many times more rarely.
+/// How many times more rarely drafts are looked up.
 pub const DRAFT_FACTOR: u32 = 2;
 /// When to look for a pull request right after a push, when one is likely to be opened; doubles.
 pub const NO_PULL_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long after the report that goes on.
 pub const NO_PULL_REQUEST_WINDOW: Duration = HOUR;
-/// How far the interval stretches in that time. Later it is a fifth of the branch's age, and no less.
+/// How far the interval stretches in that time. Later it is a fifth of the branch's age, and no
+/// less.
 pub const NO_PULL_REQUEST_CAP: Duration = Duration::from_secs(10 * 60);
 /// How far it stretches then.
 pub const NO_PULL_REQUEST_OLD_CAP: Duration = Duration::from_secs(12 * 60 * 60);
-/// After how long a branch without a pull request, or with a closed one, is left alone until something
-/// happens in its chat.
+/// After how long a branch without a pull request, or with a closed one, is looked up no more until
+/// something happens in its chat.
 pub const ABANDONED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// When a pull request that was just found merged is confirmed for the first time.
 pub const MERGED_FIRST_CONFIRMATION: Duration = MINUTE;
@@ -69,10 +74,10 @@ pub const ACCESS_BACKOFF: Duration = HOUR;
 pub const ACCESS_CAP: Duration = DAY;
 /// When to ask again for what an organization's rules forbid: single sign-on, addresses.
 pub const POLICY_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
-/// By how much the shortest and the longest interval of all keys' jitter differ, in percent.
+/// By how much the shortest and the longest interval of all budgets' jitter differ, in percent.
 pub const JITTER_PERCENT: u32 = 30;
-/// How much sooner than that an attempt after an ordinary failure may come, in percent: keys that failed
-/// together, since their host did, come back apart, and in another order each time.
+/// How much sooner than that an attempt after an ordinary failure may come, in percent: budgets
+/// that failed together, since their host did, come back apart, and in another order each time.
 pub const FAILURE_JITTER_PERCENT: u32 = 50;
 
 /// An open pull request is looked up again after a tenth of its age.
@@ -87,7 +92,7 @@ const GONE_CHECKS: [Duration; 3] = [
     Duration::from_secs(30),
     Duration::from_secs(5 * 60),
 ];
-/// After so many answers it is never asked for again.
+/// After this many answers it is never asked for again.
 const GONE_BELIEVED: u32 = 6;
 
 /// The intervals. Those that an operator can judge are settings of the same name.
@@ -174,7 +179,7 @@ impl Default for Schedule {
     }
 }
 
-/// An interval before it is stretched and moved, and how it bears a shortage.
+/// An interval before it is scaled and moved, and how it bears a shortage.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     interval: Option<Duration>,
@@ -197,27 +202,27 @@ impl Planned {
 }
 
 impl Schedule {
-    /// Decides when `git_ref` is looked up again after `result`.
+    /// Decides when `git_ref` is looked up again after `finding`.
     #[must_use]
     pub fn next(
         &self,
         key: &BudgetKey,
         git_ref: &LeasedRef,
-        result: &Result<Found, Problem>,
-        stretch: Stretch,
+        finding: &Finding,
+        demand: DemandFactor,
     ) -> Next {
-        let planned = match result {
-            Ok(Found::PullRequest(found)) => self.after_found(git_ref, found),
-            Ok(Found::Unchanged) => self.after_unchanged(git_ref),
-            Ok(Found::NoPullRequest) => self.after_none(git_ref),
-            Ok(Found::Gone) => return self.after_gone(key, git_ref),
-            Err(problem) => return self.after_problem(key, git_ref, problem),
+        let planned = match finding {
+            Finding::PullRequest(found) => self.after_found(git_ref, found),
+            Finding::Unchanged => self.after_unchanged(git_ref),
+            Finding::NoPullRequest => self.after_none(git_ref),
+            Finding::Gone => return self.after_gone(key, git_ref),
+            Finding::Failed { class, .. } => return self.after_failure(key, git_ref, *class),
         };
-        let stretched = planned
+        let scaled = planned
             .interval
-            .map(|interval| self.jittered(key, stretch.apply(planned.pull, interval)));
+            .map(|interval| self.jittered(key, demand.scale(planned.pull, interval)));
         Next {
-            refresh_in: stretched,
+            refresh_in: scaled,
             lane: match planned.pull {
                 Pull::Viewed => Lane::Viewed,
                 Pull::Active => Lane::Active,
@@ -334,14 +339,14 @@ impl Schedule {
             >= self.abandoned_after
     }
 
-    /// Moves an interval by the key's own share of the jitter.
+    /// Moves an interval by the budget's own share of the jitter.
     fn jittered(&self, key: &BudgetKey, interval: Duration) -> Duration {
         let width = f64::from(self.jitter_percent) / 100.0;
         interval.mul_f64(1.0 - width / 2.0 + width * share(key, 0))
     }
 }
 
-/// `interval` doubled so many times, up to `most`.
+/// `interval` doubled `times` times, up to `most`.
 fn doubled(interval: Duration, times: u32, most: Duration) -> Duration {
     interval
         .saturating_mul(1 << times.min(MAX_DOUBLINGS))

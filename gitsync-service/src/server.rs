@@ -1,7 +1,7 @@
 //! Puts the process together: listeners, the worker, and the order in which they start and stop.
 //!
-//! Start: bind, say where, serve, work, and be ready when chat-service has answered, for as long as it
-//! does. Stop: not ready, drain the worker, then stop serving, so that operators can watch the
+//! Start: bind, say where, serve, work, and be ready when chat-service has answered, for as long as
+//! it does. Stop: not ready, drain the worker, then stop serving, so that operators can watch the
 //! drain.
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -18,17 +18,18 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     config::Settings,
-    grpc::{SyncClient, SyncClientError, WorkerApi},
+    grpc::WorkerApi,
+    host::github::{self, GithubError},
     metrics::{self, Metrics},
-    refresh::{Refresher, RefresherError},
-    worker::{Contact, Worker},
+    sync_client::{SyncClient, SyncClientError},
+    worker::{self, Refresher, RefresherSettings, UpstreamHealth, Worker},
 };
 
 /// How often the token file is read without being asked to: well within the life of a projected
 /// Kubernetes token, which is replaced when 80 % of it has passed.
 const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(60);
-/// chat-service is called at least once per interval. When it has not answered for so many of them, this
-/// process is of no use until it does.
+/// chat-service is called at least once per interval. When it has not answered for this many of
+/// them, this process is of no use until it does.
 const SILENT_INTERVALS: u32 = 3;
 /// How long listeners may take to close: a peer that never answers must not hold the process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,8 +49,8 @@ pub enum RunError {
     #[error("chat-service cannot be called")]
     SyncClient(#[from] SyncClientError),
     /// The HTTP client.
-    #[error("the refresher cannot be built")]
-    Refresher(#[from] RefresherError),
+    #[error("git hosts cannot be asked")]
+    Github(#[from] GithubError),
     /// Reflection.
     #[error("the contract cannot be served by reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -123,7 +124,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         close.clone(),
     )?);
 
-    let contact = worker.contact();
+    let health = worker.upstream_health();
     let patience = *settings.interval * SILENT_INTERVALS;
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
@@ -133,14 +134,14 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     };
     let until_stopped = async {
         tokio::select! {
-            followed = presence.follow(&contact, patience, || match &settings.ready_file {
+            followed = presence.follow(&health, patience, || match &settings.ready_file {
                 Some(path) => addresses.write(path),
                 None => Ok(()),
             }) => followed,
             () = stop.cancelled() => Ok(()),
         }
     };
-    // Whatever ends before the stop does so unasked.
+    // A task that exits before shutdown is an error.
     let ended = tokio::select! {
         stopped = until_stopped => stopped,
         Some(ended) = tasks.join_next() => flatten(ended),
@@ -162,7 +163,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         Ok::<(), RunError>(())
     })
     .await;
-    // Too late is not wrong: the peer was silent, and everything that matters is done.
+    // A timeout here is not an error: the drain is complete.
     let closed = closed.unwrap_or(Ok(()));
     tracing::info!(event = "stopped", "drained");
     ended.and(drained).and(closed)
@@ -177,20 +178,24 @@ fn build_worker(
     sync: SyncClient,
     metrics: Arc<Metrics>,
 ) -> Result<Worker, RunError> {
-    let refresher = Refresher::builder()
-        .concurrency(settings.concurrency)
-        .request_timeout(*settings.request_timeout)
-        .graphql(settings.graphql)
-        .schedule(settings.schedule())
-        .pace(settings.pace())
-        .metrics(metrics)
-        .build()?;
-    Ok(Worker::builder()
-        .interval(*settings.interval)
-        .batch_size(settings.batch_size)
-        .tick_timeout(*settings.tick_timeout)
-        .drain_timeout(*settings.drain_timeout)
-        .build(sync, refresher))
+    let refresher = Refresher::new(RefresherSettings {
+        concurrency: settings.concurrency,
+        request_timeout: *settings.request_timeout,
+        schedule: settings.schedule(),
+        budget: settings.budget(),
+        github: github::Settings {
+            graphql: settings.graphql,
+            ..github::Settings::default()
+        },
+        metrics,
+    })?;
+    let settings = worker::Settings {
+        interval: *settings.interval,
+        batch_size: settings.batch_size,
+        tick_timeout: *settings.tick_timeout,
+        drain_timeout: *settings.drain_timeout,
+    };
+    Ok(Worker::new(sync, refresher, settings))
 }
 
 /// Serves until `close`. What cannot be set up fails here, before anything runs.
@@ -234,7 +239,7 @@ async fn reload_token(sync: SyncClient, stop: CancellationToken) -> Result<(), R
     loop {
         tokio::select! {
             () = stop.cancelled() => {
-                // Ending would look like a part that is gone.
+                // Never return: `run` treats a finished task as a failure.
                 return std::future::pending().await;
             }
             _ = ticks.tick() => sync.reload_token(),
@@ -252,19 +257,19 @@ impl Presence {
     /// Says whether chat-service answers, from now on; calls `begun` when it does so first.
     async fn follow(
         &self,
-        contact: &Contact,
+        upstream: &UpstreamHealth,
         patience: Duration,
         begun: impl Fn() -> io::Result<()>,
     ) -> Result<(), RunError> {
         let mut first = true;
         loop {
-            contact.heard().await;
+            upstream.healthy().await;
             self.ready().await;
             tracing::info!(event = "ready", "chat-service answered");
             if std::mem::take(&mut first) {
                 begun()?;
             }
-            contact.silent_for(patience).await;
+            upstream.silent_for(patience).await;
             self.not_ready("chat-service does not answer").await;
             tracing::warn!(event = "not_ready", "chat-service does not answer");
         }
@@ -295,7 +300,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    /// Writes the ready file under another name first, so that nobody reads half of it.
+    /// Writes the ready file under another name first, so that no reader sees half of it.
     fn write(&self, path: &Path) -> io::Result<()> {
         let json = serde_json::json!({
             "grpc": format!("http://{}", self.grpc),

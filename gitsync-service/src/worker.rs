@@ -1,29 +1,31 @@
 //! The worker: leases refs, has them looked up, and reports what was found.
 //!
 //! It owns nothing. A lease is a right for a time, counted on the monotonic clock from before the
-//! call that renewed it last; when that time is over, or chat-service says so, everything that belongs
-//! to the lease is dropped and nothing of it is written.
+//! call that renewed it last; when that time is over, or chat-service says so, everything that
+//! belongs to the lease is dropped and nothing of it is written.
 
+mod active_lease;
 mod backoff;
-mod builder;
-mod contact;
-mod held;
+mod lease_end;
 mod lease_loop;
+mod refresher;
 mod report;
 mod state;
+mod turn;
+mod upstream_health;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{grpc::SyncClient, refresh::Refresher};
+use crate::sync_client::SyncClient;
 
-pub use builder::WorkerBuilder;
-pub use contact::Contact;
+pub use refresher::{CONCURRENCY, Refresh, Refresher, RefresherSettings};
 pub(crate) use state::{WorkerSnapshot, WorkerState};
+pub use upstream_health::UpstreamHealth;
 
-/// How long a call for leases waits for something to become due, and so the longest that a worker
-/// is not heard of. chat-service answers at once when a ref becomes due.
+/// How long a call for leases waits for something to become due, and so the longest that
+/// chat-service does not hear of a worker. It answers at once when a ref becomes due.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 /// How many refs are leased at once: as many as one question to GitHub can be about.
 pub const BATCH_SIZE: usize = 100;
@@ -32,32 +34,60 @@ pub const TICK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop may take; a pod's grace period must be longer.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Leases, looks up and reports until it is told to stop.
+/// How a worker leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// See [`INTERVAL`].
+    pub interval: Duration,
+    /// See [`BATCH_SIZE`]; at least 1.
+    pub batch_size: usize,
+    /// See [`TICK_TIMEOUT`].
+    pub tick_timeout: Duration,
+    /// See [`DRAIN_TIMEOUT`].
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interval: INTERVAL,
+            batch_size: BATCH_SIZE,
+            tick_timeout: TICK_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// Leases, looks up and reports until it is stopped.
 pub struct Worker {
     sync: SyncClient,
     refresher: Refresher,
     state: Arc<WorkerState>,
-    interval: Duration,
-    batch_size: usize,
-    tick_timeout: Duration,
-    drain_timeout: Duration,
+    settings: Settings,
 }
 
 impl Worker {
-    /// Starts from the defaults.
-    pub fn builder() -> WorkerBuilder {
-        WorkerBuilder::default()
+    /// A worker that counts where its `refresher` does.
+    #[must_use]
+    pub fn new(sync: SyncClient, refresher: Refresher, settings: Settings) -> Self {
+        let metrics = Arc::clone(refresher.metrics());
+        Self {
+            state: Arc::new(WorkerState::new(sync.worker_id().to_owned(), metrics)),
+            sync,
+            refresher,
+            settings,
+        }
     }
 
-    /// What this worker is doing, for as long as somebody wants to know.
+    /// What this worker is doing.
     pub(crate) fn state(&self) -> &Arc<WorkerState> {
         &self.state
     }
 
     /// Whether chat-service answers this worker.
     #[must_use]
-    pub fn contact(&self) -> Contact {
-        self.state.contact().clone()
+    pub fn upstream_health(&self) -> UpstreamHealth {
+        self.state.health().clone()
     }
 
     /// Works until `stop` is cancelled, then finishes what it has begun within the drain timeout,

@@ -3,12 +3,6 @@
 
 use std::time::Duration;
 
-/// Life of a lease that is not renewed, unless chat-service is configured otherwise.
-///
-/// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so that
-/// a lease whose answer was slow is not nearly over.
-pub const LEASE_DURATION: Duration = Duration::from_secs(60);
-
 /// Bytes of a `Chat` at most: its labels, its shares, and its git refs with their pull requests, each
 /// as long as it may be.
 pub const MAX_CHAT_BYTES: usize = 160 * 1024;
@@ -69,6 +63,12 @@ pub const MAX_LEASED_REFS: u16 = 500;
 
 /// How long a lease call waits at most: load balancers cut calls that are silent for longer.
 pub const MAX_LEASE_WAIT: Duration = Duration::from_secs(60);
+
+/// Life of a lease that is not renewed, unless chat-service is configured otherwise.
+///
+/// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so that
+/// a lease whose answer was slow is not nearly over.
+pub const LEASE_DURATION: Duration = Duration::from_secs(60);
 
 /// Outcomes of one report at most.
 pub const MAX_OUTCOMES: usize = 500;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use proto::gitsync::v1::{
-    GetWorkerStateRequest, GetWorkerStateResponse, HeldLease, WorkerError,
-    worker_service_server::WorkerService,
+use proto::{
+    gitsync::v1::{
+        GetWorkerStateRequest, GetWorkerStateResponse, HeldLease, WorkerError,
+        worker_service_server::WorkerService,
+    },
+    sync::message_duration,
 };
-use proto::sync::message_duration;
 use service_runtime::token::{Kind, TokenError, Verifier};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 

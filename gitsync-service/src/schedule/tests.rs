@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
+use proto::sync::{BudgetView, GitRefId, Head, ProblemClass, PullRequest, RepositoryPath, Window};
+use uuid::Uuid;
+
 use super::*;
-use crate::{
-    lease::{known_open, reported},
-    outcome::{Head, PullRequest},
-};
+use crate::budget::{self, Supply};
 
 /// Without jitter, so that intervals are exact.
 fn schedule() -> Schedule {
@@ -19,23 +19,41 @@ fn key() -> BudgetKey {
     BudgetKey("github:1".to_owned())
 }
 
-/// Of a chat in which nothing has happened for an hour.
-fn git_ref() -> LeasedRef {
-    LeasedRef {
-        known: Some(known_open("Acme/Web", 7)),
-        since_reported: HOUR,
-        since_changed: HOUR,
-        since_active: HOUR,
-        ..reported("acme/web", "feature")
+fn known(repository: &str, number: i32) -> KnownPullRequest {
+    KnownPullRequest {
+        repository: repository.to_owned(),
+        number,
+        state: PullRequestState::Open,
+        draft: false,
+        host_id: None,
     }
 }
 
-fn found(state: PullRequestState) -> Result<Found, Problem> {
-    Ok(Found::PullRequest(Arc::new(pull_request(state, false))))
+/// Of a chat in which nothing has happened for an hour.
+fn git_ref() -> LeasedRef {
+    let repository = RepositoryPath::parse("acme/web").unwrap();
+    LeasedRef {
+        known: Some(known("Acme/Web", 7)),
+        since_reported: HOUR,
+        since_changed: HOUR,
+        since_active: HOUR,
+        ..LeasedRef::new(GitRefId(Uuid::nil()), repository, "feature")
+    }
 }
 
-fn pull_request(state: PullRequestState, draft: bool) -> FoundPullRequest {
-    FoundPullRequest {
+fn found(state: PullRequestState) -> Finding {
+    pull_request(state, false)
+}
+
+fn failed(class: ProblemClass) -> Finding {
+    Finding::Failed {
+        class,
+        repository_wide: false,
+    }
+}
+
+fn pull_request(state: PullRequestState, draft: bool) -> Finding {
+    Finding::PullRequest(Arc::new(FoundPullRequest {
         shown: PullRequest {
             number: 7,
             url: "https://github.com/acme/web/pull/7".to_owned(),
@@ -60,11 +78,11 @@ fn pull_request(state: PullRequestState, draft: bool) -> FoundPullRequest {
         repository: "acme/web".to_owned(),
         host_id: None,
         updated_at: None,
-    }
+    }))
 }
 
-fn next(git_ref: &LeasedRef, result: &Result<Found, Problem>) -> Next {
-    schedule().next(&key(), git_ref, result, Stretch::none())
+fn next(git_ref: &LeasedRef, finding: &Finding) -> Next {
+    schedule().next(&key(), git_ref, finding, DemandFactor::ONE)
 }
 
 fn seconds(seconds: u64) -> Option<Duration> {
@@ -115,16 +133,13 @@ fn an_open_pull_request_is_looked_up_by_a_tenth_of_its_age() {
 
 #[test]
 fn a_draft_is_looked_up_half_as_often() {
-    let draft = Ok(Found::PullRequest(Arc::new(pull_request(
-        PullRequestState::Open,
-        true,
-    ))));
+    let draft = pull_request(PullRequestState::Open, true);
     assert_eq!(next(&git_ref(), &draft).refresh_in, seconds(720));
 }
 
 #[test]
 fn what_is_unchanged_is_planned_by_what_is_known() {
-    let unchanged = Ok(Found::Unchanged);
+    let unchanged = Finding::Unchanged;
     assert_eq!(next(&git_ref(), &unchanged).refresh_in, seconds(360));
     let mut merged = git_ref();
     merged.settled_count = 2;
@@ -143,7 +158,7 @@ fn after_a_push_a_pull_request_is_looked_for_ever_more_rarely() {
             known: None,
             ..git_ref()
         };
-        next(&git_ref, &Ok(Found::NoPullRequest))
+        next(&git_ref, &Finding::NoPullRequest)
     };
     assert_eq!(after(0, MINUTE).refresh_in, seconds(10));
     assert_eq!(after(0, MINUTE).lane, Lane::Active);
@@ -158,7 +173,7 @@ fn after_a_push_a_pull_request_is_looked_for_ever_more_rarely() {
 }
 
 #[test]
-fn a_branch_without_a_pull_request_is_left_alone_after_a_month_without_activity() {
+fn a_branch_without_a_pull_request_is_looked_up_no_more_after_a_month_without_activity() {
     let old = LeasedRef {
         since_reported: ABANDONED_AFTER,
         since_changed: ABANDONED_AFTER,
@@ -166,16 +181,16 @@ fn a_branch_without_a_pull_request_is_left_alone_after_a_month_without_activity(
         known: None,
         ..git_ref()
     };
-    assert_eq!(next(&old, &Ok(Found::NoPullRequest)).refresh_in, None);
+    assert_eq!(next(&old, &Finding::NoPullRequest).refresh_in, None);
     let woken = LeasedRef {
         since_active: MINUTE,
         ..old
     };
-    assert!(next(&woken, &Ok(Found::NoPullRequest)).refresh_in.is_some());
+    assert!(next(&woken, &Finding::NoPullRequest).refresh_in.is_some());
 }
 
 #[test]
-fn a_merged_pull_request_is_confirmed_twice_and_then_left_alone() {
+fn a_merged_pull_request_is_confirmed_twice_and_then_no_more() {
     let after = |settled_count| {
         let git_ref = LeasedRef {
             settled_count,
@@ -230,7 +245,7 @@ fn that_a_pull_request_is_gone_is_asked_three_times_soon_then_daily_and_then_bel
             misses,
             ..git_ref()
         };
-        next(&git_ref, &Ok(Found::Gone)).refresh_in
+        next(&git_ref, &Finding::Gone).refresh_in
     };
     assert_eq!(
         [after(0), after(1), after(2)],
@@ -246,12 +261,13 @@ fn that_a_pull_request_is_gone_is_asked_three_times_soon_then_daily_and_then_bel
 /// The table of failures: what follows the first ones in a row.
 #[test]
 fn every_class_of_failure_has_its_next_attempt() {
-    let rows: [(Problem, [Option<Duration>; 4]); 12] = [
-        (Problem::NoAccount, [Some(NO_TOKEN_BACKOFF); 4]),
-        (Problem::SsoRequired, [Some(POLICY_BACKOFF); 4]),
-        (Problem::AddressNotAllowed, [Some(POLICY_BACKOFF); 4]),
+    let ordinary = [seconds(5), seconds(10), seconds(20), seconds(40)];
+    let rows: [(ProblemClass, [Option<Duration>; 4]); 12] = [
+        (ProblemClass::NoAccount, [Some(NO_TOKEN_BACKOFF); 4]),
+        (ProblemClass::SsoRequired, [Some(POLICY_BACKOFF); 4]),
+        (ProblemClass::AddressNotAllowed, [Some(POLICY_BACKOFF); 4]),
         (
-            Problem::AccessDenied,
+            ProblemClass::AccessDenied,
             [
                 seconds(3600),
                 seconds(7200),
@@ -260,55 +276,43 @@ fn every_class_of_failure_has_its_next_attempt() {
             ],
         ),
         (
-            Problem::RepositoryNotFound,
+            ProblemClass::RepositoryNotFound,
             [seconds(2), seconds(15), seconds(120), seconds(3600)],
         ),
-        (Problem::RepositoryBlocked, [Some(DAY); 4]),
+        (ProblemClass::RepositoryBlocked, [Some(DAY); 4]),
         (
-            Problem::NotReady,
+            ProblemClass::NotReady,
             [seconds(1), seconds(3), seconds(7), seconds(15)],
         ),
-        (
-            Problem::QueryTooHeavy,
-            [seconds(5), seconds(10), seconds(20), seconds(40)],
-        ),
-        (
-            Problem::HostUnavailable("x"),
-            [seconds(5), seconds(10), seconds(20), seconds(40)],
-        ),
-        (
-            Problem::HostAnswerInvalid("x"),
-            [seconds(5), seconds(10), seconds(20), seconds(40)],
-        ),
-        (Problem::HostIncompatible("x"), [seconds(900); 4]),
-        (
-            Problem::Internal("x"),
-            [seconds(5), seconds(10), seconds(20), seconds(40)],
-        ),
+        (ProblemClass::QueryTooHeavy, ordinary),
+        (ProblemClass::HostUnavailable, ordinary),
+        (ProblemClass::HostAnswerInvalid, ordinary),
+        (ProblemClass::HostIncompatible, [seconds(900); 4]),
+        (ProblemClass::Internal, ordinary),
     ];
-    for (problem, expected) in rows {
+    for (class, expected) in rows {
         for (failures, expected) in (0..).zip(expected) {
             let git_ref = LeasedRef {
                 failures,
                 ..git_ref()
             };
-            let next = next(&git_ref, &Err(problem));
-            assert_eq!(next.refresh_in, expected, "{problem}, {failures} before");
-            assert_eq!(next.base, None, "{problem}");
+            let next = next(&git_ref, &failed(class));
+            assert_eq!(next.refresh_in, expected, "{class:?}, {failures} before");
+            assert_eq!(next.base, None, "{class:?}");
         }
     }
     let often = LeasedRef {
         failures: u32::MAX,
         ..git_ref()
     };
-    let after = |problem| next(&often, &Err(problem)).refresh_in;
-    assert_eq!(after(Problem::HostUnavailable("x")), Some(FAILURE_CAP));
-    assert_eq!(after(Problem::AccessDenied), Some(ACCESS_CAP));
-    assert_eq!(after(Problem::RepositoryNotFound), Some(ACCESS_CAP));
+    let after = |class| next(&often, &failed(class)).refresh_in;
+    assert_eq!(after(ProblemClass::HostUnavailable), Some(FAILURE_CAP));
+    assert_eq!(after(ProblemClass::AccessDenied), Some(ACCESS_CAP));
+    assert_eq!(after(ProblemClass::RepositoryNotFound), Some(ACCESS_CAP));
 }
 
 #[test]
-fn jitter_is_the_keys_own_bounded_and_the_same_for_all_its_refs() {
+fn jitter_is_the_budgets_own_bounded_and_the_same_for_all_its_refs() {
     let schedule = Schedule::default();
     let next = |key: &str| {
         let key = BudgetKey(key.to_owned());
@@ -316,7 +320,7 @@ fn jitter_is_the_keys_own_bounded_and_the_same_for_all_its_refs() {
             &key,
             &git_ref(),
             &found(PullRequestState::Open),
-            Stretch::none(),
+            DemandFactor::ONE,
         );
         assert_eq!(next.base, seconds(360));
         next.refresh_in.unwrap()
@@ -330,16 +334,16 @@ fn jitter_is_the_keys_own_bounded_and_the_same_for_all_its_refs() {
 }
 
 #[test]
-fn keys_that_failed_together_try_again_apart_and_in_another_order_each_time() {
+fn budgets_that_failed_together_try_again_apart_and_in_another_order_each_time() {
     let schedule = Schedule::default();
-    let down = Err(Problem::HostUnavailable("x"));
+    let down = failed(ProblemClass::HostUnavailable);
     let after = |number: u32, failures| {
         let git_ref = LeasedRef {
             failures,
             ..git_ref()
         };
         let key = BudgetKey(format!("github:{number}"));
-        let next = schedule.next(&key, &git_ref, &down, Stretch::none());
+        let next = schedule.next(&key, &git_ref, &down, DemandFactor::ONE);
         next.refresh_in.unwrap()
     };
     for (failures, most) in [(0, FAILURE_BACKOFF), (99, FAILURE_CAP)] {
@@ -367,20 +371,21 @@ fn keys_that_failed_together_try_again_apart_and_in_another_order_each_time() {
 }
 
 #[test]
-fn a_short_budget_stretches_what_is_idle_and_the_base_tells_what_was_wanted() {
-    use crate::lease::{BudgetView, Window};
-    let spent = BudgetView {
-        windows: vec![Window {
-            name: "graphql".to_owned(),
-            limit: Some(5000),
-            remaining: Some(2000),
-            ..Window::default()
-        }],
+fn a_short_budget_scales_what_is_idle_and_the_base_tells_what_was_wanted() {
+    let budget = BudgetView {
         demand: 1.0,
         ..BudgetView::default()
     };
-    let stretch = Stretch::of(&crate::pace::Settings::default(), &spent);
-    let next = schedule().next(&key(), &git_ref(), &found(PullRequestState::Open), stretch);
+    let spent = Supply {
+        window: Window {
+            limit: Some(5000),
+            remaining: Some(2000),
+            ..Window::default()
+        },
+        refs_per_request: 25,
+    };
+    let demand = DemandFactor::of(&budget::Settings::default(), &budget, &spent);
+    let next = schedule().next(&key(), &git_ref(), &found(PullRequestState::Open), demand);
     assert_eq!(
         (next.base, next.refresh_in),
         (seconds(360), seconds(360 * 64))
@@ -388,7 +393,7 @@ fn a_short_budget_stretches_what_is_idle_and_the_base_tells_what_was_wanted() {
 }
 
 #[test]
-fn whoever_waited_has_been_answered_and_the_ref_stays_active() {
+fn a_person_who_waited_was_answered_and_the_ref_stays_active() {
     for (before, after) in [
         (Lane::Interactive, Lane::Active),
         (Lane::Viewed, Lane::Active),
@@ -399,6 +404,9 @@ fn whoever_waited_has_been_answered_and_the_ref_stays_active() {
             lane: before,
             ..git_ref()
         };
-        assert_eq!(next(&git_ref, &Err(Problem::AccessDenied)).lane, after);
+        assert_eq!(
+            next(&git_ref, &failed(ProblemClass::AccessDenied)).lane,
+            after
+        );
     }
 }

@@ -1,12 +1,12 @@
-//! Leases whenever there is room for more, hands each lease to its own task, and winds everything
-//! up when told to stop.
+//! Leases whenever there is room for more, context each lease to its own task, and winds everything
+//! up on a stop.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use proto::sync::RequestId;
+use proto::sync::{Lease, RequestId};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    grpc::{SyncClient, SyncError},
-    lease::Lease,
-    refresh::Refresher,
+    budget::Budgets,
+    sync_client::{SyncClient, SyncError},
 };
 
 use super::{
     Worker, WorkerState,
+    active_lease::ActiveLease,
     backoff::Backoff,
-    held::{self, Hands, Held},
+    turn::{self, LeaseContext},
 };
 
 /// How long to wait after an answer that was empty before its time. It should not happen; if it
@@ -32,42 +32,42 @@ const EARLY_EMPTY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs `worker` until `stop` is cancelled and everything is wound up.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
-    let hands = Hands {
+    let context = LeaseContext {
         sync: worker.sync.clone(),
         refresher: worker.refresher.clone(),
         state: worker.state.clone(),
-        tick_timeout: worker.tick_timeout,
+        tick_timeout: worker.settings.tick_timeout,
         wind_up: CancellationToken::new(),
     };
     let leaser = Leaser {
         sync: &worker.sync,
         state: &worker.state,
-        refresher: &worker.refresher,
-        batch_size: worker.batch_size,
-        interval: worker.interval,
+        budgets: worker.refresher.budgets(),
+        batch_size: worker.settings.batch_size,
+        interval: worker.settings.interval,
         outstanding: Mutex::new(None),
     };
     let mut works = JoinSet::new();
-    lease_until(&stop, &leaser, &hands, &mut works).await;
+    lease_until(&stop, &leaser, &context, &mut works).await;
 
     worker.state.drain();
     let begun = Instant::now();
     let outstanding = leaser.take_outstanding();
     if let Some(request_id) = outstanding {
         let sync = worker.sync.clone();
-        let batch_size = worker.batch_size;
+        let batch_size = worker.settings.batch_size;
         works.spawn(async move { give_back(&sync, request_id, batch_size).await });
     }
     // A quarter of the time is kept for reports.
-    let wind_up_at = begun + worker.drain_timeout * 3 / 4;
+    let wind_up_at = begun + worker.settings.drain_timeout * 3 / 4;
     if tokio::time::timeout_at(wind_up_at, join_all(&mut works))
         .await
         .is_ok()
     {
         return;
     }
-    hands.wind_up.cancel();
-    let end = begun + worker.drain_timeout;
+    context.wind_up.cancel();
+    let end = begun + worker.settings.drain_timeout;
     if tokio::time::timeout_at(end, join_all(&mut works))
         .await
         .is_err()
@@ -83,7 +83,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
 async fn lease_until(
     stop: &CancellationToken,
     leaser: &Leaser<'_>,
-    hands: &Hands,
+    context: &LeaseContext,
     works: &mut JoinSet<()>,
 ) {
     // The first call does not wait: its answer says that chat-service is there and knows us.
@@ -101,8 +101,8 @@ async fn lease_until(
         };
         wait = leaser.interval;
         for lease in leases {
-            let held = Held::new(hands, lease, asked_at);
-            works.spawn(held::work(hands.clone(), held));
+            let active = ActiveLease::new(&context.sync, &context.state, lease, asked_at);
+            works.spawn(turn::work(context.clone(), active));
         }
     }
 }
@@ -128,7 +128,7 @@ fn note_end(ended: Result<(), JoinError>) {
 struct Leaser<'a> {
     sync: &'a SyncClient,
     state: &'a WorkerState,
-    refresher: &'a Refresher,
+    budgets: &'a Budgets,
     batch_size: usize,
     interval: Duration,
     /// The call that has no answer yet.
@@ -140,7 +140,7 @@ impl Leaser<'_> {
     /// brought them was sent.
     async fn next(&self, wait: Duration) -> (Vec<Lease>, Instant) {
         self.state
-            .spare_capacity(self.batch_size, self.refresher)
+            .spare_capacity(self.batch_size, self.budgets)
             .await;
         let mut backoff = Backoff::new();
         let mut request_id = self.begin();
@@ -149,7 +149,7 @@ impl Leaser<'_> {
             match self.sync.lease(request_id, self.batch_size, wait).await {
                 Ok(leases) => {
                     self.take_outstanding();
-                    self.state.contact().answered();
+                    self.state.health().answered();
                     let refs: usize = leases.iter().map(Lease::ref_count).sum();
                     self.state
                         .metrics()
@@ -162,7 +162,7 @@ impl Leaser<'_> {
                     return (leases, asked_at);
                 }
                 Err(error) => {
-                    self.state.contact().unanswered(asked_at);
+                    self.state.health().unanswered(asked_at);
                     self.note(&error);
                     // What may have leased something is asked again by the same id, so that a
                     // lost answer strands nothing.
@@ -207,7 +207,7 @@ impl Leaser<'_> {
     }
 }
 
-/// Gives back what a call leased whose answer nobody waited for. If it leased nothing, the
+/// Gives back what a call leased whose answer was not waited for. If it leased nothing, the
 /// repeated call may, and that is given back just the same.
 async fn give_back(sync: &SyncClient, request_id: RequestId, batch_size: usize) {
     let Ok(leases) = sync.lease(request_id, batch_size, Duration::ZERO).await else {

@@ -6,19 +6,18 @@ use std::{
     time::Duration,
 };
 
-use proto::sync::{OutcomeStatus, Report, ReportAnswer, RequestId};
+use proto::sync::{
+    CredentialState, Finding, Outcome, OutcomeStatus, ProblemClass, ProblemName as _, Report,
+    RequestId,
+};
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use uuid::Uuid;
 
-use crate::{
-    grpc::{SyncClient, SyncError},
-    outcome::{
-        BudgetObservation, CredentialObservation, Finding, Outcome, ProblemClass, ProblemName,
-    },
-    refresh::Refresh,
-};
+use crate::sync_client::{SyncClient, SyncError};
 
-use super::{WorkerState, backoff::Backoff, held::Held};
+use super::{
+    Refresh, WorkerState, active_lease::ActiveLease, backoff::Backoff, lease_end::LeaseEnd,
+};
 
 /// How long a first outcome waits for others: too short to be noticed, long enough for those that
 /// were asked for together.
@@ -26,29 +25,23 @@ const GATHER_WINDOW: Duration = Duration::from_millis(50);
 /// The most outcomes in a report.
 const REPORT_SIZE: usize = 50;
 
-/// Why the work on a lease ended early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    /// The lease is not ours any more.
-    Lost,
-    /// chat-service did not answer for as long as the lease ran.
-    Unreported,
-}
-
 /// Reports the outcomes of one lease.
 pub(super) struct Reporter<'a> {
     pub(super) sync: &'a SyncClient,
     pub(super) state: &'a WorkerState,
-    pub(super) held: &'a Held,
+    pub(super) active: &'a ActiveLease,
     pub(super) refresh: &'a Refresh,
-    /// Whether some ref has no outcome that chat-service took. Given back, it would be due at once;
-    /// when the lease runs out is soon enough.
+    /// Whether chat-service took no outcome of some ref. Given back, it would be due at once; when
+    /// the lease expires is soon enough.
     pub(super) refused: AtomicBool,
 }
 
 impl Reporter<'_> {
     /// Reports everything that comes; when nothing more can come, gives the lease back.
-    pub(super) async fn run(&self, mut finished: UnboundedReceiver<Outcome>) -> Result<(), Over> {
+    pub(super) async fn run(
+        &self,
+        mut finished: UnboundedReceiver<Outcome>,
+    ) -> Result<(), LeaseEnd> {
         while let Some(first) = finished.recv().await {
             let mut outcomes = vec![first];
             let gathered = tokio::time::sleep(GATHER_WINDOW);
@@ -66,38 +59,51 @@ impl Reporter<'_> {
             let last = finished.is_closed() && finished.is_empty();
             self.report(&outcomes, last).await?;
             if last {
+                self.note_withheld();
                 return Ok(());
             }
         }
-        self.end().await
+        let released = self.release().await;
+        self.note_withheld();
+        released
     }
 
-    /// Gives the lease back when nothing more can come, with what is to be said of the budget and the
-    /// credentials: refs without an outcome are due, and only that keeps them from being leased at once.
-    async fn end(&self) -> Result<(), Over> {
-        if !self.refresh.withheld().is_empty() && self.may_release() {
-            match self.deliver(&[], true).await {
-                Ok(_) => return Ok(()),
-                Err(Undelivered::Refused) => {}
-                Err(Undelivered::Over(over)) => return Err(over),
-            }
+    /// Notes, once a lease, why refs of it have no outcome: a token that the host refused, a limit, or
+    /// our own decision not to send.
+    fn note_withheld(&self) {
+        let refused = self.refresh.credentials().into_iter();
+        let refused = refused.filter_map(|credential| match credential.state {
+            CredentialState::Accepted => None,
+            CredentialState::Suspect => Some(ProblemClass::CredentialSuspect),
+            CredentialState::Rejected => Some(ProblemClass::CredentialRejected),
+        });
+        let observed = self.refresh.observation().unwrap_or_default();
+        let pauses = [observed.pause, observed.rest].into_iter().flatten();
+        for class in refused.chain(pauses.map(|pause| pause.class)) {
+            let class = class.name();
+            self.state
+                .note_error(class, "git refs were not looked up for now".to_owned());
+            tracing::info!(
+                budget.key = self.active.lease.budget_key.0,
+                class,
+                "git refs were not looked up for now"
+            );
         }
-        self.release().await
     }
 
-    async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
+    async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), LeaseEnd> {
         match self.deliver(outcomes, last && self.may_release()).await {
             Ok(statuses) => {
                 self.count(outcomes, &statuses);
                 Ok(())
             }
-            Err(Undelivered::Over(over)) => Err(over),
+            Err(Undelivered::End(end)) => Err(end),
             // One outcome that chat-service cannot take must not cost the others.
             Err(Undelivered::Refused) => self.report_singly(outcomes, last).await,
         }
     }
 
-    async fn report_singly(&self, outcomes: &[Outcome], last: bool) -> Result<(), Over> {
+    async fn report_singly(&self, outcomes: &[Outcome], last: bool) -> Result<(), LeaseEnd> {
         let single = outcomes.len() == 1;
         for outcome in outcomes {
             let refused = if single {
@@ -109,18 +115,18 @@ impl Reporter<'_> {
                         false
                     }
                     Err(Undelivered::Refused) => true,
-                    Err(Undelivered::Over(over)) => return Err(over),
+                    Err(Undelivered::End(end)) => return Err(end),
                 }
             };
             if refused {
                 self.report_refused(outcome).await?;
             }
         }
-        if last { self.end().await } else { Ok(()) }
+        if last { self.release().await } else { Ok(()) }
     }
 
     /// Reports a failure of ours in place of what chat-service refuses.
-    async fn report_refused(&self, refused: &Outcome) -> Result<(), Over> {
+    async fn report_refused(&self, refused: &Outcome) -> Result<(), LeaseEnd> {
         let failure = [self.refresh.in_place_of(refused)];
         self.count(
             std::slice::from_ref(refused),
@@ -132,7 +138,7 @@ impl Reporter<'_> {
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(Undelivered::Over(over)) => Err(over),
+            Err(Undelivered::End(end)) => Err(end),
         }
     }
 
@@ -147,80 +153,68 @@ impl Reporter<'_> {
         outcomes: &[Outcome],
         release: bool,
     ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
-        match self.observed(outcomes, release).await {
-            Err(Undelivered::Refused) => self.send(outcomes, release, || (None, Vec::new())).await,
-            delivered => delivered,
+        match self.send(outcomes, release, true).await {
+            Ok(statuses) => {
+                self.refresh.delivered();
+                Ok(statuses)
+            }
+            Err(Undelivered::Refused) => self.send(outcomes, release, false).await,
+            undelivered => undelivered,
         }
-    }
-
-    async fn observed(
-        &self,
-        outcomes: &[Outcome],
-        release: bool,
-    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
-        // Told once, by whichever try is heard.
-        let counted = self.refresh.take_counts();
-        let delivered = self
-            .send(outcomes, release, || {
-                let budget = self.refresh.budget_with(counted);
-                (budget, self.refresh.credentials())
-            })
-            .await;
-        if delivered.is_err() {
-            self.refresh.give_back(counted);
-        }
-        delivered
     }
 
     /// Sends one report until it is answered. Every try has the same request id, so that a report
-    /// whose answer was lost is not applied twice.
+    /// whose answer was lost is not applied twice; observations are as of then.
     async fn send(
         &self,
         outcomes: &[Outcome],
         release: bool,
-        observed: impl Fn() -> (Option<BudgetObservation>, Vec<CredentialObservation>),
+        observed: bool,
     ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
         if release {
-            self.held.begin_release();
+            self.active.begin_release();
         }
         let request = RequestId(Uuid::new_v4());
         let begun = Instant::now();
-        let answered = self.until_answered("report", || async {
-            let (budget, credentials) = observed();
-            let report = Report {
-                request,
-                lease: self.held.lease.token,
-                outcomes: outcomes.to_vec(),
-                budget,
-                credentials,
-                release_lease: release,
-            };
-            let answer = self.sync.report(&report).await;
-            if answer.is_ok() {
-                self.state.metrics().observe_report(begun.elapsed());
-            }
-            answer
-        });
-        let ReportAnswer { statuses, awaited } = answered.await?;
-        if awaited {
-            self.refresh.end_turn();
+        let answer = self
+            .until_answered("report", || async {
+                let observed = observed.then_some(self.refresh);
+                let report = Report {
+                    request,
+                    lease: self.active.lease.token,
+                    outcomes: outcomes.to_vec(),
+                    budget: observed.and_then(Refresh::observation),
+                    credentials: observed.map(Refresh::credentials).unwrap_or_default(),
+                    release_lease: release,
+                };
+                self.sync.report(&report).await
+            })
+            .await?;
+        self.state.metrics().observe_report(begun.elapsed());
+        if answer.awaited {
+            self.refresh.stop();
         }
-        Ok(statuses)
+        Ok(answer.statuses)
     }
 
-    /// Gives the lease back; what has no outcome is due again at once.
-    async fn release(&self) -> Result<(), Over> {
-        self.held.begin_release();
+    /// Gives the lease back, with what was observed; what has no outcome is due again.
+    async fn release(&self) -> Result<(), LeaseEnd> {
+        self.active.begin_release();
         if !self.may_release() {
             return Ok(());
         }
-        let released = self
-            .until_answered("release", || self.sync.release(self.held.lease.token))
-            .await;
+        let observed =
+            self.refresh.observation().is_some() || !self.refresh.credentials().is_empty();
+        let released = if observed {
+            self.deliver(&[], true).await.map(drop)
+        } else {
+            self.until_answered("release", || self.sync.release(self.active.lease.token))
+                .await
+        };
         match released {
-            // One that is refused expires by itself.
+            // A lease whose release is refused expires by itself.
             Ok(()) | Err(Undelivered::Refused) => Ok(()),
-            Err(Undelivered::Over(over)) => Err(over),
+            Err(Undelivered::End(end)) => Err(end),
         }
     }
 
@@ -233,22 +227,22 @@ impl Reporter<'_> {
         F: Future<Output = Result<T, SyncError>>,
     {
         let give_up_at = self
-            .held
+            .active
             .expires_at()
-            .max(Instant::now() + self.held.lease.expires_in);
+            .max(Instant::now() + self.active.lease.expires_in);
         let mut backoff = Backoff::new();
         loop {
             let asked_at = Instant::now();
             let error = match send().await {
                 Ok(answer) => {
-                    self.state.contact().answered();
+                    self.state.health().answered();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             self.state.metrics().count_failed_call(call, error.code());
             match &error {
-                SyncError::LeaseLost => return Err(Undelivered::Over(Over::Lost)),
+                SyncError::LeaseLost => return Err(Undelivered::End(LeaseEnd::Lost)),
                 SyncError::Refused(_) => {
                     self.note(call, &error);
                     return Err(Undelivered::Refused);
@@ -256,11 +250,11 @@ impl Reporter<'_> {
                 SyncError::Unauthenticated => self.sync.reload_token(),
                 SyncError::Unanswered(_) => {}
             }
-            self.state.contact().unanswered(asked_at);
+            self.state.health().unanswered(asked_at);
             self.note(call, &error);
             let pause = backoff.next();
             if Instant::now() + pause >= give_up_at {
-                return Err(Undelivered::Over(Over::Unreported));
+                return Err(Undelivered::End(LeaseEnd::Unreported));
             }
             tokio::time::sleep(pause).await;
         }
@@ -279,16 +273,15 @@ impl Reporter<'_> {
     fn count(&self, outcomes: &[Outcome], statuses: &[Option<OutcomeStatus>]) {
         let mut taken = 0;
         for (index, outcome) in outcomes.iter().enumerate() {
-            if let Finding::Failed { class, .. } = &outcome.finding {
-                self.note_problem(outcome, *class);
+            if let Finding::Failed { class, .. } = outcome.finding {
+                self.note_problem(outcome, class);
             }
-            match statuses.get(index) {
-                // One that a later release knows is no reason to believe that it was not taken.
-                Some(Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) | None) => {
+            match statuses.get(index).copied().flatten() {
+                Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) => {
                     taken += 1;
                     self.state.metrics().count_outcome(outcome);
                 }
-                Some(Some(OutcomeStatus::Rejected)) | None => {
+                Some(OutcomeStatus::Rejected) | None => {
                     self.state.metrics().count_rejected();
                     self.state
                         .note_error("report", "an outcome was rejected".to_owned());
@@ -300,16 +293,17 @@ impl Reporter<'_> {
             }
         }
         self.state.note_reported(taken);
-        self.held.done(outcomes.len());
+        self.active.done(outcomes.len());
     }
 
     fn note_problem(&self, outcome: &Outcome, class: ProblemClass) {
+        let class = class.name();
         self.state
-            .note_error(class.name(), "a ref could not be looked up".to_owned());
+            .note_error(class, "a git ref could not be looked up".to_owned());
         tracing::info!(
             git_ref.id = %outcome.git_ref,
-            class = class.name(),
-            "a ref could not be looked up"
+            class,
+            "a git ref could not be looked up"
         );
     }
 }
@@ -317,5 +311,6 @@ impl Reporter<'_> {
 enum Undelivered {
     /// The call was refused as it is.
     Refused,
-    Over(Over),
+    /// The lease is over.
+    End(LeaseEnd),
 }

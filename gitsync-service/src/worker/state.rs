@@ -9,33 +9,33 @@ use std::{
     time::Duration,
 };
 
+use proto::sync::{BudgetKey, Lease};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{
-    lease::{BudgetKey, Lease},
-    metrics::Metrics,
-    refresh::Refresher,
-};
+use crate::{budget::Budgets, metrics::Metrics};
 
-use super::Contact;
+use super::UpstreamHealth;
 
 /// As many as the contract lists.
 const LAST_ERRORS: usize = 20;
 /// Leases with full batches that a worker holds at most, for each request that it has on the wire.
 const LEASES_PER_SLOT: usize = 4;
+/// How long a slot is free until the leases in hand count as waiting for time to pass: one that was
+/// just taken sends its first request by then.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// The window of `outcomes_per_second`.
 const RATE_WINDOW_SECONDS: u64 = 60;
 
-/// The state of one worker, shared by its tasks and whoever looks at it.
+/// The state of one worker, shared by its tasks and the listeners that show it.
 #[derive(Debug)]
 pub(crate) struct WorkerState {
     worker_id: String,
     started: Instant,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
-    contact: Contact,
+    health: UpstreamHealth,
     outcomes_reported: AtomicU64,
-    /// Said whenever a lease is further than before.
+    /// Notified whenever a lease is further than before.
     progress: Notify,
     inner: Mutex<Inner>,
 }
@@ -89,24 +89,22 @@ pub(crate) struct ErrorSnapshot {
 }
 
 impl Load {
-    /// Whether there is room for another batch: the refs in hand are fewer than one, or the keys in hand
-    /// cannot use all slots.
+    /// Whether there is room for another batch: the refs in hand are fewer than one, or the budgets
+    /// in hand cannot use all slots.
     ///
-    /// A lease counts for at most half a batch: one slow key with a full batch leaves room for
-    /// others, and a full batch of one key is followed by the next without waiting. Keys with full
-    /// batches would still leave slots idle, since each has one GraphQL request on the wire at a time,
-    /// and none while it is `resting`: ten slow keys are not to keep a worker from all others. Leases
-    /// are bounded all the same, since all of them wake up some time.
-    fn leaves_room(
-        &self,
-        batch_size: usize,
-        slots: usize,
-        resting: usize,
-        slot_is_free: bool,
-    ) -> bool {
-        let awake = self.leases.saturating_sub(resting);
-        let bounded = self.leases < slots.saturating_mul(LEASES_PER_SLOT);
-        self.refs < batch_size || (awake < slots && bounded && slot_is_free)
+    /// A lease counts for at most half a batch: one slow budget with a full batch leaves room for
+    /// others, and a full batch of one budget is followed by the next without waiting. Budgets with
+    /// full batches would still leave slots idle, since each has one GraphQL request on the wire at
+    /// a time.
+    fn leaves_room(&self, batch_size: usize, slots: usize, slot_is_free: bool) -> bool {
+        self.refs < batch_size || (self.leases < slots && slot_is_free)
+    }
+
+    /// Whether there is room beside leases that only wait for time to pass: ten of them are not to
+    /// keep a worker from all others. They are bounded all the same, since all of them go on some
+    /// time.
+    fn leaves_room_if_idle(&self, slots: usize, slot_is_free: bool) -> bool {
+        self.leases < slots.saturating_mul(LEASES_PER_SLOT) && slot_is_free
     }
 }
 
@@ -117,7 +115,7 @@ impl WorkerState {
             started: Instant::now(),
             metrics,
             draining: AtomicBool::new(false),
-            contact: Contact::default(),
+            health: UpstreamHealth::default(),
             outcomes_reported: AtomicU64::new(0),
             progress: Notify::new(),
             inner: Mutex::default(),
@@ -132,8 +130,8 @@ impl WorkerState {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn contact(&self) -> &Contact {
-        &self.contact
+    pub(super) fn health(&self) -> &UpstreamHealth {
+        &self.health
     }
 
     /// Remembers a failure for operators. `message` must hold nothing secret.
@@ -162,7 +160,7 @@ impl WorkerState {
     }
 
     /// Lists a lease until the guard is gone.
-    pub(super) fn hold(self: &Arc<Self>, lease: &Lease, expires_at: Instant) -> Listed {
+    pub(super) fn hold(self: &Arc<Self>, lease: &Lease, expires_at: Instant) -> LeaseGuard {
         let mut inner = self.lock();
         inner.next_id += 1;
         let id = inner.next_id;
@@ -175,31 +173,40 @@ impl WorkerState {
                 expires_at,
             },
         );
-        Listed {
+        LeaseGuard {
             state: Arc::clone(self),
             id,
         }
     }
 
-    /// Waits until there is room for another batch: see [`Load::leaves_room`].
-    pub(super) async fn spare_capacity(&self, batch_size: usize, refresher: &Refresher) {
-        let slots = refresher.slots();
+    /// Waits until there is room for another batch: see [`Load`].
+    pub(super) async fn spare_capacity(&self, batch_size: usize, budgets: &Budgets) {
+        let slots = budgets.concurrency();
+        let mut is_idle = false;
         loop {
             let load = self.load(batch_size.div_ceil(2));
-            let concurrency = refresher.concurrency();
-            let is_free = slots.has_free();
-            if load.leaves_room(batch_size, concurrency, slots.resting(), is_free) {
+            let is_free = budgets.has_free_slot();
+            let if_idle = load.leaves_room_if_idle(slots, is_free);
+            if load.leaves_room(batch_size, slots, is_free) || (is_idle && if_idle) {
                 return;
             }
-            // There is one waiter, and a notification that nobody waits for is kept for it.
+            let idle = async {
+                if if_idle {
+                    tokio::time::sleep(IDLE_AFTER).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            // There is one waiter, and a notification that comes before it waits is kept for it.
             tokio::select! {
-                () = self.progress.notified() => {}
-                () = slots.eased() => {}
+                () = self.progress.notified() => is_idle = false,
+                () = budgets.slot_released() => is_idle = false,
+                () = idle => is_idle = true,
             }
         }
     }
 
-    /// What is in hand and not reported yet; a lease counts for at most so many refs.
+    /// What is in hand and not reported yet; a lease counts for `at_most` refs.
     fn load(&self, at_most: usize) -> Load {
         let mut load = Load::default();
         for lease in self.lock().leases.values() {
@@ -257,12 +264,12 @@ impl LeaseProgress {
 }
 
 /// A lease's entry in the list, for as long as it is worked on.
-pub(super) struct Listed {
+pub(super) struct LeaseGuard {
     state: Arc<WorkerState>,
     id: u64,
 }
 
-impl Listed {
+impl LeaseGuard {
     pub(super) fn expires_at(&self, expires_at: Instant) {
         if let Some(lease) = self.state.lock().leases.get_mut(&self.id) {
             lease.expires_at = expires_at;
@@ -277,7 +284,7 @@ impl Listed {
     }
 }
 
-impl Drop for Listed {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.state.lock().leases.remove(&self.id);
         self.state.progress.notify_one();
@@ -290,18 +297,15 @@ mod tests {
 
     #[test]
     fn there_is_room_while_slots_are_idle_and_leases_not_too_many() {
-        let room = |leases, resting, slot_is_free| {
-            let load = Load { refs: 100, leases };
-            load.leaves_room(100, 10, resting, slot_is_free)
-        };
-        assert!(room(9, 0, true) && !room(10, 0, true));
-        assert!(room(10, 1, true) && !room(10, 1, false));
-        assert!(room(39, 30, true) && !room(39, 29, true));
-        assert!(!room(40, 40, true));
+        let load = |leases| Load { refs: 100, leases };
+        let room = |leases, slot_is_free| load(leases).leaves_room(100, 10, slot_is_free);
+        assert!(room(9, true) && !room(9, false) && !room(10, true));
+        let if_idle = |leases, slot_is_free| load(leases).leaves_room_if_idle(10, slot_is_free);
+        assert!(if_idle(39, true) && !if_idle(39, false) && !if_idle(40, true));
         let few = Load {
             refs: 99,
             leases: 99,
         };
-        assert!(few.leaves_room(100, 10, 0, false));
+        assert!(few.leaves_room(100, 10, false));
     }
 }

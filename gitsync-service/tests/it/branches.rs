@@ -1,20 +1,18 @@
 //! Which pull request is a branch's, over GraphQL.
 
-use gitsync_service::{
-    lease::{LeasedRef, RepositoryPath, Upstream},
-    outcome::{Finding, Outcome, ProblemClass, PullRequestState},
-};
+use proto::sync::{Finding, LeasedRef, Outcome, ProblemClass, PullRequestState, Upstream};
 use testkit::github::{Barrier, GitHub};
 
 use crate::{
     batches::{after, operations},
     support::{
-        engine, found, git_ref, group, knowing, lease, name, number, refresh, result, world,
+        class_of, engine, found, git_ref, group, knowing, lease, number, path, ref_name, refresh,
+        world,
     },
 };
 
 async fn ask(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = name(git_ref.id.0);
+    let id = ref_name(git_ref.id);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(&engine(), lease).await;
     assert!(github.unexpected().is_empty());
@@ -76,7 +74,7 @@ async fn a_forks_pull_request_is_found_upstream_in_two_round_trips() {
     let outcome = ask(&github, &token, in_fork()).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(found(&outcome).repository, "acme/web");
-    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
+    assert_eq!(outcome.learned.upstream, Upstream::Of(path("acme/web")));
     assert_eq!(operations(&github), ["Discover", "Detail"]);
 
     github.clear_requests();
@@ -89,10 +87,10 @@ async fn a_forks_pull_request_is_found_upstream_in_two_round_trips() {
 async fn a_branch_of_the_same_name_in_another_fork_is_not_ours() {
     let (github, token, pull) = forked().await;
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     let mistaken = linked(&github, feature(), "acme/web", pull);
     let outcome = ask(&github, &token, mistaken).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
 }
 
 #[tokio::test]
@@ -142,13 +140,13 @@ async fn a_settled_pull_request_is_adopted_only_at_the_commit_that_was_pushed() 
         .head
         .sha;
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     let at = |commit: &str| LeasedRef {
         commit: Some(commit.to_owned()),
         ..feature()
     };
     let outcome = ask(&github, &token, at("0123456789")).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     let outcome = ask(&github, &token, at(&sha)).await;
     assert_eq!(found(&outcome).shown.number, number(merged));
     assert_eq!(found(&outcome).shown.state, PullRequestState::Merged);
@@ -177,11 +175,7 @@ async fn an_open_pull_request_that_lists_leave_out_for_a_moment_stays_linked() {
     let pull = github.pull_request("acme/web").head("feature").open();
     github.bar(&format!("acme/web#{pull}"), Barrier::Unlisted);
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(
-        result(&outcome),
-        Ok(Finding::NoPullRequest),
-        "nobody knew of it"
-    );
+    assert_eq!(outcome.finding, Finding::NoPullRequest, "nobody knew of it");
     let known = linked(&github, feature(), "acme/web", pull);
     let outcome = ask(&github, &token, known).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
@@ -193,7 +187,7 @@ async fn a_pull_request_of_another_branch_is_looked_up_again() {
     let old = github.pull_request("acme/web").head("old").open();
     let known = || linked(&github, feature(), "acme/web", old);
     let outcome = ask(&github, &token, known()).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     let new = github.pull_request("acme/web").head("feature").open();
     let outcome = ask(&github, &token, known()).await;
     assert_eq!(found(&outcome).shown.number, number(new));
@@ -255,7 +249,7 @@ async fn a_null_in_place_of_a_pull_request_is_confirmed_by_its_number() {
     let lease = lease(vec![group(&github, &token, refs.collect())]);
     let refreshed = refresh(&engine(), lease).await;
     assert_eq!(refreshed.found("a").shown.number, number(pulls[0]));
-    assert_eq!(refreshed.result("b"), Ok(Finding::Gone));
+    assert_eq!(*refreshed.finding("b"), Finding::Gone);
     assert_eq!(refreshed.found("c").shown.number, number(pulls[2]));
     assert_eq!(operations(&github), ["Detail", "Numbers"]);
 }
@@ -266,7 +260,7 @@ async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
     let gone = |repository: &str| {
         let mut gone = knowing(
             LeasedRef {
-                repository: RepositoryPath::parse(repository).unwrap(),
+                repository: path(repository),
                 ..feature()
             },
             repository,
@@ -276,9 +270,9 @@ async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
         gone
     };
     let outcome = ask(&github, &token, gone("acme/web")).await;
-    assert_eq!(result(&outcome), Ok(Finding::Gone));
+    assert_eq!(outcome.finding, Finding::Gone);
     let outcome = ask(&github, &token, gone("acme/api")).await;
-    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
+    assert_eq!(class_of(&outcome.finding), ProblemClass::RepositoryNotFound);
 }
 
 #[tokio::test]
@@ -286,9 +280,10 @@ async fn a_pull_request_that_was_just_created_is_not_ready_and_not_gone() {
     let (github, token, pull) = forked().await;
     github
         .bar(&format!("acme/web#{pull}"), Barrier::NotFound)
-        .times(1);
+        .times(2);
+    // Neither by its id nor by its number.
     let outcome = ask(&github, &token, in_fork()).await;
-    assert_eq!(result(&outcome), Err(ProblemClass::NotReady));
+    assert_eq!(class_of(&outcome.finding), ProblemClass::NotReady);
     let outcome = ask(&github, &token, in_fork()).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
 }

@@ -3,26 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use gitsync_service::{
-    lease::{Lane, Lease, LeasedRef},
-    pace,
-    refresh::{Refresher, RefresherBuilder},
+    budget,
+    worker::{Refresher, RefresherSettings},
 };
+use proto::sync::{Finding, Lane, Lease, LeasedRef};
 use testkit::github::GitHub;
 
-use crate::support::{
-    git_ref, group, lease, lease_of, refresh, refresh_until, rest, result, world,
-};
+use crate::support::{git_ref, group, lease, lease_of, refresh, refresh_until, rest, world};
 
 const CEILING: u32 = 6;
 /// Far less than until one more request may be sent.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
-fn with_ceiling(builder: RefresherBuilder) -> Refresher {
-    let pace = pace::Settings {
+fn with_ceiling(settings: RefresherSettings) -> Refresher {
+    let budget = budget::Settings {
         local_ceiling: CEILING,
-        ..pace::Settings::default()
+        ..budget::Settings::default()
     };
-    builder.pace(pace).build().unwrap()
+    Refresher::new(RefresherSettings { budget, ..settings }).unwrap()
 }
 
 /// More refs than requests may be sent; none has a pull request.
@@ -44,14 +42,19 @@ async fn unlimited() -> (GitHub, String) {
 }
 
 #[tokio::test]
-async fn where_the_host_tells_no_limit_a_key_has_one_of_ours_over_all_its_leases() {
+async fn where_the_host_tells_no_limit_a_budget_has_one_of_ours_over_all_its_leases() {
     let (github, token) = unlimited().await;
     let refresher = with_ceiling(rest());
     let first = leased(&github, &token, refs());
     let refreshed = refresh_until(&refresher, first, ATTEMPT).await;
     // What had no turn is left, and nothing fails.
     assert_eq!(refreshed.outcomes.len(), 6);
-    assert!(refreshed.outcomes.values().all(|seen| result(seen).is_ok()));
+    assert!(
+        refreshed
+            .outcomes
+            .values()
+            .all(|seen| seen.finding == Finding::NoPullRequest)
+    );
     assert_eq!(github.requests().len(), 6);
 
     let next = leased(&github, &token, refs());
@@ -67,7 +70,7 @@ async fn where_the_host_tells_no_limit_a_key_has_one_of_ours_over_all_its_leases
 #[tokio::test]
 async fn the_ceiling_is_one_for_both_interfaces() {
     let (github, token) = unlimited().await;
-    let refresher = with_ceiling(Refresher::builder());
+    let refresher = with_ceiling(RefresherSettings::default());
     for _ in 0..4 {
         let lease = leased(&github, &token, refs());
         refresh_until(&refresher, lease, ATTEMPT).await;

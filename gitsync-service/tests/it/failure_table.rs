@@ -1,14 +1,13 @@
-//! The failure table: for each signal its class, what it concerns, and when to look again, while other
-//! refs go on.
+//! The failure table: for each signal its class, what it concerns, and when to look again, while
+//! other refs go on.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use gitsync_service::{lease::LeasedRef, outcome::CredentialState};
+use proto::sync::{CredentialState, Finding, LeasedRef, ProblemClass};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload, Resource};
 
 use crate::support::{
-    Refreshed, engine, git_ref, group, knowing, lease, lease_of, refresh, refresher,
-    repository_wide, suspect, world,
+    Refreshed, engine, git_ref, group, knowing, lease, lease_of, refresh, refresher, world,
 };
 
 const HOUR: u64 = 3600;
@@ -20,6 +19,8 @@ enum Signal {
     Answer(Fault),
     /// With the repository.
     Repository(Barrier),
+    /// With GraphQL, while REST fails as well.
+    Overloaded(Overload),
     /// With the pull request, which is linked.
     PullRequest(Barrier),
     /// With the budget.
@@ -28,22 +29,29 @@ enum Signal {
     Revoked,
 }
 
-use Signal::{Answer, PullRequest, Repository, Revoked, Spent};
+use Signal::{Answer, Overloaded, PullRequest, Repository, Revoked, Spent};
 
-/// What a problem concerns.
+/// What has the problem, and so where it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    /// The ref, which fails.
+enum Concern {
+    /// The ref: it has an outcome.
     Ref,
-    /// All refs of the repository.
+    /// All refs in the repository: the outcome says so.
     Repository,
-    /// The budget or the credential: no ref has an outcome.
-    Above,
+    /// The budget: the ref stays due, and the budget pauses.
+    Budget,
+    /// The credential: the ref stays due, and the credential is observed.
+    Credential,
 }
 
-/// The row of the table: signal, class, scope, and the seconds until the next attempt after so many
-/// failures in a row.
-type Row = (Signal, &'static str, Scope, [(u32, RangeInclusive<u64>); 2]);
+/// The row of the table: signal, class, concern, and the seconds until the next attempt after so
+/// many failures in a row.
+type Row = (
+    Signal,
+    ProblemClass,
+    Concern,
+    [(u32, RangeInclusive<u64>); 2],
+);
 
 fn rows() -> Vec<Row> {
     let secondary = |status, retry_after| {
@@ -65,74 +73,74 @@ fn rows() -> Vec<Row> {
     vec![
         (
             Spent,
-            "rate_limited",
-            Scope::Above,
+            ProblemClass::RateLimited,
+            Concern::Budget,
             [(0, 1795..=1870), (5, 1795..=1870)],
         ),
         (
             secondary(200, None),
-            "secondary_limited",
-            Scope::Above,
+            ProblemClass::SecondaryLimited,
+            Concern::Budget,
             [(0, 55..=80), (5, 55..=80)],
         ),
         (
             secondary(403, Some(300)),
-            "secondary_limited",
-            Scope::Above,
+            ProblemClass::SecondaryLimited,
+            Concern::Budget,
             [(0, 295..=365), (5, 295..=365)],
         ),
         (
             Revoked,
-            "credential_suspect",
-            Scope::Above,
+            ProblemClass::CredentialSuspect,
+            Concern::Credential,
             [(0, 45..=75), (5, 45..=75)],
         ),
         (
             Answer(Fault::LockedOut),
-            "account_locked",
-            Scope::Above,
-            [(0, HOUR - 5..=2 * HOUR), (10, HOUR - 5..=2 * HOUR)],
+            ProblemClass::AccountLocked,
+            Concern::Budget,
+            [(0, HOUR - 5..=HOUR * 6 / 5), (10, HOUR - 5..=HOUR * 6 / 5)],
         ),
         (
             Answer(Fault::Suspended),
-            "account_locked",
-            Scope::Above,
-            [(0, HOUR - 5..=2 * HOUR), (10, HOUR - 5..=2 * HOUR)],
+            ProblemClass::AccountLocked,
+            Concern::Budget,
+            [(0, HOUR - 5..=HOUR * 6 / 5), (10, HOUR - 5..=HOUR * 6 / 5)],
         ),
         (
             Repository(Barrier::SingleSignOn),
-            "sso_required",
-            Scope::Repository,
+            ProblemClass::SsoRequired,
+            Concern::Repository,
             six_hours(),
         ),
         (
             Repository(Barrier::AddressNotAllowed),
-            "address_not_allowed",
-            Scope::Repository,
+            ProblemClass::AddressNotAllowed,
+            Concern::Repository,
             six_hours(),
         ),
         (
             Repository(Barrier::NoPermission),
-            "access_denied",
-            Scope::Repository,
+            ProblemClass::AccessDenied,
+            Concern::Repository,
             hours(),
         ),
         (
             Answer(Fault::InsufficientScopes),
-            "access_denied",
-            Scope::Repository,
+            ProblemClass::AccessDenied,
+            Concern::Repository,
             hours(),
         ),
         (
             Repository(Barrier::NotFound),
-            "repository_not_found",
-            Scope::Repository,
+            ProblemClass::RepositoryNotFound,
+            Concern::Repository,
             [(0, 1..=3), (2, 90..=150)],
         ),
         (
             Repository(Barrier::Blocked { status: 451 }),
-            "repository_blocked",
-            Scope::Repository,
+            ProblemClass::RepositoryBlocked,
+            Concern::Repository,
             [
                 (0, DAY * 4 / 5..=DAY * 6 / 5),
                 (5, DAY * 4 / 5..=DAY * 6 / 5),
@@ -140,68 +148,68 @@ fn rows() -> Vec<Row> {
         ),
         (
             PullRequest(Barrier::NotFound),
-            "gone",
-            Scope::Ref,
+            ProblemClass::PullRequestGone,
+            Concern::Ref,
             [(0, 4..=7), (0, 4..=7)],
         ),
         (
             PullRequest(Barrier::Null),
-            "gone",
-            Scope::Ref,
+            ProblemClass::PullRequestGone,
+            Concern::Ref,
             [(0, 4..=7), (0, 4..=7)],
         ),
         (
             Answer(Fault::Status(503)),
-            "host_unavailable",
-            Scope::Ref,
+            ProblemClass::HostUnavailable,
+            Concern::Ref,
             ordinary(),
         ),
         (
             Answer(Fault::Reset),
-            "host_unavailable",
-            Scope::Ref,
+            ProblemClass::HostUnavailable,
+            Concern::Ref,
             ordinary(),
         ),
         (
-            Answer(Fault::Overloaded(Overload::BadGateway)),
-            "host_unavailable",
-            Scope::Ref,
+            Overloaded(Overload::BadGateway),
+            ProblemClass::HostUnavailable,
+            Concern::Ref,
             ordinary(),
         ),
         (
-            Answer(Fault::Overloaded(Overload::NoTime)),
-            "host_unavailable",
-            Scope::Ref,
+            Overloaded(Overload::NoTime),
+            ProblemClass::HostUnavailable,
+            Concern::Ref,
             ordinary(),
         ),
         (
-            Answer(Fault::Overloaded(Overload::ResourceLimits)),
-            "query_too_heavy",
-            Scope::Ref,
+            Overloaded(Overload::ResourceLimits),
+            ProblemClass::QueryTooHeavy,
+            Concern::Ref,
             ordinary(),
         ),
         (
             Answer(Fault::UnsupportedVersion { status: 410 }),
-            "host_incompatible",
-            Scope::Ref,
+            ProblemClass::HostIncompatible,
+            Concern::Ref,
             quarter(),
         ),
         (
             Answer(Fault::UnsupportedVersion { status: 400 }),
-            "host_incompatible",
-            Scope::Ref,
+            ProblemClass::HostIncompatible,
+            Concern::Ref,
             quarter(),
         ),
         (
             Answer(Fault::Status(422)),
-            "host_incompatible",
-            Scope::Ref,
+            ProblemClass::HostIncompatible,
+            Concern::Ref,
             quarter(),
         ),
         (
             Answer(Fault::Html),
-            "host_answer_invalid",
-            Scope::Ref,
+            ProblemClass::HostAnswerInvalid,
+            Concern::Ref,
             ordinary(),
         ),
     ]
@@ -232,6 +240,14 @@ impl World {
                     .fault(Matching::any().by("ann"))
                     .respond(fault.clone());
             }
+            Overloaded(overload) => {
+                github
+                    .fault(Matching::graphql().by("ann"))
+                    .respond(Fault::Overloaded(*overload));
+                github
+                    .fault(Matching::path("/repos/*").by("ann"))
+                    .respond(Fault::Status(502));
+            }
             Repository(barrier) => {
                 github.bar("acme/bad", *barrier);
             }
@@ -251,7 +267,8 @@ impl World {
         Self { github, token, bad }
     }
 
-    /// What came of it after so many failures, beside a ref of the same user, of another repository.
+    /// What comes of it after so many failures, beside a ref of the same user in another
+    /// repository.
     async fn refreshed(&self, failures: u32) -> Refreshed {
         let bad = LeasedRef {
             failures,
@@ -263,37 +280,52 @@ impl World {
     }
 }
 
+/// What has the problem that keeps `bad` from its answer, which one it is, and when it is asked
+/// again.
+fn problem(refreshed: &Refreshed) -> (Concern, ProblemClass, Duration) {
+    let Some(outcome) = refreshed.outcomes.get("bad") else {
+        let class = refreshed.problem("bad");
+        return match refreshed.credentials.first() {
+            Some(seen) => (Concern::Credential, class, seen.confirm_in),
+            None => {
+                let pause = refreshed.budget.as_ref().and_then(|budget| budget.pause);
+                (Concern::Budget, class, pause.unwrap().duration)
+            }
+        };
+    };
+    let next = outcome.next.refresh_in.unwrap();
+    match outcome.finding {
+        Finding::Failed {
+            class,
+            repository_wide: true,
+        } => (Concern::Repository, class, next),
+        Finding::Failed {
+            class,
+            repository_wide: false,
+        } => (Concern::Ref, class, next),
+        Finding::Gone => (Concern::Ref, ProblemClass::PullRequestGone, next),
+        Finding::PullRequest(_) | Finding::Unchanged | Finding::NoPullRequest => {
+            panic!("{outcome:?}")
+        }
+    }
+}
+
 #[tokio::test]
-async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_on() {
-    for (signal, class, scope, attempts) in rows() {
+async fn each_signal_has_its_class_its_concern_and_its_next_attempt_and_others_go_on() {
+    for (signal, class, concern, attempts) in rows() {
         let world = World::with(&signal).await;
         for (failures, expected) in attempts {
             let refreshed = world.refreshed(failures).await;
-            assert_eq!(refreshed.class("bad"), class);
-            let next = match refreshed.outcomes.get("bad") {
-                Some(outcome) => {
-                    let whole = if repository_wide(outcome) {
-                        Scope::Repository
-                    } else {
-                        Scope::Ref
-                    };
-                    assert_eq!(whole, scope, "{class}");
-                    outcome.next.refresh_in
-                }
-                None => {
-                    assert_eq!(Scope::Above, scope, "{class}");
-                    let refused = refreshed.credentials.first().map(|seen| seen.confirm_in);
-                    refused.or(refreshed.pause().map(|pause| pause.duration))
-                }
-            };
-            let next = next.unwrap().as_secs();
+            let (found, of, next) = problem(&refreshed);
+            assert_eq!((found, of), (concern, class));
+            let next = next.as_secs();
             assert!(
                 expected.contains(&next),
-                "{class} after {failures}: {next} s"
+                "{class:?} after {failures}: {next} s"
             );
             // What is the repository's or the ref's own keeps no other of its user from its answer.
             if matches!(signal, Repository(_) | PullRequest(_)) {
-                assert!(refreshed.result("fine").is_ok(), "{class}");
+                assert_eq!(refreshed.found("fine").shown.number, 1, "{class:?}");
             }
         }
         // And nothing keeps another user from theirs.
@@ -304,7 +336,7 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
         assert_eq!(
             refresh(&engine(), of_bob).await.found("bobs").shown.number,
             1,
-            "{class}"
+            "{class:?}"
         );
     }
 }
@@ -313,10 +345,16 @@ async fn each_signal_has_its_class_its_scope_and_its_next_attempt_and_others_go_
 async fn a_credential_that_was_refused_twice_is_not_tried_again() {
     for refresher in [engine(), refresher()] {
         let world = World::with(&Revoked).await;
-        let group = suspect(group(&world.github, &world.token, vec![world.bad.clone()]));
-        let refreshed = refresh(&refresher, lease(vec![group])).await;
-        assert_eq!(refreshed.class("bad"), "credential_rejected");
-        assert!(refreshed.outcomes.is_empty());
-        assert_eq!(refreshed.credentials[0].state, CredentialState::Rejected);
+        let mut suspect = group(&world.github, &world.token, vec![world.bad.clone()]);
+        suspect.credential.as_mut().unwrap().suspect = true;
+        let refreshed = refresh(&refresher, lease(vec![suspect])).await;
+        assert!(refreshed.is_unsent("bad"));
+        let states: Vec<_> = refreshed
+            .credentials
+            .iter()
+            .map(|seen| seen.state)
+            .collect();
+        assert_eq!(states, [CredentialState::Rejected]);
+        assert_eq!(world.github.requests().len(), 1);
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    MAX_BODY_BYTES,
-    outcome::{Finding, ProblemClass},
+    host::github::MAX_BODY_BYTES,
+    worker::{Refresher, RefresherSettings},
 };
+use proto::sync::{CredentialState, Finding, ProblemClass};
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
@@ -13,14 +14,14 @@ use crate::support::{
 };
 
 /// The class of what comes of a lookup by branch when the matching requests go wrong.
-async fn class(path: &str, fault: Fault) -> &'static str {
+async fn class(path: &str, fault: Fault) -> ProblemClass {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("feature").open();
     let handle = github.fault(path).respond(fault);
     let refs = vec![git_ref("r", "acme/web", "feature")];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     assert!(handle.hits() > 0, "nothing went wrong at {path}");
-    refreshed.class("r")
+    refreshed.problem("r")
 }
 
 const PLACES: [&str; 3] = ["/pulls$", "/pulls/*$", "/pulls/*/reviews"];
@@ -30,32 +31,38 @@ const PLACES: [&str; 3] = ["/pulls$", "/pulls/*$", "/pulls/*/reviews"];
 async fn a_failed_lookup_is_never_no_pull_request_whatever_fails_and_wherever() {
     for path in PLACES {
         for (fault, expected) in [
-            (Fault::Status(500), "host_unavailable"),
-            (Fault::Status(502), "host_unavailable"),
-            (Fault::Status(503), "host_unavailable"),
-            (Fault::Reset, "host_unavailable"),
-            (Fault::Html, "host_answer_invalid"),
-            (Fault::TruncatedJson, "host_answer_invalid"),
-            (Fault::HalfBody, "host_answer_invalid"),
-            (Fault::Status(204), "host_answer_invalid"),
-            (Fault::Status(422), "host_incompatible"),
-            (Fault::Unprocessable, "query_too_heavy"),
+            (Fault::Status(500), ProblemClass::HostUnavailable),
+            (Fault::Status(502), ProblemClass::HostUnavailable),
+            (Fault::Status(503), ProblemClass::HostUnavailable),
+            (Fault::Reset, ProblemClass::HostUnavailable),
+            (Fault::Html, ProblemClass::HostAnswerInvalid),
+            (Fault::TruncatedJson, ProblemClass::HostAnswerInvalid),
+            (Fault::HalfBody, ProblemClass::HostAnswerInvalid),
+            (Fault::Status(204), ProblemClass::HostAnswerInvalid),
+            (Fault::Status(422), ProblemClass::HostIncompatible),
+            (Fault::Unprocessable, ProblemClass::QueryTooHeavy),
             (
                 Fault::UnsupportedVersion { status: 410 },
-                "host_incompatible",
+                ProblemClass::HostIncompatible,
             ),
             (
                 Fault::UnsupportedVersion { status: 400 },
-                "host_incompatible",
+                ProblemClass::HostIncompatible,
             ),
-            (Fault::BadCredentials, "credential_suspect"),
-            (Fault::LockedOut, "account_locked"),
-            (Fault::Suspended, "account_locked"),
-            (Fault::Forbidden, "access_denied"),
-            (Fault::SsoRequired, "sso_required"),
-            (Fault::AddressNotAllowed, "address_not_allowed"),
-            (Fault::Blocked { status: 451 }, "repository_blocked"),
-            (Fault::Blocked { status: 403 }, "repository_blocked"),
+            (Fault::BadCredentials, ProblemClass::CredentialSuspect),
+            (Fault::LockedOut, ProblemClass::AccountLocked),
+            (Fault::Suspended, ProblemClass::AccountLocked),
+            (Fault::Forbidden, ProblemClass::AccessDenied),
+            (Fault::SsoRequired, ProblemClass::SsoRequired),
+            (Fault::AddressNotAllowed, ProblemClass::AddressNotAllowed),
+            (
+                Fault::Blocked { status: 451 },
+                ProblemClass::RepositoryBlocked,
+            ),
+            (
+                Fault::Blocked { status: 403 },
+                ProblemClass::RepositoryBlocked,
+            ),
         ] {
             assert_eq!(
                 class(path, fault.clone()).await,
@@ -76,15 +83,18 @@ async fn json_of_another_shape_is_no_answer() {
     for body in ["", "{}", "null", "[{}]", "[{\"number\":1}]", "\"x\""] {
         assert_eq!(
             class("/pulls$", answer(body)).await,
-            "host_answer_invalid",
+            ProblemClass::HostAnswerInvalid,
             "{body}"
         );
     }
     assert_eq!(
         class("/pulls/*$", answer("{}")).await,
-        "host_answer_invalid"
+        ProblemClass::HostAnswerInvalid
     );
-    assert_eq!(class("/reviews", answer("{}")).await, "host_answer_invalid");
+    assert_eq!(
+        class("/reviews", answer("{}")).await,
+        ProblemClass::HostAnswerInvalid
+    );
 }
 
 #[tokio::test]
@@ -92,7 +102,10 @@ async fn an_answer_without_end_is_cut_off_and_refused() {
     let huge = Fault::LargeJson {
         bytes: MAX_BODY_BYTES + 1,
     };
-    assert_eq!(class("/pulls$", huge).await, "host_answer_invalid");
+    assert_eq!(
+        class("/pulls$", huge).await,
+        ProblemClass::HostAnswerInvalid
+    );
 }
 
 #[tokio::test]
@@ -117,7 +130,7 @@ async fn a_redirect_to_another_host_is_refused_and_the_host_never_dialled() {
         };
         assert_eq!(
             class("/pulls$", fault).await,
-            "host_answer_invalid",
+            ProblemClass::HostAnswerInvalid,
             "{status}"
         );
     }
@@ -135,7 +148,10 @@ async fn redirects_are_followed_three_times_and_no_further() {
     github.fault("/pulls$").times(3).respond(to_itself());
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
     assert_eq!(found(&outcome).shown.number, 1);
-    assert_eq!(class("/pulls$", to_itself()).await, "host_answer_invalid");
+    assert_eq!(
+        class("/pulls$", to_itself()).await,
+        ProblemClass::HostAnswerInvalid
+    );
 }
 
 /// Promise 8.
@@ -150,7 +166,10 @@ async fn a_next_page_at_another_host_is_refused_and_the_host_never_dialled() {
         )],
         body: "[]".to_owned(),
     };
-    assert_eq!(class("/reviews", fault).await, "host_answer_invalid");
+    assert_eq!(
+        class("/reviews", fault).await,
+        ProblemClass::HostAnswerInvalid
+    );
     assert!(elsewhere.requests().is_empty());
 }
 
@@ -164,20 +183,24 @@ async fn pages_without_end_are_refused() {
         )],
         body: "[]".to_owned(),
     };
-    assert_eq!(class("/reviews", fault).await, "host_answer_invalid");
+    assert_eq!(
+        class("/reviews", fault).await,
+        ProblemClass::HostAnswerInvalid
+    );
 }
 
 #[tokio::test]
 async fn a_host_that_does_not_answer_is_unavailable() {
     let (github, token) = world().await;
     github.fault("/pulls$").respond(Fault::Hang);
-    let refresher = rest()
-        .request_timeout(Duration::from_millis(200))
-        .build()
-        .unwrap();
+    let refresher = Refresher::new(RefresherSettings {
+        request_timeout: Duration::from_millis(200),
+        ..rest()
+    });
+    let refresher = refresher.unwrap();
     let refs = vec![git_ref("r", "acme/web", "feature")];
     let refreshed = refresh(&refresher, lease(vec![group(&github, &token, refs)])).await;
-    assert_eq!(refreshed.class("r"), "host_unavailable");
+    assert_eq!(refreshed.class("r"), ProblemClass::HostUnavailable);
 }
 
 #[tokio::test]
@@ -187,14 +210,18 @@ async fn a_host_that_cannot_be_reached_is_unavailable() {
     github.stop().await;
     let refs = vec![git_ref("r", "acme/web", "feature")];
     let refreshed = refresh(&refresher(), lease(vec![group_at(&base, Some("t"), refs)])).await;
-    assert_eq!(refreshed.class("r"), "host_unavailable");
+    assert_eq!(refreshed.class("r"), ProblemClass::HostUnavailable);
 }
 
 #[tokio::test]
 async fn a_dead_token_stops_the_rest_of_its_group_and_no_other() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("a").open();
-    let refresher = rest().concurrency(1).build().unwrap();
+    let refresher = Refresher::new(RefresherSettings {
+        concurrency: 1,
+        ..rest()
+    });
+    let refresher = refresher.unwrap();
     let dead = vec![
         git_ref("dead-1", "acme/web", "a"),
         git_ref("dead-2", "acme/web", "b"),
@@ -205,10 +232,15 @@ async fn a_dead_token_stops_the_rest_of_its_group_and_no_other() {
         group(&github, &token, vec![git_ref("alive", "acme/web", "a")]),
     ]);
     let refreshed = refresh(&refresher, lease).await;
-    for id in ["dead-1", "dead-2", "dead-3"] {
-        let class = refreshed.withheld(id);
-        assert_eq!(class, ProblemClass::CredentialSuspect, "{id}");
+    for name in ["dead-1", "dead-2", "dead-3"] {
+        assert!(refreshed.is_unsent(name), "{name}");
     }
+    let states: Vec<_> = refreshed
+        .credentials
+        .iter()
+        .map(|seen| seen.state)
+        .collect();
+    assert_eq!(states, [CredentialState::Suspect]);
     assert_eq!(refreshed.found("alive").shown.number, 1);
     let refused = github.requests();
     let refused = refused.iter().filter(|request| request.status == Some(401));
@@ -232,11 +264,11 @@ async fn one_failing_ref_keeps_no_other_from_its_result() {
         git_ref("branchless", "acme/web", ""),
     ];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
-    assert_eq!(refreshed.class("broken"), "host_unavailable");
-    assert_eq!(refreshed.class("nowhere"), "repository_not_found");
-    assert_eq!(refreshed.class("garbled"), "internal");
-    assert_eq!(refreshed.class("branchless"), "internal");
-    assert_eq!(refreshed.result("none"), Ok(Finding::NoPullRequest));
+    assert_eq!(refreshed.class("broken"), ProblemClass::HostUnavailable);
+    assert_eq!(refreshed.class("nowhere"), ProblemClass::RepositoryNotFound);
+    assert_eq!(refreshed.class("garbled"), ProblemClass::Internal);
+    assert_eq!(refreshed.class("branchless"), ProblemClass::Internal);
+    assert_eq!(*refreshed.finding("none"), Finding::NoPullRequest);
     refreshed.found("fine");
 }
 
@@ -256,7 +288,7 @@ async fn no_token_and_no_answer_of_the_host_is_in_any_outcome() {
     )]);
     let refreshed = refresh(&refresher(), lease.clone()).await;
     let printed = format!("{refreshed:?} {lease:?}");
-    assert_eq!(refreshed.class("r"), "host_unavailable");
+    assert_eq!(refreshed.class("r"), ProblemClass::HostUnavailable);
     assert!(!printed.contains(&token));
     assert!(!printed.contains("the body says"));
 }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use gitsync_service::{pace, refresh::Refresher, worker::Worker};
+use gitsync_service::{
+    budget,
+    host::github,
+    worker::{RefresherSettings, Settings},
+};
 use proto::chat::v1 as pb;
 use testkit::{github::Matching, wait::until};
 
 use crate::stack::Stack;
 
 const SLOTS: usize = 10;
-/// Longer than any test.
-const GAP: Duration = Duration::from_secs(3600);
 /// The slow keys are still waiting when the test ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -42,38 +44,6 @@ async fn until_leased(stack: &Stack, leases: usize) {
     .await;
 }
 
-#[tokio::test]
-async fn ten_keys_in_a_gap_do_not_block_another_key() {
-    Stack::run(async |stack| {
-        // Each has more than one request to send, and a gap before the second.
-        let cautious = pb::BudgetView {
-            cautious_for: Some(prost_types::Duration {
-                seconds: 3600,
-                nanos: 0,
-            }),
-            ..pb::BudgetView::default()
-        };
-        queue_slow(stack, &cautious);
-        let pace = pace::Settings {
-            cautious_gap: GAP,
-            discover_batch: 2,
-            ..pace::Settings::default()
-        };
-        let paced = Refresher::builder().concurrency(SLOTS).pace(pace);
-        stack.start_worker_as(
-            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
-            paced,
-        );
-        until_leased(stack, SLOTS).await;
-        queue_quick(stack);
-        stack.released("quick").await;
-        assert!(!stack.chat().is_released("slow 0"));
-        let asked = stack.github.count(Matching::any().by("ann"));
-        assert!(asked <= SLOTS, "each has asked once: {asked}");
-    })
-    .await;
-}
-
 /// Over REST, where several requests of a lease wait beside each other.
 #[tokio::test]
 async fn ten_keys_at_the_ceiling_do_not_block_another_key() {
@@ -84,15 +54,24 @@ async fn ten_keys_at_the_ceiling_do_not_block_another_key() {
             ..pb::BudgetView::default()
         };
         queue_slow(stack, &known);
-        let pace = pace::Settings {
-            local_ceiling: 1,
-            ..pace::Settings::default()
+        let worker = Settings {
+            batch_size: 2,
+            drain_timeout: DRAIN_TIMEOUT,
+            ..Settings::default()
         };
-        let over_rest = Refresher::builder().concurrency(SLOTS).graphql(false);
-        stack.start_worker_as(
-            Worker::builder().batch_size(2).drain_timeout(DRAIN_TIMEOUT),
-            over_rest.pace(pace),
-        );
+        let refresher = RefresherSettings {
+            concurrency: SLOTS,
+            budget: budget::Settings {
+                local_ceiling: 1,
+                ..budget::Settings::default()
+            },
+            github: github::Settings {
+                graphql: false,
+                ..github::Settings::default()
+            },
+            ..RefresherSettings::default()
+        };
+        stack.start_worker_as(worker, refresher);
         until_leased(stack, SLOTS).await;
         queue_quick(stack);
         // It has the ceiling of its own.

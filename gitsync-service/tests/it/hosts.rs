@@ -1,18 +1,14 @@
 //! Hosts without GraphQL, or with another one; and REST, which then serves.
 
-use std::sync::Arc;
-
-use gitsync_service::{
-    lease::{BudgetView, Lease, LeasedRef},
-    outcome::{Finding, ProblemClass},
-    refresh::Refresher,
-};
+use gitsync_service::worker::Refresher;
+use proto::sync::{BudgetView, Finding, LeasedRef, ProblemClass};
 use testkit::github::{Fault, GitHub, Matching, ReviewState};
 
 use crate::{
     batches::{after, linked, operations},
     support::{
-        Refreshed, engine, git_ref, group, lease, lease_of, name, paths, refresh, refresher, world,
+        Refreshed, engine, git_ref, group, lease, lease_of, lease_with, paths, ref_name, refresh,
+        refresher, world,
     },
 };
 
@@ -93,7 +89,7 @@ async fn a_host_that_lacks_a_field_is_served_over_rest_and_no_ref_is_blamed() {
         )
         .await;
         for git_ref in &refs {
-            refreshed.found(&name(git_ref.id.0));
+            refreshed.found(&ref_name(git_ref.id));
         }
     }
     assert_eq!(github.count(Matching::graphql()), 1);
@@ -108,7 +104,7 @@ async fn what_did_not_change_costs_nothing_over_rest() {
     let known = after(&first.outcomes["r"], feature());
     let before = spent(&github);
     let again = ask(&refresher, &github, &token, known.clone()).await;
-    assert_eq!(again.result("r"), Ok(Finding::Unchanged));
+    assert_eq!(*again.finding("r"), Finding::Unchanged);
     assert_eq!(spent(&github), before);
 
     github.edit_pull_request("acme/web", pull, |pull| pull.title.push('!'));
@@ -129,7 +125,7 @@ async fn a_single_ref_with_a_validator_is_asked_over_rest_for_nothing() {
     let before = spent(&github);
     github.clear_requests();
     let again = ask(&engine(), &github, &token, known).await;
-    assert_eq!(again.result("r"), Ok(Finding::Unchanged));
+    assert_eq!(*again.finding("r"), Finding::Unchanged);
     assert_eq!(spent(&github), before);
     assert_eq!(github.count(Matching::graphql()), 0);
     assert_eq!(
@@ -184,11 +180,9 @@ async fn where_graphql_does_not_tell_the_account_it_is_asked_for_once() {
     let refs: Vec<_> = (0..5)
         .map(|index| git_ref(&format!("r{index}"), "acme/web", &format!("b{index}")))
         .collect();
-    let known = lease(vec![group(&github, &token, refs)]);
-    let unknown = Arc::new(Lease {
-        budget: BudgetView::default(),
-        ..Lease::clone(&known)
-    });
+    let groups = vec![group(&github, &token, refs)];
+    let known = lease(groups.clone());
+    let unknown = lease_with("key", groups, BudgetView::default());
     let refreshed = refresh(&engine(), unknown).await;
     let id = github.user("ann").id().to_string();
     assert_eq!(refreshed.budget.unwrap().account_id, Some(id));
@@ -204,13 +198,10 @@ async fn a_host_that_refuses_to_tell_the_account_is_not_asked_in_every_lease() {
         github.fault("/user$").respond(refusal);
         let refresher = refresher();
         for _ in 0..3 {
-            let known = lease(vec![group(&github, &token, vec![feature()])]);
-            let unknown = Arc::new(Lease {
-                budget: BudgetView::default(),
-                ..Lease::clone(&known)
-            });
+            let groups = vec![group(&github, &token, vec![feature()])];
+            let unknown = lease_with("key", groups, BudgetView::default());
             let refreshed = refresh(&refresher, unknown).await;
-            assert_eq!(refreshed.result("r"), Ok(Finding::NoPullRequest));
+            assert_eq!(*refreshed.finding("r"), Finding::NoPullRequest);
         }
         assert_eq!(github.count("/user$"), 1);
     }
@@ -220,39 +211,40 @@ async fn a_host_that_refuses_to_tell_the_account_is_not_asked_in_every_lease() {
 #[tokio::test]
 async fn each_broken_answer_has_its_class_and_is_never_no_pull_request() {
     for (fault, class) in [
-        (Fault::Status(500), "host_unavailable"),
-        (Fault::Status(503), "host_unavailable"),
-        (Fault::Reset, "host_unavailable"),
-        (Fault::Html, "host_answer_invalid"),
-        (Fault::TruncatedJson, "host_answer_invalid"),
-        (Fault::HalfBody, "host_answer_invalid"),
-        (Fault::Status(422), "host_incompatible"),
+        (Fault::Status(500), ProblemClass::HostUnavailable),
+        (Fault::Status(503), ProblemClass::HostUnavailable),
+        (Fault::Reset, ProblemClass::HostUnavailable),
+        (Fault::Html, ProblemClass::HostAnswerInvalid),
+        (Fault::TruncatedJson, ProblemClass::HostAnswerInvalid),
+        (Fault::HalfBody, ProblemClass::HostAnswerInvalid),
+        (Fault::Status(422), ProblemClass::HostIncompatible),
         (
             Fault::UnsupportedVersion { status: 410 },
-            "host_incompatible",
+            ProblemClass::HostIncompatible,
         ),
         (
             Fault::UnsupportedVersion { status: 400 },
-            "host_incompatible",
+            ProblemClass::HostIncompatible,
         ),
-        (Fault::BadCredentials, "credential_suspect"),
-        (Fault::Forbidden, "access_denied"),
-        (Fault::InsufficientScopes, "access_denied"),
-        (Fault::SsoRequired, "sso_required"),
-        (Fault::AddressNotAllowed, "address_not_allowed"),
-        (Fault::Blocked { status: 451 }, "repository_blocked"),
-        (Fault::Blocked { status: 403 }, "repository_blocked"),
+        (Fault::BadCredentials, ProblemClass::CredentialSuspect),
+        (Fault::Forbidden, ProblemClass::AccessDenied),
+        (Fault::InsufficientScopes, ProblemClass::AccessDenied),
+        (Fault::SsoRequired, ProblemClass::SsoRequired),
+        (Fault::AddressNotAllowed, ProblemClass::AddressNotAllowed),
+        (
+            Fault::Blocked { status: 451 },
+            ProblemClass::RepositoryBlocked,
+        ),
+        (
+            Fault::Blocked { status: 403 },
+            ProblemClass::RepositoryBlocked,
+        ),
     ] {
         let (github, token) = world().await;
         github.pull_request("acme/web").head("feature").open();
         github.fault(Matching::any()).respond(fault.clone());
         let refreshed = ask(&engine(), &github, &token, feature()).await;
-        assert_eq!(refreshed.class("r"), class, "{fault:?}");
-        let outcome = refreshed.outcomes.get("r");
-        assert!(
-            outcome.is_none_or(|outcome| outcome.next.refresh_in.is_some()),
-            "{fault:?}"
-        );
+        assert_eq!(refreshed.problem("r"), class, "{fault:?}");
     }
 }
 
@@ -278,10 +270,10 @@ async fn bodies_that_are_no_answers_are_none() {
             body: body.to_owned(),
         });
         let refreshed = ask(&engine(), &github, &token, feature()).await;
-        let result = refreshed.result("r");
-        assert!(
-            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-            "{body}: {result:?}"
+        assert_eq!(
+            refreshed.class("r"),
+            ProblemClass::HostAnswerInvalid,
+            "{body}"
         );
     }
 }
@@ -300,7 +292,7 @@ async fn a_token_never_follows_a_redirect_elsewhere() {
                 base: elsewhere.api_base_url(),
             });
         let refreshed = ask(&engine(), &github, &token, feature()).await;
-        assert_eq!(refreshed.class("r"), "host_answer_invalid");
+        assert_eq!(refreshed.class("r"), ProblemClass::HostAnswerInvalid);
     }
     assert!(elsewhere.requests().is_empty());
 }

@@ -1,15 +1,16 @@
-//! Answers in part whose errors do not say what they are about: nothing is missing that was not said to be.
+//! Answers in part whose errors do not say what they are about: nothing is missing that was not
+//! said to be.
 
-use gitsync_service::{
-    lease::LeasedRef,
-    outcome::{Finding, ProblemClass},
-};
+use proto::sync::{Finding, LeasedRef, ProblemClass};
 use serde_json::{Value, json};
 use testkit::github::{Fault, GitHub, Matching};
 
 use crate::{
     batches::linked,
-    support::{Refreshed, engine, git_ref, group, knowing, lease, name, number, refresh, world},
+    support::{
+        Refreshed, class_of, engine, git_ref, group, knowing, lease, number, ref_name, refresh,
+        world,
+    },
 };
 
 /// Errors after which it is asked again, by type and message.
@@ -74,7 +75,7 @@ async fn what_is_left_out_for_an_unknown_reason_is_neither_gone_nor_none() {
         (&by_id, 1, &["/nodes"]),
         (&by_id, 1, &["/nodes/0/latestOpinionatedReviews"]),
     ] {
-        let id = &name(git_ref.id.0);
+        let id = &ref_name(git_ref.id);
         for error in PASSING {
             spoil(&github, without, error);
             let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
@@ -86,10 +87,11 @@ async fn what_is_left_out_for_an_unknown_reason_is_neither_gone_nor_none() {
         }
         spoil(&github, without, UNKNOWN);
         let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
-        let result = refreshed.result(id);
-        assert!(
-            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-            "{without:?}: {result:?}"
+        let result = refreshed.finding(id);
+        assert_eq!(
+            class_of(result),
+            ProblemClass::HostAnswerInvalid,
+            "{without:?}"
         );
     }
 }
@@ -102,7 +104,7 @@ async fn what_is_found_is_found_whatever_else_went_wrong() {
     spoil(&github, &["/r1"], UNKNOWN);
     let refreshed = ask(&github, &token, refs).await;
     assert_eq!(refreshed.found("r").shown.number, 1);
-    assert!(refreshed.result("other").is_err());
+    assert_eq!(refreshed.class("other"), ProblemClass::HostAnswerInvalid);
 }
 
 #[tokio::test]
@@ -134,12 +136,9 @@ async fn a_denial_that_says_of_nothing_is_not_blamed_on_a_repository_that_was_re
     );
     let refs = vec![feature(), git_ref("other", "acme/api", "feature")];
     let refreshed = ask(&github, &token, refs).await;
-    let result = refreshed.result("r");
-    assert!(
-        matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-        "{result:?}"
-    );
-    assert_eq!(refreshed.result("other"), Err(ProblemClass::AccessDenied));
+    let result = refreshed.finding("r");
+    assert_eq!(class_of(result), ProblemClass::HostAnswerInvalid);
+    assert_eq!(refreshed.class("other"), ProblemClass::AccessDenied);
 }
 
 #[tokio::test]
@@ -149,7 +148,7 @@ async fn what_is_said_to_be_missing_is_whatever_else_went_wrong() {
     let errors = json!([missing, {"message": "What?"}]);
     say(&github, &json!({"data": {"r0": null}, "errors": errors}));
     let refreshed = ask(&github, &token, vec![feature()]).await;
-    assert_eq!(refreshed.result("r"), Err(ProblemClass::RepositoryNotFound));
+    assert_eq!(refreshed.class("r"), ProblemClass::RepositoryNotFound);
 }
 
 #[tokio::test]
@@ -163,13 +162,10 @@ async fn what_an_answer_may_lack_it_may_lack_for_no_unknown_reason() {
     ] {
         say(&github, &json!({"data": {"r0": branch}, "errors": [error]}));
         let refreshed = ask(&github, &token, vec![feature()]).await;
-        let result = refreshed.result("r");
+        let result = refreshed.finding("r");
         match is_known {
-            true => assert_eq!(result, Ok(Finding::NoPullRequest)),
-            false => assert!(
-                matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-                "{result:?}"
-            ),
+            true => assert_eq!(*result, Finding::NoPullRequest),
+            false => assert_eq!(class_of(result), ProblemClass::HostAnswerInvalid),
         }
     }
 }
@@ -196,11 +192,8 @@ async fn an_answer_that_lacks_what_was_asked_for_says_nothing_of_it() {
     ] {
         say(&github, &json!({"data": data}));
         let refreshed = ask(&github, &token, vec![git_ref.clone()]).await;
-        let result = refreshed.result("r");
-        assert!(
-            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-            "{data}: {result:?}"
-        );
+        let result = refreshed.finding("r");
+        assert_eq!(class_of(result), ProblemClass::HostAnswerInvalid, "{data}");
     }
 }
 
@@ -213,10 +206,7 @@ async fn a_shorter_list_with_errors_in_it_says_of_none_that_it_is_gone() {
     say(&github, &json!({"data": {"nodes": []}, "errors": [error]}));
     let refreshed = ask(&github, &token, refs).await;
     for id in ["b0", "b1"] {
-        let result = refreshed.result(id);
-        assert!(
-            matches!(result, Err(ProblemClass::HostAnswerInvalid)),
-            "{result:?}"
-        );
+        let result = refreshed.finding(id);
+        assert_eq!(class_of(result), ProblemClass::HostAnswerInvalid);
     }
 }

@@ -1,11 +1,11 @@
 //! From a branch to its pull request.
 
-use gitsync_service::outcome::{Finding, Head, ProblemClass, PullRequest, PullRequestState};
+use proto::sync::{Finding, ProblemClass, PullRequestState};
 use testkit::github::ReviewState;
 
 use crate::support::{
-    FENCE, found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one,
-    refresher, result, world,
+    class_of, found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one,
+    refresher, world,
 };
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
     github.pull_request("acme/web").head("feature").open();
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
     assert_eq!(found(&outcome).shown.number, 1);
-    assert_eq!(outcome.fence, FENCE);
+    assert_eq!(outcome.fence.report_seq, 7);
 
     let requests = github.requests();
     let list = &requests[0];
@@ -35,7 +35,7 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
     for (name, value) in [
         ("state", "open"),
         ("head", "acme:feature"),
-        ("sort", "updated"),
+        ("sort", "created"),
         ("direction", "desc"),
     ] {
         assert_eq!(list.query_value(name), Some(value), "{name}");
@@ -59,7 +59,7 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
 async fn a_branch_without_a_pull_request_is_no_failure_and_costs_one_request() {
     let (github, token) = world().await;
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     assert_eq!(paths(&github), ["/repos/acme/web/pulls?head=acme:feature"]);
 }
 
@@ -83,29 +83,31 @@ async fn every_field_of_a_pull_request_is_filled() {
     let model = github.find_pull_request("acme/web", pull).unwrap();
     let found = found(&outcome);
     assert_eq!(found.repository, "acme/web");
-    assert!(found.host_id.is_some() && found.updated_at.is_some());
-    let expected = PullRequest {
-        number: 1,
-        url: format!("{}/acme/web/pull/1", github.web_base()),
-        state: PullRequestState::Open,
-        draft: false,
-        title: "Add a thing".to_owned(),
-        base_branch: "main".to_owned(),
-        author_login: Some("eve".to_owned()),
-        author_avatar_url: Some("https://avatars.example.com/eve".to_owned()),
-        changes_requested: false,
-        approved: true,
-        reviewer_count: 1,
-        head: Head {
-            branch: "feature".to_owned(),
-            sha: model.head.sha,
-            additions: 10,
-            deletions: 2,
-            changed_files: 3,
-            commits: 4,
-        },
-    };
-    assert_eq!(found.shown, expected);
+    let shown = &found.shown;
+    assert_eq!(shown.url, format!("{}/acme/web/pull/1", github.web_base()));
+    assert_eq!(shown.state, PullRequestState::Open);
+    assert_eq!(shown.title, "Add a thing");
+    let head = &shown.head;
+    assert_eq!(
+        (
+            head.additions,
+            head.deletions,
+            head.changed_files,
+            head.commits
+        ),
+        (10, 2, 3, 4)
+    );
+    assert_eq!((&*head.branch, &*shown.base_branch), ("feature", "main"));
+    assert_eq!(head.sha, model.head.sha);
+    assert_eq!(shown.author_login.as_deref(), Some("eve"));
+    assert_eq!(
+        shown.author_avatar_url.as_deref(),
+        Some("https://avatars.example.com/eve")
+    );
+    assert!(found.host_id.is_some());
+    assert!(shown.approved && !shown.changes_requested);
+    assert_eq!(shown.reviewer_count, 1);
+    assert!(!shown.draft);
 }
 
 #[tokio::test]
@@ -139,7 +141,7 @@ async fn a_pull_request_of_another_branch_is_looked_up_again() {
 
     let alone = knowing(git_ref("r", "acme/web", "alone"), "acme/web", old);
     let outcome = refresh_one(&github, &token, alone).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn branches_are_compared_with_their_case_and_repositories_without() {
     let pull = github.pull_request("acme/web").head("Feature").open();
     let other_case = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, other_case).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
 
     let outcome = refresh_one(&github, &token, git_ref("r", "ACME/Web", "Feature")).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
@@ -174,7 +176,7 @@ async fn a_settled_pull_request_is_never_adopted_by_its_branch_alone() {
     github.pull_request("acme/web").head("feature").merged();
     github.pull_request("acme/web").head("feature").closed();
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
 }
 
 #[tokio::test]
@@ -197,15 +199,15 @@ async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
     let (github, token) = world().await;
     let gone = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 99);
     let outcome = refresh_one(&github, &token, gone).await;
-    assert_eq!(result(&outcome), Ok(Finding::Gone));
+    assert_eq!(outcome.finding, Finding::Gone);
 
     let nowhere = knowing(git_ref("r", "acme/api", "feature"), "acme/api", 1);
     let outcome = refresh_one(&github, &token, nowhere).await;
-    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
+    assert_eq!(class_of(&outcome.finding), ProblemClass::RepositoryNotFound);
 
     let unseen = git_ref("r", "acme/api", "feature");
     let outcome = refresh_one(&github, &token, unseen).await;
-    assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
+    assert_eq!(class_of(&outcome.finding), ProblemClass::RepositoryNotFound);
 }
 
 #[tokio::test]

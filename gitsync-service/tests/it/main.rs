@@ -15,6 +15,7 @@ mod failures;
 mod gaps;
 mod hosts;
 mod in_part;
+mod interfaces;
 mod lookup;
 mod presence;
 mod process;

@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    lease::{Lane, LeasedRef},
-    outcome::{Pause, ProblemClass},
-    pace::pause::{RESET_PADDING, RESET_SPREAD},
-    refresh::Refresher,
+    budget::pause::{RESET_PADDING, RESET_SPREAD},
+    worker::{Refresher, RefresherSettings},
 };
+use proto::sync::{Finding, Lane, LeasedRef, ProblemClass};
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
-    Refreshed, git_ref, group, lease, refresh, refresher, rest, result, without_reserve, world,
+    Refreshed, git_ref, group, lease, refresh, refresher, rest, without_reserve, world,
 };
 
 fn one_at_a_time() -> Refresher {
-    rest()
-        .concurrency(1)
-        .pace(without_reserve())
-        .build()
-        .unwrap()
+    let settings = RefresherSettings {
+        concurrency: 1,
+        budget: without_reserve(),
+        ..rest()
+    };
+    Refresher::new(settings).unwrap()
 }
 
 /// Three branches of one user, looked up one at a time.
@@ -32,28 +32,27 @@ async fn three(github: &GitHub, token: &str) -> Refreshed {
     refresh(&one_at_a_time(), lease(vec![group(github, token, refs)])).await
 }
 
-/// For how long the whole budget pauses, since its limit is spent.
-fn spent(refreshed: &Refreshed) -> Duration {
-    let Some(Pause {
-        duration,
-        class: ProblemClass::RateLimited,
-        from_lane: Lane::Interactive,
-    }) = refreshed.pause()
-    else {
-        panic!("the budget should pause: {:?}", refreshed.budget);
-    };
-    assert_eq!(refreshed.rest(), None);
-    duration
+/// Which pause of the whole budget keeps these refs from their answers.
+#[track_caller]
+fn pause(refreshed: &Refreshed, names: &[&str], class: ProblemClass) -> Duration {
+    for name in names {
+        assert!(refreshed.is_unsent(name), "{name}: {refreshed:?}");
+    }
+    let pause = refreshed.budget.as_ref().and_then(|budget| budget.pause);
+    let pause = pause.unwrap_or_else(|| panic!("there is no pause: {refreshed:?}"));
+    assert_eq!((pause.class, pause.from_lane), (class, Lane::Interactive));
+    pause.duration
 }
 
-/// A pause until a window ends, in so many seconds.
-fn is_until(pause: Duration, seconds: u64) -> bool {
-    let least = Duration::from_secs(seconds) + RESET_PADDING - Duration::from_secs(10);
-    (least..=least + RESET_SPREAD + Duration::from_secs(10)).contains(&pause)
+/// How many refs were answered.
+fn answered(refreshed: &Refreshed) -> usize {
+    let answers = refreshed.outcomes.values();
+    let failed = |finding: &Finding| matches!(finding, Finding::Failed { .. });
+    answers.filter(|outcome| !failed(&outcome.finding)).count()
 }
 
 #[tokio::test]
-async fn the_first_rate_limit_answer_stops_the_rest_and_no_ref_has_an_outcome() {
+async fn the_first_rate_limit_answer_stops_the_rest_and_pauses_the_budget() {
     let (github, token) = world().await;
     github
         .budget("ann")
@@ -61,13 +60,13 @@ async fn the_first_rate_limit_answer_stops_the_rest_and_no_ref_has_an_outcome() 
         .resets_in(Duration::from_secs(600));
     let refreshed = three(&github, &token).await;
     assert_eq!(github.requests().len(), 1);
-    assert!(refreshed.outcomes.is_empty());
-    let pause = spent(&refreshed);
-    assert!(is_until(pause, 600), "{pause:?}");
-    let core = refreshed.window("core").unwrap();
-    assert!(is_until(core.pause_for.unwrap(), 600), "{core:?}");
-    assert_eq!((core.limit, core.remaining), (Some(5000), Some(0)));
-    assert_eq!(core.length, Some(Duration::from_secs(3600)));
+    let pause = pause(&refreshed, &["1", "2", "3"], ProblemClass::RateLimited);
+    let least = Duration::from_secs(590) + RESET_PADDING;
+    let most = Duration::from_secs(600) + RESET_PADDING + RESET_SPREAD;
+    assert!((least..=most).contains(&pause), "{pause:?}");
+    let window = refreshed.window("core");
+    assert!(window.pause_for.unwrap().abs_diff(pause) < Duration::from_secs(1));
+    assert_eq!((window.limit, window.remaining), (Some(5000), Some(0)));
 }
 
 #[tokio::test]
@@ -89,8 +88,7 @@ async fn a_rate_limit_stops_all_groups_of_its_lease_and_no_other_lease() {
         vec![git_ref("other", "acme/web", "a")],
     )]);
     let (spent, other) = tokio::join!(refresh(&refresher, spent), refresh(&refresher, other));
-    assert!(spent.outcomes.is_empty());
-    assert_eq!(spent.pause().unwrap().class, ProblemClass::RateLimited);
+    pause(&spent, &["1", "2"], ProblemClass::RateLimited);
     assert_eq!(other.found("other").shown.number, 1);
     let limited = github.requests();
     let limited = limited
@@ -104,11 +102,10 @@ async fn the_last_request_of_a_window_is_used_and_none_is_sent_after_it() {
     let (github, token) = world().await;
     github.budget("ann").remaining(2);
     let refreshed = three(&github, &token).await;
-    assert!(refreshed.result("1").is_ok());
-    assert!(refreshed.result("2").is_ok());
-    assert_eq!(refreshed.withheld("3"), ProblemClass::RateLimited);
+    assert_eq!(answered(&refreshed), 2);
+    pause(&refreshed, &["3"], ProblemClass::RateLimited);
     assert_eq!(github.requests().len(), 2);
-    assert!(refreshed.window("core").unwrap().pause_for.is_some());
+    assert!(refreshed.window("core").pause_for.is_some());
 }
 
 fn fifty() -> Vec<LeasedRef> {
@@ -129,21 +126,23 @@ async fn a_spent_budget_gets_one_refusal_however_many_refs_are_due() {
     let (github, token) = world().await;
     github.budget("ann").spend_all();
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
+    pause(&refreshed, &["b0", "b49"], ProblemClass::RateLimited);
     assert!(refreshed.outcomes.is_empty());
-    spent(&refreshed);
     assert_eq!((github.requests().len(), refused(&github)), (1, 1));
 }
 
 #[tokio::test]
 async fn what_is_left_of_a_budget_is_used_and_no_refusal_is_earned() {
-    let all_of_it = rest().pace(without_reserve()).build().unwrap();
+    let all_of_it = Refresher::new(RefresherSettings {
+        budget: without_reserve(),
+        ..rest()
+    })
+    .unwrap();
     for left in 1..=12 {
         let (github, token) = world().await;
         github.budget("ann").remaining(left);
         let refreshed = refresh(&all_of_it, lease(vec![group(&github, &token, fifty())])).await;
-        // And what had no answer has no outcome.
-        assert!(refreshed.outcomes.values().all(|o| result(o).is_ok()));
-        assert_eq!(refreshed.outcomes.len(), usize::try_from(left).unwrap());
+        assert_eq!(answered(&refreshed), usize::try_from(left).unwrap());
         assert_eq!(refused(&github), 0, "with {left} left");
     }
 }
@@ -154,19 +153,26 @@ async fn no_redirect_is_followed_beyond_what_is_left() {
     let (github, token) = world().await;
     github.rename("acme/web", "acme/app");
     github.budget("ann").remaining(3);
-    let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
-    assert!(refreshed.outcomes.len() < 50);
+    refresh(&refresher(), lease(vec![group(&github, &token, fifty())])).await;
     assert_eq!(refused(&github), 0);
 }
 
 #[tokio::test]
-async fn an_ordinary_refusal_is_no_rate_limit_and_stops_nothing() {
+async fn an_ordinary_refusal_is_no_rate_limit_and_stops_no_other_repository() {
     let (github, token) = world().await;
+    github.repository("acme/api").grant(&github.user("ann"));
     github.fault("/pulls$").once().respond(Fault::Forbidden);
-    let refreshed = three(&github, &token).await;
-    assert_eq!(refreshed.result("1"), Err(ProblemClass::AccessDenied));
-    assert!(refreshed.result("2").is_ok() && refreshed.result("3").is_ok());
-    assert_eq!(refreshed.pause(), None);
+    let refs = vec![
+        git_ref("refused", "acme/web", "a"),
+        git_ref("same", "acme/web", "b"),
+        git_ref("other", "acme/api", "c"),
+    ];
+    let refreshed = refresh(&one_at_a_time(), lease(vec![group(&github, &token, refs)])).await;
+    for name in ["refused", "same"] {
+        assert_eq!(refreshed.class(name), ProblemClass::AccessDenied);
+    }
+    assert_eq!(*refreshed.finding("other"), Finding::NoPullRequest);
+    assert_eq!(refreshed.budget.unwrap().pause, None);
 }
 
 #[tokio::test]
@@ -180,11 +186,9 @@ async fn a_secondary_limit_is_honoured_with_and_without_retry_after() {
             });
             let refreshed = three(&github, &token).await;
             assert_eq!(github.requests().len(), 1, "{status} {told:?}");
-            assert!(refreshed.outcomes.is_empty());
-            let pause = refreshed.pause().unwrap();
-            assert_eq!(pause.class, ProblemClass::SecondaryLimited);
-            let least = Duration::from_secs(expected - 5);
-            assert!(pause.duration >= least, "{pause:?}");
+            let pause = pause(&refreshed, &["3"], ProblemClass::SecondaryLimited);
+            assert!(pause >= Duration::from_secs(expected - 5), "{pause:?}");
+            assert_eq!(refreshed.budget.unwrap().secondary_refusals, 1);
         }
     }
 }
@@ -198,8 +202,14 @@ async fn the_reset_is_read_by_the_hosts_clock_and_not_by_ours() {
             .budget("ann")
             .spend_all()
             .resets_in(Duration::from_secs(300));
-        let pause = spent(&three(&github, &token).await);
-        assert!(is_until(pause, 300), "{hours} h: {pause:?}");
+        let refreshed = three(&github, &token).await;
+        let reset_in = refreshed.window("core").reset_in.unwrap();
+        assert!(
+            reset_in <= Duration::from_secs(300) && reset_in >= Duration::from_secs(290),
+            "{hours} h: {reset_in:?}"
+        );
+        let pause = pause(&refreshed, &["1"], ProblemClass::RateLimited);
+        assert!(pause >= reset_in && pause <= reset_in + RESET_PADDING + RESET_SPREAD);
     }
 }
 
@@ -209,9 +219,12 @@ async fn what_is_left_of_the_budget_is_told() {
     github.pull_request("acme/web").head("a").open();
     let refs = vec![git_ref("r", "acme/web", "a")];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
-    let core = refreshed.window("core").unwrap();
-    assert_eq!((core.limit, core.remaining), (Some(5000), Some(4997)));
-    assert!(core.reset_in.is_some() && refreshed.pause().is_none());
+    let window = refreshed.window("core");
+    assert_eq!((window.limit, window.remaining), (Some(5000), Some(4997)));
+    assert_eq!(window.length, Some(Duration::from_secs(3600)));
+    assert!(window.reset_in.is_some() && window.pause_for.is_none());
+    let budget = refreshed.budget.unwrap();
+    assert_eq!((budget.pause, budget.rest), (None, None));
 }
 
 #[tokio::test]
@@ -226,5 +239,6 @@ async fn a_limit_is_read_at_the_beginning_of_a_refusal_however_long_it_is() {
         ),
     });
     let refreshed = three(&github, &token).await;
-    assert_eq!(refreshed.withheld("1"), ProblemClass::SecondaryLimited);
+    let pause = pause(&refreshed, &["1"], ProblemClass::SecondaryLimited);
+    assert!(pause >= Duration::from_secs(55), "{pause:?}");
 }

@@ -3,16 +3,25 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    lease::{LeaseGroup, Provider, ProviderKind},
-    outcome::{Finding, ProblemClass},
-    schedule::{DIFF_STATUS_TTL, FAILURE_CAP, NO_TOKEN_BACKOFF},
+    schedule::{DIFF_STATUS_TTL, FAILURE_CAP, NO_TOKEN_BACKOFF, Schedule},
+    worker::{Refresher, RefresherSettings},
 };
+use proto::sync::{Finding, LeaseGroup, ProblemClass, Provider, ProviderKind};
 use testkit::github::{GitHub, Matching};
 
 use crate::support::{
-    git_ref, group, group_at, knowing, lease, number, refresh, refresh_until, refresher, rest,
-    result, world,
+    exact_schedule, git_ref, group, group_at, knowing, lease, number, refresh, refresh_until,
+    refresher, rest, world,
 };
+
+/// A refresher that has so many requests on the wire at once.
+fn at_once(concurrency: usize) -> Refresher {
+    Refresher::new(RefresherSettings {
+        concurrency,
+        ..rest()
+    })
+    .unwrap()
+}
 
 #[tokio::test]
 async fn three_refreshes_are_inside_the_provider_at_once() {
@@ -36,7 +45,7 @@ async fn three_refreshes_are_inside_the_provider_at_once() {
 async fn no_more_requests_than_the_limit_are_at_the_host_at_once() {
     let (github, token) = world().await;
     let hold = github.hold("/reviews");
-    let refresher = rest().concurrency(4).build().unwrap();
+    let refresher = at_once(4);
     let branches: Vec<_> = (0..12).map(|i| format!("b{i}")).collect();
     for branch in &branches {
         github.pull_request("acme/web").head(branch).open();
@@ -105,7 +114,7 @@ async fn a_settled_pull_request_that_one_chat_knows_is_not_given_to_another() {
     ];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     assert_eq!(refreshed.found("knows").shown.number, number(merged));
-    assert_eq!(refreshed.result("new"), Ok(Finding::NoPullRequest));
+    assert_eq!(*refreshed.finding("new"), Finding::NoPullRequest);
     assert_eq!(github.count("/pulls$"), 1);
 }
 
@@ -119,7 +128,7 @@ async fn without_an_account_the_host_is_not_asked_for_ten_minutes() {
     let lease = lease(vec![group_at(&github.api_base_url(), None, refs)]);
     let refreshed = refresh(&refresher(), lease).await;
     for id in ["1", "2"] {
-        assert_eq!(refreshed.result(id), Err(ProblemClass::NoAccount));
+        assert_eq!(refreshed.class(id), ProblemClass::NoAccount);
         assert_eq!(refreshed.next(id), Some(NO_TOKEN_BACKOFF));
     }
     assert!(github.requests().is_empty());
@@ -132,20 +141,17 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
     let foreign = LeaseGroup {
         provider: Provider {
             id: "gitlab".to_owned(),
-            host: "gitlab.com".to_owned(),
             kind: ProviderKind::Unsupported,
+            host: "gitlab.com".to_owned(),
             api_base_url: github.api_base_url(),
         },
         refs: vec![git_ref("2", "acme/web", "a")],
         ..spoken.clone()
     };
     let refreshed = refresh(&refresher(), lease(vec![foreign, spoken])).await;
-    assert_eq!(
-        refreshed.result("2"),
-        Err(ProblemClass::ProviderUnsupported)
-    );
+    assert_eq!(refreshed.class("2"), ProblemClass::ProviderUnsupported);
     assert_eq!(refreshed.next("2"), Some(FAILURE_CAP));
-    assert!(refreshed.result("1").is_ok());
+    assert_eq!(*refreshed.finding("1"), Finding::NoPullRequest);
     assert_eq!(github.requests().len(), 1);
 }
 
@@ -168,12 +174,9 @@ async fn each_origin_is_asked_with_its_own_token_and_no_other() {
         ),
     ]);
     let refreshed = refresh(&refresher(), lease).await;
-    assert!(
-        refreshed
-            .outcomes
-            .values()
-            .all(|outcome| result(outcome).is_ok())
-    );
+    for name in ["1", "2", "3"] {
+        assert_eq!(*refreshed.finding(name), Finding::NoPullRequest);
+    }
     assert!(github.requests().iter().all(|r| r.login() == Some("ann")));
     assert!(
         enterprise
@@ -195,11 +198,11 @@ async fn a_found_status_is_fresh_for_the_time_that_is_set() {
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs())])).await;
     assert_eq!(refreshed.next("r"), Some(DIFF_STATUS_TTL));
 
-    let other = rest()
-        .schedule(crate::support::exact_schedule())
-        .diff_status_ttl(Duration::from_secs(7))
-        .build()
-        .unwrap();
+    let schedule = Schedule {
+        diff_status_ttl: Duration::from_secs(7),
+        ..exact_schedule()
+    };
+    let other = Refresher::new(RefresherSettings { schedule, ..rest() }).unwrap();
     let refreshed = refresh(&other, lease(vec![group(&github, &token, refs())])).await;
     assert_eq!(refreshed.next("r"), Some(Duration::from_secs(7)));
 }
@@ -209,7 +212,7 @@ async fn at_the_deadline_what_was_begun_fails_what_is_done_counts_and_the_rest_i
     let (github, token) = world().await;
     let done = github.pull_request("acme/web").head("done").open();
     let hold = github.hold(Matching::path("/pulls$").query("head", "acme:slow"));
-    let refresher = rest().concurrency(1).build().unwrap();
+    let refresher = at_once(1);
     let refs = vec![
         git_ref("done", "acme/web", "done"),
         git_ref("slow", "acme/web", "slow"),
@@ -218,7 +221,7 @@ async fn at_the_deadline_what_was_begun_fails_what_is_done_counts_and_the_rest_i
     let lease = lease(vec![group(&github, &token, refs)]);
     let refreshed = refresh_until(&refresher, lease, Duration::from_millis(700)).await;
     assert_eq!(refreshed.found("done").shown.number, number(done));
-    assert_eq!(refreshed.class("slow"), "host_unavailable");
+    assert_eq!(refreshed.class("slow"), ProblemClass::HostUnavailable);
     assert!(!refreshed.outcomes.contains_key("never"));
     assert_eq!(refreshed.order, ["done", "slow"]);
     // The request was taken back from the host.

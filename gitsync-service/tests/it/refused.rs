@@ -1,6 +1,6 @@
 //! Outcomes that chat-service does not take.
 
-use gitsync_service::worker::Worker;
+use gitsync_service::worker::Settings;
 use proto::chat::v1 as pb;
 use testkit::wait::until;
 
@@ -87,7 +87,10 @@ async fn a_lease_is_not_given_back_with_a_ref_that_has_no_outcome() {
             stack.lease("next", &["c"]),
             std::time::Duration::from_secs(30),
         ));
-        stack.start_worker_with(Worker::builder().batch_size(2));
+        stack.start_worker_with(Settings {
+            batch_size: 2,
+            ..Settings::default()
+        });
         stack.applied("a").await;
         stack.released("next").await;
         stack.stop.cancel();

@@ -1,22 +1,19 @@
 //! Repositories with a new name: what is learned of it, and what it saves.
 
-use gitsync_service::{
-    lease::{LeasedRef, RepositoryPath, Upstream},
-    outcome::{Finding, Outcome, ProblemClass},
-    refresh::Refresher,
-};
+use gitsync_service::worker::Refresher;
+use proto::sync::{Finding, LeasedRef, Outcome, ProblemClass, Upstream};
 use testkit::github::{Fault, GitHub};
 
 use crate::{
     batches::{after, operations},
     support::{
-        canonical, engine, found, git_ref, group, lease, name, paths, refresh, refresher, result,
+        class_of, engine, found, git_ref, group, lease, path, paths, ref_name, refresh, refresher,
         world,
     },
 };
 
 async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = name(git_ref.id.0);
+    let id = ref_name(git_ref.id);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(refresher, lease).await;
     refreshed.outcomes.remove(&id).unwrap()
@@ -29,7 +26,7 @@ fn feature() -> LeasedRef {
 /// As it is leased after the host told this name.
 fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
     LeasedRef {
-        canonical_repository: RepositoryPath::parse(name),
+        canonical_repository: Some(path(name)),
         ..git_ref
     }
 }
@@ -45,7 +42,10 @@ async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() 
         let pull = github.pull_request("acme/web").head("feature").open();
         github.rename("acme/web", "acme/site");
         let outcome = ask(&refresher, &github, &token, feature()).await;
-        assert_eq!(canonical(&outcome), Some("acme/site"));
+        assert_eq!(
+            outcome.learned.canonical_repository,
+            Some(path("acme/site"))
+        );
 
         github.clear_requests();
         let known = called(feature(), "acme/site");
@@ -54,7 +54,10 @@ async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() 
             i64::from(found(&outcome).shown.number),
             i64::try_from(pull).unwrap()
         );
-        assert_eq!(canonical(&outcome), None, "that is no news");
+        assert_eq!(
+            outcome.learned.canonical_repository, None,
+            "that is no news"
+        );
         let old = |path: &String| path.starts_with("/repos/acme/web");
         assert!(!paths(&github).iter().any(old), "{:?}", paths(&github));
     }
@@ -91,7 +94,7 @@ async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
     ] {
         github.clear_requests();
         let outcome = ask(&refresher(), &github, &token, git_ref).await;
-        assert!(result(&outcome).is_ok());
+        assert!(!matches!(outcome.finding, Finding::Failed { .. }));
         // A pull request and its reviews are asked for beside each other.
         let mut asked = paths(&github);
         asked.sort();
@@ -115,7 +118,7 @@ async fn the_pull_request_of_a_renamed_fork_is_one_question_once_its_name_is_kno
     github.rename("ann/web", "ann/site");
     github.clear_requests();
     let outcome = ask(&engine(), &github, &token, linked.clone()).await;
-    assert_eq!(canonical(&outcome), Some("ann/site"));
+    assert_eq!(outcome.learned.canonical_repository, Some(path("ann/site")));
     let asked = operations(&github).len();
     github.clear_requests();
     let linked = called(linked, "ann/site");
@@ -132,14 +135,21 @@ async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/web");
-        assert_eq!(canonical(&outcome), Some("acme/web"), "as it was reported");
+        assert_eq!(
+            outcome.learned.canonical_repository,
+            Some(path("acme/web")),
+            "as it was reported"
+        );
 
         // It may also lead on.
         github.rename("acme/web", "acme/site");
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/site");
-        assert_eq!(canonical(&outcome), Some("acme/site"));
+        assert_eq!(
+            outcome.learned.canonical_repository,
+            Some(path("acme/site"))
+        );
     }
 }
 
@@ -156,11 +166,12 @@ async fn a_ref_that_does_not_know_the_new_name_learns_it_and_is_one_lookup_with_
             let lease = lease(vec![group(&github, &token, refs)]);
             let refreshed = refresh(&refresher, lease).await;
             for id in ["other", "r"] {
-                assert_eq!(refreshed.result(id), Ok(Finding::NoPullRequest));
+                assert_eq!(*refreshed.finding(id), Finding::NoPullRequest);
             }
             if round == 0 {
-                let learned = canonical(&refreshed.outcomes["other"]);
-                other = called(other, learned.unwrap());
+                let learned = &refreshed.outcomes["other"].learned;
+                let name = learned.canonical_repository.as_ref().unwrap();
+                other = called(other, name.as_str());
             } else {
                 assert_eq!(github.requests().len(), 1, "{:?}", operations(&github));
             }
@@ -175,11 +186,12 @@ async fn a_repository_that_is_found_by_no_name_is_not_found() {
         github.delete_repository("acme/web");
         let misled = called(feature(), "acme/gone");
         let outcome = ask(&refresher, &github, &token, misled).await;
-        assert_eq!(result(&outcome), Err(ProblemClass::RepositoryNotFound));
+        assert_eq!(class_of(&outcome.finding), ProblemClass::RepositoryNotFound);
     }
 }
 
-/// One ref was looked up before the rename, and the other reported after there was a new `acme/web`.
+/// One ref was looked up before the rename, and the other reported after there was a new
+/// `acme/web`.
 #[tokio::test]
 async fn a_new_repository_with_the_old_name_is_not_taken_for_the_renamed_one() {
     for refresher in both() {
@@ -225,6 +237,7 @@ async fn only_a_name_that_is_for_good_is_told() {
         }
         let outcome = ask(&refresher(), &github, &token, feature()).await;
         assert_eq!(found(&outcome).repository, "acme/site", "{status}");
-        assert_eq!(canonical(&outcome), told, "{status}");
+        let learned = outcome.learned.canonical_repository;
+        assert_eq!(learned, told.map(path), "{status}");
     }
 }

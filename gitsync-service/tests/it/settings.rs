@@ -8,11 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gitsync_service::{
-    config::Settings,
-    pace::{self, Pauses},
-    schedule::Schedule,
-};
+use gitsync_service::{budget, config::Settings, schedule::Schedule};
 use service_runtime::config::{ConfigError, EXIT_FAILURE, EXIT_USAGE};
 
 use crate::binary::{Keys, binary};
@@ -156,16 +152,16 @@ fn a_start_that_fails_for_another_reason_has_another_exit_code() {
 #[test]
 fn without_settings_all_numbers_are_the_defaults_of_the_code() {
     let settings = read(&Keys::new(), &[]).unwrap();
-    let of_code = (Schedule::default(), pace::Settings::default());
+    let of_code = (Schedule::default(), budget::Settings::default());
     assert_eq!(
-        format!("{:?}", (settings.schedule(), settings.pace())),
+        format!("{:?}", (settings.schedule(), settings.budget())),
         format!("{of_code:?}")
     );
     assert_eq!(settings.effective["GITSYNC_NO_TOKEN_BACKOFF"], "10m");
 }
 
 #[test]
-fn every_number_of_schedule_and_pace_is_what_was_set() {
+fn every_number_of_schedule_and_budget_is_what_was_set() {
     let settings = read(
         &Keys::new(),
         &[
@@ -208,21 +204,18 @@ fn every_number_of_schedule_and_pace_is_what_was_set() {
         jitter_percent: 13,
         ..Schedule::default()
     };
-    let pace = pace::Settings {
+    let budget = budget::Settings {
         reserve_percent: 14,
         local_ceiling: 15,
         host_probe_after: seconds(19),
-        pauses: Pauses {
-            reset_padding: seconds(16),
-            reset_spread: seconds(17),
-            secondary_pause: seconds(18),
-            ..Pauses::default()
-        },
-        ..pace::Settings::default()
+        reset_padding: seconds(16),
+        reset_spread: seconds(17),
+        secondary_pause: seconds(18),
+        ..budget::Settings::default()
     };
     assert_eq!(
-        format!("{:?}", (settings.schedule(), settings.pace())),
-        format!("{:?}", (schedule, pace))
+        format!("{:?}", (settings.schedule(), settings.budget())),
+        format!("{:?}", (schedule, budget))
     );
 }
 

@@ -1,18 +1,15 @@
-//! Budgets that are spent, and accounts that are to be left alone, over GraphQL.
+//! Budgets that are spent or paused, over GraphQL.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use gitsync_service::{
-    lease::{BudgetView, Lane, Lease, LeasedRef, Window},
-    outcome::{Pause, ProblemClass},
-    pace,
-    refresh::Refresher,
-};
+use proto::sync::{BudgetView, Finding, Lane, LeasedRef, Pause, ProblemClass, Window};
 use testkit::github::{Fault, GitHub, LimitSpelling, Matching, Resource};
 
 use crate::{
     batches::{after, linked, operations},
-    support::{Refreshed, budget_of, engine, git_ref, group, lease, refresh, refresher, world},
+    support::{
+        Refreshed, engine, git_ref, group, lease, lease_of, lease_with, refresh, refresher, world,
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,30 +25,29 @@ async fn ask(github: &GitHub, token: &str, refs: Vec<LeasedRef>) -> Refreshed {
     refresh(&engine(), lease(vec![group(github, token, refs)])).await
 }
 
-fn with_budget(
-    github: &GitHub,
-    token: &str,
-    refs: Vec<LeasedRef>,
-    budget: BudgetView,
-) -> Arc<Lease> {
-    let lease = lease(vec![group(github, token, refs)]);
-    Arc::new(Lease {
-        budget,
-        ..Lease::clone(&lease)
-    })
+/// How long the budget rests for `lane` and what is less urgent.
+fn rest(refreshed: &Refreshed, lane: Lane) -> Duration {
+    let rest = refreshed.budget.as_ref().and_then(|budget| budget.rest);
+    match rest {
+        Some(rest) if rest.from_lane == lane => rest.duration,
+        other => panic!("the budget should rest from {lane:?} on, but: {other:?}"),
+    }
 }
 
-/// That the ref has no outcome, and that what is as urgent as it rests for this long, at the least.
-fn rests(refreshed: &Refreshed, name: &str, lane: Lane, least: Duration) {
-    assert_eq!(refreshed.withheld(name), ProblemClass::LimitReserved);
-    let Pause {
-        from_lane,
-        duration,
-        ..
-    } = refreshed.rest().unwrap();
-    assert_eq!((refreshed.pause(), from_lane), (None, lane));
-    let least = least.saturating_sub(Duration::from_secs(10));
-    assert!(duration >= least, "{duration:?}");
+fn pause(refreshed: &Refreshed) -> Option<Pause> {
+    refreshed.budget.as_ref()?.pause
+}
+
+fn windows(names: &[&str], window: &Window) -> BudgetView {
+    let named = |name: &&str| Window {
+        name: (*name).to_owned(),
+        ..window.clone()
+    };
+    BudgetView {
+        windows: names.iter().map(named).collect(),
+        account_known: true,
+        ..BudgetView::default()
+    }
 }
 
 #[tokio::test]
@@ -72,15 +68,18 @@ async fn a_spent_budget_is_told_in_both_spellings_and_rest_serves_who_is_looked_
             .collect();
         let refreshed = ask(&github, &token, refs).await;
         assert_eq!(github.count(Matching::graphql()), 1);
-        for id in ["b0", "b1", "b2"] {
-            assert!(refreshed.outcomes[id].learned.validator.is_some(), "{id}");
-            refreshed.found(id);
+        for name in ["b0", "b1", "b2"] {
+            let learned = &refreshed.outcomes[name].learned;
+            assert!(learned.validator.is_some(), "{name}");
+            refreshed.found(name);
         }
-        // REST may be spent, so that the budget as a whole does not pause.
-        rests(&refreshed, "b3", Lane::Idle, HOUR);
-        let graphql = refreshed.window("graphql").unwrap();
-        assert!(graphql.pause_for.unwrap() >= HOUR - Duration::from_secs(10));
-        assert_eq!(refreshed.window("core").unwrap().pause_for, None);
+        assert!(refreshed.is_unsent("b3"));
+        let rest = rest(&refreshed, Lane::Idle);
+        assert!(rest > HOUR - Duration::from_secs(10) && rest < HOUR + Duration::from_secs(70));
+        let graphql = refreshed.window("graphql").pause_for.unwrap();
+        assert!(graphql >= rest - Duration::from_secs(10));
+        assert_eq!(refreshed.window("core").pause_for, None);
+        assert_eq!(pause(&refreshed), None);
     }
 }
 
@@ -100,7 +99,9 @@ async fn less_left_than_a_query_costs_is_a_spent_budget_though_not_nothing() {
             .to_owned(),
     });
     let refreshed = ask(&github, &token, refs).await;
-    rests(&refreshed, "b9", Lane::Idle, Duration::from_secs(60));
+    assert!(refreshed.is_unsent("b9"));
+    rest(&refreshed, Lane::Idle);
+    assert!(refreshed.window("graphql").pause_for.is_some());
     assert_eq!(github.requests().len(), 1);
 }
 
@@ -120,7 +121,7 @@ async fn the_last_point_of_a_window_is_used_and_none_is_asked_for_after_it() {
         .resets_in(HOUR);
     let refreshed = ask(&github, &token, refs).await;
     assert_eq!(refreshed.found("b0").shown.number, 1);
-    rests(&refreshed, "b24", Lane::Idle, HOUR);
+    assert!(refreshed.is_unsent("b24"));
     assert_eq!(operations(&github), ["Discover"]);
 }
 
@@ -132,67 +133,81 @@ async fn a_leased_pause_is_honoured_without_a_request() {
         in_lane(Lane::Idle, &git_ref("idle", "acme/web", "a")),
         in_lane(Lane::Viewed, &git_ref("viewed", "acme/web", "b")),
     ];
-    let budget = budget_of(vec![Window {
-        name: "graphql".to_owned(),
+    let paused = Window {
         pause_for: Some(HOUR),
         ..Window::default()
-    }]);
-    let refreshed = refresh(&engine(), with_budget(&github, &token, refs, budget)).await;
+    };
+    let groups = vec![group(&github, &token, refs)];
+    let lease = lease_with("key", groups, windows(&["graphql"], &paused));
+    let refreshed = refresh(&engine(), lease).await;
     assert_eq!(github.count(Matching::graphql()), 0);
-    assert!(refreshed.result("viewed").is_ok(), "REST serves it");
-    rests(&refreshed, "idle", Lane::Idle, HOUR);
+    assert_eq!(*refreshed.finding("viewed"), Finding::NoPullRequest);
+    assert!(refreshed.is_unsent("idle"));
+    assert!(rest(&refreshed, Lane::Idle) > HOUR - Duration::from_secs(10));
 }
 
-/// REST's limit alone: what GraphQL can tell is told, and what it cannot is the ref's own problem.
 #[tokio::test]
-async fn a_limit_of_rest_keeps_no_ref_from_graphql_and_the_budget_from_nothing() {
+async fn a_single_ref_with_a_validator_is_asked_over_graphql_while_rest_is_paused() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("feature").open();
-    let budget = budget_of(vec![Window {
-        name: "core".to_owned(),
+    let feature = git_ref("r", "acme/web", "feature");
+    let groups = vec![group(&github, &token, vec![feature.clone()])];
+    let over_rest = refresh(&refresher(), lease(groups)).await;
+    let known = after(&over_rest.outcomes["r"], feature);
+    github.clear_requests();
+    let paused = Window {
         pause_for: Some(HOUR),
         ..Window::default()
-    }]);
-    let feature = git_ref("feature", "acme/web", "feature");
-    let over_rest = lease(vec![group(&github, &token, vec![feature.clone()])]);
-    let first = refresh(&refresher(), over_rest).await;
-    // Asked by itself, it would be a question to REST.
-    let known = after(&first.outcomes["feature"], feature.clone());
-    let known = with_budget(&github, &token, vec![known], budget.clone());
-    refresh(&engine(), known).await.found("feature");
-
-    let heavy = github.pull_request("acme/web").head("heavy").open();
-    github.poison("acme/web", heavy);
-    let refs = vec![feature, git_ref("heavy", "acme/web", "heavy")];
-    let refreshed = refresh(&engine(), with_budget(&github, &token, refs, budget)).await;
-    refreshed.found("feature");
-    assert_eq!(refreshed.class("heavy"), "query_too_heavy");
-    assert_eq!((refreshed.pause(), refreshed.rest()), (None, None));
+    };
+    let groups = vec![group(&github, &token, vec![known])];
+    let lease = lease_with("key", groups, windows(&["core"], &paused));
+    let refreshed = refresh(&engine(), lease).await;
+    assert_eq!(refreshed.found("r").shown.number, 1);
+    assert_eq!(operations(&github), ["Detail"]);
 }
 
 #[tokio::test]
-async fn the_users_reserve_is_not_touched_for_what_nobody_looks_at() {
+async fn the_owners_reserve_is_kept_from_background_lanes() {
     let (github, token) = world().await;
-    let window = |name: &str| Window {
-        name: name.to_owned(),
+    let window = Window {
         limit: Some(5000),
         remaining: Some(1500),
         reset_in: Some(HOUR),
         ..Window::default()
     };
-    let budget = budget_of(["core", "graphql"].map(window).into());
-    let refs = |lane| vec![in_lane(lane, &git_ref("r", "acme/web", "a"))];
-    for (lane, resting) in [(Lane::Idle, Lane::Idle), (Lane::Active, Lane::Viewed)] {
-        let lease = with_budget(&github, &token, refs(lane), budget.clone());
-        let refreshed = refresh(&engine(), lease).await;
-        rests(&refreshed, "r", resting, HOUR);
+    let asked = |lane| {
+        let refs = vec![in_lane(lane, &git_ref("r", "acme/web", "a"))];
+        let groups = vec![group(&github, &token, refs)];
+        lease_with("key", groups, windows(&["core", "graphql"], &window))
+    };
+    for lane in [Lane::Idle, Lane::Active] {
+        let refreshed = refresh(&engine(), asked(lane)).await;
+        assert!(refreshed.is_unsent("r"));
+        assert!(rest(&refreshed, lane) > HOUR - Duration::from_secs(10));
     }
     assert!(github.requests().is_empty());
     for lane in [Lane::Viewed, Lane::Interactive] {
-        let lease = with_budget(&github, &token, refs(lane), budget.clone());
-        let refreshed = refresh(&engine(), lease).await;
-        assert!(refreshed.result("r").is_ok());
+        let refreshed = refresh(&engine(), asked(lane)).await;
+        assert_eq!(*refreshed.finding("r"), Finding::NoPullRequest);
     }
+}
+
+#[tokio::test]
+async fn a_budget_whose_windows_are_all_spent_is_paused_until_the_first_ends() {
+    let (github, token) = world().await;
+    let refs = vec![in_lane(Lane::Viewed, &git_ref("r", "acme/web", "a"))];
+    for (resource, resets_in) in [(Resource::Graphql, HOUR), (Resource::Core, HOUR / 2)] {
+        let budget = github.budget_of("ann", resource);
+        budget.spend_all().resets_in(resets_in);
+    }
+    let refreshed = ask(&github, &token, refs).await;
+    assert!(refreshed.is_unsent("r"));
+    let pause = pause(&refreshed).unwrap();
+    assert_eq!(pause.class, ProblemClass::RateLimited);
+    assert_eq!(pause.from_lane, Lane::Interactive);
+    assert!(pause.duration > HOUR / 2 - Duration::from_secs(10));
+    assert!(pause.duration < HOUR / 2 + Duration::from_secs(70));
+    assert_eq!(github.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -214,11 +229,11 @@ async fn a_secondary_limit_stops_both_interfaces_in_every_spelling() {
         let refs = refs.iter().map(|r| in_lane(Lane::Viewed, r)).collect();
         let refreshed = ask(&github, &token, refs).await;
         assert_eq!(github.requests().len(), 1, "{fault:?}");
-        assert!(refreshed.outcomes.is_empty(), "{fault:?}");
-        let pause = refreshed.pause().unwrap();
+        assert!(refreshed.outcomes.is_empty(), "{fault:?}: {refreshed:?}");
+        let pause = pause(&refreshed).unwrap();
         assert_eq!(pause.class, ProblemClass::SecondaryLimited);
-        assert_eq!(pause.from_lane, Lane::Interactive);
-        assert!(pause.duration >= Duration::from_secs(at_least - 5));
+        assert!(pause.duration > Duration::from_secs(at_least - 5));
+        assert_eq!(refreshed.budget.unwrap().secondary_refusals, 1);
     }
 }
 
@@ -229,19 +244,15 @@ async fn for_a_while_after_a_secondary_limit_half_as_many_are_asked_at_once() {
     let refs: Vec<_> = branches
         .map(|branch| git_ref(&branch, "acme/web", &branch))
         .collect();
-    let refresher = Refresher::builder().pace(pace::Settings {
-        burst_gap: Duration::ZERO,
-        cautious_gap: Duration::ZERO,
-        ..pace::Settings::default()
-    });
-    let refresher = refresher.build().unwrap();
+    let refresher = engine();
     for (cautious_for, queries) in [(Some(HOUR), 2), (None, 1)] {
         github.clear_requests();
         let budget = BudgetView {
             cautious_for,
             ..BudgetView::default()
         };
-        let lease = with_budget(&github, &token, refs.clone(), budget);
+        let groups = vec![group(&github, &token, refs.clone())];
+        let lease = lease_with("key", groups, budget);
         let refreshed = refresh(&refresher, lease).await;
         assert_eq!(refreshed.outcomes.len(), 10);
         assert_eq!(github.count(Matching::graphql()), queries);
@@ -257,19 +268,20 @@ async fn a_locked_or_suspended_account_stops_its_key_and_no_other() {
         let refs = linked(&github, &token, 30).await;
         github.fault(Matching::any().by("ann")).respond(fault);
         let refresher = engine();
-        let of_bob = lease(vec![group(
+        let groups = vec![group(
             &github,
             &bob.token(),
             vec![git_ref("bobs", "acme/web", "b1")],
-        )]);
+        )];
+        let of_bob = lease_of("bob", groups);
         let (ann, bob) = tokio::join!(
             refresh(&refresher, lease(vec![group(&github, &token, refs)])),
             refresh(&refresher, of_bob)
         );
-        assert!(ann.outcomes.is_empty());
-        assert_eq!(ann.withheld("b0"), ProblemClass::AccountLocked);
-        assert!(ann.pause().unwrap().duration >= HOUR - Duration::from_secs(10));
+        assert!(ann.outcomes.is_empty(), "{ann:?}");
         assert_eq!(github.count(Matching::any().by("ann")), 1);
+        let pause = pause(&ann).unwrap();
+        assert_eq!(pause.class, ProblemClass::AccountLocked);
         assert_eq!(bob.found("bobs").shown.number, 2);
     }
 }

@@ -5,8 +5,7 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 use gitsync_service::{
     SyncClient,
     metrics::{self, Metrics},
-    refresh::{CONCURRENCY, Refresher, RefresherBuilder},
-    worker::{Worker, WorkerBuilder},
+    worker::{Refresher, RefresherSettings, Settings, Worker},
 };
 use proto::chat::v1 as pb;
 use service_runtime::token::TokenFile;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    support::{id, world},
+    support::{ref_id, world},
     sync_server::{Chat, SyncServer},
 };
 
@@ -70,24 +69,30 @@ impl Stack {
     }
 
     pub(crate) fn start_worker(&self) {
-        self.start_worker_with(Worker::builder());
+        self.start_worker_with(Settings::default());
     }
 
-    pub(crate) fn start_worker_with(&self, builder: WorkerBuilder) {
-        self.start_worker_with_slots(builder, CONCURRENCY);
+    pub(crate) fn start_worker_with(&self, settings: Settings) {
+        self.start_worker_as(settings, RefresherSettings::default());
     }
 
     /// A worker that has so many requests on the wire at once.
-    pub(crate) fn start_worker_with_slots(&self, builder: WorkerBuilder, slots: usize) {
-        self.start_worker_as(builder, Refresher::builder().concurrency(slots));
+    pub(crate) fn start_worker_with_slots(&self, settings: Settings, concurrency: usize) {
+        let refresher = RefresherSettings {
+            concurrency,
+            ..RefresherSettings::default()
+        };
+        self.start_worker_as(settings, refresher);
     }
 
-    pub(crate) fn start_worker_as(&self, builder: WorkerBuilder, refresher: RefresherBuilder) {
+    pub(crate) fn start_worker_as(&self, settings: Settings, refresher: RefresherSettings) {
         let token = TokenFile::open(&self.token_file).unwrap();
         let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
-        let metrics = Arc::clone(&self.metrics);
-        let refresher = refresher.metrics(metrics).build().unwrap();
-        let worker = builder.build(sync, refresher);
+        let refresher = Refresher::new(RefresherSettings {
+            metrics: Arc::clone(&self.metrics),
+            ..refresher
+        });
+        let worker = Worker::new(sync, refresher.unwrap(), settings);
         let working = worker.run(self.stop.clone());
         self.running.spawn("the worker", async {
             working.await;
@@ -103,7 +108,7 @@ impl Stack {
     /// A lease of one owner's branches of `acme/web`, named like their refs.
     pub(crate) fn lease(&self, name: &str, branches: &[&str]) -> pb::Lease {
         pb::Lease {
-            lease_token: id(name).to_string(),
+            lease_token: ref_id(name).to_string(),
             budget_key: format!("key of {name}"),
             expires_in: Some(prost_types::Duration {
                 seconds: 60,
@@ -126,7 +131,7 @@ impl Stack {
     /// An account named like the lease, with this token.
     pub(crate) fn credential(lease: &str, token: &str) -> pb::Credential {
         pb::Credential {
-            id: id(lease).to_string(),
+            id: ref_id(lease).to_string(),
             generation: 5,
             access_token: token.to_owned(),
             suspect: false,
@@ -173,7 +178,7 @@ pub(crate) const FENCE: pb::Fence = pb::Fence {
 
 pub(crate) fn leased_ref(branch: &str) -> pb::LeasedRef {
     pb::LeasedRef {
-        git_ref_id: id(branch).to_string(),
+        git_ref_id: ref_id(branch).to_string(),
         fence: Some(FENCE),
         repository: "acme/web".to_owned(),
         branch: branch.to_owned(),

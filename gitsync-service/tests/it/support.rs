@@ -3,20 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gitsync_service::{
-    lease::{
-        BudgetKey, BudgetView, Credential, KnownPullRequest, Lease, LeaseGroup, LeaseToken,
-        LeasedRef, Provider, ProviderKind, RepositoryPath, Upstream, Window,
-    },
-    outcome::{
-        BudgetObservation, CredentialObservation, CredentialState, Finding, FoundPullRequest,
-        Outcome, Pause, ProblemClass, ProblemName as _, PullRequestState,
-    },
-    pace,
-    refresh::{Refresher, RefresherBuilder},
+    budget,
+    host::github,
     schedule::Schedule,
-    worker::TICK_TIMEOUT,
+    worker::{Refresher, RefresherSettings, TICK_TIMEOUT},
 };
-use proto::sync::{Fence, GitAccountId, GitRefId};
+use proto::sync::{
+    BudgetKey, BudgetObservation, BudgetView, Credential, CredentialObservation, CredentialState,
+    Finding, FoundPullRequest, GitAccountId, GitRefId, KnownPullRequest, Lease, LeaseGroup,
+    LeaseToken, LeasedRef, Outcome, ProblemClass, Provider, ProviderKind, PullRequestState,
+    RepositoryPath, Upstream, Window,
+};
+use secrecy::SecretString;
 use testkit::github::GitHub;
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
@@ -32,74 +30,71 @@ pub(crate) fn exact_schedule() -> Schedule {
 
 /// Asks for many refs at once, and for the next as soon as it has an answer.
 pub(crate) fn engine() -> Refresher {
-    patient_engine(Duration::ZERO).build().unwrap()
+    Refresher::new(patient(Duration::ZERO)).unwrap()
 }
 
 /// The same, to be set up further; waits for so long after a query that the host gave up on.
-pub(crate) fn patient_engine(heavy_pause: Duration) -> RefresherBuilder {
-    Refresher::builder()
-        .schedule(exact_schedule())
-        .pace(pace::Settings {
-            burst: 1000,
-            pauses: pace::Pauses {
-                heavy_pause,
-                heavy_spread: Duration::ZERO,
-                ..pace::Pauses::default()
-            },
-            ..pace::Settings::default()
-        })
+pub(crate) fn patient(heavy_pause: Duration) -> RefresherSettings {
+    RefresherSettings {
+        schedule: exact_schedule(),
+        github: github::Settings {
+            heavy_pause,
+            ..github::Settings::default()
+        },
+        ..RefresherSettings::default()
+    }
 }
 
 /// Asks for one ref at a time, over REST.
 pub(crate) fn refresher() -> Refresher {
-    rest().build().unwrap()
+    Refresher::new(rest()).unwrap()
 }
 
 /// The same, to be set up further.
-pub(crate) fn rest() -> RefresherBuilder {
-    Refresher::builder()
-        .schedule(exact_schedule())
-        .graphql(false)
+pub(crate) fn rest() -> RefresherSettings {
+    RefresherSettings {
+        schedule: exact_schedule(),
+        github: github::Settings {
+            graphql: false,
+            ..github::Settings::default()
+        },
+        ..RefresherSettings::default()
+    }
 }
 
-/// Keeps nothing of a budget for anybody else.
-pub(crate) fn without_reserve() -> pace::Settings {
-    pace::Settings {
+/// Keeps nothing of a budget for its owner.
+pub(crate) fn without_reserve() -> budget::Settings {
+    budget::Settings {
         reserve_percent: 0,
         reserve_least: 0,
         interactive_floor_percent: 0,
-        ..pace::Settings::default()
+        ..budget::Settings::default()
     }
 }
 
-/// The id of what a test calls by this name.
-pub(crate) fn id(name: &str) -> Uuid {
+/// The id of a ref that a test calls by a name of at most 16 bytes.
+pub(crate) fn ref_id(name: &str) -> GitRefId {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
-    Uuid::from_bytes(bytes)
+    GitRefId(Uuid::from_bytes(bytes))
 }
 
-/// What a test calls it.
-pub(crate) fn name(id: Uuid) -> String {
-    let bytes = id.as_bytes().iter().copied();
-    String::from_utf8(bytes.take_while(|byte| *byte != 0).collect()).unwrap()
+/// What a test calls the ref of this id.
+pub(crate) fn ref_name(id: GitRefId) -> String {
+    let name = String::from_utf8(id.0.as_bytes().to_vec()).unwrap();
+    name.trim_end_matches('\0').to_owned()
 }
 
-/// As all refs are leased by default.
-pub(crate) const FENCE: Fence = Fence {
-    report_seq: 7,
-    looks: 3,
-    generation: 4,
-};
+pub(crate) fn path(path: &str) -> RepositoryPath {
+    RepositoryPath::parse(path).unwrap()
+}
 
 pub(crate) fn git_ref(name: &str, repository: &str, branch: &str) -> LeasedRef {
-    let repository = RepositoryPath::parse(repository).unwrap();
-    LeasedRef {
-        fence: FENCE,
-        // Most tests are not about forks.
-        upstream: Upstream::NoFork,
-        ..LeasedRef::new(GitRefId(id(name)), repository, branch)
-    }
+    let mut git_ref = LeasedRef::new(ref_id(name), path(repository), branch);
+    git_ref.fence.report_seq = 7;
+    // Most tests are not about forks.
+    git_ref.upstream = Upstream::NoFork;
+    git_ref
 }
 
 pub(crate) fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> LeasedRef {
@@ -132,54 +127,51 @@ pub(crate) fn group_at(
             api_base_url: api_base_url.to_owned(),
         },
         credential: token.map(|token| Credential {
-            account: GitAccountId(id("account")),
-            generation: FENCE.generation,
-            access_token: token.into(),
+            account: GitAccountId(account_of(token)),
+            generation: 1,
+            access_token: SecretString::from(token),
             suspect: false,
         }),
         refs,
     }
 }
 
-/// The same, with a credential that was refused once.
-pub(crate) fn suspect(mut group: LeaseGroup) -> LeaseGroup {
-    group.credential.as_mut().unwrap().suspect = true;
-    group
-}
-
-/// A budget of which these windows are known.
-pub(crate) fn budget_of(windows: Vec<Window>) -> BudgetView {
-    BudgetView {
-        windows,
-        account_known: true,
-        ..BudgetView::default()
-    }
+/// Each token is of another account.
+fn account_of(token: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    let length = token.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&token.as_bytes()[..length]);
+    Uuid::from_bytes(bytes)
 }
 
 pub(crate) fn lease(groups: Vec<LeaseGroup>) -> Arc<Lease> {
-    Arc::new(Lease {
-        token: LeaseToken(id("lease-secret")),
-        budget_key: BudgetKey("key".to_owned()),
-        expires_in: Duration::from_secs(60),
-        groups,
-        budget: BudgetView {
-            account_known: true,
-            ..BudgetView::default()
-        },
-    })
+    lease_of("key", groups)
 }
 
-/// The same, of another budget key.
+/// The same, of another budget.
 pub(crate) fn lease_of(key: &str, groups: Vec<LeaseGroup>) -> Arc<Lease> {
+    let budget = BudgetView {
+        account_known: true,
+        ..BudgetView::default()
+    };
+    lease_with(key, groups, budget)
+}
+
+/// The same, with what is known of the budget.
+pub(crate) fn lease_with(key: &str, groups: Vec<LeaseGroup>, budget: BudgetView) -> Arc<Lease> {
     Arc::new(Lease {
+        token: LeaseToken(Uuid::from_u128(0x1ea5_e5ec_4e70)),
         budget_key: BudgetKey(key.to_owned()),
-        ..Lease::clone(&lease(groups))
+        expires_in: Duration::from_secs(60),
+        groups,
+        budget,
     })
 }
 
 /// What a refresh brought.
 #[derive(Debug)]
 pub(crate) struct Refreshed {
+    /// By the refs' names.
     pub(crate) outcomes: BTreeMap<String, Outcome>,
     /// In the order in which they came.
     pub(crate) order: Vec<String>,
@@ -196,158 +188,102 @@ pub(crate) async fn refresh_until(
     lease: Arc<Lease>,
     timeout: Duration,
 ) -> Refreshed {
-    run(refresher, lease, timeout).await.0
-}
-
-async fn run(
-    refresher: &Refresher,
-    lease: Arc<Lease>,
-    timeout: Duration,
-) -> (Refreshed, Vec<CredentialObservation>) {
-    let refresh = refresher.open(lease);
+    let refresh = refresher.begin(lease, Instant::now() + timeout);
     let (found, mut finished) = mpsc::unbounded_channel();
-    refresh.run(Instant::now() + timeout, &found).await;
+    refresh.run(&found).await;
     drop(found);
     let mut outcomes = BTreeMap::new();
     let mut order = Vec::new();
     while let Some(outcome) = finished.recv().await {
-        let name = name(outcome.git_ref.0);
+        let name = ref_name(outcome.git_ref);
         order.push(name.clone());
         let again = outcomes.insert(name, outcome);
         assert!(again.is_none(), "two outcomes of one ref: {again:?}");
     }
-    let refreshed = Refreshed {
+    Refreshed {
         outcomes,
         order,
-        budget: refresh.budget(),
+        budget: refresh.observation(),
         credentials: refresh.credentials(),
-    };
-    (refreshed, refresh.credentials())
+    }
 }
 
-/// The same, with what was learned of the credentials.
-pub(crate) async fn refresh_with_credentials(
-    refresher: &Refresher,
-    lease: Arc<Lease>,
-) -> (Refreshed, Vec<CredentialObservation>) {
-    run(refresher, lease, TICK_TIMEOUT).await
-}
-
-/// Refreshes the one ref with a fresh refresher.
+/// Refreshes the one ref over REST with a fresh refresher.
 pub(crate) async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = name(git_ref.id.0);
+    let name = ref_name(git_ref.id);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
     let mut refreshed = refresh(&refresher(), lease).await;
-    refreshed.outcomes.remove(&id).unwrap()
+    refreshed.outcomes.remove(&name).unwrap()
 }
 
 impl Refreshed {
-    pub(crate) fn result(&self, name: &str) -> Result<Finding, ProblemClass> {
-        result(&self.outcomes[name])
+    pub(crate) fn finding(&self, name: &str) -> &Finding {
+        match self.outcomes.get(name) {
+            Some(outcome) => &outcome.finding,
+            None => panic!("{name} has no outcome: {self:?}"),
+        }
     }
 
     pub(crate) fn found(&self, name: &str) -> &FoundPullRequest {
-        found(&self.outcomes[name])
+        found_in(self.finding(name))
+    }
+
+    /// The class of what is wrong with a ref.
+    pub(crate) fn class(&self, name: &str) -> ProblemClass {
+        class_of(self.finding(name))
+    }
+
+    /// What keeps a ref from its answer: the class of its finding, or of the pause or rest of its
+    /// budget, or of what was observed of a credential.
+    pub(crate) fn problem(&self, name: &str) -> ProblemClass {
+        if !self.is_unsent(name) {
+            return self.class(name);
+        }
+        let budget = self.budget.as_ref();
+        let pause = budget.and_then(|budget| budget.pause.or(budget.rest));
+        let credential = self.credentials.first().map(|seen| match seen.state {
+            CredentialState::Suspect => ProblemClass::CredentialSuspect,
+            CredentialState::Rejected => ProblemClass::CredentialRejected,
+            CredentialState::Accepted => panic!("{name} has no reason: {self:?}"),
+        });
+        let class = credential.or(pause.map(|pause| pause.class));
+        class.unwrap_or_else(|| panic!("{name} has no reason: {self:?}"))
+    }
+
+    /// A ref was withheld: it stays due.
+    pub(crate) fn is_unsent(&self, name: &str) -> bool {
+        !self.outcomes.contains_key(name)
     }
 
     pub(crate) fn next(&self, name: &str) -> Option<Duration> {
         self.outcomes[name].next.refresh_in
     }
 
-    /// Of what the answers said of this limit.
-    pub(crate) fn window(&self, name: &str) -> Option<Window> {
-        let budget = self.budget.as_ref()?;
-        let mut windows = budget.windows.iter();
-        windows.find(|window| window.name == name).cloned()
+    /// What was observed of a window; nothing where no answer told of it.
+    pub(crate) fn window(&self, name: &str) -> Window {
+        let budget = self.budget.as_ref();
+        let mut windows = budget.iter().flat_map(|budget| &budget.windows);
+        let told = windows.find(|window| window.name == name);
+        told.cloned().unwrap_or_default()
     }
-
-    /// Why the host wants no requests for the whole budget.
-    pub(crate) fn pause(&self) -> Option<Pause> {
-        self.budget.as_ref().and_then(|budget| budget.pause)
-    }
-
-    /// Why something was chosen not to be sent.
-    pub(crate) fn rest(&self) -> Option<Pause> {
-        self.budget.as_ref().and_then(|budget| budget.rest)
-    }
-
-    /// The class of a ref's problem: of its outcome, or where it has none, as it must where the budget or the
-    /// credential has the problem, of what is said of these.
-    pub(crate) fn class(&self, name: &str) -> &'static str {
-        let observed = self.observed();
-        let Some(outcome) = self.outcomes.get(name) else {
-            let class = observed.unwrap_or_else(|| panic!("nothing is said of {name}: {self:?}"));
-            return class.name();
-        };
-        match result(outcome) {
-            Err(class) => {
-                assert!(!OF_THE_BUDGET.contains(&class), "{name} failed: {class:?}");
-                class.name()
-            }
-            Ok(found) => {
-                assert_eq!(found, Finding::Gone, "{name} should have failed");
-                "gone"
-            }
-        }
-    }
-
-    /// That the ref has no outcome, and what is said in its place.
-    pub(crate) fn withheld(&self, name: &str) -> ProblemClass {
-        let outcome = self.outcomes.get(name);
-        assert!(outcome.is_none(), "{outcome:?}");
-        self.observed().unwrap()
-    }
-
-    fn observed(&self) -> Option<ProblemClass> {
-        let refused = self.credentials.iter().find_map(|seen| match seen.state {
-            CredentialState::Accepted => None,
-            CredentialState::Suspect => Some(ProblemClass::CredentialSuspect),
-            CredentialState::Rejected => Some(ProblemClass::CredentialRejected),
-        });
-        let pause = self.pause().or(self.rest());
-        refused.or(pause.map(|pause| pause.class))
-    }
-}
-
-/// What the host calls the ref's repository, if that was learned.
-pub(crate) fn canonical(outcome: &Outcome) -> Option<&str> {
-    let learned = &outcome.learned.canonical_repository;
-    learned.as_ref().map(RepositoryPath::as_str)
-}
-
-/// What no ref has an outcome of.
-const OF_THE_BUDGET: [ProblemClass; 6] = [
-    ProblemClass::RateLimited,
-    ProblemClass::LimitReserved,
-    ProblemClass::SecondaryLimited,
-    ProblemClass::AccountLocked,
-    ProblemClass::CredentialSuspect,
-    ProblemClass::CredentialRejected,
-];
-
-pub(crate) fn result(outcome: &Outcome) -> Result<Finding, ProblemClass> {
-    if let Finding::Failed { class, .. } = &outcome.finding {
-        return Err(*class);
-    }
-    Ok(outcome.finding.clone())
-}
-
-/// Whether all refs of the repository have the problem.
-pub(crate) fn repository_wide(outcome: &Outcome) -> bool {
-    matches!(
-        outcome.finding,
-        Finding::Failed {
-            repository_wide: true,
-            ..
-        }
-    )
 }
 
 pub(crate) fn found(outcome: &Outcome) -> &FoundPullRequest {
-    let Finding::PullRequest(found) = &outcome.finding else {
-        panic!("a pull request should have been found, but: {outcome:?}");
+    found_in(&outcome.finding)
+}
+
+fn found_in(finding: &Finding) -> &FoundPullRequest {
+    let Finding::PullRequest(found) = finding else {
+        panic!("a pull request should have been found, but: {finding:?}");
     };
     found
+}
+
+pub(crate) fn class_of(finding: &Finding) -> ProblemClass {
+    let Finding::Failed { class, .. } = finding else {
+        panic!("it should have failed, but: {finding:?}");
+    };
+    *class
 }
 
 pub(crate) fn number(number: u64) -> i32 {

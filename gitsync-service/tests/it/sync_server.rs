@@ -14,12 +14,12 @@ use proto::chat::v1::{
     self as pb,
     sync_service_server::{SyncService, SyncServiceServer},
 };
-use proto::reason;
+use proto::{reason, sync::GitRefId};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::server::TcpIncoming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::support::{id, name};
+use crate::support::{ref_id, ref_name};
 
 /// What a call is to do instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,9 @@ impl Chat {
     }
 
     pub(crate) fn poison(&self, git_ref: &str, poison: Poison) {
-        self.lock().poison.insert(id(git_ref).to_string(), poison);
+        self.lock()
+            .poison
+            .insert(ref_id(git_ref).to_string(), poison);
     }
 
     /// Refuses every report that says anything of budgets and credentials.
@@ -167,7 +169,7 @@ impl Chat {
 
     /// Ends a lease, as when it ran out.
     pub(crate) fn take_away(&self, lease: &str) {
-        self.lock().alive.remove(&id(lease).to_string());
+        self.lock().alive.remove(&ref_id(lease).to_string());
     }
 
     pub(crate) fn calls(&self, name: &str) -> Vec<Call> {
@@ -190,7 +192,7 @@ impl Chat {
     pub(crate) fn outcomes(&self) -> HashMap<String, pb::Outcome> {
         let mut all = HashMap::new();
         for outcome in self.lock().reports.iter().flat_map(|r| &r.outcomes) {
-            let name = name(outcome.git_ref_id.parse().unwrap());
+            let name = ref_name(GitRefId(outcome.git_ref_id.parse().unwrap()));
             let again = all.insert(name, outcome.clone());
             assert!(again.is_none(), "applied twice: {again:?}");
         }
@@ -198,7 +200,7 @@ impl Chat {
     }
 
     pub(crate) fn is_released(&self, lease: &str) -> bool {
-        self.lock().released.contains(&id(lease).to_string())
+        self.lock().released.contains(&ref_id(lease).to_string())
     }
 
     fn next_trouble(&self, name: &'static str) -> Option<Trouble> {

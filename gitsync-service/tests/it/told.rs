@@ -1,22 +1,18 @@
 //! Limits that only GraphQL's answers tell of, for want of headers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use gitsync_service::{
-    lease::{BudgetView, Lane, Lease, LeasedRef, Window},
-    outcome::ProblemClass,
-    pace::pause::{RESET_PADDING, RESET_SPREAD},
-};
+use gitsync_service::budget::pause::{RESET_PADDING, RESET_SPREAD};
 use jiff::SignedDuration;
+use proto::sync::{BudgetView, Finding, Lane, LeasedRef, Pause, ProblemClass, Window};
 use testkit::github::{BudgetHandle, Fault, GitHub, Matching, Resource};
 
 use crate::{
     batches::operations,
-    support::{Refreshed, budget_of, engine, git_ref, group, lease, refresh, result, world},
+    support::{Refreshed, engine, git_ref, group, lease_with, refresh, world},
 };
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
-const MINUTE: Duration = Duration::from_secs(60);
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
 /// A world whose host shows no header on limits. Its window ends in half an hour.
@@ -43,34 +39,47 @@ fn refs(lane: Lane) -> Vec<LeasedRef> {
 }
 
 async fn ask(github: &GitHub, token: &str, lane: Lane, budget: BudgetView) -> Refreshed {
-    let lease = lease(vec![group(github, token, refs(lane))]);
-    let lease = Lease {
-        budget,
-        ..Lease::clone(&lease)
-    };
-    refresh(&engine(), Arc::new(lease)).await
+    let groups = vec![group(github, token, refs(lane))];
+    refresh(&engine(), lease_with("key", groups, budget)).await
 }
 
-/// How long what is idle rests, where this ref has no outcome.
+/// Until when idle refs are not asked for again, of which `name` is one.
 fn withheld(refreshed: &Refreshed, name: &str) -> Duration {
-    assert_eq!(refreshed.withheld(name), ProblemClass::LimitReserved);
-    let rest = refreshed.rest().unwrap();
-    assert_eq!(rest.from_lane, Lane::Idle);
-    rest.duration
+    assert!(refreshed.is_unsent(name), "{refreshed:?}");
+    let rest = refreshed.budget.as_ref().and_then(|budget| budget.rest);
+    let Some(Pause {
+        duration,
+        class: ProblemClass::RateLimited | ProblemClass::LimitReserved,
+        from_lane: Lane::Idle,
+    }) = rest
+    else {
+        panic!("{name} should be withheld, but: {refreshed:?}");
+    };
+    duration
 }
 
-fn graphql(refreshed: &Refreshed) -> Window {
-    refreshed.window("graphql").unwrap()
+fn of_graphql(window: &Window) -> BudgetView {
+    BudgetView {
+        windows: vec![Window {
+            name: "graphql".to_owned(),
+            ..window.clone()
+        }],
+        ..BudgetView::default()
+    }
 }
 
-/// A rest until then, with what keeps keys apart.
-fn is_until(rest: Duration, end: Duration) -> bool {
-    let least = end + RESET_PADDING - FIVE_SECONDS;
-    (least..=least + RESET_SPREAD + FIVE_SECONDS).contains(&rest)
+fn is_answered(refreshed: &Refreshed, name: &str) -> bool {
+    *refreshed.finding(name) == Finding::NoPullRequest
 }
 
 fn is_half_an_hour(told: Option<Duration>) -> bool {
     told.is_some_and(|told| told <= HALF_AN_HOUR && told >= HALF_AN_HOUR - FIVE_SECONDS)
+}
+
+/// With what is added to a reset.
+fn is_a_minute(told: Duration) -> bool {
+    let minute = Duration::from_secs(60);
+    told > minute - FIVE_SECONDS && told <= minute + RESET_PADDING + RESET_SPREAD
 }
 
 #[tokio::test]
@@ -80,8 +89,8 @@ async fn what_is_left_is_known_from_the_answer_itself_by_the_hosts_clock() {
         github.set_clock_skew(SignedDuration::from_hours(hours));
         limit(&github).remaining(4000).resets_in(HALF_AN_HOUR);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-        assert!(refreshed.outcomes.values().all(|seen| result(seen).is_ok()));
-        let seen = graphql(&refreshed);
+        assert_eq!(refreshed.outcomes.len(), 15);
+        let seen = refreshed.window("graphql");
         assert_eq!((seen.limit, seen.remaining), (Some(5000), Some(3998)));
         assert!(is_half_an_hour(seen.reset_in), "{hours} h: {seen:?}");
         assert_eq!(seen.pause_for, None);
@@ -93,8 +102,10 @@ async fn the_reserve_is_kept_of_a_limit_without_headers() {
     let (github, token) = headless().await;
     limit(&github).remaining(2001);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-    assert!(refreshed.result("b9").is_ok());
-    assert!(is_until(withheld(&refreshed, "b14"), HALF_AN_HOUR));
+    assert!(is_answered(&refreshed, "b9"));
+    let withheld = withheld(&refreshed, "b14");
+    let most = HALF_AN_HOUR + RESET_PADDING + RESET_SPREAD;
+    assert!(withheld > HALF_AN_HOUR - FIVE_SECONDS && withheld <= most);
     assert_eq!(operations(&github), ["Discover"]);
 }
 
@@ -103,11 +114,13 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
     let (github, token) = headless().await;
     limit(&github).remaining(1);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-    assert!(refreshed.result("b9").is_ok());
-    assert!(is_until(withheld(&refreshed, "b14"), HALF_AN_HOUR));
+    assert!(is_answered(&refreshed, "b9"));
+    let withheld = withheld(&refreshed, "b14");
     assert_eq!(operations(&github), ["Discover"]);
-    let pause = graphql(&refreshed).pause_for.unwrap();
-    assert!(is_until(pause, HALF_AN_HOUR));
+    let pause = refreshed.window("graphql").pause_for.unwrap();
+    assert!(withheld.abs_diff(pause) < FIVE_SECONDS, "{withheld:?}");
+    let least = HALF_AN_HOUR + RESET_PADDING - FIVE_SECONDS;
+    assert!(pause >= least && pause <= least + RESET_SPREAD + FIVE_SECONDS);
 }
 
 /// Promise 7: the refusal itself does not say when the window ends.
@@ -115,25 +128,24 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
 async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told() {
     let (github, token) = headless().await;
     limit(&github).spend_all();
-    let known = budget_of(vec![Window {
-        name: "graphql".to_owned(),
+    let known = of_graphql(&Window {
         limit: Some(5000),
         remaining: Some(4000),
         reset_in: Some(HALF_AN_HOUR),
         ..Window::default()
-    }]);
+    });
     let refreshed = ask(&github, &token, Lane::Idle, known).await;
-    assert!(is_until(withheld(&refreshed, "b0"), HALF_AN_HOUR));
-    let pause = graphql(&refreshed).pause_for;
-    assert!(pause.unwrap() > HALF_AN_HOUR);
+    assert!(withheld(&refreshed, "b0") > HALF_AN_HOUR);
+    assert!(refreshed.window("graphql").pause_for.unwrap() > HALF_AN_HOUR);
     assert_eq!(github.requests().len(), 1);
 
-    // Nobody told anything yet.
+    // No answer told anything yet.
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-    assert!(is_until(withheld(&refreshed, "b0"), MINUTE));
+    assert!(is_a_minute(withheld(&refreshed, "b0")));
 }
 
-/// Answers all queries, of which every branch has no pull request, with these headers and body on limits.
+/// Answers all queries, of which every branch has no pull request, with these headers and body on
+/// limits.
 fn always(github: &GitHub, headers: &[(&str, &str)], body: &str) {
     const NOBODY: &str = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
         "open":{"nodes":[]}}"#;
@@ -155,12 +167,8 @@ async fn a_limit_below_nothing_is_told_as_none() {
         let (github, token) = headless().await;
         always(&github, headers, body);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-        let answered = refreshed
-            .outcomes
-            .values()
-            .filter(|seen| result(seen).is_ok());
-        assert_eq!(answered.count(), 15, "nothing is kept of no limit");
-        let seen = graphql(&refreshed);
+        assert_eq!(refreshed.outcomes.len(), 15, "nothing is kept of no limit");
+        let seen = refreshed.window("graphql");
         assert_eq!((seen.limit, seen.remaining), (Some(0), Some(0)));
         assert_eq!(seen.pause_for, None);
     }
@@ -180,15 +188,15 @@ async fn a_host_that_tells_no_end_of_its_window_is_asked_again_after_a_minute() 
         for lease in 1..=3 {
             let refreshed = ask(&github, &token, Lane::Idle, budget.clone()).await;
             assert_eq!(github.requests().len(), lease, "with {remaining} left");
-            assert!(refreshed.result("b9").is_ok());
-            assert!(is_until(withheld(&refreshed, "b14"), MINUTE));
+            assert!(is_answered(&refreshed, "b9"));
+            assert!(is_a_minute(withheld(&refreshed, "b14")));
+            let seen = refreshed.window("graphql");
+            assert_eq!(seen.reset_in, None);
             // As the next lease has it, when the pause is over.
-            let told = graphql(&refreshed);
-            assert_eq!(told.reset_in, None);
-            budget.windows = vec![Window {
+            budget = of_graphql(&Window {
                 pause_for: None,
-                ..told
-            }];
+                ..seen
+            });
         }
     }
 }

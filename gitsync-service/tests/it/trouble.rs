@@ -1,17 +1,13 @@
-//! Hosts in trouble: what several accounts meet is the host's, and what one meets is its own.
+//! Hosts that fail: what several accounts meet is the host's, and what one meets is its own.
 
 use std::time::Duration;
 
-use gitsync_service::{
-    lease::Lane,
-    outcome::ProblemClass,
-    pace::hosts::{HOST_PAUSE, PROBE_AFTER},
-    refresh::Refresher,
-};
+use gitsync_service::worker::Refresher;
+use proto::sync::{Finding, Lane, ProblemClass};
 use testkit::github::{Fault, GitHub, Matching};
 
 use crate::support::{
-    Refreshed, engine, git_ref, group, lease, lease_of, refresh, refresh_until, result, world,
+    Refreshed, engine, git_ref, group, lease, lease_of, refresh, refresh_until, world,
 };
 
 const LOGINS: [&str; 4] = ["ann", "bob", "carl", "dora"];
@@ -33,24 +29,18 @@ async fn each(github: &GitHub, refresher: &Refresher, logins: &[&str]) -> Vec<Re
 }
 
 #[tokio::test]
-async fn a_host_that_fails_three_accounts_is_left_alone_for_a_moment() {
+async fn a_host_that_fails_three_accounts_is_asked_no_more_for_a_moment() {
     let (github, _) = world().await;
     let refresher = engine();
     github.fault(Matching::any()).respond(Fault::Status(503));
     let refreshed = each(&github, &refresher, &LOGINS).await;
-    for refreshed in &refreshed {
-        assert_eq!(refreshed.class("r"), "host_unavailable");
+    for refreshed in &refreshed[..3] {
+        assert_eq!(refreshed.class("r"), ProblemClass::HostUnavailable);
     }
-    // What is not sent is no failure of the ref.
-    let [.., carl, dora] = refreshed.as_slice() else {
-        panic!("{refreshed:?}");
-    };
-    assert!(carl.result("r").is_err() && carl.rest().is_none());
-    assert!(dora.outcomes.is_empty());
-    let rest = dora.rest().unwrap();
+    assert!(refreshed[3].is_unsent("r"));
+    let rest = refreshed[3].budget.as_ref().unwrap().rest.unwrap();
     assert_eq!(rest.class, ProblemClass::HostUnavailable);
     assert_eq!(rest.from_lane, Lane::Interactive);
-    assert!(rest.duration <= PROBE_AFTER);
     assert_eq!(github.count(Matching::any().by("carl")), 1);
     assert_eq!(github.count(Matching::any().by("dora")), 0);
 }
@@ -64,12 +54,13 @@ async fn a_host_that_fails_two_accounts_goes_on_serving_the_others() {
         .times(2)
         .respond(Fault::Status(503));
     let refreshed = each(&github, &refresher, &LOGINS).await;
-    let well = refreshed.iter().filter(|r| r.result("r").is_ok());
-    assert_eq!(well.count(), 2);
+    for refreshed in &refreshed[2..] {
+        assert_eq!(*refreshed.finding("r"), Finding::NoPullRequest);
+    }
 }
 
 #[tokio::test]
-async fn a_host_that_slows_three_accounts_down_is_begun_with_by_nobody_for_a_while() {
+async fn a_host_that_slows_three_accounts_down_is_asked_for_no_other_for_a_while() {
     let (github, _) = world().await;
     let refresher = engine();
     github
@@ -80,18 +71,19 @@ async fn a_host_that_slows_three_accounts_down_is_begun_with_by_nobody_for_a_whi
         });
     let refreshed = each(&github, &refresher, &LOGINS).await;
     for refreshed in &refreshed {
-        assert_eq!(refreshed.withheld("r"), ProblemClass::SecondaryLimited);
+        assert!(refreshed.is_unsent("r"));
     }
-    let [first, .., dora] = refreshed.as_slice() else {
-        panic!("{refreshed:?}");
-    };
-    assert!(first.pause().is_some() && dora.pause().is_none());
-    assert!(dora.rest().unwrap().duration >= HOST_PAUSE - Duration::from_secs(5));
+    for refreshed in &refreshed[..3] {
+        let pause = refreshed.budget.as_ref().unwrap().pause.unwrap();
+        assert_eq!(pause.class, ProblemClass::SecondaryLimited);
+    }
+    let rest = refreshed[3].budget.as_ref().unwrap().rest.unwrap();
+    assert_eq!(rest.class, ProblemClass::SecondaryLimited);
     assert_eq!(github.count(Matching::any().by("dora")), 0);
 }
 
 #[tokio::test]
-async fn at_the_deadline_what_was_asked_fails_and_what_was_not_is_left() {
+async fn at_the_deadline_what_was_asked_fails_and_what_was_not_stays_due() {
     let (github, token) = world().await;
     let hold = github.hold(Matching::graphql());
     let refs = (0..30)
@@ -101,20 +93,25 @@ async fn at_the_deadline_what_was_asked_fails_and_what_was_not_is_left() {
     let refreshed = refresh_until(&engine(), lease, Duration::from_millis(300)).await;
     // A request is of ten branches.
     assert_eq!(refreshed.outcomes.len(), 10);
-    for outcome in refreshed.outcomes.values() {
-        assert_eq!(result(outcome), Err(ProblemClass::HostUnavailable));
+    for name in refreshed.outcomes.keys() {
+        assert_eq!(refreshed.class(name), ProblemClass::HostUnavailable);
     }
     hold.empty().await;
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_be_reached_is_asked_once_for_all_refs() {
+async fn a_host_that_cannot_be_reached_is_asked_once_and_what_was_not_asked_stays_due() {
     let (github, token) = world().await;
     github.fault(Matching::any()).respond(Fault::Reset);
     let refs = (0..30)
         .map(|index| git_ref(&format!("r{index}"), "acme/web", &format!("b{index}")))
         .collect();
     let refreshed = refresh(&engine(), lease(vec![group(&github, &token, refs)])).await;
-    assert_eq!(refreshed.outcomes.len(), 30);
+    assert_eq!(refreshed.outcomes.len(), 10);
+    for name in refreshed.outcomes.keys() {
+        assert_eq!(refreshed.class(name), ProblemClass::HostUnavailable);
+    }
+    let rest = refreshed.budget.unwrap().rest.unwrap();
+    assert_eq!(rest.class, ProblemClass::HostUnavailable);
     assert_eq!(github.requests().len(), 1);
 }

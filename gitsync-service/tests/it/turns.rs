@@ -7,7 +7,7 @@ use testkit::{github::Matching, wait::until};
 
 use crate::{
     stack::{Stack, short_lived},
-    support::id,
+    support::ref_id,
 };
 
 /// The reserve of an account is kept, and what is told of it does not outlive the next report.
@@ -37,7 +37,7 @@ async fn what_was_chosen_not_to_be_sent_is_told_with_the_lease_and_no_longer() {
         }
         let reports = stack.chat().reports();
         let of = |lease: &str| {
-            let token = id(lease).to_string();
+            let token = ref_id(lease).to_string();
             let mut reports = reports.iter();
             let report = reports.find(|report| report.lease_token == token).unwrap();
             (report.outcomes.len(), report.budget.clone().unwrap())

@@ -1,14 +1,9 @@
 //! Branches of forks, whose pull requests are in another repository.
 
-use gitsync_service::{
-    lease::{LeasedRef, RepositoryPath, Upstream},
-    outcome::{Finding, ProblemClass, PullRequestState},
-};
+use proto::sync::{Finding, LeasedRef, PullRequestState, Upstream};
 use testkit::github::{Barrier, GitHub};
 
-use crate::support::{
-    found, git_ref, knowing, name, number, paths, refresh_one, repository_wide, result, world,
-};
+use crate::support::{found, git_ref, knowing, number, path, paths, ref_name, refresh_one, world};
 
 /// `ann/web`, a fork of `acme/web`, with a pull request from its branch `feature`.
 async fn forked() -> (GitHub, String, u64) {
@@ -37,7 +32,7 @@ async fn a_forks_pull_request_is_found_upstream_and_the_way_is_remembered() {
     let outcome = refresh_one(&github, &token, unexplored("feature")).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
     assert_eq!(found(&outcome).repository, "acme/web");
-    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
+    assert_eq!(outcome.learned.upstream, Upstream::Of(path("acme/web")));
     let mut asked = paths(&github);
     // A pull request and its reviews are asked for beside each other.
     asked[3..].sort();
@@ -54,7 +49,7 @@ async fn a_forks_pull_request_is_found_upstream_and_the_way_is_remembered() {
 
     github.clear_requests();
     let remembered = LeasedRef {
-        upstream: Upstream::from_text(Some("acme/web")),
+        upstream: Upstream::Of(path("acme/web")),
         ..unexplored("feature")
     };
     let outcome = refresh_one(&github, &token, remembered).await;
@@ -86,8 +81,8 @@ async fn a_repository_that_is_no_fork_is_asked_about_once_and_remembered_as_none
         },
     )
     .await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
-    assert_eq!(outcome.learned.upstream.text(), Some(""));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
+    assert_eq!(outcome.learned.upstream, Upstream::NoFork);
 }
 
 #[tokio::test]
@@ -95,10 +90,10 @@ async fn a_branch_of_the_same_name_in_another_fork_is_not_ours() {
     let (github, token, pull) = forked().await;
     // The repository itself has a branch of that name, without a pull request.
     let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", "feature")).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
     let mistaken = knowing(git_ref("r", "acme/web", "feature"), "acme/web", pull);
     let outcome = refresh_one(&github, &token, mistaken).await;
-    assert_eq!(result(&outcome), Ok(Finding::NoPullRequest));
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
 }
 
 #[tokio::test]
@@ -128,12 +123,12 @@ async fn a_merged_pull_request_outlives_its_fork() {
 async fn a_remembered_upstream_that_is_gone_is_asked_for_again() {
     let (github, token, pull) = forked().await;
     let misled = LeasedRef {
-        upstream: Upstream::from_text(Some("acme/gone")),
+        upstream: Upstream::Of(path("acme/gone")),
         ..unexplored("feature")
     };
     let outcome = refresh_one(&github, &token, misled).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
-    assert_eq!(outcome.learned.upstream.text(), Some("acme/web"));
+    assert_eq!(outcome.learned.upstream, Upstream::Of(path("acme/web")));
 }
 
 #[tokio::test]
@@ -145,23 +140,23 @@ async fn a_problem_that_may_be_of_another_repository_is_the_refs_alone() {
         git_ref("own", "acme/none", "a"),
         knowing(git_ref("upstream", "ann/web", "b"), "acme/none", 7),
         LeasedRef {
-            upstream: Upstream::from_text(Some("acme/web")),
+            upstream: Upstream::Of(path("acme/web")),
             ..git_ref("fork", "ann/none", "c")
         },
         LeasedRef {
-            canonical_repository: RepositoryPath::parse("acme/old"),
+            canonical_repository: Some(path("acme/old")),
             ..git_ref("renamed", "acme/web", "d")
         },
     ];
     for git_ref in refs {
-        let name = name(git_ref.id.0);
+        let name = ref_name(git_ref.id);
         let outcome = refresh_one(&github, &token, git_ref).await;
-        let class = result(&outcome).unwrap_err();
-        let classes = [
-            ProblemClass::RepositoryNotFound,
-            ProblemClass::RepositoryBlocked,
-        ];
-        assert!(classes.contains(&class), "{name}: {class:?}");
-        assert_eq!(repository_wide(&outcome), name == "own", "{name}");
+        let Finding::Failed {
+            repository_wide, ..
+        } = outcome.finding
+        else {
+            panic!("{name}: {outcome:?}");
+        };
+        assert_eq!(repository_wide, name == "own", "{name}");
     }
 }

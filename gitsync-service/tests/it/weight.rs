@@ -3,18 +3,17 @@
 use std::time::{Duration, Instant};
 
 use gitsync_service::{
-    lease::LeasedRef,
-    outcome::{Finding, ProblemClass},
-    pace,
-    refresh::Refresher,
+    host::github,
+    worker::{Refresher, RefresherSettings},
 };
+use proto::sync::{Finding, LeasedRef, ProblemClass, PullRequestState};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
 
 use crate::{
     batches::{linked, operations},
     support::{
-        Refreshed, engine, git_ref, group, lease, lease_of, name, number, patient_engine, refresh,
-        refresh_until, result, world,
+        Refreshed, class_of, engine, git_ref, group, lease, lease_of, number, patient, ref_name,
+        refresh, refresh_until, world,
     },
 };
 
@@ -41,7 +40,7 @@ async fn a_batch_that_is_too_heavy_is_halved_until_it_is_answered() {
         github.set_weight_limit(Some(WEIGHT_OF_ONE * 2), overload);
         let refreshed = ask(&github, &token, &refs).await;
         for git_ref in &refs {
-            refreshed.found(&name(git_ref.id.0));
+            refreshed.found(&ref_name(git_ref.id));
         }
         let asked = github.requests().len();
         assert!((3..=15).contains(&asked), "{overload:?}: {asked}");
@@ -57,14 +56,11 @@ async fn bisecting_finds_the_one_that_is_too_heavy_and_the_others_have_their_sta
         github.set_weight_limit(None, overload);
         let refreshed = ask(&github, &token, &refs).await;
         for git_ref in &refs {
-            let result = refreshed.result(&name(git_ref.id.0));
-            if name(git_ref.id.0) == "b5" {
-                // The lighter question tells that nothing changed.
-                assert_eq!(result, Ok(Finding::Unchanged), "{overload:?}");
-            } else {
-                refreshed.found(&name(git_ref.id.0));
-            }
+            refreshed.found(&ref_name(git_ref.id));
         }
+        // REST is asked for it.
+        assert_eq!(github.count("/pulls/6$"), 1, "{overload:?}");
+        assert_eq!(github.count("/pulls/*$"), 1, "{overload:?}");
         let asked = github.requests().len();
         assert!(asked <= 12, "{overload:?}: {:?}", operations(&github));
     }
@@ -78,16 +74,13 @@ async fn what_is_too_heavy_and_changed_is_asked_for_over_rest() {
     github.merge("acme/web", 1);
     let refreshed = ask(&github, &token, &refs).await;
     let found = refreshed.found("b0");
-    assert_eq!(
-        found.shown.state,
-        gitsync_service::outcome::PullRequestState::Merged
-    );
+    assert_eq!(found.shown.state, PullRequestState::Merged);
     refreshed.found("b1");
 
     // Where REST does not bear it either, that is what is said of it.
     github.fault("/pulls/1$").respond(Fault::Status(502));
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(refreshed.result("b0"), Err(ProblemClass::QueryTooHeavy));
+    assert_eq!(refreshed.class("b0"), ProblemClass::QueryTooHeavy);
     refreshed.found("b1");
 }
 
@@ -117,8 +110,8 @@ async fn a_host_in_trouble_is_not_asked_over_and_over() {
             continue;
         }
         for git_ref in &refs {
-            let class = refreshed.class(&name(git_ref.id.0));
-            assert_eq!(class, "host_unavailable", "{overload:?}");
+            let class = refreshed.class(&ref_name(git_ref.id));
+            assert_eq!(class, ProblemClass::HostUnavailable, "{overload:?}");
         }
         assert!(github.requests().len() <= 6, "{:?}", operations(&github));
     }
@@ -132,7 +125,8 @@ async fn one_ref_alone_does_not_hammer_a_host_in_trouble() {
         .fault(Matching::graphql())
         .respond(Fault::Status(502));
     let refreshed = ask(&github, &token, &refs).await;
-    assert_eq!(refreshed.class("b0"), "host_unavailable");
+    // Twice over GraphQL, and then over REST.
+    assert_eq!(refreshed.found("b0").shown.number, 1);
     assert!(github.requests().len() <= 4, "{:?}", operations(&github));
 }
 
@@ -143,7 +137,7 @@ async fn more_possible_nodes_than_allowed_are_asked_for_in_parts() {
     github.set_node_limit(250);
     let refreshed = ask(&github, &token, &refs).await;
     for git_ref in &refs {
-        refreshed.found(&name(git_ref.id.0));
+        refreshed.found(&ref_name(git_ref.id));
     }
     let errors = github.requests();
     let errors = errors.iter().filter(|request| {
@@ -160,7 +154,7 @@ async fn what_resolved_is_reported_and_only_the_rest_is_asked_again() {
     github.set_weight_limit(Some(WEIGHT_OF_ONE * 5), Overload::ResourceLimits);
     let refreshed = ask(&github, &token, &refs).await;
     for git_ref in &refs {
-        refreshed.found(&name(git_ref.id.0));
+        refreshed.found(&ref_name(git_ref.id));
     }
     let asked: usize = github
         .requests()
@@ -176,7 +170,7 @@ async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
     let ann = github.user("ann");
     let mut refs = vec![git_ref("fine", "acme/web", "feature")];
     github.pull_request("acme/web").head("feature").open();
-    for (branch, barrier) in [
+    for (name, barrier) in [
         ("sso", Barrier::SingleSignOn),
         ("denied", Barrier::NoPermission),
         ("address", Barrier::AddressNotAllowed),
@@ -184,16 +178,16 @@ async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
         ("missing", Barrier::NotFound),
         ("nothing", Barrier::Null),
     ] {
-        let repository = format!("acme/{branch}");
+        let repository = format!("acme/{name}");
         github.repository(&repository).grant(&ann);
         github.pull_request(&repository).head("feature").open();
         github.bar(&repository, barrier);
-        refs.push(git_ref(branch, &repository, "feature"));
-        refs.push(git_ref(&format!("{branch} too"), &repository, "other"));
+        refs.push(git_ref(name, &repository, "feature"));
+        refs.push(git_ref(&format!("{name} too"), &repository, "other"));
     }
     let refreshed = ask(&github, &token, &refs).await;
     assert_eq!(refreshed.found("fine").shown.number, 1);
-    for (repository, problem) in [
+    for (name, class) in [
         ("sso", ProblemClass::SsoRequired),
         ("denied", ProblemClass::AccessDenied),
         ("address", ProblemClass::AddressNotAllowed),
@@ -201,9 +195,9 @@ async fn an_answer_in_part_is_used_and_each_rest_has_its_own_reason() {
         ("missing", ProblemClass::RepositoryNotFound),
         ("nothing", ProblemClass::RepositoryNotFound),
     ] {
-        assert_eq!(refreshed.result(repository), Err(problem), "{repository}");
-        let too = format!("{repository} too");
-        assert_eq!(refreshed.result(&too), Err(problem), "{too}");
+        assert_eq!(refreshed.class(name), class, "{name}");
+        let too = format!("{name} too");
+        assert_eq!(refreshed.class(&too), class, "{too}");
     }
     let requests = github.requests();
     assert!(requests.len() <= 2, "{:?}", operations(&github));
@@ -218,10 +212,10 @@ async fn nothing_more_is_asked_of_a_repository_that_may_not_be_seen() {
         .collect();
     let refreshed = ask(&github, &token, &refs).await;
     for index in 0..40 {
-        let result = refreshed.result(&format!("r{index}"));
-        assert_eq!(result, Err(ProblemClass::RepositoryNotFound));
+        let class = refreshed.class(&format!("r{index}"));
+        assert_eq!(class, ProblemClass::RepositoryNotFound);
     }
-    assert_eq!(refreshed.result("fine"), Ok(Finding::NoPullRequest));
+    assert_eq!(*refreshed.finding("fine"), Finding::NoPullRequest);
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
 
@@ -237,11 +231,12 @@ async fn what_is_too_heavy_beside_probes_costs_them_nothing() {
         github.set_weight_limit(None, overload);
         let refreshed = ask(&github, &token, &refs).await;
         for (index, git_ref) in refs.iter().enumerate() {
-            if index < 10 && index != 3 {
-                refreshed.found(&name(git_ref.id.0));
+            let name = ref_name(git_ref.id);
+            if index < 10 {
+                refreshed.found(&name);
             } else {
-                let result = refreshed.result(&name(git_ref.id.0));
-                assert_eq!(result, Ok(Finding::Unchanged), "{index}, {overload:?}");
+                let finding = refreshed.finding(&name);
+                assert_eq!(*finding, Finding::Unchanged, "{index}, {overload:?}");
             }
         }
     }
@@ -276,12 +271,15 @@ async fn a_query_that_the_host_gave_up_on_is_asked_again_after_a_moment() {
             Duration::ZERO
         };
         github.fault(Matching::graphql()).once().respond(fault);
-        let patient = patient_engine(PAUSE).request_timeout(TIMEOUT);
+        let patient = Refresher::new(RefresherSettings {
+            request_timeout: TIMEOUT,
+            ..patient(PAUSE)
+        });
         let began = Instant::now();
         let lease = lease(vec![group(&github, &token, refs.clone())]);
-        let refreshed = refresh(&patient.build().unwrap(), lease).await;
+        let refreshed = refresh(&patient.unwrap(), lease).await;
         for git_ref in &refs {
-            refreshed.found(&name(git_ref.id.0));
+            refreshed.found(&ref_name(git_ref.id));
         }
         assert_eq!(operations(&github), ["Detail"; 3], "{what}");
         // Once: the halves follow each other.
@@ -296,9 +294,9 @@ async fn what_is_more_than_the_host_gives_at_once_is_asked_for_in_parts_without_
     let refs = linked(&github, &token, 4).await;
     give_up_once(&github, Overload::ResourceLimits);
     let lease = lease(vec![group(&github, &token, refs.clone())]);
-    let refreshed = refresh(&patient_engine(FOR_EVER).build().unwrap(), lease).await;
+    let refreshed = refresh(&Refresher::new(patient(FOR_EVER)).unwrap(), lease).await;
     for git_ref in &refs {
-        refreshed.found(&name(git_ref.id.0));
+        refreshed.found(&ref_name(git_ref.id));
     }
 }
 
@@ -311,7 +309,11 @@ async fn one_key_waits_to_ask_again_and_no_other_waits_with_it() {
     github
         .fault(Matching::graphql().by("ann"))
         .respond(Fault::Overloaded(Overload::BadGateway));
-    let patient = patient_engine(FOR_EVER).concurrency(1).build().unwrap();
+    let patient = Refresher::new(RefresherSettings {
+        concurrency: 1,
+        ..patient(FOR_EVER)
+    });
+    let patient = patient.unwrap();
     let of_ann = lease(vec![group(&github, &token, refs.clone())]);
     let of_bob = lease_of("bob", vec![group(&github, &bob.token(), refs)]);
     tokio::select! {
@@ -332,11 +334,11 @@ async fn the_wait_for_a_query_ends_with_the_attempt() {
     let refs = linked(&github, &token, 2).await;
     give_up_once(&github, Overload::BadGateway);
     let lease = lease(vec![group(&github, &token, refs)]);
-    let patient = patient_engine(FOR_EVER).build().unwrap();
+    let patient = Refresher::new(patient(FOR_EVER)).unwrap();
     let refreshed = refresh_until(&patient, lease, Duration::from_millis(700)).await;
     assert_eq!(refreshed.outcomes.len(), 2);
     for outcome in refreshed.outcomes.values() {
-        assert_eq!(result(outcome), Err(ProblemClass::HostUnavailable));
+        assert_eq!(class_of(&outcome.finding), ProblemClass::HostUnavailable);
     }
     assert_eq!(github.requests().len(), 1);
 }
@@ -345,11 +347,14 @@ async fn the_wait_for_a_query_ends_with_the_attempt() {
 async fn after_a_slow_answer_a_key_is_asked_first_what_changed_however_few_refs_it_has() {
     let (github, token) = world().await;
     let refs = linked(&github, &token, 5).await;
-    let refresher = Refresher::builder().pace(pace::Settings {
-        slow_detail: Duration::from_millis(100),
-        ..pace::Settings::default()
+    let refresher = Refresher::new(RefresherSettings {
+        github: github::Settings {
+            slow_detail: Duration::from_millis(100),
+            ..github::Settings::default()
+        },
+        ..RefresherSettings::default()
     });
-    let refresher = refresher.build().unwrap();
+    let refresher = refresher.unwrap();
     github
         .fault(Matching::graphql().operation("Detail"))
         .once()
@@ -368,7 +373,7 @@ async fn after_a_slow_answer_a_key_is_asked_first_what_changed_however_few_refs_
     assert_eq!(operations(&github), ["Detail", "Probe", "Detail"]);
     assert_eq!(github.requests()[2].graphql.clone().unwrap().ids, 1);
     assert_eq!(refreshed.found("b3").shown.number, 4);
-    assert_eq!(refreshed.result("b2"), Ok(Finding::Unchanged));
+    assert_eq!(*refreshed.finding("b2"), Finding::Unchanged);
 
     // Another key's answers may be quick.
     github.clear_requests();

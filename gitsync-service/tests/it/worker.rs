@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gitsync_service::worker::{BATCH_SIZE, INTERVAL, Worker};
+use gitsync_service::worker::{BATCH_SIZE, INTERVAL, Settings};
 use proto::chat::v1 as pb;
 use testkit::{
     github::{Fault, Matching},
@@ -11,7 +11,7 @@ use testkit::{
 
 use crate::{
     stack::{FENCE, Stack, short_lived},
-    support::id,
+    support::ref_id,
     sync_server::Trouble,
 };
 
@@ -101,7 +101,10 @@ async fn a_full_batch_is_followed_by_the_next_while_it_is_worked_on() {
         let hold = stack.github.hold("/pulls$");
         stack.chat().queue(stack.lease("first", &["a", "b"]));
         stack.chat().queue(stack.lease("second", &["c", "d"]));
-        stack.start_worker_with(Worker::builder().batch_size(2));
+        stack.start_worker_with(Settings {
+            batch_size: 2,
+            ..Settings::default()
+        });
         hold.waiting(4).await;
         hold.release();
         stack.released("first").await;
@@ -117,7 +120,13 @@ async fn a_worker_with_its_hands_full_leases_nothing() {
         for (token, branches) in [("1", ["a", "b"]), ("2", ["c", "d"]), ("3", ["e", "f"])] {
             stack.chat().queue(stack.lease(token, &branches));
         }
-        stack.start_worker_with_slots(Worker::builder().batch_size(2), 2);
+        stack.start_worker_with_slots(
+            Settings {
+                batch_size: 2,
+                ..Settings::default()
+            },
+            2,
+        );
         hold.waiting(2).await;
         hold.release();
         stack.released("3").await;
@@ -138,7 +147,13 @@ async fn keys_with_full_batches_use_every_slot_of_the_worker() {
             stack.chat().queue(stack.lease(token, &branches));
         }
         // Two of them are a batch already.
-        stack.start_worker_with_slots(Worker::builder().batch_size(2), 3);
+        stack.start_worker_with_slots(
+            Settings {
+                batch_size: 2,
+                ..Settings::default()
+            },
+            3,
+        );
         hold.waiting(3).await;
         hold.release();
         for token in leases {
@@ -332,7 +347,10 @@ async fn an_attempt_has_its_own_deadline_and_what_finished_is_reported() {
             .github
             .hold(Matching::path("/pulls$").query("head", "acme:slow"));
         stack.chat().queue(stack.lease("lease", &["done", "slow"]));
-        stack.start_worker_with(Worker::builder().tick_timeout(Duration::from_millis(500)));
+        stack.start_worker_with(Settings {
+            tick_timeout: Duration::from_millis(500),
+            ..Settings::default()
+        });
         let slow = stack.applied("slow").await;
         assert_eq!(class(&slow), pb::ProblemClass::HostUnavailable);
         let done = stack.applied("done").await;
@@ -352,7 +370,10 @@ async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
         stack.github.pull_request("acme/web").head("a").open();
         stack.chat().queue(stack.lease("lease", &["a"]));
         let begun = tokio::time::Instant::now();
-        stack.start_worker_with(Worker::builder().tick_timeout(tick_timeout));
+        stack.start_worker_with(Settings {
+            tick_timeout,
+            ..Settings::default()
+        });
         stack.applied("a").await;
         assert!(begun.elapsed() > tick_timeout);
         assert_eq!(stack.chat().calls("report").len(), 5);
@@ -457,7 +478,7 @@ async fn a_refused_token_is_reported_with_the_time_to_try_it_once_more() {
         let [seen] = reports[0].credentials.as_slice() else {
             panic!("{:?}", reports[0].credentials);
         };
-        assert_eq!(seen.credential_id, id("lease").to_string());
+        assert_eq!(seen.credential_id, ref_id("lease").to_string());
         assert_eq!(seen.generation, FENCE.generation);
         assert_eq!(seen.state(), pb::CredentialState::Suspect);
         assert!(seen.confirm_in.unwrap().seconds >= 45);

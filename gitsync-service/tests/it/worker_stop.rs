@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gitsync_service::worker::Worker;
+use gitsync_service::worker::Settings;
 use testkit::wait::until;
 
 use crate::{stack::Stack, sync_server::Trouble};
@@ -32,7 +32,10 @@ async fn a_stopping_worker_gives_back_what_it_cannot_finish_in_time() {
         stack.github.pull_request("acme/web").head("done").open();
         let hold = stack.github.hold("/pulls$");
         stack.chat().queue(stack.lease("stuck", &["done", "stuck"]));
-        stack.start_worker_with(Worker::builder().drain_timeout(Duration::from_secs(2)));
+        stack.start_worker_with(Settings {
+            drain_timeout: Duration::from_secs(2),
+            ..Settings::default()
+        });
         hold.waiting(2).await;
         stack.stop.cancel();
         stack.ended().await;
@@ -46,7 +49,10 @@ async fn a_stopping_worker_gives_back_what_it_cannot_finish_in_time() {
 #[tokio::test]
 async fn a_worker_that_waits_for_leases_stops_at_once() {
     Stack::run(async |stack| {
-        stack.start_worker_with(Worker::builder().interval(Duration::from_secs(30)));
+        stack.start_worker_with(Settings {
+            interval: Duration::from_secs(30),
+            ..Settings::default()
+        });
         until("the worker waits", || async {
             let calls = stack.chat().calls("lease");
             if calls.len() >= 2 { Ok(()) } else { Err(calls) }
@@ -87,7 +93,10 @@ async fn a_stop_does_not_hang_on_a_chat_service_that_is_silent() {
     Stack::run(async |stack| {
         stack.chat().trouble("report", &[Trouble::Hang; 20]);
         stack.chat().queue(stack.lease("lease", &["a"]));
-        stack.start_worker_with(Worker::builder().drain_timeout(Duration::from_secs(1)));
+        stack.start_worker_with(Settings {
+            drain_timeout: Duration::from_secs(1),
+            ..Settings::default()
+        });
         until("the report is on its way", || async {
             (!stack.chat().calls("report").is_empty())
                 .then_some(())

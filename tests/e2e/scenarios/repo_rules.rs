@@ -97,11 +97,8 @@ fn contract_types_stay_in_the_grpc_modules() {
         &["chat-service/src/grpc", server],
     );
     let server = "gitsync-service/src/server.rs";
-    only_in(
-        "gitsync-service/src",
-        "proto::chat",
-        &["gitsync-service/src/grpc", server],
-    );
+    let client = "gitsync-service/src/sync_client.rs"; // Calls what chat-service serves.
+    only_in("gitsync-service/src", "proto::chat", &[client]);
     only_in(
         "gitsync-service/src",
         "proto::gitsync",
@@ -110,11 +107,11 @@ fn contract_types_stay_in_the_grpc_modules() {
 }
 
 #[test]
-fn http_to_git_hosts_stays_in_the_provider() {
+fn http_to_git_hosts_stays_behind_the_host_trait() {
     only_in(
         "gitsync-service/src",
         "reqwest",
-        &["gitsync-service/src/provider"],
+        &["gitsync-service/src/host"],
     );
     only_in("chat-service/src", "reqwest", &[]);
 }

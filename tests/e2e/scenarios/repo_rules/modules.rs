@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rust_files;
 
-/// Imports that are known to close a circle. This list may only shrink.
-const GITSYNC_KNOWN: [(&str, &str); 2] = [("worker", "grpc"), ("worker::held", "worker::report")];
-
 /// Modules of chat-service that do something with what the store keeps.
 const USE_CASES: [&str; 12] = [
     "accounts",
@@ -171,36 +168,21 @@ fn way_back(start: &String, graph: &BTreeMap<String, BTreeSet<String>>) -> Optio
     None
 }
 
-/// Fails on a circle in `directory` that none of `known` closes, and on one of `known` that closes none.
-fn no_circle(directory: &str, known: &[(&str, &str)]) {
-    let all = imports(&modules(directory));
-    let without = |known: &[(&str, &str)]| {
-        let kept = all.iter().filter(|import| {
-            between_siblings(import)
-                .is_none_or(|(from, to)| !known.contains(&(from.as_str(), to.as_str())))
-        });
-        circle(&kept.cloned().collect())
-    };
+/// Fails on a circle in `directory`.
+fn no_circle(directory: &str) {
     assert_eq!(
-        without(known),
+        circle(&imports(&modules(directory))),
         None,
         "modules of {directory} import in a circle"
     );
-    for one in known {
-        let others: Vec<_> = known.iter().copied().filter(|other| other != one).collect();
-        assert!(
-            without(&others).is_some(),
-            "{directory}: {one:?} closes no circle any more: take it off the list"
-        );
-    }
 }
 
 #[test]
 fn modules_of_no_crate_import_in_a_circle() {
-    no_circle("chat-service/src", &[]);
-    no_circle("chat-service/policy/src", &[]);
-    no_circle("gitsync-service/src", &GITSYNC_KNOWN);
-    no_circle("deploy/runtime/src", &[]);
+    no_circle("chat-service/src");
+    no_circle("chat-service/policy/src");
+    no_circle("gitsync-service/src");
+    no_circle("deploy/runtime/src");
 }
 
 #[test]

@@ -160,11 +160,17 @@ async fn a_detail_query_has_everything_in_the_order_asked() {
             &node["headRepository"]["nameWithOwner"],
             &rest["head"]["repo"]["full_name"],
         ),
-        (&node["author"]["avatarUrl"], &rest["user"]["avatar_url"]),
         (&node["updatedAt"], &rest["updated_at"]),
     ] {
         assert_eq!(graphql, rest);
     }
+    // But for what GraphQL adds to an avatar's address.
+    let avatars = [&node["author"]["avatarUrl"], &rest["user"]["avatar_url"]];
+    let [graphql, rest_avatar] = avatars.map(|url| url.as_str().unwrap());
+    assert!(
+        graphql.starts_with(&format!("{rest_avatar}&u=")),
+        "{graphql}"
+    );
     assert_eq!(node["isCrossRepository"], true);
     assert_eq!(node["mergeable"], "CONFLICTING");
     assert_eq!(rest["mergeable"], false);

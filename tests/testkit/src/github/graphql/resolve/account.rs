@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Resolver;
 use crate::github::graphql::argument::Arguments;
 use crate::github::graphql::entity::{Outcome, Resolved};
-use crate::github::model::Account;
+use crate::github::model::{Account, AccountKind};
 
 /// When every account was created; the model does not say.
 const CREATED_AT: &str = "2011-01-25T18:44:36Z";
@@ -20,18 +20,19 @@ impl<'w> Resolver<'w> {
         Ok(match name {
             "id" => Resolved::owned(account.node_id()),
             "databaseId" => Resolved::Number(account.id),
-            "login" | "name" => account.login.as_str().into(),
-            "avatarUrl" => match arguments.number("size") {
-                Some(size) => {
-                    let separator = if account.avatar_url.contains('?') {
-                        '&'
-                    } else {
-                        '?'
-                    };
-                    Resolved::owned(format!("{}{separator}s={size}", account.avatar_url))
+            "login" | "name" => login(account).into(),
+            "avatarUrl" => {
+                let separator = if account.avatar_url.contains('?') {
+                    '&'
+                } else {
+                    '?'
+                };
+                let mut url = format!("{}{separator}u={:x}", account.avatar_url, account.id);
+                if let Some(size) = arguments.number("size") {
+                    url.push_str(&format!("&s={size}"));
                 }
-                None => account.avatar_url.as_str().into(),
-            },
+                Resolved::owned(url)
+            }
             "url" => Resolved::owned(format!("{}/{}", self.world.web_base, account.login)),
             "resourcePath" => Resolved::owned(format!("/{}", account.login)),
             "createdAt" => CREATED_AT.into(),
@@ -42,5 +43,14 @@ impl<'w> Resolver<'w> {
             }
             _ => Resolved::Null,
         })
+    }
+}
+
+/// REST ends the login of a bot with its kind, GraphQL does not.
+fn login(account: &Account) -> &str {
+    let login = account.login.as_str();
+    match account.kind {
+        AccountKind::Bot => login.strip_suffix("[bot]").unwrap_or(login),
+        AccountKind::User | AccountKind::Organization => login,
     }
 }

@@ -1,0 +1,364 @@
+//! Admission of one credential's requests, one by one.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use proto::sync::{BudgetKey, Lane, Pause, ProblemClass, Window};
+use tokio::time::Instant;
+
+use crate::metrics::Metrics;
+
+use super::{
+    LeaseBudget, Withheld,
+    credential::{CredentialCheck, CredentialProbe},
+    host_state::HostState,
+    pause,
+    slots::Slot,
+    window::Received,
+};
+
+/// What one credential of a lease may send. A host is opened with it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub(super) budget: Arc<LeaseBudget>,
+    pub(super) api_base_url: Arc<str>,
+    pub(super) credential: Arc<CredentialCheck>,
+    pub(super) host: Arc<HostState>,
+}
+
+/// A request may be on the wire for as long as this is held.
+#[derive(Debug)]
+pub struct RequestPermit {
+    // Dropped in this order: a request that waits for the window finds the credential's verdict.
+    _probe: Option<CredentialProbe>,
+    _place: WindowPlace,
+    _slot: Slot,
+    budget: Arc<LeaseBudget>,
+}
+
+/// A request's place in its window.
+#[derive(Debug)]
+struct WindowPlace {
+    budget: Arc<LeaseBudget>,
+    window: &'static str,
+}
+
+impl Drop for WindowPlace {
+    fn drop(&mut self) {
+        self.budget.with_window(self.window, |window| window.end());
+        self.budget.changed.notify_waiters();
+    }
+}
+
+impl RequestPermit {
+    /// Runs the exchange until its end, or until the turn's deadline. `None`: it was cut off, which
+    /// is to be answered as [`ProblemClass::HostUnavailable`].
+    pub async fn run<T>(&self, exchange: impl Future<Output = T> + Send) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = exchange => Some(answer),
+            () = self.budget.overdue() => None,
+        }
+    }
+}
+
+impl Admission {
+    /// Waits until a request that costs at most `cost` of `window` may be sent: for the window's
+    /// earlier requests, for the credential's confirmation, for a slot.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not be sent in this lease.
+    pub async fn permit(
+        &self,
+        window: &'static str,
+        lane: Lane,
+        cost: i64,
+    ) -> Result<RequestPermit, Withheld> {
+        self.admit(window, lane, cost, lane != Lane::Interactive)
+            .await
+    }
+
+    /// The same for a request that completes what an earlier one began: it does not wait for the
+    /// worker's own ceiling.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not be sent in this lease.
+    pub async fn permit_begun(
+        &self,
+        window: &'static str,
+        lane: Lane,
+        cost: i64,
+    ) -> Result<RequestPermit, Withheld> {
+        self.admit(window, lane, cost, false).await
+    }
+
+    async fn admit(
+        &self,
+        window: &'static str,
+        lane: Lane,
+        cost: i64,
+        may_wait: bool,
+    ) -> Result<RequestPermit, Withheld> {
+        // The slot comes last: a request that waits for its window must not keep one from other
+        // leases.
+        let (place, probe) = self.place(window, lane, cost, may_wait).await?;
+        let budget = &self.budget;
+        let (_, hosts) = budget.budgets.host(&self.api_base_url);
+        let slot = tokio::select! {
+            slot = budget.budgets.slots.acquire(&self.host, hosts) => slot,
+            () = budget.over() => None,
+        };
+        let slot = slot.ok_or(Withheld::TurnOver)?;
+        // Answers may have closed something meanwhile.
+        self.check(window, lane, cost)?;
+        if self.host.admit(&budget.key, Instant::now()).is_err() {
+            return Err(Withheld::HostClosed);
+        }
+        if budget.with_window(window, |window| window.sent()) {
+            budget.changed.notify_waiters();
+        }
+        Ok(RequestPermit {
+            _probe: probe,
+            _place: place,
+            _slot: slot,
+            budget: Arc::clone(budget),
+        })
+    }
+
+    async fn place(
+        &self,
+        window: &'static str,
+        lane: Lane,
+        cost: i64,
+        may_wait: bool,
+    ) -> Result<(WindowPlace, Option<CredentialProbe>), Withheld> {
+        let budget = &self.budget;
+        loop {
+            // Subscribe before checking, so that a wake-up between the two is not lost.
+            let changed = budget.changed.notified();
+            self.check(window, lane, cost)?;
+            let now = Instant::now();
+            let settings = &budget.budgets.settings;
+            let until = budget.with_window(window, |state| {
+                if !state.has_room(settings, lane, cost, now) {
+                    return Err(state.alone_until());
+                }
+                let Ok(probe) = self.credential.begin() else {
+                    return Err(state.alone_until());
+                };
+                let ceiling = &budget.budgets.ceiling;
+                if let Err(wait) = ceiling.begin(&budget.key, window, may_wait, now) {
+                    return Err(Some(now + wait));
+                }
+                state.begin();
+                Ok(probe)
+            });
+            let until = match until {
+                Ok(probe) => {
+                    let budget = Arc::clone(budget);
+                    return Ok((WindowPlace { budget, window }, probe));
+                }
+                Err(until) => until.filter(|until| now < *until),
+            };
+            let late = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = late => {}
+                () = budget.over() => return Err(Withheld::TurnOver),
+            }
+        }
+    }
+
+    /// Whether a request could be sent, without waiting and without taking anything.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    pub fn check(&self, window: &'static str, lane: Lane, cost: i64) -> Result<(), Withheld> {
+        let budget = &self.budget;
+        if budget.is_over() {
+            return Err(Withheld::TurnOver);
+        }
+        if budget.lock().pause.is_some() {
+            return Err(Withheld::BudgetPaused);
+        }
+        self.credential.check()?;
+        let settings = &budget.budgets.settings;
+        let checked = budget.with_window(window, |state| state.may_spend(settings, lane, cost));
+        if checked == Err(Withheld::Reserved) {
+            self.metrics().count_withheld(window, lane);
+        }
+        checked
+    }
+
+    /// Has at most one request of `window` on the wire at a time, over all credentials of the
+    /// lease.
+    pub fn serial(&self, window: &'static str) {
+        self.budget.with_window(window, |window| window.serial());
+    }
+
+    /// Waits, without keeping a slot from others, until `time` has passed or the turn is over.
+    pub async fn wait(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.budget.over() => {}
+        }
+    }
+
+    /// How many lookups are begun beside each other, where each is several requests: few and each
+    /// to its end, rather than all at once and none finished in time. Other leases find free slots
+    /// beside them.
+    #[must_use]
+    pub fn lookups_at_once(&self) -> usize {
+        self.budget.budgets.slots.share()
+    }
+
+    /// Whose budget it is.
+    #[must_use]
+    pub fn key(&self) -> &BudgetKey {
+        &self.budget.key
+    }
+
+    /// Whether the host has said whose account it is, in this lease or before.
+    #[must_use]
+    pub fn is_identified(&self) -> bool {
+        self.budget.view.account_known || self.budget.lock().account_id.is_some()
+    }
+
+    /// Whether to ask less and slower, since a secondary limit was met lately.
+    #[must_use]
+    pub fn is_cautious(&self) -> bool {
+        self.budget.view.cautious_for.is_some()
+    }
+
+    /// Where requests are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.budget.budgets.metrics
+    }
+
+    /// An answer described its window (limit, remaining, reset, length; no pause). A limit of 0
+    /// means that the host has none.
+    pub fn observe(&self, window: &'static str, told: Window) {
+        let limited = told.limit != Some(0);
+        self.budget.with_window(window, |state| state.observe(told));
+        let ceiling = &self.budget.budgets.ceiling;
+        ceiling.observe(&self.budget.key, window, limited);
+    }
+
+    /// An answer stated no limit of `window`: from then on the worker's own ceiling counts.
+    pub fn observe_unlimited(&self, window: &'static str) {
+        self.budget.with_window(window, |state| state.answered());
+        let ceiling = &self.budget.budgets.ceiling;
+        ceiling.observe(&self.budget.key, window, false);
+    }
+
+    /// The host answered, whatever it said: its circuit breaker closes.
+    pub fn answered(&self) {
+        self.host.answered();
+    }
+
+    /// The host failed, or did not answer.
+    pub fn unanswered(&self) {
+        let budgets = &self.budget.budgets;
+        if self
+            .host
+            .unanswered(&budgets.settings, &self.budget.key, Instant::now())
+        {
+            budgets.metrics.host_breakers_opened.inc();
+        }
+    }
+
+    /// The host takes the credential.
+    pub fn accept_credential(&self) {
+        self.credential.accept();
+    }
+
+    /// The host refused the credential: it is suspect, or if it was that already, rejected.
+    pub fn refuse_credential(&self) -> Withheld {
+        self.credential.refuse();
+        self.budget.changed.notify_waiters();
+        Withheld::Credential
+    }
+
+    /// The credential cannot be sent at all.
+    pub(crate) fn reject_credential(&self) {
+        self.credential.reject();
+    }
+
+    /// The limit of `window` is spent: pauses it until `reset_in` (or what is known, or a minute)
+    /// and a margin have passed. The first word stands.
+    pub fn pause_window(&self, window: &'static str, reset_in: Option<Duration>) -> Withheld {
+        let budget = &self.budget;
+        let settings = &budget.budgets.settings;
+        let first = budget.with_window(window, |state| {
+            let known = reset_in.or_else(|| state.ends_in(Instant::now()));
+            let reset_in = known.unwrap_or(pause::UNKNOWN_RESET);
+            state.pause(pause::primary(settings, reset_in, &budget.key))
+        });
+        if first {
+            self.metrics().rate_limit_pauses.inc();
+        }
+        Withheld::WindowPaused
+    }
+
+    /// How long `window` is still paused, by this lease or as it was leased.
+    #[must_use]
+    pub fn window_pause(&self, window: &'static str) -> Option<Duration> {
+        let now = Instant::now();
+        self.budget
+            .with_window(window, |state| state.paused_for(now))
+    }
+
+    /// A secondary limit: counts it, and pauses the budget for `retry_after` or longer.
+    pub fn secondary_limit(&self, retry_after: Option<Duration>) -> Withheld {
+        let budget = &self.budget;
+        let mut state = budget.lock();
+        let first = state.pause.is_none();
+        let strikes = budget.view.secondary_strikes + state.secondary_refusals;
+        state.secondary_refusals += 1;
+        drop(state);
+        if first && self.host.secondary_limit(&budget.key, Instant::now()) {
+            self.metrics().host_pauses.inc();
+        }
+        let settings = &budget.budgets.settings;
+        self.pause(Pause {
+            duration: pause::secondary(settings, retry_after, strikes, &budget.key),
+            class: ProblemClass::SecondaryLimited,
+            from_lane: Lane::Interactive,
+        })
+    }
+
+    /// The account is locked or suspended: pauses the budget for an hour.
+    pub fn lock_account(&self) -> Withheld {
+        self.pause(Pause {
+            duration: pause::locked(&self.budget.key),
+            class: ProblemClass::AccountLocked,
+            from_lane: Lane::Interactive,
+        })
+    }
+
+    /// Pauses the budget as a whole: its host says which of its windows stand in for one another.
+    /// The first word stands.
+    pub fn pause(&self, pause: Pause) -> Withheld {
+        let mut state = self.budget.lock();
+        if state.pause.is_none() {
+            state.pause = Some(Received::now(pause));
+            self.metrics().rate_limit_pauses.inc();
+            drop(state);
+            self.budget.changed.notify_waiters();
+        }
+        Withheld::BudgetPaused
+    }
+
+    /// The host said whose account it is.
+    pub fn identify(&self, account_id: String) {
+        self.budget.lock().account_id = Some(account_id);
+    }
+}

@@ -1,0 +1,156 @@
+//! How far apart refreshes are when a budget is too small for all of them: load is shed by scaling
+//! intervals.
+
+use std::time::Duration;
+
+use proto::sync::{BudgetView, Window};
+
+use super::{Settings, window::reserve};
+
+/// No interval is scaled by more.
+const MOST: f64 = 16.0;
+/// What a window lasts when the host does not say: GitHub's is an hour.
+const WINDOW: Duration = Duration::from_secs(60 * 60);
+/// The supply is planned to last a little beyond the reset, so that budgets do not all start anew
+/// at once.
+const MARGIN: Duration = Duration::from_secs(15);
+
+/// What the refs of a budget mostly spend, as its host knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// The window.
+    pub window: Window,
+    /// How many refs a request or point of it serves.
+    pub refs_per_request: u32,
+}
+
+/// How urgent an interval is, and so how much of a shortage it bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// A person is looking.
+    Viewed,
+    /// Something moves.
+    Active,
+    /// Nothing does.
+    Idle,
+}
+
+/// The factor by which intervals of one budget are scaled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DemandFactor(f64);
+
+impl DemandFactor {
+    /// Intervals are as they are.
+    pub const ONE: Self = Self(1.0);
+
+    /// Need over supply, from 1 to 16. The need is what all refs of the budget ask for at their
+    /// base intervals, at a request for each batch; the supply is what may be spent until the
+    /// window ends. A closed form: nothing is tried and corrected, so nothing swings.
+    #[must_use]
+    pub fn of(settings: &Settings, budget: &BudgetView, supply: &Supply) -> Self {
+        let Some(per_second) = per_second(settings, &supply.window) else {
+            return Self::ONE;
+        };
+        let need = budget.demand / f64::from(supply.refs_per_request.max(1));
+        if need <= 0.0 {
+            return Self::ONE;
+        }
+        // Without any supply the quotient is infinite, and bounded.
+        Self((need / per_second).clamp(1.0, MOST))
+    }
+
+    /// The interval of a ref, scaled. Idle refs bear the most and what is looked at the least.
+    #[must_use]
+    pub fn scale(self, pull: Pull, interval: Duration) -> Duration {
+        let factor = match pull {
+            Pull::Viewed => self.0.sqrt(),
+            Pull::Active => self.0,
+            Pull::Idle => self.0.powf(1.5),
+        };
+        interval.mul_f64(factor)
+    }
+
+    /// The factor itself, for metrics.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// Requests or points a second that may be spent until the window ends; `None` when there is no
+/// limit.
+fn per_second(settings: &Settings, window: &Window) -> Option<f64> {
+    let limit = window.limit.filter(|limit| *limit > 0)?;
+    let spendable = window
+        .remaining?
+        .saturating_sub(reserve(settings, limit))
+        .max(0);
+    let horizon = window
+        .reset_in
+        .or(window.length)
+        .unwrap_or(WINDOW)
+        .saturating_add(MARGIN);
+    // No limit is beyond what f64 counts exactly.
+    let spendable = f64::from(u32::try_from(spendable).unwrap_or(u32::MAX));
+    Some(spendable / horizon.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factor(remaining: i64, demand: f64) -> f64 {
+        let budget = BudgetView {
+            demand,
+            ..BudgetView::default()
+        };
+        let supply = Supply {
+            window: Window {
+                limit: Some(5000),
+                remaining: Some(remaining),
+                reset_in: Some(WINDOW),
+                ..Window::default()
+            },
+            refs_per_request: 25,
+        };
+        DemandFactor::of(&Settings::default(), &budget, &supply).value()
+    }
+
+    #[test]
+    fn two_hundred_pull_requests_every_two_minutes_need_no_scaling() {
+        assert!((factor(5000, 200.0 / 120.0) - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn intervals_grow_by_need_over_supply_and_no_more_than_sixteen_times() {
+        // 3,000 points an hour for 25 refs each are 20.8 refs a second.
+        let twice = factor(5000, 41.8);
+        assert!((twice - 2.0).abs() < 0.02, "{twice}");
+        assert!((factor(2000, 1.0) - MOST).abs() < f64::EPSILON);
+        assert!((factor(0, 1.0) - MOST).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn idle_refs_bear_a_shortage_first() {
+        let factor = DemandFactor(4.0);
+        let minute = Duration::from_secs(60);
+        assert_eq!(factor.scale(Pull::Viewed, minute), minute * 2);
+        assert_eq!(factor.scale(Pull::Active, minute), minute * 4);
+        assert_eq!(factor.scale(Pull::Idle, minute), minute * 8);
+    }
+
+    #[test]
+    fn without_a_limit_or_a_need_nothing_is_scaled() {
+        let budget = BudgetView {
+            demand: 100.0,
+            ..BudgetView::default()
+        };
+        let unlimited = Supply {
+            window: Window::default(),
+            refs_per_request: 1,
+        };
+        let factor_of = DemandFactor::of(&Settings::default(), &budget, &unlimited);
+        assert_eq!(factor_of, DemandFactor::ONE);
+        assert!((factor(0, 0.0) - 1.0).abs() < f64::EPSILON);
+    }
+}

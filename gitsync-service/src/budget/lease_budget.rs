@@ -1,0 +1,246 @@
+//! The budget of one lease: what answers said so far, and what is to be reported of it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use proto::sync::{
+    BudgetKey, BudgetObservation, BudgetView, CredentialObservation, CredentialState, Lane, Lease,
+    LeaseGroup, Pause, ProblemClass,
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Admission, Budgets, Withheld,
+    credential::CredentialCheck,
+    host_state::{HostState, PROBE_AFTER},
+    pause,
+    window::{RateLimitWindow, Received},
+};
+
+/// The budget of one lease.
+#[derive(Debug)]
+pub struct LeaseBudget {
+    pub(super) budgets: Arc<Budgets>,
+    pub(super) key: BudgetKey,
+    pub(super) view: BudgetView,
+    deadline: Instant,
+    /// Cancelled when nothing more is to be sent.
+    stop: CancellationToken,
+    state: Mutex<State>,
+    /// Notified whenever there may be room for a request that there was none for.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    windows: BTreeMap<&'static str, RateLimitWindow>,
+    /// The host wants no requests.
+    pub(super) pause: Option<Received<Pause>>,
+    pub(super) account_id: Option<String>,
+    pub(super) secondary_refusals: u32,
+    /// Counted by a report that is not delivered yet.
+    secondary_refusals_taken: u32,
+    credentials: Vec<Arc<CredentialCheck>>,
+    hosts: Vec<Arc<HostState>>,
+    unsent: Unsent,
+}
+
+/// The most urgent lane of what was not sent, by reason.
+#[derive(Debug, Default)]
+struct Unsent {
+    host_closed: bool,
+    reserved: Option<Lane>,
+    window_paused: Option<Lane>,
+}
+
+impl LeaseBudget {
+    pub(super) fn new(budgets: Arc<Budgets>, lease: &Lease, deadline: Instant) -> Self {
+        Self {
+            budgets,
+            key: lease.budget_key.clone(),
+            view: lease.budget.clone(),
+            deadline,
+            stop: CancellationToken::new(),
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// What a group of the lease may send.
+    #[must_use]
+    pub fn admission(self: &Arc<Self>, group: &LeaseGroup) -> Admission {
+        let credential = Arc::new(CredentialCheck::new(group.credential.clone()));
+        let (host, _) = self.budgets.host(&group.provider.api_base_url);
+        let mut state = self.lock();
+        state.credentials.push(Arc::clone(&credential));
+        state.hosts.push(Arc::clone(&host));
+        drop(state);
+        Admission {
+            budget: Arc::clone(self),
+            api_base_url: Arc::from(group.provider.api_base_url.as_str()),
+            credential,
+            host,
+        }
+    }
+
+    /// Ends the turn: what is on the wire is finished, and nothing more is sent.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// Resolves when nothing more is to be sent.
+    pub(super) async fn over(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep_until(self.deadline) => {}
+        }
+    }
+
+    /// Resolves when what is on the wire is not waited for any longer.
+    pub(super) async fn overdue(&self) {
+        tokio::time::sleep_until(self.deadline).await;
+    }
+
+    /// Notes that a question of `lane` was not asked, and why.
+    pub(crate) fn note_unsent(&self, lane: Lane, withheld: Withheld) {
+        let unsent = &mut self.lock().unsent;
+        let most_urgent = |last: Option<Lane>| Some(last.map_or(lane, |last| last.min(lane)));
+        match withheld {
+            Withheld::HostClosed => unsent.host_closed = true,
+            Withheld::Reserved => unsent.reserved = most_urgent(unsent.reserved),
+            Withheld::WindowPaused => unsent.window_paused = most_urgent(unsent.window_paused),
+            // These have a pause or an observation of their own, or none is due.
+            Withheld::BudgetPaused | Withheld::Credential | Withheld::TurnOver => {}
+        }
+    }
+
+    /// What the host's answers said so far, as of now. `None`: nothing.
+    ///
+    /// Secondary limits are counted once: `Self::delivered` says whether the report arrived.
+    #[must_use]
+    pub fn observation(&self) -> Option<BudgetObservation> {
+        self.observation_at(Instant::now())
+    }
+
+    fn observation_at(&self, now: Instant) -> Option<BudgetObservation> {
+        let mut state = self.lock();
+        state.secondary_refusals_taken = state.secondary_refusals;
+        let windows = state.windows.iter();
+        let observation = BudgetObservation {
+            account_id: state.account_id.clone(),
+            windows: windows
+                .filter_map(|(name, window)| window.observation(name, now))
+                .collect(),
+            pause: state.pause.and_then(|pause| {
+                let duration = pause.left(pause.value.duration, now)?;
+                Some(Pause {
+                    duration,
+                    ..pause.value
+                })
+            }),
+            rest: self.rest(&state, now),
+            secondary_refusals: state.secondary_refusals,
+        };
+        (observation != BudgetObservation::default()).then_some(observation)
+    }
+
+    /// The report with the last observation arrived.
+    pub(crate) fn delivered(&self) {
+        let mut state = self.lock();
+        state.secondary_refusals -= state.secondary_refusals_taken;
+        state.secondary_refusals_taken = 0;
+    }
+
+    /// For how long nothing more is worth a lease, and for which lanes: what was withheld by
+    /// choice.
+    fn rest(&self, state: &State, now: Instant) -> Option<Pause> {
+        let unsent = &state.unsent;
+        if unsent.host_closed {
+            let closed = state
+                .hosts
+                .iter()
+                .filter_map(|host| host.closed(&self.key, now));
+            let (class, duration) = closed
+                .max_by_key(|(_, duration)| *duration)
+                .unwrap_or((ProblemClass::HostUnavailable, PROBE_AFTER));
+            return Some(Pause {
+                duration,
+                class,
+                from_lane: Lane::Interactive,
+            });
+        }
+        let (class, from_lane) = match (unsent.window_paused, unsent.reserved) {
+            (None, None) => return None,
+            (Some(paused), Some(reserved)) if reserved < paused => {
+                (ProblemClass::LimitReserved, reserved)
+            }
+            (Some(paused), _) => (ProblemClass::RateLimited, paused),
+            (None, Some(reserved)) => (ProblemClass::LimitReserved, reserved),
+        };
+        // The first of the withheld windows to end may serve them.
+        let settings = &self.budgets.settings;
+        let closed = state.windows.values();
+        let closed = closed.filter(|window| window.may_spend(settings, from_lane, 1).is_err());
+        let ends = closed.map(|window| {
+            let reset_in = window.ends_in(now).unwrap_or(pause::UNKNOWN_RESET);
+            window
+                .paused_for(now)
+                .unwrap_or_else(|| pause::primary(settings, reset_in, &self.key))
+        });
+        Some(Pause {
+            duration: ends.min().unwrap_or(pause::UNKNOWN_RESET),
+            class,
+            from_lane,
+        })
+    }
+
+    /// What the host's answers said about the lease's credentials so far.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialObservation> {
+        let mut observations: Vec<CredentialObservation> = Vec::new();
+        let state = self.lock();
+        for (credential, state) in state.credentials.iter().filter_map(|known| known.news()) {
+            if observations
+                .iter()
+                .any(|seen| seen.account == credential.account)
+            {
+                continue;
+            }
+            observations.push(CredentialObservation {
+                account: credential.account,
+                generation: credential.generation,
+                state,
+                confirm_in: match state {
+                    CredentialState::Suspect => pause::confirmation(&self.key),
+                    CredentialState::Accepted | CredentialState::Rejected => Duration::ZERO,
+                },
+            });
+        }
+        observations
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a window, or changes it. One that was not spent yet begins as it was leased.
+    pub(super) fn with_window<T>(
+        &self,
+        name: &'static str,
+        act: impl FnOnce(&mut RateLimitWindow) -> T,
+    ) -> T {
+        let leased = || RateLimitWindow::new(self.view.window(name));
+        act(self.lock().windows.entry(name).or_insert_with(leased))
+    }
+}
+
+#[cfg(test)]
+mod tests;

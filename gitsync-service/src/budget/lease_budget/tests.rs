@@ -1,0 +1,237 @@
+use proto::sync::{
+    Credential, CredentialState, GitAccountId, LeaseToken, Provider, ProviderKind, Window,
+};
+use uuid::Uuid;
+
+use super::*;
+use crate::{budget::Settings, metrics::Metrics};
+
+const CORE: &str = "core";
+const GRAPHQL: &str = "graphql";
+/// What the host says.
+const RESET: Duration = Duration::from_secs(600);
+/// When it is reported.
+const LATER: Duration = Duration::from_secs(200);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn group() -> LeaseGroup {
+    LeaseGroup {
+        provider: Provider {
+            id: "github".to_owned(),
+            kind: ProviderKind::Github,
+            host: "github.com".to_owned(),
+            api_base_url: "https://api.github.com".to_owned(),
+        },
+        credential: Some(Credential {
+            account: GitAccountId(Uuid::nil()),
+            generation: 3,
+            access_token: "token".into(),
+            suspect: false,
+        }),
+        refs: Vec::new(),
+    }
+}
+
+fn lease(key: &str, budget: BudgetView) -> Lease {
+    Lease {
+        token: LeaseToken(Uuid::nil()),
+        budget_key: BudgetKey(key.to_owned()),
+        expires_in: MINUTE,
+        groups: vec![group()],
+        budget,
+    }
+}
+
+fn budgets() -> Arc<Budgets> {
+    Budgets::new(Settings::default(), 10, Arc::default())
+}
+
+fn open(budgets: &Arc<Budgets>, key: &str) -> (Arc<LeaseBudget>, Admission) {
+    let lease = lease(key, BudgetView::default());
+    let budget = budgets.open(&lease, Instant::now() + MINUTE);
+    let admission = budget.admission(&lease.groups[0]);
+    (budget, admission)
+}
+
+fn with_remaining(name: &str, remaining: i64) -> Window {
+    Window {
+        name: name.to_owned(),
+        limit: Some(5000),
+        remaining: Some(remaining),
+        reset_in: Some(RESET),
+        ..Window::default()
+    }
+}
+
+/// What is reported now and [`LATER`].
+fn reported(budget: &LeaseBudget) -> [BudgetObservation; 2] {
+    let now = Instant::now();
+    [now, now + LATER].map(|at| budget.observation_at(at).unwrap())
+}
+
+#[test]
+fn a_pause_ends_when_it_was_to_end_however_late_it_is_reported() {
+    let (budget, admission) = open(&budgets(), "key");
+    admission.pause_window(CORE, Some(RESET));
+    admission.secondary_limit(Some(RESET));
+    let [now, later] = reported(&budget);
+    let window = |seen: &BudgetObservation| seen.windows[0].pause_for.unwrap();
+    assert!(window(&now) > RESET);
+    assert_eq!(window(&now) - window(&later), LATER);
+    let pause = |seen: &BudgetObservation| seen.pause.unwrap().duration;
+    assert_eq!(pause(&now) - pause(&later), LATER);
+}
+
+#[test]
+fn a_window_ends_when_it_was_to_end_however_late_it_is_reported() {
+    let (budget, admission) = open(&budgets(), "key");
+    admission.observe(GRAPHQL, with_remaining(GRAPHQL, 7));
+    let [now, later] = reported(&budget).map(|seen| seen.windows[0].clone());
+    assert_eq!(now.reset_in.unwrap() - later.reset_in.unwrap(), LATER);
+    assert_eq!(later.remaining, Some(7));
+}
+
+#[test]
+fn a_pause_that_is_over_is_not_reported() {
+    let (budget, admission) = open(&budgets(), "key");
+    admission.pause_window(CORE, Some(LATER));
+    assert_eq!(budget.observation_at(Instant::now() + RESET), None);
+}
+
+#[test]
+fn a_secondary_limit_is_counted_once_unless_its_report_is_lost() {
+    let (budget, admission) = open(&budgets(), "key");
+    let counted = || budget.observation().unwrap().secondary_refusals;
+    admission.secondary_limit(None);
+    assert_eq!(counted(), 1);
+    assert_eq!(counted(), 1, "the first report was lost");
+    admission.secondary_limit(None);
+    budget.delivered();
+    assert_eq!(counted(), 1, "one came while the report was on its way");
+    budget.delivered();
+    assert_eq!(counted(), 0);
+}
+
+#[test]
+fn a_success_after_a_secondary_limit_does_not_lift_it() {
+    let (budget, admission) = open(&budgets(), "key");
+    assert_eq!(admission.secondary_limit(None), Withheld::BudgetPaused);
+    admission.answered();
+    admission.accept_credential();
+    for window in [CORE, GRAPHQL] {
+        let checked = admission.check(window, Lane::Interactive, 1);
+        assert_eq!(checked, Err(Withheld::BudgetPaused));
+    }
+    assert!(budget.observation().unwrap().pause.is_some());
+}
+
+#[test]
+fn a_credential_is_suspect_before_it_is_rejected() {
+    let budgets = budgets();
+    let (budget, admission) = open(&budgets, "key");
+    assert!(budget.credentials().is_empty());
+    assert_eq!(admission.refuse_credential(), Withheld::Credential);
+    let seen = budget.credentials();
+    assert_eq!(
+        (seen[0].state, seen[0].generation),
+        (CredentialState::Suspect, 3)
+    );
+    assert!(seen[0].confirm_in > Duration::ZERO);
+
+    let mut lease = lease("key", BudgetView::default());
+    if let Some(credential) = &mut lease.groups[0].credential {
+        credential.suspect = true;
+    }
+    let budget = budgets.open(&lease, Instant::now() + MINUTE);
+    budget.admission(&lease.groups[0]).refuse_credential();
+    assert_eq!(budget.credentials()[0].state, CredentialState::Rejected);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_once_the_turn_is_over() {
+    let budgets = budgets();
+    let (stopped, admission) = open(&budgets, "stopped");
+    let permit = admission.permit(CORE, Lane::Idle, 1).await.unwrap();
+    stopped.stop();
+    let refused = admission.permit(CORE, Lane::Interactive, 1).await;
+    assert_eq!(refused.unwrap_err(), Withheld::TurnOver);
+    // What is on the wire is finished.
+    assert_eq!(permit.run(async { "answer" }).await, Some("answer"));
+
+    let lease = lease("late", BudgetView::default());
+    let late = budgets.open(&lease, Instant::now() + Duration::from_millis(10));
+    let admission = late.admission(&lease.groups[0]);
+    let permit = admission.permit(CORE, Lane::Idle, 1).await.unwrap();
+    // The second waits for the answer to the first.
+    let (cut_off, refused) = tokio::join!(
+        permit.run(std::future::pending::<()>()),
+        admission.permit(CORE, Lane::Idle, 1)
+    );
+    assert_eq!(cut_off, None);
+    assert_eq!(refused.unwrap_err(), Withheld::TurnOver);
+}
+
+#[tokio::test]
+async fn a_serial_window_has_one_request_on_the_wire_and_others_go_on() {
+    let (_, admission) = open(&budgets(), "key");
+    admission.serial(GRAPHQL);
+    admission.accept_credential();
+    admission.observe(GRAPHQL, with_remaining(GRAPHQL, 4000));
+    let permit = admission.permit(GRAPHQL, Lane::Idle, 1).await.unwrap();
+    let other = admission.permit(CORE, Lane::Idle, 1).await;
+    assert!(other.is_ok());
+    let next = tokio::join!(admission.permit(GRAPHQL, Lane::Idle, 1), async {
+        drop(permit);
+    });
+    assert!(next.0.is_ok());
+}
+
+#[test]
+fn what_was_withheld_is_a_rest_of_the_most_urgent_lane_until_its_window_ends() {
+    let budgets = budgets();
+    let (budget, admission) = open(&budgets, "key");
+    admission.observe(CORE, with_remaining(CORE, 2000));
+    assert_eq!(budget.observation().unwrap().rest, None);
+    budget.note_unsent(Lane::Idle, Withheld::Reserved);
+    budget.note_unsent(Lane::Active, Withheld::Reserved);
+    let rest = budget.observation().unwrap().rest.unwrap();
+    assert_eq!(
+        (rest.class, rest.from_lane),
+        (ProblemClass::LimitReserved, Lane::Active)
+    );
+    let longest = RESET + pause::RESET_PADDING + pause::RESET_SPREAD;
+    assert!(
+        rest.duration > RESET && rest.duration <= longest,
+        "{rest:?}"
+    );
+
+    // Idle refs do not spend another window in place of one that is paused.
+    let (budget, admission) = open(&budgets, "other");
+    admission.pause_window(GRAPHQL, Some(RESET));
+    budget.note_unsent(Lane::Idle, Withheld::WindowPaused);
+    let rest = budget.observation().unwrap().rest.unwrap();
+    assert_eq!(
+        (rest.class, rest.from_lane),
+        (ProblemClass::RateLimited, Lane::Idle)
+    );
+}
+
+#[test]
+fn a_host_that_is_down_is_a_rest_of_all_lanes_and_counted_once() {
+    let metrics = Arc::<Metrics>::default();
+    let budgets = Budgets::new(Settings::default(), 10, Arc::clone(&metrics));
+    let mut opened = Vec::new();
+    for key in ["ann", "bob", "carl", "dora"] {
+        let (budget, admission) = open(&budgets, key);
+        admission.unanswered();
+        opened.push(metrics.host_breakers_opened.get());
+        budget.note_unsent(Lane::Idle, Withheld::HostClosed);
+        let rest = budget.observation().unwrap().rest.unwrap();
+        assert_eq!(
+            (rest.class, rest.from_lane),
+            (ProblemClass::HostUnavailable, Lane::Interactive)
+        );
+        assert!(rest.duration > Duration::ZERO && rest.duration <= PROBE_AFTER);
+    }
+    assert_eq!(opened, [0, 0, 1, 1]);
+}

@@ -1,0 +1,396 @@
+//! One rate limit window of a budget, as one lease sees it.
+
+use std::time::Duration;
+
+use proto::sync::{Lane, Window};
+use tokio::time::Instant;
+
+use super::{Settings, Withheld};
+
+/// Two windows whose ends are closer than this are one.
+const SAME_WINDOW: Duration = Duration::from_secs(60);
+/// How long the first request of a lease goes alone. Its answer says what is left; a host that is
+/// slower than this does not hold up all refs of the lease, and refusals are the fastest of
+/// answers.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// A value and when it was received: its durations count from there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received<T> {
+    pub(super) value: T,
+    at: Instant,
+}
+
+impl<T> Received<T> {
+    pub(super) fn now(value: T) -> Self {
+        Self {
+            value,
+            at: Instant::now(),
+        }
+    }
+
+    /// What is left of `duration` at `now`. `None`: it is over.
+    pub(super) fn left(&self, duration: Duration, now: Instant) -> Option<Duration> {
+        duration.checked_sub(now.saturating_duration_since(self.at))
+    }
+}
+
+impl Received<Window> {
+    fn reset_in(&self, now: Instant) -> Option<Duration> {
+        let passed = now.saturating_duration_since(self.at);
+        let reset_in = self.value.reset_in;
+        reset_in.map(|reset_in| reset_in.saturating_sub(passed))
+    }
+
+    /// The same window, with its durations as of `now`.
+    fn as_of(&self, now: Instant) -> Window {
+        Window {
+            reset_in: self.reset_in(now),
+            ..self.value.clone()
+        }
+    }
+}
+
+/// A window, and what is on the wire that spends it.
+#[derive(Debug)]
+pub(super) struct RateLimitWindow {
+    /// As it was leased.
+    leased: Received<Window>,
+    /// As the latest answer described it.
+    observed: Option<Received<Window>>,
+    /// Its limit is spent: for how long nothing is sent.
+    pause: Option<Received<Duration>>,
+    /// At most one request is on the wire at a time.
+    serial: bool,
+    in_flight: usize,
+    answered: bool,
+    /// Until when the first request goes alone, once it is sent.
+    alone_until: Option<Instant>,
+}
+
+impl RateLimitWindow {
+    pub(super) fn new(leased: Window) -> Self {
+        Self {
+            leased: Received::now(leased),
+            observed: None,
+            pause: None,
+            serial: false,
+            in_flight: 0,
+            answered: false,
+            alone_until: None,
+        }
+    }
+
+    pub(super) fn serial(&mut self) {
+        self.serial = true;
+    }
+
+    /// Whether refs of `lane` may spend `cost` more of it.
+    ///
+    /// Background lanes keep the reserve; where a person looks or waits, it may be used down to a
+    /// floor. What is not known, or not limited, may be spent.
+    ///
+    /// # Errors
+    ///
+    /// [`Withheld::WindowPaused`] and [`Withheld::Reserved`].
+    pub(super) fn may_spend(
+        &self,
+        settings: &Settings,
+        lane: Lane,
+        cost: i64,
+    ) -> Result<(), Withheld> {
+        let leased = self.leased.value.pause_for;
+        if self.pause.is_some() || leased.is_some_and(|pause| !pause.is_zero()) {
+            return Err(Withheld::WindowPaused);
+        }
+        let (limit, remaining) = match &self.observed {
+            Some(observed) => (observed.value.limit, observed.value.remaining),
+            // What was left of a window is known until it ends; of one that is over, or whose end
+            // is not known, a first request finds out.
+            None => {
+                let leased = &self.leased.value;
+                let lasts = leased.reset_in.is_some_and(|reset_in| !reset_in.is_zero());
+                (leased.limit, leased.remaining.filter(|_| lasts))
+            }
+        };
+        // An Enterprise host whose limits are off tells a limit of 0.
+        let (Some(limit @ 1..), Some(remaining)) = (limit, remaining) else {
+            return Ok(());
+        };
+        let kept = match lane {
+            Lane::Interactive | Lane::Viewed => floor(settings, limit),
+            Lane::Active | Lane::Idle => reserve(settings, limit),
+        };
+        if remaining.saturating_sub(cost) < kept {
+            return Err(Withheld::Reserved);
+        }
+        Ok(())
+    }
+
+    /// Whether one more request may be on the wire beside those that are. What those cost may still
+    /// have to be taken from what was left.
+    pub(super) fn has_room(
+        &self,
+        settings: &Settings,
+        lane: Lane,
+        cost: i64,
+        now: Instant,
+    ) -> bool {
+        if self.in_flight == 0 {
+            return true;
+        }
+        let owed = i64::try_from(self.in_flight).unwrap_or(i64::MAX);
+        !self.serial
+            && self.in_flight < self.capacity(now)
+            && self
+                .may_spend(settings, lane, cost.saturating_add(owed))
+                .is_ok()
+    }
+
+    /// How many requests the limit is known to bear beside each other. The first goes alone until
+    /// it is answered, unless that takes too long.
+    fn capacity(&self, now: Instant) -> usize {
+        let observed = self.observed.as_ref().map(|observed| &observed.value);
+        let limited = observed.filter(|window| window.limit != Some(0));
+        match limited.and_then(|window| window.remaining) {
+            Some(remaining) => usize::try_from(remaining).unwrap_or(0).max(1),
+            None if self.answered || self.alone_until.is_some_and(|until| now >= until) => {
+                usize::MAX
+            }
+            None => 1,
+        }
+    }
+
+    pub(super) fn alone_until(&self) -> Option<Instant> {
+        self.alone_until
+    }
+
+    /// Takes a place for a request.
+    pub(super) fn begin(&mut self) {
+        self.in_flight += 1;
+    }
+
+    /// The request is sent now. Returns whether it is the first.
+    pub(super) fn sent(&mut self) -> bool {
+        let first = self.alone_until.is_none();
+        self.alone_until
+            .get_or_insert_with(|| Instant::now() + FIRST_ANSWER_WAIT);
+        first
+    }
+
+    /// Gives a request's place back.
+    pub(super) fn end(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// An answer came that may not have described the window.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    /// Takes what an answer stated. Answers overtake one another: within a window the lowest
+    /// remaining count is the latest.
+    pub(super) fn observe(&mut self, new: Window) {
+        self.answered = true;
+        let newer = self.observed.as_ref().is_none_or(|observed| {
+            let last = observed.reset_in(Instant::now()).unwrap_or_default();
+            new.reset_in.unwrap_or_default() > last + SAME_WINDOW
+                || new.remaining <= observed.value.remaining
+        });
+        if newer {
+            self.observed = Some(Received::now(new));
+        }
+    }
+
+    /// The limit is spent. The first word stands. Returns whether this is it.
+    pub(super) fn pause(&mut self, pause: Duration) -> bool {
+        let first = self.pause.is_none();
+        self.pause.get_or_insert_with(|| Received::now(pause));
+        first
+    }
+
+    /// For how long nothing spends it.
+    pub(super) fn paused_for(&self, now: Instant) -> Option<Duration> {
+        let pause = self.pause.and_then(|pause| pause.left(pause.value, now));
+        let leased = self.leased.value.pause_for;
+        pause.or_else(|| leased.and_then(|pause| self.leased.left(pause, now)))
+    }
+
+    /// In how long there is something to spend again, if that is known.
+    pub(super) fn ends_in(&self, now: Instant) -> Option<Duration> {
+        let latest = self.observed.as_ref().unwrap_or(&self.leased);
+        let ends = self.paused_for(now).or_else(|| latest.reset_in(now));
+        ends.filter(|end| !end.is_zero())
+    }
+
+    /// What to report of it. `None`: nothing was learned.
+    pub(super) fn observation(&self, name: &str, now: Instant) -> Option<Window> {
+        let observed = self.observed.as_ref().map(|observed| observed.as_of(now));
+        let pause_for = self.pause.and_then(|pause| pause.left(pause.value, now));
+        (observed.is_some() || pause_for.is_some()).then(|| Window {
+            name: name.to_owned(),
+            pause_for,
+            ..observed.unwrap_or_default()
+        })
+    }
+}
+
+/// What the owner keeps of a limit from background lanes. Never all of it, however small it is.
+pub(super) fn reserve(settings: &Settings, limit: i64) -> i64 {
+    percent(limit, settings.reserve_percent)
+        .max(i64::from(settings.reserve_least))
+        .min(limit.saturating_sub((limit / 10).max(1)))
+}
+
+/// What they keep even from what a person looks at: nothing that background lanes may spend.
+fn floor(settings: &Settings, limit: i64) -> i64 {
+    percent(limit, settings.interactive_floor_percent).min(reserve(settings, limit))
+}
+
+fn percent(limit: i64, percent: u32) -> i64 {
+    limit.saturating_mul(i64::from(percent)) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+    fn window(limit: i64, remaining: i64) -> Window {
+        Window {
+            limit: Some(limit),
+            remaining: Some(remaining),
+            reset_in: Some(HALF_AN_HOUR),
+            ..Window::default()
+        }
+    }
+
+    fn may_spend(window: Window, lane: Lane) -> bool {
+        RateLimitWindow::new(window)
+            .may_spend(&Settings::default(), lane, 1)
+            .is_ok()
+    }
+
+    #[test]
+    fn background_lanes_keep_forty_percent_for_the_owner() {
+        for lane in [Lane::Active, Lane::Idle] {
+            assert!(may_spend(window(5000, 2001), lane));
+            assert!(!may_spend(window(5000, 2000), lane));
+        }
+    }
+
+    #[test]
+    fn what_a_person_looks_at_may_use_the_reserve_down_to_a_tenth() {
+        for lane in [Lane::Interactive, Lane::Viewed] {
+            assert!(may_spend(window(5000, 501), lane));
+            assert!(!may_spend(window(5000, 500), lane));
+        }
+    }
+
+    #[test]
+    fn a_paused_window_is_not_spent_whatever_is_left_and_no_answer_ends_the_pause() {
+        let settings = Settings::default();
+        let paused = Window {
+            pause_for: Some(Duration::from_secs(1)),
+            ..window(5000, 5000)
+        };
+        let mut leased = RateLimitWindow::new(paused);
+        let mut spent = RateLimitWindow::new(window(5000, 5000));
+        assert!(spent.pause(HALF_AN_HOUR) && !spent.pause(HALF_AN_HOUR * 2));
+        for window in [&mut leased, &mut spent] {
+            window.observe(self::window(5000, 4999));
+            assert_eq!(
+                window.may_spend(&settings, Lane::Interactive, 1),
+                Err(Withheld::WindowPaused)
+            );
+        }
+        assert!(spent.paused_for(Instant::now()) <= Some(HALF_AN_HOUR));
+    }
+
+    #[test]
+    fn what_was_left_of_a_window_without_an_end_ahead_is_not_known() {
+        for reset_in in [None, Some(Duration::ZERO)] {
+            let over = Window {
+                reset_in,
+                ..window(60, 0)
+            };
+            assert!(may_spend(over.clone(), Lane::Idle));
+            let mut observed = RateLimitWindow::new(over.clone());
+            observed.observe(over);
+            assert_eq!(
+                observed.may_spend(&Settings::default(), Lane::Idle, 1),
+                Err(Withheld::Reserved)
+            );
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_unknown_or_off_may_be_spent() {
+        assert!(may_spend(Window::default(), Lane::Idle));
+        assert!(may_spend(window(0, 0), Lane::Idle));
+    }
+
+    #[test]
+    fn of_the_smallest_limits_one_may_be_spent_and_nothing_by_background_lanes_only() {
+        assert_eq!(reserve(&Settings::default(), 60), 54);
+        assert_eq!(reserve(&Settings::default(), 400), 200);
+        for interactive_floor_percent in [0, 10, 40, 100] {
+            let settings = Settings {
+                interactive_floor_percent,
+                ..Settings::default()
+            };
+            for limit in [1, 5, 9, 10, 19, 60] {
+                for remaining in 0..=limit {
+                    let window = RateLimitWindow::new(window(limit, remaining));
+                    let [idle, viewed] = [Lane::Idle, Lane::Viewed]
+                        .map(|lane| window.may_spend(&settings, lane, 1).is_ok());
+                    assert!(viewed || !idle, "{remaining} of {limit}");
+                    assert!(idle || remaining < limit, "{remaining} of {limit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_request_goes_alone_and_then_as_many_as_are_left_and_not_reserved() {
+        let (settings, now) = (Settings::default(), Instant::now());
+        let mut window = RateLimitWindow::new(Window::default());
+        let has_room = |window: &RateLimitWindow| window.has_room(&settings, Lane::Viewed, 1, now);
+        assert!(has_room(&window));
+        window.begin();
+        assert!(window.sent() && !has_room(&window));
+        window.observe(self::window(60, 10));
+        for _ in 1..4 {
+            assert!(has_room(&window));
+            window.begin();
+        }
+        // Ten are left, of which six are the owner's.
+        assert!(!has_room(&window));
+        window.end();
+        assert!(has_room(&window));
+        window.serial();
+        assert!(!has_room(&window));
+    }
+
+    #[test]
+    fn within_a_window_the_least_that_is_left_is_the_latest() {
+        let now = Instant::now();
+        let mut observed = RateLimitWindow::new(Window::default());
+        let remaining = |observed: &RateLimitWindow| {
+            observed
+                .observation("core", now)
+                .and_then(|seen| seen.remaining)
+        };
+        assert_eq!(observed.observation("core", now), None);
+        for (told, latest) in [(10, 10), (12, 10), (9, 9)] {
+            observed.observe(window(60, told));
+            assert_eq!(remaining(&observed), Some(latest));
+        }
+        observed.observe(Window {
+            reset_in: Some(HALF_AN_HOUR * 3),
+            ..window(60, 60)
+        });
+        assert_eq!(remaining(&observed), Some(60));
+    }
+}

@@ -1,0 +1,164 @@
+//! Git hosts: the questions that are asked of one, and its answers.
+//!
+//! A [`Host`] is one git host as one credential sees it, for as long as a lease lasts. Batching,
+//! splitting, conditional requests, and which of a host's interfaces is used are its own business:
+//! a question has the same answer whichever way it was asked. What may be sent at all is decided by
+//! [`crate::budget`]; what is asked next, and which pull request is a branch's, by
+//! [`crate::resolve`].
+
+pub mod github;
+
+use std::{future::Future, sync::Arc};
+
+use proto::sync::{
+    FoundPullRequest, KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream,
+};
+
+use crate::budget::Withheld;
+
+/// A question about one pull request or branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether a pull request changed since `fingerprint` and `validator` were made.
+    Changed {
+        /// Which.
+        known: KnownPullRequest,
+        /// As an earlier [`Observed`] gave it.
+        fingerprint: Option<String>,
+        /// As an earlier [`Observed`] gave it.
+        validator: Option<String>,
+        /// It is time to see the whole again: it is answered with the whole, unless that costs more
+        /// than others beside it leave room for.
+        overdue: bool,
+    },
+    /// The whole status of a known pull request: by the host's id where there is one, else by
+    /// number.
+    Status {
+        /// Which.
+        known: KnownPullRequest,
+    },
+    /// The pull request of a number in a repository.
+    ByNumber {
+        /// Where.
+        repository: RepositoryPath,
+        /// Its number there.
+        number: i32,
+    },
+    /// The pull requests of a branch.
+    OfBranch {
+        /// The repository that is asked: the branch's own, or the one that this is a fork of.
+        at: RepositoryPath,
+        /// The branch's own repository.
+        head: RepositoryPath,
+        /// The branch, case-sensitive.
+        branch: String,
+        /// The pushed commit: a settled pull request is the branch's only if it is at this commit.
+        commit: Option<String>,
+        /// What `at` is a fork of, as far as is known: a host need not find out again.
+        upstream: Upstream,
+    },
+}
+
+/// A question, and how urgent its answer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked.
+    pub question: Question,
+    /// Which part of the budget it may spend.
+    pub lane: Lane,
+}
+
+/// A host's answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Question::Changed`]: the pull request is as it was.
+    Unchanged,
+    /// To [`Question::Changed`]: it is not.
+    Changed,
+    /// To [`Question::Status`] and [`Question::ByNumber`]: the whole. Also to
+    /// [`Question::Changed`], where that is no dearer than to say that it changed.
+    PullRequest(Box<Observed>),
+    /// The pull request does not exist, although its repository does. A host that finds nothing
+    /// under its own id asks by the number before it says so.
+    Missing,
+    /// To [`Question::OfBranch`].
+    Branch(Box<BranchFacts>),
+    /// The host was asked, and this is what is wrong.
+    Failed {
+        /// Which problem: one of the pull request, of its repository, or of the host. Limits and
+        /// refused credentials are none of these, see [`Answer::Unsent`].
+        class: ProblemClass,
+        /// The asked repository as a whole has it. No more is asked of it in this lease.
+        repository: bool,
+    },
+    /// The host was not asked, or refused to be: no word about the pull request.
+    Unsent(Withheld),
+}
+
+/// A pull request as a host describes it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What was found, in the one spelling of [`crate::host`].
+    pub found: Arc<FoundPullRequest>,
+    /// The repository that its branch is in. `None` when that is gone or hidden.
+    pub head_repository: Option<RepositoryPath>,
+    /// Tells whether it changed since, opaque.
+    pub fingerprint: Option<String>,
+    /// Lets the host answer that it did not, opaque.
+    pub validator: Option<String>,
+}
+
+/// What a host says about a branch: candidates, and no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchFacts {
+    /// The asked repository, as the host calls it now.
+    pub repository: RepositoryPath,
+    /// It has another name than the asked one for good, which is worth remembering.
+    pub moved: bool,
+    /// What it is a fork of. `Unknown` where that was not found out, which is allowed only when the
+    /// question said it already, when a candidate is in `repository`, or when the host hides it.
+    pub upstream: Upstream,
+    /// Open pull requests whose head has the branch's name, whosever it is.
+    pub open: Vec<Candidate>,
+    /// Merged and closed ones at the pushed commit; empty when the question has none.
+    pub settled: Vec<Candidate>,
+    /// `open` also holds those of the branch that are in what the repository is a fork of.
+    pub covers_upstream: bool,
+    /// No list was cut off by the host: what is not in `open` does not exist.
+    pub complete: bool,
+}
+
+/// A pull request that may be the branch's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its number in `base_repository`.
+    pub number: i32,
+    /// The host's own id.
+    pub host_id: Option<String>,
+    /// The repository that its branch is in. `None` when that is gone or hidden.
+    pub head_repository: Option<RepositoryPath>,
+    /// The repository that it is in.
+    pub base_repository: RepositoryPath,
+    /// The commit at its head.
+    pub head_sha: Option<String>,
+    /// All of it, where the answer holds that already.
+    pub whole: Option<Box<Observed>>,
+}
+
+/// One git host as one credential sees it.
+///
+/// An implementation remembers what it was answered for as long as it lives, so that two equal
+/// questions cost one request.
+pub trait Host: Send + Sync {
+    /// Asks all questions, the most urgent first, and hands each answer on with the index of its
+    /// question as soon as it is there, exactly one for each.
+    ///
+    /// Returns when all are answered. When the turn of the lease ends meanwhile, what is on the
+    /// wire is finished, or fails at the deadline as [`ProblemClass::HostUnavailable`], and what
+    /// was not sent is [`Answer::Unsent`]; so the call needs no timeout.
+    fn ask(
+        &self,
+        asks: &[Ask],
+        answer: &mut (dyn FnMut(usize, Answer) + Send),
+    ) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,231 @@
+//! GitHub and GitHub Enterprise behind `Host`.
+//!
+//! `client` is the one place that sends. `graphql` puts many questions into one request,
+//! `rest` answers one question with one request or a few; which of the two is asked,
+//! `Connection` decides. Both turn what GitHub tells into the same values (`normalised`), so
+//! that a question has one answer. `rate_limit` and `refusal` are GitHub's rules for both, as
+//! pure functions; `instance` is what the process remembers of one GitHub.
+
+mod capability;
+mod client;
+mod connection;
+mod graphql;
+mod instance;
+mod normalised;
+mod rate_limit;
+mod refusal;
+mod rest;
+mod review_summary;
+mod session;
+mod sizes;
+mod validator;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use proto::sync::{BudgetView, Credential, ProblemClass, Provider};
+
+use super::Answer;
+use crate::budget::{Admission, Supply, Withheld};
+
+pub use client::{CONNECT_TIMEOUT, MAX_BODY_BYTES, REQUEST_TIMEOUT};
+pub use connection::Connection;
+pub use rest::MAX_REVIEW_PAGES;
+
+use client::{Client, HttpClient};
+use instance::Instance;
+use sizes::Kind;
+
+/// The window that REST spends, as GitHub names it.
+pub const CORE: &str = "core";
+/// The window that GraphQL spends, as GitHub names it.
+pub const GRAPHQL: &str = "graphql";
+
+/// Known pull requests in one request that asks whether they changed: as many ids as GitHub takes.
+pub const PROBE_BATCH: u32 = 100;
+/// Known pull requests in one request for their whole status, to begin with. Others who do so ended
+/// between 10 and 37, above which GitHub gives up now and then.
+pub const DETAIL_BATCH: u32 = 25;
+/// Branches in one request for their pull requests, to begin with.
+pub const DISCOVER_BATCH: u32 = 10;
+/// A request for whole statuses that takes longer costs the host more than one that asks what
+/// changed and one for what did. GitHub charges both with the same point.
+pub const SLOW_DETAIL: Duration = Duration::from_secs(3);
+/// The wait before a query that the host gave up on is sent again in smaller parts, at least; three
+/// times as long at most. The host itself may be overloaded, and GitHub charges for what it gives
+/// up on.
+pub const HEAVY_PAUSE: Duration = Duration::from_secs(1);
+/// Instances that are remembered. They are those of chat-service's configuration.
+const MOST_INSTANCES: usize = 1_000;
+
+/// How GitHub is asked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether GraphQL is used where the host has it.
+    pub graphql: bool,
+    /// See [`PROBE_BATCH`].
+    pub probe_batch: u32,
+    /// See [`DETAIL_BATCH`].
+    pub detail_batch: u32,
+    /// See [`DISCOVER_BATCH`].
+    pub discover_batch: u32,
+    /// See [`SLOW_DETAIL`].
+    pub slow_detail: Duration,
+    /// See [`HEAVY_PAUSE`].
+    pub heavy_pause: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            graphql: true,
+            probe_batch: PROBE_BATCH,
+            detail_batch: DETAIL_BATCH,
+            discover_batch: DISCOVER_BATCH,
+            slow_detail: SLOW_DETAIL,
+            heavy_pause: HEAVY_PAUSE,
+        }
+    }
+}
+
+/// Every GitHub that the process asks: its connections to them, and what it remembers of each.
+#[derive(Debug)]
+pub struct Github {
+    http: HttpClient,
+    settings: Settings,
+    instances: Mutex<HashMap<String, Arc<Instance>>>,
+}
+
+/// The HTTP client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up")]
+pub struct GithubError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// Why a connection cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The token fits no request header, so no host could accept it.
+    Credential,
+    /// The provider cannot be asked at all.
+    Failed(ProblemClass),
+}
+
+impl Github {
+    /// Sets the HTTP client up. A request may take `request_timeout` with its answer's body.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub fn new(settings: Settings, request_timeout: Duration) -> Result<Self, GithubError> {
+        let http =
+            HttpClient::new(request_timeout).map_err(|error| GithubError(Box::new(error)))?;
+        Ok(Self {
+            http,
+            settings,
+            instances: Mutex::default(),
+        })
+    }
+
+    /// A GitHub as one credential sees it. Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the token fits no header, or the provider's API base is no web address.
+    pub fn open(
+        &self,
+        provider: &Provider,
+        credential: &Credential,
+        admission: Admission,
+    ) -> Result<Connection, OpenError> {
+        let base = &provider.api_base_url;
+        let instance = self.instance(base);
+        let token = &credential.access_token;
+        let client = Client::new(&self.http, base, token, admission, Arc::clone(&instance))?;
+        Ok(Connection::new(client, instance))
+    }
+
+    /// What the refs of a budget mostly spend at this API base: GraphQL, unless there is none, at a
+    /// point for as many pull requests as one request asks for.
+    #[must_use]
+    pub fn supply(&self, api_base_url: &str, budget: &BudgetView) -> Supply {
+        let graphql = budget.window(GRAPHQL);
+        if graphql.limit.is_some_and(|limit| limit > 0) {
+            let size = self.instance(api_base_url).sizes.size(Kind::Detail);
+            Supply {
+                window: graphql,
+                refs_per_request: u32::try_from(size).unwrap_or(u32::MAX),
+            }
+        } else {
+            Supply {
+                window: budget.window(CORE),
+                refs_per_request: 1,
+            }
+        }
+    }
+
+    fn instance(&self, base: &str) -> Arc<Instance> {
+        let mut known = self
+            .instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_INSTANCES && !known.contains_key(base) {
+            known.clear();
+        }
+        let instance = known
+            .entry(base.to_owned())
+            .or_insert_with(|| Arc::new(Instance::new(self.settings.clone())));
+        Arc::clone(instance)
+    }
+}
+
+/// Why a request brought no answer to its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoAnswer {
+    /// It was not sent, or it was one too many, or its credential was refused.
+    Withheld(Withheld),
+    /// The host was asked, and this is what is wrong.
+    Failed(ProblemClass),
+}
+
+impl NoAnswer {
+    /// The host answered something that is not an answer.
+    fn invalid(what: &'static str) -> Self {
+        tracing::debug!(what, "the host's answer is invalid");
+        Self::Failed(ProblemClass::HostAnswerInvalid)
+    }
+
+    /// The host failed, timed out or could not be reached.
+    fn unavailable(what: &'static str) -> Self {
+        tracing::debug!(what, "the host is unavailable");
+        Self::Failed(ProblemClass::HostUnavailable)
+    }
+
+    /// Whether the asked repository as a whole has the problem.
+    fn is_of_repository(self) -> bool {
+        matches!(
+            self,
+            Self::Failed(
+                ProblemClass::AccessDenied
+                    | ProblemClass::RepositoryNotFound
+                    | ProblemClass::RepositoryBlocked
+                    | ProblemClass::SsoRequired
+                    | ProblemClass::AddressNotAllowed
+            )
+        )
+    }
+}
+
+impl From<NoAnswer> for Answer {
+    fn from(reason: NoAnswer) -> Self {
+        match reason {
+            NoAnswer::Withheld(withheld) => Self::Unsent(withheld),
+            NoAnswer::Failed(class) => Self::Failed {
+                class,
+                repository: reason.is_of_repository(),
+            },
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The one place that sends to GitHub, REST and GraphQL alike.
+//!
+//! A request goes to the origin of the configured base and nowhere else: redirects and next pages
+//! are followed only there, since every request carries the token. The client never waits for a
+//! limit to pass and never repeats a request; when to come back is the schedule's business.
+
+mod answer;
+mod base;
+mod body;
+mod exchange;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH},
+    redirect,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+use url::Url;
+
+use proto::sync::{Lane, Pause, ProblemClass};
+
+use crate::budget::Admission;
+
+use super::{
+    CORE, GRAPHQL, NoAnswer, OpenError,
+    instance::Instance,
+    validator::{Validator, token_tag},
+};
+
+pub(super) use answer::{Answer, Fetched, Moved, Reply};
+
+use base::ApiBase;
+use body::{Broken, read};
+use exchange::{Exchange, Refused, limit_headers, text};
+
+/// One question's requests over REST. What was begun is brought to its end.
+#[derive(Debug)]
+pub(super) struct Turn {
+    lane: Lane,
+    begun: AtomicBool,
+}
+
+impl Turn {
+    pub(super) fn new(lane: Lane) -> Self {
+        Self {
+            lane,
+            begun: AtomicBool::new(false),
+        }
+    }
+}
+
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request may take with its answer's body. GitHub itself gives up after 10 s.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
+/// The largest answer that is read: far above a page of 100 reviews with their texts.
+pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// A renamed repository answers with one redirect; renamed twice and transferred, with three.
+const MAX_REDIRECTS: usize = 3;
+
+const USER_AGENT: &str = concat!("gitsync-service/", env!("CARGO_PKG_VERSION"));
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
+const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
+const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What a REST request costs; one that is answered "not modified" costs nothing.
+const REST_POINTS: i64 = 1;
+
+/// HTTP connections, shared by all leases. Knows no token.
+#[derive(Clone, Debug)]
+pub(super) struct HttpClient(reqwest::Client);
+
+impl HttpClient {
+    /// Builds the only HTTP client of the process.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub(super) fn new(request_timeout: Duration) -> Result<Self, reqwest::Error> {
+        reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT.min(request_timeout))
+            .timeout(request_timeout)
+            .redirect(redirect::Policy::none())
+            // An ambient HTTP_PROXY must not decide where tokens go.
+            .no_proxy()
+            .build()
+            .map(Self)
+    }
+}
+
+/// What is asked for, as it is named in metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Endpoint {
+    ListPulls,
+    GetPull,
+    ListReviews,
+    GetRepository,
+    GetUser,
+    /// A GraphQL query, by its operation's name.
+    Query(&'static str),
+}
+
+impl Endpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ListPulls => "list_pulls",
+            Self::GetPull => "get_pull",
+            Self::ListReviews => "list_reviews",
+            Self::GetRepository => "get_repository",
+            Self::GetUser => "get_user",
+            Self::Query(name) => name,
+        }
+    }
+}
+
+/// GitHub at one base, with one token.
+pub(super) struct Client {
+    http: reqwest::Client,
+    pub(super) base: ApiBase,
+    graphql: Url,
+    authorization: HeaderValue,
+    /// Tells the token from others, where something holds for one only.
+    token_tag: String,
+    pub(super) admission: Admission,
+    instance: Arc<Instance>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        http: &HttpClient,
+        base: &str,
+        token: &SecretString,
+        admission: Admission,
+        instance: Arc<Instance>,
+    ) -> Result<Self, OpenError> {
+        let base = ApiBase::parse(base).ok_or(OpenError::Failed(ProblemClass::Internal))?;
+        Ok(Self {
+            http: http.0.clone(),
+            graphql: base.graphql(),
+            base,
+            authorization: authorization(token)?,
+            token_tag: token_tag(token.expose_secret()),
+            admission,
+            instance,
+        })
+    }
+
+    /// The limit of a window is spent. The budget as a whole is paused once both windows are, or
+    /// the only one where there is no GraphQL.
+    pub(super) fn spend(&self, window: &'static str, reset_in: Option<Duration>) -> NoAnswer {
+        let withheld = self.admission.pause_window(window, reset_in);
+        let core = self.admission.window_pause(CORE);
+        let whole = if self.instance.has_graphql() {
+            let graphql = self.admission.window_pause(GRAPHQL);
+            core.zip(graphql).map(|(core, graphql)| core.min(graphql))
+        } else {
+            core
+        };
+        NoAnswer::Withheld(match whole {
+            Some(duration) => self.admission.pause(Pause {
+                duration,
+                class: ProblemClass::RateLimited,
+                from_lane: Lane::Interactive,
+            }),
+            None => withheld,
+        })
+    }
+
+    /// Reads what was given for this token.
+    pub(super) fn validator(&self, text: &str) -> Option<Validator> {
+        Validator::parse(text, &self.token_tag)
+    }
+
+    /// Puts entity tags together, to be used with this token.
+    pub(super) fn validate(
+        &self,
+        pull: &Option<String>,
+        reviews: &Option<String>,
+    ) -> Option<String> {
+        let validator = Validator {
+            pull: pull.clone()?,
+            reviews: reviews.clone()?,
+        };
+        validator.text(&self.token_tag)
+    }
+
+    /// Asks for `url`, or whether it changed since `validator` was given.
+    pub(super) async fn get<T: DeserializeOwned + Send>(
+        &self,
+        turn: &Turn,
+        endpoint: Endpoint,
+        url: Url,
+        validator: Option<&str>,
+    ) -> Result<Fetched<T>, NoAnswer> {
+        let lane = turn.lane;
+        let permit = if turn.begun.load(Ordering::Relaxed) {
+            self.admission.permit_begun(CORE, lane, REST_POINTS).await
+        } else {
+            self.admission.permit(CORE, lane, REST_POINTS).await
+        };
+        let permit = permit.map_err(NoAnswer::Withheld)?;
+        turn.begun.store(true, Ordering::Relaxed);
+        permit
+            .run(self.get_admitted(lane, endpoint, url, validator))
+            .await
+            .unwrap_or_else(|| Err(NoAnswer::unavailable("it did not answer within the turn")))
+    }
+
+    async fn get_admitted<T: DeserializeOwned>(
+        &self,
+        lane: Lane,
+        endpoint: Endpoint,
+        mut url: Url,
+        validator: Option<&str>,
+    ) -> Result<Fetched<T>, NoAnswer> {
+        let exchange = Exchange::new(self, CORE, endpoint);
+        let mut moved = Moved::No;
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self
+                .request(Method::GET, url.clone())
+                .header(API_VERSION_HEADER, API_VERSION);
+            if let Some(validator) = validator {
+                request = request.header(IF_NONE_MATCH, validator);
+            }
+            let response = exchange.send(request).await?;
+            match response.status() {
+                StatusCode::OK => {
+                    let next = self.base.next_page(response.headers())?;
+                    let validator = text(response.headers(), &ETAG);
+                    let bytes = read(response, MAX_BODY_BYTES).await?;
+                    let body = serde_json::from_slice(&bytes)
+                        .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
+                    return Ok(Fetched::Answer(Answer {
+                        body,
+                        next,
+                        moved,
+                        validator,
+                    }));
+                }
+                StatusCode::NOT_MODIFIED if validator.is_some() => return Ok(Fetched::Unchanged),
+                status @ (StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT) => {
+                    moved = moved.and_then(status);
+                    url = self.base.redirect(&url, response.headers())?;
+                    self.admission
+                        .check(CORE, lane, REST_POINTS)
+                        .map_err(NoAnswer::Withheld)?;
+                }
+                StatusCode::NOT_FOUND => return Ok(Fetched::Missing),
+                _ => {
+                    return Err(match exchange.refused(response).await {
+                        Refused::NoAnswer(reason) => reason,
+                        Refused::Overloaded => NoAnswer::unavailable("it gave up"),
+                    });
+                }
+            }
+        }
+        Err(NoAnswer::invalid("too many redirects"))
+    }
+
+    /// Sends a GraphQL query. The caller holds the permit.
+    pub(super) async fn query(
+        &self,
+        name: &'static str,
+        query: &(impl Serialize + Sync),
+    ) -> Result<Reply, NoAnswer> {
+        let exchange = Exchange::new(self, GRAPHQL, Endpoint::Query(name));
+        let body =
+            serde_json::to_vec(query).map_err(|_| NoAnswer::Failed(ProblemClass::Internal))?;
+        let request = self
+            .request(Method::POST, self.graphql.clone())
+            .header(CONTENT_TYPE, JSON)
+            .body(body);
+        let response = match exchange.send(request).await {
+            Ok(response) => response,
+            // Neither the query nor the host is known to be at fault.
+            Err(Broken::TimedOut) => return Ok(Reply::Overloaded),
+            Err(broken) => return Err(broken.into()),
+        };
+        match response.status() {
+            StatusCode::OK => {
+                let limits = limit_headers(response.headers());
+                match read(response, MAX_BODY_BYTES).await {
+                    Ok(bytes) => Ok(Reply::Body(bytes, limits)),
+                    Err(Broken::TimedOut) => Ok(Reply::Overloaded),
+                    Err(broken) => Err(broken.into()),
+                }
+            }
+            StatusCode::NOT_FOUND => Ok(Reply::Missing),
+            _ => match exchange.refused(response).await {
+                Refused::NoAnswer(reason) => Err(reason),
+                Refused::Overloaded => Ok(Reply::Overloaded),
+            },
+        }
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http
+            .request(method, url)
+            .header(ACCEPT, MEDIA_TYPE)
+            .header(AUTHORIZATION, self.authorization.clone())
+    }
+}
+
+/// No host could accept a token that fits no header.
+fn authorization(token: &SecretString) -> Result<HeaderValue, OpenError> {
+    let value = format!("Bearer {}", token.expose_secret().trim());
+    let mut value = HeaderValue::from_str(&value).map_err(|_| OpenError::Credential)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_fits_no_header_is_refused_and_one_that_does_is_shown_nowhere() {
+        let refused = authorization(&SecretString::from("host\nsecret"));
+        assert_eq!(refused, Err(OpenError::Credential));
+        let value = authorization(&SecretString::from("host-secret")).unwrap();
+        assert!(!format!("{value:?}").contains("secret"));
+    }
+}

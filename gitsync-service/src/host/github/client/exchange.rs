@@ -1,0 +1,138 @@
+//! One request and the head of its answer: what it says about limits, and what a refusal closes.
+
+use std::time::Duration;
+
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
+};
+
+use super::{
+    super::{
+        GRAPHQL, NoAnswer,
+        rate_limit::LimitHeaders,
+        refusal::{MAX_REFUSAL_BYTES, Refusal, refusal},
+    },
+    Client, Endpoint,
+    body::{Broken, read_beginning, unanswered},
+};
+
+/// What a refusal amounts to, once what it closes is closed.
+pub(super) enum Refused {
+    NoAnswer(NoAnswer),
+    /// The host gave up on the question, or is overloaded: the answer does not tell which.
+    Overloaded,
+}
+
+/// The requests of one question, which spend one window.
+pub(super) struct Exchange<'a> {
+    client: &'a Client,
+    window: &'static str,
+    endpoint: Endpoint,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(client: &'a Client, window: &'static str, endpoint: Endpoint) -> Self {
+        Self {
+            client,
+            window,
+            endpoint,
+        }
+    }
+
+    /// Sends a request and notes what the head of its answer says.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Broken> {
+        let admission = &self.client.admission;
+        let counted = admission.metrics().start_host_request(self.endpoint.name());
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                counted.failed();
+                admission.unanswered();
+                return Err(unanswered(&error));
+            }
+        };
+        let status = response.status();
+        counted.answered(status.as_u16());
+        let limits = limit_headers(response.headers());
+        let told = limits.window(self.window);
+        let is_told = told.is_some();
+        // Headers of an answer to a refused token are about the address that it came from.
+        if let Some(told) = told
+            && status != StatusCode::UNAUTHORIZED
+        {
+            admission.observe(self.window, told);
+        }
+        if status.is_server_error() {
+            admission.unanswered();
+            return Ok(response);
+        }
+        admission.answered();
+        if !is_refusal(status) {
+            // A missing interface is told with any token, good or not.
+            if (self.window, status) != (GRAPHQL, StatusCode::NOT_FOUND) {
+                admission.accept_credential();
+                if !is_told {
+                    admission.observe_unlimited(self.window);
+                }
+            }
+            // The last answer of a window: what would follow is a refusal. What is a refusal
+            // itself, its body says too.
+            let reset_in = limits.reset_in();
+            if limits.is_spent() && reset_in != Some(Duration::ZERO) {
+                self.client.spend(self.window, reset_in);
+            }
+        }
+        Ok(response)
+    }
+
+    /// Reads a refusal, and closes what it closes.
+    pub(super) async fn refused(&self, response: Response) -> Refused {
+        const SSO: HeaderName = HeaderName::from_static("x-github-sso");
+        let admission = &self.client.admission;
+        let status = response.status().as_u16();
+        let limits = limit_headers(response.headers());
+        let sso = text(response.headers(), &SSO);
+        let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
+        let body = String::from_utf8_lossy(&body);
+        let reason = match refusal(status, &limits, sso.as_deref(), &body) {
+            Refusal::Primary(reset_in) => self.client.spend(self.window, reset_in),
+            Refusal::Secondary(retry_after) => {
+                NoAnswer::Withheld(admission.secondary_limit(retry_after))
+            }
+            Refusal::Credential => NoAnswer::Withheld(admission.refuse_credential()),
+            Refusal::Locked => NoAnswer::Withheld(admission.lock_account()),
+            Refusal::Overloaded => return Refused::Overloaded,
+            Refusal::Failed(class) => {
+                // Only a token that the host takes is told why it may not.
+                if status == StatusCode::FORBIDDEN.as_u16() {
+                    admission.accept_credential();
+                }
+                NoAnswer::Failed(class)
+            }
+        };
+        Refused::NoAnswer(reason)
+    }
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+    )
+}
+
+pub(super) fn limit_headers(headers: &HeaderMap) -> LimitHeaders {
+    let named = |name: &'static str| text(headers, &HeaderName::from_static(name));
+    LimitHeaders {
+        date: text(headers, &DATE),
+        retry_after: text(headers, &RETRY_AFTER),
+        limit: named("x-ratelimit-limit"),
+        remaining: named("x-ratelimit-remaining"),
+        reset: named("x-ratelimit-reset"),
+    }
+}
+
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}

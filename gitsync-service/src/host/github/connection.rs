@@ -1,0 +1,153 @@
+//! A GitHub as one credential sees it: which interface is asked what, and what is asked no more.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::{StreamExt as _, stream};
+use proto::sync::{ProblemClass, PullRequestState};
+
+use super::{
+    CORE, GRAPHQL, NoAnswer,
+    client::Client,
+    graphql::{Diverted, Round},
+    instance::Instance,
+    rest,
+    session::{Session, Sink},
+};
+use crate::host::{Answer, Ask, Host, Question};
+
+/// A GitHub as one credential sees it, for as long as a lease lasts.
+pub struct Connection {
+    session: Session,
+    rest: rest::Answers,
+    /// REST was asked whose account it is.
+    identified: AtomicBool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connection")
+            .field("client", &self.session.client)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host for Connection {
+    async fn ask(&self, asks: &[Ask], answer: &mut (dyn FnMut(usize, Answer) + Send)) {
+        let sink = Sink::new(answer);
+        let has_graphql = self.session.instance.has_graphql()
+            && !self.session.misunderstood.load(Ordering::Relaxed);
+        let (mut over_graphql, mut over_rest) = (Vec::new(), Vec::new());
+        for (index, ask) in asks.iter().enumerate() {
+            if let Some(reason) = self.session.closed(&ask.question) {
+                sink.give(index, reason.into());
+            } else if has_graphql && !(asks.len() == 1 && self.is_conditional(ask)) {
+                over_graphql.push(index);
+            } else {
+                over_rest.push(Diverted {
+                    ask: index,
+                    heavy: false,
+                });
+            }
+        }
+        let round = Round::new(&self.session, asks, &sink, &over_graphql);
+        let (diverted, ()) = tokio::join!(round.run(), self.ask_rest(asks, &sink, over_rest));
+        self.ask_rest(asks, &sink, diverted).await;
+    }
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, instance: Arc<Instance>) -> Self {
+        client.admission.serial(GRAPHQL);
+        Self {
+            session: Session::new(client, instance),
+            rest: rest::Answers::default(),
+            identified: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether REST answers it for nothing as long as nothing changed, and may be asked.
+    fn is_conditional(&self, ask: &Ask) -> bool {
+        match &ask.question {
+            Question::Changed {
+                known,
+                fingerprint: _,
+                validator: Some(validator),
+                overdue: false,
+            } => {
+                known.state == PullRequestState::Open
+                    && self.session.client.validator(validator).is_some()
+                    && self
+                        .session
+                        .client
+                        .admission
+                        .check(CORE, ask.lane, 1)
+                        .is_ok()
+            }
+            Question::Changed { .. }
+            | Question::Status { .. }
+            | Question::ByNumber { .. }
+            | Question::OfBranch { .. } => false,
+        }
+    }
+
+    async fn ask_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Vec<Diverted>) {
+        if diverted.is_empty() {
+            return;
+        }
+        let answers = diverted.into_iter().map(|diverted| {
+            let answer = self.ask_one_over_rest(asks, sink, diverted);
+            Box::pin(answer) as Pin<Box<dyn Future<Output = ()> + Send + '_>>
+        });
+        let answers: Vec<_> = answers.collect();
+        let at_once = self.session.client.admission.lookups_at_once();
+        let answers = stream::iter(answers).buffer_unordered(at_once);
+        // Beside each other: whether the token is good is found out by either.
+        tokio::join!(self.identify(), answers.for_each(|()| async {}));
+    }
+
+    async fn ask_one_over_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Diverted) {
+        let Some(ask) = asks.get(diverted.ask) else {
+            return;
+        };
+        if let Some(reason) = self.session.closed(&ask.question) {
+            return sink.give(diverted.ask, reason.into());
+        }
+        match self.rest.answer(&self.session.client, ask).await {
+            Ok(answer) => sink.give(diverted.ask, answer),
+            // It is here because of its weight, and REST does not bear it either.
+            Err(NoAnswer::Failed(ProblemClass::HostUnavailable)) if diverted.heavy => {
+                let reason = NoAnswer::Failed(ProblemClass::QueryTooHeavy);
+                self.session.fail(sink, asks, diverted.ask, reason);
+            }
+            Err(reason) => self.session.fail(sink, asks, diverted.ask, reason),
+        }
+    }
+
+    /// Asks, once, whose account it is, where no GraphQL answer tells that on the way; and not
+    /// again for a while where the host refuses to tell. No answer waits for that.
+    async fn identify(&self) {
+        let admission = &self.session.client.admission;
+        let is_needed = !admission.is_identified()
+            && !self.session.instance.has_graphql()
+            && !self.session.instance.is_nameless(admission.key());
+        if !is_needed || self.identified.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // A token may be good for repositories and not for that.
+        match rest::identify(&self.session.client).await {
+            Ok(false) => self.session.instance.note_nameless(admission.key(), false),
+            Err(reason) if reason.is_of_repository() => {
+                self.session.instance.note_nameless(admission.key(), true);
+            }
+            Ok(true) | Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! GitHub over GraphQL: many questions in one request.
+//!
+//! [`round`] takes the questions of one [`ask`](crate::host::Host::ask) to their answers, [`queue`]
+//! puts them into requests of [`row`]s; [`evidence`] is what failed requests tell of their size.
+//! [`document`] has the queries' texts, [`answer`] reads what came back and says for each row what
+//! became of it, [`error`] is GitHub's errors as a pure function, [`status`] and [`branch`] read
+//! what was found.
+
+mod answer;
+mod branch;
+mod document;
+mod error;
+mod evidence;
+mod queue;
+mod round;
+mod row;
+mod status;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    NoAnswer,
+    client::{Client, Reply},
+};
+use crate::host::{BranchFacts, Observed};
+
+pub(super) use round::{Diverted, Round};
+
+use answer::{Answered, Envelope};
+use document::Document;
+use row::{BranchRow, Row, Sort};
+
+/// What a row was told. `None`: the host says that it does not exist.
+#[derive(Debug)]
+enum Told {
+    Fingerprint(Option<String>),
+    PullRequest(Option<Observed>),
+    Branch(BranchFacts),
+}
+
+/// What came of a request.
+#[derive(Debug)]
+enum Queried {
+    /// What became of each row.
+    Parts {
+        /// In the rows' order.
+        parts: Vec<Part<Told>>,
+        /// What is unresolved is so because the host gave up, and not because it was too much.
+        gave_up: bool,
+    },
+    /// It is more than the host answers at once; no row is answered.
+    TooHeavy,
+    /// The host gave up: on this query or altogether.
+    Overloaded,
+    /// The host has no such interface.
+    Missing,
+    /// The interface is of another version.
+    Skew,
+}
+
+/// What became of one row.
+#[derive(Debug)]
+enum Part<T> {
+    /// The answer.
+    Answered(T),
+    /// No answer, for this reason.
+    Failed(NoAnswer),
+    /// No answer yet: it is to be asked again, with fewer beside it.
+    Unresolved,
+}
+
+impl<T> Part<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Part<U> {
+        match self {
+            Self::Answered(answer) => Part::Answered(change(answer)),
+            Self::Failed(reason) => Part::Failed(reason),
+            Self::Unresolved => Part::Unresolved,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Query<'a> {
+    query: &'a str,
+    variables: Map<String, Value>,
+}
+
+/// Sends the rows, which are all of one sort. The caller holds the permit.
+async fn send(client: &Client, sort: Sort, rows: &[&Row<'_>]) -> Result<Queried, NoAnswer> {
+    let document = match sort {
+        Sort::Probe => Document::Probe,
+        Sort::Detail => Document::Detail,
+        Sort::Numbers => Document::Numbers(rows.len()),
+        Sort::Discover => Document::Discover(rows.len()),
+    };
+    let query = Query {
+        query: &document.text(),
+        variables: variables(rows),
+    };
+    let answered = match client.query(document.name(), &query).await? {
+        Reply::Body(bytes, limits) => Envelope::read(&bytes, &limits, client)?,
+        Reply::Missing => Answered::Missing,
+        Reply::Overloaded => Answered::Overloaded,
+    };
+    Ok(answered.parts(|envelope| read(envelope, sort, rows)))
+}
+
+/// No value is ever written into a query: all of them are variables, those of a row with its index.
+fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
+    let mut variables = Map::new();
+    let ids: Vec<Value> = rows
+        .iter()
+        .filter_map(|row| row.id())
+        .map(Value::from)
+        .collect();
+    if !ids.is_empty() {
+        variables.insert("ids".to_owned(), Value::Array(ids));
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
+        let repository = match row {
+            Row::Probe(_) | Row::Detail(_) => continue,
+            Row::Number(repository, number) => {
+                set("number", (*number).into());
+                repository
+            }
+            Row::Branch(row) => {
+                set("branch", row.branch.into());
+                set("ref", format!("refs/heads/{}", row.branch).into());
+                set("settled", row.commit.is_some().into());
+                row.at
+            }
+        };
+        let (owner, name) = repository.owner_and_name().unwrap_or_default();
+        set("owner", owner.into());
+        set("name", name.into());
+    }
+    variables
+}
+
+fn read(mut envelope: Envelope, sort: Sort, rows: &[&Row<'_>]) -> Vec<Part<Told>> {
+    let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
+    match sort {
+        Sort::Probe => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),
+        Sort::Detail => told(envelope.nodes(&ids, status::observed), Told::PullRequest),
+        Sort::Numbers => {
+            let read = |_, repository: &Value| match repository.get("pullRequest") {
+                Some(Value::Null) => Ok(None),
+                Some(found) => status::observed(found).map(Some),
+                None => Err(answer::lacking()),
+            };
+            let nothing = |_, found: &Option<Observed>| found.is_none();
+            told(
+                envelope.aliases(rows.len(), read, nothing),
+                Told::PullRequest,
+            )
+        }
+        Sort::Discover => {
+            let row = |index: usize| rows.get(index).and_then(|row| row.branch());
+            let read = |index, repository: &Value| {
+                let row = row(index).ok_or_else(answer::lacking)?;
+                branch::facts(&row, repository)
+            };
+            let nothing = |index, facts: &BranchFacts| {
+                row(index).is_none_or(|row| branch::is_nothing(facts, &row))
+            };
+            told(envelope.aliases(rows.len(), read, nothing), Told::Branch)
+        }
+    }
+}
+
+fn told<T>(parts: Vec<Part<T>>, tell: fn(T) -> Told) -> Vec<Part<Told>> {
+    parts.into_iter().map(|part| part.map(tell)).collect()
+}

@@ -1,0 +1,391 @@
+//! What came back, question by question: an answer in part is used as far as it goes. Where an
+//! error does not say what it is about, what is found is found, and what is not is not known to be
+//! missing.
+
+use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
+use proto::sync::ProblemClass;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        GRAPHQL, NoAnswer,
+        client::Client,
+        rate_limit::{self, LimitHeaders},
+    },
+    Part, Queried, Told,
+    error::{LIST, Meaning, Place, by_message, meaning},
+};
+
+const NOT_FOUND: NoAnswer = NoAnswer::Failed(ProblemClass::RepositoryNotFound);
+
+/// The answer lacks what was asked for.
+pub(super) fn lacking() -> NoAnswer {
+    NoAnswer::invalid("it lacks what was asked for")
+}
+
+fn unknown() -> NoAnswer {
+    NoAnswer::invalid("an unknown error")
+}
+
+/// What an answer may lack without being wrong: fields that are null for one reason or another.
+const DISPENSABLE: [&str; 5] = [
+    "parent",
+    "author",
+    "head",
+    "headRepository",
+    "baseRepository",
+];
+
+/// What came of a query as a whole.
+pub(super) enum Answered {
+    /// Something came back for some of the questions.
+    InPart(Envelope),
+    /// It is more than the host gives at once.
+    TooHeavy,
+    /// The host gave up, on this query or altogether.
+    Overloaded,
+    /// The interface is not there.
+    Missing,
+    /// The interface has another schema.
+    Skew,
+}
+
+/// An answer whose body is one.
+pub(super) struct Envelope {
+    data: Map<String, Value>,
+    /// What is said of everything that has no answer.
+    whole: Option<NoAnswer>,
+    /// Whether that is to be asked again, in smaller parts.
+    again: bool,
+    /// Whether the host gave up on any of it.
+    gave_up: bool,
+    by_alias: HashMap<String, Verdict>,
+    by_index: HashMap<usize, Verdict>,
+}
+
+/// What is said of one question.
+#[derive(Clone, Copy)]
+enum Verdict {
+    NotFound,
+    Failed(NoAnswer),
+    Again,
+}
+
+impl Verdict {
+    /// Of two the worse, which leaves more open: whatever else is said of a question, what the host
+    /// gave up on is not known.
+    fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Again, _) | (_, Self::Again) => Self::Again,
+            (Self::Failed(reason), _) | (_, Self::Failed(reason)) => Self::Failed(reason),
+            (Self::NotFound, Self::NotFound) => Self::NotFound,
+        }
+    }
+}
+
+impl Answered {
+    /// Reads what became of each question.
+    pub(super) fn parts(self, read: impl FnOnce(Envelope) -> Vec<Part<Told>>) -> Queried {
+        match self {
+            Self::InPart(envelope) => Queried::Parts {
+                gave_up: envelope.gave_up,
+                parts: read(envelope),
+            },
+            Self::TooHeavy => Queried::TooHeavy,
+            Self::Overloaded => Queried::Overloaded,
+            Self::Missing => Queried::Missing,
+            Self::Skew => Queried::Skew,
+        }
+    }
+}
+
+impl Envelope {
+    /// Reads a body and notes what it says of limits and of whose account it is.
+    pub(super) fn read(
+        bytes: &[u8],
+        limits: &LimitHeaders,
+        client: &Client,
+    ) -> Result<Answered, NoAnswer> {
+        const NO_ANSWER: &str = "not an answer to a query";
+        let Ok(Value::Object(mut body)) = serde_json::from_slice(bytes) else {
+            return Err(NoAnswer::invalid(NO_ANSWER));
+        };
+        let data = match body.remove("data") {
+            Some(Value::Object(data)) => data,
+            _ => Map::new(),
+        };
+        observe(&data, limits, client);
+        let mut envelope = Self {
+            data,
+            whole: None,
+            again: false,
+            gave_up: false,
+            by_alias: HashMap::new(),
+            by_index: HashMap::new(),
+        };
+        let (mut too_heavy, mut overloaded) = (false, false);
+        let mut whole = |envelope: &mut Self, meaning: Meaning| {
+            match meaning {
+                Meaning::Primary => {
+                    envelope.whole = Some(client.spend(GRAPHQL, limits.reset_in()));
+                }
+                Meaning::Secondary => envelope.secondary(limits, client),
+                Meaning::TooHeavy => too_heavy = true,
+                Meaning::Overloaded => overloaded = true,
+                Meaning::Skew => return Some(Answered::Skew),
+                Meaning::Denied(class) => {
+                    envelope.whole.get_or_insert(NoAnswer::Failed(class));
+                }
+                Meaning::NotFound | Meaning::Unknown => {
+                    envelope.whole.get_or_insert_with(unknown);
+                }
+            }
+            None
+        };
+        // Usually a list, but not always.
+        let errors = match body.remove("errors") {
+            Some(Value::Array(errors)) => errors,
+            Some(Value::Null) | None => Vec::new(),
+            Some(error) => vec![error],
+        };
+        for error in &errors {
+            let (meaning, place) = meaning(error);
+            let everything = matches!(
+                meaning,
+                Meaning::Primary | Meaning::Secondary | Meaning::Skew
+            );
+            if place == Place::Whole || everything {
+                if let Some(answered) = whole(&mut envelope, meaning) {
+                    return Ok(answered);
+                }
+            } else {
+                envelope.note(meaning, place);
+            }
+        }
+        if errors.is_empty() && envelope.data.is_empty() {
+            let message = body.get("message").and_then(Value::as_str);
+            let message = message.ok_or_else(|| NoAnswer::invalid(NO_ANSWER))?;
+            let meaning = by_message(&message.to_ascii_lowercase());
+            if let Some(answered) = whole(&mut envelope, meaning) {
+                return Ok(answered);
+            }
+        }
+        if limits.has_retry_after() && envelope.whole.is_none() {
+            envelope.secondary(limits, client);
+        }
+        envelope.again = too_heavy || overloaded;
+        envelope.gave_up |= overloaded;
+        if envelope.again && envelope.whole.is_none() && envelope.is_bare() {
+            return Ok(if too_heavy {
+                Answered::TooHeavy
+            } else {
+                Answered::Overloaded
+            });
+        }
+        Ok(Answered::InPart(envelope))
+    }
+
+    fn secondary(&mut self, limits: &LimitHeaders, client: &Client) {
+        let withheld = client.admission.secondary_limit(limits.retry_after());
+        self.whole = Some(NoAnswer::Withheld(withheld));
+    }
+
+    /// Whether there is nothing in it but what rides along.
+    fn is_bare(&self) -> bool {
+        let rides_along = |key: &String| matches!(key.as_str(), "viewer" | "rateLimit");
+        self.by_alias.is_empty()
+            && self.by_index.is_empty()
+            && self
+                .data
+                .iter()
+                .all(|(key, value)| rides_along(key) || value.is_null())
+    }
+
+    fn note(&mut self, meaning: Meaning, place: Place) {
+        let Place::One { key, index, below } = place else {
+            return;
+        };
+        let last = below.last().map(String::as_str).unwrap_or_default();
+        self.gave_up |= meaning == Meaning::Overloaded;
+        let verdict = match meaning {
+            Meaning::TooHeavy | Meaning::Overloaded => Verdict::Again,
+            Meaning::NotFound | Meaning::Denied(_) if DISPENSABLE.contains(&last) => return,
+            Meaning::NotFound => Verdict::NotFound,
+            Meaning::Denied(class) => Verdict::Failed(NoAnswer::Failed(class)),
+            Meaning::Primary | Meaning::Secondary | Meaning::Skew | Meaning::Unknown => {
+                Verdict::Failed(unknown())
+            }
+        };
+        let noted = match index {
+            Some(index) if key == LIST => self.by_index.entry(index).or_insert(verdict),
+            _ => self.by_alias.entry(key).or_insert(verdict),
+        };
+        *noted = noted.worse(verdict);
+    }
+
+    /// The errors at places of the list cannot be told to be of one question or another.
+    fn doubt_all_of_the_list(&mut self) {
+        for verdict in self.by_index.values() {
+            match verdict {
+                Verdict::Again => self.again = true,
+                Verdict::Failed(reason) => {
+                    self.whole.get_or_insert(*reason);
+                }
+                Verdict::NotFound => {}
+            }
+        }
+    }
+
+    /// Why nothing is known to be missing, if an error does not say what it is about.
+    fn doubt<T>(&self) -> Option<Part<T>> {
+        match self.whole {
+            Some(reason) => Some(Part::Failed(reason)),
+            None => self.again.then_some(Part::Unresolved),
+        }
+    }
+
+    /// What became of each id. Told by the ids in the answer: what is missing need not leave a gap
+    /// in its place.
+    pub(super) fn nodes<T>(
+        &mut self,
+        ids: &[&str],
+        read: impl Fn(&Value) -> Result<T, NoAnswer>,
+    ) -> Vec<Part<Option<T>>> {
+        let nodes = match self.data.remove(LIST) {
+            Some(Value::Array(nodes)) => nodes,
+            // Without the list it is not known what is missing from it.
+            _ => {
+                if !self.again {
+                    self.whole.get_or_insert_with(lacking);
+                }
+                Vec::new()
+            }
+        };
+        let id_of = |node: &Value| node.get("id").and_then(Value::as_str).map(str::to_owned);
+        let mut by_id: HashMap<String, &Value> = HashMap::with_capacity(nodes.len());
+        for node in &nodes {
+            if let Some(id) = id_of(node) {
+                by_id.insert(id, node);
+            }
+        }
+        // An old id may be answered by the new one of the same thing.
+        let in_step = nodes.len() == ids.len();
+        if !in_step {
+            self.doubt_all_of_the_list();
+        }
+        let stranger = |index: usize| {
+            let node = nodes.get(index).filter(|_| in_step)?;
+            let id = id_of(node)?;
+            (!ids.contains(&id.as_str())).then_some(node)
+        };
+        ids.iter()
+            .enumerate()
+            .map(|(index, id)| {
+                let verdict = self.by_index.get(&index);
+                let verdict = verdict.copied().filter(|_| in_step);
+                match by_id.get(*id).copied().or_else(|| stranger(index)) {
+                    Some(_) if matches!(verdict, Some(Verdict::Again)) => Part::Unresolved,
+                    Some(node) => match verdict {
+                        Some(Verdict::Failed(reason)) => Part::Failed(reason),
+                        _ => self.part(read(node).map(Some), Option::is_none),
+                    },
+                    None => self.unanswered(verdict, Some(None)),
+                }
+            })
+            .collect()
+    }
+
+    /// What became of the aliases `r0` to `r{count - 1}`, each a repository. An answer that is
+    /// `nothing` says that something does not exist.
+    pub(super) fn aliases<T>(
+        mut self,
+        count: usize,
+        read: impl Fn(usize, &Value) -> Result<T, NoAnswer>,
+        nothing: impl Fn(usize, &T) -> bool,
+    ) -> Vec<Part<T>> {
+        (0..count)
+            .map(|index| {
+                let alias = format!("r{index}");
+                let verdict = self.by_alias.get(&alias).copied();
+                let repository = self.data.remove(&alias);
+                match (repository, verdict) {
+                    (None, None) if self.whole.is_none() && !self.again => Part::Failed(lacking()),
+                    (None | Some(Value::Null), verdict) => self.unanswered(verdict, None),
+                    (Some(_), Some(Verdict::Again)) => Part::Unresolved,
+                    (Some(_), Some(Verdict::Failed(reason))) => Part::Failed(reason),
+                    (Some(repository), Some(Verdict::NotFound) | None) => {
+                        let found = read(index, &repository);
+                        self.part(found, |found| nothing(index, found))
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// What was read, unless that is nothing and may be missing for another reason.
+    fn part<T>(&self, read: Result<T, NoAnswer>, nothing: impl Fn(&T) -> bool) -> Part<T> {
+        match read {
+            Ok(found) if !nothing(&found) => Part::Answered(found),
+            read => match self.doubt() {
+                // Not of this repository, of which something was answered.
+                Some(Part::Failed(reason)) if reason.is_of_repository() => Part::Failed(unknown()),
+                Some(doubt) => doubt,
+                None => match read {
+                    Ok(nothing) => Part::Answered(nothing),
+                    Err(reason) => Part::Failed(reason),
+                },
+            },
+        }
+    }
+
+    /// What is said of a question whose answer is null or not there.
+    fn unanswered<T>(&self, verdict: Option<Verdict>, missing: Option<T>) -> Part<T> {
+        match verdict {
+            Some(Verdict::Again) => Part::Unresolved,
+            Some(Verdict::Failed(reason)) => Part::Failed(reason),
+            // It was said of this one, whatever else is open.
+            Some(Verdict::NotFound) => Self::missing(missing),
+            None => self.doubt().unwrap_or_else(|| Self::missing(missing)),
+        }
+    }
+
+    fn missing<T>(missing: Option<T>) -> Part<T> {
+        missing.map_or(Part::Failed(NOT_FOUND), Part::Answered)
+    }
+}
+
+/// Notes whose account it is, and what is left of its limit where the headers do not say it.
+fn observe(data: &Map<String, Value>, limits: &LimitHeaders, client: &Client) {
+    let admission = &client.admission;
+    let viewer = data
+        .get("viewer")
+        .and_then(|viewer| viewer.get("databaseId"));
+    if let Some(id) = viewer.and_then(Value::as_u64) {
+        admission.identify(id.to_string());
+    }
+    let Some(told) = data.get("rateLimit").filter(|told| !told.is_null()) else {
+        return;
+    };
+    let number = |name: &str| told.get(name).and_then(Value::as_i64);
+    let cost = number("cost").and_then(|cost| u64::try_from(cost).ok());
+    admission
+        .metrics()
+        .graphql_points
+        .inc_by(cost.unwrap_or_default());
+    if limits.tell_what_is_left() {
+        return;
+    }
+    let reset: Option<Timestamp> = told
+        .get("resetAt")
+        .and_then(Value::as_str)
+        .and_then(|at| at.parse().ok());
+    let reset_in = reset.and_then(|at| limits.until(at));
+    let (limit, remaining) = (number("limit"), number("remaining"));
+    let told = rate_limit::window(GRAPHQL, limit, remaining, reset_in);
+    admission.observe(GRAPHQL, told);
+    if rate_limit::is_spent(limit, remaining) && reset_in != Some(Duration::ZERO) {
+        client.spend(GRAPHQL, reset_in);
+    }
+}

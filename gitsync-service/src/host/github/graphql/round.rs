@@ -1,0 +1,400 @@
+//! Many questions in one request, one request after the other.
+//!
+//! A request asks one sort of row, as many as the host is known to answer at once. What it answers
+//! is answered; what is left is asked again in two halves, down to the row that is too heavy by
+//! itself. What GraphQL does not answer, or may not be asked, is diverted to REST.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use proto::sync::{Lane, ProblemClass};
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        GRAPHQL, NoAnswer,
+        session::{Session, Sink},
+        sizes::Kind,
+    },
+    Part, Queried, Row, Told,
+    evidence::Evidence,
+    queue::{Asked, Batch, Queue},
+    row::has_id,
+    send,
+};
+use crate::{
+    budget::{Withheld, share},
+    host::{Answer, Ask, Question},
+};
+
+/// When this many requests in a row were given up on, the host is down and not the query at fault.
+const MOST_LOST: u32 = 6;
+/// A row that failed this often by itself is too heavy.
+const MOST_ALONE: u32 = 2;
+/// Which of a key's shares spreads the pause after a query that the host gave up on.
+const HEAVY_TURN: u64 = 6;
+
+/// A question that REST is to answer.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Diverted {
+    pub(in super::super) ask: usize,
+    /// It was too heavy for GraphQL, even by itself, and the host is not known to be down.
+    pub(in super::super) heavy: bool,
+}
+
+/// The questions of one call on their way.
+pub(in super::super) struct Round<'a> {
+    session: &'a Session,
+    asks: &'a [Ask],
+    sink: &'a Sink<'a>,
+    queue: Queue<'a>,
+    diverted: Vec<Diverted>,
+    /// Requests in a row that the host gave up on.
+    lost: u32,
+    /// The host answered a request of this round.
+    is_well: bool,
+    /// Nothing is sent before: the host gave up on a request.
+    resumes_at: Option<Instant>,
+    evidence: Evidence<'a>,
+}
+
+impl<'a> Round<'a> {
+    /// Takes the questions of these indices on.
+    pub(in super::super) fn new(
+        session: &'a Session,
+        asks: &'a [Ask],
+        sink: &'a Sink<'a>,
+        indices: &[usize],
+    ) -> Self {
+        let mut round = Self {
+            session,
+            asks,
+            sink,
+            queue: Queue::default(),
+            diverted: Vec::new(),
+            lost: 0,
+            is_well: false,
+            resumes_at: None,
+            evidence: Evidence::new(&session.instance.sizes),
+        };
+        let probes = round.pays_to_probe(indices);
+        for &ask in indices {
+            match asks.get(ask).map(|ask| Row::first(&ask.question, probes)) {
+                Some(Ok(row)) => round.queue.push(ask, row),
+                Some(Err(reason)) => round.fail(&[ask], reason),
+                None => {}
+            }
+        }
+        round
+    }
+
+    /// Asks until every question has its answer, or is among those that are returned.
+    pub(in super::super) async fn run(mut self) -> Vec<Diverted> {
+        let session = self.session;
+        let is_cautious = session.client.admission.is_cautious();
+        while let Some(batch) = self.queue.next(|sort| {
+            let size = session.instance.sizes.size(sort.kind());
+            // A while after a secondary limit. What the host answers at once is another matter, and
+            // learned without that.
+            if is_cautious { size / 2 } else { size }
+        }) {
+            self.request(batch).await;
+        }
+        self.diverted
+    }
+
+    /// Whether it is cheaper to ask first which of the known ones changed: where they do not fit
+    /// into one request for their whole status, or where that takes the host long.
+    fn pays_to_probe(&self, indices: &[usize]) -> bool {
+        let instance = &self.session.instance;
+        let known = indices.iter().filter_map(|ask| self.asks.get(*ask));
+        let known = known.filter(|ask| has_id(&ask.question)).count();
+        known > instance.sizes.size(Kind::Detail)
+            || instance.is_slow(self.session.client.admission.key())
+    }
+
+    /// Sends one request, if it may be sent.
+    async fn request(&mut self, batch: Batch<'a>) {
+        let admission = &self.session.client.admission;
+        if let Some(at) = self.resumes_at.take() {
+            admission
+                .wait(at.saturating_duration_since(Instant::now()))
+                .await;
+        }
+        let asks = batch.rows.iter().flat_map(|asked| &asked.asks);
+        let lane = asks.map(|ask| self.lane(*ask)).min().unwrap_or(Lane::Idle);
+        let permit = match admission.permit(GRAPHQL, lane, batch.cost()).await {
+            Ok(permit) => permit,
+            Err(withheld) => return self.withhold(batch.rows, withheld),
+        };
+        let kind = batch.sort.kind();
+        admission
+            .metrics()
+            .observe_batch(kind.name(), batch.rows.len());
+        let begun = Instant::now();
+        let rows: Vec<&Row<'_>> = batch.rows.iter().map(|asked| &asked.row).collect();
+        let queried = permit
+            .run(send(&self.session.client, batch.sort, &rows))
+            .await
+            .unwrap_or_else(|| Err(NoAnswer::unavailable("it did not answer within the turn")));
+        drop(permit);
+        if kind == Kind::Detail {
+            let instance = &self.session.instance;
+            instance.note_detail(admission.key(), begun.elapsed());
+        }
+        match queried {
+            Ok(queried) => self.settle(batch, begun.elapsed(), queried),
+            Err(NoAnswer::Withheld(withheld)) => self.withhold(batch.rows, withheld),
+            Err(reason) => self.refused(batch.rows, reason),
+        }
+    }
+
+    /// Takes what came of a request.
+    fn settle(&mut self, batch: Batch<'a>, took: Duration, queried: Queried) {
+        let session = self.session;
+        let key = session.client.admission.key();
+        match queried {
+            Queried::Parts { parts, gave_up } => {
+                session.instance.note_graphql(key);
+                self.lost = 0;
+                self.is_well |= parts.iter().any(|part| matches!(part, Part::Answered(_)));
+                let Batch {
+                    sort,
+                    rows,
+                    half_of,
+                } = batch;
+                let asked = rows.len();
+                let mut left = Vec::new();
+                for (row, part) in rows.into_iter().zip(parts) {
+                    match part {
+                        Part::Answered(told) => self.answered(&row, &told),
+                        Part::Failed(NoAnswer::Withheld(withheld)) => {
+                            self.withhold(vec![row], withheld);
+                        }
+                        Part::Failed(reason) => self.fail(&row.asks, reason),
+                        Part::Unresolved => left.push(row),
+                    }
+                }
+                if left.is_empty() {
+                    session.instance.sizes.clean(sort.kind(), asked, took);
+                    if let Some(split) = half_of {
+                        self.evidence.answered(split);
+                    }
+                } else {
+                    let rest = Batch {
+                        sort,
+                        rows: left,
+                        half_of,
+                    };
+                    self.split(rest, gave_up);
+                }
+            }
+            Queried::TooHeavy => {
+                self.lost = 0;
+                self.split(batch, false);
+            }
+            Queried::Overloaded => {
+                self.lost += 1;
+                if self.lost < MOST_LOST {
+                    self.split(batch, true);
+                } else {
+                    let lost = NoAnswer::Failed(ProblemClass::HostUnavailable);
+                    self.refused(batch.rows, lost);
+                }
+            }
+            Queried::Missing | Queried::Skew => {
+                session.instance.note_no_graphql(key);
+                session.misunderstood.store(true, Ordering::Relaxed);
+                let asks = batch.rows.into_iter().flat_map(|asked| asked.asks);
+                asks.for_each(|ask| self.divert(ask, false));
+                self.drain(|round, ask, _| round.divert(ask, false));
+            }
+        }
+    }
+
+    /// Has what was not answered asked again, with fewer beside it. What fails by itself again and
+    /// again is too heavy for GraphQL.
+    fn split(&mut self, batch: Batch<'a>, gave_up: bool) {
+        let Batch { sort, mut rows, .. } = batch;
+        let admission = &self.session.client.admission;
+        if gave_up {
+            let pause = self.session.instance.settings.heavy_pause;
+            let spread = (pause * 2).mul_f64(share(admission.key(), HEAVY_TURN));
+            self.resumes_at = Some(Instant::now() + pause + spread);
+            rows.iter_mut().for_each(|asked| asked.lost = true);
+        }
+        if rows.len() > 1 {
+            admission.metrics().count_too_heavy(sort.kind().name());
+            let half_of = if gave_up {
+                Some(self.evidence.split(sort.kind(), rows.len()))
+            } else {
+                self.evidence.too_heavy(sort.kind(), rows.len());
+                None
+            };
+            let rest = rows.split_off(rows.len().div_ceil(2));
+            for rows in [rows, rest] {
+                self.queue.push_half(Batch {
+                    sort,
+                    rows,
+                    half_of,
+                });
+            }
+            return;
+        }
+        for mut asked in rows {
+            asked.alone += 1;
+            if asked.alone < MOST_ALONE {
+                self.queue.push_half(Batch {
+                    sort,
+                    rows: vec![asked],
+                    half_of: None,
+                });
+            } else {
+                let heavy = self.is_well || !asked.lost;
+                asked.asks.iter().for_each(|ask| self.divert(*ask, heavy));
+            }
+        }
+    }
+
+    /// Answers the questions of a row.
+    fn answered(&mut self, asked: &Asked<'a>, told: &Told) {
+        for &ask in &asked.asks {
+            let answer = match told {
+                Told::Fingerprint(Some(seen)) => {
+                    match self.asks.get(ask).map(|ask| &ask.question) {
+                        Some(Question::Changed { fingerprint, .. })
+                            if fingerprint.as_ref() == Some(seen) =>
+                        {
+                            Answer::Unchanged
+                        }
+                        _ => Answer::Changed,
+                    }
+                }
+                Told::PullRequest(Some(observed)) => {
+                    Answer::PullRequest(Box::new(observed.clone()))
+                }
+                Told::Branch(facts) => Answer::Branch(Box::new(facts.clone())),
+                Told::Fingerprint(None) | Told::PullRequest(None) => {
+                    if asked.row.id().is_none() {
+                        Answer::Missing
+                    } else {
+                        // Its repository may be what is missing, or the id may be of another kind
+                        // by now.
+                        self.ask_by_number(ask);
+                        continue;
+                    }
+                }
+            };
+            self.sink.give(ask, answer);
+        }
+    }
+
+    fn ask_by_number(&mut self, ask: usize) {
+        let question = self.asks.get(ask).map(|ask| &ask.question);
+        match question.map(Row::by_number) {
+            Some(Ok(row)) => match self.closed(ask) {
+                Some(reason) => self.fail(&[ask], reason),
+                None => self.queue.push(ask, row),
+            },
+            Some(Err(reason)) => self.fail(&[ask], reason),
+            None => {}
+        }
+    }
+
+    /// Answers questions with what is wrong, and the waiting ones of a repository that has it as a
+    /// whole.
+    fn fail(&mut self, asks: &[usize], reason: NoAnswer) {
+        for &ask in asks {
+            self.session.fail(self.sink, self.asks, ask, reason);
+        }
+        if reason.is_of_repository() {
+            let (session, all) = (self.session, self.asks);
+            let closed = |ask: usize| all.get(ask).and_then(|ask| session.closed(&ask.question));
+            for ask in self.queue.take_waiting(|ask| closed(ask).is_some()) {
+                if let Some(reason) = closed(ask) {
+                    self.sink.give(ask, reason.into());
+                }
+            }
+        }
+    }
+
+    /// Answers rows that may not be sent, or that met a limit.
+    fn withhold(&mut self, rows: Vec<Asked<'a>>, withheld: Withheld) {
+        match withheld {
+            // REST costs several requests where GraphQL costs a part of one, so that idle refs wait
+            // until the window ends. Other rows may be more urgent than these.
+            Withheld::WindowPaused | Withheld::Reserved => {
+                for ask in rows.into_iter().flat_map(|asked| asked.asks) {
+                    match self.lane(ask) {
+                        Lane::Idle => self.sink.give(ask, Answer::Unsent(withheld)),
+                        Lane::Interactive | Lane::Viewed | Lane::Active => self.divert(ask, false),
+                    }
+                }
+            }
+            Withheld::BudgetPaused
+            | Withheld::HostClosed
+            | Withheld::Credential
+            | Withheld::TurnOver => {
+                if withheld == Withheld::HostClosed {
+                    self.evidence.give_back();
+                }
+                for asked in rows {
+                    let lost = asked.lost;
+                    let asks = asked.asks.into_iter();
+                    asks.for_each(|ask| self.end(ask, lost, withheld));
+                }
+                self.drain(|round, ask, lost| round.end(ask, lost, withheld));
+            }
+        }
+    }
+
+    /// Answers rows whose request brought no answer as a whole.
+    fn refused(&mut self, rows: Vec<Asked<'a>>, reason: NoAnswer) {
+        let asks: Vec<usize> = rows.into_iter().flat_map(|asked| asked.asks).collect();
+        self.fail(&asks, reason);
+        match reason {
+            NoAnswer::Failed(ProblemClass::HostUnavailable) => {
+                self.evidence.give_back();
+                self.drain(|round, ask, lost| round.end(ask, lost, Withheld::HostClosed));
+            }
+            // It refuses the form of the request, which is that of the others as well.
+            NoAnswer::Failed(ProblemClass::HostIncompatible) => {
+                self.drain(|round, ask, _| round.fail(&[ask], reason));
+            }
+            NoAnswer::Failed(_) | NoAnswer::Withheld(_) => {}
+        }
+    }
+
+    /// Ends a question that is not asked any more: as failed where the host gave up on it before.
+    fn end(&mut self, ask: usize, lost: bool, withheld: Withheld) {
+        if lost && matches!(withheld, Withheld::HostClosed | Withheld::TurnOver) {
+            self.fail(&[ask], NoAnswer::Failed(ProblemClass::HostUnavailable));
+        } else {
+            self.sink.give(ask, Answer::Unsent(withheld));
+        }
+    }
+
+    /// Passes on everything that waits, and whether the host gave up on it before.
+    fn drain(&mut self, act: impl Fn(&mut Self, usize, bool)) {
+        for asked in self.queue.take_halves() {
+            for ask in asked.asks {
+                act(self, ask, asked.lost);
+            }
+        }
+        for ask in self.queue.take_waiting(|_| true) {
+            act(self, ask, false);
+        }
+    }
+
+    fn divert(&mut self, ask: usize, heavy: bool) {
+        self.diverted.push(Diverted { ask, heavy });
+    }
+
+    fn lane(&self, ask: usize) -> Lane {
+        self.asks.get(ask).map_or(Lane::Idle, |ask| ask.lane)
+    }
+
+    fn closed(&self, ask: usize) -> Option<NoAnswer> {
+        let question = &self.asks.get(ask)?.question;
+        self.session.closed(question)
+    }
+}

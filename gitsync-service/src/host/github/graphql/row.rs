@@ -1,0 +1,151 @@
+//! The rows of a request: what a question asks GraphQL for.
+
+use proto::sync::{ProblemClass, PullRequestState, RepositoryPath};
+
+use super::super::{NoAnswer, sizes::Kind};
+use crate::host::Question;
+
+/// What a row of a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Row<'a> {
+    /// Whether the pull request with this id changed.
+    Probe(&'a str),
+    /// The pull request with this id.
+    Detail(&'a str),
+    /// The pull request of a number.
+    Number(RepositoryPath, i32),
+    /// The pull requests of a branch.
+    Branch(BranchRow<'a>),
+}
+
+/// Which branch, and where its pull requests are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BranchRow<'a> {
+    pub(super) at: &'a RepositoryPath,
+    pub(super) head: &'a RepositoryPath,
+    pub(super) branch: &'a str,
+    pub(super) commit: Option<&'a str>,
+}
+
+/// What all rows of one request ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Probe,
+    Detail,
+    Numbers,
+    Discover,
+}
+
+impl Sort {
+    /// What its size is learned as.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Probe => Kind::Probe,
+            Self::Detail | Self::Numbers => Kind::Detail,
+            Self::Discover => Kind::Discover,
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// What a question asks for first; with `probes`, whether a known pull request changed before
+    /// what it is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub(super) fn first(question: &'a Question, probes: bool) -> Result<Self, NoAnswer> {
+        let (known, may_probe) = match question {
+            Question::Changed {
+                known,
+                fingerprint,
+                validator: _,
+                overdue,
+            } => {
+                let is_open = known.state == PullRequestState::Open;
+                (known, is_open && !overdue && fingerprint.is_some())
+            }
+            Question::Status { known } => (known, false),
+            Question::ByNumber { .. } => return Self::by_number(question),
+            Question::OfBranch {
+                at,
+                head,
+                branch,
+                commit,
+                upstream: _,
+            } => {
+                if branch.is_empty() {
+                    return Err(NoAnswer::Failed(ProblemClass::Internal));
+                }
+                return Ok(Self::Branch(BranchRow {
+                    at: on_github(at)?,
+                    head,
+                    branch,
+                    commit: commit.as_deref(),
+                }));
+            }
+        };
+        match known.host_id.as_deref() {
+            Some(id) if probes && may_probe => Ok(Self::Probe(id)),
+            Some(id) => Ok(Self::Detail(id)),
+            None => Self::by_number(question),
+        }
+    }
+
+    /// The pull request that a question is about, by its number.
+    ///
+    /// # Errors
+    ///
+    /// When its repository's path is not one of GitHub's.
+    pub(super) fn by_number(question: &Question) -> Result<Self, NoAnswer> {
+        let (repository, number) = match question {
+            Question::Changed { known, .. } | Question::Status { known } => {
+                (RepositoryPath::parse(&known.repository), known.number)
+            }
+            Question::ByNumber { repository, number } => (Some(repository.clone()), *number),
+            Question::OfBranch { .. } => (None, 0),
+        };
+        let repository = repository.ok_or(NoAnswer::Failed(ProblemClass::Internal))?;
+        on_github(&repository)?;
+        Ok(Self::Number(repository, number))
+    }
+
+    pub(super) fn sort(&self) -> Sort {
+        match self {
+            Self::Probe(_) => Sort::Probe,
+            Self::Detail(_) => Sort::Detail,
+            Self::Number(..) => Sort::Numbers,
+            Self::Branch(_) => Sort::Discover,
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<&'a str> {
+        match self {
+            Self::Probe(id) | Self::Detail(id) => Some(id),
+            Self::Number(..) | Self::Branch(_) => None,
+        }
+    }
+
+    pub(super) fn branch(&self) -> Option<BranchRow<'a>> {
+        match self {
+            Self::Branch(row) => Some(*row),
+            Self::Probe(_) | Self::Detail(_) | Self::Number(..) => None,
+        }
+    }
+}
+
+/// Whether a question is about a pull request whose id is known.
+pub(super) fn has_id(question: &Question) -> bool {
+    match question {
+        Question::Changed { known, .. } | Question::Status { known } => known.host_id.is_some(),
+        Question::ByNumber { .. } | Question::OfBranch { .. } => false,
+    }
+}
+
+/// GitHub has no repository whose path is anything but an owner and a name.
+fn on_github(repository: &RepositoryPath) -> Result<&RepositoryPath, NoAnswer> {
+    match repository.owner_and_name() {
+        Some(_) => Ok(repository),
+        None => Err(NoAnswer::Failed(ProblemClass::RepositoryNotFound)),
+    }
+}

@@ -1,0 +1,219 @@
+//! A pull request as GraphQL tells it, in the one spelling.
+
+use proto::sync::{FoundPullRequest, Head, PullRequest, PullRequestState};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::{
+    NoAnswer,
+    normalised::{self, count},
+    review_summary::ReviewSummary,
+};
+use crate::host::Observed;
+
+/// What tells whether a pull request changed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fingerprint<'a> {
+    id: &'a str,
+    updated_at: &'a str,
+    state: &'a str,
+    is_draft: bool,
+    head_ref_oid: &'a str,
+    base_ref_oid: &'a str,
+    review_decision: Option<&'a str>,
+    is_in_merge_queue: bool,
+}
+
+impl Fingerprint<'_> {
+    /// Short, and the same for the same pull request with every token.
+    fn text(&self) -> String {
+        let Self {
+            id,
+            updated_at,
+            state,
+            is_draft,
+            head_ref_oid,
+            base_ref_oid,
+            review_decision,
+            is_in_merge_queue,
+        } = self;
+        let decision = review_decision.unwrap_or_default();
+        format!(
+            "1 {id} {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
+             {is_in_merge_queue}"
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node<'a> {
+    id: &'a str,
+    number: i32,
+    url: String,
+    title: String,
+    state: &'a str,
+    is_draft: bool,
+    additions: u64,
+    deletions: u64,
+    changed_files: u64,
+    head_ref_name: String,
+    head_ref_oid: String,
+    base_ref_name: String,
+    updated_at: &'a str,
+    review_decision: Option<&'a str>,
+    author: Option<Actor>,
+    repository: Named,
+    head_repository: Option<Named>,
+    commits: Total,
+    latest_opinionated_reviews: Reviews,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Actor {
+    login: String,
+    avatar_url: Option<String>,
+}
+
+/// A repository within another answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    pub(super) name_with_owner: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Total {
+    total_count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reviews {
+    total_count: u64,
+    nodes: Vec<Option<Review>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Review {
+    state: String,
+    /// Null when the account is gone.
+    author: Option<Login>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Login {
+    login: String,
+}
+
+/// Reads what tells whether a pull request changed.
+pub(super) fn fingerprint(node: &Value) -> Result<String, NoAnswer> {
+    Fingerprint::deserialize(node)
+        .map(|read| read.text())
+        .map_err(|_| not_a_status())
+}
+
+/// Reads the whole status.
+pub(super) fn observed(node: &Value) -> Result<Observed, NoAnswer> {
+    let fingerprint = fingerprint(node)?;
+    let Node {
+        id,
+        number,
+        url,
+        title,
+        state,
+        is_draft,
+        additions,
+        deletions,
+        changed_files,
+        head_ref_name,
+        head_ref_oid,
+        base_ref_name,
+        updated_at,
+        review_decision,
+        author,
+        repository,
+        head_repository,
+        commits,
+        latest_opinionated_reviews,
+    } = Node::deserialize(node).map_err(|_| not_a_status())?;
+    let reviews = summary(latest_opinionated_reviews, review_decision);
+    let (author_login, author_avatar_url) = match author {
+        Some(author) => (Some(author.login), author.avatar_url),
+        None => (None, None),
+    };
+    let found = normalised::found(FoundPullRequest {
+        shown: PullRequest {
+            number,
+            url,
+            state: match state {
+                "OPEN" => PullRequestState::Open,
+                "MERGED" => PullRequestState::Merged,
+                "CLOSED" => PullRequestState::Closed,
+                _ => {
+                    let what = "a pull request is neither open nor closed";
+                    return Err(NoAnswer::invalid(what));
+                }
+            },
+            draft: is_draft,
+            title,
+            base_branch: base_ref_name,
+            author_login,
+            author_avatar_url,
+            changes_requested: reviews.changes_requested,
+            approved: reviews.approved,
+            reviewer_count: reviews.reviewer_count,
+            head: Head {
+                branch: head_ref_name,
+                sha: head_ref_oid,
+                additions: count(additions),
+                deletions: count(deletions),
+                changed_files: count(changed_files),
+                commits: count(commits.total_count),
+            },
+        },
+        repository: repository.name_with_owner,
+        host_id: Some(id.to_owned()),
+        updated_at: updated_at.parse().ok(),
+    })?;
+    let head_repository =
+        head_repository.map(|named| normalised::repository(&named.name_with_owner));
+    Ok(Observed {
+        found,
+        head_repository: head_repository.transpose()?,
+        fingerprint: Some(fingerprint),
+        validator: None,
+    })
+}
+
+fn not_a_status() -> NoAnswer {
+    NoAnswer::invalid("a pull request lacks what was asked for")
+}
+
+/// Sums reviews up as REST does: the latest decisive review of each account that still exists.
+/// GitHub's own decision is null where no approval is required, whatever the reviewers say, so that
+/// it decides nothing but what the first page of reviewers cannot tell.
+fn summary(reviews: Reviews, decision: Option<&str>) -> ReviewSummary {
+    let Reviews { total_count, nodes } = reviews;
+    let beyond = total_count.saturating_sub(u64::try_from(nodes.len()).unwrap_or(u64::MAX));
+    let decisive: Vec<Review> = nodes
+        .into_iter()
+        .flatten()
+        .filter(|review| {
+            let author = review.author.as_ref();
+            author.is_some_and(|author| normalised::login(&author.login).is_some())
+        })
+        .collect();
+    let any = |state: &str| decisive.iter().any(|review| review.state == state);
+    let changes_requested =
+        any("CHANGES_REQUESTED") || (beyond > 0 && decision == Some("CHANGES_REQUESTED"));
+    let approved = any("APPROVED") || (beyond > 0 && decision == Some("APPROVED"));
+    ReviewSummary {
+        changes_requested,
+        approved: approved && !changes_requested,
+        reviewer_count: count(u64::try_from(decisive.len()).unwrap_or(u64::MAX) + beyond),
+    }
+}

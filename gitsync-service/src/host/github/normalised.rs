@@ -1,0 +1,113 @@
+//! One spelling for what REST and GraphQL tell differently.
+//!
+//! REST calls a bot `renovate[bot]` and GraphQL `renovate`; an author whose account is deleted is
+//! null, or the account `ghost`; an avatar's address has a size or a signature beside its version.
+
+use std::sync::Arc;
+
+use proto::sync::{FoundPullRequest, RepositoryPath};
+use url::Url;
+
+use super::NoAnswer;
+
+/// GitHub's account in place of those that are deleted.
+const GHOST: &str = "ghost";
+const BOT: &str = "[bot]";
+
+/// A pull request in the one spelling. Nothing in it is longer than chat-service takes.
+///
+/// # Errors
+///
+/// When something that is needed is missing or too long.
+pub(super) fn found(mut found: FoundPullRequest) -> Result<Arc<FoundPullRequest>, NoAnswer> {
+    let shown = &mut found.shown;
+    // A person clicks on it: nothing but a web address is passed on.
+    if !(shown.url.starts_with("https://") || shown.url.starts_with("http://")) {
+        return Err(NoAnswer::invalid("a pull request has no page"));
+    }
+    shown.author_login = shown.author_login.as_deref().and_then(login);
+    shown.author_avatar_url = shown
+        .author_avatar_url
+        .as_deref()
+        .filter(|_| shown.author_login.is_some())
+        .and_then(avatar_url);
+    found
+        .fitted()
+        .map(Arc::new)
+        .ok_or_else(|| NoAnswer::invalid("something in a pull request is missing or too long"))
+}
+
+/// An account's name. `None` for a deleted one.
+pub(super) fn login(login: &str) -> Option<String> {
+    let login = login.trim();
+    let login = login.strip_suffix(BOT).unwrap_or(login);
+    (!login.is_empty() && !login.eq_ignore_ascii_case(GHOST)).then(|| login.to_owned())
+}
+
+/// An avatar's address with its version and nothing else.
+fn avatar_url(url: &str) -> Option<String> {
+    let mut url = Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let version = url
+        .query_pairs()
+        .find(|(name, _)| name == "v")
+        .map(|(_, version)| version.into_owned());
+    url.set_fragment(None);
+    url.set_query(None);
+    if let Some(version) = version {
+        url.query_pairs_mut().append_pair("v", &version);
+    }
+    Some(url.into())
+}
+
+/// A repository's path as the host tells it.
+///
+/// # Errors
+///
+/// When it is not a path.
+pub(super) fn repository(path: &str) -> Result<RepositoryPath, NoAnswer> {
+    RepositoryPath::parse(path).ok_or_else(|| NoAnswer::invalid("a repository has no full name"))
+}
+
+/// The contract counts in 32 bits. More lines than that are shown as that many.
+pub(super) fn count(value: u64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_one_name_whichever_interface_tells_it() {
+        for (told, expected) in [
+            ("ann", Some("ann")),
+            ("renovate[bot]", Some("renovate")),
+            ("renovate", Some("renovate")),
+            ("ghost", None),
+            ("Ghost", None),
+            ("", None),
+            ("[bot]", None),
+        ] {
+            assert_eq!(login(told).as_deref(), expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn an_avatar_has_one_address_whatever_is_beside_its_version() {
+        let plain = "https://avatars.githubusercontent.com/u/1";
+        for (query, expected) in [
+            ("", plain.to_owned()),
+            ("?s=40", plain.to_owned()),
+            ("?v=4", format!("{plain}?v=4")),
+            ("?u=0123abcd&v=4", format!("{plain}?v=4")),
+            ("?v=4&s=80#x", format!("{plain}?v=4")),
+        ] {
+            assert_eq!(avatar_url(&format!("{plain}{query}")), Some(expected));
+        }
+        for none in ["", "javascript:alert(1)", "/u/1"] {
+            assert_eq!(avatar_url(none), None, "{none}");
+        }
+    }
+}

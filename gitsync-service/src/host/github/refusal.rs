@@ -1,0 +1,241 @@
+//! What an answer with an error status means: which limit, or which problem of what.
+//!
+//! GitHub says one thing in many spellings, and the same status for many things. Everything that is
+//! read of a refusal is read here, for REST and GraphQL alike.
+
+use std::time::Duration;
+
+use proto::sync::ProblemClass;
+
+use super::rate_limit::LimitHeaders;
+
+/// The most of a refusal that is read to tell one from another.
+pub(super) const MAX_REFUSAL_BYTES: usize = 8 * 1024;
+
+/// What a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The limit of this interface is spent, perhaps with the host's word for how long.
+    Primary(Option<Duration>),
+    /// A secondary limit, perhaps with the host's word for how long.
+    Secondary(Option<Duration>),
+    /// The token is refused.
+    Credential,
+    /// Nothing of this account is taken for a while.
+    Locked,
+    /// The host gave up on the question, or is overloaded: the answer does not tell which.
+    Overloaded,
+    /// Any other problem.
+    Failed(ProblemClass),
+}
+
+/// Says what an answer with this `status` and `body` means. `sso` is the `X-GitHub-SSO` header.
+pub(super) fn refusal(
+    status: u16,
+    limits: &LimitHeaders,
+    sso: Option<&str>,
+    body: &str,
+) -> Refusal {
+    let body = body.to_ascii_lowercase();
+    // A refused token says nothing about limits: its headers are of the address it came from.
+    if status == 401 {
+        return Refusal::Credential;
+    }
+    if let Some(limit) = limit(status, limits, &body) {
+        return limit;
+    }
+    match status {
+        403 => forbidden(sso, &body),
+        451 => Refusal::Failed(ProblemClass::RepositoryBlocked),
+        408 | 500 | 502 | 504 => Refusal::Overloaded,
+        501..=599 => Refusal::Failed(ProblemClass::HostUnavailable),
+        400 | 410 => Refusal::Failed(ProblemClass::HostIncompatible),
+        422 if body.contains("too many files") || body.contains("too_large") => {
+            Refusal::Failed(ProblemClass::QueryTooHeavy)
+        }
+        422 => Refusal::Failed(ProblemClass::HostIncompatible),
+        _ => Refusal::Failed(ProblemClass::HostAnswerInvalid),
+    }
+}
+
+/// Which limit it is, if it is one.
+fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
+    let refused = matches!(status, 403 | 429);
+    if (refused && says_secondary(body)) || limits.has_retry_after() {
+        return Some(Refusal::Secondary(limits.retry_after()));
+    }
+    if !refused {
+        return None;
+    }
+    if limits.is_spent() || says_primary(body) {
+        return Some(Refusal::Primary(limits.reset_in()));
+    }
+    (status == 429 || body.contains("rate limit")).then_some(Refusal::Secondary(None))
+}
+
+fn forbidden(sso: Option<&str>, body: &str) -> Refusal {
+    if says_locked(body) {
+        return Refusal::Locked;
+    }
+    // `partial-results` is of an answer that is one.
+    if sso.is_some_and(|sso| sso.trim_start().starts_with("required")) {
+        return Refusal::Failed(ProblemClass::SsoRequired);
+    }
+    Refusal::Failed(denied(body))
+}
+
+/// Why something may not be seen, by the host's words in lower case.
+pub(super) fn denied(message: &str) -> ProblemClass {
+    if message.contains("ip allow list") {
+        ProblemClass::AddressNotAllowed
+    } else if message.contains("access blocked") {
+        ProblemClass::RepositoryBlocked
+    } else if message.contains("saml") {
+        ProblemClass::SsoRequired
+    } else {
+        ProblemClass::AccessDenied
+    }
+}
+
+/// In lower case.
+pub(super) fn says_secondary(message: &str) -> bool {
+    message.contains("secondary rate limit") || message.contains("abuse")
+}
+
+/// In lower case.
+pub(super) fn says_primary(message: &str) -> bool {
+    message.contains("api rate limit") && message.contains("exceeded")
+}
+
+/// In lower case. GitHub refuses good tokens, too, after too many bad ones, and then says 403 of
+/// what is otherwise 401.
+fn says_locked(message: &str) -> bool {
+    message.contains("login attempts exceeded")
+        || message.contains("suspended")
+        || message.contains("bad credentials")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(remaining: &str, retry_after: Option<&str>) -> LimitHeaders {
+        LimitHeaders {
+            date: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+            retry_after: retry_after.map(str::to_owned),
+            limit: Some("5000".to_owned()),
+            remaining: Some(remaining.to_owned()),
+            // Half an hour after the date.
+            reset: Some((784_111_777 + 1800).to_string()),
+        }
+    }
+
+    fn of(status: u16, body: &str) -> Refusal {
+        refusal(status, &headers("4999", None), None, body)
+    }
+
+    #[test]
+    fn an_ordinary_403_is_no_rate_limit_though_it_carries_a_reset() {
+        assert_eq!(
+            of(403, "Resource not accessible by integration"),
+            Refusal::Failed(ProblemClass::AccessDenied)
+        );
+    }
+
+    #[test]
+    fn a_spent_budget_lasts_until_the_reset_by_the_hosts_own_clock() {
+        for status in [403, 429] {
+            assert_eq!(
+                refusal(status, &headers("0", None), None, ""),
+                Refusal::Primary(Some(Duration::from_secs(1800)))
+            );
+        }
+    }
+
+    #[test]
+    fn a_secondary_limit_is_told_in_every_spelling_and_whatever_is_left() {
+        let seconds = |told| Refusal::Secondary(Some(Duration::from_secs(told)));
+        for status in [403, 429] {
+            for body in [
+                "You have exceeded a secondary rate limit.",
+                "You have triggered an abuse detection mechanism.",
+            ] {
+                assert_eq!(of(status, body), Refusal::Secondary(None), "{body}");
+                let told = headers("0", Some("120"));
+                assert_eq!(refusal(status, &told, None, body), seconds(120));
+            }
+        }
+        assert_eq!(of(429, ""), Refusal::Secondary(None));
+        let told = headers("4999", Some("7"));
+        assert_eq!(
+            refusal(503, &told, None, ""),
+            seconds(7),
+            "whatever the status"
+        );
+        let date = headers("10", Some("Sun, 06 Nov 1994 08:51:37 GMT"));
+        assert_eq!(refusal(403, &date, None, ""), seconds(120));
+        let garbled = headers("10", Some("soon"));
+        assert_eq!(refusal(403, &garbled, None, ""), Refusal::Secondary(None));
+    }
+
+    #[test]
+    fn each_reason_for_a_403_has_its_own_class() {
+        for (sso, body, expected) in [
+            (
+                Some("required; url=x"),
+                "Resource protected",
+                ProblemClass::SsoRequired,
+            ),
+            (
+                Some("partial-results; organizations=1"),
+                "no",
+                ProblemClass::AccessDenied,
+            ),
+            (
+                None,
+                "an IP allow list enabled",
+                ProblemClass::AddressNotAllowed,
+            ),
+            (
+                None,
+                "Repository access blocked",
+                ProblemClass::RepositoryBlocked,
+            ),
+            (None, "Resource not accessible", ProblemClass::AccessDenied),
+        ] {
+            let limits = headers("4999", None);
+            let found = refusal(403, &limits, sso, body);
+            assert_eq!(found, Refusal::Failed(expected), "{body}");
+        }
+        for body in [
+            "Maximum number of login attempts exceeded. Please try again later.",
+            "Sorry. Your account was suspended.",
+            "Bad credentials",
+        ] {
+            assert_eq!(of(403, body), Refusal::Locked, "{body}");
+        }
+    }
+
+    #[test]
+    fn other_statuses_say_which_problem_it_is() {
+        assert_eq!(of(401, "Bad credentials"), Refusal::Credential);
+        for status in [408, 500, 502, 504] {
+            assert_eq!(of(status, ""), Refusal::Overloaded, "{status}");
+        }
+        for (status, body, class) in [
+            (503, "", ProblemClass::HostUnavailable),
+            (451, "", ProblemClass::RepositoryBlocked),
+            (400, "", ProblemClass::HostIncompatible),
+            (410, "", ProblemClass::HostIncompatible),
+            (422, "", ProblemClass::HostIncompatible),
+            (
+                422,
+                "Validation Failed: too many files changed",
+                ProblemClass::QueryTooHeavy,
+            ),
+            (204, "", ProblemClass::HostAnswerInvalid),
+        ] {
+            assert_eq!(of(status, body), Refusal::Failed(class), "{status}");
+        }
+    }
+}

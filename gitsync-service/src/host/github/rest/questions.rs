@@ -1,0 +1,258 @@
+//! What REST is asked: each question once for as long as the lease lasts.
+
+use std::sync::Arc;
+
+use proto::sync::{ProblemClass, RepositoryPath, Upstream};
+use url::Url;
+
+use super::{
+    super::{
+        NoAnswer,
+        client::{Endpoint, Fetched, Moved},
+        normalised,
+        review_summary::ReviewSummary,
+        validator::Validator,
+    },
+    Lookup, MAX_REVIEW_PAGES,
+    model::{ListedPull, Pull, RepositoryInfo, Review},
+    reviews::summarize,
+};
+
+/// GitHub's largest page.
+const REVIEWS_PER_PAGE: &str = "100";
+/// A branch has one open pull request per base; more than this many bases are not looked at.
+pub(super) const PULLS_PER_PAGE: usize = 30;
+
+/// What was just fetched, and how to ask whether it changed.
+#[derive(Clone, Debug)]
+pub(super) struct Fresh<T> {
+    pub(super) what: T,
+    pub(super) validator: Option<String>,
+}
+
+/// What a repository's list of pull requests says about a branch name.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) pulls: Arc<[ListedPull]>,
+    pub(super) moved: Moved,
+}
+
+impl Listed {
+    /// Whether there may be more than the list holds.
+    pub(super) fn is_cut(&self) -> bool {
+        self.pulls.len() >= PULLS_PER_PAGE
+    }
+}
+
+/// Which pull requests are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Open,
+    All,
+}
+
+/// What a repository says of itself.
+#[derive(Debug)]
+pub(super) struct Told {
+    info: RepositoryInfo,
+    pub(super) moved: Moved,
+}
+
+impl Told {
+    /// Its name, which may not be the one that it was asked by.
+    pub(super) fn name(&self) -> Result<RepositoryPath, NoAnswer> {
+        normalised::repository(&self.info.full_name)
+    }
+
+    /// What it is a fork of. Not known of a fork whose parent is hidden from this token.
+    pub(super) fn upstream(&self) -> Result<Upstream, NoAnswer> {
+        match &self.info.parent {
+            _ if !self.info.fork => Ok(Upstream::NoFork),
+            Some(parent) => normalised::repository(&parent.full_name).map(Upstream::Of),
+            None => Ok(Upstream::Unknown),
+        }
+    }
+}
+
+impl Lookup<'_> {
+    /// Whether the pull request and its reviews are as they were. What was not is kept for the
+    /// questions that follow.
+    pub(super) async fn is_unchanged(
+        &self,
+        repository: &RepositoryPath,
+        number: i32,
+        validator: &Validator,
+    ) -> Result<bool, NoAnswer> {
+        let url = self.pull_url(repository, number)?;
+        let pull = self
+            .client
+            .get::<Pull>(&self.turn, Endpoint::GetPull, url, Some(&validator.pull))
+            .await?;
+        let fresh = match pull {
+            Fetched::Unchanged => {
+                let url = self.reviews_url(repository, number)?;
+                let tag = Some(validator.reviews.as_str());
+                let reviews = self
+                    .client
+                    .get::<Vec<Review>>(&self.turn, Endpoint::ListReviews, url, tag)
+                    .await?;
+                return Ok(matches!(reviews, Fetched::Unchanged));
+            }
+            Fetched::Missing => None,
+            Fetched::Answer(answer) => Some(Arc::new(Fresh {
+                what: answer.body,
+                validator: answer.validator,
+            })),
+        };
+        let question = (repository.clone(), number);
+        let pulls = &self.answers.pulls;
+        pulls.get(question, || async { Ok(fresh) }).await?;
+        Ok(false)
+    }
+
+    /// `None`: it does not exist for this token.
+    pub(super) async fn pull(
+        &self,
+        repository: &RepositoryPath,
+        number: i32,
+    ) -> Result<Option<Arc<Fresh<Pull>>>, NoAnswer> {
+        let question = (repository.clone(), number);
+        let ask = || async {
+            let url = self.pull_url(repository, number)?;
+            let fetched = self.client.get(&self.turn, Endpoint::GetPull, url, None);
+            Ok(fetched.await?.answer()?.map(|answer| {
+                Arc::new(Fresh {
+                    what: answer.body,
+                    validator: answer.validator,
+                })
+            }))
+        };
+        self.answers.pulls.get(question, ask).await
+    }
+
+    /// `None`: it does not exist for this token.
+    pub(super) async fn repository(
+        &self,
+        repository: &RepositoryPath,
+    ) -> Result<Option<Arc<Told>>, NoAnswer> {
+        let ask = || async {
+            let (owner, name) = owner_and_name(repository)?;
+            let url = self.client.base.url(&["repos", owner, name], &[])?;
+            let fetched = self
+                .client
+                .get(&self.turn, Endpoint::GetRepository, url, None);
+            Ok(fetched.await?.answer()?.map(|answer| {
+                Arc::new(Told {
+                    info: answer.body,
+                    moved: answer.moved,
+                })
+            }))
+        };
+        self.answers.repositories.get(repository.clone(), ask).await
+    }
+
+    /// The pull requests in `at` that bring `branch` of an account's repositories, and perhaps
+    /// others, the youngest first.
+    pub(super) async fn list(
+        &self,
+        at: &RepositoryPath,
+        head: &RepositoryPath,
+        branch: &str,
+        state: State,
+    ) -> Result<Listed, NoAnswer> {
+        let question = (at.clone(), head.clone(), branch.to_owned(), state);
+        let ask = || async {
+            let (owner, name) = owner_and_name(at)?;
+            let (head_owner, _) = owner_and_name(head)?;
+            let url = self.client.base.url(
+                &["repos", owner, name, "pulls"],
+                &[
+                    (
+                        "state",
+                        match state {
+                            State::Open => "open",
+                            State::All => "all",
+                        },
+                    ),
+                    ("head", &format!("{head_owner}:{branch}")),
+                    ("sort", "created"),
+                    ("direction", "desc"),
+                    ("per_page", &PULLS_PER_PAGE.to_string()),
+                ],
+            )?;
+            let fetched = self
+                .client
+                .get::<Vec<ListedPull>>(&self.turn, Endpoint::ListPulls, url, None)
+                .await?;
+            let answer = fetched.answer()?.ok_or(NOT_FOUND)?;
+            Ok(Listed {
+                pulls: answer.body.into(),
+                moved: answer.moved,
+            })
+        };
+        self.answers.lists.get(question, ask).await
+    }
+
+    /// All reviews: they come oldest first, so the last page is the one that counts.
+    pub(super) async fn reviews(
+        &self,
+        repository: &RepositoryPath,
+        number: i32,
+    ) -> Result<Fresh<ReviewSummary>, NoAnswer> {
+        let question = (repository.clone(), number);
+        let ask = || self.ask_reviews(repository, number);
+        self.answers.reviews.get(question, ask).await
+    }
+
+    async fn ask_reviews(
+        &self,
+        repository: &RepositoryPath,
+        number: i32,
+    ) -> Result<Fresh<ReviewSummary>, NoAnswer> {
+        let mut url = self.reviews_url(repository, number)?;
+        let mut reviews = Vec::new();
+        for page_number in 0..MAX_REVIEW_PAGES {
+            let page = self
+                .client
+                .get::<Vec<Review>>(&self.turn, Endpoint::ListReviews, url, None)
+                .await?
+                .answer()?
+                .ok_or(NoAnswer::Failed(ProblemClass::NotReady))?;
+            reviews.extend(page.body);
+            match page.next {
+                Some(next) => url = next,
+                None => {
+                    return Ok(Fresh {
+                        what: summarize(&reviews),
+                        // That a first page is as it was says nothing about a second one.
+                        validator: page.validator.filter(|_| page_number == 0),
+                    });
+                }
+            }
+        }
+        Err(NoAnswer::invalid("too many pages of reviews"))
+    }
+
+    fn pull_url(&self, repository: &RepositoryPath, number: i32) -> Result<Url, NoAnswer> {
+        let (owner, name) = owner_and_name(repository)?;
+        let number = number.to_string();
+        let segments = ["repos", owner, name, "pulls", &number];
+        self.client.base.url(&segments, &[])
+    }
+
+    fn reviews_url(&self, repository: &RepositoryPath, number: i32) -> Result<Url, NoAnswer> {
+        let (owner, name) = owner_and_name(repository)?;
+        let number = number.to_string();
+        self.client.base.url(
+            &["repos", owner, name, "pulls", &number, "reviews"],
+            &[("per_page", REVIEWS_PER_PAGE)],
+        )
+    }
+}
+
+pub(super) const NOT_FOUND: NoAnswer = NoAnswer::Failed(ProblemClass::RepositoryNotFound);
+
+/// GitHub has no repository whose path is anything but these two.
+fn owner_and_name(repository: &RepositoryPath) -> Result<(&str, &str), NoAnswer> {
+    repository.owner_and_name().ok_or(NOT_FOUND)
+}

@@ -1,0 +1,12 @@
+//! What the reviews of a pull request amount to, whichever interface listed them.
+
+/// What the reviews of a pull request amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ReviewSummary {
+    /// A reviewer's latest decisive review asks for changes.
+    pub(super) changes_requested: bool,
+    /// A reviewer approved, and no latest decisive review asks for changes.
+    pub(super) approved: bool,
+    /// Reviewers with a decisive review.
+    pub(super) reviewer_count: i32,
+}

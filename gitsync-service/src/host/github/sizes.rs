@@ -1,0 +1,247 @@
+//! How many questions a GraphQL request asks: a few more while all is well, half as many when the
+//! host says that it is too much, or when a request that failed is answered in two halves.
+//!
+//! A request that fails alone says nothing of its size: one question in it may be what the host
+//! gives up on, or the host itself may be down.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::Settings;
+
+/// An answer that takes longer is no sign that there is room for more.
+const QUICK: Duration = Duration::from_secs(2);
+/// An answer that takes longer asks for less: GitHub gives up after 10 s, and charges for it.
+const SLOW: Duration = Duration::from_secs(5);
+/// A size grows after this many quick answers in a row.
+const CLEAN_ANSWERS: u32 = 20;
+/// For how long a size that was halved stays so.
+pub(super) const HOLD: Duration = Duration::from_secs(10 * 60);
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Whether known pull requests changed.
+    Probe,
+    /// The whole status of pull requests.
+    Detail,
+    /// The pull requests of branches.
+    Discover,
+}
+
+/// The bounds of a kind, and its step.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    least: u32,
+    most: u32,
+    step: u32,
+}
+
+impl Range {
+    fn bound(self, size: u32) -> u32 {
+        size.clamp(self.least, self.most)
+    }
+}
+
+impl Kind {
+    /// The name in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Detail => "detail",
+            Self::Discover => "discover",
+        }
+    }
+
+    /// GitHub takes a hundred ids. Of what is more than an id, others who went beyond 50 pull
+    /// requests or 20 branches were refused.
+    fn range(self) -> Range {
+        let (least, most, step) = match self {
+            Self::Probe => (25, 100, 5),
+            Self::Detail => (5, 50, 5),
+            Self::Discover => (1, 20, 2),
+        };
+        Range { least, most, step }
+    }
+}
+
+/// The sizes for one host, shared by all leases of the process.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    probe: Mutex<Size>,
+    detail: Mutex<Size>,
+    discover: Mutex<Size>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    now: u32,
+    clean: u32,
+    held_until: Option<Instant>,
+}
+
+/// A size as it was before it was halved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Halved {
+    kind: Kind,
+    before: Size,
+}
+
+impl Sizes {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let size = |kind: Kind, size: u32| {
+            Mutex::new(Size {
+                now: kind.range().bound(size),
+                clean: 0,
+                held_until: None,
+            })
+        };
+        Self {
+            probe: size(Kind::Probe, settings.probe_batch),
+            detail: size(Kind::Detail, settings.detail_batch),
+            discover: size(Kind::Discover, settings.discover_batch),
+        }
+    }
+
+    /// How many to ask for.
+    pub(super) fn size(&self, kind: Kind) -> usize {
+        usize::try_from(self.lock(kind).now).unwrap_or(1)
+    }
+
+    /// A request for `asked` rows was answered as a whole. One with fewer rows than the size says
+    /// nothing of more.
+    pub(super) fn clean(&self, kind: Kind, asked: usize, took: Duration) {
+        self.clean_at(kind, asked, took, Instant::now());
+    }
+
+    fn clean_at(&self, kind: Kind, asked: usize, took: Duration, now: Instant) {
+        let range = kind.range();
+        let mut size = self.lock(kind);
+        if took > SLOW {
+            size.now = range.bound(size.now - size.now / 4);
+            size.clean = 0;
+        } else if took <= QUICK
+            && u32::try_from(asked).is_ok_and(|asked| asked >= size.now)
+            && size.held_until.is_none_or(|until| now >= until)
+        {
+            size.clean += 1;
+            if size.clean >= CLEAN_ANSWERS {
+                size.now = range.bound(size.now + range.step);
+                size.clean = 0;
+            }
+        }
+    }
+
+    /// A request for `asked` rows was more than the host answers at once. A size that is below that
+    /// already, since another lease learned the same, stays.
+    pub(super) fn halve(&self, kind: Kind, asked: usize) -> Halved {
+        self.halve_at(kind, asked, Instant::now())
+    }
+
+    fn halve_at(&self, kind: Kind, asked: usize, now: Instant) -> Halved {
+        let half = u32::try_from(asked / 2).unwrap_or(u32::MAX);
+        let mut size = self.lock(kind);
+        let before = *size;
+        *size = Size {
+            now: kind.range().bound(half).min(before.now),
+            clean: 0,
+            held_until: Some(now + HOLD),
+        };
+        Halved { kind, before }
+    }
+
+    /// It was not the size: the host was down.
+    pub(super) fn give_back(&self, halved: Halved) {
+        let mut size = self.lock(halved.kind);
+        size.now = size.now.max(halved.before.now);
+        size.held_until = halved.before.held_until;
+    }
+
+    fn lock(&self, kind: Kind) -> MutexGuard<'_, Size> {
+        let size = match kind {
+            Kind::Probe => &self.probe,
+            Kind::Detail => &self.detail,
+            Kind::Discover => &self.discover,
+        };
+        size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: usize = 100;
+
+    fn sizes() -> Sizes {
+        Sizes::new(&Settings::default())
+    }
+
+    #[test]
+    fn answers_for_fewer_than_might_have_been_asked_say_nothing_of_more() {
+        let sizes = sizes();
+        for _ in 0..10 * CLEAN_ANSWERS {
+            sizes.clean(Kind::Detail, 24, Duration::ZERO);
+        }
+        assert_eq!(sizes.size(Kind::Detail), 25);
+    }
+
+    #[test]
+    fn twenty_quick_answers_let_a_size_grow_up_to_its_bound() {
+        let sizes = sizes();
+        for (rounds, size) in [(CLEAN_ANSWERS - 1, 25), (1, 30), (10 * CLEAN_ANSWERS, 50)] {
+            for _ in 0..rounds {
+                sizes.clean(Kind::Detail, FULL, QUICK);
+            }
+            assert_eq!(sizes.size(Kind::Detail), size);
+        }
+    }
+
+    #[test]
+    fn a_slow_answer_costs_a_quarter_and_one_between_nothing() {
+        let sizes = sizes();
+        sizes.clean(Kind::Discover, FULL, QUICK + Duration::from_secs(1));
+        assert_eq!(sizes.size(Kind::Discover), 10);
+        sizes.clean(Kind::Discover, FULL, SLOW + Duration::from_secs(1));
+        assert_eq!(sizes.size(Kind::Discover), 8);
+    }
+
+    #[test]
+    fn what_was_too_much_is_halved_once_however_many_leases_learn_it() {
+        let sizes = sizes();
+        for _ in 0..3 {
+            sizes.halve(Kind::Detail, 25);
+            assert_eq!(sizes.size(Kind::Detail), 12);
+        }
+        sizes.halve(Kind::Detail, 2);
+        assert_eq!(sizes.size(Kind::Detail), 5);
+        assert_eq!(sizes.size(Kind::Discover), 10);
+    }
+
+    #[test]
+    fn a_size_that_was_halved_stays_so_for_a_while() {
+        let (sizes, now) = (sizes(), Instant::now());
+        sizes.halve_at(Kind::Detail, 25, now);
+        for _ in 0..2 * CLEAN_ANSWERS {
+            sizes.clean_at(Kind::Detail, FULL, QUICK, now + HOLD / 2);
+        }
+        assert_eq!(sizes.size(Kind::Detail), 12);
+        for _ in 0..CLEAN_ANSWERS {
+            sizes.clean_at(Kind::Detail, FULL, QUICK, now + HOLD);
+        }
+        assert_eq!(sizes.size(Kind::Detail), 17);
+    }
+
+    #[test]
+    fn what_a_host_that_was_down_took_is_given_back() {
+        let sizes = sizes();
+        let halved = sizes.halve(Kind::Detail, 25);
+        sizes.give_back(halved);
+        for _ in 0..CLEAN_ANSWERS {
+            sizes.clean(Kind::Detail, FULL, QUICK);
+        }
+        assert_eq!(sizes.size(Kind::Detail), 30);
+    }
+}

@@ -1,0 +1,295 @@
+//! The client of chat-service's `SyncService`. Each method is one call and never repeats itself:
+//! what a failure means is in [`SyncError`], and the worker decides.
+
+use std::time::Duration;
+
+use proto::{
+    bounds::MAX_SYNC_BYTES,
+    chat::v1::{self as pb, sync_service_client::SyncServiceClient},
+    sync::{Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId},
+};
+use service_runtime::token::TokenFile;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+/// How long a call may take beyond the time that it was asked to wait.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection whose peer vanished without a word (a node died) is noticed after these two,
+/// well within a third of a lease.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Calls chat-service. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct SyncClient {
+    client: SyncServiceClient<Channel>,
+    token: TokenFile,
+    worker_id: String,
+}
+
+/// Why a call brought nothing, by what follows from it.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The lease expired or was released: write nothing, lease again.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// The call may have had its effect: repeat it with the same request id.
+    #[error("chat-service did not answer ({})", code_name(.0.code()))]
+    Unanswered(#[source] Box<Status>),
+    /// chat-service does not accept our token: read it anew.
+    #[error("chat-service does not accept this worker's token")]
+    Unauthenticated,
+    /// chat-service refuses the call as it is; repeating it changes nothing.
+    #[error("chat-service refuses the call ({})", code_name(.0.code()))]
+    Refused(#[source] Box<Status>),
+}
+
+impl SyncError {
+    /// What chat-service or the transport says of it; for the log.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::LeaseLost | Self::Unauthenticated => "",
+            Self::Unanswered(status) | Self::Refused(status) => status.message(),
+        }
+    }
+
+    /// The status code's name in metrics.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::LeaseLost => "lease_lost",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Unanswered(status) | Self::Refused(status) => code_name(status.code()),
+        }
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}
+
+/// The client cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("{url:?} is no address of a gRPC server")]
+pub struct SyncClientError {
+    url: String,
+    source: tonic::transport::Error,
+}
+
+impl SyncClient {
+    /// Prepares a connection to `url`, which is made with the first call and made again whenever
+    /// it is lost.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is no address.
+    pub fn new(url: &str, token: TokenFile, worker_id: String) -> Result<Self, SyncClientError> {
+        let channel = Endpoint::from_shared(url.to_owned())
+            .map_err(|source| SyncClientError {
+                url: url.to_owned(),
+                source,
+            })?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Ok(Self {
+            client: SyncServiceClient::new(channel).max_decoding_message_size(MAX_SYNC_BYTES),
+            token,
+            worker_id,
+        })
+    }
+
+    pub(crate) fn worker_id(&self) -> &str {
+        &self.worker_id
+    }
+
+    /// Reads the token file again, and keeps the last good token when that fails.
+    pub(crate) fn reload_token(&self) {
+        if let Err(error) = self.token.reload() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the token file cannot be read; keeping the last token"
+            );
+        }
+    }
+
+    /// Leases due refs, waiting up to `wait` for some to become due.
+    pub(crate) async fn lease(
+        &self,
+        request: RequestId,
+        max_refs: usize,
+        wait: Duration,
+    ) -> Result<Vec<Lease>, SyncError> {
+        let message = LeaseRequest {
+            request,
+            worker: self.worker_id.clone(),
+            max_refs: i64::try_from(max_refs).unwrap_or(i64::MAX),
+            wait,
+        }
+        .message();
+        let limit = wait + CALL_TIMEOUT;
+        let request = self.request(message, limit)?;
+        let mut client = self.client.clone();
+        let answer = within(limit, client.lease_diff_statuses(request)).await?;
+        let leases = answer.leases.into_iter().map(Lease::read);
+        // A lease that cannot be read expires by itself, and costs no other.
+        Ok(leases
+            .filter_map(|lease| {
+                lease
+                    .inspect_err(|error| tracing::error!(%error, "a lease cannot be read"))
+                    .ok()
+            })
+            .collect())
+    }
+
+    /// Extends a lease; its duration counts from when the call was handled.
+    pub(crate) async fn renew(&self, lease: LeaseToken) -> Result<Renewal, SyncError> {
+        let message = pb::RenewLeaseRequest {
+            lease_token: lease.0.to_string(),
+        };
+        let request = self.request(message, CALL_TIMEOUT)?;
+        let mut client = self.client.clone();
+        let answer = within(CALL_TIMEOUT, client.renew_lease(request)).await?;
+        Ok(Renewal::read(answer))
+    }
+
+    /// Reports outcomes; returns what became of each, in their order.
+    pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
+        let request = self.request(report.message(), CALL_TIMEOUT)?;
+        let mut client = self.client.clone();
+        let answer = within(CALL_TIMEOUT, client.report_outcomes(request)).await?;
+        Ok(ReportAnswer::read(&answer))
+    }
+
+    /// Gives a lease back.
+    pub(crate) async fn release(&self, lease: LeaseToken) -> Result<(), SyncError> {
+        let message = pb::ReleaseLeaseRequest {
+            lease_token: lease.0.to_string(),
+        };
+        let request = self.request(message, CALL_TIMEOUT)?;
+        let mut client = self.client.clone();
+        within(CALL_TIMEOUT, client.release_lease(request)).await?;
+        Ok(())
+    }
+
+    fn request<T>(&self, message: T, limit: Duration) -> Result<Request<T>, SyncError> {
+        let mut request = Request::new(message);
+        let bearer = self.token.bearer().ok_or(SyncError::Unauthenticated)?;
+        request.metadata_mut().insert("authorization", bearer);
+        request.set_timeout(limit);
+        Ok(request)
+    }
+}
+
+/// Bounds a call on this side too: the peer that would keep its deadline may be gone.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, SyncError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(SyncError::from(status)),
+        Err(_) => Err(SyncError::from(Status::deadline_exceeded(
+            "no answer in time",
+        ))),
+    }
+}
+
+impl From<Status> for SyncError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::FailedPrecondition
+                if status
+                    .get_details_error_info()
+                    .is_none_or(|info| info.reason == proto::reason::LEASE_LOST) =>
+            {
+                Self::LeaseLost
+            }
+            Code::Unauthenticated => Self::Unauthenticated,
+            // A broken connection is UNAVAILABLE, UNKNOWN or INTERNAL, depending on when it broke.
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+            | Code::Aborted
+            | Code::ResourceExhausted => Self::Unanswered(Box::new(status)),
+            Code::Ok
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::DataLoss => Self::Refused(Box::new(status)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_may_have_acted_whatever_its_code() {
+        for code in [
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::Cancelled,
+            Code::Unknown,
+            Code::Internal,
+        ] {
+            let error = SyncError::from(Status::new(code, "broken"));
+            assert!(matches!(error, SyncError::Unanswered(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn denied_is_a_refusal_with_its_own_name() {
+        let error = SyncError::from(Status::permission_denied("no"));
+        assert!(matches!(error, SyncError::Refused(_)));
+        assert_eq!(error.code(), "permission_denied");
+    }
+
+    #[test]
+    fn only_a_lost_lease_is_a_lost_lease() {
+        let status = |reason: &str| {
+            let details =
+                ErrorDetails::with_error_info(reason, proto::reason::DOMAIN, HashMap::new());
+            Status::with_error_details(Code::FailedPrecondition, "no", details)
+        };
+        let lost = SyncError::from(status(proto::reason::LEASE_LOST));
+        assert!(matches!(lost, SyncError::LeaseLost));
+        let other = SyncError::from(status(proto::reason::CONCURRENT_CHANGE));
+        assert!(matches!(other, SyncError::Refused(_)));
+    }
+}

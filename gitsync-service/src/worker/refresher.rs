@@ -1,0 +1,265 @@
+//! Looks up the refs of a lease: asks what [`Resolver`]s want to know, as far as the budget allows,
+//! and plans the next refresh of each ref that was resolved.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use proto::sync::{
+    BudgetObservation, CredentialObservation, Finding, Learned, Lease, LeaseGroup, LeasedRef,
+    Outcome, ProblemClass, ProviderKind,
+};
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+
+use crate::{
+    budget::{self, Budgets, DemandFactor, LeaseBudget},
+    host::{
+        Answer, Host,
+        github::{self, Github, GithubError, OpenError},
+    },
+    metrics::Metrics,
+    resolve::{Resolved, Resolver},
+    schedule::Schedule,
+};
+
+/// How many requests to git hosts a worker has on the wire at once.
+pub const CONCURRENCY: usize = 10;
+
+/// How refs are looked up.
+#[derive(Clone, Debug)]
+pub struct RefresherSettings {
+    /// See [`CONCURRENCY`]; at least 1.
+    pub concurrency: usize,
+    /// How long one request to a git host may take.
+    pub request_timeout: Duration,
+    /// When a ref is looked up again.
+    pub schedule: Schedule,
+    /// How much of a rate limit is spent.
+    pub budget: budget::Settings,
+    /// How GitHub is asked.
+    pub github: github::Settings,
+    /// Where to count.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Default for RefresherSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: CONCURRENCY,
+            request_timeout: github::REQUEST_TIMEOUT,
+            schedule: Schedule::default(),
+            budget: budget::Settings::default(),
+            github: github::Settings::default(),
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// Looks refs up. One per worker: all its leases share request slots, and what is known of hosts.
+#[derive(Clone, Debug)]
+pub struct Refresher {
+    github: Arc<Github>,
+    budgets: Arc<Budgets>,
+    schedule: Arc<Schedule>,
+    metrics: Arc<Metrics>,
+}
+
+impl Refresher {
+    /// Sets up what all leases share.
+    ///
+    /// # Errors
+    ///
+    /// When the HTTP client cannot be set up.
+    pub fn new(settings: RefresherSettings) -> Result<Self, GithubError> {
+        let RefresherSettings {
+            concurrency,
+            request_timeout,
+            schedule,
+            budget,
+            github,
+            metrics,
+        } = settings;
+        Ok(Self {
+            github: Arc::new(Github::new(github, request_timeout)?),
+            budgets: Budgets::new(budget, concurrency.max(1), Arc::clone(&metrics)),
+            schedule: Arc::new(schedule),
+            metrics,
+        })
+    }
+
+    /// Prepares the refresh of a lease, whose turn ends at `deadline` at the latest. Sends nothing
+    /// yet.
+    #[must_use]
+    pub fn begin(&self, lease: Arc<Lease>, deadline: Instant) -> Refresh {
+        let demand = lease.groups.first().map(|group| {
+            let base = &group.provider.api_base_url;
+            let supply = self.github.supply(base, &lease.budget);
+            self.budgets.demand_factor(&lease.budget, &supply)
+        });
+        Refresh {
+            budget: self.budgets.open(&lease, deadline),
+            demand: demand.unwrap_or(DemandFactor::ONE),
+            refresher: self.clone(),
+            lease,
+        }
+    }
+
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}
+
+/// The refresh of one lease.
+#[derive(Debug)]
+pub struct Refresh {
+    refresher: Refresher,
+    lease: Arc<Lease>,
+    budget: Arc<LeaseBudget>,
+    /// By how much intervals are scaled for as long as the lease lasts.
+    demand: DemandFactor,
+}
+
+impl Refresh {
+    /// Looks up every ref and sends each outcome as soon as it is known.
+    ///
+    /// A ref that was not asked for, because of a limit, a refused credential or the end of the
+    /// turn, has no outcome. Cancel-safe: dropping it stops every request, and what was sent stays
+    /// sent.
+    pub async fn run(&self, outcomes: &UnboundedSender<Outcome>) {
+        let groups = self.lease.groups.iter();
+        join_all(groups.map(|group| self.look_up(group, outcomes))).await;
+    }
+
+    async fn look_up(&self, group: &LeaseGroup, outcomes: &UnboundedSender<Outcome>) {
+        let fail = |class| {
+            let finding = Finding::Failed {
+                class,
+                repository_wide: false,
+            };
+            for git_ref in &group.refs {
+                self.send(outcomes, git_ref, finding.clone(), Learned::default());
+            }
+        };
+        let Some(credential) = &group.credential else {
+            return fail(ProblemClass::NoAccount);
+        };
+        let admission = self.budget.admission(group);
+        let github = match group.provider.kind {
+            ProviderKind::Unsupported => Err(OpenError::Failed(ProblemClass::ProviderUnsupported)),
+            ProviderKind::Github => {
+                let github = &self.refresher.github;
+                github.open(&group.provider, credential, admission.clone())
+            }
+        };
+        match github {
+            Ok(github) => self.resolve(group, &github, outcomes).await,
+            Err(OpenError::Credential) => admission.reject_credential(),
+            Err(OpenError::Failed(class)) => fail(class),
+        }
+    }
+
+    async fn resolve(
+        &self,
+        group: &LeaseGroup,
+        host: &impl Host,
+        outcomes: &UnboundedSender<Outcome>,
+    ) {
+        let mut resolver = Resolver::new(&group.refs);
+        loop {
+            let asks = resolver.questions();
+            for resolved in resolver.take_resolved() {
+                self.resolved(outcomes, resolved);
+            }
+            if asks.is_empty() {
+                return;
+            }
+            host.ask(&asks, &mut |place, answer| {
+                if let (Answer::Unsent(withheld), Some(ask)) = (&answer, asks.get(place)) {
+                    self.budget.note_unsent(ask.lane, *withheld);
+                }
+                resolver.answer(place, &answer);
+                for resolved in resolver.take_resolved() {
+                    self.resolved(outcomes, resolved);
+                }
+            })
+            .await;
+        }
+    }
+
+    fn resolved(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolved<'_>) {
+        let Resolved {
+            git_ref,
+            finding,
+            learned,
+        } = resolved;
+        self.send(outcomes, git_ref, finding, learned);
+    }
+
+    fn send(
+        &self,
+        outcomes: &UnboundedSender<Outcome>,
+        git_ref: &LeasedRef,
+        finding: Finding,
+        learned: Learned,
+    ) {
+        let schedule = &self.refresher.schedule;
+        let next = schedule.next(&self.lease.budget_key, git_ref, &finding, self.demand);
+        // The receiver is gone only when the lease is over, and then nothing may be written.
+        let _ = outcomes.send(Outcome {
+            git_ref: git_ref.id,
+            fence: git_ref.fence,
+            finding,
+            next,
+            learned,
+        });
+    }
+
+    /// Ends the turn: what is on the wire is finished, and nothing more is sent.
+    pub fn stop(&self) {
+        self.budget.stop();
+    }
+
+    /// What the host's answers said about the budget so far, as of now: a report that is sent again
+    /// must not begin a pause again.
+    #[must_use]
+    pub fn observation(&self) -> Option<BudgetObservation> {
+        self.budget.observation()
+    }
+
+    /// What the host's answers said about the lease's credentials so far.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialObservation> {
+        self.budget.credentials()
+    }
+
+    /// The report with the last observation arrived: what it counted is not counted again.
+    pub(super) fn delivered(&self) {
+        self.budget.delivered();
+    }
+
+    /// What is said of a ref in place of an outcome that chat-service refuses: a ref without any
+    /// outcome would be due again at once, for ever.
+    pub(super) fn in_place_of(&self, refused: &Outcome) -> Outcome {
+        let finding = Finding::Failed {
+            class: ProblemClass::Internal,
+            repository_wide: false,
+        };
+        let mut refs = self.lease.groups.iter().flat_map(|group| &group.refs);
+        let next =
+            refs.find(|git_ref| git_ref.id == refused.git_ref)
+                .map_or(refused.next, |git_ref| {
+                    let schedule = &self.refresher.schedule;
+                    schedule.next(&self.lease.budget_key, git_ref, &finding, self.demand)
+                });
+        Outcome {
+            git_ref: refused.git_ref,
+            fence: refused.fence,
+            finding,
+            next,
+            learned: Learned::default(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The work on one lease: refs are looked up and reported while the lease is renewed.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::sync_client::SyncClient;
+
+use super::{
+    Refresher, WorkerState, active_lease::ActiveLease, lease_end::LeaseEnd, report::Reporter,
+};
+
+/// What the work on a lease needs of its worker.
+#[derive(Clone)]
+pub(super) struct LeaseContext {
+    pub(super) sync: SyncClient,
+    pub(super) refresher: Refresher,
+    pub(super) state: Arc<WorkerState>,
+    pub(super) tick_timeout: Duration,
+    /// Cancelled when a stopping worker must turn from lookups to reports.
+    pub(super) wind_up: CancellationToken,
+}
+
+/// Works on a lease until everything is reported and the lease is given back, or it is lost.
+pub(super) async fn work(context: LeaseContext, active: ActiveLease) {
+    let lease = Arc::clone(&active.lease);
+    let deadline = Instant::now() + context.tick_timeout;
+    let refresh = context.refresher.begin(Arc::clone(&lease), deadline);
+    let (outcomes, found) = mpsc::unbounded_channel();
+
+    let looking_up = async {
+        tokio::select! {
+            () = refresh.run(&outcomes) => {}
+            () = context.wind_up.cancelled() => {}
+        }
+        // The reporter ends when nothing more can come.
+        drop(outcomes);
+        Ok::<(), LeaseEnd>(())
+    };
+    let reporter = Reporter {
+        sync: &context.sync,
+        state: &context.state,
+        active: &active,
+        refresh: &refresh,
+        refused: AtomicBool::new(false),
+    };
+    let working = async { tokio::try_join!(looking_up, reporter.run(found)) };
+
+    let over = tokio::select! {
+        biased;
+        worked = working => worked.err(),
+        () = active.keep(&refresh) => Some(LeaseEnd::Lost),
+    };
+    match over {
+        None => {}
+        Some(LeaseEnd::Lost) => {
+            context.state.metrics().leases_lost.inc();
+            context
+                .state
+                .note_error("lease", "a lease was lost".to_owned());
+            tracing::warn!(
+                refs = lease.ref_count(),
+                "a lease was lost; its results are dropped"
+            );
+        }
+        Some(LeaseEnd::Unreported) => {
+            tracing::warn!(
+                refs = lease.ref_count(),
+                "outcomes could not be reported for as long as the lease ran"
+            );
+        }
+    }
+}
