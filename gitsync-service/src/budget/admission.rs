@@ -322,7 +322,8 @@ impl Admission {
         let mut state = budget.lock();
         let first = state.pause.is_none();
         let strikes = budget.view.secondary_strikes + state.secondary_refusals;
-        state.secondary_refusals += 1;
+        // Requests that were on the wire together meet one limit.
+        state.secondary_refusals += u32::from(first);
         drop(state);
         if first && self.host.secondary_limit(&budget.key, Instant::now()) {
             self.metrics().host_pauses.inc();

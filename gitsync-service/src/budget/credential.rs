@@ -60,10 +60,12 @@ impl CredentialCheck {
         self.verdict().get_or_insert(CredentialState::Accepted);
     }
 
-    /// The host refused it: once more than it was leased with.
+    /// The host refused it: once more than it was leased with, unless it was accepted meanwhile.
     pub(super) fn refuse(&self) {
-        let again = self.credential.as_ref().is_some_and(|known| known.suspect);
-        *self.verdict() = Some(if again {
+        let suspect = self.credential.as_ref().is_some_and(|known| known.suspect);
+        let mut verdict = self.verdict();
+        let again = suspect && *verdict != Some(CredentialState::Accepted);
+        *verdict = Some(if again {
             CredentialState::Rejected
         } else {
             CredentialState::Suspect

@@ -200,13 +200,12 @@ impl Reporter<'_> {
     /// Gives the lease back, with what was observed; what has no outcome is due again.
     async fn release(&self) -> Result<(), LeaseEnd> {
         self.active.begin_release();
-        if !self.may_release() {
-            return Ok(());
-        }
         let observed =
             self.refresh.observation().is_some() || !self.refresh.credentials().is_empty();
         let released = if observed {
-            self.deliver(&[], true).await.map(drop)
+            self.deliver(&[], self.may_release()).await.map(drop)
+        } else if !self.may_release() {
+            return Ok(());
         } else {
             self.until_answered("release", || self.sync.release(self.active.lease.token))
                 .await

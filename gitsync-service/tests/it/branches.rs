@@ -313,3 +313,38 @@ async fn github_enterprise_is_asked_beside_its_rest_interface() {
     }
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
+
+#[tokio::test]
+async fn a_branch_whose_name_many_forks_use_has_an_answer() {
+    let (github, token) = world().await;
+    github.repository("acme/web").push("patch-1");
+    for fork in ["bo", "cy", "di", "ed", "fay"] {
+        let repository = format!("{fork}/web");
+        github.fork("acme/web", fork);
+        github.repository(&repository).push("patch-1");
+        github
+            .pull_request("acme/web")
+            .from_fork(&repository)
+            .head("patch-1")
+            .author(fork)
+            .open();
+    }
+    let outcome = ask(&github, &token, git_ref("r", "acme/web", "patch-1")).await;
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
+}
+
+#[tokio::test]
+async fn a_branch_that_was_merged_many_times_has_an_answer() {
+    let (github, token) = world().await;
+    for _ in 0..5 {
+        let pull = github.pull_request("acme/web").head("develop").open();
+        github.merge("acme/web", pull);
+    }
+    github.repository("acme/web").push("develop");
+    let pushed = LeasedRef {
+        commit: Some("f".repeat(40)),
+        ..git_ref("r", "acme/web", "develop")
+    };
+    let outcome = ask(&github, &token, pushed).await;
+    assert_eq!(outcome.finding, Finding::NoPullRequest);
+}

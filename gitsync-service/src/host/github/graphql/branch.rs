@@ -90,16 +90,21 @@ pub(super) fn facts(row: &BranchRow<'_>, repository: &Value) -> Result<BranchFac
     };
     let List {
         items: mut open,
-        is_cut: mut cut,
+        is_cut,
     } = open_candidates(repository, home, &asked, row.branch)?;
     // Where the branch itself leads: beyond the first page, or to the repository that this is a
     // fork of.
     let mut covers_upstream = false;
+    let mut complete = !is_cut;
     if let Some(head) = head.filter(|_| at_home) {
         let associated = head.associated_pull_requests.into_all()?;
         covers_upstream = !associated.is_cut;
+        // The branch's own list has all of its open ones, however many other branches share its name.
+        complete |= !associated.is_cut;
         for pull in associated.items {
             let Some(base) = pull.base_repository else {
+                // It may be the upstream, hidden from this list: that is to be asked itself.
+                covers_upstream = false;
                 continue;
             };
             let base = normalised::repository(&base.name_with_owner)?;
@@ -121,7 +126,6 @@ pub(super) fn facts(row: &BranchRow<'_>, repository: &Value) -> Result<BranchFac
     let settled = match row.commit {
         Some(commit) => {
             let list = settled.ok_or_else(lacking)?.into_all()?;
-            cut |= list.is_cut;
             let at_commit = list.items.into_iter();
             at_commit
                 .filter(|pull| pull.head_ref_oid == commit)
@@ -137,7 +141,7 @@ pub(super) fn facts(row: &BranchRow<'_>, repository: &Value) -> Result<BranchFac
         open,
         settled,
         covers_upstream,
-        complete: !cut,
+        complete,
     })
 }
 
