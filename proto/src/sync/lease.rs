@@ -20,7 +20,7 @@ pub struct LeaseRequest {
     pub request: RequestId,
     /// Names the worker to operators.
     pub worker: String,
-    /// Refs over all leases, at most.
+    /// Budgets are leased until so many refs are handed out; the last one's turn is not cut.
     pub max_refs: i64,
     /// How long to wait for refs to become due.
     pub wait: Duration,
