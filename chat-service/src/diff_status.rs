@@ -55,11 +55,11 @@ pub struct DiffStatus {
     pub freshness: Freshness,
     /// When it is looked up next; none is planned otherwise.
     pub next_refresh_at: Option<Timestamp>,
-    /// Why the last refresh brought nothing, or why there is none for now.
+    /// Why the last refresh failed, or why no refresh is sent for now.
     pub problem: Option<Problem>,
 }
 
-/// Why the last refresh brought nothing, or why there is none for now.
+/// Why the last refresh failed, or why no refresh is sent for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What kind.

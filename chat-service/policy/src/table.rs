@@ -5,7 +5,7 @@ use crate::{action::Action, cond::Cond, lower::CallerKind, principal::Principal}
 /// The reason for which a policy permits, as its annotation `@grant` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// `@grant("share")`: somebody shared the chat.
+    /// `@grant("share")`: the chat is shared with the principal.
     Share,
 }
 

@@ -266,7 +266,7 @@ async fn a_directory_of_policies_replaces_those_of_the_binary() {
         let chat = stack.chat_with(&owner, labelled("100% '_")).await;
         let get = GetChatRequest { chat_id: chat.id };
         assert!(client.get_chat(get.clone()).await.is_ok());
-        // What becomes hidden is gone, whoever asks.
+        // A chat that becomes hidden is not found by any caller.
         let database = stack.database.client().await;
         database
             .execute(

@@ -1,5 +1,5 @@
 -- name: find_spender
--- The budget of the lease $1, if it is a token's of which the host had not told whose it is, with
+-- The budget of the lease $1, if its key is a token's and its account is not known yet, with
 -- the accounts that spend it, and the budget that the host's account $2 has already; NULL if it has
 -- none. No row: the account was known, or the lease is lost.
 SELECT

@@ -215,7 +215,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     Ok(Reported::Applied(applied))
 }
 
-/// The budget of a token, once the host has told whose it is.
+/// The budget of a token, once the host has reported its account.
 struct Spender {
     budget: Uuid,
     /// The budget that the account has already.

@@ -103,7 +103,7 @@ async fn a_refresh_waits_for_the_branch_that_the_chat_moved_on_to() {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/old").await;
         let worker = Worker::of(stack);
-        // What is wrong with the old branch is not told of the new one.
+        // A problem of the old branch is not reported for the new one.
         fail_after_a_lookup(stack, &worker).await;
         let moving_on = async {
             until_somebody_waits(stack).await;
@@ -231,7 +231,7 @@ async fn a_pause_of_another_budget_ends_no_refresh_before_the_primary_is_looked_
         assert_eq!(known.git_remote_origin, "https://git0.example/acme/web");
         assert_eq!(known.pr_number, Some(7), "the primary was looked up");
 
-        // What failed at the primary is told before the pause of another.
+        // The primary ref's failure takes precedence over another ref's pause.
         let (refused, _) = tokio::join!(
             refresh(stack, &owner.caller, &chat.id),
             answer_when_due(&worker, failed(ProblemClass::AccessDenied)),

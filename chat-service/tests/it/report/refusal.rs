@@ -98,7 +98,7 @@ async fn a_repeated_report_returns_the_first_answer() {
         assert_eq!(owner.status(&chat.id).await, first);
         assert_eq!(events(stack, &chat.id).await, events_before);
 
-        // After an hour nobody repeats it any more, and it is forgotten.
+        // An idempotency key is kept for an hour; no retry comes later.
         let client = stack.database.client().await;
         client
             .batch_execute("UPDATE sync_requests SET created_at = now() - interval '61 minutes'")

@@ -231,7 +231,7 @@ async fn a_change_seen_by_one_makes_anothers_ref_due_and_data_never_crosses() {
         );
         assert_eq!(events(stack, &second.id).await, before.1);
 
-        // It is looked up with its own owner's credential, and that hints nobody back.
+        // It is looked up with its own owner's credential, and that lookup sends no hint back.
         make_due(stack, &other).await;
         let lease = worker.lease_one().await;
         let owners: i64 = value(

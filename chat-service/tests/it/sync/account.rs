@@ -18,7 +18,7 @@ async fn tell(worker: &Worker, lease: &Leased, account: &str) {
     tell_with(worker, lease, account, v1::BudgetObservation::default()).await;
 }
 
-/// The same with something else that is told of the budget.
+/// The same, with another observation of the budget in the report.
 async fn tell_with(
     worker: &Worker,
     lease: &Leased,
