@@ -242,12 +242,4 @@ mod tests {
         assert!((420..580).contains(&admitted(SLOWDOWN + RAMP / 2)));
         assert_eq!(admitted(SLOWDOWN + RAMP), 1000);
     }
-
-    #[test]
-    fn a_host_has_no_more_requests_on_the_wire_than_its_share() {
-        let host = HostState::default();
-        assert!(host.try_begin(2) && host.try_begin(2) && !host.try_begin(2));
-        host.end();
-        assert!(host.try_begin(2));
-    }
 }

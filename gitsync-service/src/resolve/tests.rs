@@ -181,37 +181,6 @@ fn problem(class: ProblemClass, repository_wide: bool) -> Finding {
 }
 
 #[test]
-fn an_unknown_branch_with_an_open_pull_request_is_one_question() {
-    let mut open = candidate("acme/web", Some("acme/web"), 7);
-    open.whole = Some(ours(7, Open));
-    let mut seen = facts("acme/web", Some(""));
-    seen.open = vec![open];
-    let (repository, number, learned) = found(&feature(), vec![("branch acme/web", branch(seen))]);
-    assert_eq!((repository.as_str(), number), ("acme/web", 7));
-    assert_eq!(learned.upstream, Upstream::NoFork);
-    assert_eq!(learned.fingerprint.as_deref(), Some("print-7"));
-    assert_eq!(learned.canonical_repository, None);
-}
-
-#[test]
-fn a_candidate_that_was_only_named_is_asked_for_and_if_missing_not_ready() {
-    let seen = || {
-        let mut seen = facts("acme/web", None);
-        seen.open = vec![candidate("acme/web", Some("acme/web"), 7)];
-        branch(seen)
-    };
-    let whole = Answer::PullRequest(ours(7, Open));
-    let script = vec![("branch acme/web", seen()), ("status acme/web#7", whole)];
-    assert_eq!(found(&feature(), script).1, 7);
-    let script = vec![
-        ("branch acme/web", seen()),
-        ("status acme/web#7", Answer::Missing),
-    ];
-    let not_ready = problem(ProblemClass::NotReady, false);
-    assert_eq!(finding(&feature(), script), not_ready);
-}
-
-#[test]
 fn a_settled_pull_request_is_adopted_only_if_nothing_is_open_and_the_known_one_is_not_asked_twice()
 {
     let at_commit = LeasedRef {
@@ -290,41 +259,6 @@ fn of_a_settled_pull_request_more_is_asked_than_whether_it_changed() {
 }
 
 #[test]
-fn a_settled_pull_request_stays_until_the_reused_branch_has_an_open_one() {
-    for state in [Merged, Closed] {
-        let whole = || Answer::PullRequest(ours(7, state));
-        let mut reused = facts("acme/web", Some(""));
-        reused.open = vec![Candidate {
-            whole: Some(ours(9, Open)),
-            ..candidate("acme/web", Some("acme/web"), 9)
-        }];
-        let script = vec![
-            ("status acme/web#7", whole()),
-            ("branch acme/web", branch(reused)),
-        ];
-        assert_eq!(found(&linked(Open), script).1, 9);
-        let script = vec![
-            ("status acme/web#7", whole()),
-            ("branch acme/web", branch(facts("acme/web", Some("")))),
-        ];
-        assert_eq!(found(&linked(Open), script).1, 7);
-    }
-}
-
-#[test]
-fn a_known_pull_request_of_another_branch_or_fork_gives_way_to_the_branchs_own() {
-    let mut other = ours(7, Open);
-    Arc::get_mut(&mut other.found).unwrap().shown.head.branch = "Feature".to_owned();
-    for strange in [other, pull("acme/web", Some("bob/web"), 7, Open)] {
-        let script = vec![
-            ("status acme/web#7", Answer::PullRequest(strange)),
-            ("branch acme/web", branch(facts("acme/web", Some("")))),
-        ];
-        assert_eq!(finding(&linked(Open), script), Finding::NoPullRequest);
-    }
-}
-
-#[test]
 fn a_list_that_was_cut_off_is_not_no_pull_request() {
     let cut = BranchFacts {
         complete: false,
@@ -345,21 +279,6 @@ fn a_question_that_was_not_sent_leaves_the_ref_due_unless_a_change_was_seen() {
     };
     assert_eq!(found(&linked(Open), settled(unsent())).1, 7);
     assert!(resolve(&linked(Merged), settled(unsent())).is_none());
-}
-
-#[test]
-fn what_was_just_found_open_answers_those_of_the_branch_that_know_nothing() {
-    let refs = [feature(), linked(Open), linked(Open)];
-    let mut resolver = Resolver::new(&refs);
-    let asks = resolver.questions();
-    assert_eq!(asks.len(), 1);
-    resolver.answer(0, &Answer::PullRequest(ours(7, Open)));
-    let resolved = resolver.take_resolved();
-    assert!(resolver.questions().is_empty());
-    assert_eq!(resolved.len(), 3);
-    for resolved in resolved {
-        assert!(matches!(resolved.finding, Finding::PullRequest(_)));
-    }
 }
 
 #[test]

@@ -63,46 +63,41 @@ fn with_remaining(name: &str, remaining: i64) -> Window {
     }
 }
 
-/// What is reported now and [`LATER`].
-fn reported(budget: &LeaseBudget) -> [BudgetObservation; 2] {
-    let now = Instant::now();
-    [now, now + LATER].map(|at| budget.observation_at(at).unwrap())
-}
-
 #[test]
-fn a_pause_ends_when_it_was_to_end_however_late_it_is_reported() {
+fn pauses_and_windows_end_when_they_were_to_end_however_late_they_are_reported() {
     let (budget, admission) = open(&budgets(), "key");
     admission.pause_window(CORE, Some(RESET));
-    admission.secondary_limit(Some(RESET));
-    let [now, later] = reported(&budget);
-    let window = |seen: &BudgetObservation| seen.windows[0].pause_for.unwrap();
-    assert!(window(&now) > RESET);
-    assert_eq!(window(&now) - window(&later), LATER);
-    let pause = |seen: &BudgetObservation| seen.pause.unwrap().duration;
-    assert_eq!(pause(&now) - pause(&later), LATER);
-}
-
-#[test]
-fn a_window_ends_when_it_was_to_end_however_late_it_is_reported() {
-    let (budget, admission) = open(&budgets(), "key");
     admission.observe(GRAPHQL, with_remaining(GRAPHQL, 7));
-    let [now, later] = reported(&budget).map(|seen| seen.windows[0].clone());
-    assert_eq!(now.reset_in.unwrap() - later.reset_in.unwrap(), LATER);
-    assert_eq!(later.remaining, Some(7));
+    admission.secondary_limit(Some(RESET));
+    let now = Instant::now();
+    let reported = |after: Duration| {
+        let seen = budget.observation_at(now + after).unwrap();
+        let window = |name| seen.windows.iter().find(|window| window.name == name);
+        let paused = window(CORE).and_then(|core| core.pause_for);
+        let graphql = window(GRAPHQL).unwrap();
+        assert_eq!(graphql.remaining, Some(7));
+        [
+            paused,
+            graphql.reset_in,
+            seen.pause.map(|pause| pause.duration),
+        ]
+    };
+    let [at_once, late] = [Duration::ZERO, LATER].map(reported);
+    assert!(at_once[0] > Some(RESET));
+    for (at_once, late) in at_once.into_iter().zip(late) {
+        assert_eq!(at_once.unwrap() - late.unwrap(), LATER);
+    }
+    let [core, _, pause] = reported(RESET * 2);
+    assert_eq!((core, pause), (None, None), "over");
 }
 
 #[test]
-fn a_pause_that_is_over_is_not_reported() {
-    let (budget, admission) = open(&budgets(), "key");
-    admission.pause_window(CORE, Some(LATER));
-    assert_eq!(budget.observation_at(Instant::now() + RESET), None);
-}
-
-#[test]
-fn a_secondary_limit_is_counted_once_unless_its_report_is_lost() {
+fn requests_on_the_wire_together_meet_one_secondary_limit_counted_until_its_report_arrives() {
     let (budget, admission) = open(&budgets(), "key");
     let counted = || budget.observation().unwrap().secondary_refusals;
-    admission.secondary_limit(None);
+    for _ in 0..8 {
+        admission.secondary_limit(None);
+    }
     assert_eq!(counted(), 1);
     assert_eq!(counted(), 1, "the first report was lost");
     budget.delivered();
@@ -149,16 +144,6 @@ fn a_credential_is_suspect_before_it_is_rejected() {
     admission.accept_credential();
     admission.refuse_credential();
     assert_eq!(budget.credentials()[0].state, CredentialState::Suspect);
-}
-
-#[test]
-fn requests_that_were_on_the_wire_together_meet_one_secondary_limit() {
-    let budgets = budgets();
-    let (budget, admission) = open(&budgets, "key");
-    for _ in 0..8 {
-        admission.secondary_limit(None);
-    }
-    assert_eq!(budget.observation().unwrap().secondary_refusals, 1);
 }
 
 #[tokio::test]

@@ -40,85 +40,6 @@ fn a_repository_that_is_no_fork_adopts_nothing_from_elsewhere() {
 }
 
 #[test]
-fn where_the_forks_answer_does_not_cover_its_upstream_that_is_asked() {
-    let fork = git_ref("ann/web", "feature", None);
-    let own = || BranchFacts {
-        covers_upstream: false,
-        ..facts("ann/web", Some("acme/web"))
-    };
-    let mut there = facts("acme/web", None);
-    there.open = vec![
-        candidate("acme/web", Some("bob/web"), 9),
-        Candidate {
-            whole: Some(pull("acme/web", Some("ann/web"), 8, Open)),
-            ..candidate("acme/web", Some("ann/web"), 8)
-        },
-    ];
-    let script = vec![
-        ("branch ann/web", branch(own())),
-        ("branch acme/web of ann/web", branch(there)),
-    ];
-    let (repository, number, learned) = found(&fork, script);
-    assert_eq!((repository.as_str(), number), ("acme/web", 8));
-    assert_eq!(learned.upstream, Upstream::Of(path("acme/web")));
-
-    let script = vec![
-        ("branch ann/web", branch(own())),
-        (
-            "branch acme/web of ann/web",
-            branch(facts("acme/web", None)),
-        ),
-    ];
-    assert_eq!(finding(&fork, script), Finding::NoPullRequest);
-    let script = vec![
-        ("branch ann/web", branch(own())),
-        ("branch acme/web of ann/web", failed(NOT_FOUND)),
-    ];
-    assert_eq!(finding(&fork, script), problem(NOT_FOUND, false));
-}
-
-#[test]
-fn an_upstream_of_an_earlier_lookup_is_used_and_asked_for_again_once_it_is_gone() {
-    let fork = LeasedRef {
-        upstream: Upstream::Of(path("acme/old")),
-        ..git_ref("ann/web", "feature", None)
-    };
-    let own = |upstream| {
-        branch(BranchFacts {
-            covers_upstream: false,
-            ..facts("ann/web", upstream)
-        })
-    };
-    let script = vec![
-        ("branch ann/web, fork of acme/old", own(None)),
-        (
-            "branch acme/old of ann/web",
-            branch(facts("acme/old", None)),
-        ),
-    ];
-    assert_eq!(finding(&fork, script), Finding::NoPullRequest);
-    let script = vec![
-        ("branch ann/web, fork of acme/old", own(None)),
-        ("branch acme/old of ann/web", failed(NOT_FOUND)),
-        ("branch ann/web", own(Some("acme/web"))),
-        (
-            "branch acme/web of ann/web",
-            branch(facts("acme/web", None)),
-        ),
-    ];
-    let (finding, learned) = resolve(&fork, script).unwrap();
-    assert_eq!(finding, Finding::NoPullRequest);
-    assert_eq!(learned.upstream, Upstream::Of(path("acme/web")));
-    // The host hides it: asked once more, and not for ever.
-    let script = vec![
-        ("branch ann/web, fork of acme/old", own(None)),
-        ("branch acme/old of ann/web", failed(NOT_FOUND)),
-        ("branch ann/web", own(None)),
-    ];
-    assert_eq!(self::finding(&fork, script), Finding::NoPullRequest);
-}
-
-#[test]
 fn a_settled_pull_request_outlives_its_repository() {
     let script = vec![
         (
@@ -137,67 +58,29 @@ fn a_settled_pull_request_outlives_its_repository() {
 }
 
 #[test]
-fn a_renamed_repository_is_learned_if_that_is_for_good_and_keeps_its_pull_request() {
-    let fork = LeasedRef {
-        known: Some(known("acme/web", 7)),
-        ..git_ref("ann/web", "feature", None)
+fn an_upstream_that_is_not_found_is_asked_for_once_more_and_never_no_pull_request_while_it_is_told()
+{
+    let own = |upstream| {
+        branch(BranchFacts {
+            covers_upstream: false,
+            ..facts("ann/web", upstream)
+        })
     };
-    for moved in [true, false] {
-        let seen = BranchFacts {
-            moved,
-            ..facts("ann/site", Some("acme/web"))
-        };
-        let head = pull("acme/web", Some("ann/site"), 7, Open);
-        let script = vec![
-            ("status acme/web#7", Answer::PullRequest(head)),
-            ("branch ann/web", branch(seen)),
-        ];
-        let (repository, number, learned) = found(&fork, script);
-        assert_eq!((repository.as_str(), number), ("acme/web", 7));
-        assert_eq!(
-            learned.canonical_repository,
-            moved.then(|| path("ann/site"))
-        );
-    }
-}
-
-#[test]
-fn a_name_that_leads_nowhere_gives_way_to_the_reported_one() {
-    let called = LeasedRef {
-        canonical_repository: Some(path("acme/gone")),
-        ..feature()
+    let fork = git_ref("ann/web", "feature", None);
+    let script = vec![
+        ("branch ann/web", own(Some("acme/web"))),
+        ("branch acme/web of ann/web", failed(NOT_FOUND)),
+    ];
+    assert_eq!(finding(&fork, script), problem(NOT_FOUND, false));
+    let remembered = LeasedRef {
+        upstream: Upstream::Of(path("acme/old")),
+        ..fork
     };
     let script = vec![
-        ("branch acme/gone", failed(NOT_FOUND)),
-        ("branch acme/web", branch(facts("acme/web", Some("")))),
+        ("branch ann/web, fork of acme/old", own(None)),
+        ("branch acme/old of ann/web", failed(NOT_FOUND)),
+        // The host hides it.
+        ("branch ann/web", own(None)),
     ];
-    let (finding, learned) = resolve(&called, script).unwrap();
-    assert_eq!(finding, Finding::NoPullRequest);
-    assert_eq!(learned.canonical_repository, Some(path("acme/web")));
-    let script = vec![
-        ("branch acme/gone", failed(NOT_FOUND)),
-        ("branch acme/web", failed(NOT_FOUND)),
-    ];
-    assert_eq!(self::finding(&called, script), problem(NOT_FOUND, false));
-}
-
-#[test]
-fn a_problem_is_repository_wide_only_where_no_other_repository_can_have_it() {
-    let denied = || failed(ProblemClass::AccessDenied);
-    let wide = |git_ref: &LeasedRef, question| {
-        finding(git_ref, vec![(question, denied())]) == problem(ProblemClass::AccessDenied, true)
-    };
-    assert!(wide(&feature(), "branch acme/web"));
-    let fork = LeasedRef {
-        upstream: Upstream::Of(path("acme/web")),
-        ..git_ref("ann/web", "feature", None)
-    };
-    assert!(!wide(&fork, "branch ann/web, fork of acme/web"));
-    let elsewhere = git_ref("ann/web", "feature", Some(7));
-    assert!(!wide(&elsewhere, "status acme/web#7"));
-    let called = LeasedRef {
-        canonical_repository: Some(path("acme/site")),
-        ..feature()
-    };
-    assert!(!wide(&called, "branch acme/site"));
+    assert_eq!(finding(&remembered, script), Finding::NoPullRequest);
 }

@@ -57,96 +57,80 @@ mod tests {
     use super::*;
     use crate::host::github::rest::model::Login;
 
-    fn reviews(all: &[(u64, &str, &str)]) -> ReviewSummary {
-        let all: Vec<_> = all
-            .iter()
-            .map(|(id, login, state)| Review {
+    /// Each review as its id, its author and its state; whether changes are requested, whether it
+    /// is approved, and by how many reviewers.
+    type Row = (
+        &'static [(u64, &'static str, &'static str)],
+        bool,
+        bool,
+        i32,
+    );
+
+    #[test]
+    fn the_latest_decision_of_each_reviewer_who_still_exists_counts() {
+        let rows: [Row; 9] = [
+            (&[], false, false, 0),
+            (&[(1, "ann", "CHANGES_REQUESTED")], true, false, 1),
+            // A later approval or dismissal lifts a request for changes, and a comment nothing.
+            (
+                &[(1, "ann", "CHANGES_REQUESTED"), (2, "Ann", "APPROVED")],
+                false,
+                true,
+                1,
+            ),
+            (
+                &[(1, "ann", "CHANGES_REQUESTED"), (2, "Ann", "DISMISSED")],
+                false,
+                false,
+                1,
+            ),
+            (
+                &[
+                    (1, "ann", "APPROVED"),
+                    (2, "ann", "COMMENTED"),
+                    (3, "ann", "PENDING"),
+                ],
+                false,
+                true,
+                1,
+            ),
+            // The highest id is the latest, whatever the order.
+            (
+                &[(9, "ann", "APPROVED"), (3, "ann", "CHANGES_REQUESTED")],
+                false,
+                true,
+                1,
+            ),
+            // One request for changes among several reviewers stands.
+            (
+                &[
+                    (1, "ann", "APPROVED"),
+                    (2, "bob", "CHANGES_REQUESTED"),
+                    (3, "eve", "COMMENTED"),
+                ],
+                true,
+                false,
+                2,
+            ),
+            // Deleted accounts do not count.
+            (&[(1, "ghost", "APPROVED")], false, false, 0),
+            (&[(1, " ", "APPROVED")], false, false, 0),
+        ];
+        for (listed, changes_requested, approved, reviewer_count) in rows {
+            let review = |(id, login, state): &(u64, &str, &str)| Review {
                 id: *id,
                 user: Some(Login {
                     login: (*login).to_owned(),
                 }),
                 state: (*state).to_owned(),
-            })
-            .collect();
-        summarize(&all)
-    }
-
-    fn summary(changes_requested: bool, approved: bool, reviewer_count: i32) -> ReviewSummary {
-        ReviewSummary {
-            changes_requested,
-            approved,
-            reviewer_count,
+            };
+            let reviews: Vec<_> = listed.iter().map(review).collect();
+            let expected = ReviewSummary {
+                changes_requested,
+                approved,
+                reviewer_count,
+            };
+            assert_eq!(summarize(&reviews), expected, "{listed:?}");
         }
-    }
-
-    #[test]
-    fn no_review_decides_nothing() {
-        assert_eq!(reviews(&[]), summary(false, false, 0));
-    }
-
-    #[test]
-    fn one_request_for_changes_counts() {
-        assert_eq!(
-            reviews(&[(1, "ann", "CHANGES_REQUESTED")]),
-            summary(true, false, 1)
-        );
-    }
-
-    #[test]
-    fn a_later_approval_or_dismissal_lifts_a_request_for_changes() {
-        for (later, approved) in [("APPROVED", true), ("DISMISSED", false)] {
-            assert_eq!(
-                reviews(&[(1, "ann", "CHANGES_REQUESTED"), (2, "Ann", later)]),
-                summary(false, approved, 1),
-                "{later}"
-            );
-        }
-    }
-
-    #[test]
-    fn one_request_for_changes_among_several_reviewers_stands() {
-        assert_eq!(
-            reviews(&[
-                (1, "ann", "APPROVED"),
-                (2, "bob", "CHANGES_REQUESTED"),
-                (3, "eve", "COMMENTED")
-            ]),
-            summary(true, false, 2)
-        );
-    }
-
-    #[test]
-    fn a_later_comment_hides_no_decision() {
-        assert_eq!(
-            reviews(&[
-                (1, "ann", "APPROVED"),
-                (2, "ann", "COMMENTED"),
-                (3, "ann", "PENDING")
-            ]),
-            summary(false, true, 1)
-        );
-    }
-
-    #[test]
-    fn the_highest_id_counts_whatever_the_order() {
-        assert_eq!(
-            reviews(&[(9, "ann", "APPROVED"), (3, "ann", "CHANGES_REQUESTED")]),
-            summary(false, true, 1)
-        );
-    }
-
-    #[test]
-    fn reviews_of_deleted_accounts_do_not_count() {
-        let ghost = Review {
-            id: 1,
-            user: None,
-            state: "APPROVED".to_owned(),
-        };
-        assert_eq!(summarize(&[ghost]), summary(false, false, 0));
-        assert_eq!(
-            reviews(&[(1, "ghost", "APPROVED")]),
-            summary(false, false, 0)
-        );
-        assert_eq!(reviews(&[(1, " ", "APPROVED")]), summary(false, false, 0));
     }
 }
