@@ -133,7 +133,7 @@ impl Budgets {
     #[must_use]
     pub fn demand_factor(&self, budget: &BudgetView, supply: &Supply) -> DemandFactor {
         let factor = DemandFactor::of(&self.settings, budget, supply);
-        self.metrics.observe_demand(factor.value());
+        self.metrics.interval_stretch.observe(factor.value());
         factor
     }
 

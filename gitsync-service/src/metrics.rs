@@ -1,9 +1,8 @@
 //! What is counted. Units are in the names; no id, repository or token is ever a label.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
@@ -19,63 +18,13 @@ const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0];
 /// By how much intervals are scaled: not at all, and up to 16 times.
 const DEMAND_BUCKETS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
 
-/// All counters of the process.
-#[derive(Debug)]
-pub struct Metrics {
-    pub(crate) refs_leased: Counter,
-    pub(crate) leases_lost: Counter,
-    pub(crate) rate_limit_pauses: Counter,
-    outcomes: Family<OutcomeLabels, Counter>,
-    outcomes_rejected: Counter,
-    calls_failed: Family<CallLabels, Counter>,
-    host_requests: Family<HostRequestLabels, Counter>,
-    host_requests_total: Counter,
-    host_requests_in_flight: Gauge,
-    host_request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
-    report_seconds: Histogram,
-    pub(crate) graphql_points: Counter,
-    pub(crate) host_breakers_opened: Counter,
-    pub(crate) host_pauses: Counter,
-    batch_questions: Family<KindLabels, Histogram, fn() -> Histogram>,
-    batches_too_heavy: Family<KindLabels, Counter>,
-    withheld: Family<WithheldLabels, Counter>,
-    demand: Histogram,
-}
+/// Names and values.
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    result: &'static str,
-    class: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    call: &'static str,
-    /// Of the gRPC status, as in `permission_denied`.
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    endpoint: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WithheldLabels {
-    window: &'static str,
-    lane: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HostRequestLabels {
-    endpoint: &'static str,
-    /// The HTTP status, or `none`.
-    status: String,
+fn labels<const N: usize>(labels: [(&'static str, &'static str); N]) -> Labels<N> {
+    labels.map(|(name, value)| (name, Cow::Borrowed(value)))
 }
 
 fn sizes() -> Histogram {
@@ -86,138 +35,78 @@ fn durations() -> Histogram {
     Histogram::new(DURATION_BUCKETS)
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            refs_leased: Counter::default(),
-            leases_lost: Counter::default(),
-            rate_limit_pauses: Counter::default(),
-            outcomes: Family::default(),
-            outcomes_rejected: Counter::default(),
-            calls_failed: Family::default(),
-            host_requests: Family::default(),
-            host_requests_total: Counter::default(),
-            host_requests_in_flight: Gauge::default(),
-            host_request_seconds: Family::new_with_constructor(durations),
-            report_seconds: durations(),
-            graphql_points: Counter::default(),
-            host_breakers_opened: Counter::default(),
-            host_pauses: Counter::default(),
-            batch_questions: Family::new_with_constructor(sizes),
-            batches_too_heavy: Family::default(),
-            withheld: Family::default(),
-            demand: Histogram::new(DEMAND_BUCKETS),
+/// Each metric by its name, with its help text, and how it begins unless by default.
+macro_rules! metrics {
+    ($($name:ident: $metric:ty $(= $begin:expr)?, $help:literal;)*) => {
+        /// All counters of the process.
+        #[derive(Debug)]
+        pub struct Metrics {
+            $(pub(crate) $name: $metric,)*
+            /// All of `host_requests`, and those in flight.
+            host_requests_begun: Counter,
         }
-    }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                Self {
+                    $($name: metrics!(@begin $($begin)?),)*
+                    host_requests_begun: Counter::default(),
+                }
+            }
+        }
+
+        /// A registry with everything in it.
+        #[must_use]
+        pub fn registry(metrics: &Metrics) -> Arc<Registry> {
+            let mut registry = Registry::with_prefix("gitsync");
+            $(registry.register(stringify!($name), $help, metrics.$name.clone());)*
+            Arc::new(registry)
+        }
+    };
+    (@begin) => { Default::default() };
+    (@begin $begin:expr) => { $begin };
+}
+
+metrics! {
+    refs_leased: Counter, "Refs leased from chat-service";
+    leases_lost: Counter, "Leases that ran out or were taken away while work went on";
+    rate_limit_pauses: Counter,
+        "Pauses of a budget or one of its windows that a host asked for";
+    outcomes: Counters<2>, "Outcomes that chat-service accepted, by result and problem class";
+    outcomes_rejected: Counter, "Outcomes that chat-service could not store";
+    sync_calls_failed: Counters<2>, "Calls to chat-service that failed, by call and status code";
+    host_requests: Counters<2>, "Requests to git hosts, by endpoint and status";
+    host_requests_in_flight: Gauge, "Requests to git hosts without an answer yet";
+    host_request_duration_seconds: Histograms = Family::new_with_constructor(durations),
+        "Time to the head of a git host's answer";
+    report_duration_seconds: Histogram = durations(),
+        "Time to have outcomes accepted, retries included";
+    graphql_points: Counter, "What GraphQL requests cost, as the hosts said";
+    host_breakers_opened: Counter,
+        "Times that the circuit breaker of a host opened, since it failed several budgets";
+    host_pauses: Counter,
+        "Times that a host was paused for all budgets, since it asked several to pause";
+    batch_questions: Histograms = Family::new_with_constructor(sizes),
+        "Questions in one GraphQL request, by what is asked";
+    batches_too_heavy: Counters<1>, "GraphQL requests that were more than a host gives at once";
+    requests_withheld: Counters<2>,
+        "Requests withheld to keep the account owner's part of the rate limit, by window and lane";
+    interval_stretch: Histogram = Histogram::new(DEMAND_BUCKETS),
+        "By how much the intervals of a leased budget are scaled";
 }
 
 impl Metrics {
-    /// Makes everything visible in `registry`.
-    pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("gitsync");
-        registry.register(
-            "refs_leased",
-            "Refs leased from chat-service",
-            self.refs_leased.clone(),
-        );
-        registry.register(
-            "leases_lost",
-            "Leases that ran out or were taken away while work went on",
-            self.leases_lost.clone(),
-        );
-        registry.register(
-            "rate_limit_pauses",
-            "Pauses of a budget or one of its windows that a host asked for",
-            self.rate_limit_pauses.clone(),
-        );
-        registry.register(
-            "outcomes",
-            "Outcomes that chat-service accepted, by result and problem class",
-            self.outcomes.clone(),
-        );
-        registry.register(
-            "outcomes_rejected",
-            "Outcomes that chat-service could not store",
-            self.outcomes_rejected.clone(),
-        );
-        registry.register(
-            "sync_calls_failed",
-            "Calls to chat-service that failed, by call and status code",
-            self.calls_failed.clone(),
-        );
-        registry.register(
-            "host_requests",
-            "Requests to git hosts, by endpoint and status",
-            self.host_requests.clone(),
-        );
-        registry.register(
-            "host_requests_in_flight",
-            "Requests to git hosts without an answer yet",
-            self.host_requests_in_flight.clone(),
-        );
-        registry.register(
-            "host_request_duration_seconds",
-            "Time to the head of a git host's answer",
-            self.host_request_seconds.clone(),
-        );
-        registry.register(
-            "report_duration_seconds",
-            "Time to have outcomes accepted, retries included",
-            self.report_seconds.clone(),
-        );
-        self.register_pace(registry);
-    }
-
-    fn register_pace(&self, registry: &mut Registry) {
-        registry.register(
-            "graphql_points",
-            "What GraphQL requests cost, as the hosts said",
-            self.graphql_points.clone(),
-        );
-        registry.register(
-            "host_breakers_opened",
-            "Times that the circuit breaker of a host opened, since it failed several budgets",
-            self.host_breakers_opened.clone(),
-        );
-        registry.register(
-            "host_pauses",
-            "Times that a host was paused for all budgets, since it asked several to pause",
-            self.host_pauses.clone(),
-        );
-        registry.register(
-            "batch_questions",
-            "Questions in one GraphQL request, by what is asked",
-            self.batch_questions.clone(),
-        );
-        registry.register(
-            "batches_too_heavy",
-            "GraphQL requests that were more than a host gives at once",
-            self.batches_too_heavy.clone(),
-        );
-        registry.register(
-            "requests_withheld",
-            "Requests withheld to keep the account owner's part of the rate limit, by window and lane",
-            self.withheld.clone(),
-        );
-        registry.register(
-            "interval_stretch",
-            "By how much the intervals of a leased budget are scaled",
-            self.demand.clone(),
-        );
-    }
-
     /// Counts the questions of one request, by the kind of question.
     pub(crate) fn observe_batch(&self, kind: &'static str, questions: usize) {
         let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-        self.batch_questions
-            .get_or_create(&KindLabels { kind })
-            .observe(f64::from(questions));
+        let of_kind = labels([("kind", kind)]);
+        let sizes = self.batch_questions.get_or_create(&of_kind);
+        sizes.observe(f64::from(questions));
     }
 
     pub(crate) fn count_too_heavy(&self, kind: &'static str) {
-        self.batches_too_heavy
-            .get_or_create(&KindLabels { kind })
-            .inc();
+        let of_kind = labels([("kind", kind)]);
+        self.batches_too_heavy.get_or_create(&of_kind).inc();
     }
 
     pub(crate) fn count_withheld(&self, window: &'static str, lane: Lane) {
@@ -227,14 +116,8 @@ impl Metrics {
             Lane::Active => "active",
             Lane::Idle => "idle",
         };
-        self.withheld
-            .get_or_create(&WithheldLabels { window, lane })
-            .inc();
-    }
-
-    /// Counts by how much a lease's intervals are scaled.
-    pub(crate) fn observe_demand(&self, factor: f64) {
-        self.demand.observe(factor);
+        let withheld = labels([("window", window), ("lane", lane)]);
+        self.requests_withheld.get_or_create(&withheld).inc();
     }
 
     pub(crate) fn count_outcome(&self, outcome: &Outcome) {
@@ -245,28 +128,18 @@ impl Metrics {
             Finding::Gone => ("gone", "none"),
             Finding::Failed { class, .. } => ("failed", class.name()),
         };
-        self.outcomes
-            .get_or_create(&OutcomeLabels { result, class })
-            .inc();
-    }
-
-    pub(crate) fn count_rejected(&self) {
-        self.outcomes_rejected.inc();
+        let outcome = labels([("result", result), ("class", class)]);
+        self.outcomes.get_or_create(&outcome).inc();
     }
 
     pub(crate) fn count_failed_call(&self, call: &'static str, code: &'static str) {
-        self.calls_failed
-            .get_or_create(&CallLabels { call, code })
-            .inc();
-    }
-
-    pub(crate) fn observe_report(&self, took: Duration) {
-        self.report_seconds.observe(took.as_secs_f64());
+        let failed = labels([("call", call), ("code", code)]);
+        self.sync_calls_failed.get_or_create(&failed).inc();
     }
 
     /// Counts a request to a git host; it is in flight until the guard is gone.
     pub(crate) fn start_host_request(&self, endpoint: &'static str) -> HostRequest<'_> {
-        self.host_requests_total.inc();
+        self.host_requests_begun.inc();
         self.host_requests_in_flight.inc();
         HostRequest {
             metrics: self,
@@ -275,12 +148,8 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn host_requests(&self) -> u64 {
-        self.host_requests_total.get()
-    }
-
-    pub(crate) fn host_requests_in_flight(&self) -> i64 {
-        self.host_requests_in_flight.get()
+    pub(crate) fn host_requests_begun(&self) -> u64 {
+        self.host_requests_begun.get()
     }
 }
 
@@ -294,24 +163,21 @@ pub(crate) struct HostRequest<'a> {
 impl HostRequest<'_> {
     /// The host answered with this status.
     pub(crate) fn answered(self, status: u16) {
-        self.finish(status.to_string());
+        self.finish(Cow::Owned(status.to_string()));
     }
 
     /// The host did not answer.
     pub(crate) fn failed(self) {
-        self.finish("none".to_owned());
+        self.finish(Cow::Borrowed("none"));
     }
 
-    fn finish(self, status: String) {
-        let endpoint = self.endpoint;
-        self.metrics
-            .host_requests
-            .get_or_create(&HostRequestLabels { endpoint, status })
-            .inc();
-        self.metrics
-            .host_request_seconds
-            .get_or_create(&EndpointLabels { endpoint })
-            .observe(self.since.elapsed().as_secs_f64());
+    fn finish(self, status: Cow<'static, str>) {
+        let endpoint = ("endpoint", Cow::Borrowed(self.endpoint));
+        let answered = [endpoint.clone(), ("status", status)];
+        self.metrics.host_requests.get_or_create(&answered).inc();
+        let durations = &self.metrics.host_request_duration_seconds;
+        let of_endpoint = durations.get_or_create(&[endpoint]);
+        of_endpoint.observe(self.since.elapsed().as_secs_f64());
     }
 }
 
@@ -319,12 +185,4 @@ impl Drop for HostRequest<'_> {
     fn drop(&mut self) {
         self.metrics.host_requests_in_flight.dec();
     }
-}
-
-/// A registry with everything in it.
-#[must_use]
-pub fn registry(metrics: &Metrics) -> Arc<Registry> {
-    let mut registry = Registry::default();
-    metrics.register(&mut registry);
-    Arc::new(registry)
 }

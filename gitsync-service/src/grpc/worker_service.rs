@@ -83,8 +83,8 @@ fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse
         refs_leased: counted(metrics.refs_leased.get()),
         outcomes_reported: counted(outcomes_reported),
         leases_lost: counted(metrics.leases_lost.get()),
-        host_requests: counted(metrics.host_requests()),
-        host_requests_in_flight: metrics.host_requests_in_flight(),
+        host_requests: counted(metrics.host_requests_begun()),
+        host_requests_in_flight: metrics.host_requests_in_flight.get(),
         outcomes_per_second,
         last_errors: last_errors
             .into_iter()

@@ -4,7 +4,7 @@ mod elsewhere;
 
 use std::sync::Arc;
 
-use PullRequestState::{Closed, Merged, Open};
+use PullRequestState::{Merged, Open};
 use proto::sync::{
     FoundPullRequest, GitRefId, Head, KnownPullRequest, Lane, ProblemClass, PullRequest,
 };

@@ -190,7 +190,10 @@ impl Reporter<'_> {
                 self.sync.report(&report).await
             })
             .await?;
-        self.state.metrics().observe_report(begun.elapsed());
+        self.state
+            .metrics()
+            .report_duration_seconds
+            .observe(begun.elapsed().as_secs_f64());
         if answer.awaited {
             self.refresh.stop();
         }
@@ -281,7 +284,7 @@ impl Reporter<'_> {
                     self.state.metrics().count_outcome(outcome);
                 }
                 Some(OutcomeStatus::Rejected) | None => {
-                    self.state.metrics().count_rejected();
+                    self.state.metrics().outcomes_rejected.inc();
                     self.state
                         .note_error("report", "an outcome was rejected".to_owned());
                     tracing::warn!(
