@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 
 pub use admission::{Admission, RequestPermit};
-pub use demand::{DemandFactor, Pull, Supply};
+pub use demand::{DemandFactor, Supply};
 pub use lease_budget::LeaseBudget;
 
 use ceiling::LocalCeiling;

@@ -21,7 +21,7 @@ use self::value::{chat_service_url, default_worker_id, worker_id};
 use crate::{
     budget::{self, ceiling, host_state, pause},
     host::github::REQUEST_TIMEOUT,
-    schedule::{self, Schedule},
+    schedule::Schedule,
     worker::{BATCH_SIZE, CONCURRENCY, DRAIN_TIMEOUT, INTERVAL, TICK_TIMEOUT},
 };
 
@@ -89,56 +89,56 @@ pub struct Settings {
 
     /// Interval between lookups of an open pull request whose chat is active
     #[arg(long, env = "GITSYNC_DIFF_STATUS_TTL", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::DIFF_STATUS_TTL.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.diff_status_ttl.into())]
     pub diff_status_ttl: Span,
     /// Duration for which a chat counts as active after something happened in it
     #[arg(long, env = "GITSYNC_ACTIVE_WINDOW", value_parser = span(Duration::ZERO, MONTH))]
-    #[arg(default_value_t = schedule::ACTIVE_WINDOW.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.active_window.into())]
     pub active_window: Span,
     /// Longest interval between lookups of an open pull request of a chat that is not active
     #[arg(long, env = "GITSYNC_OPEN_CAP", value_parser = span(TENTH, MONTH))]
-    #[arg(default_value_t = schedule::OPEN_CAP.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.open_cap.into())]
     pub open_cap: Span,
     /// Longest interval between lookups of an open pull request of a chat unused for 7 days
     #[arg(long, env = "GITSYNC_QUIET_CAP", value_parser = span(TENTH, MONTH))]
-    #[arg(default_value_t = schedule::QUIET_CAP.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.quiet_cap.into())]
     pub quiet_cap: Span,
     /// Interval until a branch without a pull request is looked up again after a push; doubles
     #[arg(long, env = "GITSYNC_NO_PULL_REQUEST_INTERVAL", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::NO_PULL_REQUEST_INTERVAL.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.no_pull_request_interval.into())]
     pub no_pull_request_interval: Span,
     /// Longest interval between lookups of a branch without a pull request in the hour after a push
     #[arg(long, env = "GITSYNC_NO_PULL_REQUEST_CAP", value_parser = span(TENTH, MONTH))]
-    #[arg(default_value_t = schedule::NO_PULL_REQUEST_CAP.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.no_pull_request_cap.into())]
     pub no_pull_request_cap: Span,
     /// Interval until a closed pull request is looked up again, as it can be reopened; doubles
     #[arg(long, env = "GITSYNC_CLOSED_INTERVAL", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::CLOSED_INTERVAL.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.closed_interval.into())]
     pub closed_interval: Span,
     /// Difference between the shortest and the longest interval of different accounts, in percent
     #[arg(long, env = "GITSYNC_JITTER_PERCENT", value_parser = count(0..=100_u32))]
-    #[arg(default_value_t = schedule::JITTER_PERCENT)]
+    #[arg(default_value_t = Schedule::DEFAULT.jitter_percent)]
     pub jitter_percent: u32,
 
     /// Backoff of a git ref after a failed lookup, such as a timeout; doubles each time
     #[arg(long, env = "GITSYNC_FAILURE_BACKOFF", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::FAILURE_BACKOFF.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.failure_backoff.into())]
     pub failure_backoff: Span,
     /// Longest backoff of a git ref whose lookups fail
     #[arg(long, env = "GITSYNC_FAILURE_CAP", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::FAILURE_CAP.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.failure_cap.into())]
     pub failure_cap: Span,
     /// Backoff of a git ref whose owner has no linked git account; linking one ends it
     #[arg(long, env = "GITSYNC_NO_TOKEN_BACKOFF", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::NO_TOKEN_BACKOFF.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.no_token_backoff.into())]
     pub no_token_backoff: Span,
     /// Backoff of a git ref whose repository the account may not read; doubles with each refusal
     #[arg(long, env = "GITSYNC_ACCESS_BACKOFF", value_parser = span(TENTH, DAY))]
-    #[arg(default_value_t = schedule::ACCESS_BACKOFF.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.access_backoff.into())]
     pub access_backoff: Span,
     /// Longest backoff of a git ref whose repository the account may not read
     #[arg(long, env = "GITSYNC_ACCESS_CAP", value_parser = span(TENTH, MONTH))]
-    #[arg(default_value_t = schedule::ACCESS_CAP.into())]
+    #[arg(default_value_t = Schedule::DEFAULT.access_cap.into())]
     pub access_cap: Span,
 
     /// Share of an account's rate limit that background lookups leave to its owner, in percent

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proto::sync::{BudgetView, Window};
+use proto::sync::{BudgetView, Lane, Window};
 
 use super::{Settings, window::reserve};
 
@@ -22,17 +22,6 @@ pub struct Supply {
     pub window: Window,
     /// How many refs a request or point of it serves.
     pub refs_per_request: u32,
-}
-
-/// How urgent an interval is, and so how much of a shortage it bears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pull {
-    /// A person is looking.
-    Viewed,
-    /// Something moves.
-    Active,
-    /// Nothing does.
-    Idle,
 }
 
 /// The factor by which intervals of one budget are scaled.
@@ -61,11 +50,11 @@ impl DemandFactor {
 
     /// The interval of a ref, scaled. Idle refs bear the most and what is looked at the least.
     #[must_use]
-    pub fn scale(self, pull: Pull, interval: Duration) -> Duration {
-        let factor = match pull {
-            Pull::Viewed => self.0.sqrt(),
-            Pull::Active => self.0,
-            Pull::Idle => self.0.powf(1.5),
+    pub fn scale(self, lane: Lane, interval: Duration) -> Duration {
+        let factor = match lane {
+            Lane::Interactive | Lane::Viewed => self.0.sqrt(),
+            Lane::Active => self.0,
+            Lane::Idle => self.0.powf(1.5),
         };
         interval.mul_f64(factor)
     }
@@ -134,9 +123,9 @@ mod tests {
     fn idle_refs_bear_a_shortage_first() {
         let factor = DemandFactor(4.0);
         let minute = Duration::from_secs(60);
-        assert_eq!(factor.scale(Pull::Viewed, minute), minute * 2);
-        assert_eq!(factor.scale(Pull::Active, minute), minute * 4);
-        assert_eq!(factor.scale(Pull::Idle, minute), minute * 8);
+        assert_eq!(factor.scale(Lane::Viewed, minute), minute * 2);
+        assert_eq!(factor.scale(Lane::Active, minute), minute * 4);
+        assert_eq!(factor.scale(Lane::Idle, minute), minute * 8);
     }
 
     #[test]

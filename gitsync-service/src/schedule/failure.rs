@@ -6,7 +6,7 @@ use proto::sync::{BudgetKey, Lane, LeasedRef, Next, ProblemClass};
 
 use crate::budget::share;
 
-use super::{Schedule, doubled};
+use super::{Schedule, doubled, step};
 
 /// A repository that is not there may have been created, or the token given access to it, a moment
 /// ago. After that it is asked for like what the token has no right to.
@@ -22,6 +22,8 @@ const NEW_CHECKS: [Duration; 4] = [
     Duration::from_secs(7),
     Duration::from_secs(15),
 ];
+/// When to ask again for what an organization's rules forbid: single sign-on, addresses.
+const POLICY_BACKOFF: Duration = Duration::from_secs(6 * 60 * 60);
 /// When a host that does not understand us is asked again: another version of either may run by
 /// then.
 const INCOMPATIBLE_BACKOFF: Duration = Duration::from_secs(15 * 60);
@@ -41,7 +43,7 @@ impl Schedule {
         let interval = match class {
             // Costs no request, and linking one does not wait for it.
             ProblemClass::NoAccount => return calmed(git_ref, self.no_token_backoff),
-            ProblemClass::SsoRequired | ProblemClass::AddressNotAllowed => self.policy_backoff,
+            ProblemClass::SsoRequired | ProblemClass::AddressNotAllowed => POLICY_BACKOFF,
             ProblemClass::AccessDenied => refused(failures),
             ProblemClass::RepositoryNotFound => {
                 step(&REPOSITORY_CHECKS, failures).unwrap_or_else(refused)
@@ -72,15 +74,6 @@ impl Schedule {
         };
         calmed(git_ref, self.jittered(key, interval))
     }
-}
-
-/// The wait after `failures`, or how many of them are beyond the last step.
-fn step(steps: &[Duration], failures: u32) -> Result<Duration, u32> {
-    let beyond = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-    usize::try_from(failures)
-        .ok()
-        .and_then(|failures| steps.get(failures).copied())
-        .ok_or(failures.saturating_sub(beyond))
 }
 
 /// A person who waited or looked was answered; what remains is that the ref is in use.

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use proto::sync::{BudgetView, GitRefId, Head, ProblemClass, PullRequest, RepositoryPath, Window};
+use proto::sync::{
+    BudgetView, GitRefId, Head, KnownPullRequest, ProblemClass, PullRequest, RepositoryPath, Window,
+};
 use uuid::Uuid;
 
 use super::*;
@@ -19,21 +21,17 @@ fn key() -> BudgetKey {
     BudgetKey("github:1".to_owned())
 }
 
-fn known(repository: &str, number: i32) -> KnownPullRequest {
-    KnownPullRequest {
-        repository: repository.to_owned(),
-        number,
-        state: PullRequestState::Open,
-        draft: false,
-        host_id: None,
-    }
-}
-
 /// Of a chat in which nothing has happened for an hour.
 fn git_ref() -> LeasedRef {
     let repository = RepositoryPath::parse("acme/web").unwrap();
     LeasedRef {
-        known: Some(known("Acme/Web", 7)),
+        known: Some(KnownPullRequest {
+            repository: "Acme/Web".to_owned(),
+            number: 7,
+            state: PullRequestState::Open,
+            draft: false,
+            host_id: None,
+        }),
         since_reported: HOUR,
         since_changed: HOUR,
         since_active: HOUR,
@@ -89,173 +87,118 @@ fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-#[test]
-fn what_is_looked_at_is_looked_up_every_quarter_of_a_minute() {
-    let viewed = LeasedRef {
-        viewed: true,
-        ..git_ref()
+/// When and in which lane a ref that is `change`d is looked up again after `finding`.
+fn after(finding: &Finding, change: impl FnOnce(&mut LeasedRef)) -> (Option<Duration>, Lane) {
+    let mut git_ref = git_ref();
+    change(&mut git_ref);
+    let next = next(&git_ref, finding);
+    (next.refresh_in, next.lane)
+}
+
+/// The same for a ref whose chat has been quiet since `age`.
+fn aged(finding: &Finding, age: Duration) -> Option<Duration> {
+    let change = |git_ref: &mut LeasedRef| {
+        (git_ref.since_changed, git_ref.since_active) = (age, age);
+        git_ref.since_reported = age;
     };
-    let next = next(&viewed, &found(PullRequestState::Open));
-    assert_eq!((next.refresh_in, next.lane), (seconds(15), Lane::Viewed));
+    after(finding, change).0
 }
 
 #[test]
-fn a_pull_request_of_an_active_chat_is_fresh_for_half_a_minute() {
-    let active = LeasedRef {
-        since_active: ACTIVE_WINDOW - Duration::from_secs(1),
-        ..git_ref()
-    };
-    let next = next(&active, &found(PullRequestState::Open));
-    assert_eq!(
-        (next.refresh_in, next.lane),
-        (Some(DIFF_STATUS_TTL), Lane::Active)
-    );
-}
-
-#[test]
-fn an_open_pull_request_is_looked_up_by_a_tenth_of_its_age() {
-    let after = |age: Duration, active: Duration| {
-        let aged = LeasedRef {
-            since_changed: age,
-            since_active: active,
-            ..git_ref()
-        };
-        next(&aged, &found(PullRequestState::Open)).refresh_in
-    };
-    assert_eq!(after(MINUTE, HOUR), Some(DIFF_STATUS_TTL));
-    assert_eq!(after(HOUR, HOUR), seconds(360));
-    assert_eq!(after(DAY, DAY), Some(OPEN_CAP));
+fn an_open_pull_request_is_looked_up_by_who_looks_and_by_a_tenth_of_its_age() {
+    let open = found(PullRequestState::Open);
+    let viewed = after(&open, |git_ref| git_ref.viewed = true);
+    assert_eq!(viewed, (seconds(15), Lane::Viewed));
+    let active = after(&open, |git_ref| {
+        git_ref.since_active = Duration::from_secs(599);
+    });
+    assert_eq!(active, (seconds(30), Lane::Active));
+    for (age, interval) in [(DAY, 1800), (DAY * 90, 6 * 3600), (HOUR, 360)] {
+        assert_eq!(aged(&open, age), seconds(interval), "{age:?}");
+    }
     // Quiet for a week: from half an hour to six.
-    assert_eq!(after(MINUTE, QUIET_AFTER), Some(OPEN_CAP));
-    assert_eq!(after(DAY * 2, QUIET_AFTER), Some(DAY * 2 / 10));
-    assert_eq!(after(DAY * 90, DAY * 90), Some(QUIET_CAP));
-}
-
-#[test]
-fn a_draft_is_looked_up_half_as_often() {
+    for (changed, active, interval) in [
+        (MINUTE, HOUR, 30),
+        (MINUTE, QUIET_AFTER, 1800),
+        (DAY * 2, QUIET_AFTER, 17_280),
+    ] {
+        let (next, _) = after(&open, |git_ref| {
+            (git_ref.since_changed, git_ref.since_active) = (changed, active);
+        });
+        assert_eq!(next, seconds(interval), "{changed:?}, {active:?}");
+    }
     let draft = pull_request(PullRequestState::Open, true);
-    assert_eq!(next(&git_ref(), &draft).refresh_in, seconds(720));
+    assert_eq!(aged(&draft, HOUR), seconds(720), "half as often");
 }
 
 #[test]
 fn what_is_unchanged_is_planned_by_what_is_known() {
-    let unchanged = Finding::Unchanged;
-    assert_eq!(next(&git_ref(), &unchanged).refresh_in, seconds(360));
-    let mut merged = git_ref();
-    merged.settled_count = 2;
-    if let Some(known) = &mut merged.known {
-        known.state = PullRequestState::Merged;
-    }
-    assert_eq!(next(&merged, &unchanged).refresh_in, None);
+    assert_eq!(aged(&Finding::Unchanged, HOUR), seconds(360));
+    let (merged, _) = after(&Finding::Unchanged, |git_ref| {
+        git_ref.settled_count = 2;
+        git_ref.known.as_mut().unwrap().state = PullRequestState::Merged;
+    });
+    assert_eq!(merged, None);
 }
 
 #[test]
 fn after_a_push_a_pull_request_is_looked_for_ever_more_rarely() {
-    let after = |misses, since_reported| {
-        let git_ref = LeasedRef {
-            misses,
-            since_reported,
-            known: None,
-            ..git_ref()
-        };
-        next(&git_ref, &Finding::NoPullRequest)
-    };
-    assert_eq!(after(0, MINUTE).refresh_in, seconds(10));
-    assert_eq!(after(0, MINUTE).lane, Lane::Active);
-    assert_eq!(after(3, MINUTE).refresh_in, seconds(80));
-    assert_eq!(
-        after(u32::MAX, MINUTE).refresh_in,
-        Some(NO_PULL_REQUEST_CAP)
-    );
-    assert_eq!(after(9, HOUR).refresh_in, seconds(720));
-    assert_eq!(after(9, HOUR).lane, Lane::Idle);
-    assert_eq!(after(9, DAY * 29).refresh_in, Some(NO_PULL_REQUEST_OLD_CAP));
+    for (misses, age, interval, lane) in [
+        (0, MINUTE, 10, Lane::Active),
+        (3, MINUTE, 80, Lane::Active),
+        (u32::MAX, MINUTE, 600, Lane::Active),
+        (9, HOUR, 720, Lane::Idle),
+        (9, DAY * 29, 12 * 3600, Lane::Idle),
+    ] {
+        let next = after(&Finding::NoPullRequest, |git_ref| {
+            (git_ref.misses, git_ref.since_reported) = (misses, age);
+        });
+        assert_eq!(next, (seconds(interval), lane), "{misses}, {age:?}");
+    }
 }
 
 #[test]
-fn a_branch_without_a_pull_request_is_looked_up_no_more_after_a_month_without_activity() {
-    let old = LeasedRef {
-        since_reported: ABANDONED_AFTER,
-        since_changed: ABANDONED_AFTER,
-        since_active: ABANDONED_AFTER,
-        known: None,
-        ..git_ref()
-    };
-    assert_eq!(next(&old, &Finding::NoPullRequest).refresh_in, None);
-    let woken = LeasedRef {
-        since_active: MINUTE,
-        ..old
-    };
-    assert!(next(&woken, &Finding::NoPullRequest).refresh_in.is_some());
+fn what_is_not_open_is_looked_up_no_more_after_a_month_without_activity() {
+    for finding in [Finding::NoPullRequest, found(PullRequestState::Closed)] {
+        assert_eq!(aged(&finding, ABANDONED_AFTER), None);
+        let (woken, _) = after(&finding, |git_ref| {
+            (git_ref.since_changed, git_ref.since_active) = (ABANDONED_AFTER, MINUTE);
+            git_ref.since_reported = ABANDONED_AFTER;
+        });
+        assert!(woken.is_some());
+    }
 }
 
 #[test]
-fn a_merged_pull_request_is_confirmed_twice_and_then_no_more() {
-    let after = |settled_count| {
-        let git_ref = LeasedRef {
-            settled_count,
-            ..git_ref()
-        };
-        next(&git_ref, &found(PullRequestState::Merged)).refresh_in
-    };
-    assert_eq!(
-        [after(0), after(1), after(2), after(9)],
-        [seconds(60), seconds(600), None, None]
-    );
-}
-
-#[test]
-fn another_pull_request_than_the_known_one_is_confirmed_from_the_start() {
-    let git_ref = LeasedRef {
-        settled_count: 2,
-        known: None,
-        ..git_ref()
-    };
-    let next = next(&git_ref, &found(PullRequestState::Merged));
-    assert_eq!(next.refresh_in, seconds(60));
-}
-
-#[test]
-fn a_closed_pull_request_is_looked_at_ever_more_rarely_and_not_for_ever() {
-    let after = |settled_count, age: Duration| {
-        let git_ref = LeasedRef {
-            settled_count,
-            since_changed: age,
-            since_active: age,
-            since_reported: age,
-            ..git_ref()
-        };
-        next(&git_ref, &found(PullRequestState::Closed)).refresh_in
-    };
-    assert_eq!(
-        [after(0, HOUR), after(1, HOUR)],
-        [seconds(600), seconds(1200)]
-    );
-    assert_eq!(
-        [after(8, DAY), after(u32::MAX, DAY)],
-        [Some(CLOSED_CAP), Some(CLOSED_CAP)]
-    );
-    assert_eq!(after(8, ABANDONED_AFTER), None);
-}
-
-#[test]
-fn that_a_pull_request_is_gone_is_asked_three_times_soon_then_daily_and_then_believed() {
-    let after = |misses| {
-        let git_ref = LeasedRef {
-            misses,
-            ..git_ref()
-        };
-        next(&git_ref, &Finding::Gone).refresh_in
-    };
-    assert_eq!(
-        [after(0), after(1), after(2)],
-        [seconds(5), seconds(30), seconds(300)]
-    );
-    assert_eq!(
-        [after(3), after(5)],
-        [Some(GONE_INTERVAL), Some(GONE_INTERVAL)]
-    );
-    assert_eq!(after(6), None);
+fn what_is_settled_or_gone_is_confirmed_a_few_times() {
+    let closed = found(PullRequestState::Closed);
+    let merged = found(PullRequestState::Merged);
+    let day = 24 * 3600;
+    for (finding, times, interval) in [
+        (&merged, 0, seconds(60)),
+        (&merged, 1, seconds(600)),
+        (&merged, 2, None),
+        (&merged, 9, None),
+        (&closed, 0, seconds(600)),
+        (&closed, 1, seconds(1200)),
+        (&closed, u32::MAX, seconds(day)),
+        (&Finding::Gone, 0, seconds(5)),
+        (&Finding::Gone, 1, seconds(30)),
+        (&Finding::Gone, 2, seconds(300)),
+        (&Finding::Gone, 3, seconds(day)),
+        (&Finding::Gone, 5, seconds(day)),
+        (&Finding::Gone, 6, None),
+    ] {
+        let (next, _) = after(finding, |git_ref| {
+            (git_ref.misses, git_ref.settled_count) = (times, times);
+        });
+        assert_eq!(next, interval, "{finding:?} after {times}");
+    }
+    // Another one than the known is confirmed from the start.
+    let (other, _) = after(&merged, |git_ref| {
+        (git_ref.settled_count, git_ref.known) = (2, None);
+    });
+    assert_eq!(other, seconds(60));
 }
 
 /// The table of failures: what follows the first ones in a row.
@@ -264,8 +207,8 @@ fn every_class_of_failure_has_its_next_attempt() {
     let ordinary = [seconds(5), seconds(10), seconds(20), seconds(40)];
     let rows: [(ProblemClass, [Option<Duration>; 4]); 12] = [
         (ProblemClass::NoAccount, [Some(NO_TOKEN_BACKOFF); 4]),
-        (ProblemClass::SsoRequired, [Some(POLICY_BACKOFF); 4]),
-        (ProblemClass::AddressNotAllowed, [Some(POLICY_BACKOFF); 4]),
+        (ProblemClass::SsoRequired, [seconds(6 * 3600); 4]),
+        (ProblemClass::AddressNotAllowed, [seconds(6 * 3600); 4]),
         (
             ProblemClass::AccessDenied,
             [
@@ -305,10 +248,13 @@ fn every_class_of_failure_has_its_next_attempt() {
         failures: u32::MAX,
         ..git_ref()
     };
-    let after = |class| next(&often, &failed(class)).refresh_in;
-    assert_eq!(after(ProblemClass::HostUnavailable), Some(FAILURE_CAP));
-    assert_eq!(after(ProblemClass::AccessDenied), Some(ACCESS_CAP));
-    assert_eq!(after(ProblemClass::RepositoryNotFound), Some(ACCESS_CAP));
+    for (class, cap) in [
+        (ProblemClass::HostUnavailable, seconds(900)),
+        (ProblemClass::AccessDenied, Some(DAY)),
+        (ProblemClass::RepositoryNotFound, Some(DAY)),
+    ] {
+        assert_eq!(next(&often, &failed(class)).refresh_in, cap, "{class:?}");
+    }
 }
 
 #[test]
@@ -346,7 +292,7 @@ fn budgets_that_failed_together_try_again_apart_and_in_another_order_each_time()
         let next = schedule.next(&key, &git_ref, &down, DemandFactor::ONE);
         next.refresh_in.unwrap()
     };
-    for (failures, most) in [(0, FAILURE_BACKOFF), (99, FAILURE_CAP)] {
+    for (failures, most) in [(0, schedule.failure_backoff), (99, schedule.failure_cap)] {
         let mut tenths = [0; 10];
         for number in 0..1000 {
             let interval = after(number, failures);
@@ -379,34 +325,28 @@ fn a_short_budget_scales_what_is_idle_and_the_base_tells_what_was_wanted() {
     let spent = Supply {
         window: Window {
             limit: Some(5000),
-            remaining: Some(2000),
+            remaining: Some(0),
             ..Window::default()
         },
         refs_per_request: 25,
     };
     let demand = DemandFactor::of(&budget::Settings::default(), &budget, &spent);
-    let next = schedule().next(&key(), &git_ref(), &found(PullRequestState::Open), demand);
-    assert_eq!(
-        (next.base, next.refresh_in),
-        (seconds(360), seconds(360 * 64))
-    );
+    let next = schedule().next(&key(), &git_ref(), &Finding::Unchanged, demand);
+    let wanted = Duration::from_secs(360);
+    assert_eq!(next.base, Some(wanted));
+    assert_eq!(next.refresh_in, Some(wanted * 64));
 }
 
 #[test]
 fn a_person_who_waited_was_answered_and_the_ref_stays_active() {
-    for (before, after) in [
+    for (before, expected) in [
         (Lane::Interactive, Lane::Active),
         (Lane::Viewed, Lane::Active),
         (Lane::Active, Lane::Active),
         (Lane::Idle, Lane::Idle),
     ] {
-        let git_ref = LeasedRef {
-            lane: before,
-            ..git_ref()
-        };
-        assert_eq!(
-            next(&git_ref, &failed(ProblemClass::AccessDenied)).lane,
-            after
-        );
+        let denied = failed(ProblemClass::AccessDenied);
+        let (_, lane) = after(&denied, |git_ref| git_ref.lane = before);
+        assert_eq!(lane, expected);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitsync_service::{
-    schedule::{DIFF_STATUS_TTL, FAILURE_CAP, NO_TOKEN_BACKOFF, Schedule},
+    schedule::{NO_TOKEN_BACKOFF, Schedule},
     worker::{Refresher, RefresherSettings},
 };
 use proto::sync::{Finding, LeaseGroup, ProblemClass, Provider, ProviderKind};
@@ -150,7 +150,7 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
     };
     let refreshed = refresh(&refresher(), lease(vec![foreign, spoken])).await;
     assert_eq!(refreshed.class("2"), ProblemClass::ProviderUnsupported);
-    assert_eq!(refreshed.next("2"), Some(FAILURE_CAP));
+    assert_eq!(refreshed.next("2"), Some(Schedule::DEFAULT.failure_cap));
     assert_eq!(*refreshed.finding("1"), Finding::NoPullRequest);
     assert_eq!(github.requests().len(), 1);
 }
@@ -196,7 +196,7 @@ async fn a_found_status_is_fresh_for_the_time_that_is_set() {
     github.pull_request("acme/web").head("a").open();
     let refs = || vec![git_ref("r", "acme/web", "a")];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs())])).await;
-    assert_eq!(refreshed.next("r"), Some(DIFF_STATUS_TTL));
+    assert_eq!(refreshed.next("r"), Some(Schedule::DEFAULT.diff_status_ttl));
 
     let schedule = Schedule {
         diff_status_ttl: Duration::from_secs(7),
