@@ -76,39 +76,32 @@ impl Auth {
 ///
 /// As [`Auth::caller`].
 pub(crate) fn principal(claims: Claims) -> Result<Principal, Error> {
-    let Claims {
-        sub,
-        aud: _,
-        exp: _,
-        iat: _,
-        kind,
-        organizations,
-        groups,
-        site_roles,
-        suspended,
-    } = claims;
-    match kind {
+    match claims.kind {
         Kind::Service => {
-            let plain = !sub.is_empty()
-                && sub
+            let name = claims.sub;
+            let plain = !name.is_empty()
+                && name
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             if plain {
-                Ok(Principal::Service(sub))
+                Ok(Principal::Service(name))
             } else {
                 Err(Error::CredentialsInvalid)
             }
         }
         Kind::User => {
-            if organizations.len() > MAX_MEMBERSHIPS || groups.len() > MAX_MEMBERSHIPS {
+            if claims.organizations.len().max(claims.groups.len()) > MAX_MEMBERSHIPS {
                 return Err(Error::invalid(
                     "authorization",
                     format!("the token names more than {MAX_MEMBERSHIPS} organizations or groups"),
                 ));
             }
-            let id = sub.parse::<Uuid>().map_err(|_| Error::CredentialsInvalid)?;
+            let id = claims
+                .sub
+                .parse::<Uuid>()
+                .map_err(|_| Error::CredentialsInvalid)?;
             let mut roles: BTreeMap<_, std::collections::BTreeSet<String>> = BTreeMap::new();
-            for membership in organizations {
+            for membership in claims.organizations {
                 roles
                     .entry(OrganizationId(membership.id))
                     .or_default()
@@ -117,9 +110,9 @@ pub(crate) fn principal(claims: Claims) -> Result<Principal, Error> {
             Ok(Principal::User(User {
                 id: UserId(id),
                 organizations: roles,
-                groups: groups.into_iter().map(GroupId).collect(),
-                site_roles,
-                suspended,
+                groups: claims.groups.into_iter().map(GroupId).collect(),
+                site_roles: claims.site_roles,
+                suspended: claims.suspended,
             }))
         }
     }

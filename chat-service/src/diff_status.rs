@@ -84,7 +84,14 @@ impl DiffStatus {
     /// The pull request's icon. Merged and closed are decided before draft.
     #[must_use]
     pub fn icon(&self) -> Option<Icon> {
-        self.pull_request.as_ref().map(icon)
+        let pull_request = self.pull_request.as_ref()?;
+        let (name, color) = match (pull_request.state, pull_request.draft) {
+            (PullRequestState::Merged, _) => ("git-merge", "purple"),
+            (PullRequestState::Closed, _) => ("git-pull-request-closed", "red"),
+            (PullRequestState::Open, true) => ("git-pull-request-draft", "gray"),
+            (PullRequestState::Open, false) => ("git-pull-request-arrow", "green"),
+        };
+        Some(Icon { name, color })
     }
 
     /// The problem in words for the chat's owner.
@@ -149,15 +156,4 @@ fn until(problem: &Problem) -> String {
         return String::new();
     };
     format!(" until {}", until.strftime("%H:%M UTC"))
-}
-
-/// A pull request's icon. Merged and closed are decided before draft.
-fn icon(pull_request: &PullRequest) -> Icon {
-    let (name, color) = match (pull_request.state, pull_request.draft) {
-        (PullRequestState::Merged, _) => ("git-merge", "purple"),
-        (PullRequestState::Closed, _) => ("git-pull-request-closed", "red"),
-        (PullRequestState::Open, true) => ("git-pull-request-draft", "gray"),
-        (PullRequestState::Open, false) => ("git-pull-request-arrow", "green"),
-    };
-    Icon { name, color }
 }

@@ -91,25 +91,8 @@ pub enum Error {
     Internal {
         /// For the log.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Source,
     },
-    /// Another error, and what is known all the same.
-    #[error("{error}")]
-    WithKnown {
-        /// What went wrong.
-        error: Box<Self>,
-        /// Goes into the details.
-        known: Known,
-    },
-}
-
-/// A message of the contract that accompanies an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// As in `type.googleapis.com/chat.v1.GetChatResponse`.
-    pub type_url: &'static str,
-    /// The encoded message.
-    pub value: Vec<u8>,
 }
 
 impl Error {
@@ -123,7 +106,7 @@ impl Error {
     }
 
     /// Our fault.
-    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn internal(source: impl Into<Source>) -> Self {
         Self::Internal {
             source: source.into(),
         }
@@ -144,65 +127,52 @@ impl Error {
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
             Self::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
             Self::Internal { .. } => (Code::Internal, reason::INTERNAL),
-            Self::WithKnown { error, .. } => error.code_and_reason(),
         }
     }
 
-    /// The same, with what is known all the same.
+    /// Logs it, and returns what the client hears, with a message of the contract in the details: what
+    /// is known all the same. `type_url` as in `type.googleapis.com/chat.v1.GetChatResponse`.
     #[must_use]
-    pub fn with_known(self, known: Known) -> Self {
-        Self::WithKnown {
-            error: Box::new(self),
-            known,
-        }
+    pub fn with_known(self, type_url: &str, known: &impl prost::Message) -> Status {
+        let status = Status::from(self);
+        // `tonic_types` knows only Google's own details: ours is added to the encoded ones.
+        let Ok(mut details) = pb::Status::decode(status.details()) else {
+            return status;
+        };
+        details.details.push(prost_types::Any {
+            type_url: type_url.to_owned(),
+            value: known.encode_to_vec(),
+        });
+        let details = details.encode_to_vec().into();
+        Status::with_details(status.code(), status.message(), details)
     }
 
     fn details(&self) -> ErrorDetails {
         let (_, reason) = self.code_and_reason();
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, []);
-        match self {
-            Self::InvalidArgument { field, problem, .. } => {
-                details.add_bad_request_violation(field, problem);
+        if let Self::InvalidArgument { field, problem, .. } = self {
+            details.add_bad_request_violation(field, problem);
+        } else if let Self::ResourceExhausted { retry_after, .. }
+        | Self::Unavailable { retry_after, .. } = self
+        {
+            if retry_after.is_some() {
+                details.set_retry_info(*retry_after);
             }
-            Self::ResourceExhausted { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
-                if retry_after.is_some() {
-                    details.set_retry_info(*retry_after);
-                }
-            }
-            Self::Conflict { .. } => {
-                details.set_retry_info(Some(Duration::from_millis(50)));
-            }
-            Self::CredentialsMissing
-            | Self::CredentialsInvalid
-            | Self::NotVisible { .. }
-            | Self::NotAllowed { .. }
-            | Self::FailedPrecondition { .. }
-            | Self::Deadline
-            | Self::Internal { .. } => {}
-            Self::WithKnown { error, .. } => return error.details(),
+        } else if let Self::Conflict { .. } = self {
+            details.set_retry_info(Some(Duration::from_millis(50)));
         }
         details
     }
 
     fn log(&self) {
         let source = std::error::Error::source(self).map(chain);
-        match self {
-            Self::Internal { .. } => {
-                tracing::error!(error = %self, source, "call failed");
-            }
-            Self::Unavailable { .. } | Self::Conflict { .. } => {
-                tracing::warn!(error = %self, source, "call failed");
-            }
-            Self::CredentialsMissing
-            | Self::CredentialsInvalid
-            | Self::NotVisible { .. }
-            | Self::NotAllowed { .. }
-            | Self::InvalidArgument { .. }
-            | Self::FailedPrecondition { .. }
-            | Self::ResourceExhausted { .. }
-            | Self::Deadline => tracing::debug!(error = %self, source, "call refused"),
-            Self::WithKnown { error, .. } => error.log(),
+        if let Self::Internal { .. } = self {
+            tracing::error!(error = %self, source, "call failed");
+        } else if let Self::Unavailable { .. } | Self::Conflict { .. } = self {
+            tracing::warn!(error = %self, source, "call failed");
+        } else {
+            tracing::debug!(error = %self, source, "call refused");
         }
     }
 }
@@ -223,39 +193,8 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         error.log();
         let (code, _) = error.code_and_reason();
-        let status = Self::with_error_details(code, error.to_string(), error.details());
-        match error {
-            Error::WithKnown { known, .. } => with_known(&status, known),
-            Error::CredentialsMissing
-            | Error::CredentialsInvalid
-            | Error::NotVisible { .. }
-            | Error::NotAllowed { .. }
-            | Error::InvalidArgument { .. }
-            | Error::FailedPrecondition { .. }
-            | Error::Conflict { .. }
-            | Error::ResourceExhausted { .. }
-            | Error::Unavailable { .. }
-            | Error::Deadline
-            | Error::Internal { .. } => status,
-        }
+        Self::with_error_details(code, error.to_string(), error.details())
     }
-}
-
-/// `tonic_types` knows only Google's own details, so that one of ours is added to the encoded ones.
-fn with_known(status: &Status, known: Known) -> Status {
-    let Known { type_url, value } = known;
-    let Ok(mut details) = pb::Status::decode(status.details()) else {
-        return status.clone();
-    };
-    details.details.push(prost_types::Any {
-        type_url: type_url.to_owned(),
-        value,
-    });
-    Status::with_details(
-        status.code(),
-        status.message(),
-        details.encode_to_vec().into(),
-    )
 }
 
 impl From<FieldError> for Error {
@@ -271,59 +210,45 @@ mod tests {
 
     use super::*;
 
-    /// The error after `error` in the table; exhaustive, so that a new variant has to be placed.
-    fn next(error: Option<&Error>) -> Option<Error> {
+    #[test]
+    fn every_error_has_its_code_reason_and_text_and_tells_no_internals() {
         let secret = || Source::from("internals");
-        Some(match error {
-            None => Error::CredentialsMissing,
-            Some(Error::CredentialsMissing) => Error::CredentialsInvalid,
-            Some(Error::CredentialsInvalid) => Error::NotVisible { resource: "chat" },
-            Some(Error::NotVisible { .. }) => Error::NotAllowed {
+        let errors = [
+            Error::CredentialsMissing,
+            Error::CredentialsInvalid,
+            Error::NotVisible { resource: "chat" },
+            Error::NotAllowed {
                 action: "updateChat",
             },
-            Some(Error::NotAllowed { .. }) => Error::invalid("page_size", "must not be negative"),
-            Some(Error::InvalidArgument { .. }) => Error::FailedPrecondition {
+            Error::invalid("page_size", "must not be negative"),
+            Error::FailedPrecondition {
                 problem: "the lease is lost",
                 reason: reason::LEASE_LOST,
             },
-            Some(Error::FailedPrecondition { .. }) => Error::Conflict { source: secret() },
-            Some(Error::Conflict { .. }) => Error::ResourceExhausted {
+            Error::Conflict { source: secret() },
+            Error::ResourceExhausted {
                 problem: "too many streams".to_owned(),
                 reason: reason::TOO_MANY_REQUESTS,
                 retry_after: Some(Duration::from_secs(1)),
             },
-            Some(Error::ResourceExhausted { .. }) => Error::Unavailable {
+            Error::Unavailable {
                 problem: "the database is not available",
                 reason: reason::DEPENDENCY_UNAVAILABLE,
                 retry_after: Some(Duration::from_secs(1)),
                 source: Some(secret()),
             },
-            Some(Error::Unavailable { .. }) => Error::Deadline,
-            Some(Error::Deadline) => Error::internal("internals"),
-            Some(Error::Internal { .. }) => Error::Deadline.with_known(Known {
-                type_url: "type.googleapis.com/chat.v1.GetChatResponse",
-                value: b"known".to_vec(),
-            }),
-            Some(Error::WithKnown { .. }) => return None,
-        })
-    }
-
-    #[test]
-    fn every_error_has_its_code_reason_and_text_and_tells_no_internals() {
+            Error::Deadline,
+            Error::internal("internals"),
+        ];
         let mut table = String::new();
-        let mut error = next(None);
-        while let Some(current) = error {
-            let (code, reason) = current.code_and_reason();
-            let text = current.to_string();
+        for error in errors {
+            let (code, reason) = error.code_and_reason();
+            let text = error.to_string();
             assert!(!text.contains("internals"), "{text} tells internals");
             writeln!(table, "{code:?} | {reason} | {text}").unwrap();
-            error = next(Some(&current));
-            let status = Status::from(current);
-            let details = status.get_error_details();
-            assert_eq!(
-                details.error_info().map(|info| info.reason.as_str()),
-                Some(reason)
-            );
+            let details = Status::from(error).get_error_details();
+            let said = details.error_info().map(|info| info.reason.as_str());
+            assert_eq!(said, Some(reason));
         }
         insta::assert_snapshot!(table, @r"
         Unauthenticated | CREDENTIALS_MISSING | a bearer token is required
@@ -337,21 +262,21 @@ mod tests {
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available
         DeadlineExceeded | DEADLINE | the deadline passed
         Internal | INTERNAL | internal error
-        DeadlineExceeded | DEADLINE | the deadline passed
         ");
     }
 
     #[test]
     fn what_is_known_accompanies_an_error() {
-        let known = Known {
-            type_url: "type.googleapis.com/chat.v1.GetChatResponse",
-            value: b"known".to_vec(),
+        let known = pb::DebugInfo {
+            detail: "known".to_owned(),
+            ..pb::DebugInfo::default()
         };
-        let status = Status::from(Error::Deadline.with_known(known));
+        let type_url = "type.googleapis.com/chat.v1.GetChatResponse";
+        let status = Error::Deadline.with_known(type_url, &known);
         let details = pb::Status::decode(status.details()).unwrap().details;
         let last = details.last().unwrap();
-        assert_eq!(last.type_url, "type.googleapis.com/chat.v1.GetChatResponse");
-        assert_eq!(last.value, b"known");
+        assert_eq!(last.type_url, type_url);
+        assert_eq!(last.value, known.encode_to_vec());
         assert!(status.get_error_details().error_info().is_some());
     }
 }

@@ -12,11 +12,8 @@ use uuid::Uuid;
 
 use crate::{chat_filter::Cursor, error::Error, id::ChatId};
 
-/// Version, microseconds, id.
-const PAYLOAD_BYTES: usize = 1 + 8 + 16;
 /// Of HMAC-SHA256; half of it is beyond guessing.
 const TAG_BYTES: usize = 16;
-const VERSION: u8 = 1;
 
 /// Makes and reads page tokens.
 #[derive(Clone)]
@@ -44,6 +41,42 @@ impl Scope {
     }
 }
 
+/// Where a page ends, and the next one begins.
+pub trait Place: Sized {
+    /// As a token carries it.
+    fn bytes(&self) -> Vec<u8>;
+
+    /// From a token.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+/// Microseconds and id.
+impl Place for Cursor {
+    fn bytes(&self) -> Vec<u8> {
+        let microseconds = self.updated_at.as_microsecond().to_be_bytes();
+        [microseconds.as_slice(), self.id.0.as_bytes()].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (microseconds, id) = bytes.split_first_chunk::<8>()?;
+        Some(Self {
+            updated_at: Timestamp::from_microsecond(i64::from_be_bytes(*microseconds)).ok()?,
+            id: ChatId(Uuid::from_slice(id).ok()?),
+        })
+    }
+}
+
+/// The sort key of lists by name.
+impl Place for String {
+    fn bytes(&self) -> Vec<u8> {
+        self.clone().into_bytes()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Self::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
 impl PageTokens {
     /// Signs with `key`.
     #[must_use]
@@ -55,13 +88,9 @@ impl PageTokens {
 
     /// The token for the page after `place`.
     #[must_use]
-    pub fn encode(&self, scope: &Scope, place: Cursor) -> String {
-        let mut token = Vec::with_capacity(PAYLOAD_BYTES + TAG_BYTES);
-        token.push(VERSION);
-        token.extend_from_slice(&place.updated_at.as_microsecond().to_be_bytes());
-        token.extend_from_slice(place.id.0.as_bytes());
-        let tag = self.tag(scope, &token);
-        token.extend_from_slice(&tag);
+    pub fn encode(&self, scope: &Scope, place: &impl Place) -> String {
+        let place = place.bytes();
+        let token = [&self.tag(scope, &place), &*place].concat();
         URL_SAFE_NO_PAD.encode(token)
     }
 
@@ -71,42 +100,27 @@ impl PageTokens {
     ///
     /// [`Error::InvalidArgument`] for a token that is malformed, forged, or of another scope: which
     /// of them it is, is not told.
-    pub fn decode(&self, scope: &Scope, token: &str) -> Result<Option<Cursor>, Error> {
+    pub fn decode<P: Place>(&self, scope: &Scope, token: &str) -> Result<Option<P>, Error> {
         if token.is_empty() {
             return Ok(None);
         }
-        self.place(scope, token)
-            .map(Some)
-            .ok_or_else(|| Error::InvalidArgument {
-                field: "page_token".to_owned(),
-                problem: "is not a token of this list with these filters for this caller"
-                    .to_owned(),
-                reason: reason::PAGE_TOKEN_INVALID,
-            })
-    }
-
-    fn place(&self, scope: &Scope, token: &str) -> Option<Cursor> {
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        if bytes.len() != PAYLOAD_BYTES + TAG_BYTES {
-            return None;
-        }
-        let (payload, tag) = bytes.split_at(PAYLOAD_BYTES);
-        constant_time::verify_slices_are_equal(&self.tag(scope, payload), tag).ok()?;
-        let (version, rest) = payload.split_first()?;
-        let (microseconds, id) = rest.split_first_chunk::<8>()?;
-        if *version != VERSION {
-            return None;
-        }
-        Some(Cursor {
-            updated_at: Timestamp::from_microsecond(i64::from_be_bytes(*microseconds)).ok()?,
-            id: ChatId(Uuid::from_slice(id).ok()?),
+        let place = || {
+            let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+            let (tag, place) = bytes.split_at_checked(TAG_BYTES)?;
+            constant_time::verify_slices_are_equal(&self.tag(scope, place), tag).ok()?;
+            P::read(place)
+        };
+        place().map(Some).ok_or_else(|| Error::InvalidArgument {
+            field: "page_token".to_owned(),
+            problem: "is not a token of this list with these filters for this caller".to_owned(),
+            reason: reason::PAGE_TOKEN_INVALID,
         })
     }
 
-    fn tag(&self, scope: &Scope, payload: &[u8]) -> [u8; TAG_BYTES] {
+    fn tag(&self, scope: &Scope, place: &[u8]) -> [u8; TAG_BYTES] {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(&scope.0);
-        context.update(payload);
+        context.update(place);
         let mut tag = [0; TAG_BYTES];
         for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
             *to = *from;
@@ -131,27 +145,27 @@ mod tests {
         let tokens = PageTokens::new(&[1; 32]);
         let scope = Scope::new("user:a", "chats", b"filters");
         let place = place();
-        let token = tokens.encode(&scope, place);
+        let token = tokens.encode(&scope, &place);
         assert_eq!(tokens.decode(&scope, &token).unwrap(), Some(place));
-        assert_eq!(tokens.decode(&scope, "").unwrap(), None);
+        assert_eq!(tokens.decode::<Cursor>(&scope, "").unwrap(), None);
     }
 
     #[test]
     fn a_token_of_another_caller_list_filter_or_key_is_refused() {
         let tokens = PageTokens::new(&[1; 32]);
-        let token = tokens.encode(&Scope::new("user:a", "chats", b"filters"), place());
+        let token = tokens.encode(&Scope::new("user:a", "chats", b"filters"), &place());
         for scope in [
             Scope::new("user:b", "chats", b"filters"),
             Scope::new("user:a", "other chats", b"filters"),
             Scope::new("user:a", "chats", b"other"),
             Scope::new("user:ac", "hats", b"filters"),
         ] {
-            assert!(tokens.decode(&scope, &token).is_err());
+            assert!(tokens.decode::<Cursor>(&scope, &token).is_err());
         }
         let other = PageTokens::new(&[2; 32]);
         assert!(
             other
-                .decode(&Scope::new("user:a", "chats", b"filters"), &token)
+                .decode::<Cursor>(&Scope::new("user:a", "chats", b"filters"), &token)
                 .is_err()
         );
     }
@@ -161,7 +175,7 @@ mod tests {
         let tokens = PageTokens::new(&[1; 32]);
         let scope = Scope::new("user:a", "chats", b"");
         let bytes = URL_SAFE_NO_PAD
-            .decode(tokens.encode(&scope, place()))
+            .decode(tokens.encode(&scope, &place()))
             .unwrap();
         for index in 0..bytes.len() {
             let mut forged = bytes.clone();
@@ -170,13 +184,13 @@ mod tests {
             }
             assert!(
                 tokens
-                    .decode(&scope, &URL_SAFE_NO_PAD.encode(forged))
+                    .decode::<Cursor>(&scope, &URL_SAFE_NO_PAD.encode(forged))
                     .is_err(),
                 "byte {index}"
             );
         }
         for garbage in ["x", "!!!", "AAAA", &"A".repeat(100_000)] {
-            assert!(tokens.decode(&scope, garbage).is_err());
+            assert!(tokens.decode::<Cursor>(&scope, garbage).is_err());
         }
     }
 }

@@ -11,11 +11,7 @@ use crate::{
     error::Error,
     events::bell::{Bell, Ring},
     id::{ChatId, GitRefId},
-    store::{
-        Store,
-        chat::Guarded,
-        refresh::{Awaited, LastOutcome},
-    },
+    store::{Store, refresh::LastOutcome},
 };
 
 /// What is left of the caller's deadline for the answer itself.
@@ -70,18 +66,10 @@ pub async fn refresh_chat(
         let awaited = store
             .make_chat_due(readable, allowed, chat, &answered)
             .await?;
-        match awaited {
-            Guarded::Done(Awaited { refs, due }) => {
-                if due {
-                    bell.ring(Ring::Due);
-                }
-                Ok(refs)
-            }
-            Guarded::NotVisible => Err(Error::NotVisible { resource: "chat" }),
-            Guarded::NotAllowed => Err(Error::NotAllowed {
-                action: Action::RefreshChat.name(),
-            }),
+        if awaited.due {
+            bell.ring(Ring::Due);
         }
+        Ok::<_, Error>(awaited.refs)
     };
     let mut awaited = make_due(Vec::new()).await?;
     loop {

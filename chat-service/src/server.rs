@@ -1,6 +1,6 @@
 //! The running service: listeners, health, background tasks, and a stop that loses nothing.
 
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderName, header};
 use prometheus_client::registry::Registry;
@@ -15,7 +15,7 @@ use service_runtime::{ops, ops::Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
-    service::{Routes, RoutesBuilder},
+    service::RoutesBuilder,
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -160,8 +160,10 @@ impl Service {
         // Registered before anybody can ask, and true from the first answer on.
         let reporters = [reporter, sync_reporter];
         set_status(&reporters, ServingStatus::NotServing).await;
-        let public = public_routes(&settings, &parts, health)?;
-        let sync = sync_routes(&settings, &parts, sync_health)?;
+        let mut public = public_routes(&settings, &parts)?;
+        let mut sync = sync_routes(&settings, &parts)?;
+        public.add_service(health);
+        sync.add_service(sync_health);
 
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
@@ -189,15 +191,8 @@ impl Service {
             });
         }
         {
-            let stop = background.clone();
-            let ops = ops::serve(
-                listeners.ops,
-                readiness,
-                parts.registry.clone(),
-                async move {
-                    stop.cancelled().await;
-                },
-            );
+            let stopped = background.clone().cancelled_owned();
+            let ops = ops::serve(listeners.ops, readiness, parts.registry.clone(), stopped);
             tasks.spawn(async move {
                 if let Err(error) = ops.await {
                     tracing::error!(%error, "the operations endpoint failed");
@@ -232,14 +227,9 @@ impl Service {
     }
 }
 
-fn public_routes(
-    settings: &Settings,
-    parts: &Parts,
-    health: tonic_health::pb::health_server::HealthServer<
-        impl tonic_health::pb::health_server::Health,
-    >,
-) -> anyhow::Result<Routes> {
+fn public_routes(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBuilder> {
     let providers = Arc::new(settings.providers.clone());
+    let page_tokens = PageTokens::new(&parts.keys.derive("page-token"));
     let chat = ChatGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
@@ -247,7 +237,7 @@ fn public_routes(
         bell: parts.bell.clone(),
         watchers: parts.watchers.clone(),
         views: parts.views.clone(),
-        page_tokens: page_tokens(&parts.keys),
+        page_tokens: page_tokens.clone(),
         providers: providers.clone(),
         refresh_timeout: *settings.refresh_timeout,
         stop: parts.stop.clone(),
@@ -258,6 +248,7 @@ fn public_routes(
         auth: parts.auth.clone(),
         bell: parts.bell.clone(),
         keys: parts.keys.clone(),
+        page_tokens,
         providers,
     };
     let admin = SyncAdminGrpc {
@@ -269,19 +260,12 @@ fn public_routes(
     routes
         .add_service(ChatServiceServer::new(chat))
         .add_service(GitAccountServiceServer::new(accounts))
-        .add_service(SyncAdminServiceServer::new(admin))
-        .add_service(health);
+        .add_service(SyncAdminServiceServer::new(admin));
     add_reflection(settings, &mut routes)?;
-    Ok(routes.routes())
+    Ok(routes)
 }
 
-fn sync_routes(
-    settings: &Settings,
-    parts: &Parts,
-    health: tonic_health::pb::health_server::HealthServer<
-        impl tonic_health::pb::health_server::Health,
-    >,
-) -> anyhow::Result<Routes> {
+fn sync_routes(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBuilder> {
     let dispatcher = Dispatcher::new(DispatcherParts {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
@@ -297,11 +281,9 @@ fn sync_routes(
         auth: parts.auth.clone(),
     };
     let mut routes = RoutesBuilder::default();
-    routes
-        .add_service(SyncServiceServer::new(sync).max_decoding_message_size(MAX_SYNC_BYTES))
-        .add_service(health);
+    routes.add_service(SyncServiceServer::new(sync).max_decoding_message_size(MAX_SYNC_BYTES));
     add_reflection(settings, &mut routes)?;
-    Ok(routes.routes())
+    Ok(routes)
 }
 
 /// Decides by the configured policies, and has a sample checked again.
@@ -312,10 +294,6 @@ fn authorizer(settings: &Settings, metrics: &Metrics) -> Authorizer {
         .clone()
         .map_or_else(Authorizer::embedded, Authorizer::of)
         .guarded(guard)
-}
-
-fn page_tokens(keys: &KeyRing) -> PageTokens {
-    PageTokens::new(&keys.derive("page-token"))
 }
 
 /// Reflection, in both versions that clients ask for.
@@ -338,7 +316,7 @@ fn add_reflection(settings: &Settings, routes: &mut RoutesBuilder) -> anyhow::Re
 async fn serve(
     settings: &Settings,
     parts: &Parts,
-    routes: Routes,
+    routes: RoutesBuilder,
     listener: TcpListener,
     stop: &CancellationToken,
     web: bool,
@@ -350,37 +328,35 @@ async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_STREAMS)
         .max_connection_age(*settings.max_connection_age);
+    let routes = routes.routes();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = stop.clone().cancelled_owned();
-    if web {
-        let serving = server
-            .layer(cors())
-            .layer(tonic_web::GrpcWebLayer::new())
-            .layer(calls)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopped);
-        drain(serving, stop, *settings.drain_timeout).await
-    } else {
-        let serving = server
-            .layer(calls)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopped);
-        drain(serving, stop, *settings.drain_timeout).await
-    }
-}
-
-/// A peer that went silent would keep the server's own shutdown waiting for ever.
-async fn drain(
-    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
-    stop: &CancellationToken,
-    timeout: Duration,
-) -> anyhow::Result<()> {
+    let serving = async move {
+        if web {
+            server
+                .layer(cors())
+                .layer(tonic_web::GrpcWebLayer::new())
+                .layer(calls)
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(incoming, stopped)
+                .await
+        } else {
+            server
+                .layer(calls)
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(incoming, stopped)
+                .await
+        }
+    };
+    // A peer that went silent would keep the server's own shutdown waiting for ever.
+    let timeout = *settings.drain_timeout;
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(timeout).await;
+    };
     tokio::select! {
         result = serving => Ok(result?),
-        () = async {
-            stop.cancelled().await;
-            tokio::time::sleep(timeout).await;
-        } => {
+        () = drained => {
             tracing::warn!(timeout_ms = timeout.as_millis(), "the drain took too long; closing");
             Ok(())
         }

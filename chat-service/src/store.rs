@@ -17,6 +17,7 @@ pub mod error;
 pub(crate) mod event;
 pub(crate) mod git_account;
 pub(crate) mod git_ref;
+mod guard;
 pub mod measure;
 pub(crate) mod page;
 mod polling;
@@ -144,7 +145,7 @@ impl Store {
     /// # Errors
     ///
     /// When it is older than this binary wants, with both versions, or the database is away.
-    pub async fn require_current_schema(&self) -> Result<(), SchemaError> {
+    pub async fn require_current_schema(&self) -> anyhow::Result<()> {
         let client = self.client().await?;
         migrations::require_current(&client).await?;
         Ok(())
@@ -215,7 +216,7 @@ pub(crate) fn detect_dead_peers(config: &mut tokio_postgres::Config) {
 /// # Errors
 ///
 /// When a migration fails, or the database is away.
-pub async fn migrate(database_url: &str) -> Result<migrations::Applied, SchemaError> {
+pub async fn migrate(database_url: &str) -> anyhow::Result<migrations::Applied> {
     let (mut client, connection) = tokio_postgres::connect(database_url, NoTls)
         .await
         .map_err(StoreError::from_read)?;
@@ -227,15 +228,4 @@ pub async fn migrate(database_url: &str) -> Result<migrations::Applied, SchemaEr
         }
         .into()),
     }
-}
-
-/// Why the schema cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// Too old, or not to be read.
-    #[error(transparent)]
-    Migration(#[from] migrations::MigrationError),
-    /// The database is away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

@@ -7,14 +7,8 @@
 //! names its lease, in the transaction that writes; a lease that is lost writes nothing. The
 //! database's clock alone decides.
 //!
-//! # The queue
-//!
-//! Budgets wait in one queue, by the time since when they are ready, with a head start by the lane
-//! of their most urgent due ref (`lock_ready_budgets.sql`). A turn hands out up to [`QUANTUM`] due
-//! refs over all accounts of the budget (`list_due_refs.sql`); a claim puts the budget at the end
-//! of the queue. So a backlog delays no other tenant by more than the turns of those that were
-//! ready before, and a push passes idle backlogs. What a person waits for in `RefreshChat` comes
-//! first, in at most half of a claim, and the holder of a lease learns that it is to end its turn.
+//! ARCHITECTURE.md draws the life of a ref and of a lease. Whose turn it is, `lock_ready_budgets.sql`
+//! says, and what a turn hands out, `list_due_refs.sql`.
 //!
 //! # What a budget may spend
 //!
@@ -58,7 +52,7 @@ use crate::{
     provider::Providers,
     store::{
         Store,
-        sync::{Applied, Claim, Reported, Spread, Spreading},
+        sync::{Reported, Spread, Spreading},
     },
 };
 
@@ -137,31 +131,25 @@ impl Dispatcher {
                 .store
                 .claim_leases(&access, request, parts.lease_duration, contended)
                 .await?;
-            match claim {
-                Claim::Leased(handed_out) => {
-                    parts
-                        .metrics
-                        .leased_refs
-                        .inc_by(handed_out.refs.len() as u64);
-                    let assembled = assemble(handed_out, &parts.keys, &parts.providers);
-                    for failed in assembled.failed {
-                        self.fail_unopened(failed).await;
-                    }
-                    return Ok(assembled.leases);
+            if let Some(handed_out) = claim {
+                let refs = handed_out.refs.len() as u64;
+                parts.metrics.leased_refs.inc_by(refs);
+                let assembled = assemble(handed_out, &parts.keys, &parts.providers);
+                for failed in assembled.failed {
+                    self.fail_unopened(failed).await;
                 }
-                Claim::OtherKind => return Err(used_otherwise()),
-                Claim::Nothing => {}
+                return Ok(assembled.leases);
             }
             let now = Instant::now();
             if parts.draining.is_cancelled() || (now >= until && !patient) {
                 return Ok(Vec::new());
             }
             let next = parts.store.next_budget().await?;
-            let ready = next.as_ref().map(|next| next.ready_in);
+            let ready = next.map(|(_, ready_in)| ready_in);
             // Every other attempt skips it again, so that it delays no other budget.
             contended = next
-                .filter(|next| next.ready_in.is_zero() && contended.is_none())
-                .map(|next| next.id);
+                .filter(|(_, ready_in)| ready_in.is_zero() && contended.is_none())
+                .map(|(id, _)| id);
             if now >= until {
                 if ready.is_none_or(|ready| !ready.is_zero()) {
                     return Ok(Vec::new());
@@ -232,31 +220,22 @@ impl Dispatcher {
                 return Ok(answer(statuses, false));
             }
             Reported::LeaseLost => return Err(self.lost()),
-            Reported::OtherKind => return Err(used_otherwise()),
         };
-        let Applied {
-            statuses,
-            awaited,
-            events,
-            accounts,
-            moved,
-            spread,
-        } = applied;
-        parts.metrics.count_outcomes(&statuses);
-        if moved {
+        parts.metrics.count_outcomes(&applied.statuses);
+        if applied.moved {
             parts.metrics.merged_budgets.inc();
             tracing::info!("the accounts of a token spend the budget of the host's account now");
         }
-        let spreading = self.spread(&spread).await;
+        let spreading = self.spread(&applied.spread).await;
         // Notified last, so that woken waiters observe every write.
-        if events || spreading.events || !accounts.is_empty() {
+        if applied.events || spreading.events || !applied.accounts.is_empty() {
             parts.bell.ring(Ring::Changes);
         }
         parts.bell.ring(Ring::Outcomes);
-        if spreading.hinted > 0 || report.release_lease || moved {
+        if spreading.hinted > 0 || report.release_lease || applied.moved {
             parts.bell.ring(Ring::Due);
         }
-        Ok(answer(statuses, awaited))
+        Ok(answer(applied.statuses, applied.awaited))
     }
 
     /// Does what a report means for other refs. The report itself is applied, whatever comes of
@@ -265,13 +244,8 @@ impl Dispatcher {
         let parts = &*self.0;
         match parts.store.spread(spread).await {
             Ok(spreading) => {
-                let Spreading {
-                    put_off,
-                    hinted,
-                    events: _,
-                } = spreading;
-                parts.metrics.put_off_refs.inc_by(put_off);
-                parts.metrics.hinted_refs.inc_by(hinted);
+                parts.metrics.put_off_refs.inc_by(spreading.put_off);
+                parts.metrics.hinted_refs.inc_by(spreading.hinted);
                 spreading
             }
             Err(error) => {
@@ -319,8 +293,4 @@ fn answer(statuses: Vec<OutcomeStatus>, awaited: bool) -> ReportAnswer {
         statuses: statuses.into_iter().map(Some).collect(),
         awaited,
     }
-}
-
-fn used_otherwise() -> Error {
-    Error::invalid("request_id", "was used for a call of another kind")
 }

@@ -11,9 +11,7 @@ use proto::{
 use uuid::Uuid;
 
 use crate::{
-    chat::{
-        Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_TITLE_CHARS,
-    },
+    chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_TITLE_CHARS},
     diff_status::{DiffStatus, Freshness},
     error::Error,
     id::{GroupId, UserId},
@@ -89,14 +87,6 @@ pub(crate) fn labels(
         no_nul(&name(), value)?;
     }
     Ok(labels)
-}
-
-/// Labels of a new or changed chat.
-pub(crate) fn chat_labels(
-    field: &str,
-    pairs: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Error> {
-    labels(field, pairs, MAX_LABELS)
 }
 
 /// A chat status; unspecified is an error.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::{constant_time, hmac};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use proto::{
     chat::v1::{self, git_account_service_server::GitAccountService},
@@ -12,7 +10,7 @@ use proto::{
 use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{convert, list};
 use crate::{
     accounts::{
         BudgetKey, KeyRing,
@@ -20,10 +18,10 @@ use crate::{
     },
     auth::Auth,
     authz::{Action, Authorizer, Principal},
-    chat_filter::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE},
     error::Error,
     events::bell::{Bell, Ring},
     id::UserId,
+    page_token::{PageTokens, Scope},
     provider::{Provider, Providers},
     store::{
         Store, StoreError,
@@ -33,8 +31,6 @@ use crate::{
 
 /// Characters of a token at most.
 const MAX_TOKEN_CHARS: usize = 4096;
-/// Of HMAC-SHA256; half of it is beyond guessing.
-const TAG_BYTES: usize = 16;
 
 /// Serves git accounts.
 #[derive(Clone)]
@@ -49,6 +45,8 @@ pub(crate) struct GitAccountGrpc {
     pub(crate) bell: Bell,
     /// Seals tokens.
     pub(crate) keys: Arc<KeyRing>,
+    /// Signs page tokens.
+    pub(crate) page_tokens: PageTokens,
     /// Where accounts can be.
     pub(crate) providers: Arc<Providers>,
 }
@@ -117,8 +115,9 @@ impl GitAccountGrpc {
         let user = user(principal, user_id.as_deref())?;
         self.authorizer
             .git_accounts(principal, Action::ListGitAccounts, user)?;
-        let page_size = page_size_of(page_size)?;
-        let after = self.decode_token(principal, user, &page_token)?;
+        let page_size = list::parse_page_size(page_size)?;
+        let scope = Scope::new(&principal.name(), "git accounts", user.0.as_bytes());
+        let after: Option<String> = self.page_tokens.decode(&scope, &page_token)?;
         // One more than asked for tells whether this is the last page.
         let limit = i64::try_from(page_size + 1).map_err(Error::internal)?;
         let mut accounts = self
@@ -128,7 +127,7 @@ impl GitAccountGrpc {
         let more = accounts.len() > page_size;
         accounts.truncate(page_size);
         let next_page_token = match accounts.last() {
-            Some(last) if more => self.encode_token(principal, user, &last.provider_id),
+            Some(last) if more => self.page_tokens.encode(&scope, &last.provider_id),
             _ => String::new(),
         };
         Ok(v1::ListGitAccountsResponse {
@@ -170,56 +169,6 @@ impl GitAccountGrpc {
                 problem: "is no configured provider's".to_owned(),
                 reason: reason::PROVIDER_NOT_CONFIGURED,
             })
-    }
-
-    /// A page token names the provider after which the next page begins, bound to caller and user.
-    fn encode_token(&self, principal: &Principal, user: UserId, provider_id: &str) -> String {
-        let mut token = self.tag(principal, user, provider_id).to_vec();
-        token.extend_from_slice(provider_id.as_bytes());
-        URL_SAFE_NO_PAD.encode(token)
-    }
-
-    fn decode_token(
-        &self,
-        principal: &Principal,
-        user: UserId,
-        token: &str,
-    ) -> Result<Option<String>, Error> {
-        if token.is_empty() {
-            return Ok(None);
-        }
-        let decoded = || {
-            let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-            let (tag, provider_id) = bytes.split_first_chunk::<TAG_BYTES>()?;
-            let provider_id = std::str::from_utf8(provider_id).ok()?;
-            let expected = self.tag(principal, user, provider_id);
-            constant_time::verify_slices_are_equal(&expected, tag).ok()?;
-            Some(provider_id.to_owned())
-        };
-        decoded().map(Some).ok_or_else(|| Error::InvalidArgument {
-            field: "page_token".to_owned(),
-            problem: "is not a token of this list for this caller".to_owned(),
-            reason: reason::PAGE_TOKEN_INVALID,
-        })
-    }
-
-    fn tag(&self, principal: &Principal, user: UserId, provider_id: &str) -> [u8; TAG_BYTES] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.keys.derive("git-account-page"));
-        let mut context = hmac::Context::with_key(&key);
-        for part in [
-            principal.name().as_bytes(),
-            user.0.as_bytes(),
-            provider_id.as_bytes(),
-        ] {
-            // Lengths keep neighbours apart.
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part);
-        }
-        let mut tag = [0; TAG_BYTES];
-        for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
-            *to = *from;
-        }
-        tag
     }
 }
 
@@ -286,14 +235,6 @@ fn timestamp(at: prost_types::Timestamp) -> Result<Timestamp, Error> {
         .ok()
         .filter(|_| whole)
         .ok_or_else(|| Error::invalid("expires_at", "is not a time"))
-}
-
-fn page_size_of(page_size: i32) -> Result<usize, Error> {
-    match usize::try_from(page_size) {
-        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
-        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
-        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
-    }
 }
 
 fn render(account: &GitAccount) -> v1::GitAccount {

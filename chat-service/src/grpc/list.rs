@@ -38,39 +38,32 @@ impl ListChats {
         tokens: &PageTokens,
     ) -> Result<Self, Error> {
         let scope = scope(&request, principal);
-        let v1::GetChatsRequest {
-            owner_id,
-            archived,
-            shared_with_me,
-            statuses,
-            labels,
-            pull_request_states,
-            repository,
-            pull_request_number,
-            title,
-            workspace_id,
-            page_size,
-            page_token,
-        } = request;
-        few("statuses", statuses.len())?;
-        few("pull_request_states", pull_request_states.len())?;
+        few("statuses", request.statuses.len())?;
+        few("pull_request_states", request.pull_request_states.len())?;
         let filter = ChatFilter {
-            owner: convert::maybe_uuid("owner_id", owner_id.as_deref())?.map(UserId),
-            workspace: convert::maybe_uuid("workspace_id", workspace_id.as_deref())?
+            owner: convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId),
+            workspace: convert::maybe_uuid("workspace_id", request.workspace_id.as_deref())?
                 .map(WorkspaceId),
-            archived,
-            statuses: indexed(&statuses, "statuses", convert::chat_status)?,
-            labels: convert::labels("labels", labels, MAX_FILTER_LABELS)?,
-            pull_requests: indexed(&pull_request_states, "pull_request_states", pull_request)?,
-            repository: repository.map(|text| parse_repository(&text)).transpose()?,
-            pull_request_number: pull_request_number.map(positive).transpose()?,
-            title: title.map(parse_title).transpose()?,
+            archived: request.archived,
+            statuses: indexed(&request.statuses, "statuses", convert::chat_status)?,
+            labels: convert::labels("labels", request.labels, MAX_FILTER_LABELS)?,
+            pull_requests: indexed(
+                &request.pull_request_states,
+                "pull_request_states",
+                pull_request,
+            )?,
+            repository: request
+                .repository
+                .map(|text| parse_repository(&text))
+                .transpose()?,
+            pull_request_number: request.pull_request_number.map(positive).transpose()?,
+            title: request.title.map(parse_title).transpose()?,
         };
-        let cursor = tokens.decode(&scope, &page_token)?;
+        let cursor = tokens.decode(&scope, &request.page_token)?;
         Ok(Self {
             filter,
-            shared_with_me,
-            page_size: parse_page_size(page_size)?,
+            shared_with_me: request.shared_with_me,
+            page_size: parse_page_size(request.page_size)?,
             cursor,
             scope,
         })
@@ -80,7 +73,7 @@ impl ListChats {
     pub(crate) fn token_after(&self, tokens: &PageTokens, last: &crate::chat::Chat) -> String {
         tokens.encode(
             &self.scope,
-            Cursor {
+            &Cursor {
                 updated_at: last.updated_at,
                 id: last.id,
             },

@@ -12,18 +12,15 @@ use crate::{
     error::Error,
     store::{
         Store,
-        sync::{BudgetState, LaneState, LeaseState, SyncState},
+        sync::{BudgetState, LaneState, LeaseState},
     },
 };
 
 /// Serves operators.
 #[derive(Clone)]
 pub(crate) struct SyncAdminGrpc {
-    /// The database.
     pub(crate) store: Store,
-    /// Decides.
     pub(crate) authorizer: Authorizer,
-    /// Authenticates.
     pub(crate) auth: Auth,
 }
 
@@ -37,79 +34,49 @@ impl SyncAdminService for SyncAdminGrpc {
         self.authorizer
             .site(&caller.principal, Action::GetSyncState)?;
         let state = self.store.sync_state().await.map_err(Error::from)?;
-        Ok(Response::new(render(state)))
+        Ok(Response::new(v1::GetSyncStateResponse {
+            lanes: state.lanes.iter().map(lane).collect(),
+            leases: state.leases.into_iter().map(lease).collect(),
+            budgets: state.budgets.into_iter().map(budget).collect(),
+            problems: state
+                .problems
+                .into_iter()
+                .map(|(class, refs)| v1::ProblemCount {
+                    class: class.into(),
+                    refs,
+                })
+                .collect(),
+        }))
     }
 }
 
-fn render(state: SyncState) -> v1::GetSyncStateResponse {
-    let SyncState {
-        lanes,
-        leases,
-        budgets,
-        problems,
-    } = state;
-    v1::GetSyncStateResponse {
-        lanes: lanes.iter().map(render_lane_state).collect(),
-        leases: leases.into_iter().map(render_lease_state).collect(),
-        budgets: budgets.into_iter().map(render_budget_state).collect(),
-        problems: problems
-            .into_iter()
-            .map(|(class, refs)| v1::ProblemCount {
-                class: class.into(),
-                refs,
-            })
-            .collect(),
-    }
-}
-
-fn render_lane_state(state: &LaneState) -> v1::LaneState {
-    let LaneState {
-        lane,
-        due,
-        overdue,
-        oldest,
-    } = state;
+fn lane(state: &LaneState) -> v1::LaneState {
     v1::LaneState {
-        lane: lane.message().into(),
-        due: *due,
-        overdue: *overdue,
-        oldest: oldest.map(message_duration),
+        lane: state.lane.message().into(),
+        due: state.due,
+        overdue: state.overdue,
+        oldest: state.oldest.map(message_duration),
     }
 }
 
-fn render_lease_state(state: LeaseState) -> v1::LeaseState {
-    let LeaseState {
-        worker,
-        budget_key,
-        refs,
-        expires_in,
-    } = state;
+fn lease(state: LeaseState) -> v1::LeaseState {
     v1::LeaseState {
-        worker_id: worker,
-        budget_key,
-        refs,
-        expires_in: Some(message_duration(expires_in)),
+        worker_id: state.worker,
+        budget_key: state.budget_key,
+        refs: state.refs,
+        expires_in: Some(message_duration(state.expires_in)),
     }
 }
 
-fn render_budget_state(state: BudgetState) -> v1::BudgetState {
-    let BudgetState {
-        budget_key,
-        provider_id,
-        windows,
-        pause,
-        strikes,
-        account_known,
-        lost_leases,
-    } = state;
+fn budget(state: BudgetState) -> v1::BudgetState {
     let count = |count| i32::try_from(count).unwrap_or(i32::MAX);
     v1::BudgetState {
-        budget_key,
-        provider_id,
-        windows: windows.iter().map(Window::message).collect(),
-        pause: pause.map(|pause| pause.message()),
-        secondary_strikes: count(strikes),
-        account_known,
-        lost_leases: count(lost_leases),
+        budget_key: state.budget_key,
+        provider_id: state.provider_id,
+        windows: state.windows.iter().map(Window::message).collect(),
+        pause: state.pause.map(|pause| pause.message()),
+        secondary_strikes: count(state.strikes),
+        account_known: state.account_known,
+        lost_leases: count(state.lost_leases),
     }
 }

@@ -1,14 +1,20 @@
 //! `UpdateChat`, `UpdateChatSharing` and `ReportGitRef`: from the request to what changes.
 
 use policy::{Level, Subject};
-use proto::chat::v1;
+use proto::{chat::v1, reason};
 
 use super::convert;
 use crate::{
-    chat::{ChatChanges, MAX_SUBJECTS},
+    branch_name::{Branch, parse_commit},
+    chat::{ChatChanges, MAX_LABELS, MAX_SUBJECTS},
     error::Error,
-    git_ref::{ReportGitRef, Target},
+    git_ref::Target,
     id::{ChatId, UserId, WorkspaceId},
+    provider::{
+        Providers,
+        origin::{self, OriginError},
+    },
+    store::git_ref::NewGitRef,
 };
 
 /// Paths of a mask at most; there are four to name.
@@ -16,15 +22,10 @@ const MAX_PATHS: usize = 16;
 
 /// The changes that the mask names.
 pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Error> {
-    let v1::UpdateChatRequest {
-        chat_id: _,
-        title,
-        status,
-        labels,
-        archived,
-        update_mask,
-    } = request;
-    let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
+    let paths = request
+        .update_mask
+        .map(|mask| mask.paths)
+        .unwrap_or_default();
     if paths.is_empty() {
         return Err(Error::invalid(
             "update_mask",
@@ -42,16 +43,22 @@ pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Err
         let missing = || Error::invalid(path.as_str(), "is in update_mask but has no value");
         match path.as_str() {
             "title" => {
-                let title = title.as_deref().ok_or_else(missing)?;
+                let title = request.title.as_deref().ok_or_else(missing)?;
                 changes.title = Some(convert::title("title", title)?);
             }
             "status" => {
-                let status = status.ok_or_else(missing)?;
+                let status = request.status.ok_or_else(missing)?;
                 changes.status = Some(convert::chat_status("status", status)?);
             }
             // An empty map takes all labels away.
-            "labels" => changes.labels = Some(convert::chat_labels("labels", labels.clone())?),
-            "archived" => changes.archived = Some(archived.ok_or_else(missing)?),
+            "labels" => {
+                changes.labels = Some(convert::labels(
+                    "labels",
+                    request.labels.clone(),
+                    MAX_LABELS,
+                )?);
+            }
+            "archived" => changes.archived = Some(request.archived.ok_or_else(missing)?),
             _ => {
                 let shown: String = path.chars().take(100).collect();
                 return Err(Error::invalid(
@@ -74,12 +81,6 @@ pub(crate) struct Sharing {
 
 /// What the request says about sharing; nobody is named twice.
 pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing, Error> {
-    let v1::UpdateChatSharingRequest {
-        chat_id: _,
-        add_readers,
-        add_writers,
-        remove,
-    } = request;
     let mut seen = std::collections::BTreeSet::new();
     let mut parse = |field: &str, subjects: &[v1::Subject]| {
         if subjects.len() > MAX_SUBJECTS {
@@ -102,9 +103,9 @@ pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing,
             })
             .collect::<Result<Vec<_>, _>>()
     };
-    let readers = parse("add_readers", add_readers)?;
-    let writers = parse("add_writers", add_writers)?;
-    let remove = parse("remove", remove)?;
+    let readers = parse("add_readers", &request.add_readers)?;
+    let writers = parse("add_writers", &request.add_writers)?;
+    let remove = parse("remove", &request.remove)?;
     if readers.is_empty() && writers.is_empty() && remove.is_empty() {
         return Err(Error::invalid("add_readers", "nothing to add or remove"));
     }
@@ -117,14 +118,11 @@ pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing,
 }
 
 /// What was pushed, for which chats.
-pub(crate) fn report(request: v1::ReportGitRefRequest) -> Result<ReportGitRef, Error> {
-    let v1::ReportGitRefRequest {
-        target,
-        git_remote_origin,
-        git_branch,
-        commit,
-    } = request;
-    let target = match target {
+pub(crate) fn report(
+    request: v1::ReportGitRefRequest,
+    providers: &Providers,
+) -> Result<(Target, NewGitRef), Error> {
+    let target = match request.target {
         Some(v1::report_git_ref_request::Target::ChatId(id)) => {
             Target::Chat(ChatId(convert::uuid("chat_id", &id)?))
         }
@@ -137,10 +135,23 @@ pub(crate) fn report(request: v1::ReportGitRefRequest) -> Result<ReportGitRef, E
         },
         None => return Err(Error::invalid("target", "must be a chat_id or a workspace")),
     };
-    Ok(ReportGitRef {
-        target,
-        origin: git_remote_origin,
-        branch: git_branch,
-        commit,
-    })
+    let refused = |error: OriginError| Error::InvalidArgument {
+        field: "git_remote_origin".to_owned(),
+        problem: error.to_string(),
+        reason: match error {
+            OriginError::Invalid(_) => reason::FIELD_INVALID,
+            OriginError::ProviderNotConfigured => reason::PROVIDER_NOT_CONFIGURED,
+        },
+    };
+    let invalid = |field| move |problem| Error::invalid(field, problem);
+    let git_ref = NewGitRef {
+        origin: origin::parse(providers, &request.git_remote_origin).map_err(refused)?,
+        branch: Branch::parse(&request.git_branch).map_err(invalid("git_branch"))?,
+        commit: request
+            .commit
+            .map(|commit| parse_commit(&commit))
+            .transpose()
+            .map_err(invalid("commit"))?,
+    };
+    Ok((target, git_ref))
 }

@@ -8,11 +8,11 @@ use super::{
     Sql, Store, StoreError,
     column::{Columns as _, first},
     connection::Connection,
-    page,
-    polling::{resume_polling, stop_polling},
+    guard::{LOCK_CHAT, passed},
+    page, polling,
     predicate::{ALLOWED, READABLE, composed},
     row,
-    sql::{Composed, Params, bind, sql},
+    sql::{Params, bind, sql},
     transaction::Tx,
 };
 use crate::{
@@ -22,13 +22,11 @@ use crate::{
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
 };
 
-const GET_CHAT: Sql = sql!("get_chat");
-const LIST_CHATS_FOR_EVENTS: Sql = sql!("list_chats_for_events");
+const GET_CHATS: Sql = sql!("get_chats");
 const LIST_DIFF_STATUSES: Sql = sql!("list_diff_statuses");
 const LIST_SHARES: Sql = sql!("list_shares");
 const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
-const LOCK_CHAT: Sql = sql!("lock_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
 
 /// A chat that is to be made.
@@ -60,24 +58,6 @@ impl NewChat {
     }
 }
 
-/// What became of a write that policy guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guarded<T> {
-    /// Done.
-    Done(T),
-    /// The chat does not exist for the caller.
-    NotVisible,
-    /// The caller may see the chat but not do this.
-    NotAllowed,
-}
-
-/// What `update_chat` did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Updated {
-    /// Refs were made due.
-    pub(crate) unarchived: bool,
-}
-
 impl Store {
     /// The chat `id`, if `readable` holds for it.
     pub(crate) async fn get_chat(
@@ -86,15 +66,19 @@ impl Store {
         id: ChatId,
     ) -> Result<Option<Chat>, StoreError> {
         let mut params = Params::default();
-        params.push(id.0);
-        let get = composed(GET_CHAT, params, &[(READABLE, &readable)])?;
+        params.push(vec![id.0]);
+        let get = composed(GET_CHATS, params, &[(READABLE, &readable)])?;
         let connection = self.connection().await?;
         let rows = connection.read(get.statement(), &get.values()).await?;
         Ok(with_parts(&connection, &rows).await?.pop())
     }
 
     /// A page of chats in list order, and whether more follow.
-    pub(crate) async fn list_chats(
+    ///
+    /// # Errors
+    ///
+    /// When the database is away, or too slow.
+    pub async fn list_chats(
         &self,
         readable: Authorized,
         filter: &ChatFilter,
@@ -104,15 +88,18 @@ impl Store {
         // One more than asked for tells whether this is the last page.
         let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
         let connection = self.connection().await?;
-        let matches = match page::explain_search(&readable, filter) {
+        let readable = readable.pred();
+        let matches = match page::explain_search(readable, filter) {
             Some(explain) => {
                 let values = explain.values();
-                row::matches(&connection.read(explain.statement(), &values).await?)?
+                let rows = connection.read(explain.statement(), &values).await?;
+                let plan = first(&rows, "QUERY PLAN")?;
+                page::Matches::from_plan(&plan.unwrap_or_default())
             }
             None => page::Matches::Often,
         };
         let bounds = page::Bounds::default();
-        let Some(page) = page::plan(&readable, filter, cursor, limit, matches, bounds) else {
+        let Some(page) = page::plan(readable, filter, cursor, limit, matches, bounds) else {
             return Ok((Vec::new(), false));
         };
         let mut rows = connection.read(page.statement(), &page.values()).await?;
@@ -129,105 +116,70 @@ impl Store {
     ) -> Result<Vec<Chat>, StoreError> {
         let connection = self.connection().await?;
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = connection.read(LIST_CHATS_FOR_EVENTS, &[&ids]).await?;
+        let rows = connection.read(GET_CHATS, &[&ids]).await?;
         with_parts(&connection, &rows).await
     }
 
     /// Creates `chat`, or returns the id of the one that the same request made before.
     pub(crate) async fn insert_chat(&self, chat: &NewChat) -> Result<ChatId, StoreError> {
-        let NewChat {
-            id,
-            owner,
-            organization,
-            workspace,
-            title,
-            status,
-            labels,
-            request,
-        } = chat;
+        let (owner, request) = (chat.owner.0, chat.request.map(|id| id.0));
         let rows = self
             .write(
                 INSERT_CHAT,
                 &[
-                    &id.0,
-                    &owner.0,
-                    &organization.map(|id| id.0),
-                    &workspace.map(|id| id.0),
-                    title,
-                    &status.name(),
-                    &json!(labels),
-                    &request.map(|id| id.0),
+                    &chat.id.0,
+                    &owner,
+                    &chat.organization.map(|id| id.0),
+                    &chat.workspace.map(|id| id.0),
+                    &chat.title,
+                    &chat.status.name(),
+                    &json!(chat.labels),
+                    &request,
                 ],
             )
             .await?;
         if let Some(id) = first(&rows, "id")? {
             return Ok(id);
         }
-        let rows = self
-            .read(FIND_CREATED_CHAT, &[&owner.0, &request.map(|id| id.0)])
-            .await?;
+        let rows = self.read(FIND_CREATED_CHAT, &[&owner, &request]).await?;
         first(&rows, "id")?
             .ok_or_else(|| StoreError::bug("create a chat", "neither made nor found"))
     }
 
-    /// Applies `changes` to the chat `id`.
+    /// Applies `changes` to the chat `id`; says whether refs became due for it.
     pub(crate) async fn update_chat(
         &self,
         readable: Authorized,
         allowed: Authorized,
         id: ChatId,
         changes: &ChatChanges,
-    ) -> Result<Guarded<Updated>, StoreError> {
-        let ChatChanges {
-            title,
-            status,
-            labels,
-            archived,
-        } = changes;
+    ) -> Result<bool, StoreError> {
         let mut params = Params::default();
         params.push(id.0);
-        params.push(title.clone());
-        params.push(status.map(ChatStatus::name));
-        params.push(labels.as_ref().map(|labels| json!(labels)));
-        params.push(*archived);
-        let update = composed(
-            UPDATE_CHAT,
-            params,
-            &[(READABLE, &readable), (ALLOWED, &allowed)],
-        )?;
-        let archiving = *archived == Some(true);
-        self.transaction(|tx| update_once(tx, id, &update, archiving))
-            .await
+        params.push(changes.title.clone());
+        params.push(changes.status.map(ChatStatus::name));
+        params.push(changes.labels.as_ref().map(|labels| json!(labels)));
+        params.push(changes.archived);
+        let marks = [(READABLE, &readable), (ALLOWED, &allowed)];
+        let update = composed(UPDATE_CHAT, params, &marks)?;
+        let archiving = changes.archived == Some(true);
+        self.transaction(async |tx: Tx| {
+            let [_, rows] = tx
+                .pipeline([
+                    bind(LOCK_CHAT, &[&id.0]),
+                    bind(update.statement(), &update.values()),
+                ])
+                .await?;
+            let turned = passed(&rows, allowed.action())?.get_as("archived_changes")?;
+            if turned {
+                polling::plan(tx, id, archiving).await?;
+            } else {
+                tx.commit().await?;
+            }
+            Ok(turned && !archiving)
+        })
+        .await
     }
-}
-
-async fn update_once(
-    tx: Tx,
-    id: ChatId,
-    update: &Composed,
-    archiving: bool,
-) -> Result<Guarded<Updated>, StoreError> {
-    let [_, rows] = tx
-        .pipeline([
-            bind(LOCK_CHAT, &[&id.0]),
-            bind(update.statement(), &update.values()),
-        ])
-        .await?;
-    let Some(row) = rows.first() else {
-        return Ok(Guarded::NotVisible);
-    };
-    if !row.get_as::<bool>("allowed")? {
-        return Ok(Guarded::NotAllowed);
-    }
-    let turned: bool = row.get_as("archived_changes")?;
-    match (turned, archiving) {
-        (true, true) => stop_polling(tx, id).await?,
-        (true, false) => resume_polling(tx, id).await?,
-        (false, _) => tx.commit().await?,
-    }
-    Ok(Guarded::Done(Updated {
-        unarchived: turned && !archiving,
-    }))
 }
 
 /// Chats from their rows, in the rows' order, with their refs and shares.

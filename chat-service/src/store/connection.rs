@@ -19,7 +19,7 @@ use prometheus_client::{
 use tokio_postgres::{Error as PgError, Row};
 
 use super::{
-    StoreError,
+    Sql, StoreError,
     sql::{Bound, Statement, Values, bind},
 };
 
@@ -68,23 +68,20 @@ impl Durations {
     }
 }
 
-/// How the failure of a statement is classified that the server has not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// It changed nothing, or will be rolled back.
-    None,
-    /// It may have happened.
-    Lasting,
-}
+/// Begins a transaction.
+pub(super) const BEGIN: Sql = Sql {
+    name: "begin",
+    text: "BEGIN",
+};
+/// Ends a transaction.
+pub(super) const COMMIT: Sql = Sql {
+    name: "commit",
+    text: "COMMIT",
+};
 
-impl Effect {
-    pub(super) fn classify(self, error: PgError) -> StoreError {
-        match self {
-            Self::None => StoreError::from_read(error),
-            Self::Lasting => StoreError::from_write(error),
-        }
-    }
-}
+/// How the failure of a statement is classified: [`StoreError::from_read`] if it changed nothing or
+/// will be rolled back, [`StoreError::from_write`] if it may have happened.
+pub(super) type Classify = fn(PgError) -> StoreError;
 
 /// A connection from the pool, for statements that follow one another outside a transaction.
 pub(crate) struct Connection {
@@ -112,8 +109,7 @@ impl Connection {
         &self,
         statements: [Bound<'_>; N],
     ) -> Result<[Vec<Row>; N], StoreError> {
-        let brackets = Brackets::default();
-        rows_of_each(self.run(&statements, brackets, Effect::None).await?)
+        rows_of_each(self.run(&statements, None, StoreError::from_read).await?)
     }
 
     /// Runs a statement that changes something, in a transaction of its own.
@@ -123,7 +119,7 @@ impl Connection {
         values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         let statements = [bind(statement, values)];
-        let run = self.run(&statements, Brackets::default(), Effect::Lasting);
+        let run = self.run(&statements, None, StoreError::from_write);
         let [rows] = rows_of_each(run.await?)?;
         Ok(rows)
     }
@@ -136,10 +132,10 @@ impl Connection {
     pub(super) async fn run(
         &self,
         statements: &[Bound<'_>],
-        brackets: Brackets<'_>,
-        effect: Effect,
+        open: Option<&AtomicBool>,
+        classify: Classify,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        run(&self.client, &self.durations, statements, brackets, effect).await
+        run(&self.client, &self.durations, statements, open, classify).await
     }
 
     /// Sends `text`, of which nothing is expected, without waiting for the answer.
@@ -149,47 +145,14 @@ impl Connection {
     }
 }
 
-/// What stands around statements that are sent together.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Brackets<'a> {
-    /// Sent first: it begins a transaction or a part of one.
-    pub(super) before: Option<&'static str>,
-    /// Sent last, if all before could be sent.
-    pub(super) after: Option<After>,
-    /// Whether a transaction is open on the connection, kept up to date.
-    pub(super) open: Option<&'a AtomicBool>,
-}
-
-/// What ends statements that are sent together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Commit,
-    ReleaseSavepoint,
-}
-
-impl After {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Commit => "COMMIT",
-            Self::ReleaseSavepoint => "RELEASE SAVEPOINT alone",
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Commit => "commit",
-            Self::ReleaseSavepoint => "release_savepoint",
-        }
-    }
-}
-
-/// Prepares statements, once per connection, and sends them together: the server runs them in their order.
+/// Prepares statements, once per connection, and sends them together: the server runs them in their
+/// order. `open`: whether a transaction is open on the connection, kept up to date.
 pub(super) async fn run(
     client: &ClientWrapper,
     durations: &Durations,
     statements: &[Bound<'_>],
-    brackets: Brackets<'_>,
-    effect: Effect,
+    open: Option<&AtomicBool>,
+    classify: Classify,
 ) -> Result<Vec<Vec<Row>>, StoreError> {
     let mut prepared = Vec::with_capacity(statements.len());
     for bound in statements {
@@ -201,22 +164,11 @@ pub(super) async fn run(
             prepared.push(Some(statement.map_err(StoreError::from_read)?));
         }
     }
-    let set_open = |open: bool| {
-        if let Some(flag) = brackets.open {
-            flag.store(open, Ordering::Relaxed);
-        }
-    };
-    set_open(true);
-    // A call is sent when it is first polled.
-    let mut before = Box::pin(maybe_done(async {
-        match brackets.before {
-            Some(text) => client.batch_execute(text).await,
-            None => Ok(()),
-        }
-    }));
-    before.as_mut().now_or_never();
     let mut sent = Vec::with_capacity(statements.len());
     for (bound, prepared) in statements.iter().zip(&prepared) {
+        if let Some(flag) = open {
+            flag.store(bound.statement.name != COMMIT.name, Ordering::Relaxed);
+        }
         let mut query = Box::pin(maybe_done(async move {
             match prepared {
                 Some(prepared) => {
@@ -226,6 +178,7 @@ pub(super) async fn run(
                 None => Ok(Vec::new()),
             }
         }));
+        // A call is sent when it is first polled.
         query.as_mut().now_or_never();
         // Without an answer yet, its values cannot be encoded. What follows, like COMMIT, must not be sent.
         if matches!(&*query, MaybeDone::Done(Err(_)))
@@ -235,39 +188,20 @@ pub(super) async fn run(
         }
         sent.push(query);
     }
-    if brackets.after == Some(After::Commit) {
-        set_open(false);
-    }
-    let mut after = Box::pin(maybe_done(async {
-        match brackets.after {
-            Some(after) => {
-                let end = client.batch_execute(after.text());
-                durations.time(after.name(), end).await
-            }
-            None => Ok(()),
-        }
-    }));
-    after.as_mut().now_or_never();
-
-    before.as_mut().await;
-    match before.as_mut().take_output() {
-        // The server refused to begin, so that the rest ran by itself.
-        Some(Err(source)) if source.code().is_some() => {
-            return Err(StoreError::Uncertain { source });
-        }
-        Some(begun) => begun.map_err(|error| effect.classify(error))?,
-        None => {}
-    }
     let mut rows = Vec::with_capacity(sent.len());
-    for mut query in sent {
+    for (bound, mut query) in statements.iter().zip(sent) {
         query.as_mut().await;
-        if let Some(answer) = query.as_mut().take_output() {
-            rows.push(answer.map_err(|error| effect.classify(error))?);
-        }
-    }
-    after.as_mut().await;
-    if let Some(ended) = after.as_mut().take_output() {
-        ended.map_err(|error| effect.classify(error))?;
+        let answer = query
+            .as_mut()
+            .take_output()
+            .unwrap_or_else(|| Ok(Vec::new()));
+        rows.push(answer.map_err(|error| {
+            if bound.statement.name == BEGIN.name && error.code().is_some() {
+                // The server refused to begin, so that the rest ran by itself.
+                return StoreError::Uncertain { source: error };
+            }
+            classify(error)
+        })?);
     }
     Ok(rows)
 }

@@ -4,15 +4,25 @@
 //! accounts are locked and settled, and then their budgets. Each lock is a statement of its own, so
 //! that what follows sees every ref that was made due before.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Sql, sql::sql};
+use super::{
+    Sql, StoreError,
+    connection::rows_of_each,
+    sql::{Bound, bind, sql},
+    transaction::Tx,
+};
 
-/// Of the budgets that are named beside those of accounts: none.
-pub(super) const NO_BUDGETS: &[Uuid] = &[];
+/// No budget, or no account, beside those that another parameter names.
+pub(super) const NONE: &[Uuid] = &[];
 
 /// Locks the refs `$1`.
 pub(super) const LOCK_POLLS: Sql = sql!("lock_polls");
+/// Locks the refs of the chats `$1`.
+pub(super) const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
+/// The accounts of the refs of the chats `$1`.
+pub(super) const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
 /// Locks the accounts `$1`.
 pub(super) const LOCK_ACCOUNTS: Sql = sql!("lock_accounts");
 /// Sets lane and due time of the accounts `$1`, which are locked.
@@ -22,3 +32,41 @@ pub(super) const LOCK_BUDGETS: Sql = sql!("lock_budgets");
 /// Sets the places in the queue of the budgets `$1`, and of those of the accounts `$3`, which are
 /// locked; with `$2`, ends their leases.
 pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
+
+impl Tx {
+    /// Runs `statements`, settles `accounts` and their budgets, and commits, in one round trip.
+    pub(super) async fn commit_due<const N: usize>(
+        self,
+        statements: [Bound<'_>; N],
+        accounts: &[Uuid],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        self.commit_due_and(statements, accounts, &[]).await
+    }
+
+    /// As [`Tx::commit_due`], with `then` right before the commit.
+    pub(super) async fn commit_due_and<const N: usize>(
+        self,
+        statements: [Bound<'_>; N],
+        accounts: &[Uuid],
+        then: &[Bound<'_>],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let mut rows = self
+            .commit_after_all(
+                &[
+                    statements.as_slice(),
+                    [
+                        bind(LOCK_ACCOUNTS, &[&accounts]),
+                        bind(SETTLE_ACCOUNTS, &[&accounts]),
+                        bind(LOCK_BUDGETS, &[&NONE, &accounts]),
+                        bind(SETTLE_BUDGETS, &[&NONE, &false, &accounts]),
+                    ]
+                    .as_slice(),
+                    then,
+                ]
+                .concat(),
+            )
+            .await?;
+        rows.truncate(N);
+        rows_of_each(rows)
+    }
+}

@@ -31,6 +31,18 @@ pub enum StoreError {
         #[source]
         source: PgError,
     },
+    /// Did not happen: the chat does not exist for the caller.
+    #[error("the chat does not exist for the caller")]
+    NotVisible,
+    /// Did not happen: the caller may see the chat, but not do this.
+    #[error("not allowed: {action}")]
+    NotAllowed {
+        /// As in `updateChat`.
+        action: &'static str,
+    },
+    /// Did not happen: the request id was used for a call of another kind.
+    #[error("the request id was used for a call of another kind")]
+    OtherKind,
     /// Did not happen: it took too long.
     #[error("the statement took too long")]
     Timeout {
@@ -141,6 +153,11 @@ impl From<StoreError> for Error {
                 retry_after: Some(Duration::from_secs(1)),
                 source: Some(Box::new(error)),
             },
+            StoreError::NotVisible => Self::NotVisible { resource: "chat" },
+            StoreError::NotAllowed { action } => Self::NotAllowed { action },
+            StoreError::OtherKind => {
+                Self::invalid("request_id", "was used for a call of another kind")
+            }
             StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
             StoreError::Data { .. } | StoreError::Bug { .. } => Self::internal(error),
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     column::{Columns as _, first},
-    connection::{Brackets, Durations, Effect, rows_of_each, run},
+    connection::{Durations, rows_of_each, run},
     row::subject_of,
     sql::{bind, sql},
 };
@@ -117,8 +117,8 @@ impl RelayLock {
             &self.client,
             &self.durations,
             &statements,
-            Brackets::default(),
-            Effect::Lasting,
+            None,
+            StoreError::from_write,
         );
         let [rows] = rows_of_each(placed.await?)?;
         Ok(rows)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     column::{Columns as _, column, first},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    due::{LOCK_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
     sql::{bind, sql},
     transaction::Tx,
 };
@@ -34,7 +34,7 @@ const LIST_PLANNED_CHATS: Sql = sql!("list_planned_chats");
 const INSERT_STATUS_EVENTS: Sql = sql!("insert_status_events");
 const LIST_DENIED_REFS: Sql = sql!("list_denied_refs");
 const LOCK_POLLS: Sql = sql!("lock_polls");
-const REQUEUE_DENIED_REFS: Sql = sql!("requeue_denied_refs");
+const REQUEUE_REFS: Sql = sql!("requeue_refs");
 
 /// Events, or refs, that one transaction writes at most: reports of the account wait for no more.
 const BATCH: usize = 500;
@@ -279,16 +279,13 @@ async fn unlink_once(tx: Tx, user: UserId, provider_id: &str) -> Result<bool, St
 }
 
 async fn requeue_once(tx: Tx, account: GitAccountId, refs: &[Uuid]) -> Result<(), StoreError> {
-    let accounts = [account.0];
-    let accounts = accounts.as_slice();
-    tx.commit_after([
-        bind(LOCK_POLLS, &[&refs]),
-        bind(REQUEUE_DENIED_REFS, &[&refs]),
-        bind(LOCK_ACCOUNTS, &[&accounts]),
-        bind(SETTLE_ACCOUNTS, &[&accounts]),
-        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]),
-        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]),
-    ])
+    tx.commit_due(
+        [
+            bind(LOCK_POLLS, &[&refs]),
+            bind(REQUEUE_REFS, &[&refs, &true]),
+        ],
+        &[account.0],
+    )
     .await?;
     Ok(())
 }

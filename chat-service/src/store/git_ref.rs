@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    chat::Guarded,
-    column::{Columns as _, column, first},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
-    predicate::{ALLOWED, READABLE, composed},
-    sql::{Composed, Params, bind, sql},
+    column::{column, first},
+    due::{LIST_CHAT_ACCOUNTS, LOCK_CHAT_POLLS},
+    guard::Guard,
+    predicate::{ALLOWED, composed},
+    sql::{Params, bind, sql},
     transaction::Tx,
 };
 use crate::{
@@ -22,13 +22,9 @@ use crate::{
     provider::origin::Origin,
 };
 
-const LOCK_CHAT: Sql = sql!("lock_chat");
-const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
 const LOCK_WORKSPACE_CHATS: Sql = sql!("lock_workspace_chats");
 const ENSURE_GIT_ACCOUNT: Sql = sql!("ensure_git_account");
 const FIND_GIT_ACCOUNT: Sql = sql!("find_git_account");
-const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
-const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
 const COALESCE_REPORTS: Sql = sql!("coalesce_reports");
 const DEMOTE_REFS: Sql = sql!("demote_refs");
 const REPORT_REFS: Sql = sql!("report_refs");
@@ -59,16 +55,13 @@ impl Store {
         allowed: Authorized,
         chat: ChatId,
         git_ref: &NewGitRef,
-    ) -> Result<Guarded<ReportedRefs>, StoreError> {
-        let mut params = Params::default();
-        params.push(chat.0);
-        let authorize = composed(
-            AUTHORIZE_CHAT,
-            params,
-            &[(READABLE, &readable), (ALLOWED, &allowed)],
-        )?;
-        self.transaction(|tx| report_to_chat(tx, chat, &authorize, git_ref))
-            .await
+    ) -> Result<ReportedRefs, StoreError> {
+        let guard = Guard::new(&readable, &allowed, chat)?;
+        self.transaction(async |tx: Tx| {
+            let owner = guard.pass(&tx).await?;
+            report(tx, owner, &[chat.0], git_ref).await
+        })
+        .await
     }
 
     /// Makes `git_ref` the primary of all unarchived chats of `owner` in `workspace` for which the
@@ -93,42 +86,6 @@ impl Store {
     }
 }
 
-async fn report_to_chat(
-    tx: Tx,
-    chat: ChatId,
-    authorize: &Composed,
-    git_ref: &NewGitRef,
-) -> Result<Guarded<ReportedRefs>, StoreError> {
-    let owner = match guard(&tx, chat, authorize).await? {
-        Guarded::Done(owner) => owner,
-        Guarded::NotVisible => return Ok(Guarded::NotVisible),
-        Guarded::NotAllowed => return Ok(Guarded::NotAllowed),
-    };
-    let reported = report(tx, owner, &[chat.0], git_ref).await?;
-    Ok(Guarded::Done(reported))
-}
-
-/// Locks a chat, in the same round trip that asks whether the caller may. Returns whose it is.
-pub(super) async fn guard(
-    tx: &Tx,
-    chat: ChatId,
-    authorize: &Composed,
-) -> Result<Guarded<UserId>, StoreError> {
-    let [_, rows] = tx
-        .pipeline([
-            bind(LOCK_CHAT, &[&chat.0]),
-            bind(authorize.statement(), &authorize.values()),
-        ])
-        .await?;
-    let Some(row) = rows.first() else {
-        return Ok(Guarded::NotVisible);
-    };
-    if !row.get_as::<bool>("allowed")? {
-        return Ok(Guarded::NotAllowed);
-    }
-    Ok(Guarded::Done(row.get_as("owner_id")?))
-}
-
 /// Reports `git_ref` to `chats`, which are locked and `owner`'s, and commits.
 async fn report(
     tx: Tx,
@@ -136,23 +93,16 @@ async fn report(
     chats: &[Uuid],
     git_ref: &NewGitRef,
 ) -> Result<ReportedRefs, StoreError> {
-    let NewGitRef {
-        origin:
-            Origin {
-                provider,
-                repository,
-                sanitized,
-            },
-        branch,
-        commit,
-    } = git_ref;
+    let mut reported = ReportedRefs {
+        chats: chats.iter().copied().map(ChatId).collect(),
+        changed: false,
+    };
     if chats.is_empty() {
-        return Ok(ReportedRefs {
-            chats: Vec::new(),
-            changed: false,
-        });
+        return Ok(reported);
     }
-    let (provider, repository, branch) = (&provider.id, repository.as_str(), branch.as_str());
+    let (origin, commit) = (&git_ref.origin, &git_ref.commit);
+    let (provider, repository) = (&origin.provider.id, origin.repository.as_str());
+    let branch = git_ref.branch.as_str();
     let [_, account, _, others, coalesced] = tx
         .pipeline([
             bind(ENSURE_GIT_ACCOUNT, &[&Uuid::now_v7(), &owner.0, provider]),
@@ -173,36 +123,35 @@ async fn report(
         .filter(|chat| !coalesced.contains(chat))
         .copied()
         .collect();
+    if fresh.is_empty() {
+        tx.commit().await?;
+        return Ok(reported);
+    }
     let ids: Vec<Uuid> = fresh.iter().map(|_| Uuid::now_v7()).collect();
-    let changed = !fresh.is_empty();
     // Refs of other providers may have been demoted or evicted.
     let mut accounts: Vec<Uuid> = column(&others, "id")?;
     accounts.push(account);
-    tx.commit_after([
-        bind(DEMOTE_REFS, &[&fresh, provider, &repository, &branch]).only_if(changed),
-        bind(
-            REPORT_REFS,
-            &[
-                &ids,
-                &fresh,
-                &account,
-                provider,
-                sanitized,
-                &repository,
-                &branch,
-                commit,
-            ],
-        )
-        .only_if(changed),
-        bind(EVICT_REFS, &[&fresh, &MAX_GIT_REFS]).only_if(changed),
-        bind(LOCK_ACCOUNTS, &[&accounts]).only_if(changed),
-        bind(SETTLE_ACCOUNTS, &[&accounts]).only_if(changed),
-        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]).only_if(changed),
-        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]).only_if(changed),
-    ])
+    tx.commit_due(
+        [
+            bind(DEMOTE_REFS, &[&fresh, provider, &repository, &branch]),
+            bind(
+                REPORT_REFS,
+                &[
+                    &ids,
+                    &fresh,
+                    &account,
+                    provider,
+                    &origin.sanitized,
+                    &repository,
+                    &branch,
+                    commit,
+                ],
+            ),
+            bind(EVICT_REFS, &[&fresh, &MAX_GIT_REFS]),
+        ],
+        &accounts,
+    )
     .await?;
-    Ok(ReportedRefs {
-        chats: chats.iter().copied().map(ChatId).collect(),
-        changed,
-    })
+    reported.changed = true;
+    Ok(reported)
 }

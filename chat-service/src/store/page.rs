@@ -52,10 +52,7 @@ use super::{
     Sql,
     sql::{Composed, Params, sql},
 };
-use crate::{
-    authz::Authorized,
-    chat_filter::{ChatFilter, Cursor},
-};
+use crate::chat_filter::{ChatFilter, Cursor};
 
 const EXPLAIN_SEARCH: Sql = sql!("explain_search");
 /// What a page's statement is called, however it is composed.
@@ -93,7 +90,8 @@ pub enum Matches {
 
 impl Matches {
     /// What the answer to [`explain_search`] says: what is walked in order is common.
-    pub(crate) fn from_plan(plan: &serde_json::Value) -> Self {
+    #[must_use]
+    pub fn from_plan(plan: &serde_json::Value) -> Self {
         if has_node(plan, "Sort") || has_node(plan, "Incremental Sort") {
             Self::Rarely
         } else {
@@ -118,11 +116,7 @@ fn has_node(plan: &serde_json::Value, wanted: &str) -> bool {
 }
 
 /// What the caller may read of the chats of the filter's owner, and the rest of the filter.
-fn within<'a>(
-    authorized: &'a Authorized,
-    filter: &'a ChatFilter,
-) -> (Cow<'a, Pred>, Cow<'a, ChatFilter>) {
-    let pred = authorized.pred();
+fn within<'a>(pred: &'a Pred, filter: &'a ChatFilter) -> (Cow<'a, Pred>, Cow<'a, ChatFilter>) {
     let Some(owner) = filter.owner else {
         return (Cow::Borrowed(pred), Cow::Borrowed(filter));
     };
@@ -135,8 +129,9 @@ fn within<'a>(
 }
 
 /// The statement that asks how often a filter matches, if the plan of its page depends on that.
-pub(crate) fn explain_search(authorized: &Authorized, filter: &ChatFilter) -> Option<Composed> {
-    let (pred, filter) = within(authorized, filter);
+#[must_use]
+pub fn explain_search(pred: &Pred, filter: &ChatFilter) -> Option<Composed> {
+    let (pred, filter) = within(pred, filter);
     let depends = narrow::searched(&filter)
         && filter.workspace.is_none()
         && narrow::named(&filter).is_none()
@@ -161,12 +156,11 @@ fn nearly_everything(ways: &[Branch]) -> bool {
 
 /// How a page is walked.
 enum Route {
-    /// In the order of the list of all chats, since the caller may see nearly everything.
-    All,
-    /// One branch per way of being allowed.
+    /// One branch per way of being allowed, or by an index of the filter; each in order.
     Ways(Vec<Branch>),
-    /// What title and labels match, sorted.
-    Search,
+    /// What title and labels match, sorted, with the predicate checked on each; by these branches, if
+    /// that is too much.
+    Search(Vec<Branch>, Pred),
     /// Some of the latest chats, and if they do not fill the page, others.
     Near(Box<Near>),
 }
@@ -179,23 +173,26 @@ struct Near {
     most: i64,
     /// What these must satisfy beside the filter.
     residual: Pred,
-    far: Far,
+    /// What is complete by itself, if what was tried is not.
+    far: Route,
 }
 
-/// What is complete by itself, if what was tried is not.
-enum Far {
-    /// In order, each by an index of its own.
-    Ways(Vec<Branch>),
-    /// In no order, by the indexes of title and labels; the predicate is checked on each.
-    Search(Pred),
-    /// In two parts again.
-    Near(Box<Near>),
+impl Route {
+    fn near(tried: Vec<Branch>, most: i64, far: Self) -> Self {
+        Self::Near(Box::new(Near {
+            tried,
+            most,
+            residual: Pred::True,
+            far,
+        }))
+    }
 }
 
-/// The statement for a page; none when no chat can be in it. `matches` answers [`explain_search`]; where
-/// that does not ask, it does not matter.
-pub(crate) fn plan(
-    authorized: &Authorized,
+/// The statement for a page of at most `limit` chats; none when no chat can be in it. `matches` answers
+/// [`explain_search`]; where that does not ask, it does not matter.
+#[must_use]
+pub fn plan(
+    pred: &Pred,
     filter: &ChatFilter,
     cursor: Option<Cursor>,
     limit: i64,
@@ -203,118 +200,70 @@ pub(crate) fn plan(
     bounds: Bounds,
 ) -> Option<Composed> {
     let of_owner = filter.owner.is_some();
-    let (pred, filter) = within(authorized, filter);
+    let (pred, filter) = within(pred, filter);
     let ways = branch::ways(&pred);
     if ways.is_empty() {
         return None;
     }
-    let route = if of_owner {
-        route_of_owner(&pred, ways, &filter, bounds)
-    } else {
-        route(&pred, ways, &filter, matches, bounds)
-    };
+    let route = route(&pred, ways, &filter, of_owner, matches, bounds);
     let mut composer = Composer::new(cursor, limit, bounds);
-    let text = match route {
-        Route::All => composer.all(&pred, &filter),
-        Route::Ways(branches) => composer.page(&branches, &filter),
-        Route::Search => {
-            let mut all = Branch::of_all();
-            all.residual.push(pred.into_owned());
-            composer.search_page(&all, &filter)
-        }
-        Route::Near(near) => composer.near_page(&near, &filter),
-    };
     Some(Composed {
         name: LIST_CHATS,
-        text,
+        text: composer.page(&route, &filter),
         params: composer.params,
     })
 }
 
+/// `of_owner`: `pred` and `ways` are within one owner's chats. What a filter's index names are chats of
+/// all owners, mostly more than this one has.
 fn route(
     pred: &Pred,
     ways: Vec<Branch>,
     filter: &ChatFilter,
+    of_owner: bool,
     matches: Matches,
     bounds: Bounds,
 ) -> Route {
     let everything = nearly_everything(&ways);
-    let with_pred = |mut branch: Branch| {
-        branch.residual.push(pred.clone());
-        branch
-    };
     if let Some(workspace) = narrow::workspace(filter) {
+        let walked = Route::Ways(vec![workspace.clone().checked(pred)]);
         if everything {
-            return Route::Ways(vec![with_pred(workspace)]);
+            return walked;
         }
-        // Either it has few chats, or the caller may read few, or it is walked.
-        let walked = Far::Ways(vec![with_pred(workspace.clone())]);
-        let readable = Near::new(ways, bounds.near, walked);
-        return latest_of_workspace(pred, workspace, bounds, Far::from(readable));
+        // What is tried is told from what matches: otherwise nobody knows where the trial ended.
+        let latest = Branch {
+            rest: Some(ChatFilter::default()),
+            ..workspace
+        };
+        return Route::Near(Box::new(Near {
+            tried: vec![latest],
+            most: bounds.near,
+            residual: pred.clone(),
+            // Either it has few chats, or the caller may read few, or it is walked.
+            far: if of_owner {
+                Route::Ways(ways)
+            } else {
+                Route::near(ways, bounds.near, walked)
+            },
+        }));
     }
     let named = narrow::named(filter);
     let searched = narrow::searched(filter);
     if everything {
         let rare = searched && matches == Matches::Rarely;
-        let ordered = named.or_else(|| narrow::ordered(filter).filter(|_| !rare));
-        return match ordered {
-            Some(branch) => Route::Ways(vec![with_pred(branch)]),
-            None if rare => Route::Search,
-            None => Route::All,
+        return match named.or_else(|| narrow::ordered(filter).filter(|_| !rare)) {
+            Some(branch) => Route::Ways(vec![branch.checked(pred)]),
+            None if rare => Route::Search(vec![Branch::of_all().checked(pred)], pred.clone()),
+            None => Route::Ways(vec![Branch::of_all().checked(pred)]),
         };
     }
-    let far = match named {
-        Some(branch) => Far::Ways(vec![with_pred(branch)]),
-        None if searched => Far::Search(pred.clone()),
+    let mut far = match named {
+        Some(branch) => Route::Ways(vec![branch.checked(pred)]),
+        None if searched => Route::Search(ways.clone(), pred.clone()),
         None => return Route::Ways(ways),
     };
-    Route::Near(Box::new(Near::new(ways, bounds.near, far)))
-}
-
-/// The same where `pred` and `ways` are within one owner's chats. What a filter's index names are chats
-/// of all owners, mostly more than this one has.
-fn route_of_owner(pred: &Pred, ways: Vec<Branch>, filter: &ChatFilter, bounds: Bounds) -> Route {
-    if let Some(workspace) = narrow::workspace(filter) {
-        return latest_of_workspace(pred, workspace, bounds, Far::Ways(ways));
+    if of_owner {
+        far = Route::near(ways.clone(), bounds.candidates, far);
     }
-    let far = match narrow::named(filter) {
-        Some(mut branch) => {
-            branch.residual.push(pred.clone());
-            Far::Ways(vec![branch])
-        }
-        None if narrow::searched(filter) => Far::Search(pred.clone()),
-        None => return Route::Ways(ways),
-    };
-    let far = Near::new(ways.clone(), bounds.candidates, far);
-    Route::Near(Box::new(Near::new(ways, bounds.near, Far::from(far))))
-}
-
-/// First the latest chats of the workspace.
-fn latest_of_workspace(pred: &Pred, workspace: Branch, bounds: Bounds, far: Far) -> Route {
-    // What is tried is told from what matches: otherwise nobody knows where the trial ended.
-    let latest = Branch {
-        rest: Some(ChatFilter::default()),
-        ..workspace
-    };
-    Route::Near(Box::new(Near {
-        residual: pred.clone(),
-        ..Near::new(vec![latest], bounds.near, far)
-    }))
-}
-
-impl Near {
-    fn new(tried: Vec<Branch>, most: i64, far: Far) -> Self {
-        Self {
-            tried,
-            most,
-            residual: Pred::True,
-            far,
-        }
-    }
-}
-
-impl From<Near> for Far {
-    fn from(near: Near) -> Self {
-        Self::Near(Box::new(near))
-    }
+    Route::near(ways, bounds.near, far)
 }

@@ -5,44 +5,34 @@ use uuid::Uuid;
 use super::{
     Sql, StoreError,
     column::column,
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    due::{LIST_CHAT_ACCOUNTS, LOCK_CHAT_POLLS},
     sql::{bind, sql},
     transaction::Tx,
 };
 use crate::id::ChatId;
 
-const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
-const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
-const STOP_POLLING_CHAT: Sql = sql!("stop_polling_chat");
-const RESUME_POLLING_REFS: Sql = sql!("resume_polling_refs");
+const STOP_POLLING_REFS: Sql = sql!("stop_polling_refs");
+const REQUEUE_REFS: Sql = sql!("requeue_refs");
 
-/// Plans nothing more for a chat that is locked, and was archived, and commits.
-pub(super) async fn stop_polling(tx: Tx, chat: ChatId) -> Result<(), StoreError> {
-    plan(tx, chat, STOP_POLLING_CHAT).await
-}
-
-/// Makes the polled refs due of a chat that is locked, and was unarchived, and commits.
-pub(super) async fn resume_polling(tx: Tx, chat: ChatId) -> Result<(), StoreError> {
-    plan(tx, chat, RESUME_POLLING_REFS).await
-}
-
-async fn plan(tx: Tx, chat: ChatId, statement: Sql) -> Result<(), StoreError> {
-    let chats = [chat.0];
-    let chats = chats.as_slice();
-    let [_, rows] = tx
+/// Plans nothing more for a chat that is locked if it was archived, else makes its polled refs due;
+/// and commits.
+pub(super) async fn plan(tx: Tx, chat: ChatId, archived: bool) -> Result<(), StoreError> {
+    let chats: &[Uuid] = &[chat.0];
+    let [locked, accounts] = tx
         .pipeline([
             bind(LOCK_CHAT_POLLS, &[&chats]),
             bind(LIST_CHAT_ACCOUNTS, &[&chats]),
         ])
         .await?;
-    let accounts: Vec<Uuid> = column(&rows, "id")?;
-    tx.commit_after([
-        bind(statement, &[&chat.0]),
-        bind(LOCK_ACCOUNTS, &[&accounts]),
-        bind(SETTLE_ACCOUNTS, &[&accounts]),
-        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]),
-        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]),
-    ])
+    let refs: Vec<Uuid> = column(&locked, "ref_id")?;
+    let accounts: Vec<Uuid> = column(&accounts, "id")?;
+    tx.commit_due(
+        [
+            bind(STOP_POLLING_REFS, &[&refs]).only_if(archived),
+            bind(REQUEUE_REFS, &[&refs, &false]).only_if(!archived),
+        ],
+        &accounts,
+    )
     .await?;
     Ok(())
 }

@@ -8,12 +8,10 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    chat::Guarded,
     column::{Columns as _, column},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
-    git_ref::guard,
-    predicate::{ALLOWED, READABLE, composed},
-    sql::{Composed, Params, bind, sql},
+    due::{LIST_CHAT_ACCOUNTS, LOCK_ACCOUNTS, LOCK_CHAT_POLLS},
+    guard::Guard,
+    sql::{bind, sql},
     transaction::Tx,
 };
 use crate::{
@@ -21,9 +19,6 @@ use crate::{
     id::{ChatId, GitRefId},
 };
 
-const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
-const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
-const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
 const REFRESH_REFS: Sql = sql!("refresh_refs");
 const AWAIT_BUDGETS: Sql = sql!("await_budgets");
 const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
@@ -63,16 +58,10 @@ impl Store {
         allowed: &Authorized,
         chat: ChatId,
         answered: &[GitRefId],
-    ) -> Result<Guarded<Awaited>, StoreError> {
-        let mut params = Params::default();
-        params.push(chat.0);
-        let authorize = composed(
-            AUTHORIZE_CHAT,
-            params,
-            &[(READABLE, readable), (ALLOWED, allowed)],
-        )?;
+    ) -> Result<Awaited, StoreError> {
+        let guard = Guard::new(readable, allowed, chat)?;
         let answered: Vec<Uuid> = answered.iter().map(|id| id.0).collect();
-        self.transaction(|tx| make_due(tx, chat, &authorize, &answered))
+        self.transaction(|tx| make_due(tx, chat, &guard, &answered))
             .await
     }
 
@@ -90,14 +79,10 @@ impl Store {
 async fn make_due(
     tx: Tx,
     chat: ChatId,
-    authorize: &Composed,
+    guard: &Guard,
     answered: &[Uuid],
-) -> Result<Guarded<Awaited>, StoreError> {
-    match guard(&tx, chat, authorize).await? {
-        Guarded::Done(_) => {}
-        Guarded::NotVisible => return Ok(Guarded::NotVisible),
-        Guarded::NotAllowed => return Ok(Guarded::NotAllowed),
-    }
+) -> Result<Awaited, StoreError> {
+    guard.pass(&tx).await?;
     let chats = [chat.0];
     let [_, rows] = tx
         .pipeline([
@@ -106,15 +91,15 @@ async fn make_due(
         ])
         .await?;
     let accounts: Vec<Uuid> = column(&rows, "id")?;
-    let [_, rows, _, _, _, _] = tx
-        .commit_after([
-            bind(LOCK_ACCOUNTS, &[&accounts]),
-            bind(REFRESH_REFS, &[&chat.0, &answered]),
-            bind(SETTLE_ACCOUNTS, &[&accounts]),
-            bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]),
-            bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]),
-            bind(AWAIT_BUDGETS, &[&accounts]),
-        ])
+    let [_, rows] = tx
+        .commit_due_and(
+            [
+                bind(LOCK_ACCOUNTS, &[&accounts]),
+                bind(REFRESH_REFS, &[&chat.0, &answered]),
+            ],
+            &accounts,
+            &[bind(AWAIT_BUDGETS, &[&accounts])],
+        )
         .await?;
     let mut awaited = Awaited::default();
     for row in &rows {
@@ -123,7 +108,7 @@ async fn make_due(
             .push((row.get_as("id")?, row.get_as("outcome_seq")?));
         awaited.due |= row.get_as::<bool>("ready")?;
     }
-    Ok(Guarded::Done(awaited))
+    Ok(awaited)
 }
 
 fn last_outcome(row: &Row) -> Result<LastOutcome, StoreError> {

@@ -2,27 +2,18 @@
 
 use policy::{Level, Subject};
 use proto::sync::ProblemClass;
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     StoreError,
-    column::{Column, Columns as _, first},
-    page::Matches,
+    column::{Column, Columns as _},
 };
 use crate::{
     chat::Chat,
     diff_status::{DiffStatus, Problem},
     id::{ChatId, GroupId, UserId},
 };
-
-/// How often a search matches, from the plan that PostgreSQL would make.
-pub(crate) fn matches(rows: &[Row]) -> Result<Matches, StoreError> {
-    let plan: Value =
-        first(rows, "QUERY PLAN")?.ok_or_else(|| StoreError::bug("explain a search", "no plan"))?;
-    Ok(Matches::from_plan(&plan))
-}
 
 /// A chat without its refs and shares.
 pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {

@@ -64,12 +64,6 @@ impl Bound<'_> {
 pub(crate) struct Params(Vec<Box<dyn ToSql + Sync + Send>>);
 
 impl Params {
-    /// Adds a parameter and returns its number.
-    pub(crate) fn push(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
-        self.0.push(Box::new(value));
-        self.0.len()
-    }
-
     /// As tokio-postgres wants them.
     pub(crate) fn as_refs(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0
@@ -77,10 +71,16 @@ impl Params {
             .map(|value| value.as_ref() as &(dyn ToSql + Sync))
             .collect()
     }
+
+    /// Adds a parameter and returns its number.
+    pub(crate) fn push(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
+        self.0.push(Box::new(value));
+        self.0.len()
+    }
 }
 
 /// A statement that was put together from marked files, with its parameters.
-pub(crate) struct Composed {
+pub struct Composed {
     pub(crate) name: &'static str,
     pub(crate) text: String,
     pub(crate) params: Params,
@@ -95,8 +95,15 @@ impl Composed {
         }
     }
 
+    /// What is prepared.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is bound, in order.
-    pub(crate) fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+    #[must_use]
+    pub fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.params.as_refs()
     }
 }

@@ -8,15 +8,15 @@ mod spread;
 mod state;
 mod window;
 
-pub(crate) use hand_out::{HandedOut, LeasedBudget, LeasedRow, SealedCredential};
-pub(crate) use lease::Claim;
+pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
 pub use lease::QUANTUM;
-pub(crate) use report::{Applied, Reported};
+pub(crate) use report::{Reported, own_failure};
 pub(crate) use spread::{Spread, Spreading};
-pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncState};
+pub(crate) use state::{BudgetState, LaneState, LeaseState};
 
 use super::{Sql, sql};
 
+const LOCK_LEASE: Sql = sql!("lock_lease");
 const LOCK_REQUEST: Sql = sql!("lock_request");
 const FIND_SYNC_REQUEST: Sql = sql!("find_sync_request");
 const INSERT_SYNC_REQUEST: Sql = sql!("insert_sync_request");

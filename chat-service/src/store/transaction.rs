@@ -11,14 +11,22 @@ use tokio_postgres::Row;
 
 use super::{
     Store, StoreError,
-    connection::{After, Brackets, Connection, Effect, rows_of_each},
-    sql::{Bound, Statement, Values, bind},
+    connection::{BEGIN, COMMIT, Classify, Connection, rows_of_each},
+    sql::{Bound, Sql, Statement, Values, bind},
 };
 
 /// How often a transaction is begun at most.
 const ATTEMPTS: u32 = 3;
 /// Grows with each attempt, so that two that met do not meet again.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+const SAVEPOINT: Sql = Sql {
+    name: "savepoint",
+    text: "SAVEPOINT alone",
+};
+const RELEASE: Sql = Sql {
+    name: "release_savepoint",
+    text: "RELEASE SAVEPOINT alone",
+};
 
 impl Store {
     /// Runs `attempt` with a transaction, and again with another one when the database rolled it back because
@@ -69,9 +77,7 @@ impl Tx {
         &self,
         statements: [Bound<'_>; N],
     ) -> Result<[Vec<Row>; N], StoreError> {
-        let brackets = self.brackets("BEGIN", "");
-        let run = self.connection.run(&statements, brackets, Effect::None);
-        rows_of_each(run.await?)
+        rows_of_each(self.run(&statements, &[], StoreError::from_read).await?)
     }
 
     /// As [`Tx::query`], but its failure undoes only what it did itself: the transaction goes on.
@@ -80,31 +86,21 @@ impl Tx {
         statement: Statement<'_>,
         values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let brackets = Brackets {
-            after: Some(After::ReleaseSavepoint),
-            ..self.brackets("BEGIN; SAVEPOINT alone", "SAVEPOINT alone")
-        };
-        let statements = [bind(statement, values)];
-        match self
-            .connection
-            .run(&statements, brackets, Effect::None)
-            .await
-        {
-            Ok(rows) => {
-                let [rows] = rows_of_each(rows)?;
-                Ok(rows)
-            }
-            Err(error) => {
-                self.connection
-                    .send_and_forget("ROLLBACK TO SAVEPOINT alone; RELEASE SAVEPOINT alone");
-                Err(error)
-            }
+        let statements = [bind(SAVEPOINT, &[]), bind(statement, values)];
+        let result = self
+            .run(&statements, &[RELEASE], StoreError::from_read)
+            .await;
+        if result.is_err() {
+            self.connection
+                .send_and_forget("ROLLBACK TO SAVEPOINT alone; RELEASE SAVEPOINT alone");
         }
+        let [_, rows] = rows_of_each(result?)?;
+        Ok(rows)
     }
 
     /// Commits.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        let [] = self.commit_after([]).await?;
+        self.commit_after_all(&[]).await?;
         Ok(())
     }
 
@@ -113,26 +109,37 @@ impl Tx {
         self,
         statements: [Bound<'_>; N],
     ) -> Result<[Vec<Row>; N], StoreError> {
-        let brackets = Brackets {
-            after: Some(After::Commit),
-            ..self.brackets("BEGIN", "")
-        };
-        let run = self.connection.run(&statements, brackets, Effect::Lasting);
-        rows_of_each(run.await?)
+        rows_of_each(self.commit_after_all(&statements).await?)
     }
 
-    /// What is sent first: `begin`, unless the transaction has begun, and then `further`.
-    fn brackets(&self, begin: &'static str, further: &'static str) -> Brackets<'_> {
-        let text = if self.open.load(Ordering::Relaxed) {
-            further
-        } else {
-            begin
-        };
-        Brackets {
-            before: Some(text).filter(|text| !text.is_empty()),
-            after: None,
-            open: Some(&self.open),
-        }
+    /// As [`Tx::commit_after`].
+    pub(super) async fn commit_after_all(
+        self,
+        statements: &[Bound<'_>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.run(statements, &[COMMIT], StoreError::from_write)
+            .await
+    }
+
+    /// Runs `statements` and then `end`, after BEGIN if that was not sent yet. Returns the rows of
+    /// `statements`.
+    async fn run(
+        &self,
+        statements: &[Bound<'_>],
+        end: &[Sql],
+        classify: Classify,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let begin = bind(BEGIN, &[]).only_if(!self.open.load(Ordering::Relaxed));
+        let mut all = vec![begin];
+        all.extend_from_slice(statements);
+        all.extend(end.iter().map(|end| bind(*end, &[])));
+        let mut rows = self
+            .connection
+            .run(&all, Some(&self.open), classify)
+            .await?;
+        rows.truncate(1 + statements.len());
+        rows.remove(0);
+        Ok(rows)
     }
 }
 
@@ -152,7 +159,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::{PoolOptions, Sql, sql};
+    use crate::store::{PoolOptions, sql};
 
     const INSERT_CHAT: Sql = sql!("insert_chat");
     const LOCK_CHAT: Sql = sql!("lock_chat");

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
+use policy::{Atom, Level, Pred};
 use proto::bounds::VIEWED_INTERVAL;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
     column::column,
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NO_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
-    sql::{bind, sql},
+    page::{self, Bounds, Matches},
+    sql::sql,
     transaction::Tx,
 };
-use crate::id::{ChatId, GroupId, UserId};
+use crate::{
+    chat_filter::ChatFilter,
+    id::{ChatId, GroupId, UserId},
+};
 
-const LIST_WATCHED_CHATS: Sql = sql!("list_watched_chats");
-const LIST_WATCHED_CHATS_OF_OWNER: Sql = sql!("list_watched_chats_of_owner");
 const LOCK_VIEWED_POLLS: Sql = sql!("lock_viewed_polls");
 const VIEW_REFS: Sql = sql!("view_refs");
 
@@ -37,27 +38,28 @@ pub struct Watcher {
 }
 
 impl Store {
-    /// The chats that a user who watches owns or has shared with them, those updated last.
+    /// The chats that a user who watches owns or has shared with them, those updated last. Not for
+    /// showing: whose refs are worth a look.
     pub(crate) async fn list_watched_chats(
         &self,
         watcher: &Watcher,
     ) -> Result<Vec<ChatId>, StoreError> {
-        let Watcher {
-            user,
-            groups,
-            owner,
-        } = watcher;
-        let groups: Vec<Uuid> = groups.iter().map(|group| group.0).collect();
-        let rows = match owner {
-            Some(owner) => {
-                let params: [&(dyn ToSql + Sync); 4] = [&user.0, &groups, &MAX_WATCHED, &owner.0];
-                self.read(LIST_WATCHED_CHATS_OF_OWNER, &params).await?
-            }
-            None => {
-                let params: [&(dyn ToSql + Sync); 3] = [&user.0, &groups, &MAX_WATCHED];
-                self.read(LIST_WATCHED_CHATS, &params).await?
-            }
+        let of_groups = Atom::SharedWithGroup(watcher.groups.as_slice().into(), Level::Reader);
+        let pred = Pred::any([
+            Pred::Atom(Atom::Owner(watcher.user)),
+            Pred::Atom(Atom::SharedWithUser(watcher.user, Level::Reader)),
+            Pred::Atom(of_groups),
+        ]);
+        let filter = ChatFilter {
+            owner: watcher.owner,
+            archived: Some(false),
+            ..ChatFilter::default()
         };
+        let (matches, bounds) = (Matches::Often, Bounds::default());
+        let Some(page) = page::plan(&pred, &filter, None, MAX_WATCHED, matches, bounds) else {
+            return Ok(Vec::new());
+        };
+        let rows = self.read(page.statement(), &page.values()).await?;
         column(&rows, "id")
     }
 
@@ -75,13 +77,10 @@ async fn view_once(tx: Tx, chats: &[Uuid]) -> Result<bool, StoreError> {
     let (view, interval) = (VIEW_DURATION.as_secs_f64(), VIEWED_INTERVAL.as_secs_f64());
     let rows = tx.query(VIEW_REFS, &[&refs, &view, &interval]).await?;
     let accounts: Vec<Uuid> = column(&rows, "id")?;
-    let due = !accounts.is_empty();
-    tx.commit_after([
-        bind(LOCK_ACCOUNTS, &[&accounts]).only_if(due),
-        bind(SETTLE_ACCOUNTS, &[&accounts]).only_if(due),
-        bind(LOCK_BUDGETS, &[&NO_BUDGETS, &accounts]).only_if(due),
-        bind(SETTLE_BUDGETS, &[&NO_BUDGETS, &false, &accounts]).only_if(due),
-    ])
-    .await?;
-    Ok(due)
+    if accounts.is_empty() {
+        tx.commit().await?;
+        return Ok(false);
+    }
+    tx.commit_due([], &accounts).await?;
+    Ok(true)
 }

@@ -1,21 +1,15 @@
 //! Leases, from the rows that were handed out to what a worker is handed.
 
-use std::{collections::HashMap, iter::Peekable, time::Duration};
+use std::{collections::HashMap, iter::Peekable};
 
-use proto::sync::{
-    self, Credential, Fence, Finding, GitRefId, Lane, Learned, Lease, LeaseGroup, LeaseToken, Next,
-    Outcome, ProblemClass,
-};
+use proto::sync::{self, Credential, Lease, LeaseGroup, LeaseToken, Outcome, ProblemClass};
 
 use crate::{
     accounts::{KeyRing, seal::Column},
     id::GitAccountId,
     provider::{Provider, ProviderKind, Providers},
-    store::sync::{HandedOut, LeasedBudget, LeasedRow, SealedCredential},
+    store::sync::{HandedOut, LeasedRow, SealedCredential, own_failure},
 };
-
-/// When to look again after a lookup that failed here, as with a token that does not open.
-const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
 
 /// Refs of a lease that cannot be handed out.
 pub(crate) struct Unopened {
@@ -66,33 +60,19 @@ pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Provid
         let whole_lease = groups.is_empty() && !failed.is_empty();
         if !failed.is_empty() {
             assembled.failed.push(Unopened {
-                token: budget.token,
+                token: budget.lease.token,
                 outcomes: failed,
                 whole_lease,
             });
         }
         if !whole_lease {
-            assembled.leases.push(lease(budget, groups));
+            assembled.leases.push(Lease {
+                groups,
+                ..budget.lease
+            });
         }
     }
     assembled
-}
-
-fn lease(budget: LeasedBudget, groups: Vec<LeaseGroup>) -> Lease {
-    let LeasedBudget {
-        id: _,
-        token,
-        key,
-        expires_in,
-        view,
-    } = budget;
-    Lease {
-        token,
-        budget_key: key,
-        expires_in,
-        groups,
-        budget: view,
-    }
 }
 
 /// Where credentials and providers come from.
@@ -125,7 +105,7 @@ impl Source<'_> {
                 }),
                 Err(class) => failed.extend(
                     refs.iter()
-                        .map(|git_ref| failure(git_ref.id, git_ref.fence, class)),
+                        .map(|git_ref| own_failure(git_ref.id, git_ref.fence, class)),
                 ),
             }
         }
@@ -181,22 +161,5 @@ fn described(provider: &Provider) -> sync::Provider {
         },
         host: host.clone(),
         api_base_url: api_base_url.clone(),
-    }
-}
-
-fn failure(git_ref: GitRefId, fence: Fence, class: ProblemClass) -> Outcome {
-    Outcome {
-        git_ref,
-        fence,
-        finding: Finding::Failed {
-            class,
-            repository_wide: false,
-        },
-        next: Next {
-            refresh_in: Some(OWN_FAILURE_BACKOFF),
-            lane: Lane::Idle,
-            base: None,
-        },
-        learned: Learned::default(),
     }
 }

@@ -7,28 +7,53 @@ use prometheus_client::{
 };
 use proto::sync::OutcomeStatus;
 
-/// The counters of the sync side. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct SyncMetrics {
+/// Declares counters that are called `sync_` and the field's name, with its documentation as help.
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $counter:ident,)*) => {
+        /// The counters of the sync side. Cheap to clone.
+        #[derive(Clone, Debug, Default)]
+        pub struct SyncMetrics {
+            $($(#[doc = $help])+ pub $counter: Counter,)*
+            outcomes: Family<StatusLabel, Counter>,
+        }
+
+        impl SyncMetrics {
+            /// Registers the counters.
+            #[must_use]
+            pub fn register(registry: &mut Registry) -> Self {
+                let metrics = Self::default();
+                $(
+                    let help = concat!($($help),+).trim().trim_end_matches('.');
+                    let name = concat!("sync_", stringify!($counter));
+                    registry.register(name, help, metrics.$counter.clone());
+                )*
+                let help = "Outcomes of refreshes by what became of them";
+                registry.register("sync_outcomes", help, metrics.outcomes.clone());
+                metrics
+            }
+        }
+    };
+}
+
+counters! {
     /// Refs handed to workers.
-    pub leased_refs: Counter,
+    leased_refs,
     /// Calls with a lease that was lost.
-    pub leases_lost: Counter,
-    /// Lease calls of a worker that may not read credentials. Anything but 0 is an outage.
-    pub credential_denied: Counter,
-    /// Refs whose credential could not be opened.
-    pub credential_unopened: Counter,
-    /// Refs that were put off, since another in their repository failed for all of them.
-    pub put_off_refs: Counter,
-    /// Refs that were made due, since another account's lookup saw their pull request change.
-    pub hinted_refs: Counter,
-    /// Chats that were noted as viewed.
-    pub viewed_chats: Counter,
+    leases_lost,
+    /// Lease calls of a worker that policy does not let read credentials. Above 0 it is an outage.
+    credential_denied,
+    /// Leased refs whose credential could not be opened.
+    credential_unopened,
+    /// Refs put off since another in their repository failed for all of them.
+    put_off_refs,
+    /// Refs made due since another account's lookup saw their pull request change.
+    hinted_refs,
+    /// Chats noted as viewed, each about once a minute.
+    viewed_chats,
     /// Views that were not noted, since too many were.
-    pub views_dropped: Counter,
+    views_dropped,
     /// Budgets of tokens whose accounts went on to spend the budget of the host's account.
-    pub merged_budgets: Counter,
-    outcomes: Family<StatusLabel, Counter>,
+    merged_budgets,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,63 +62,6 @@ struct StatusLabel {
 }
 
 impl SyncMetrics {
-    /// Registers the counters.
-    #[must_use]
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "sync_leased_refs",
-            "Refs handed to workers",
-            metrics.leased_refs.clone(),
-        );
-        registry.register(
-            "sync_leases_lost",
-            "Calls with a lease that was lost",
-            metrics.leases_lost.clone(),
-        );
-        registry.register(
-            "sync_credential_denied",
-            "Lease calls of a worker that policy does not let read credentials",
-            metrics.credential_denied.clone(),
-        );
-        registry.register(
-            "sync_credential_unopened",
-            "Leased refs whose credential could not be opened",
-            metrics.credential_unopened.clone(),
-        );
-        registry.register(
-            "sync_put_off_refs",
-            "Refs put off since another in their repository failed for all of them",
-            metrics.put_off_refs.clone(),
-        );
-        registry.register(
-            "sync_hinted_refs",
-            "Refs made due since another account's lookup saw their pull request change",
-            metrics.hinted_refs.clone(),
-        );
-        registry.register(
-            "sync_viewed_chats",
-            "Chats noted as viewed, each at most once a minute",
-            metrics.viewed_chats.clone(),
-        );
-        registry.register(
-            "sync_views_dropped",
-            "Views that were not noted, since too many were",
-            metrics.views_dropped.clone(),
-        );
-        registry.register(
-            "sync_merged_budgets",
-            "Budgets of tokens whose accounts went on to spend the budget of the host's account",
-            metrics.merged_budgets.clone(),
-        );
-        registry.register(
-            "sync_outcomes",
-            "Outcomes of refreshes by what became of them",
-            metrics.outcomes.clone(),
-        );
-        metrics
-    }
-
     pub(super) fn count_outcomes(&self, statuses: &[OutcomeStatus]) {
         for status in statuses {
             let label = StatusLabel {

@@ -1,12 +1,12 @@
 //! Who looks at which chat: what somebody looks at is refreshed sooner.
 //!
 //! A chat is viewed while its owner, or somebody it is shared with, reads it with `GetChat` or watches
-//! it; that somebody may read everything counts for nothing. It is sampled: a chat is noted at most
-//! once a minute, off the caller's path, and what does not fit into bounded memory is not noted. A
+//! it; that somebody may read everything counts for nothing. It is sampled: of each minute a chat is
+//! noted once, off the caller's path, and what does not fit into bounded memory is not noted. A
 //! note holds for two minutes, and makes the chat's open refs due 15 s after their last refresh.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,15 +27,13 @@ use crate::{
 
 pub use crate::store::viewed::Watcher;
 
-/// A chat is noted at most this often.
+/// A chat is noted once within each of these.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Views that wait to be noted at most.
 const QUEUE: usize = 1024;
 /// Chats that are remembered as noted at most.
 const MAX_REMEMBERED: usize = 100_000;
-/// When there is no room, room is looked for this often.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Views, and chats, that are noted at once.
 const BATCH: usize = 100;
 
@@ -54,12 +52,12 @@ struct Inner {
     metrics: SyncMetrics,
 }
 
-/// Which chats were noted lately.
+/// Which chats were noted within a minute.
 #[derive(Default)]
 struct Noted {
-    at: HashMap<ChatId, Instant>,
-    /// When those of long ago were last forgotten.
-    swept: Option<Instant>,
+    chats: HashSet<ChatId>,
+    /// When that began.
+    since: Option<Instant>,
 }
 
 /// What was taken notice of, to be written.
@@ -95,7 +93,7 @@ impl Views {
     fn chat(&self, chat: ChatId, now: Instant) {
         if self.is_new(chat, now) && !self.enqueue(View::Chat(chat)) {
             // Whoever reads it next is not to wait for a minute.
-            self.noted().at.remove(&chat);
+            self.noted().chats.remove(&chat);
         }
     }
 
@@ -130,23 +128,15 @@ impl Views {
 impl Noted {
     /// None when there is no room for it.
     fn note(&mut self, chat: ChatId, now: Instant) -> Option<bool> {
-        let is_over = |at: &Instant| now.duration_since(*at) >= SAMPLE_INTERVAL;
-        if self.at.get(&chat).is_some_and(|at| !is_over(at)) {
+        let is_over = |since| now.duration_since(since) >= SAMPLE_INTERVAL;
+        if self.since.is_none_or(is_over) {
+            self.chats.clear();
+            self.since = Some(now);
+        }
+        if self.chats.contains(&chat) {
             return Some(false);
         }
-        if self.at.len() >= MAX_REMEMBERED {
-            // Not for every chat that there is no room for: somebody waits for their answer meanwhile.
-            let is_clean = |at: Instant| now.duration_since(at) < SWEEP_INTERVAL;
-            if !self.swept.is_some_and(is_clean) {
-                self.at.retain(|_, at| !is_over(at));
-                self.swept = Some(now);
-            }
-            if self.at.len() >= MAX_REMEMBERED {
-                return None;
-            }
-        }
-        self.at.insert(chat, now);
-        Some(true)
+        (self.chats.len() < MAX_REMEMBERED).then(|| self.chats.insert(chat))
     }
 }
 
@@ -269,33 +259,16 @@ mod tests {
         let start = Instant::now();
         let first = chat();
         assert!(views.is_new(first, start));
-        let later = start + Duration::from_secs(1);
         for _ in 1..MAX_REMEMBERED {
-            assert!(views.is_new(chat(), later));
+            assert!(views.is_new(chat(), start));
         }
+        let later = start + SAMPLE_INTERVAL / 2;
         assert!(!views.is_new(chat(), later));
         assert_eq!(metrics.views_dropped.get(), 1);
         assert!(!views.is_new(first, later), "it is known");
         assert_eq!(metrics.views_dropped.get(), 1);
-        // The first is over by then, and no other.
-        let over = start + SAMPLE_INTERVAL;
-        assert!(views.is_new(chat(), over));
-        assert!(!views.is_new(chat(), over));
-        assert!(views.is_new(chat(), over + SWEEP_INTERVAL));
-        assert_eq!(metrics.views_dropped.get(), 2);
-    }
-
-    #[test]
-    fn room_is_not_looked_for_with_every_chat_that_there_is_none_for() {
-        let mut noted = Noted::default();
-        let start = Instant::now();
-        for _ in 0..MAX_REMEMBERED {
-            noted.note(chat(), start);
-        }
-        let before = start + SAMPLE_INTERVAL - SWEEP_INTERVAL / 2;
-        assert_eq!(noted.note(chat(), before), None);
-        let over = start + SAMPLE_INTERVAL;
-        assert_eq!(noted.note(chat(), over), None, "it was just looked for");
-        assert_eq!(noted.note(chat(), before + SWEEP_INTERVAL), Some(true));
+        assert!(views.is_new(first, start + SAMPLE_INTERVAL));
+        assert!(views.is_new(chat(), start + SAMPLE_INTERVAL));
+        assert_eq!(metrics.views_dropped.get(), 1);
     }
 }

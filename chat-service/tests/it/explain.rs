@@ -126,21 +126,22 @@ impl Explained {
 
     /// The plan of a list's page.
     async fn plan(&self, readable: &Authorized, filter: &ChatFilter) -> Option<Value> {
-        let matches = match measure::explain_search(readable, filter) {
+        let matches = match measure::explain_search(readable.pred(), filter) {
             Some(asked) => {
-                let row = self.client.query_one(asked.text(), &asked.params()).await;
-                measure::matches(&row.unwrap().try_get(0).unwrap())
+                let row = self.client.query_one(asked.text(), &asked.values()).await;
+                Matches::from_plan(&row.unwrap().try_get(0).unwrap())
             }
             None => Matches::Often,
         };
-        let page = measure::page(readable, filter, None, 51, matches, Bounds::default())?;
+        let bounds = Bounds::default();
+        let page = measure::plan(readable.pred(), filter, None, 51, matches, bounds)?;
         let prepared = self.client.prepare(page.text()).await.unwrap();
         self.plans.lock().unwrap().clear();
         self.client
             .batch_execute("SET auto_explain.log_min_duration = 0")
             .await
             .unwrap();
-        self.client.query(&prepared, &page.params()).await.unwrap();
+        self.client.query(&prepared, &page.values()).await.unwrap();
         self.client
             .batch_execute("SET auto_explain.log_min_duration = -1")
             .await

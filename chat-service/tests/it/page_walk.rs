@@ -205,7 +205,7 @@ pub(crate) async fn walk(
     let mut chats: Vec<Chat> = Vec::new();
     let mut cursor = None;
     loop {
-        let page = measure::list(store, readable.clone(), filter, cursor, size);
+        let page = store.list_chats(readable.clone(), filter, cursor, size);
         let (page, more) = page.await.unwrap();
         assert!(!more || page.len() == size, "a page of {}", page.len());
         chats.extend(page);
@@ -235,10 +235,11 @@ async fn tight_walk(
             updated_at: *updated_at,
             id: ChatId(*id),
         });
-        let Some(page) = measure::page(readable, filter, cursor, limit, matches, bounds) else {
+        let Some(page) = measure::plan(readable.pred(), filter, cursor, limit, matches, bounds)
+        else {
             return keys;
         };
-        let rows = client.query(page.text(), &page.params()).await.unwrap();
+        let rows = client.query(page.text(), &page.values()).await.unwrap();
         for row in &rows {
             keys.push((
                 row.try_get("updated_at").unwrap(),

@@ -12,16 +12,15 @@ use crate::{
     },
 };
 
-const BY_RECENCY: Sql = sql!("page_by_recency");
-const BY_OWNER: Sql = sql!("page_by_owner");
-const BY_ORGANIZATION: Sql = sql!("page_by_organization");
-const BY_USER_SHARE: Sql = sql!("page_by_user_share");
-const BY_GROUP_SHARE: Sql = sql!("page_by_group_share");
+const BY_CHAT: Sql = sql!("page_by_chat");
+const BY_SHARE: Sql = sql!("page_by_share");
 
 /// One way to walk.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub(super) sql: Sql,
+    /// What the index says of a row that stands under a `key.id`.
+    pub(super) under_key: &'static str,
     pub(super) keys: Keys,
     /// What the caller must satisfy beyond the way itself.
     pub(super) residual: Vec<Pred>,
@@ -54,30 +53,30 @@ impl Keys {
         }
     }
 
-    /// Binds the keys: the marks, and the parameter that goes there. The file names the type.
-    pub(super) fn bind(&self, params: &mut Params) -> Vec<(&'static str, String)> {
-        const KEYS: &str = "/* keys */ NULL";
-        let parameter = |number: usize| format!("${number}");
-        match self {
-            Self::None => Vec::new(),
-            Self::Ids(keys) => vec![(KEYS, parameter(params.push(keys.clone())))],
-            Self::Texts(keys) => vec![(KEYS, parameter(params.push(keys.clone())))],
-            Self::Numbers(keys) => vec![(KEYS, parameter(params.push(keys.clone())))],
+    /// Binds the keys, as rows of the table `key`.
+    pub(super) fn print(&self, params: &mut Params) -> String {
+        let (number, sql_type) = match self {
+            Self::None => return "(SELECT) AS key".to_owned(),
+            Self::Ids(keys) => (params.push(keys.clone()), "uuid"),
+            Self::Texts(keys) => (params.push(keys.clone()), "text"),
+            Self::Numbers(keys) => (params.push(keys.clone()), "integer"),
             Self::States(keys) => {
                 let (states, drafts): (Vec<&'static str>, Vec<bool>) = keys.iter().copied().unzip();
-                vec![
-                    (KEYS, parameter(params.push(states))),
-                    ("/* drafts */ NULL", parameter(params.push(drafts))),
-                ]
+                let (states, drafts) = (params.push(states), params.push(drafts));
+                return format!(
+                    "unnest(${states}::text[], ${drafts}::boolean[]) AS key (id, draft)"
+                );
             }
-        }
+        };
+        format!("unnest(${number}::{sql_type}[]) AS key (id)")
     }
 }
 
 impl Branch {
-    pub(super) fn new(sql: Sql, keys: Keys) -> Self {
+    fn new(under_key: &'static str, keys: Keys) -> Self {
         Self {
-            sql,
+            sql: BY_CHAT,
+            under_key,
             keys,
             residual: Vec::new(),
             rest: None,
@@ -85,16 +84,29 @@ impl Branch {
         }
     }
 
+    fn of_shares(under_key: &'static str, keys: Keys) -> Self {
+        Self {
+            sql: BY_SHARE,
+            ..Self::new(under_key, keys)
+        }
+    }
+
+    /// With the predicate checked on each row.
+    pub(super) fn checked(mut self, pred: &Pred) -> Self {
+        self.residual.push(pred.clone());
+        self
+    }
+
     /// Walks all chats.
     pub(super) fn of_all() -> Self {
-        Self::new(BY_RECENCY, Keys::None)
+        Self::new("TRUE", Keys::None)
     }
 
     /// Walks an index that answers a part of the list's filter.
-    pub(super) fn of_filter(sql: Sql, keys: Keys, rest: ChatFilter) -> Self {
+    pub(super) fn of_filter(under_key: &'static str, keys: Keys, rest: ChatFilter) -> Self {
         Self {
             rest: Some(rest),
-            ..Self::new(sql, keys)
+            ..Self::new(under_key, keys)
         }
     }
 }
@@ -125,7 +137,7 @@ impl Known {
     /// The branch of all rows of which this is known.
     fn whole(self) -> Branch {
         let branch = match self.owner {
-            Some(owner) => Branch::new(BY_OWNER, Keys::Ids(vec![owner.0])),
+            Some(owner) => Branch::new("c.owner_id = key.id", Keys::Ids(vec![owner.0])),
             None => Branch::of_all(),
         };
         Branch {
@@ -209,19 +221,19 @@ fn owner_among(preds: &[Pred]) -> Option<UserId> {
 /// satisfies the atom. An atom without is asked of each row. Each of these indexes has a twin that
 /// begins with the owner.
 fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
-    let ids = |ids: Vec<Uuid>| Keys::Ids(ids);
     // Not a `match`: a fact that policies learn to ask about needs no index.
     if let Atom::Organization(organizations) = atom {
-        let keys = organizations.iter().map(|id| id.0).collect();
-        Some((Branch::new(BY_ORGANIZATION, ids(keys)), true))
+        let keys = Keys::Ids(organizations.iter().map(|id| id.0).collect());
+        Some((Branch::new("c.organization_id = key.id", keys), true))
     } else if let Atom::SharedWithUser(user, level) = atom {
         // The walk finds shares of every level; the exact one is checked on the row.
-        let exact = *level == Level::Reader;
-        Some((Branch::new(BY_USER_SHARE, ids(vec![user.0])), exact))
+        let holds = "a.subject_kind = 'user' AND a.subject_id = key.id";
+        let branch = Branch::of_shares(holds, Keys::Ids(vec![user.0]));
+        Some((branch, *level == Level::Reader))
     } else if let Atom::SharedWithGroup(groups, level) = atom {
-        let keys = groups.iter().map(|id| id.0).collect();
-        let exact = *level == Level::Reader;
-        Some((Branch::new(BY_GROUP_SHARE, ids(keys)), exact))
+        let holds = "a.subject_kind = 'group' AND a.subject_id = key.id";
+        let keys = Keys::Ids(groups.iter().map(|id| id.0).collect());
+        Some((Branch::of_shares(holds, keys), *level == Level::Reader))
     } else {
         None
     }

@@ -2,7 +2,11 @@
 
 use policy::Pred;
 
-use super::{Bounds, Far, Near, branch::Branch, narrow};
+use super::{
+    Bounds, Near, Route,
+    branch::{Branch, Keys},
+    narrow,
+};
 use crate::{
     chat_filter::{ChatFilter, Cursor},
     store::{
@@ -55,40 +59,48 @@ impl Composer {
         }
     }
 
-    pub(super) fn all(&mut self, pred: &Pred, filter: &ChatFilter) -> String {
-        let mut filter = narrow::print_filter(filter, &mut self.params);
-        self.add_pred(&mut filter, pred);
-        let after = self.after("c.updated_at, c.id");
+    /// The page of a route.
+    pub(super) fn page(&mut self, route: &Route, filter: &ChatFilter) -> String {
+        // One walk in order: nothing to merge, or to look up again.
+        if let Route::Ways(branches) = route
+            && let [only] = branches.as_slice()
+            && only.keys == Keys::None
+        {
+            let limit = self.limit.clone();
+            return self.print(
+                OF_ALL,
+                only,
+                Wanted {
+                    filter,
+                    needed: "TRUE",
+                    limit: &limit,
+                },
+            );
+        }
+        let union = self.branches(route, filter, "TRUE");
         let marks = [
-            ("/* filter */ TRUE", filter.as_str()),
-            ("/* after */ TRUE", &after),
-            ("/* limit */ 1", &self.limit),
+            ("/* limit */ 1", self.limit.as_str()),
+            (&*format!("/* branches */ {NOTHING}"), &union),
         ];
-        replaced(OF_ALL.text, &marks)
+        replaced(PAGE.text, &marks)
     }
 
-    pub(super) fn page(&mut self, branches: &[Branch], filter: &ChatFilter) -> String {
+    fn branches(&mut self, route: &Route, filter: &ChatFilter, needed: &str) -> String {
         let limit = self.limit.clone();
-        let union = self.union(
-            branches,
-            Wanted {
-                filter,
-                needed: "TRUE",
-                limit: &limit,
-            },
-        );
-        self.merged(&union)
+        let wanted = Wanted {
+            filter,
+            needed,
+            limit: &limit,
+        };
+        match route {
+            Route::Ways(ways) => self.union(ways, wanted),
+            Route::Search(ways, pred) => self.search(ways, pred, wanted),
+            Route::Near(near) => self.near(near, wanted),
+        }
     }
 
-    /// The page of [`Near`].
-    pub(super) fn near_page(&mut self, near: &Near, filter: &ChatFilter) -> String {
-        let union = self.near(near, filter, "TRUE");
-        self.merged(&union)
-    }
-
-    fn near(&mut self, near: &Near, filter: &ChatFilter, needed: &str) -> String {
-        let limit = self.limit.clone();
-        let mut own = narrow::print_filter(filter, &mut self.params);
+    fn near(&mut self, near: &Near, wanted: Wanted<'_>) -> String {
+        let mut own = narrow::print_filter(wanted.filter, &mut self.params);
         self.add_pred(&mut own, &near.residual);
         // Of many subjects, each is walked less far: a page's worth is the least that is correct.
         let subjects: usize = near.tried.iter().map(|way| way.keys.count().max(1)).sum();
@@ -98,91 +110,58 @@ impl Composer {
         let everything = ChatFilter::default();
         let tried = Wanted {
             filter: &everything,
-            needed,
             limit: &count,
+            ..wanted
         };
         let tried = self.union(&near.tried, tried);
+        // In another Near, what is tried is asked for by this `further`: a name in WITH means what stood
+        // before it.
         let needed = "(SELECT f.needed FROM further f)";
-        let far = match &near.far {
-            Far::Ways(branches) => self.union(
-                branches,
-                Wanted {
-                    filter,
-                    needed,
-                    limit: &limit,
-                },
-            ),
-            Far::Search(pred) => self.search(&near.tried, pred, filter, needed),
-            // Its first part is asked for by this `further`: a name in WITH means what stood before it.
-            Far::Near(far) => self.near(far, filter, needed),
-        };
+        let far = self.branches(&near.far, wanted.filter, needed);
         let marks = [
             (&*format!("/* branches */ {NOTHING}"), tried.as_str()),
             ("/* near */ 1", &count),
             ("/* filter */ TRUE", &own),
-            ("/* limit */ 1", &limit),
+            ("/* limit */ 1", wanted.limit),
             (&*format!("/* far */ {NOTHING} WHERE FALSE"), &far),
         ];
         format!("({})", replaced(NEAR.text, &marks))
     }
 
-    /// The page of what title and labels match, by `all` where that is too much.
-    pub(super) fn search_page(&mut self, all: &Branch, filter: &ChatFilter) -> String {
-        let pred = Pred::all(all.residual.iter().cloned());
-        let union = self.search(std::slice::from_ref(all), &pred, filter, "TRUE");
-        self.merged(&union)
-    }
-
-    fn search(
-        &mut self,
-        ways: &[Branch],
-        pred: &Pred,
-        filter: &ChatFilter,
-        needed: &str,
-    ) -> String {
-        let limit = self.limit.clone();
-        let search = narrow::print_search(filter, &mut self.params);
+    fn search(&mut self, ways: &[Branch], pred: &Pred, wanted: Wanted<'_>) -> String {
+        let search = narrow::print_search(wanted.filter, &mut self.params);
         let most = format!("${}", self.params.push(self.bounds.candidates));
-        let mut rest = narrow::print_rest(filter, &mut self.params);
+        let mut rest = narrow::print_rest(wanted.filter, &mut self.params);
         self.add_pred(&mut rest, pred);
         let walk = self.union(
             ways,
             Wanted {
-                filter,
                 needed: "(SELECT m.holds FROM many m)",
-                limit: &limit,
+                ..wanted
             },
         );
         let after = self.after("c.updated_at, c.id");
         let marks = [
-            ("/* needed */ TRUE", needed),
+            ("/* needed */ TRUE", wanted.needed),
             ("/* search */ TRUE", &search),
             ("/* after */ TRUE", &after),
             ("/* candidates */ 1", &most),
             ("/* filter of candidate */ TRUE", &of_chat(&rest, "k.id")),
-            ("/* limit */ 1", &limit),
+            ("/* limit */ 1", wanted.limit),
             (&*format!("/* walk */ {NOTHING} WHERE FALSE"), &walk),
         ];
         replaced(BY_SEARCH.text, &marks)
     }
 
-    fn merged(&self, union: &str) -> String {
-        let marks = [
-            ("/* limit */ 1", self.limit.as_str()),
-            (&*format!("/* branches */ {NOTHING}"), union),
-        ];
-        replaced(PAGE.text, &marks)
-    }
-
     fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
         let texts: Vec<String> = branches
             .iter()
-            .map(|branch| format!("({})", self.print(branch, wanted)))
+            .map(|branch| format!("({})", self.print(branch.sql, branch, wanted)))
             .collect();
         texts.join("\nUNION ALL\n")
     }
 
-    fn print(&mut self, branch: &Branch, wanted: Wanted<'_>) -> String {
+    fn print(&mut self, sql: Sql, branch: &Branch, wanted: Wanted<'_>) -> String {
         let asked = branch.rest.as_ref().unwrap_or(wanted.filter);
         let mut filter = narrow::print_filter(asked, &mut self.params);
         for pred in &branch.residual {
@@ -207,7 +186,12 @@ impl Composer {
         let after_share = self.after("a.chat_updated_at, a.chat_id");
         let of_share = gated(of_chat(&filter, "a.chat_id"));
         let of_row = gated(filter);
-        let mut marks = vec![
+        let marks = [
+            (
+                "/* keys */ (SELECT) AS key",
+                &*branch.keys.print(&mut self.params),
+            ),
+            ("/* under key */ TRUE", branch.under_key),
             ("/* filter */ TRUE", of_row.as_str()),
             ("/* filter of share */ TRUE", &of_share),
             ("/* owner */ TRUE", &owner),
@@ -216,11 +200,7 @@ impl Composer {
             ("/* after share */ TRUE", &after_share),
             ("/* limit */ 1", wanted.limit),
         ];
-        let keys = branch.keys.bind(&mut self.params);
-        for (mark, parameter) in &keys {
-            marks.push((mark, parameter));
-        }
-        replaced(branch.sql.text, &marks)
+        replaced(sql.text, &marks)
     }
 
     fn add_pred(&mut self, condition: &mut String, pred: &Pred) {

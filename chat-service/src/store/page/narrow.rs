@@ -8,25 +8,15 @@ use serde_json::json;
 use super::branch::{Branch, Keys};
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
-    store::{
-        Sql,
-        sql::{Params, sql},
-    },
+    store::sql::Params,
 };
-
-const BY_WORKSPACE: Sql = sql!("page_by_workspace");
-const BY_STATUS: Sql = sql!("page_by_status");
-const BY_ARCHIVED: Sql = sql!("page_by_archived");
-const BY_REPOSITORY: Sql = sql!("page_by_repository");
-const BY_PR_NUMBER: Sql = sql!("page_by_pr_number");
-const BY_PR_STATE: Sql = sql!("page_by_pr_state");
 
 /// The branch of the filter's workspace.
 pub(super) fn workspace(filter: &ChatFilter) -> Option<Branch> {
     let mut rest = filter.clone();
     let workspace = rest.workspace.take()?;
     let keys = Keys::Ids(vec![workspace.0]);
-    Some(Branch::of_filter(BY_WORKSPACE, keys, rest))
+    Some(Branch::of_filter("c.workspace_id = key.id", keys, rest))
 }
 
 /// The branch of a filter that names few chats, in order.
@@ -34,11 +24,16 @@ pub(super) fn named(filter: &ChatFilter) -> Option<Branch> {
     let mut rest = filter.clone();
     if let Some(number) = rest.pull_request_number.take() {
         let keys = Keys::Numbers(vec![number]);
-        return Some(Branch::of_filter(BY_PR_NUMBER, keys, rest));
+        let under_key = "c.primary_pr_number = key.id";
+        return Some(Branch::of_filter(under_key, keys, rest));
     }
     let repository = rest.repository.take()?;
     let keys = Keys::Texts(vec![repository.to_lowercase()]);
-    Some(Branch::of_filter(BY_REPOSITORY, keys, rest))
+    Some(Branch::of_filter(
+        "c.primary_repository_key = key.id",
+        keys,
+        rest,
+    ))
 }
 
 /// The branch of a filter that names many chats, or few, in order.
@@ -51,7 +46,8 @@ pub(super) fn ordered(filter: &ChatFilter) -> Option<Branch> {
             .collect();
         states.sort_unstable();
         states.dedup();
-        return Some(Branch::of_filter(BY_PR_STATE, Keys::States(states), rest));
+        let under_key = "c.primary_pr_state = key.id AND c.primary_pr_draft = key.draft";
+        return Some(Branch::of_filter(under_key, Keys::States(states), rest));
     }
     if !filter.statuses.is_empty() {
         let mut statuses: Vec<String> = std::mem::take(&mut rest.statuses)
@@ -60,10 +56,11 @@ pub(super) fn ordered(filter: &ChatFilter) -> Option<Branch> {
             .collect();
         statuses.sort_unstable();
         statuses.dedup();
-        return Some(Branch::of_filter(BY_STATUS, Keys::Texts(statuses), rest));
+        let keys = Keys::Texts(statuses);
+        return Some(Branch::of_filter("c.status = key.id", keys, rest));
     }
     rest.archived.take_if(|archived| *archived)?;
-    Some(Branch::of_filter(BY_ARCHIVED, Keys::None, rest))
+    Some(Branch::of_filter("c.archived", Keys::None, rest))
 }
 
 /// Whether the filter has a part that an index without order finds. A title pattern can be looked up

@@ -1,6 +1,7 @@
 -- name: page_of_all
--- One page for a caller who may see nearly everything: the list of all chats, latest first, without
--- what the caller may not see. There is one way to walk, so nothing to merge or to look up again.
+-- One page for a caller who may see nearly everything: the list of all chats, or of all that stand
+-- under an index's condition, latest first, without what the caller may not see. There is one way to
+-- walk, so nothing to merge or to look up again.
 SELECT
     c.id,
     c.owner_id,
@@ -13,7 +14,8 @@ SELECT
     c.created_at,
     c.updated_at
 FROM chats c
-WHERE (/* filter */ TRUE)
+WHERE (/* under key */ TRUE)
+    AND (/* filter */ TRUE)
     AND (/* after */ TRUE)
 ORDER BY c.updated_at DESC, c.id DESC
 LIMIT /* limit */ 1

@@ -1,11 +1,11 @@
 //! What a lease call hands out: leases, the refs that are due of them, and the credentials that
 //! look those up.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use proto::sync::{
-    BudgetKey, BudgetView, Fence, GitAccountId, KnownPullRequest, LeaseToken, LeasedRef,
-    PullRequest, RepositoryPath, Upstream,
+    BudgetKey, BudgetView, Fence, GitAccountId, KnownPullRequest, Lease, LeasedRef, PullRequest,
+    RepositoryPath, Upstream,
 };
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -23,13 +23,10 @@ pub(crate) struct HandedOut {
     pub(crate) credentials: Vec<SealedCredential>,
 }
 
-/// A live lease.
+/// A live lease, still without its groups.
 pub(crate) struct LeasedBudget {
     pub(crate) id: Uuid,
-    pub(crate) token: LeaseToken,
-    pub(crate) key: BudgetKey,
-    pub(crate) expires_in: Duration,
-    pub(crate) view: BudgetView,
+    pub(crate) lease: Lease,
 }
 
 /// A ref that is handed out.
@@ -109,15 +106,18 @@ impl HandedOut {
 fn budget(row: &Row) -> Result<LeasedBudget, StoreError> {
     Ok(LeasedBudget {
         id: row.get_as("id")?,
-        token: row.get_as("lease_token")?,
-        key: BudgetKey(row.get_as("budget_key")?),
-        expires_in: row.get_as("expires_seconds")?,
-        view: BudgetView {
-            windows: windows(row)?,
-            secondary_strikes: count(row, "strikes")?,
-            cautious_for: row.get_as("cautious_seconds")?,
-            demand: row.get_as("demand")?,
-            account_known: row.get_as("account_known")?,
+        lease: Lease {
+            token: row.get_as("lease_token")?,
+            budget_key: BudgetKey(row.get_as("budget_key")?),
+            expires_in: row.get_as("expires_seconds")?,
+            groups: Vec::new(),
+            budget: BudgetView {
+                windows: windows(row)?,
+                secondary_strikes: count(row, "strikes")?,
+                cautious_for: row.get_as("cautious_seconds")?,
+                demand: row.get_as("demand")?,
+                account_known: row.get_as("account_known")?,
+            },
         },
     })
 }

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LEASE, LOCK_REQUEST,
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LEASE, LOCK_LEASE, LOCK_REQUEST,
     hand_out::{Choice, HandedOut},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     store::{
         Sql, Store, StoreError,
         column::{Columns as _, column, first},
-        due::{LOCK_ACCOUNTS, LOCK_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+        due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
         sql::{bind, sql},
         transaction::Tx,
     },
@@ -38,7 +38,6 @@ const LIST_LEASED_REFS: Sql = sql!("list_leased_refs");
 const READ_CREDENTIALS: Sql = sql!("read_credentials");
 const FIND_NEXT_BUDGET: Sql = sql!("find_next_budget");
 const RENEW_LEASE: Sql = sql!("renew_lease");
-const LOCK_RELEASED_LEASE: Sql = sql!("lock_released_lease");
 
 /// Refs that a turn of a budget hands out at most: a full batch of a worker.
 pub const QUANTUM: i64 = 100;
@@ -48,27 +47,9 @@ const MAX_BUDGETS: i64 = 20;
 const LOCK_WAIT: &str = "300ms";
 /// Budgets of which a claim reads first what is due: mostly they fill it.
 const FIRST_BUDGETS: usize = 5;
-/// No account, or no budget, beside those that another parameter names.
-const NONE: [Uuid; 0] = [];
-
-/// What came of a lease request.
-pub(crate) enum Claim {
-    /// These, now or by the same request before.
-    Leased(HandedOut),
-    /// Nothing is ready.
-    Nothing,
-    /// The request id was a report's.
-    OtherKind,
-}
-
-/// A budget that can be leased, now or later.
-pub(crate) struct NextBudget {
-    pub(crate) id: Uuid,
-    pub(crate) ready_in: Duration,
-}
 
 impl Store {
-    /// Leases what is ready. A request that leased before gets the leases that it still holds, with
+    /// Leases what is ready; `None` when nothing is. A request that leased before gets the leases that it still holds, with
     /// what is due of them now, and no other. Budgets that another transaction holds are skipped,
     /// but for `contended`, which is waited for shortly: one that very many accounts spend is
     /// hardly ever free.
@@ -78,39 +59,29 @@ impl Store {
         request: &LeaseRequest,
         duration: Duration,
         contended: Option<Uuid>,
-    ) -> Result<Claim, StoreError> {
+    ) -> Result<Option<HandedOut>, StoreError> {
         let claimed = self.transaction(|tx| claim(tx, request, duration, contended));
-        let (claim, idle) = match claimed.await {
+        let (leased, idle) = match claimed.await {
             // One transaction holds it: the next attempt skips it.
-            Err(StoreError::Locked { .. }) if contended.is_some() => {
-                (Claim::Nothing, Idle::default())
-            }
+            Err(StoreError::Locked { .. }) if contended.is_some() => (None, Idle::default()),
             claimed => claimed?,
         };
         if !idle.is_empty() {
-            let settled = self.transaction(|tx| settle_idle(tx, &idle)).await;
-            match &claim {
+            match self.transaction(|tx| settle_idle(tx, &idle)).await {
                 // The next claim settles them.
-                Claim::Leased(_) => {
-                    if let Err(error) = settled {
-                        tracing::warn!(%error, "accounts without due refs were not settled");
-                    }
+                Err(error) if leased.is_some() => {
+                    tracing::warn!(%error, "accounts without due refs were not settled");
                 }
-                Claim::Nothing | Claim::OtherKind => settled?,
+                settled => settled?,
             }
         }
-        Ok(claim)
+        Ok(leased)
     }
 
-    /// The budget that can be leased next. `None` when nothing is planned.
-    pub(crate) async fn next_budget(&self) -> Result<Option<NextBudget>, StoreError> {
+    /// The budget that can be leased next, and in how long. `None` when nothing is planned.
+    pub(crate) async fn next_budget(&self) -> Result<Option<(Uuid, Duration)>, StoreError> {
         let rows = self.read(FIND_NEXT_BUDGET, &[]).await?;
-        let next = |row: &Row| {
-            Ok(NextBudget {
-                id: row.get_as("id")?,
-                ready_in: row.get_as("seconds")?,
-            })
-        };
+        let next = |row: &Row| Ok((row.get_as("id")?, row.get_as("seconds")?));
         rows.first().map(next).transpose()
     }
 
@@ -132,13 +103,12 @@ impl Store {
     /// Gives a lease back. False when it was lost.
     pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
         self.transaction(async |tx: Tx| {
-            let rows = tx.query(LOCK_RELEASED_LEASE, &[&token.0]).await?;
+            let rows = tx.query(LOCK_LEASE, &[&token.0, &true]).await?;
             let budgets: Vec<Uuid> = column(&rows, "id")?;
             if budgets.is_empty() {
                 return Ok(false);
             }
-            let none = NONE.as_slice();
-            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &none])])
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &NONE])])
                 .await?;
             Ok(true)
         })
@@ -152,30 +122,30 @@ async fn claim(
     request: &LeaseRequest,
     duration: Duration,
     contended: Option<Uuid>,
-) -> Result<(Claim, Idle), StoreError> {
+) -> Result<(Option<HandedOut>, Idle), StoreError> {
     let id = request.request.0;
     let quantum = QUANTUM.min(request.max_refs);
-    let (contended, none): (Vec<Uuid>, _) = (contended.into_iter().collect(), NONE.as_slice());
+    let contended: Vec<Uuid> = contended.into_iter().collect();
     let waits = !contended.is_empty();
     let [_, before, _, _, ready] = tx
         .pipeline([
             bind(LOCK_REQUEST, &[&id]),
             bind(FIND_SYNC_REQUEST, &[&id]),
             bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]).only_if(waits),
-            bind(LOCK_BUDGETS, &[&contended, &none]).only_if(waits),
+            bind(LOCK_BUDGETS, &[&contended, &NONE]).only_if(waits),
             bind(LOCK_READY_BUDGETS, &[&MAX_BUDGETS, &quantum, &id]),
         ])
         .await?;
     if let Some(kind) = first::<String>(&before, "kind")? {
-        let claim = match kind.as_str() {
-            LEASE => Claim::Leased(claim_again(tx, request, quantum).await?),
-            _ => Claim::OtherKind,
-        };
-        return Ok((claim, Idle::default()));
+        if kind != LEASE {
+            return Err(StoreError::OtherKind);
+        }
+        let leased = claim_again(tx, request, quantum).await?;
+        return Ok((Some(leased), Idle::default()));
     }
     let turns = Turns::ready(&ready)?;
     if turns.ids.is_empty() {
-        return Ok((Claim::Nothing, Idle::default()));
+        return Ok((None, Idle::default()));
     }
     let mut choice = turns.due(&tx, request.max_refs).await?;
     let filled = choice.len() >= request.max_refs;
@@ -183,7 +153,7 @@ async fn claim(
     let claimed: Vec<Uuid> = ids.filter(|id| choice.of(*id) > 0).collect();
     let idle = turns.idle(&choice, filled);
     if claimed.is_empty() {
-        return Ok((Claim::Nothing, idle));
+        return Ok((None, idle));
     }
     if !filled && !turns.more {
         turns.add_early(&tx, &mut choice, request.max_refs).await?;
@@ -205,7 +175,7 @@ async fn claim(
         ])
         .await?;
     let handed_out = HandedOut::read(&budgets, &refs, &credentials)?;
-    Ok((Claim::Leased(handed_out), idle))
+    Ok((Some(handed_out), idle))
 }
 
 /// Hands out again what a request leases, with what is due of it now.
@@ -245,12 +215,11 @@ impl Idle {
 /// Has accounts and budgets know that nothing is due of them.
 async fn settle_idle(tx: Tx, idle: &Idle) -> Result<(), StoreError> {
     let Idle { accounts, budgets } = idle;
-    let none = NONE.as_slice();
     tx.commit_after([
         bind(LOCK_ACCOUNTS, &[accounts]),
         bind(SETTLE_ACCOUNTS, &[accounts]),
-        bind(LOCK_BUDGETS, &[budgets, &none]),
-        bind(SETTLE_BUDGETS, &[budgets, &false, &none]),
+        bind(LOCK_BUDGETS, &[budgets, &NONE]),
+        bind(SETTLE_BUDGETS, &[budgets, &false, &NONE]),
     ])
     .await?;
     Ok(())

@@ -16,17 +16,19 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub(crate) use self::batch::own_failure;
 use self::{
     batch::{APPLY_OUTCOMES, Batch},
     row::credential_rows,
 };
 use super::{
-    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_REQUEST, REPORT, spread::Spread, window::observed,
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST, REPORT, spread::Spread,
+    window::observed,
 };
 use crate::store::{
     Sql, Store, StoreError,
     column::{Columns as _, column},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
     sql::{bind, sql},
     transaction::Tx,
 };
@@ -37,13 +39,9 @@ const LOCK_OUTCOME_CHATS: Sql = sql!("lock_outcome_chats");
 const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
 const MOVE_TOKENS: Sql = sql!("move_tokens");
-const LOCK_LEASE: Sql = sql!("lock_lease");
 const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const NAME_BUDGET: Sql = sql!("name_budget");
 const RAISE_PAUSES: Sql = sql!("raise_pauses");
-
-/// No account beside those of the budgets that another parameter names.
-const NONE: [Uuid; 0] = [];
 
 /// What came of a report.
 pub(crate) enum Reported {
@@ -53,8 +51,6 @@ pub(crate) enum Reported {
     Before(Vec<OutcomeStatus>),
     /// Nothing was applied.
     LeaseLost,
-    /// The request id was a lease's.
-    OtherKind,
 }
 
 /// What a report did.
@@ -114,12 +110,16 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     if let Some(row) = before.first() {
         return answered_before(row);
     }
-    let spender = spender.first().map(Spender::read).transpose()?;
+    let spender = spender.first();
     let mut accounts: Vec<Uuid> = column(&accounts, "account_id")?;
     accounts.extend(report.credentials.iter().map(|of| of.account.0));
-    let merge = spender.as_ref().and_then(Spender::merge);
-    if let Some(merge) = &merge {
-        accounts.extend(merge.accounts);
+    // The accounts of a token's budget are to spend the one that the host's account has already.
+    let mut merge: Option<(Uuid, Uuid)> = None;
+    if let Some(row) = spender
+        && let Some(known) = row.get_as("known_id")?
+    {
+        merge = Some((row.get_as("id")?, known));
+        accounts.extend(row.get_as::<Vec<Uuid>>("accounts")?);
     }
 
     let mut batch = Batch::of(report);
@@ -136,10 +136,8 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     }
     let any = !report.outcomes.is_empty();
     let observed_credentials = credential_rows(&report.credentials);
-    let (from, to) = merge
-        .as_ref()
-        .map_or((Uuid::nil(), Uuid::nil()), |merge| (merge.from, merge.to));
-    let (merging, none) = (merge.is_some(), NONE.as_slice());
+    let merging = merge.is_some();
+    let (from, to) = merge.unwrap_or_default();
     let [_, _, _, effects, changed, _, _, _, _, locked] = tx
         .pipeline([
             bind(LOCK_OUTCOME_CHATS, &[&rows]).only_if(together && any),
@@ -151,8 +149,8 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
             bind(MOVE_ACCOUNTS, &[&from, &to, &accounts]).only_if(merging),
             bind(MOVE_TOKENS, &[&from, &to]).only_if(merging),
             bind(SETTLE_ACCOUNTS, &[&accounts]),
-            bind(LOCK_BUDGETS, &[&[from, to].as_slice(), &none]).only_if(merging),
-            bind(LOCK_LEASE, &[&lease]),
+            bind(LOCK_BUDGETS, &[&[from, to].as_slice(), &NONE]).only_if(merging),
+            bind(LOCK_LEASE, &[&lease, &false]),
         ])
         .await?;
     let Some(locked) = locked.first() else {
@@ -207,46 +205,12 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
         ),
         bind(NAME_BUDGET, &[&budget, &told]).only_if(spender.is_some() && !merging),
         bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
-        bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &none]).only_if(ends),
-        bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &none]).only_if(merging),
+        bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &NONE]).only_if(ends),
+        bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &NONE]).only_if(merging),
         bind(INSERT_SYNC_REQUEST, &[&request, &REPORT, &answer]),
     ])
     .await?;
     Ok(Reported::Applied(applied))
-}
-
-/// The budget of a token, once the host has reported its account.
-struct Spender {
-    budget: Uuid,
-    /// The budget that the account has already.
-    known: Option<Uuid>,
-    /// Those that spend the token's budget.
-    accounts: Vec<Uuid>,
-}
-
-/// Accounts that are to spend another budget.
-struct Merge<'a> {
-    from: Uuid,
-    to: Uuid,
-    accounts: &'a [Uuid],
-}
-
-impl Spender {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            budget: row.get_as("id")?,
-            known: row.get_as("known_id")?,
-            accounts: row.get_as("accounts")?,
-        })
-    }
-
-    fn merge(&self) -> Option<Merge<'_>> {
-        Some(Merge {
-            from: self.budget,
-            to: self.known?,
-            accounts: &self.accounts,
-        })
-    }
 }
 
 /// Refs whose failure is their whole repository's.
@@ -298,7 +262,7 @@ impl PauseColumns {
 /// The answer that a report had when it was applied.
 fn answered_before(row: &Row) -> Result<Reported, StoreError> {
     if row.get_as::<String>("kind")? != REPORT {
-        return Ok(Reported::OtherKind);
+        return Err(StoreError::OtherKind);
     }
     let answer: Option<Value> = row.get_as("answer")?;
     let names = answer.as_ref().and_then(Value::as_array);

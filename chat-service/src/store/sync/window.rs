@@ -57,21 +57,13 @@ pub(super) fn observed(windows: &[Window]) -> Value {
     windows
         .iter()
         .map(|window| {
-            let Window {
-                name,
-                limit,
-                remaining,
-                reset_in,
-                length,
-                pause_for,
-            } = window;
             json!({
-                "name": name,
-                "limit": limit,
-                "remaining": remaining,
-                "reset_seconds": seconds(*reset_in),
-                "length_seconds": seconds(*length),
-                "pause_seconds": seconds(*pause_for),
+                "name": window.name,
+                "limit": window.limit,
+                "remaining": window.remaining,
+                "reset_seconds": seconds(window.reset_in),
+                "length_seconds": seconds(window.length),
+                "pause_seconds": seconds(window.pause_for),
             })
         })
         .collect()

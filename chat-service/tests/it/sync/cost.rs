@@ -240,32 +240,3 @@ async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request() {
         "{small} pages at two thousand, {large} at twenty thousand"
     );
 }
-
-#[tokio::test]
-async fn what_a_watcher_of_one_owner_costs_does_not_grow_with_what_others_share() {
-    Stack::run(async |stack| {
-        let client = stack.database.client().await;
-        let [watcher, group, owner, other] = [(); 4].map(|()| Uuid::now_v7());
-        client
-            .batch_execute(&format!(
-                "INSERT INTO chats (id, owner_id, title, status)
-             SELECT gen_random_uuid(), CASE WHEN n > 10 THEN '{other}' ELSE '{owner}' END::uuid,
-                'chat', 'waiting'
-             FROM generate_series(1, 5000) AS n;
-             INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
-             SELECT c.id, 'user', '{watcher}'::uuid, 'reader', c.owner_id, c.updated_at FROM chats c
-             UNION ALL
-             SELECT c.id, 'group', '{group}', 'reader', c.owner_id, c.updated_at FROM chats c"
-            ))
-            .await
-            .unwrap();
-        client
-            .batch_execute("VACUUM (ANALYZE) chats, chat_acl")
-            .await
-            .unwrap();
-        let arguments = format!("'{watcher}', '{{{group}}}', 50, '{owner}'");
-        let read = pages(&client, "list_watched_chats_of_owner", &arguments).await;
-        assert!(read < 200.0, "{read} pages");
-    })
-    .await;
-}

@@ -13,7 +13,7 @@ use chat_service::{
     chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE},
     config::{self, Command},
     server::Service,
-    store::{PoolOptions, Store, measure as store},
+    store::{PoolOptions, Store},
 };
 use proto::chat::v1::GetChatsRequest;
 use secrecy::ExposeSecret as _;
@@ -78,7 +78,7 @@ async fn measure_at(
         let pool = pool.clone();
         async move {
             let filter = ChatFilter::default();
-            let page = store::list(&pool, caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
+            let page = pool.list_chats(caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
             Ok(page.await?.0.len())
         }
     })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chat_service::{
     chat_filter::DEFAULT_PAGE_SIZE,
-    store::measure::{self, Bounds, Matches, Statement},
+    store::measure::{self, Bounds, Composed, Matches},
 };
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -36,22 +36,23 @@ pub(super) struct Measured {
 /// The page's statement of a case.
 pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<Measured> {
     let limit = i64::try_from(DEFAULT_PAGE_SIZE + 1)?;
-    let (readable, filter) = (case.readable(), &case.filter);
+    let readable = case.readable();
+    let (readable, filter) = (readable.pred(), &case.filter);
     let measured = async {
         let connection = connect(&database.url).await?;
         let client = &connection.client;
         // Some searches ask first; that is a part of what they cost.
-        let (asked, matches) = match measure::explain_search(&readable, filter) {
+        let (asked, matches) = match measure::explain_search(readable, filter) {
             Some(question) => {
                 let prepared = client.prepare(question.text()).await?;
-                let row = client.query_one(&prepared, &question.params()).await?;
-                let matches = measure::matches(&row.try_get(0)?);
+                let row = client.query_one(&prepared, &question.values()).await?;
+                let matches = Matches::from_plan(&row.try_get(0)?);
                 (time(client, &question).await?.0, matches)
             }
             None => (Duration::ZERO, Matches::Often),
         };
         let bounds = Bounds::default();
-        let Some(page) = measure::page(&readable, filter, None, limit, matches, bounds) else {
+        let Some(page) = measure::plan(readable, filter, None, limit, matches, bounds) else {
             return Ok(Measured::default());
         };
         run(client, &page, asked).await
@@ -62,14 +63,14 @@ pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<
 /// The same list as one big OR.
 pub(super) async fn measure_or_form(database: &Database, case: &Case) -> anyhow::Result<Measured> {
     let limit = i64::try_from(DEFAULT_PAGE_SIZE + 1)?;
-    let statement = measure::one_or(&case.readable(), limit);
+    let statement = measure::one_or(case.readable().pred(), limit);
     let connection = connect(&database.url).await?;
     run(&connection.client, &statement, Duration::ZERO)
         .await
         .with_context(|| format!("{} as one OR", case.name()))
 }
 
-async fn run(client: &Client, statement: &Statement, asked: Duration) -> anyhow::Result<Measured> {
+async fn run(client: &Client, statement: &Composed, asked: Duration) -> anyhow::Result<Measured> {
     let (median, rows) = time(client, statement).await?;
     Ok(Measured {
         milliseconds: (asked + median).as_secs_f64() * 1000.0,
@@ -79,9 +80,9 @@ async fn run(client: &Client, statement: &Statement, asked: Duration) -> anyhow:
 }
 
 /// The median time of a statement, and how many rows it has.
-async fn time(client: &Client, statement: &Statement) -> anyhow::Result<(Duration, usize)> {
+async fn time(client: &Client, statement: &Composed) -> anyhow::Result<(Duration, usize)> {
     let prepared = client.prepare(statement.text()).await?;
-    let params = statement.params();
+    let params = statement.values();
     let began = Instant::now();
     for index in 0..WARM_UP {
         client.query(&prepared, &params).await?;
@@ -102,12 +103,12 @@ async fn time(client: &Client, statement: &Statement) -> anyhow::Result<(Duratio
     Ok((median, rows))
 }
 
-async fn buffers(client: &Client, statement: &Statement) -> anyhow::Result<u64> {
+async fn buffers(client: &Client, statement: &Composed) -> anyhow::Result<u64> {
     let explain = format!(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
         statement.text()
     );
-    let row = client.query_one(&explain, &statement.params()).await?;
+    let row = client.query_one(&explain, &statement.values()).await?;
     let plan: Value = row.try_get(0)?;
     let count = |name| {
         plan.pointer(&format!("/0/Plan/{name}"))

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use proto::sync::{Finding, Lane, Learned, Next, Outcome, OutcomeStatus, ProblemClass, Report};
+use proto::sync::{
+    Fence, Finding, GitRefId, Lane, Learned, Next, Outcome, OutcomeStatus, ProblemClass, Report,
+};
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -15,8 +17,9 @@ use crate::store::{Sql, StoreError, column::Columns as _, sql::sql, transaction:
 
 pub(super) const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
 
-/// How long a ref waits whose outcome could not be stored: the next one is likely the same.
-const REJECTED_BACKOFF: Duration = Duration::from_secs(120);
+/// How long a ref waits that failed here: the next outcome is likely the same.
+const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
+
 /// The outcomes of a report on their way.
 pub(super) struct Batch {
     /// What is stored: the outcome, or our own failure where that does not fit. A ref without an
@@ -110,20 +113,25 @@ impl Batch {
     }
 }
 
-/// Our own failure in place of an outcome.
-fn failure(outcome: &Outcome) -> Outcome {
+/// A failure of our own in place of an outcome: it does not fit, or was not to be had.
+pub(crate) fn own_failure(git_ref: GitRefId, fence: Fence, class: ProblemClass) -> Outcome {
     Outcome {
-        git_ref: outcome.git_ref,
-        fence: outcome.fence,
+        git_ref,
+        fence,
         finding: Finding::Failed {
-            class: ProblemClass::Internal,
+            class,
             repository_wide: false,
         },
         next: Next {
-            refresh_in: Some(REJECTED_BACKOFF),
+            refresh_in: Some(OWN_FAILURE_BACKOFF),
             lane: Lane::Idle,
             base: None,
         },
         learned: Learned::default(),
     }
+}
+
+/// In place of this outcome.
+fn failure(outcome: &Outcome) -> Outcome {
+    own_failure(outcome.git_ref, outcome.fence, ProblemClass::Internal)
 }

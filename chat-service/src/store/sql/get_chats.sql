@@ -1,0 +1,17 @@
+-- name: get_chats
+-- The chats $1 that the caller may read. For events it is run as it is, unchecked: the policy
+-- predicate of each watcher is interpreted on every chat before it is sent.
+SELECT
+    c.id,
+    c.owner_id,
+    c.organization_id,
+    c.workspace_id,
+    c.title,
+    c.status,
+    c.labels,
+    c.archived,
+    c.created_at,
+    c.updated_at
+FROM chats c
+WHERE c.id = ANY($1::uuid[])
+    AND (/* readable */ TRUE)
