@@ -88,16 +88,17 @@ CREATE TABLE git_accounts (
     id uuid NOT NULL CONSTRAINT git_accounts_pkey PRIMARY KEY,
     user_id uuid NOT NULL,
     provider_id text NOT NULL,
-    -- What its lookups spend. NULL without a usable credential: then it has no place in the queue.
+    -- What its lookups spend. NULL without a credential: then it has no place in the queue.
     budget_id uuid CONSTRAINT git_accounts_budget_id_fkey REFERENCES git_budgets (id),
-    -- What it spent before it had no usable credential: its next token begins with the pauses of that.
-    -- May be gone.
+    -- What it spent before it was unlinked: its next token begins with the pauses of that. May be gone.
     former_budget_id uuid,
-    -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused once, to be
-    -- tried again at retry_at. rejected: for good, until another token is linked.
+    -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused, which is to be
+    -- confirmed. rejected: refused each time, or expired. The last two are tried again at retry_at.
     credential_state text NOT NULL DEFAULT 'none',
     -- Raised whenever a token is linked or unlinked.
     generation bigint NOT NULL DEFAULT 0,
+    -- How often in a row the host refused it.
+    refusals smallint NOT NULL DEFAULT 0,
     retry_at timestamptz,
     -- What is left to be done after a change of the credential, by the relay: watchers hear of it, and
     -- what the former credential could not look up is due.
@@ -110,8 +111,9 @@ CREATE TABLE git_accounts (
     CONSTRAINT git_accounts_lane_check CHECK (lane BETWEEN 1 AND 4),
     CONSTRAINT git_accounts_credential_check CHECK (
         credential_state IN ('none', 'accepted', 'suspect', 'rejected')
-        AND (credential_state IN ('accepted', 'suspect')) = (budget_id IS NOT NULL)
-        AND (credential_state = 'suspect') = (retry_at IS NOT NULL)
+        AND (credential_state = 'none') = (budget_id IS NULL)
+        AND (credential_state IN ('suspect', 'rejected')) = (retry_at IS NOT NULL)
+        AND (refusals > 0) = (retry_at IS NOT NULL)
     )
 ) WITH (fillfactor = 70);
 

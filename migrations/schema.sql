@@ -144,6 +144,7 @@ CREATE TABLE git_accounts (
     former_budget_id uuid,
     credential_state text NOT NULL DEFAULT 'none',
     generation bigint NOT NULL DEFAULT 0,
+    refusals smallint NOT NULL DEFAULT 0,
     retry_at timestamptz,
     unannounced boolean NOT NULL DEFAULT false,
     requeue_denied boolean NOT NULL DEFAULT false,
@@ -153,8 +154,9 @@ CREATE TABLE git_accounts (
     CONSTRAINT git_accounts_lane_check CHECK (lane BETWEEN 1 AND 4),
     CONSTRAINT git_accounts_credential_check CHECK (
         credential_state IN ('none', 'accepted', 'suspect', 'rejected')
-        AND (credential_state IN ('accepted', 'suspect')) = (budget_id IS NOT NULL)
-        AND (credential_state = 'suspect') = (retry_at IS NOT NULL)
+        AND (credential_state = 'none') = (budget_id IS NULL)
+        AND (credential_state IN ('suspect', 'rejected')) = (retry_at IS NOT NULL)
+        AND (refusals > 0) = (retry_at IS NOT NULL)
     )
 ) WITH (fillfactor = 70);
 
@@ -234,6 +236,7 @@ CREATE UNIQUE INDEX git_refs_primary_key ON git_refs (chat_id) WHERE is_primary;
 CREATE INDEX git_refs_account_id_idx ON git_refs (account_id, repository_key);
 CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
     WHERE pr_host_id IS NOT NULL;
+CREATE INDEX git_refs_failed_idx ON git_refs (account_id) WHERE problem_class IS NOT NULL;
 CREATE INDEX git_refs_problem_idx ON git_refs (problem_class, problem_since)
     WHERE problem_class > '';
 

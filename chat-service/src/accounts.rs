@@ -30,10 +30,10 @@ impl BudgetKey {
         Self(text)
     }
 
-    /// The key of an account, by its id at the host, as the host itself gave it.
+    /// The key of an app's installation, by its id at the host.
     #[must_use]
-    pub fn of_account(provider: &Provider, account_id: &str) -> Self {
-        Self(format!("{}|account:{account_id}", provider.api_host()))
+    pub fn of_installation(provider: &Provider, id: &str) -> Self {
+        Self(format!("{}|installation:{id}", provider.api_host()))
     }
 }
 

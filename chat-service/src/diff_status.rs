@@ -107,7 +107,7 @@ impl DiffStatus {
             }
             ProblemClass::LimitReserved => {
                 format!(
-                    "the rest of your {provider} rate limit is kept for you{}",
+                    "what you have left at {provider} is kept for you{}",
                     until(problem)
                 )
             }
@@ -126,7 +126,7 @@ impl DiffStatus {
                 "something went wrong on our side".to_owned()
             }
             ProblemClass::CredentialSuspect => {
-                format!("{provider} refused your token once; trying again soon")
+                format!("{provider} refused your token; trying again soon")
             }
             ProblemClass::AccountLocked => {
                 format!("your {provider} account is suspended or locked for a while")

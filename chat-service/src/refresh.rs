@@ -180,6 +180,13 @@ fn failure(last: &LastOutcome) -> Option<Error> {
 
 fn of_class(class: ProblemClass, retry_after: Option<Duration>) -> Option<Error> {
     let precondition = |problem, reason| Some(Error::FailedPrecondition { problem, reason });
+    let exhausted = |problem: &str, reason| {
+        Some(Error::ResourceExhausted {
+            problem: problem.to_owned(),
+            reason,
+            retry_after,
+        })
+    };
     let unavailable = |problem, reason| {
         Some(Error::Unavailable {
             problem,
@@ -190,22 +197,25 @@ fn of_class(class: ProblemClass, retry_after: Option<Duration>) -> Option<Error>
     };
     match class {
         ProblemClass::PullRequestGone => None,
-        ProblemClass::RateLimited
-        | ProblemClass::SecondaryLimited
-        | ProblemClass::LimitReserved => Some(Error::ResourceExhausted {
-            problem: "the rate limit of the owner's account at the git host is spent".to_owned(),
-            reason: reason::GIT_HOST_RATE_LIMITED,
-            retry_after,
-        }),
+        ProblemClass::RateLimited | ProblemClass::SecondaryLimited => exhausted(
+            "the rate limit of the owner's account at the git host is spent",
+            reason::GIT_HOST_RATE_LIMITED,
+        ),
+        ProblemClass::LimitReserved => exhausted(
+            "what is left for the owner's account at the git host is kept for the owner",
+            reason::GIT_HOST_LIMIT_RESERVED,
+        ),
         ProblemClass::NoAccount => precondition(
             "the chat's owner has linked no account at the git host",
             reason::GIT_ACCOUNT_NOT_LINKED,
         ),
-        ProblemClass::CredentialRejected
-        | ProblemClass::CredentialSuspect
-        | ProblemClass::AccountLocked => precondition(
+        ProblemClass::CredentialRejected | ProblemClass::CredentialSuspect => precondition(
             "the git host does not accept the owner's token",
             reason::GIT_CREDENTIAL_REJECTED,
+        ),
+        ProblemClass::AccountLocked => precondition(
+            "the owner's account at the git host is suspended or locked for a while",
+            reason::GIT_ACCOUNT_LOCKED,
         ),
         ProblemClass::AccessDenied
         | ProblemClass::RepositoryNotFound

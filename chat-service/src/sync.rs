@@ -19,8 +19,8 @@
 //!
 //! # Credentials that the host refuses
 //!
-//! An account has no place in the queue without a usable credential, nor before a suspect one is to
-//! be tried again. Its refs stay due, and nothing is written on them.
+//! An account has no place in the queue without a credential, nor before a refused one is to be
+//! tried again. Its refs stay due, and nothing is written on them.
 //!
 //! # What one report means for other refs
 //!

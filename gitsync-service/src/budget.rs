@@ -13,6 +13,7 @@ mod demand;
 pub mod host_state;
 mod lease_budget;
 pub mod pause;
+mod refused_tokens;
 mod slots;
 mod window;
 

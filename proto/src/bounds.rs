@@ -80,12 +80,6 @@ pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far ahead one outcome may plan the next refresh at most.
 pub const MAX_NEXT_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// When to confirm that a credential is refused, where the worker does not say.
-pub const DEFAULT_CONFIRM_IN: Duration = Duration::from_secs(45);
-
-/// When to confirm that a credential is refused at the latest.
-pub const MAX_CONFIRM_IN: Duration = Duration::from_secs(60 * 60);
-
 /// What a person looks at is due again so long after its last refresh. The worker plans by it, and
 /// chat-service pulls a ref forward by it when a view begins.
 pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);

@@ -28,6 +28,10 @@ pub const NO_WORKER_IN_TIME: &str = "NO_WORKER_IN_TIME";
 pub const GIT_HOST_FAILED: &str = "GIT_HOST_FAILED";
 /// The owner's rate limit at the git host is spent.
 pub const GIT_HOST_RATE_LIMITED: &str = "GIT_HOST_RATE_LIMITED";
+/// What is left of the owner's rate limit at the git host is kept for the owner.
+pub const GIT_HOST_LIMIT_RESERVED: &str = "GIT_HOST_LIMIT_RESERVED";
+/// The owner's account at the git host is suspended, or locked for a while.
+pub const GIT_ACCOUNT_LOCKED: &str = "GIT_ACCOUNT_LOCKED";
 /// The owner has linked no account at the provider.
 pub const GIT_ACCOUNT_NOT_LINKED: &str = "GIT_ACCOUNT_NOT_LINKED";
 /// The git host does not accept the owner's token.

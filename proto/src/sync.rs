@@ -16,9 +16,7 @@ mod pull_request;
 mod report;
 mod repository;
 
-pub use budget::{
-    BudgetObservation, BudgetView, CredentialObservation, CredentialState, Pause, Window,
-};
+pub use budget::{BudgetObservation, BudgetView, CredentialObservation, Pause, Window, is_host_id};
 pub use field::{FieldError, message_duration};
 pub use lease::{BudgetKey, Credential, Lease, LeaseGroup, LeaseRequest, Provider, ProviderKind};
 pub use leased_ref::{Fence, KnownPullRequest, Lane, LeasedRef, Upstream};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use proto::{
     chat::v1::{self, git_account_service_server::GitAccountService},
     reason,
+    sync::is_host_id,
 };
 use secrecy::SecretString;
 use tonic::{Request, Response, Status};
@@ -63,6 +64,7 @@ impl GitAccountGrpc {
             access_token,
             refresh_token,
             expires_at,
+            installation_id,
         } = request;
         let user = user(principal, user_id.as_deref())?;
         self.authorizer
@@ -73,11 +75,22 @@ impl GitAccountGrpc {
             .map(|refresh_token| token("refresh_token", refresh_token))
             .transpose()?;
         let expires_at = expires_at.map(timestamp).transpose()?;
-        let BudgetKey(token_key) = BudgetKey::of_token(&self.keys, provider, &access_token);
+        let token_key = BudgetKey::of_token(&self.keys, provider, &access_token);
+        let budget_key = match &installation_id {
+            None => token_key.clone(),
+            Some(id) if is_host_id(id) => BudgetKey::of_installation(provider, id),
+            Some(_) => {
+                return Err(Error::invalid(
+                    "installation_id",
+                    "must be 1 to 100 visible ASCII characters without `|`",
+                ));
+            }
+        };
         let account = NewGitAccount {
             user,
             provider_id: &provider.id,
-            token_key: &token_key,
+            token_key: &token_key.0,
+            budget_key: &budget_key.0,
             expires_at,
         };
         let seal = |id| {
@@ -244,6 +257,7 @@ fn render(account: &GitAccount) -> v1::GitAccount {
         provider_id,
         linked_at,
         expires_at,
+        credential_state,
     } = account;
     v1::GitAccount {
         id: id.to_string(),
@@ -251,5 +265,6 @@ fn render(account: &GitAccount) -> v1::GitAccount {
         provider_id: provider_id.clone(),
         linked_at: Some(convert::timestamp(*linked_at)),
         expires_at: expires_at.map(convert::timestamp),
+        credential_state: (*credential_state).into(),
     }
 }

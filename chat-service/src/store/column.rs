@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _, PullRequest};
+use proto::{
+    chat::v1::CredentialState,
+    sync::{Lane, ProblemClass, ProblemName as _, PullRequest},
+};
 use serde_json::Value;
 use tokio_postgres::{
     Row,
@@ -120,11 +123,10 @@ impl Column for Lane {
 impl Column for CredentialState {
     type Wire = String;
 
+    /// A name of a later release is shown as unspecified.
     fn from_wire(wire: String) -> Result<Self, String> {
-        [Self::Accepted, Self::Suspect, Self::Rejected]
-            .into_iter()
-            .find(|state| state.name() == wire)
-            .ok_or_else(|| format!("unknown name {wire:?}"))
+        let name = format!("CREDENTIAL_STATE_{}", wire.to_uppercase());
+        Ok(Self::from_str_name(&name).unwrap_or_default())
     }
 }
 

@@ -3,6 +3,7 @@
 //! batches, by the relay.
 
 use jiff::Timestamp;
+use proto::chat::v1::CredentialState;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -54,6 +55,8 @@ pub(crate) struct GitAccount {
     pub(crate) linked_at: Timestamp,
     /// When the access token expires.
     pub(crate) expires_at: Option<Timestamp>,
+    /// What the host thinks of it.
+    pub(crate) credential_state: CredentialState,
 }
 
 /// Tokens as they are stored. Has no `Debug`.
@@ -67,9 +70,11 @@ pub(crate) struct SealedTokens {
 pub(crate) struct NewGitAccount<'a> {
     pub(crate) user: UserId,
     pub(crate) provider_id: &'a str,
-    /// A keyed hash of the access token: the key of the budget that it spends until its account is
-    /// known.
+    /// A keyed hash of the access token.
     pub(crate) token_key: &'a str,
+    /// The key of the budget that it spends: the same until its account is known, or its
+    /// installation's.
+    pub(crate) budget_key: &'a str,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -189,18 +194,19 @@ async fn link_once(
         user,
         provider_id,
         token_key,
+        budget_key,
         expires_at,
     } = account;
-    let [_, locked, known, _, noted] = tx
+    let [_, locked, known_rows, _, noted] = tx
         .pipeline([
             bind(ENSURE_GIT_ACCOUNT, &[&Uuid::now_v7(), &user.0, provider_id]),
             bind(LOCK_GIT_ACCOUNT, &[&user.0, provider_id]),
             bind(USE_TOKEN, &[token_key]),
             bind(
                 INSERT_TOKEN_BUDGET,
-                &[&Uuid::now_v7(), provider_id, token_key],
+                &[&Uuid::now_v7(), provider_id, token_key, budget_key],
             ),
-            bind(NOTE_TOKEN, &[token_key]),
+            bind(NOTE_TOKEN, &[token_key, budget_key]),
         ])
         .await?;
     let row = locked
@@ -208,7 +214,9 @@ async fn link_once(
         .ok_or_else(|| StoreError::bug("link an account", "none was made"))?;
     let id: GitAccountId = row.get_as("id")?;
     let former: Option<Uuid> = row.get_as("budget_id")?;
-    let budget: Uuid = match first(&known, "budget_id")? {
+    let is_installation = token_key != budget_key;
+    let known: Option<Uuid> = first(&known_rows, "budget_id")?;
+    let budget: Uuid = match known.filter(|_| !is_installation) {
         Some(known) => known,
         None => first(&noted, "budget_id")?
             .ok_or_else(|| StoreError::bug("link an account", "its token has no budget"))?,
@@ -220,8 +228,13 @@ async fn link_once(
     } = seal(id)?;
     let former = former.filter(|former| *former != budget);
     // A new token is most often the same account's at the host. What others spend is not paused for
-    // it.
-    let carries = former.is_some() && !first(&known, "taken")?.unwrap_or(false);
+    // it, nor is an installation for what another token spent.
+    let carries = former.is_some()
+        && if is_installation {
+            former == known
+        } else {
+            !first(&known_rows, "taken")?.unwrap_or(false)
+        };
     let left: Vec<Uuid> = former.into_iter().collect();
     let budgets: Vec<Uuid> = former.into_iter().chain([budget]).collect();
     let accounts = [id.0];
@@ -248,6 +261,7 @@ async fn link_once(
         provider_id: (*provider_id).to_owned(),
         linked_at,
         expires_at: *expires_at,
+        credential_state: CredentialState::Accepted,
     })
 }
 
@@ -297,6 +311,7 @@ fn git_account(row: &Row) -> Result<GitAccount, StoreError> {
         provider_id: row.get_as("provider_id")?,
         linked_at: row.get_as("linked_at")?,
         expires_at: row.get_as("expires_at")?,
+        credential_state: row.get_as("credential_state")?,
     })
 }
 

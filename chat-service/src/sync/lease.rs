@@ -135,6 +135,7 @@ impl Source<'_> {
                     generation: sealed.generation,
                     access_token,
                     suspect: sealed.suspect,
+                    expires_at: sealed.expires_at,
                 };
                 Ok((described(provider), credential))
             }

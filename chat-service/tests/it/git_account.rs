@@ -376,11 +376,19 @@ async fn what_is_no_account_is_refused_by_field() {
             (
                 v1::LinkGitAccountRequest {
                     user_id: Some("x".to_owned()),
-                    ..good
+                    ..good.clone()
                 },
                 "user_id",
             ),
-        ] {
+        ]
+        .into_iter()
+        .chain(["", "1|2", "1 2", &"1".repeat(101)].map(|id| {
+            let request = v1::LinkGitAccountRequest {
+                installation_id: Some(id.to_owned()),
+                ..good.clone()
+            };
+            (request, "installation_id")
+        })) {
             let (code, _, named) = refused(stack.accounts(&caller).link_git_account(request).await);
             assert_eq!(
                 (code, named.as_deref()),

@@ -1,5 +1,6 @@
 //! `RefreshChat`: the workers' pipeline, on demand.
 
+mod reason;
 mod wait;
 
 use std::time::Duration;

@@ -311,8 +311,7 @@ impl<'a> Owner<'a> {
             user_id: None,
             provider_id: provider_id.to_owned(),
             access_token: token.to_owned(),
-            refresh_token: None,
-            expires_at: None,
+            ..v1::LinkGitAccountRequest::default()
         };
         self.stack
             .accounts(&self.caller)

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use proto::sync::{BudgetKey, Lane, Pause, ProblemClass, Window};
 use tokio::time::Instant;
 
@@ -259,7 +260,8 @@ impl Admission {
         ceiling.observe(&self.budget.key, window, false);
     }
 
-    /// The host answered, whatever it said: its circuit breaker closes.
+    /// The host answered, whatever it said but that it refuses the credential: its circuit breaker
+    /// closes.
     pub fn answered(&self) {
         self.host.answered();
     }
@@ -278,18 +280,29 @@ impl Admission {
     /// The host takes the credential.
     pub fn accept_credential(&self) {
         self.credential.accept();
+        self.host.accepted(&self.budget.key, Instant::now());
     }
 
-    /// The host refused the credential: it is suspect, or if it was that already, rejected.
+    /// When the credential expires, as the host told it.
+    pub fn credential_expires_at(&self, at: Timestamp) {
+        self.credential.expires_at(at);
+    }
+
+    /// The host refused the credential.
     pub fn refuse_credential(&self) -> Withheld {
         self.credential.refuse();
+        let budgets = &self.budget.budgets;
+        let (settings, key) = (&budgets.settings, &self.budget.key);
+        if self.host.refused(settings, key, Instant::now()) {
+            budgets.metrics.host_breakers_opened.inc();
+        }
         self.budget.changed.notify_waiters();
         Withheld::Credential
     }
 
-    /// The credential cannot be sent at all.
-    pub(crate) fn reject_credential(&self) {
-        self.credential.reject();
+    /// The credential cannot be sent at all, which no host needs to say.
+    pub(crate) fn unsendable_credential(&self) {
+        self.credential.refuse();
     }
 
     /// The limit of `window` is spent: pauses it until `reset_in` (or what is known, or a minute)

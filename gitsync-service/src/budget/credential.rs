@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use proto::sync::{Credential, CredentialState};
+use jiff::Timestamp;
+use proto::sync::{Credential, CredentialObservation};
 
 use super::Withheld;
 
@@ -17,37 +18,56 @@ use super::Withheld;
 #[derive(Debug)]
 pub(super) struct CredentialCheck {
     credential: Option<Credential>,
-    verdict: Mutex<Option<CredentialState>>,
+    told: Mutex<Told>,
     probing: AtomicBool,
+}
+
+/// What the host said of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    accepted: Option<bool>,
+    expires_at: Option<Timestamp>,
 }
 
 impl CredentialCheck {
     pub(super) fn new(credential: Option<Credential>) -> Self {
         Self {
             credential,
-            verdict: Mutex::new(None),
+            told: Mutex::default(),
             probing: AtomicBool::new(false),
         }
     }
 
     /// What was learned of the credential that chat-service does not know yet.
-    pub(super) fn news(&self) -> Option<(&Credential, CredentialState)> {
-        let (state, credential) = ((*self.verdict())?, self.credential.as_ref()?);
-        let is_news = credential.suspect || state != CredentialState::Accepted;
-        is_news.then_some((credential, state))
+    pub(super) fn news(&self) -> Option<CredentialObservation> {
+        let (told, known) = (*self.told(), self.credential.as_ref()?);
+        let refused = !told.accepted?;
+        let expires_at = told.expires_at.filter(|at| known.expires_at != Some(*at));
+        let is_news = refused || known.suspect || expires_at.is_some();
+        is_news.then_some(CredentialObservation {
+            account: known.account,
+            generation: known.generation,
+            refused,
+            expires_at,
+        })
+    }
+
+    /// Whether the host refused it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.told().accepted == Some(false)
     }
 
     /// Whether anything may be sent with it.
     pub(super) fn check(&self) -> Result<(), Withheld> {
-        match *self.verdict() {
-            Some(CredentialState::Suspect | CredentialState::Rejected) => Err(Withheld::Credential),
-            Some(CredentialState::Accepted) | None => Ok(()),
+        if self.is_refused() {
+            return Err(Withheld::Credential);
         }
+        Ok(())
     }
 
     /// Begins a request: `Err` while another one finds out whether the credential is good.
     pub(super) fn begin(self: &Arc<Self>) -> Result<Option<CredentialProbe>, ()> {
-        if self.verdict().is_some() {
+        if self.told().accepted.is_some() {
             return Ok(None);
         }
         if self.probing.swap(true, Ordering::Relaxed) {
@@ -57,28 +77,19 @@ impl CredentialCheck {
     }
 
     pub(super) fn accept(&self) {
-        self.verdict().get_or_insert(CredentialState::Accepted);
+        self.told().accepted.get_or_insert(true);
     }
 
-    /// The host refused it: once more than it was leased with, unless it was accepted meanwhile.
     pub(super) fn refuse(&self) {
-        let suspect = self.credential.as_ref().is_some_and(|known| known.suspect);
-        let mut verdict = self.verdict();
-        let again = suspect && *verdict != Some(CredentialState::Accepted);
-        *verdict = Some(if again {
-            CredentialState::Rejected
-        } else {
-            CredentialState::Suspect
-        });
+        self.told().accepted = Some(false);
     }
 
-    /// It cannot be sent at all.
-    pub(super) fn reject(&self) {
-        *self.verdict() = Some(CredentialState::Rejected);
+    pub(super) fn expires_at(&self, at: Timestamp) {
+        self.told().expires_at = Some(at);
     }
 
-    fn verdict(&self) -> MutexGuard<'_, Option<CredentialState>> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

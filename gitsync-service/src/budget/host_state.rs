@@ -13,7 +13,7 @@ use std::{
 use proto::sync::{BudgetKey, ProblemClass};
 use tokio::time::Instant;
 
-use super::{Settings, share};
+use super::{Settings, refused_tokens::RefusedTokens, share};
 
 /// Budgets that fail within [`FAILURE_WINDOW`] until the circuit breaker opens.
 const FAILING_BUDGETS: usize = 3;
@@ -41,6 +41,7 @@ pub(super) struct HostState {
 struct Inner {
     outages: FailureCount,
     secondary_limits: FailureCount,
+    refused_tokens: RefusedTokens,
     breaker: CircuitBreaker,
     slow_until: Option<Instant>,
     in_flight: usize,
@@ -71,6 +72,21 @@ impl FailureCount {
             self.budgets.insert(key.0.clone());
         }
         self.budgets.len() >= FAILING_BUDGETS
+    }
+}
+
+impl Inner {
+    /// Opens the breaker; false if it is open.
+    fn open(&mut self, settings: &Settings, now: Instant) -> bool {
+        let opens = self.breaker.trial_at.is_none();
+        if opens {
+            let wait = settings.host_probe_after;
+            self.breaker = CircuitBreaker {
+                trial_at: Some(now + wait),
+                wait,
+            };
+        }
+        opens
     }
 }
 
@@ -113,15 +129,30 @@ impl HostState {
     /// The host failed a request for `key`, or did not answer. Returns whether the breaker opens.
     pub(super) fn unanswered(&self, settings: &Settings, key: &BudgetKey, now: Instant) -> bool {
         let mut inner = self.lock();
-        let opens = inner.outages.add(key, now) && inner.breaker.trial_at.is_none();
-        if opens {
-            let wait = settings.host_probe_after;
-            inner.breaker = CircuitBreaker {
-                trial_at: Some(now + wait),
-                wait,
-            };
+        inner.outages.add(key, now) && inner.open(settings, now)
+    }
+
+    /// The host took the credential of `key`.
+    pub(super) fn accepted(&self, key: &BudgetKey, now: Instant) {
+        self.lock().refused_tokens.count(key, false, now);
+    }
+
+    /// The host refused the credential of `key`: it answers, unless it refuses many. Returns whether
+    /// the breaker opens.
+    pub(super) fn refused(&self, settings: &Settings, key: &BudgetKey, now: Instant) -> bool {
+        let mut inner = self.lock();
+        inner.refused_tokens.count(key, true, now);
+        if !inner.refused_tokens.are_of_host(now) {
+            drop(inner);
+            self.answered();
+            return false;
         }
-        opens
+        inner.open(settings, now)
+    }
+
+    /// Whether a refused credential is the host's fault.
+    pub(super) fn refuses_many(&self, now: Instant) -> bool {
+        self.lock().refused_tokens.are_of_host(now)
     }
 
     /// The host answered a request for `key` with a secondary limit. Returns whether it slows all

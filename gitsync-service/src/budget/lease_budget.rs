@@ -3,12 +3,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use proto::sync::{
-    BudgetKey, BudgetObservation, BudgetView, CredentialObservation, CredentialState, Lane, Lease,
-    LeaseGroup, Pause, ProblemClass,
+    BudgetKey, BudgetObservation, BudgetView, CredentialObservation, Lane, Lease, LeaseGroup,
+    Pause, ProblemClass,
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -44,8 +43,8 @@ pub(super) struct State {
     pub(super) secondary_refusals: u32,
     /// Counted by a report that is not delivered yet.
     secondary_refusals_taken: u32,
-    credentials: Vec<Arc<CredentialCheck>>,
-    hosts: Vec<Arc<HostState>>,
+    /// Each with its host.
+    credentials: Vec<(Arc<CredentialCheck>, Arc<HostState>)>,
     unsent: Unsent,
 }
 
@@ -75,10 +74,8 @@ impl LeaseBudget {
     pub fn admission(self: &Arc<Self>, group: &LeaseGroup) -> Admission {
         let credential = Arc::new(CredentialCheck::new(group.credential.clone()));
         let (host, _) = self.budgets.host(&group.provider.api_base_url);
-        let mut state = self.lock();
-        state.credentials.push(Arc::clone(&credential));
-        state.hosts.push(Arc::clone(&host));
-        drop(state);
+        let known = (Arc::clone(&credential), Arc::clone(&host));
+        self.lock().credentials.push(known);
         Admission {
             budget: Arc::clone(self),
             api_base_url: Arc::from(group.provider.api_base_url.as_str()),
@@ -163,11 +160,11 @@ impl LeaseBudget {
     /// choice.
     fn rest(&self, state: &State, now: Instant) -> Option<Pause> {
         let unsent = &state.unsent;
-        if unsent.host_closed {
-            let closed = state
-                .hosts
-                .iter()
-                .filter_map(|host| host.closed(&self.key, now));
+        let mut credentials = state.credentials.iter();
+        let host_refuses = credentials.any(|(of, host)| of.is_refused() && host.refuses_many(now));
+        if unsent.host_closed || host_refuses {
+            let hosts = state.credentials.iter();
+            let closed = hosts.filter_map(|(_, host)| host.closed(&self.key, now));
             let (class, duration) = closed
                 .max_by_key(|(_, duration)| *duration)
                 .unwrap_or((ProblemClass::HostUnavailable, PROBE_AFTER));
@@ -202,27 +199,20 @@ impl LeaseBudget {
         })
     }
 
-    /// What the host's answers said about the lease's credentials so far.
+    /// What the host's answers said about the lease's credentials so far. Nothing of one that was
+    /// refused by a host that refuses many.
     #[must_use]
     pub fn credentials(&self) -> Vec<CredentialObservation> {
+        let now = Instant::now();
         let mut observations: Vec<CredentialObservation> = Vec::new();
-        let state = self.lock();
-        for (credential, state) in state.credentials.iter().filter_map(|known| known.news()) {
-            if observations
-                .iter()
-                .any(|seen| seen.account == credential.account)
+        for (credential, host) in &self.lock().credentials {
+            let news = credential.news();
+            let news = news.filter(|news| !(news.refused && host.refuses_many(now)));
+            if let Some(news) = news
+                && observations.iter().all(|seen| seen.account != news.account)
             {
-                continue;
+                observations.push(news);
             }
-            observations.push(CredentialObservation {
-                account: credential.account,
-                generation: credential.generation,
-                state,
-                confirm_in: match state {
-                    CredentialState::Suspect => pause::confirmation(&self.key),
-                    CredentialState::Accepted | CredentialState::Rejected => Duration::ZERO,
-                },
-            });
         }
         observations
     }

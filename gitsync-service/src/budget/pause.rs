@@ -1,4 +1,4 @@
-//! How long a budget or a credential pauses.
+//! How long a budget pauses.
 //!
 //! What is added to the host's own word depends on the budget's key: a thousand budgets whose
 //! windows end in the same second come back one after the other.
@@ -20,10 +20,6 @@ pub const SECONDARY: Duration = Duration::from_secs(60);
 pub const SECONDARY_CAP: Duration = Duration::from_secs(30 * 60);
 /// When to come back to a window whose end is not known. GitHub: "wait for at least one minute".
 pub(super) const UNKNOWN_RESET: Duration = Duration::from_secs(60);
-/// When a token that was refused once is tried again: GitHub refuses good ones now and then.
-const CONFIRMATION: Duration = Duration::from_secs(45);
-/// Duration over which such confirmations are spread.
-const CONFIRMATION_SPREAD: Duration = Duration::from_secs(30);
 /// When an account that is suspended or locked is tried again.
 const LOCKED: Duration = Duration::from_secs(60 * 60);
 
@@ -51,11 +47,6 @@ pub(super) fn secondary(
         .min(SECONDARY_CAP);
     let pause = retry_after.unwrap_or_default().max(least);
     pause.saturating_add((pause / 5).mul_f64(share(key, 2)))
-}
-
-/// Until a credential that was refused once is tried once more.
-pub(super) fn confirmation(key: &BudgetKey) -> Duration {
-    CONFIRMATION + CONFIRMATION_SPREAD.mul_f64(share(key, 3))
 }
 
 /// After the host locked the account: it rejects good tokens, too, and counts each try.
@@ -98,11 +89,5 @@ mod tests {
         assert!(pause(None, 2) >= SECONDARY * 4);
         assert!(pause(None, 99) >= SECONDARY_CAP && pause(None, 99) <= SECONDARY_CAP * 6 / 5);
         assert!(pause(Some(7200), 0) >= Duration::from_secs(7200));
-    }
-
-    #[test]
-    fn a_suspect_token_is_confirmed_after_a_minute_or_so() {
-        let confirmation = confirmation(&key(7));
-        assert!(confirmation >= CONFIRMATION && confirmation <= CONFIRMATION + CONFIRMATION_SPREAD);
     }
 }

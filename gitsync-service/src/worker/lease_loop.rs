@@ -164,9 +164,10 @@ impl Leaser<'_> {
                 Err(error) => {
                     self.state.health().unanswered(asked_at);
                     self.note(&error);
-                    // What may have leased something is asked again by the same id, so that a
-                    // lost answer strands nothing.
-                    if !matches!(error, SyncError::Unanswered(_)) {
+                    // What may have leased something is asked again by the same id, so that a lost
+                    // answer strands nothing, also when the token was replaced between two tries. An id
+                    // that is refused as it is would be refused for ever.
+                    if matches!(error, SyncError::Refused(_) | SyncError::LeaseLost) {
                         request_id = self.begin();
                     }
                     tokio::time::sleep(backoff.next()).await;

@@ -156,7 +156,7 @@ impl Refresh {
         };
         match github {
             Ok(github) => self.resolve(group, &github, outcomes).await,
-            Err(OpenError::Credential) => admission.reject_credential(),
+            Err(OpenError::Credential) => admission.unsendable_credential(),
             Err(OpenError::Failed(class)) => fail(class),
         }
     }

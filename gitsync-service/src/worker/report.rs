@@ -7,8 +7,7 @@ use std::{
 };
 
 use proto::sync::{
-    CredentialState, Finding, Outcome, OutcomeStatus, ProblemClass, ProblemName as _, Report,
-    RequestId,
+    Finding, Outcome, OutcomeStatus, ProblemClass, ProblemName as _, Report, RequestId,
 };
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use uuid::Uuid;
@@ -71,12 +70,10 @@ impl Reporter<'_> {
     /// Notes, once a lease, why refs of it have no outcome: a token that the host refused, a limit, or
     /// our own decision not to send.
     fn note_withheld(&self) {
-        let refused = self.refresh.credentials().into_iter();
-        let refused = refused.filter_map(|credential| match credential.state {
-            CredentialState::Accepted => None,
-            CredentialState::Suspect => Some(ProblemClass::CredentialSuspect),
-            CredentialState::Rejected => Some(ProblemClass::CredentialRejected),
-        });
+        let credentials = self.refresh.credentials().into_iter();
+        let refused = credentials
+            .filter(|credential| credential.refused)
+            .map(|_| ProblemClass::CredentialSuspect);
         let observed = self.refresh.observation().unwrap_or_default();
         let pauses = [observed.pause, observed.rest].into_iter().flatten();
         for class in refused.chain(pauses.map(|pause| pause.class)) {

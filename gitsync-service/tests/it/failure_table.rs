@@ -3,12 +3,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use proto::sync::{CredentialState, Finding, LeasedRef, ProblemClass};
+use proto::sync::{Finding, LeasedRef, ProblemClass};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload, Resource};
 
-use crate::support::{
-    Refreshed, engine, git_ref, group, knowing, lease, lease_of, refresh, refresher, world,
-};
+use crate::support::{Refreshed, engine, git_ref, group, knowing, lease, lease_of, refresh, world};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -93,7 +91,7 @@ fn rows() -> Vec<Row> {
             Revoked,
             ProblemClass::CredentialSuspect,
             Concern::Credential,
-            [(0, 45..=75), (5, 45..=75)],
+            [(0, 0..=0), (5, 0..=0)],
         ),
         (
             Answer(Fault::LockedOut),
@@ -286,7 +284,8 @@ fn problem(refreshed: &Refreshed) -> (Concern, ProblemClass, Duration) {
     let Some(outcome) = refreshed.outcomes.get("bad") else {
         let class = refreshed.problem("bad");
         return match refreshed.credentials.first() {
-            Some(seen) => (Concern::Credential, class, seen.confirm_in),
+            // When it is tried again, chat-service says.
+            Some(_) => (Concern::Credential, class, Duration::ZERO),
             None => {
                 let pause = refreshed.budget.as_ref().and_then(|budget| budget.pause);
                 (Concern::Budget, class, pause.unwrap().duration)
@@ -338,23 +337,5 @@ async fn each_signal_has_its_class_its_concern_and_its_next_attempt_and_others_g
             1,
             "{class:?}"
         );
-    }
-}
-
-#[tokio::test]
-async fn a_credential_that_was_refused_twice_is_not_tried_again() {
-    for refresher in [engine(), refresher()] {
-        let world = World::with(&Revoked).await;
-        let mut suspect = group(&world.github, &world.token, vec![world.bad.clone()]);
-        suspect.credential.as_mut().unwrap().suspect = true;
-        let refreshed = refresh(&refresher, lease(vec![suspect])).await;
-        assert!(refreshed.is_unsent("bad"));
-        let states: Vec<_> = refreshed
-            .credentials
-            .iter()
-            .map(|seen| seen.state)
-            .collect();
-        assert_eq!(states, [CredentialState::Rejected]);
-        assert_eq!(world.github.requests().len(), 1);
     }
 }

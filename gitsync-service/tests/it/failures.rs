@@ -6,7 +6,7 @@ use gitsync_service::{
     host::github::MAX_BODY_BYTES,
     worker::{Refresher, RefresherSettings},
 };
-use proto::sync::{CredentialState, Finding, ProblemClass};
+use proto::sync::{Finding, ProblemClass};
 use testkit::github::{Fault, GitHub};
 
 use crate::support::{
@@ -238,9 +238,9 @@ async fn a_dead_token_stops_the_rest_of_its_group_and_no_other() {
     let states: Vec<_> = refreshed
         .credentials
         .iter()
-        .map(|seen| seen.state)
+        .map(|seen| seen.refused)
         .collect();
-    assert_eq!(states, [CredentialState::Suspect]);
+    assert_eq!(states, [true]);
     assert_eq!(refreshed.found("alive").shown.number, 1);
     let refused = github.requests();
     let refused = refused.iter().filter(|request| request.status == Some(401));

@@ -135,6 +135,7 @@ impl Stack {
             generation: 5,
             access_token: token.to_owned(),
             suspect: false,
+            expires_at: None,
         }
     }
 

@@ -9,10 +9,10 @@ use gitsync_service::{
     worker::{Refresher, RefresherSettings, TICK_TIMEOUT},
 };
 use proto::sync::{
-    BudgetKey, BudgetObservation, BudgetView, Credential, CredentialObservation, CredentialState,
-    Finding, FoundPullRequest, GitAccountId, GitRefId, KnownPullRequest, Lease, LeaseGroup,
-    LeaseToken, LeasedRef, Outcome, ProblemClass, Provider, ProviderKind, PullRequestState,
-    RepositoryPath, Upstream, Window,
+    BudgetKey, BudgetObservation, BudgetView, Credential, CredentialObservation, Finding,
+    FoundPullRequest, GitAccountId, GitRefId, KnownPullRequest, Lease, LeaseGroup, LeaseToken,
+    LeasedRef, Outcome, ProblemClass, Provider, ProviderKind, PullRequestState, RepositoryPath,
+    Upstream, Window,
 };
 use secrecy::SecretString;
 use testkit::github::GitHub;
@@ -131,6 +131,7 @@ pub(crate) fn group_at(
             generation: 1,
             access_token: SecretString::from(token),
             suspect: false,
+            expires_at: None,
         }),
         refs,
     }
@@ -241,11 +242,9 @@ impl Refreshed {
         }
         let budget = self.budget.as_ref();
         let pause = budget.and_then(|budget| budget.pause.or(budget.rest));
-        let credential = self.credentials.first().map(|seen| match seen.state {
-            CredentialState::Suspect => ProblemClass::CredentialSuspect,
-            CredentialState::Rejected => ProblemClass::CredentialRejected,
-            CredentialState::Accepted => panic!("{name} has no reason: {self:?}"),
-        });
+        let mut credentials = self.credentials.iter();
+        let refused = credentials.any(|seen| seen.refused);
+        let credential = refused.then_some(ProblemClass::CredentialSuspect);
         let class = credential.or(pause.map(|pause| pause.class));
         class.unwrap_or_else(|| panic!("{name} has no reason: {self:?}"))
     }

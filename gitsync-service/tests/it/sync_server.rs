@@ -32,6 +32,8 @@ pub(crate) enum Trouble {
     Hang,
     /// Say that the lease is lost.
     LeaseLost,
+    /// Refuse the worker's token, as one that was replaced meanwhile.
+    Unauthenticated,
 }
 
 /// Which outcomes of a ref are refused.
@@ -313,6 +315,7 @@ async fn with_trouble<T>(
         Some(Trouble::Away) => Err(Status::unavailable("away")),
         Some(Trouble::Hang) => std::future::pending().await,
         Some(Trouble::LeaseLost) => Err(lease_lost()),
+        Some(Trouble::Unauthenticated) => Err(Status::unauthenticated("expired")),
         Some(Trouble::LoseAnswer) => {
             act.await?;
             Err(Status::unavailable("the answer was lost"))

@@ -189,26 +189,29 @@ async fn one_slow_key_does_not_block_other_keys() {
     .await;
 }
 
+/// Nor does it when the worker's own token was replaced between two tries.
 #[tokio::test]
 async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
-    Stack::run(async |stack| {
-        stack
-            .chat()
-            .trouble("lease", &[Trouble::LoseAnswer, Trouble::Away]);
-        stack.chat().queue(stack.lease("lease", &["a"]));
-        stack.start_worker();
-        stack.applied("a").await;
-        let calls = stack.chat().calls("lease");
-        assert_eq!(calls[0].request_id, calls[1].request_id);
-        assert_eq!(calls[0].request_id, calls[2].request_id);
-        stack.released("lease").await;
-        let next = until("the next call", || async {
-            stack.chat().calls("lease").get(3).cloned().ok_or("none")
+    for trouble in [Trouble::Away, Trouble::Unauthenticated] {
+        Stack::run(async |stack| {
+            stack
+                .chat()
+                .trouble("lease", &[Trouble::LoseAnswer, trouble]);
+            stack.chat().queue(stack.lease("lease", &["a"]));
+            stack.start_worker();
+            stack.applied("a").await;
+            let calls = stack.chat().calls("lease");
+            assert_eq!(calls[0].request_id, calls[1].request_id, "{trouble:?}");
+            assert_eq!(calls[0].request_id, calls[2].request_id, "{trouble:?}");
+            stack.released("lease").await;
+            let next = until("the next call", || async {
+                stack.chat().calls("lease").get(3).cloned().ok_or("none")
+            })
+            .await;
+            assert_ne!(next.request_id, calls[0].request_id);
         })
         .await;
-        assert_ne!(next.request_id, calls[0].request_id);
-    })
-    .await;
+    }
 }
 
 /// Promise 5.
@@ -480,8 +483,7 @@ async fn a_refused_token_is_reported_with_the_time_to_try_it_once_more() {
         };
         assert_eq!(seen.credential_id, ref_id("lease").to_string());
         assert_eq!(seen.generation, FENCE.generation);
-        assert_eq!(seen.state(), pb::CredentialState::Suspect);
-        assert!(seen.confirm_in.unwrap().seconds >= 45);
+        assert!(seen.refused);
         assert_eq!(stack.github.requests().len(), 1);
     })
     .await;

@@ -2,17 +2,17 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{
     GitAccountId, Lane, ProblemClass,
     field::{
-        FieldError, at, count, elapsed, maybe_duration, message_count, message_duration, uuid,
+        FieldError, at, count, elapsed, maybe_duration, message_count, message_duration,
+        message_timestamp, timestamp, uuid,
     },
 };
 use crate::{
-    bounds::{
-        DEFAULT_CONFIRM_IN, MAX_ACCOUNT_ID_BYTES, MAX_CONFIRM_IN, MAX_PAUSE, MAX_REFUSALS,
-        MAX_WINDOW_NAME_BYTES, MAX_WINDOWS,
-    },
+    bounds::{MAX_ACCOUNT_ID_BYTES, MAX_PAUSE, MAX_REFUSALS, MAX_WINDOW_NAME_BYTES, MAX_WINDOWS},
     chat::v1,
 };
 
@@ -74,40 +74,27 @@ pub struct BudgetObservation {
     pub secondary_refusals: u32,
 }
 
-/// What the host thinks of a credential.
+/// What the host said of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialObservation {
     /// Whose.
     pub account: GitAccountId,
     /// Of which of its tokens.
     pub generation: i64,
-    /// What the host thinks.
-    pub state: CredentialState,
-    /// When to confirm that a suspect one is refused.
-    pub confirm_in: Duration,
+    /// It refused it; else it took it.
+    pub refused: bool,
+    /// When the token expires, by the host's clock; `None` where it did not tell.
+    pub expires_at: Option<Timestamp>,
 }
 
-/// Whether the host takes a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialState {
-    /// It does, or never said otherwise.
-    Accepted,
-    /// It refused it once.
-    Suspect,
-    /// It refused it again, when it was asked to confirm that.
-    Rejected,
-}
-
-impl CredentialState {
-    /// The name in the database.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Suspect => "suspect",
-            Self::Rejected => "rejected",
-        }
-    }
+/// Whether a text can be the host's id of an account or of an installation: 1 to
+/// [`MAX_ACCOUNT_ID_BYTES`] visible ASCII characters, without the separator of budget keys.
+#[must_use]
+pub fn is_host_id(text: &str) -> bool {
+    (1..=MAX_ACCOUNT_ID_BYTES).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'|')
 }
 
 impl BudgetView {
@@ -251,10 +238,7 @@ impl BudgetObservation {
         } = message;
         let account_id = account_id.filter(|id| !id.is_empty());
         if let Some(id) = &account_id {
-            let plain = id
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'|');
-            if !plain || id.len() > MAX_ACCOUNT_ID_BYTES {
+            if !is_host_id(id) {
                 return Err(FieldError::new(
                     at(path, "account_id"),
                     "must be an account's id",
@@ -311,38 +295,20 @@ impl CredentialObservation {
         path: &str,
         message: &v1::CredentialObservation,
     ) -> Result<Self, FieldError> {
-        let state = match message.state() {
-            v1::CredentialState::Accepted => CredentialState::Accepted,
-            v1::CredentialState::Suspect => CredentialState::Suspect,
-            v1::CredentialState::Rejected => CredentialState::Rejected,
-            v1::CredentialState::Unspecified => {
-                return Err(FieldError::new(
-                    at(path, "state"),
-                    "must say what the host said",
-                ));
-            }
-        };
-        let confirm_in = maybe_duration(path, "confirm_in", message.confirm_in, MAX_CONFIRM_IN)?;
         Ok(Self {
             account: GitAccountId(uuid(path, "credential_id", &message.credential_id)?),
             generation: message.generation,
-            state,
-            confirm_in: confirm_in.unwrap_or(DEFAULT_CONFIRM_IN),
+            refused: message.refused,
+            expires_at: message.expires_at.and_then(timestamp),
         })
     }
 
     pub(super) fn message(&self) -> v1::CredentialObservation {
-        let state = match self.state {
-            CredentialState::Accepted => v1::CredentialState::Accepted,
-            CredentialState::Suspect => v1::CredentialState::Suspect,
-            CredentialState::Rejected => v1::CredentialState::Rejected,
-        };
         v1::CredentialObservation {
             credential_id: self.account.to_string(),
             generation: self.generation,
-            state: state.into(),
-            confirm_in: (self.state == CredentialState::Suspect)
-                .then(|| message_duration(self.confirm_in)),
+            refused: self.refused,
+            expires_at: self.expires_at.map(message_timestamp),
         }
     }
 }

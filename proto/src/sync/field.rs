@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// A field of a message that cannot be read.
@@ -69,6 +70,18 @@ pub fn message_duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// A moment that may be absent. One that is out of range is not known.
+pub(super) fn timestamp(message: prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(message.seconds, message.nanos).ok()
+}
+
+pub(super) fn message_timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     BudgetView, GitAccountId, LeaseToken, LeasedRef, RequestId,
-    field::{FieldError, at, elapsed, maybe_duration, message_duration, uuid},
+    field::{
+        FieldError, at, elapsed, maybe_duration, message_duration, message_timestamp, timestamp,
+        uuid,
+    },
 };
 use crate::{
     bounds::{DEFAULT_LEASED_REFS, MAX_LEASE_WAIT, MAX_LEASED_REFS, MAX_WORKER_ID_CHARS},
@@ -110,8 +114,10 @@ pub struct Credential {
     pub generation: i64,
     /// The token.
     pub access_token: SecretString,
-    /// The host refused it once.
+    /// The host refused it last.
     pub suspect: bool,
+    /// When the token expires, as far as is known.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Credential {
@@ -232,6 +238,7 @@ impl Credential {
             generation,
             access_token,
             suspect,
+            expires_at,
         } = message;
         if access_token.trim().is_empty() {
             return Ok(None);
@@ -241,6 +248,7 @@ impl Credential {
             generation,
             access_token: SecretString::from(access_token),
             suspect,
+            expires_at: expires_at.and_then(timestamp),
         }))
     }
 
@@ -250,6 +258,7 @@ impl Credential {
             generation: self.generation,
             access_token: self.access_token.expose_secret().to_owned(),
             suspect: self.suspect,
+            expires_at: self.expires_at.map(message_timestamp),
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::field::{FieldError, at};
+use super::field::{FieldError, at, message_timestamp, timestamp};
 use crate::{
     bounds::{
         MAX_HOST_ID_BYTES, MAX_NAME_BYTES, MAX_PULL_REQUEST_TITLE_CHARS, MAX_REPOSITORY_BYTES,
@@ -213,7 +213,7 @@ impl FoundPullRequest {
             repository,
             host_id,
             // An out-of-range timestamp orders nothing, and costs no status.
-            updated_at: updated_at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok()),
+            updated_at: updated_at.and_then(timestamp),
         })
     }
 
@@ -266,10 +266,7 @@ impl FoundPullRequest {
             author_login: author_login.clone(),
             author_avatar_url: author_avatar_url.clone(),
             host_id: host_id.clone(),
-            updated_at: updated_at.map(|at| prost_types::Timestamp {
-                seconds: at.as_second(),
-                nanos: at.subsec_nanosecond(),
-            }),
+            updated_at: updated_at.map(message_timestamp),
         }
     }
 }

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod credentials;
 mod failure;
 mod killed;
 mod main_job;

@@ -208,6 +208,11 @@ impl GitHub {
         self.shared.lock().clock_skew = skew;
     }
 
+    /// Has every answer to a known token say that it expires then, as GitHub says it of tokens that do.
+    pub fn set_token_expiry(&self, at: &str) {
+        self.shared.lock().token_expiry = Some(at.to_owned());
+    }
+
     /// Delays every answer from now on.
     pub fn latency(&self, latency: Duration) {
         self.shared.lock().latency = latency;

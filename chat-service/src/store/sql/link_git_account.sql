@@ -7,6 +7,7 @@ SET budget_id = $2,
     former_budget_id = NULL,
     credential_state = 'accepted',
     generation = a.generation + 1,
+    refusals = 0,
     retry_at = NULL,
     unannounced = a.unannounced OR a.credential_state <> 'accepted',
     requeue_denied = TRUE

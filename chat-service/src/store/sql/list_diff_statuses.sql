@@ -3,8 +3,9 @@
 -- then by last report.
 --
 -- Problems of the account and pauses of the budget are not written on refs, but joined here. A
--- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only.
--- Without a usable credential nothing is asked, and so no time is shown.
+-- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only; of
+-- both, the class of the one that is for more lanes, as in list_outcome_seqs. A refused credential
+-- is not tried before its retry time, and without one nothing is asked, and no time is shown.
 SELECT
     r.id,
     r.chat_id,
@@ -34,7 +35,7 @@ SELECT
         WHEN p.due_at <= now() THEN p.due_at
     END AS problem_since,
     CASE
-        WHEN k.class IS NULL THEN w.until
+        WHEN k.class IS NULL THEN w.class_until
         ELSE a.retry_at
     END AS problem_until
 FROM git_refs r
@@ -44,13 +45,16 @@ LEFT JOIN git_budgets b ON b.id = a.budget_id
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN p.due_at IS NULL THEN NULL
-        WHEN a.credential_state = 'rejected' THEN 'credential_rejected'
-        WHEN a.retry_at > now() THEN 'credential_suspect'
-        WHEN a.credential_state = 'none' AND p.due_at <= now() THEN 'no_account'
+        WHEN a.credential_state = 'none' THEN CASE WHEN p.due_at <= now() THEN 'no_account' END
+        WHEN a.credential_state = 'rejected' OR a.retry_at > now()
+            THEN 'credential_' || a.credential_state
     END AS class
 ) AS k
-LEFT JOIN LATERAL (
-    SELECT s.class, s.until
+CROSS JOIN LATERAL (
+    SELECT
+        (array_agg(s.class ORDER BY s.lane, s.until DESC))[1] AS class,
+        (array_agg(s.until ORDER BY s.lane, s.until DESC))[1] AS class_until,
+        max(s.until) AS until
     FROM (VALUES
         (b.pause_class, b.paused_until, b.pause_lane),
         (b.rest_class, b.rests_until, b.rest_lane)
@@ -58,8 +62,6 @@ LEFT JOIN LATERAL (
     WHERE s.until > greatest(now(), p.due_at)
         AND p.due_at IS NOT NULL
         AND s.lane <= p.lane
-    ORDER BY s.until DESC
-    LIMIT 1
-) AS w ON TRUE
+) AS w
 WHERE r.chat_id = ANY($1::uuid[])
 ORDER BY r.chat_id, r.is_primary DESC, r.reported_at DESC, r.id DESC

@@ -21,18 +21,16 @@ CROSS JOIN LATERAL (
     SELECT
         CASE
             WHEN a.credential_state = 'none' THEN 'no_account'
-            WHEN a.credential_state = 'rejected' THEN 'credential_rejected'
-            WHEN a.retry_at > now() THEN 'credential_suspect'
-            WHEN b.paused_until > now() AND b.pause_lane = 1 THEN b.pause_class
-            WHEN b.rests_until > now() AND b.rest_lane = 1 THEN b.rest_class
+            WHEN a.retry_at > now() THEN 'credential_' || a.credential_state
+            ELSE (array_agg(s.class ORDER BY s.until DESC))[1]
         END AS class,
-        CASE
-            WHEN a.retry_at > now() THEN a.retry_at
-            ELSE greatest(
-                CASE WHEN b.pause_lane = 1 THEN b.paused_until END,
-                CASE WHEN b.rest_lane = 1 THEN b.rests_until END
-            )
-        END AS until
+        CASE WHEN a.retry_at > now() THEN a.retry_at ELSE max(s.until) END AS until
+    FROM (VALUES
+        (b.pause_class, b.paused_until, b.pause_lane),
+        (b.rest_class, b.rests_until, b.rest_lane)
+    ) AS s (class, until, lane)
+    WHERE s.until > now()
+        AND s.lane = 1
 ) AS w
 WHERE r.id = ANY($1::uuid[])
 ORDER BY r.is_primary DESC, r.reported_at DESC, r.id DESC

@@ -3,9 +3,10 @@
 -- in the queue.
 UPDATE git_accounts a
 SET budget_id = NULL,
-    former_budget_id = coalesce(a.budget_id, a.former_budget_id),
+    former_budget_id = a.budget_id,
     credential_state = 'none',
     generation = a.generation + 1,
+    refusals = 0,
     retry_at = NULL,
     unannounced = TRUE,
     requeue_denied = FALSE

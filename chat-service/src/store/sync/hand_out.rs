@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use proto::sync::{
     BudgetKey, BudgetView, Fence, GitAccountId, KnownPullRequest, Lease, LeasedRef, PullRequest,
     RepositoryPath, Upstream,
@@ -45,6 +46,7 @@ pub(crate) struct SealedCredential {
     pub(crate) key_id: String,
     pub(crate) sealed: Vec<u8>,
     pub(crate) suspect: bool,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// Which refs are chosen to be handed out.
@@ -188,6 +190,7 @@ fn credential(row: &Row) -> Result<SealedCredential, StoreError> {
         key_id: row.get_as("key_id")?,
         sealed: row.get_as("access_token_sealed")?,
         suspect: row.get_as("suspect")?,
+        expires_at: row.get_as("expires_at")?,
     })
 }
 

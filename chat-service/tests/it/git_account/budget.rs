@@ -5,6 +5,7 @@ use tonic::Code;
 
 use crate::{
     lock::{Holder, until_blocked},
+    sql::statement,
     stack::{Stack, refused},
     worker::{Owner, Worker, failed, found, make_all_due, outcome, report, seconds, value},
 };
@@ -30,6 +31,70 @@ async fn pause(worker: &Worker) {
         ..v1::BudgetObservation::default()
     });
     worker.try_report(paused).await.unwrap();
+}
+
+async fn link_installation(owner: &Owner<'_>, token: &str, installation: &str) {
+    let request = v1::LinkGitAccountRequest {
+        provider_id: "github".to_owned(),
+        access_token: token.to_owned(),
+        installation_id: Some(installation.to_owned()),
+        ..v1::LinkGitAccountRequest::default()
+    };
+    let mut accounts = owner.stack.accounts(&owner.caller);
+    accounts.link_git_account(request).await.unwrap();
+}
+
+async fn budget_key(owner: &Owner<'_>) -> String {
+    let sql = format!(
+        "SELECT b.budget_key FROM git_accounts a JOIN git_budgets b ON b.id = a.budget_id
+         WHERE a.user_id = '{}'",
+        owner.caller.id()
+    );
+    value(owner.stack, &sql).await
+}
+
+#[tokio::test]
+async fn tokens_of_one_installation_spend_one_budget_and_others_one_of_their_own() {
+    Stack::run(async |stack| {
+        let owners: Vec<Owner<'_>> = (0..4).map(|_| Owner::unlinked(stack)).collect();
+        for (owner, token, installation) in [
+            (&owners[0], "ghs_a.b_c-d", "1"),
+            (&owners[1], "ghs_other", "1"),
+            (&owners[2], "ghs_third", "2"),
+        ] {
+            link_installation(owner, token, installation).await;
+        }
+        owners[3].link("ghs_fourth").await;
+        for (owner, key) in owners.iter().zip(["1", "1", "2"]) {
+            let key = format!("|installation:{key}");
+            assert!(budget_key(owner).await.ends_with(&key));
+        }
+        assert!(budget_key(&owners[3]).await.contains("|token:"));
+        // Once it is said whose it is, also of a token that is known, and for good.
+        link_installation(&owners[3], "ghs_fourth", "2").await;
+        owners[3].link("ghs_fourth").await;
+        assert!(budget_key(&owners[3]).await.ends_with("|installation:2"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_token_of_an_installation_meets_its_pause_and_other_installations_do_not() {
+    Stack::run(async |stack| {
+        let (owner, other) = (Owner::unlinked(stack), Owner::unlinked(stack));
+        link_installation(&owner, "ghs_first", "1").await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        pause(&worker).await;
+        link_installation(&owner, "ghs_next", "1").await;
+        assert!(worker.lease().await.is_empty());
+        link_installation(&other, "ghs_other", "2").await;
+        other.chat("feat/y").await;
+        assert_eq!(worker.lease_one().await.access_token(), Some("ghs_other"));
+        link_installation(&owner, "ghs_last", "3").await;
+        assert_eq!(worker.lease_one().await.access_token(), Some("ghs_last"));
+    })
+    .await;
 }
 
 async fn try_unlink(owner: &Owner<'_>, provider_id: &str) -> Result<(), tonic::Status> {
@@ -84,8 +149,8 @@ async fn a_new_token_begins_with_the_pauses_of_the_former_one_however_that_went(
         owner.unlink().await;
         owner.link("ghp_next").await;
         assert!(worker.lease().await.is_empty());
-        let rejected = "UPDATE git_accounts SET credential_state = 'rejected', budget_id = NULL,
-            former_budget_id = budget_id WHERE user_id = $1";
+        let rejected = "UPDATE git_accounts SET credential_state = 'rejected', refusals = 4,
+            retry_at = now() + interval '1 day' WHERE user_id = $1";
         let id: uuid::Uuid = owner.caller.id().parse().unwrap();
         let client = stack.database.client().await;
         client.execute(rejected, &[&id]).await.unwrap();
@@ -214,4 +279,43 @@ async fn linking_writes_no_ref_but_those_that_the_former_credential_could_not_lo
         assert_eq!(refs, before_refs);
     })
     .await;
+}
+
+/// An account may have a hundred thousand refs, and the next link waits for whoever reads them all.
+#[tokio::test]
+async fn what_a_new_token_makes_due_is_found_without_the_refs_that_have_no_problem() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    let account = uuid::Uuid::now_v7();
+    let fill = format!(
+        "INSERT INTO git_accounts (id, user_id, provider_id)
+         VALUES ('{account}', '{account}', 'github');
+         INSERT INTO chats (id, owner_id, title, status)
+         SELECT gen_random_uuid(), '{account}', 'c', 'waiting' FROM generate_series(1, 3000);
+         INSERT INTO git_refs (
+             id, chat_id, account_id, provider_id, git_remote_origin, repository, git_branch,
+             problem_class, problem_since
+         )
+         SELECT
+             gen_random_uuid(), c.id, '{account}', 'github', 'o', 'acme/web', 'b',
+             CASE WHEN c.number < 4 THEN 'access_denied' END, CASE WHEN c.number < 4 THEN now() END
+         FROM (SELECT id, row_number() OVER () AS number FROM chats) AS c"
+    );
+    client.batch_execute(&fill).await.unwrap();
+    client
+        .batch_execute("VACUUM ANALYZE git_refs")
+        .await
+        .unwrap();
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let explain = format!(
+            "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE denied (uuid) AS {}",
+            statement("list_denied_refs")
+        );
+        client.batch_execute(&explain).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE denied ('{account}')");
+        let plan = client.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.try_get(0).unwrap()).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains("git_refs_failed_idx"), "{mode}: {plan}");
+    }
 }

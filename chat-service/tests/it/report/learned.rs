@@ -308,11 +308,10 @@ async fn a_malformed_observation_is_refused_by_field() {
             ..report(&lease.0.lease_token, Vec::new())
         };
         let credential = lease.credential().unwrap();
-        let observed = |state: v1::CredentialState| v1::CredentialObservation {
+        let observed = v1::CredentialObservation {
             credential_id: credential.id.clone(),
             generation: credential.generation,
-            state: state.into(),
-            confirm_in: None,
+            ..v1::CredentialObservation::default()
         };
         let window = |name: &str, remaining| v1::Window {
             name: name.to_owned(),
@@ -326,9 +325,7 @@ async fn a_malformed_observation_is_refused_by_field() {
             })
         };
         let mut twice = report(&lease.0.lease_token, Vec::new());
-        twice.credentials = vec![observed(v1::CredentialState::Accepted); 2];
-        let mut mute = report(&lease.0.lease_token, Vec::new());
-        mute.credentials = vec![observed(v1::CredentialState::Unspecified)];
+        twice.credentials = vec![observed; 2];
         for (request, field) in [
             (
                 with_windows(vec![window("graphql", -1)]),
@@ -357,7 +354,6 @@ async fn a_malformed_observation_is_refused_by_field() {
                 "budget.pause.class",
             ),
             (twice, "credentials[1].credential_id"),
-            (mute, "credentials[0].state"),
         ] {
             let (code, _, of) = refused(worker.try_report(request).await);
             assert_eq!(code, tonic::Code::InvalidArgument);

@@ -303,7 +303,7 @@ async fn a_hint_lifts_no_problem_and_reaches_no_archived_chat() {
             ),
             format!(
                 "UPDATE chats SET archived = FALSE WHERE owner_id = '{id}';
-                 UPDATE git_accounts SET credential_state = 'rejected', budget_id = NULL
+                 UPDATE git_accounts SET credential_state = 'none', budget_id = NULL
                  WHERE user_id = '{id}'"
             ),
         ] {

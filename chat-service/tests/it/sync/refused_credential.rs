@@ -1,4 +1,4 @@
-//! A credential that the host refuses: nothing is sent with it, whoever asks, until another is linked.
+//! A credential that the host refuses: nothing is sent with it, whoever asks, before the next try.
 
 use proto::{
     chat::v1::{self, CredentialState, ProblemClass},
@@ -11,25 +11,25 @@ use crate::{
     stack::{Caller, Stack, facts},
     worker::{
         Leased, Owner, Worker, events, failed, found, make_all_due, outcome, report,
-        report_earlier, run, seconds, settle_all, value,
+        report_earlier, run, settle_all, value,
     },
 };
 
 /// What the host thinks of the credential of a lease.
-fn of(lease: &Leased, state: CredentialState) -> v1::CredentialObservation {
+fn of(lease: &Leased, refused: bool) -> v1::CredentialObservation {
     let credential = lease.credential().unwrap();
     v1::CredentialObservation {
         credential_id: credential.id.clone(),
         generation: credential.generation,
-        state: state.into(),
-        confirm_in: Some(seconds(60)),
+        refused,
+        expires_at: None,
     }
 }
 
 /// Reports what the host thinks of the credential of a lease, and gives the lease back.
-async fn observe(worker: &Worker, lease: &Leased, state: CredentialState) {
+async fn observe(worker: &Worker, lease: &Leased, refused: bool) {
     let mut observed = report(&lease.0.lease_token, Vec::new());
-    observed.credentials = vec![of(lease, state)];
+    observed.credentials = vec![of(lease, refused)];
     worker.try_report(observed).await.unwrap();
 }
 
@@ -71,7 +71,7 @@ async fn nothing_is_sent_with_a_suspect_credential_before_it_is_to_be_confirmed(
         let worker = Worker::of(stack);
         let mut leases: Vec<Leased> = worker.lease().await.into_iter().map(Leased).collect();
         leases.sort_by_key(|lease| lease.refs().len());
-        observe(&worker, &leases[1], CredentialState::Suspect).await;
+        observe(&worker, &leases[1], true).await;
         worker.release(&leases[0].0.lease_token).await;
         for chat in [&chat, &other] {
             assert_eq!(
@@ -109,7 +109,7 @@ async fn nothing_is_sent_with_a_suspect_credential_before_it_is_to_be_confirmed(
             .collect();
         assert_eq!(suspect.len(), 1);
         assert_eq!(suspect[0].branches(), ["feat/new", "feat/x", "feat/y"]);
-        observe(&worker, suspect[0], CredentialState::Accepted).await;
+        observe(&worker, suspect[0], false).await;
         assert_eq!(problem(&owner, &chat).await, None);
         make_all_due(stack).await;
         let lease = worker.lease_one().await;
@@ -118,8 +118,130 @@ async fn nothing_is_sent_with_a_suspect_credential_before_it_is_to_be_confirmed(
     .await;
 }
 
+/// The account as its owner sees it.
+async fn account(owner: &Owner<'_>) -> v1::GitAccount {
+    let request = v1::ListGitAccountsRequest::default();
+    let mut accounts = owner.stack.accounts(&owner.caller);
+    let list = accounts.list_git_accounts(request).await.unwrap();
+    list.into_inner().accounts.remove(0)
+}
+
+/// Has the host refuse the one credential as often as it takes to be rejected.
+async fn reject(stack: &Stack, worker: &Worker) {
+    for _ in 0..4 {
+        confirmation_is_due(stack).await;
+        observe(worker, &worker.lease_one().await, true).await;
+    }
+}
+
+/// Promise 13. The times are the database's: a worker says that it was refused, and nothing else.
 #[tokio::test]
-async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_another_is_linked() {
+async fn a_refusal_is_confirmed_after_a_minute_ten_minutes_and_an_hour_before_the_credential_is_rejected()
+ {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        const DAY: f64 = 86400.0;
+        for (seconds, state, class) in [
+            (
+                60.0,
+                CredentialState::Suspect,
+                ProblemClass::CredentialSuspect,
+            ),
+            (
+                600.0,
+                CredentialState::Suspect,
+                ProblemClass::CredentialSuspect,
+            ),
+            (
+                3600.0,
+                CredentialState::Suspect,
+                ProblemClass::CredentialSuspect,
+            ),
+            (
+                DAY,
+                CredentialState::Rejected,
+                ProblemClass::CredentialRejected,
+            ),
+            (
+                DAY,
+                CredentialState::Rejected,
+                ProblemClass::CredentialRejected,
+            ),
+        ] {
+            let lease = worker.lease_one().await;
+            // Of one lease it counts once, however often it is told.
+            let mut told = report(&lease.0.lease_token, Vec::new());
+            told.release_lease = false;
+            told.credentials = vec![of(&lease, true)];
+            worker.try_report(told).await.unwrap();
+            observe(&worker, &lease, true).await;
+            assert_eq!(account(&owner).await.credential_state(), state);
+            assert_eq!(problem(&owner, &chat).await, Some(class));
+            let retry: f64 = value(
+                stack,
+                "SELECT extract(epoch FROM retry_at - now())::double precision FROM git_accounts",
+            )
+            .await;
+            assert!((seconds - 5.0..=seconds * 1.1).contains(&retry), "{retry}");
+            make_all_due(stack).await;
+            assert!(worker.lease().await.is_empty());
+            confirmation_is_due(stack).await;
+        }
+        // Taken again, it is as good as before.
+        let lease = worker.lease_one().await;
+        assert!(lease.credential().unwrap().suspect);
+        observe(&worker, &lease, false).await;
+        let seen = account(&owner).await.credential_state();
+        assert_eq!(seen, CredentialState::Accepted);
+        assert_eq!(problem(&owner, &chat).await, None);
+        make_all_due(stack).await;
+        observe(&worker, &worker.lease_one().await, true).await;
+        let seen = account(&owner).await.credential_state();
+        assert_eq!(seen, CredentialState::Suspect);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn when_a_token_expires_is_kept_and_one_that_has_expired_is_rejected_at_once() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        assert_eq!(account(&owner).await.expires_at, None);
+        for at in [4_000_000_000, 1_000_000_000] {
+            let expires_at = Some(prost_types::Timestamp {
+                seconds: at,
+                nanos: 0,
+            });
+            settle_all(stack).await;
+            let lease = worker.lease_one().await;
+            let mut told = report(&lease.0.lease_token, Vec::new());
+            told.credentials = vec![v1::CredentialObservation {
+                expires_at,
+                ..of(&lease, false)
+            }];
+            worker.try_report(told).await.unwrap();
+            let seen = account(&owner).await;
+            assert_eq!(seen.expires_at, expires_at);
+            assert_eq!(seen.credential_state(), CredentialState::Accepted);
+            settle_all(stack).await;
+            let lease = worker.lease_one().await;
+            assert_eq!(lease.credential().unwrap().expires_at, expires_at);
+            worker.release(&lease.0.lease_token).await;
+        }
+        settle_all(stack).await;
+        observe(&worker, &worker.lease_one().await, true).await;
+        let seen = account(&owner).await.credential_state();
+        assert_eq!(seen, CredentialState::Rejected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_refs_of_a_rejected_credential_wait_for_the_next_day_or_until_another_is_linked() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
@@ -133,19 +255,22 @@ async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_anoth
             events(stack, &later.id).await,
         ];
         make_all_due(stack).await;
-        let lease = worker.lease_one().await;
-        observe(&worker, &lease, CredentialState::Rejected).await;
+        observe(&worker, &worker.lease_one().await, true).await;
+        for (chat, before) in [(&chat, before[0]), (&later, before[1])] {
+            until_events(stack, &chat.id, before + 1).await;
+        }
+        reject(stack, &worker).await;
         for (chat, before) in [(&chat, before[0]), (&later, before[1])] {
             let status = owner.status(&chat.id).await;
             let problem = status.problem.clone().unwrap();
             assert_eq!(problem.class(), ProblemClass::CredentialRejected);
             assert_eq!(problem.message, "reconnect your github account");
-            assert_eq!(status.next_refresh_at, None);
+            assert!(status.next_refresh_at.is_some(), "it is tried once a day");
             assert_eq!(
                 status.pull_request_title, "Add a thing",
                 "what is known stays"
             );
-            until_events(stack, &chat.id, before + 1).await;
+            until_events(stack, &chat.id, before + 2).await;
         }
         make_all_due(stack).await;
         assert!(worker.lease().await.is_empty());
@@ -155,12 +280,8 @@ async fn a_rejected_credential_is_never_handed_out_and_its_refs_stop_until_anoth
         owner.report(&chat.id, "feat/x").await;
         owner.report(&later.id, "feat/new").await;
         for chat in [&chat, &later] {
-            let status = owner.status(&chat.id).await;
-            assert_eq!(
-                status.problem.unwrap().class(),
-                ProblemClass::CredentialRejected
-            );
-            assert_eq!(status.next_refresh_at, None);
+            let class = problem(&owner, chat).await;
+            assert_eq!(class, Some(ProblemClass::CredentialRejected));
         }
         let request = v1::RefreshChatRequest {
             chat_id: chat.id.clone(),
@@ -190,7 +311,7 @@ async fn what_was_learned_of_a_replaced_token_is_not_held_against_the_new_one() 
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         owner.link("ghp_new").await;
-        observe(&worker, &lease, CredentialState::Rejected).await;
+        observe(&worker, &lease, true).await;
         let lease = worker.lease_one().await;
         assert_eq!(lease.access_token(), Some("ghp_new"));
     })
@@ -220,7 +341,7 @@ async fn what_was_learned_of_a_token_is_not_held_against_its_successor_of_the_sa
         let lease = worker.lease_one().await;
         assert_eq!(lease.access_token(), Some("ghp_other"));
         owner.link("ghp_one").await;
-        observe(&worker, &lease, CredentialState::Rejected).await;
+        observe(&worker, &lease, true).await;
         settle_all(stack).await;
         assert_eq!(worker.lease_one().await.access_token(), Some("ghp_one"));
     })
@@ -238,7 +359,7 @@ async fn no_credential_is_observed_but_those_of_the_leased_budget() {
         victim.chat("feat/y").await;
         let victims = worker.lease_one().await;
         let mut forged = report(&lease.0.lease_token, Vec::new());
-        forged.credentials = vec![of(&victims, CredentialState::Rejected)];
+        forged.credentials = vec![of(&victims, true)];
         worker.try_report(forged).await.unwrap();
         let states: i64 = value(
             stack,
@@ -277,7 +398,7 @@ async fn a_new_token_has_what_the_former_one_could_not_read_looked_up_again() {
 }
 
 #[tokio::test]
-async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_rejected() {
+async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_refused() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
@@ -296,7 +417,7 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_rejected() 
                 if lane == 1 { Ok(()) } else { Err(lane) }
             })
             .await;
-            observe(&worker, &lease, CredentialState::Rejected).await;
+            observe(&worker, &lease, true).await;
         };
         let (refusal, ()) = tokio::join!(waiting, rejecting);
         assert_eq!(
@@ -335,7 +456,7 @@ async fn every_chat_of_a_refused_credential_hears_of_it_however_many_there_are()
         until_told(0).await;
         let last: i64 = value(stack, "SELECT max(id) FROM change_events").await;
         let lease = worker.lease_one().await;
-        observe(&worker, &lease, CredentialState::Rejected).await;
+        observe(&worker, &lease, true).await;
         assert!(worker.lease().await.is_empty());
         until_told(last).await;
     })

@@ -1,6 +1,7 @@
-use proto::sync::{
-    Credential, CredentialState, GitAccountId, LeaseToken, Provider, ProviderKind, Window,
-};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proto::sync::{Credential, GitAccountId, LeaseToken, Provider, ProviderKind, Window};
 use uuid::Uuid;
 
 use super::*;
@@ -27,6 +28,7 @@ fn group() -> LeaseGroup {
             generation: 3,
             access_token: "token".into(),
             suspect: false,
+            expires_at: None,
         }),
         refs: Vec::new(),
     }
@@ -118,32 +120,30 @@ fn a_success_after_a_secondary_limit_does_not_lift_it() {
 }
 
 #[test]
-fn a_credential_is_suspect_before_it_is_rejected() {
+fn of_a_credential_only_news_are_reported() {
+    let at = |second| Timestamp::from_second(second).unwrap();
     let budgets = budgets();
     let (budget, admission) = open(&budgets, "key");
+    admission.accept_credential();
     assert!(budget.credentials().is_empty());
+    admission.credential_expires_at(at(1));
+    let seen = budget.credentials();
+    assert_eq!((seen[0].refused, seen[0].expires_at), (false, Some(at(1))));
     assert_eq!(admission.refuse_credential(), Withheld::Credential);
     let seen = budget.credentials();
-    assert_eq!(
-        (seen[0].state, seen[0].generation),
-        (CredentialState::Suspect, 3)
-    );
-    assert!(seen[0].confirm_in > Duration::ZERO);
+    assert_eq!((seen[0].refused, seen[0].generation), (true, 3));
 
     let mut lease = lease("key", BudgetView::default());
     if let Some(credential) = &mut lease.groups[0].credential {
         credential.suspect = true;
+        credential.expires_at = Some(at(1));
     }
-    let budget = budgets.open(&lease, Instant::now() + MINUTE);
-    budget.admission(&lease.groups[0]).refuse_credential();
-    assert_eq!(budget.credentials()[0].state, CredentialState::Rejected);
-
-    // One that was confirmed meanwhile is refused for the first time.
     let budget = budgets.open(&lease, Instant::now() + MINUTE);
     let admission = budget.admission(&lease.groups[0]);
     admission.accept_credential();
-    admission.refuse_credential();
-    assert_eq!(budget.credentials()[0].state, CredentialState::Suspect);
+    admission.credential_expires_at(at(1));
+    let seen = budget.credentials();
+    assert_eq!((seen[0].refused, seen[0].expires_at), (false, None));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ use crate::budget::Admission;
 use super::{
     CORE, GRAPHQL, NoAnswer, OpenError,
     instance::Instance,
+    rate_limit::LimitHeaders,
     validator::{Validator, token_tag},
 };
 
@@ -73,6 +74,8 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github
 const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// How GitHub begins the tokens of installations. What follows has any length.
+const INSTALLATION_TOKEN: &str = "ghs_";
 /// What a REST request costs; one that is answered "not modified" costs nothing.
 const REST_POINTS: i64 = 1;
 
@@ -132,6 +135,8 @@ pub(super) struct Client {
     authorization: HeaderValue,
     /// Tells the token from others, where something holds for one only.
     token_tag: String,
+    /// The token of an app's installation, which is not whom the host names as its user.
+    pub(super) is_installation: bool,
     pub(super) admission: Admission,
     instance: Arc<Instance>,
 }
@@ -157,6 +162,7 @@ impl Client {
             base,
             authorization: authorization(token)?,
             token_tag: token_tag(token.expose_secret()),
+            is_installation: token.expose_secret().starts_with(INSTALLATION_TOKEN),
             admission,
             instance,
         })
@@ -181,6 +187,19 @@ impl Client {
             }),
             None => withheld,
         })
+    }
+
+    /// Logs a refusal with what the host's support asks for. No part of the answer's body is in it.
+    pub(super) fn log_refusal(&self, status: u16, means: &dyn fmt::Debug, headers: &LimitHeaders) {
+        tracing::info!(
+            host = self.base.host(),
+            budget.key = self.admission.key().0,
+            http.response.status_code = status,
+            ?means,
+            request_id = headers.request_id,
+            limited_by = headers.limited_by,
+            "the host refused a request"
+        );
     }
 
     /// Reads what was given for this token.

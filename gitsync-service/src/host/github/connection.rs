@@ -136,6 +136,7 @@ impl Connection {
     async fn identify(&self) {
         let admission = &self.session.client.admission;
         let is_needed = !admission.is_identified()
+            && !self.session.client.is_installation
             && !self.session.instance.has_graphql()
             && !self.session.instance.is_nameless(admission.key());
         if !is_needed || self.identified.swap(true, Ordering::Relaxed) {

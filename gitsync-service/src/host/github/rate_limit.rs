@@ -13,7 +13,7 @@ use proto::sync::Window;
 /// From one reset of a window to the next.
 const LENGTH: Duration = Duration::from_secs(60 * 60);
 
-/// The headers that limits are told by, as text.
+/// The headers that limits are told by, and those for the host's support, as text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LimitHeaders {
     pub(super) date: Option<String>,
@@ -21,6 +21,10 @@ pub(super) struct LimitHeaders {
     pub(super) limit: Option<String>,
     pub(super) remaining: Option<String>,
     pub(super) reset: Option<String>,
+    /// Which limit was met, in the host's words for its support.
+    pub(super) limited_by: Option<String>,
+    /// Names the request to the host's support.
+    pub(super) request_id: Option<String>,
 }
 
 impl LimitHeaders {
@@ -133,6 +137,7 @@ mod tests {
             limit: Some("5000".to_owned()),
             remaining: remaining.map(str::to_owned),
             reset: Some(reset.to_string()),
+            ..LimitHeaders::default()
         }
     }
 

@@ -127,6 +127,7 @@ mod tests {
             remaining: Some(remaining.to_owned()),
             // Half an hour after the date.
             reset: Some((784_111_777 + 1800).to_string()),
+            ..LimitHeaders::default()
         }
     }
 

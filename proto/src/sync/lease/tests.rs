@@ -39,6 +39,7 @@ fn lease() -> Lease {
                 generation: 1,
                 access_token: SecretString::from("host-secret"),
                 suspect: true,
+                expires_at: Some(Timestamp::UNIX_EPOCH),
             }),
             refs: vec![git_ref],
         }],
@@ -57,6 +58,7 @@ fn a_lease_survives_the_wire() {
     let credential = read.groups[0].credential.as_ref().unwrap();
     assert_eq!(credential.access_token.expose_secret(), "host-secret");
     assert!(credential.suspect);
+    assert_eq!(credential.expires_at, Some(Timestamp::UNIX_EPOCH));
 }
 
 #[test]

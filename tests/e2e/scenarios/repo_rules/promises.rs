@@ -9,7 +9,8 @@ use super::{members, root, rust_files};
 
 const LIST: &str = "tests/README.md";
 const SECTION: &str = "## Promises";
-const PROMISES: u32 = 9;
+/// Those of the design that have tests so far.
+const PROMISES: [u32; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13];
 
 /// A file, and a test in it.
 type Test = (String, String);
@@ -99,18 +100,15 @@ fn marked_in(file: &str, source: &str) -> Vec<(u32, String)> {
 #[test]
 fn every_promise_has_tests_that_say_so_and_the_list_names_exactly_those() {
     let (listed, marked) = (listed(), marked());
-    for promise in 1..=PROMISES {
+    for promise in PROMISES {
         let tests = listed.get(&promise);
         assert!(
             tests.is_some_and(|tests| !tests.is_empty()),
             "{LIST}: promise {promise} names no test"
         );
     }
-    assert_eq!(
-        listed.last_key_value().map(|(promise, _)| *promise),
-        Some(PROMISES),
-        "{LIST}: how many promises are there?"
-    );
+    let numbers: Vec<u32> = listed.keys().copied().collect();
+    assert_eq!(numbers, PROMISES, "{LIST}: which promises are there?");
     let mut problems = Vec::new();
     for (promise, tests) in &listed {
         let marked = marked.get(promise).cloned().unwrap_or_default();

@@ -105,6 +105,9 @@ pub(crate) fn stamp_as(
     set("cache-control", "private, max-age=60, s-maxage=60");
     set("vary", "Accept, Authorization, Cookie, X-GitHub-OTP");
     set("x-github-request-id", &request_id(incoming));
+    if let (Some(at), Some(_)) = (&world.token_expiry, viewer) {
+        set("github-authentication-token-expiration", at);
+    }
     let resource = incoming.resource();
     match resource {
         Resource::Core => {

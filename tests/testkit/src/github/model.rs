@@ -108,6 +108,8 @@ pub(crate) struct Model {
     /// By lower-cased login.
     logins: HashMap<String, AccountId>,
     tokens: HashMap<String, AccountId>,
+    /// The user that an app's installation shows itself as, by the installation's own account.
+    installations: HashMap<AccountId, AccountId>,
     /// Whose tokens those were that were revoked.
     former_tokens: HashMap<String, AccountId>,
     repositories: BTreeMap<RepositoryId, Repository>,
@@ -169,6 +171,20 @@ impl Model {
         self.accounts.insert(id, account);
         self.logins.insert(login.to_ascii_lowercase(), id);
         id
+    }
+
+    /// The installation of an app at an owner, with access and limits of its own.
+    pub(crate) fn ensure_installation(&mut self, app: &str, owner: &str) -> AccountId {
+        // GitHub calls it a user where it is the viewer, and the name ends with its kind all the same.
+        let bot = self.ensure_account(&format!("{app}[bot]"), AccountKind::User);
+        let installation = self.ensure_account(&format!("{app}[bot]@{owner}"), AccountKind::Bot);
+        self.installations.insert(installation, bot);
+        installation
+    }
+
+    /// The user that an installation shows itself as. `None`: it is none.
+    pub(crate) fn app_of(&self, installation: AccountId) -> Option<&Account> {
+        self.account(*self.installations.get(&installation)?)
     }
 
     /// Removes an account with its tokens, access and repositories; what it wrote elsewhere stays,

@@ -259,6 +259,10 @@ fn find<'a>(repository: &'a Repository, number: &str) -> Option<&'a PullRequest>
 }
 
 fn get_user(world: &World, incoming: &Incoming, viewer: Option<AccountId>) -> Answer {
+    if viewer.is_some_and(|id| world.model.app_of(id).is_some()) {
+        let problem = "Resource not accessible by integration";
+        return Answer::error(StatusCode::FORBIDDEN, problem);
+    }
     match viewer.and_then(|id| world.model.account(id)) {
         Some(account) => ok(Renderer::new(world, incoming.prefix, viewer).private_user(account)),
         None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),

@@ -219,6 +219,13 @@ impl GitHub {
         );
     }
 
+    /// The installation of an app at an owner: its tokens have limits of their own, and all of the app
+    /// show themselves as the app's one user.
+    pub fn installation(&self, app: &str, owner: &str) -> UserHandle {
+        let id = self.shared.lock().model.ensure_installation(app, owner);
+        UserHandle::new(Arc::clone(&self.shared), id)
+    }
+
     /// The rate limit of a user, all tokens together, for REST requests.
     #[track_caller]
     pub fn budget(&self, login: &str) -> BudgetHandle {

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) api_base: String,
     pub(crate) web_base: String,
     pub(crate) clock_skew: SignedDuration,
+    /// When answers say that tokens expire, as text.
+    pub(crate) token_expiry: Option<String>,
     /// Whether REST shows `ghost` as the author of what an account wrote that is gone.
     pub(crate) ghosts: bool,
 }
@@ -62,6 +64,7 @@ impl Shared {
             api_base,
             web_base: DEFAULT_WEB_BASE.to_owned(),
             clock_skew: SignedDuration::ZERO,
+            token_expiry: None,
             ghosts: false,
         };
         Self {

@@ -41,6 +41,27 @@ async fn all_tokens_of_a_user_share_one_bucket() {
 }
 
 #[tokio::test]
+async fn each_installation_of_an_app_has_limits_of_its_own_and_all_are_one_viewer() {
+    let github = GitHub::start().await;
+    let mut viewers = Vec::new();
+    for owner in ["acme", "initech"] {
+        let token = github.installation("deploy", owner).token();
+        assert!(token.starts_with("ghs_") && token.len() > 100, "{token}");
+        let client = Client::with(&github, &token);
+        let reply = client
+            .query("{ viewer { databaseId login } }", serde_json::json!({}))
+            .await;
+        assert_eq!(rate(&reply, "remaining"), 4999);
+        viewers.push(reply.data());
+        let refused = client.get("/user").await;
+        assert_eq!(refused.status, 403);
+        assert_eq!(refused.message(), "Resource not accessible by integration");
+    }
+    assert_eq!(viewers[0]["viewer"]["login"], "deploy[bot]");
+    assert_eq!(viewers[0], viewers[1]);
+}
+
+#[tokio::test]
 async fn a_spent_bucket_answers_403_until_its_window_is_over() {
     let github = GitHub::start().await;
     let ann = github.user("ann");

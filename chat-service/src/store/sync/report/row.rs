@@ -51,14 +51,14 @@ pub(super) fn credential_rows(credentials: &[CredentialObservation]) -> Value {
             let CredentialObservation {
                 account,
                 generation,
-                state,
-                confirm_in,
+                refused,
+                expires_at,
             } = observation;
             json!({
                 "id": account.0,
                 "generation": generation,
-                "state": state.name(),
-                "confirm_seconds": confirm_in.as_secs_f64(),
+                "refused": refused,
+                "expires_at": expires_at.map(|at| at.to_string()),
             })
         })
         .collect()

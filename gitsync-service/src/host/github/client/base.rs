@@ -18,6 +18,11 @@ impl ApiBase {
         is_web.then_some(Self(base))
     }
 
+    /// Which host it is, for the log.
+    pub(super) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     /// GraphQL is beside REST: below the origin, or on an Enterprise host below `/api`.
     pub(super) fn graphql(&self) -> Url {
         let path = self.0.path().trim_end_matches('/');

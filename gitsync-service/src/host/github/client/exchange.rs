@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
@@ -67,11 +68,17 @@ impl<'a> Exchange<'a> {
             admission.unanswered();
             return Ok(response);
         }
-        admission.answered();
+        // Whether a refused token is the host's fault, that says itself.
+        if status != StatusCode::UNAUTHORIZED {
+            admission.answered();
+        }
         if !is_refusal(status) {
             // A missing interface is told with any token, good or not.
             if (self.window, status) != (GRAPHQL, StatusCode::NOT_FOUND) {
                 admission.accept_credential();
+                if let Some(at) = token_expiry(response.headers()) {
+                    admission.credential_expires_at(at);
+                }
                 if !is_told {
                     admission.observe_unlimited(self.window);
                 }
@@ -95,7 +102,9 @@ impl<'a> Exchange<'a> {
         let sso = text(response.headers(), &SSO);
         let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
         let body = String::from_utf8_lossy(&body);
-        let reason = match refusal(status, &limits, sso.as_deref(), &body) {
+        let refusal = refusal(status, &limits, sso.as_deref(), &body);
+        self.client.log_refusal(status, &refusal, &limits);
+        let reason = match refusal {
             Refusal::Primary(reset_in) => self.client.spend(self.window, reset_in),
             Refusal::Secondary(retry_after) => {
                 NoAnswer::Withheld(admission.secondary_limit(retry_after))
@@ -115,6 +124,15 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// When the token expires, as GitHub says it of those that do: `2026-12-31 12:00:00 UTC`, or with an
+/// offset in place of the zone.
+fn token_expiry(headers: &HeaderMap) -> Option<Timestamp> {
+    const EXPIRY: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
+    let text = text(headers, &EXPIRY)?;
+    let text = text.trim().replace("UTC", "+0000");
+    Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", text).ok()
+}
+
 fn is_refusal(status: StatusCode) -> bool {
     matches!(
         status,
@@ -130,6 +148,8 @@ pub(super) fn limit_headers(headers: &HeaderMap) -> LimitHeaders {
         limit: named("x-ratelimit-limit"),
         remaining: named("x-ratelimit-remaining"),
         reset: named("x-ratelimit-reset"),
+        limited_by: named("gh-limited-by"),
+        request_id: named("x-github-request-id"),
     }
 }
 

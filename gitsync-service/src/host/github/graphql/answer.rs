@@ -129,6 +129,7 @@ impl Envelope {
         let mut whole = |envelope: &mut Self, meaning: Meaning| {
             match meaning {
                 Meaning::Primary => {
+                    client.log_refusal(OK, &"Primary", limits);
                     envelope.whole = Some(client.spend(GRAPHQL, limits.reset_in()));
                 }
                 Meaning::Secondary => envelope.secondary(limits, client),
@@ -188,6 +189,7 @@ impl Envelope {
     }
 
     fn secondary(&mut self, limits: &LimitHeaders, client: &Client) {
+        client.log_refusal(OK, &"Secondary", limits);
         let withheld = client.admission.secondary_limit(limits.retry_after());
         self.whole = Some(NoAnswer::Withheld(withheld));
     }
@@ -356,13 +358,19 @@ impl Envelope {
     }
 }
 
+/// The status of a GraphQL answer that refuses in its body.
+const OK: u16 = 200;
+
 /// Notes whose account it is, and what is left of its limit where the headers do not say it.
 fn observe(data: &Map<String, Value>, limits: &LimitHeaders, client: &Client) {
     let admission = &client.admission;
-    let viewer = data
-        .get("viewer")
-        .and_then(|viewer| viewer.get("databaseId"));
-    if let Some(id) = viewer.and_then(Value::as_u64) {
+    let viewer = |name: &str| data.get("viewer").and_then(|viewer| viewer.get(name));
+    // An app is one user for all its installations, and each has a limit of its own.
+    let login = viewer("login").and_then(Value::as_str).unwrap_or_default();
+    if let Some(id) = viewer("databaseId").and_then(Value::as_u64)
+        && !client.is_installation
+        && !login.ends_with("[bot]")
+    {
         admission.identify(id.to_string());
     }
     let Some(told) = data.get("rateLimit").filter(|told| !told.is_null()) else {

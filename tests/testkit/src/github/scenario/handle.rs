@@ -24,7 +24,14 @@ impl UserHandle {
     /// A new token of theirs; there may be any number.
     #[must_use]
     pub fn token(&self) -> String {
-        let token = format!("gho_{}{:04x}", Uuid::new_v4().simple(), self.id & 0xffff);
+        let is_installation = self.shared.lock().model.app_of(self.id).is_some();
+        let token = if is_installation {
+            // Longer than others, and of other characters.
+            let part = || Uuid::new_v4().simple();
+            format!("ghs_{}_{}.{}-{}", self.id, part(), part(), part())
+        } else {
+            format!("gho_{}{:04x}", Uuid::new_v4().simple(), self.id & 0xffff)
+        };
         self.add_token(&token);
         token
     }

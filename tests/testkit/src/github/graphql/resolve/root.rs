@@ -16,7 +16,12 @@ impl<'w> Resolver<'w> {
     pub(super) fn root(&self, name: &str, arguments: Arguments<'w>) -> Outcome<'w> {
         let text = |name: &str| arguments.text(name).unwrap_or_default();
         match name {
-            "viewer" => Ok(Resolved::Object(Entity::Account(self.viewer))),
+            "viewer" => {
+                let app = self.world.model.app_of(self.viewer.id);
+                Ok(Resolved::Object(Entity::Account(
+                    app.unwrap_or(self.viewer),
+                )))
+            }
             "rateLimit" => Ok(Resolved::object(self.rate.map(|_| Entity::RateLimit))),
             "relay" => Ok(Resolved::Object(Entity::Query)),
             "id" => Ok(QUERY_ID.into()),
