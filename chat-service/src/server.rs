@@ -119,9 +119,9 @@ impl Service {
             ops: listeners.ops.local_addr()?,
         };
         let parts = Parts {
-            store,
             bell: Bell::new(),
-            watchers: Watchers::new(),
+            watchers: Watchers::new(store.last_position().await?),
+            store,
             views,
             authorizer: authorizer(&settings, &metrics),
             auth: Auth::new(settings.verifier.clone()),
@@ -292,7 +292,7 @@ fn authorizer(settings: &Settings, metrics: &Metrics) -> Authorizer {
     settings
         .policies
         .clone()
-        .map_or_else(Authorizer::embedded, Authorizer::of)
+        .map_or_else(Authorizer::new, Authorizer::of)
         .guarded(guard)
 }
 

@@ -16,6 +16,9 @@ macro_rules! text_enum {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// As the database spells it.
             #[must_use]
             pub fn name(self) -> &'static str {
@@ -27,10 +30,7 @@ macro_rules! text_enum {
             /// From the database's spelling.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some(Self::$variant),)*
-                    _ => None,
-                }
+                Self::ALL.iter().copied().find(|one| one.name() == text)
             }
         }
 

@@ -4,47 +4,32 @@
 //! `NOTIFY` serialises commits, so no data transaction notifies: a ring is sent after the commit, on
 //! a connection of its own, and rings that come close together are one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::poll_fn;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::{AsyncMessage, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::detect_dead_peers;
+use crate::{store::detect_dead_peers, text_enum::text_enum};
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ring {
-    /// Refs may have become due: workers that wait for a lease look again.
-    Due,
-    /// Outcomes were applied: `RefreshChat` looks again.
-    Outcomes,
-    /// Change events were committed: the relay places them.
-    Changes,
-    /// The relay placed events: every replica reads them.
-    Placed,
-}
-
-impl Ring {
-    const ALL: [Self; 4] = [Self::Due, Self::Outcomes, Self::Changes, Self::Placed];
-
-    fn channel(self) -> &'static str {
-        match self {
-            Self::Due => "chat_due",
-            Self::Outcomes => "chat_outcomes",
-            Self::Changes => "chat_changes",
-            Self::Placed => "chat_placed",
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::Due => 0,
-            Self::Outcomes => 1,
-            Self::Changes => 2,
-            Self::Placed => 3,
-        }
+text_enum! {
+    /// What happened, and the channel on which replicas hear of it.
+    Ring {
+        /// Refs may have become due: workers that wait for a lease look again.
+        Due = "chat_due",
+        /// Outcomes were applied: `RefreshChat` looks again.
+        Outcomes = "chat_outcomes",
+        /// Change events were committed: the relay places them.
+        Changes = "chat_changes",
+        /// The relay placed events: every replica reads them.
+        Placed = "chat_placed",
     }
 }
 
@@ -54,47 +39,38 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Rings, and hears rings. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Bell(Arc<Inner>);
 
+/// Each by [`Ring`].
+#[derive(Default)]
 struct Inner {
-    /// Counts the rings heard, from here and from elsewhere.
-    heard: [watch::Sender<u64>; 4],
-    /// Counts the rings of this process that other replicas have not been told.
-    untold: [watch::Sender<u64>; 4],
-    told: Notify,
-}
-
-impl Default for Bell {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Wake with the rings that are heard, from here and from elsewhere.
+    heard: [watch::Sender<()>; 4],
+    /// Whether there are rings of this process of which the other replicas have not heard.
+    unsent: [AtomicBool; 4],
+    rung: Notify,
 }
 
 impl Bell {
     /// A bell that is heard in this process; [`Bell::run`] connects it with the other replicas.
     #[must_use]
     pub fn new() -> Self {
-        let counters = || std::array::from_fn(|_| watch::Sender::new(0));
-        Self(Arc::new(Inner {
-            heard: counters(),
-            untold: counters(),
-            told: Notify::new(),
-        }))
+        Self::default()
     }
 
-    /// Wakes everybody who listens, here at once and in the other replicas shortly after. Call it
-    /// after the commit.
+    /// Wakes all who listen, here at once and in the other replicas shortly after. Call it after the
+    /// commit.
     pub fn ring(&self, ring: Ring) {
-        self.0.heard[ring.index()].send_modify(|count| *count += 1);
-        self.0.untold[ring.index()].send_modify(|count| *count += 1);
-        self.0.told.notify_one();
+        self.0.heard[ring as usize].send_replace(());
+        self.0.unsent[ring as usize].store(true, Ordering::Relaxed);
+        self.0.rung.notify_one();
     }
 
     /// Hears rings from now on.
     #[must_use]
-    pub fn listen(&self, ring: Ring) -> watch::Receiver<u64> {
-        self.0.heard[ring.index()].subscribe()
+    pub fn listen(&self, ring: Ring) -> watch::Receiver<()> {
+        self.0.heard[ring as usize].subscribe()
     }
 
     /// Tells the other replicas, and hears them, until `stop`.
@@ -124,54 +100,39 @@ impl Bell {
         let (client, mut connection) = config.connect(NoTls).await?;
         let hear = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notification(notification) = message? {
-                    self.hear(notification.channel());
+                if let AsyncMessage::Notification(notification) = message?
+                    && let Some(ring) = Ring::parse(notification.channel())
+                {
+                    self.0.heard[ring as usize].send_replace(());
                 }
             }
             Ok(())
         };
-        let tell = async {
-            let listen: String = Ring::ALL
+        let send = async {
+            let listen = Ring::ALL
                 .iter()
-                .map(|ring| format!("LISTEN {};", ring.channel()))
-                .collect();
-            client.batch_execute(&listen).await?;
-            // What was rung while nobody listened is unknown, here and in the other replicas:
-            // everybody looks again. Counted from before, so that a ring in between is told too.
-            let mut untold: Vec<_> = Ring::ALL
-                .iter()
-                .map(|ring| self.0.untold[ring.index()].subscribe())
-                .collect();
+                .map(|ring| format!("LISTEN {};", ring.name()));
+            client.batch_execute(&listen.collect::<String>()).await?;
+            // What was rung while this process did not listen is unknown, here and in the other
+            // replicas: everybody looks again.
             for ring in Ring::ALL {
-                self.hear(ring.channel());
-                client.batch_execute(&notify(ring)).await?;
+                self.ring(*ring);
             }
             loop {
-                self.0.told.notified().await;
-                for (ring, untold) in Ring::ALL.iter().zip(&mut untold) {
-                    if untold.has_changed().unwrap_or(false) {
-                        untold.mark_unchanged();
-                        client.batch_execute(&notify(*ring)).await?;
+                self.0.rung.notified().await;
+                for ring in Ring::ALL {
+                    if self.0.unsent[*ring as usize].swap(false, Ordering::Relaxed) {
+                        // Channels are names of our own: nothing of a caller's is in the statement.
+                        client
+                            .batch_execute(&format!("NOTIFY {}", ring.name()))
+                            .await?;
                     }
                 }
             }
         };
         tokio::select! {
             result = hear => result,
-            result = tell => result,
+            result = send => result,
         }
     }
-
-    fn hear(&self, channel: &str) {
-        for ring in Ring::ALL {
-            if ring.channel() == channel {
-                self.0.heard[ring.index()].send_modify(|count| *count += 1);
-            }
-        }
-    }
-}
-
-/// Channels are names of our own, so that nothing of a caller's is in the statement.
-fn notify(ring: Ring) -> String {
-    format!("NOTIFY {}", ring.channel())
 }

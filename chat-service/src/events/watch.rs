@@ -7,19 +7,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use policy::Subject;
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -73,21 +67,14 @@ pub enum What {
 
 /// All watchers of this process. Cheap to clone.
 #[derive(Clone)]
-pub struct Watchers(Arc<Inner>);
+pub struct Watchers(Arc<Mutex<State>>);
 
-struct Inner {
-    /// One lock for both, so that a watcher that begins at a position is offered all that follows.
-    state: Mutex<State>,
-    next: AtomicU64,
-    /// Whether the first position was read.
-    started: watch::Sender<bool>,
-}
-
-#[derive(Default)]
+/// Under one lock, so that a watcher that begins at a position is offered all that follows.
 struct State {
     watchers: HashMap<u64, Arc<Watcher>>,
-    /// All events up to this one were offered to all watchers; none until the first read.
-    position: Option<i64>,
+    next: u64,
+    /// All events up to this one were offered to all watchers.
+    position: i64,
 }
 
 struct Watcher {
@@ -113,27 +100,22 @@ pub struct Watch {
     watchers: Watchers,
 }
 
-impl Default for Watchers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Watchers {
-    /// Nobody watches yet.
+    /// Watchers of what is placed after `position`; there are none yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(Inner {
-            state: Mutex::default(),
-            next: AtomicU64::new(0),
-            started: watch::Sender::new(false),
-        }))
+    pub fn new(position: i64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            watchers: HashMap::new(),
+            next: 0,
+            position,
+        })))
     }
 
     /// Watches the chats for which `readable` holds, of `owner` if given. `subjects` are the user
     /// and the groups by which a share reaches the watcher. Returns the position from which on
-    /// everything will be told; none when there are too many watchers, or no position in time.
-    pub async fn watch(
+    /// everything will be told; none when there are too many watchers.
+    #[must_use]
+    pub fn watch(
         &self,
         readable: Authorized,
         owner: Option<UserId>,
@@ -146,33 +128,19 @@ impl Watchers {
             pending: Mutex::default(),
             arrived: Notify::new(),
         });
-        self.0
-            .started
-            .subscribe()
-            .wait_for(|started| *started)
-            .await
-            .ok()?;
-        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.0);
         if state.watchers.len() >= MAX_WATCHERS {
             return None;
         }
-        let position = state.position?;
+        let id = state.next;
+        state.next += 1;
         state.watchers.insert(id, watcher.clone());
-        Some((
-            Watch {
-                id,
-                watcher,
-                watchers: self.clone(),
-            },
-            position,
-        ))
-    }
-
-    /// How many watch.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        lock(&self.0.state).watchers.len()
+        let watch = Watch {
+            id,
+            watcher,
+            watchers: self.clone(),
+        };
+        Some((watch, state.position))
     }
 
     /// Follows the events until `stop`.
@@ -205,13 +173,7 @@ impl Watchers {
 
     /// Offers everything that was placed since the last time.
     async fn follow(&self, store: &Store) -> Result<(), StoreError> {
-        let last = lock(&self.0.state).position;
-        let Some(mut position) = last else {
-            let position = store.last_position().await?;
-            lock(&self.0.state).position = Some(position);
-            self.0.started.send_replace(true);
-            return Ok(());
-        };
+        let mut position = lock(&self.0).position;
         loop {
             let events = store.list_change_events(position, BATCH).await?;
             let Some(last) = events.last() else {
@@ -220,7 +182,11 @@ impl Watchers {
             position = last.position;
             if !self.pass_unwatched(position) {
                 let chats = load(store, &events).await?;
-                self.offer(&events, &chats, position);
+                for watcher in self.pass(position) {
+                    for event in &events {
+                        watcher.offer(event, chats.get(&event.chat));
+                    }
+                }
             }
             if i64::try_from(events.len()).unwrap_or(BATCH) < BATCH {
                 return Ok(());
@@ -228,39 +194,27 @@ impl Watchers {
         }
     }
 
-    /// Goes on to `position` if nobody watches, which saves loading the chats.
+    /// Goes on to `position` if there is no watcher, which saves loading the chats.
     fn pass_unwatched(&self, position: i64) -> bool {
-        let mut state = lock(&self.0.state);
-        let nobody = state.watchers.is_empty();
-        if nobody {
-            state.position = Some(position);
+        let mut state = lock(&self.0);
+        let unwatched = state.watchers.is_empty();
+        if unwatched {
+            state.position = position;
         }
-        nobody
+        unwatched
     }
 
-    /// Offers the events up to `position` to everybody who began before it.
-    fn offer(&self, events: &[ChangeEvent], chats: &HashMap<ChatId, Arc<Chat>>, position: i64) {
-        let watchers: Vec<Arc<Watcher>> = {
-            let mut state = lock(&self.0.state);
-            state.position = Some(position);
-            state.watchers.values().cloned().collect()
-        };
-        for watcher in watchers {
-            for event in events {
-                watcher.offer(event, chats.get(&event.chat));
-            }
-        }
+    /// Goes on to `position`; returns the watchers that began before it.
+    fn pass(&self, position: i64) -> Vec<Arc<Watcher>> {
+        let mut state = lock(&self.0);
+        state.position = position;
+        state.watchers.values().cloned().collect()
     }
 
-    /// Tells everybody to list again, after events may have been forgotten before they were read.
+    /// Has everybody list again, after events may have been forgotten before they were read.
     async fn start_over(&self, store: &Store) -> Result<(), StoreError> {
         let position = store.last_position().await?;
-        let watchers: Vec<Arc<Watcher>> = {
-            let mut state = lock(&self.0.state);
-            state.position = Some(position);
-            state.watchers.values().cloned().collect()
-        };
-        for watcher in watchers {
+        for watcher in self.pass(position) {
             lock(&watcher.pending).start_over(position);
             watcher.arrived.notify_one();
         }
@@ -367,7 +321,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        lock(&self.watchers.0.state).watchers.remove(&self.id);
+        lock(&self.watchers.0).watchers.remove(&self.id);
     }
 }
 

@@ -246,19 +246,14 @@ impl ChatService for ChatGrpc {
         request: Request<v1::WatchChatsRequest>,
     ) -> Result<Response<WatchStream>, Status> {
         let caller = self.auth.caller(request.metadata())?;
-        Ok(Response::new(
-            watch::start(
-                watch::Streams {
-                    authorizer: &self.authorizer,
-                    watchers: &self.watchers,
-                    views: &self.views,
-                    stop: &self.stop,
-                },
-                caller,
-                request.into_inner(),
-            )
-            .await?,
-        ))
+        let streams = watch::Streams {
+            authorizer: &self.authorizer,
+            watchers: &self.watchers,
+            views: &self.views,
+            stop: &self.stop,
+        };
+        let stream = watch::start(streams, &caller, request.into_inner())?;
+        Ok(Response::new(stream))
     }
 }
 

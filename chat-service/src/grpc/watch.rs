@@ -21,9 +21,6 @@ use crate::{
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
 };
 
-/// How long a watcher waits for the first position before it is told to come back.
-const WATCH_START_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A stream of changes.
 pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
@@ -39,9 +36,9 @@ pub(super) struct Streams<'a> {
 }
 
 /// Starts a stream for `caller`: first where it begins, then what changes.
-pub(super) async fn start(
+pub(super) fn start(
     streams: Streams<'_>,
-    caller: Caller,
+    caller: &Caller,
     request: v1::WatchChatsRequest,
 ) -> Result<WatchStream, Error> {
     let owner = convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId);
@@ -52,28 +49,12 @@ pub(super) async fn start(
         .authorizer
         .chats(&caller.principal, Action::ReadChat);
     let subjects = subjects(&caller.principal);
-    let started = tokio::time::timeout(
-        WATCH_START_TIMEOUT,
-        streams.watchers.watch(readable, owner, subjects),
-    )
-    .await;
-    let (watch, position) = match started {
-        Ok(Some(started)) => started,
-        Ok(None) => {
-            return Err(Error::ResourceExhausted {
-                problem: "too many watchers".to_owned(),
-                reason: reason::TOO_MANY_REQUESTS,
-                retry_after: Some(Duration::from_secs(5)),
-            });
-        }
-        Err(_) => {
-            return Err(Error::Unavailable {
-                problem: "change events cannot be read",
-                reason: reason::DEPENDENCY_UNAVAILABLE,
-                retry_after: Some(Duration::from_secs(1)),
-                source: None,
-            });
-        }
+    let Some((watch, position)) = streams.watchers.watch(readable, owner, subjects) else {
+        return Err(Error::ResourceExhausted {
+            problem: "too many watchers".to_owned(),
+            reason: reason::TOO_MANY_REQUESTS,
+            retry_after: Some(Duration::from_secs(5)),
+        });
     };
     let mut first = vec![Notice {
         position,
@@ -246,61 +227,28 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::sync::{metrics::SyncMetrics, viewed::Sampler};
-
-    fn viewing(samples: Interval) -> (Option<Viewing>, Sampler) {
-        let (views, sampler) = Views::new(SyncMetrics::default());
-        let watcher = Watcher {
-            user: UserId(Uuid::new_v4()),
-            groups: Vec::new(),
-            owner: None,
-        };
-        let viewing = Viewing {
-            views,
-            watcher,
-            samples,
-        };
-        (Some(viewing), sampler)
-    }
-
-    /// As each notice does, this ends what waits for the next moment.
-    async fn sample_until_a_notice(viewing: &mut Option<Viewing>) {
-        let notice = tokio::time::sleep(Duration::from_millis(1));
-        tokio::select! {
-            never = Viewing::sample(viewing) => match never {},
-            () = notice => {}
-        }
-    }
+    use crate::sync::metrics::SyncMetrics;
 
     #[tokio::test]
     async fn whoever_watches_is_noted_again_and_again_whatever_they_hear_in_between() {
-        let (mut viewing, sampler) = viewing(tokio::time::interval(Duration::from_millis(5)));
-        let twice = testkit::wait::until("two moments have come", || {
-            let waiting = sampler.waiting();
-            async move { if waiting >= 2 { Ok(()) } else { Err(waiting) } }
+        assert_eq!(samples().period(), SAMPLE_INTERVAL);
+        let (views, sampler) = Views::new(SyncMetrics::default());
+        let mut viewing = Some(Viewing {
+            views,
+            watcher: Watcher {
+                user: UserId(Uuid::new_v4()),
+                groups: Vec::new(),
+                owner: None,
+            },
+            samples: tokio::time::interval(Duration::from_millis(5)),
         });
-        tokio::select! {
-            never = Viewing::sample(&mut viewing) => match never {},
-            () = twice => {}
-        }
         let four_times = async {
             while sampler.waiting() < 4 {
-                sample_until_a_notice(&mut viewing).await;
+                // As each notice does, this ends what waits for the next moment.
+                let notice = Duration::from_millis(1);
+                let _ = tokio::time::timeout(notice, Viewing::sample(&mut viewing)).await;
             }
         };
         tokio::time::timeout(PATIENCE, four_times).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn whoever_watches_is_noted_at_once_and_then_once_a_minute() {
-        assert_eq!(samples().period(), SAMPLE_INTERVAL);
-        let (mut viewing, sampler) = viewing(samples());
-        while sampler.waiting() == 0 {
-            sample_until_a_notice(&mut viewing).await;
-        }
-        for _ in 0..20 {
-            sample_until_a_notice(&mut viewing).await;
-        }
-        assert_eq!(sampler.waiting(), 1);
     }
 }
