@@ -1,6 +1,5 @@
 //! What the binary does besides serving: keys, tokens, and questions about policies.
 
-pub mod key_files;
 pub mod keys;
 pub mod policy_check;
 pub mod token;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chat_service::{
-    command::{key_files, policy_check, token},
+    command::{keys, policy_check, token},
     config::{
         self, Command, ConfigError, DatabaseSettings, KeysCommand, PolicyCommand, Settings,
         TokenSettings,
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Command::Policy { command } => policy(&command),
         Command::Keys {
             command: KeysCommand::Generate { dir },
-        } => key_files::generate(&dir),
+        } => keys::generate(&dir),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;

@@ -19,8 +19,6 @@ use crate::id::GitAccountId;
 const KEY_BYTES: usize = 32;
 /// Bytes of AES-GCM's nonce, which precedes the sealed text.
 const NONCE_BYTES: usize = 12;
-/// Keys that a ring may have. More are a file that is no key ring.
-const MAX_KEYS: usize = 100;
 
 /// Separates what this service derives from whatever else somebody derives from the same key.
 const DERIVE_SALT: &[u8] = b"chat-service/1";
@@ -49,9 +47,6 @@ pub enum KeyRingError {
     /// There is no key in it.
     #[error("the key ring has no key")]
     Empty,
-    /// There are too many.
-    #[error("the key ring has more than 100 keys")]
-    TooMany,
     /// A line is not `id base64`.
     #[error("line {line} of the key ring is not `id base64(32 bytes)`")]
     Line {
@@ -109,9 +104,6 @@ impl KeyRing {
             let key = Key::parse(line).ok_or(KeyRingError::Line { line: line_number })?;
             if keys.iter().any(|other| other.id == key.id) {
                 return Err(KeyRingError::Repeated { line: line_number });
-            }
-            if keys.len() == MAX_KEYS {
-                return Err(KeyRingError::TooMany);
             }
             keys.push(key);
         }
@@ -255,81 +247,52 @@ mod tests {
         KeyRing::parse(KeyRing::generate_file_text().expose_secret()).unwrap()
     }
 
-    fn account() -> GitAccountId {
-        GitAccountId(Uuid::now_v7())
+    const COLUMN: Column = Column::AccessToken;
+
+    fn seal(ring: &KeyRing, account: GitAccountId) -> Vec<u8> {
+        ring.seal(account, COLUMN, &SecretString::from("ghp_hush"))
+            .unwrap()
     }
 
     #[test]
-    fn a_sealed_token_opens_for_its_row_and_column_only() {
+    fn a_sealed_token_opens_unaltered_and_for_its_row_and_column_only() {
         let ring = ring();
-        let (account, other) = (account(), account());
-        let token = SecretString::from("ghp_hush");
-        let sealed = ring.seal(account, Column::AccessToken, &token).unwrap();
-        let key = ring.active_id();
-        let opened = ring
-            .open(key, account, Column::AccessToken, &sealed)
-            .unwrap();
-        assert_eq!(opened.expose_secret(), "ghp_hush");
-        for (account, column) in [
-            (other, Column::AccessToken),
-            (account, Column::RefreshToken),
-        ] {
-            assert_eq!(
-                ring.open(key, account, column, &sealed).err(),
-                Some(SealError::Broken)
-            );
-        }
+        let [account, other] = [0; 2].map(|_| GitAccountId(Uuid::now_v7()));
+        let sealed = seal(&ring, account);
         assert!(!sealed.windows(4).any(|window| window == b"hush"));
-    }
-
-    #[test]
-    fn no_byte_of_a_sealed_token_can_be_changed() {
-        let ring = ring();
-        let account = account();
-        let token = SecretString::from("ghp_hush");
-        let sealed = ring.seal(account, Column::AccessToken, &token).unwrap();
+        let open = |account, column, sealed: &[u8]| {
+            let opened = ring.open(ring.active_id(), account, column, sealed);
+            opened.map(|token| token.expose_secret().to_owned())
+        };
+        assert_eq!(open(account, COLUMN, &sealed), Ok("ghp_hush".to_owned()));
+        let broken = Err(SealError::Broken);
+        assert_eq!(open(other, COLUMN, &sealed), broken);
+        assert_eq!(open(account, Column::RefreshToken, &sealed), broken);
+        assert_eq!(open(account, COLUMN, b"short"), broken);
         for index in 0..sealed.len() {
             let mut altered = sealed.clone();
-            if let Some(byte) = altered.get_mut(index) {
-                *byte ^= 1;
-            }
-            let opened = ring.open(ring.active_id(), account, Column::AccessToken, &altered);
-            assert_eq!(opened.err(), Some(SealError::Broken), "byte {index}");
+            altered[index] ^= 1;
+            assert_eq!(open(account, COLUMN, &altered), broken, "byte {index}");
         }
-        let short = ring.open(ring.active_id(), account, Column::AccessToken, b"short");
-        assert_eq!(short.err(), Some(SealError::Broken));
     }
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let old_text = KeyRing::generate_file_text();
-        let new_text = KeyRing::generate_file_text();
-        let old = KeyRing::parse(old_text.expose_secret()).unwrap();
-        let both = format!(
-            "# rotated\n\n{}{}",
-            new_text.expose_secret(),
-            old_text.expose_secret()
-        );
-        let both = KeyRing::parse(&both).unwrap();
-        let new = KeyRing::parse(new_text.expose_secret()).unwrap();
-        let account = account();
-        let token = SecretString::from("ghp_hush");
-        let sealed = old.seal(account, Column::AccessToken, &token).unwrap();
-        assert!(
-            both.open(old.active_id(), account, Column::AccessToken, &sealed)
-                .is_ok()
-        );
-        assert_eq!(
-            new.open(old.active_id(), account, Column::AccessToken, &sealed)
-                .err(),
-            Some(SealError::UnknownKey(old.active_id().to_owned()))
-        );
+        let texts = [0; 2].map(|_| KeyRing::generate_file_text());
+        let [new_text, old_text] = texts.each_ref().map(|text| text.expose_secret());
+        let rotated = format!("# rotated\n\n{new_text}{old_text}");
+        let [old, new, both] =
+            [old_text, new_text, &rotated].map(|text| KeyRing::parse(text).unwrap());
         assert_eq!(both.active_id(), new.active_id());
-        let sealed = both.seal(account, Column::AccessToken, &token).unwrap();
-        assert!(
-            new.open(new.active_id(), account, Column::AccessToken, &sealed)
-                .is_ok()
-        );
+        let account = GitAccountId(Uuid::now_v7());
+        let open = |ring: &KeyRing, by: &KeyRing, sealed: &[u8]| {
+            ring.open(by.active_id(), account, COLUMN, sealed).err()
+        };
+        let sealed = seal(&old, account);
+        assert_eq!(open(&both, &old, &sealed), None);
+        let unknown = SealError::UnknownKey(old.active_id().to_owned());
+        assert_eq!(open(&new, &old, &sealed), Some(unknown));
+        assert_eq!(open(&new, &new, &seal(&both, account)), None);
     }
 
     #[test]

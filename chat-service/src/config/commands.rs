@@ -3,7 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use service_runtime::config::{Span, span};
+use service_runtime::{
+    config::{Span, span},
+    token::Kind,
+};
+use uuid::Uuid;
 
 use super::{DatabaseSettings, Settings};
 
@@ -59,7 +63,7 @@ pub enum PolicyCommand {
 pub struct PolicyCheckSettings {
     /// Directory with the policies to check (*.cedar) [default: the policies of this binary]
     pub dir: Option<PathBuf>,
-    /// The database in which the SQL runs, over tables of the session's own.
+    /// The database in which the SQL runs, over made-up chats.
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// Checks without running the SQL, and so without a database: a third of the proof is missing
@@ -76,7 +80,7 @@ pub struct PolicyExplainSettings {
     pub principal: String,
     /// Chat that the policies are asked about: its UUID
     #[arg(long)]
-    pub chat: uuid::Uuid,
+    pub chat: Uuid,
     /// Action that the policies are asked about, by its name in the schema, as in readChat
     #[arg(long)]
     pub action: String,
@@ -109,14 +113,14 @@ pub struct TokenSettings {
     #[arg(long)]
     pub sub: String,
     /// Kind of the token's subject: user or service
-    #[arg(long, default_value = "user")]
-    pub kind: String,
+    #[arg(long, value_parser = kind, default_value = "user")]
+    pub kind: Kind,
     /// Organization of the user, as UUID or UUID=role; repeatable
-    #[arg(long)]
-    pub organization: Vec<String>,
+    #[arg(long, value_parser = organization)]
+    pub organization: Vec<(Uuid, String)>,
     /// Group of the user, as UUID; repeatable
     #[arg(long)]
-    pub group: Vec<String>,
+    pub group: Vec<Uuid>,
     /// Site role of the user: admin or auditor; repeatable
     #[arg(long)]
     pub site_role: Vec<String>,
@@ -126,4 +130,18 @@ pub struct TokenSettings {
     /// Life of the token, as in 15m, 12h or 30d
     #[arg(long, value_parser = span(SECOND, LONGEST_TOKEN), default_value = "1h")]
     pub ttl: Span,
+}
+
+fn kind(text: &str) -> Result<Kind, &'static str> {
+    match text {
+        "user" => Ok(Kind::User),
+        "service" => Ok(Kind::Service),
+        _ => Err("must be user or service"),
+    }
+}
+
+/// An organization, and a role in it.
+fn organization(text: &str) -> Result<(Uuid, String), uuid::Error> {
+    let (id, role) = text.split_once('=').unwrap_or((text, "member"));
+    Ok((id.parse()?, role.to_owned()))
 }
