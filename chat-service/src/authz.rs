@@ -5,16 +5,14 @@
 //! (`store::predicate`), and [`Pred::holds`] interprets it for a chat that is in memory. An error
 //! anywhere denies.
 
-mod credential_access;
 mod guard;
 
 use std::sync::{Arc, LazyLock};
 
 pub use policy::{
-    Action, Atom, ChatFacts, Level, Pattern, Piece, Policies, Pred, Principal, Subject, User,
+    Action, Atom, ChatFacts, Level, Pattern, Policies, Pred, Principal, Subject, User,
 };
 
-pub(crate) use self::credential_access::CredentialAccess;
 pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard};
 use crate::{chat::Chat, error::Error, id::UserId};
 
@@ -55,58 +53,41 @@ impl Authorized {
     }
 }
 
-/// The policies of this binary. None when they do not load, which its tests exclude; nobody may
-/// do anything then.
-static EMBEDDED: LazyLock<Option<Arc<Policies>>> = LazyLock::new(|| {
-    Policies::embedded()
-        .inspect_err(|error| tracing::error!(%error, "the embedded policies do not load"))
-        .ok()
-        .map(Arc::new)
+/// The policies of this binary, parsed once.
+static EMBEDDED: LazyLock<Arc<Policies>> = LazyLock::new(|| {
+    #[expect(
+        clippy::expect_used,
+        reason = "what is built in is tested, and nothing is decided without it"
+    )]
+    Arc::new(Policies::embedded().expect("the embedded policies load"))
 });
 
 /// Decides. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Authorizer {
-    /// None denies everything.
-    policies: Option<Arc<Policies>>,
-    /// Actions that nobody may do, whatever the policies say: an operator's emergency brake.
-    denied: Vec<Action>,
+    policies: Arc<Policies>,
     guard: Guard,
+}
+
+impl Default for Authorizer {
+    fn default() -> Self {
+        Self::of(EMBEDDED.clone())
+    }
 }
 
 impl Authorizer {
     /// Follows the policies of this binary.
     #[must_use]
     pub fn new() -> Self {
-        Self::embedded()
-    }
-
-    /// Follows the policies of this binary.
-    #[must_use]
-    pub fn embedded() -> Self {
-        Self {
-            policies: EMBEDDED.clone(),
-            denied: Vec::new(),
-            guard: Guard::default(),
-        }
+        Self::default()
     }
 
     /// Follows `policies`.
     #[must_use]
     pub fn of(policies: Arc<Policies>) -> Self {
         Self {
-            policies: Some(policies),
-            denied: Vec::new(),
+            policies,
             guard: Guard::default(),
-        }
-    }
-
-    /// Follows the policies of this binary, and denies `actions` to everybody.
-    #[must_use]
-    pub fn denying(actions: &[Action]) -> Self {
-        Self {
-            denied: actions.to_vec(),
-            ..Self::embedded()
         }
     }
 
@@ -119,17 +100,17 @@ impl Authorizer {
     /// The chats on which `principal` may do `action`.
     #[must_use]
     pub fn chats(&self, principal: &Principal, action: Action) -> Authorized {
-        let pred = self.compiled(action, |policies| policies.compile(principal, action));
-        Authorized { action, pred }
+        Authorized {
+            action,
+            pred: self.policies.compile(principal, action),
+        }
     }
 
     /// The chats that somebody else shared with `principal`: those it may read for that reason.
     #[must_use]
     pub fn shared_chats(&self, principal: &Principal) -> Authorized {
         let action = Action::ReadChat;
-        let shared = self.compiled(action, |policies| {
-            policies.compile_shares(principal, action)
-        });
+        let shared = self.policies.compile_shares(principal, action);
         // A user's own chats were shared with others, whatever else they match.
         let own = principal
             .user_id()
@@ -192,14 +173,9 @@ impl Authorizer {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match &self.policies {
-            Some(policies) => {
-                self.guard
-                    .reread(policies, principal, action, read, chats)
-                    .await
-            }
-            None => read().await,
-        }
+        self.guard
+            .reread(&self.policies, principal, action, read, chats)
+            .await
     }
 
     fn decide(
@@ -214,12 +190,20 @@ impl Authorizer {
             Err(not_allowed(action))
         }
     }
+}
 
-    fn compiled(&self, action: Action, compile: impl FnOnce(&Policies) -> Pred) -> Pred {
-        match &self.policies {
-            Some(policies) if !self.denied.contains(&action) => compile(policies),
-            Some(_) | None => Pred::False,
-        }
+/// The right to read the credentials of what is leased. The store reads none without it.
+pub(crate) struct CredentialAccess(());
+
+impl CredentialAccess {
+    /// Asks policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllowed`].
+    pub(crate) fn of(authorizer: &Authorizer, principal: &Principal) -> Result<Self, Error> {
+        authorizer.site(principal, Action::ReadGitCredential)?;
+        Ok(Self(()))
     }
 }
 

@@ -1,40 +1,77 @@
 //! What can be done, and to what.
 
-/// What can be done. Every RPC has one, and so has reading a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
+macro_rules! actions {
+    ($($(#[$doc:meta])* $action:ident = $name:literal: $resource:ident,)*) => {
+        /// What can be done. Every RPC has one, and so has reading a credential.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action {
+            $($(#[$doc])* $action,)*
+        }
+
+        impl Action {
+            /// All actions, for tables and tests.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$action),*];
+
+            /// The action's name in policies and messages.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)*
+                }
+            }
+
+            /// What it is done to.
+            #[must_use]
+            pub fn resource(self) -> ResourceKind {
+                match self {
+                    $(Self::$action => ResourceKind::$resource,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
     /// `GetChats`, `GetChat`, `WatchChats`: seeing that a chat exists and what is in it.
-    ReadChat,
+    ReadChat = "readChat": Chat,
     /// `CreateChat`.
-    CreateChat,
+    CreateChat = "createChat": Chat,
     /// `UpdateChat` of title, status, labels.
-    UpdateChat,
+    UpdateChat = "updateChat": Chat,
     /// `UpdateChat` of archived.
-    ArchiveChat,
+    ArchiveChat = "archiveChat": Chat,
     /// `UpdateChatSharing`.
-    ShareChat,
+    ShareChat = "shareChat": Chat,
     /// `RefreshChat`.
-    RefreshChat,
+    RefreshChat = "refreshChat": Chat,
     /// `ReportGitRef`.
-    ReportGitRef,
+    ReportGitRef = "reportGitRef": Chat,
     /// `LinkGitAccount`.
-    LinkGitAccount,
+    LinkGitAccount = "linkGitAccount": GitAccount,
     /// `ListGitAccounts`.
-    ListGitAccounts,
+    ListGitAccounts = "listGitAccounts": GitAccount,
     /// `UnlinkGitAccount`.
-    UnlinkGitAccount,
+    UnlinkGitAccount = "unlinkGitAccount": GitAccount,
     /// `LeaseDiffStatuses`.
-    LeaseDiffStatuses,
+    LeaseDiffStatuses = "leaseDiffStatuses": Sync,
     /// `RenewLease`.
-    RenewLease,
+    RenewLease = "renewLease": Sync,
     /// `ReportOutcomes`.
-    ReportOutcomes,
+    ReportOutcomes = "reportOutcomes": Sync,
     /// `ReleaseLease`.
-    ReleaseLease,
+    ReleaseLease = "releaseLease": Sync,
     /// Opening the token of an account whose refs are leased.
-    ReadGitCredential,
+    ReadGitCredential = "readGitCredential": Sync,
     /// `GetSyncState`.
-    GetSyncState,
+    GetSyncState = "getSyncState": Sync,
+}
+
+impl Action {
+    /// From the action's name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
 }
 
 /// What an action is done to.
@@ -46,80 +83,6 @@ pub enum ResourceKind {
     GitAccount,
     /// The synchronisation as a whole.
     Sync,
-}
-
-impl Action {
-    /// All actions, for tables and tests.
-    pub const ALL: [Self; 16] = [
-        Self::ReadChat,
-        Self::CreateChat,
-        Self::UpdateChat,
-        Self::ArchiveChat,
-        Self::ShareChat,
-        Self::RefreshChat,
-        Self::ReportGitRef,
-        Self::LinkGitAccount,
-        Self::ListGitAccounts,
-        Self::UnlinkGitAccount,
-        Self::LeaseDiffStatuses,
-        Self::RenewLease,
-        Self::ReportOutcomes,
-        Self::ReleaseLease,
-        Self::ReadGitCredential,
-        Self::GetSyncState,
-    ];
-
-    /// The action's name in policies and messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ReadChat => "readChat",
-            Self::CreateChat => "createChat",
-            Self::UpdateChat => "updateChat",
-            Self::ArchiveChat => "archiveChat",
-            Self::ShareChat => "shareChat",
-            Self::RefreshChat => "refreshChat",
-            Self::ReportGitRef => "reportGitRef",
-            Self::LinkGitAccount => "linkGitAccount",
-            Self::ListGitAccounts => "listGitAccounts",
-            Self::UnlinkGitAccount => "unlinkGitAccount",
-            Self::LeaseDiffStatuses => "leaseDiffStatuses",
-            Self::RenewLease => "renewLease",
-            Self::ReportOutcomes => "reportOutcomes",
-            Self::ReleaseLease => "releaseLease",
-            Self::ReadGitCredential => "readGitCredential",
-            Self::GetSyncState => "getSyncState",
-        }
-    }
-
-    /// From the action's name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
-    }
-
-    /// What it is done to.
-    #[must_use]
-    pub fn resource(self) -> ResourceKind {
-        match self {
-            Self::ReadChat
-            | Self::CreateChat
-            | Self::UpdateChat
-            | Self::ArchiveChat
-            | Self::ShareChat
-            | Self::RefreshChat
-            | Self::ReportGitRef => ResourceKind::Chat,
-            Self::LinkGitAccount | Self::ListGitAccounts | Self::UnlinkGitAccount => {
-                ResourceKind::GitAccount
-            }
-            Self::LeaseDiffStatuses
-            | Self::RenewLease
-            | Self::ReportOutcomes
-            | Self::ReleaseLease
-            | Self::ReadGitCredential
-            | Self::GetSyncState => ResourceKind::Sync,
-        }
-    }
 }
 
 impl ResourceKind {

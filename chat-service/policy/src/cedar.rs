@@ -1,25 +1,23 @@
 //! Cedar's own decision about a known resource: the reference. It knows nothing of the translation, so
 //! that the two can be held against each other.
 
-use std::{
-    collections::{HashMap, HashSet},
-    str::FromStr as _,
-};
+use std::{collections::BTreeMap, str::FromStr as _};
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PolicySet, Request, RestrictedExpression, Schema,
+    PolicySet, Request, Schema,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     SYNC_ID,
     action::Action,
-    cond::{Membership, organizations},
-    error::{LoadError, Problem},
+    cond::Membership,
+    error::{LoadError, with_causes},
     id::UserId,
     pred::{ChatFacts, Level, Subject},
-    principal::{Principal, User},
+    principal::Principal,
 };
 
 /// What is decided about.
@@ -49,10 +47,7 @@ pub struct OracleError(String);
 
 /// A caller or a resource as Cedar sees it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    uid: EntityUid,
-    entity: Entity,
-}
+pub struct Seen(Entity);
 
 /// A caller and a resource, about which several actions can be decided.
 #[derive(Clone, Debug)]
@@ -70,27 +65,13 @@ impl Scene {
     /// When they are one and the same.
     pub fn new(principal: &Seen, resource: &Seen) -> Result<Self, OracleError> {
         // Each was held against the schema when it was made.
-        let both = [principal.entity.clone(), resource.entity.clone()];
+        let both = [principal.0.clone(), resource.0.clone()];
         Ok(Self {
-            principal: principal.uid.clone(),
-            resource: resource.uid.clone(),
+            principal: principal.0.uid(),
+            resource: resource.0.uid(),
             entities: Entities::from_entities(both, None).map_err(problem)?,
         })
     }
-}
-
-/// Names of entity types, parsed once.
-#[derive(Clone, Debug)]
-struct Types {
-    user: EntityTypeName,
-    service: EntityTypeName,
-    group: EntityTypeName,
-    organization: EntityTypeName,
-    workspace: EntityTypeName,
-    status: EntityTypeName,
-    chat: EntityTypeName,
-    git_account: EntityTypeName,
-    sync: EntityTypeName,
 }
 
 /// Decides as Cedar does.
@@ -98,48 +79,25 @@ pub struct Oracle {
     schema: Schema,
     set: PolicySet,
     authorizer: Authorizer,
-    types: Types,
-    actions: HashMap<Action, EntityUid>,
+    actions: BTreeMap<Action, EntityUid>,
 }
 
-fn problem(error: impl std::fmt::Display) -> OracleError {
-    OracleError(error.to_string())
+fn problem(error: impl std::error::Error + 'static) -> OracleError {
+    OracleError(with_causes(&error))
 }
 
 impl Oracle {
     pub(crate) fn new(schema: Schema, set: PolicySet) -> Result<Self, LoadError> {
-        let refused = |error: &dyn std::fmt::Display| {
-            LoadError::one(Problem::Syntax {
-                file: "the schema".to_owned(),
-                problem: error.to_string(),
-            })
+        let action_type = EntityTypeName::from_str("Action")
+            .map_err(|error| LoadError::one(error.to_string()))?;
+        let uid = |action: Action| {
+            EntityUid::from_type_name_and_id(action_type.clone(), EntityId::new(action.name()))
         };
-        let name = |name: &str| EntityTypeName::from_str(name).map_err(|error| refused(&error));
-        let action_type = name("Action")?;
-        let mut actions = HashMap::new();
-        for action in Action::ALL {
-            let uid = uid(&action_type, action.name());
-            if !schema.actions().any(|known| *known == uid) {
-                return Err(refused(&format!("there is no action {}", action.name())));
-            }
-            actions.insert(action, uid);
-        }
         Ok(Self {
-            types: Types {
-                user: name("User")?,
-                service: name("Service")?,
-                group: name("Group")?,
-                organization: name("Organization")?,
-                workspace: name("Workspace")?,
-                status: name("Status")?,
-                chat: name("Chat")?,
-                git_account: name("GitAccount")?,
-                sync: name("Sync")?,
-            },
             schema,
             set,
             authorizer: Authorizer::new(),
-            actions,
+            actions: Action::ALL.map(|action| (action, uid(action))).into(),
         })
     }
 
@@ -168,7 +126,7 @@ impl Oracle {
         let action = self
             .actions
             .get(&action)
-            .ok_or_else(|| problem("no such action"))?;
+            .ok_or_else(|| OracleError("no such action".to_owned()))?;
         let request = Request::new(
             scene.principal.clone(),
             action.clone(),
@@ -180,14 +138,11 @@ impl Oracle {
         let response = self
             .authorizer
             .is_authorized(&request, &self.set, &scene.entities);
-        if let Some(error) = response.diagnostics().errors().next() {
-            return Err(problem(error));
+        let diagnostics = response.diagnostics();
+        if let Some(error) = diagnostics.errors().next() {
+            return Err(problem(error.clone()));
         }
-        let mut policies: Vec<String> = response
-            .diagnostics()
-            .reason()
-            .map(ToString::to_string)
-            .collect();
+        let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
         policies.sort();
         Ok(Decided {
             allowed: response.decision() == Decision::Allow,
@@ -201,39 +156,24 @@ impl Oracle {
     ///
     /// When it does not fit the schema.
     pub fn principal(&self, principal: &Principal) -> Result<Seen, OracleError> {
-        match principal {
-            Principal::Service(name) => self.plain(&self.types.service, name, HashMap::new()),
-            Principal::User(user) => self.user(user),
-        }
-    }
-
-    fn user(&self, user: &User) -> Result<Seen, OracleError> {
-        let in_organizations = |membership| {
-            let ids = organizations(user, membership);
-            self.set_of(&self.types.organization, ids.iter().map(|id| id.0))
+        let user = match principal {
+            Principal::Service(name) => return self.seen("Service", name, bare()),
+            Principal::User(user) => user,
         };
-        let roles = user
-            .site_roles
-            .iter()
-            .cloned()
-            .map(RestrictedExpression::new_string);
-        let attrs = HashMap::from([
-            ("adminOf".to_owned(), in_organizations(Membership::Admin)),
-            ("memberOf".to_owned(), in_organizations(Membership::Member)),
-            ("siteRoles".to_owned(), RestrictedExpression::new_set(roles)),
-            (
-                "suspended".to_owned(),
-                RestrictedExpression::new_bool(user.suspended),
-            ),
-        ]);
-        let parents: HashSet<EntityUid> = user
-            .groups
-            .iter()
-            .map(|group| uid(&self.types.group, &group.to_string()))
-            .collect();
-        let uid = uid(&self.types.user, &user.id.to_string());
-        let entity = Entity::new(uid.clone(), attrs, parents).map_err(problem)?;
-        self.checked(uid, entity)
+        let in_organizations = |membership| {
+            let ids = user.organizations(membership);
+            set("Organization", ids.map(|id| id.0))
+        };
+        let entity = json!({
+            "attrs": {
+                "adminOf": in_organizations(Membership::Admin),
+                "memberOf": in_organizations(Membership::Member),
+                "siteRoles": user.site_roles,
+                "suspended": user.suspended,
+            },
+            "parents": set("Group", user.groups.iter().map(|id| id.0)),
+        });
+        self.seen("User", &user.id, entity)
     }
 
     /// A resource as an entity.
@@ -242,17 +182,14 @@ impl Oracle {
     ///
     /// When it does not fit the schema.
     pub fn resource(&self, resource: &Resource<'_>) -> Result<Seen, OracleError> {
-        match resource {
-            Resource::Sync => self.plain(&self.types.sync, SYNC_ID, HashMap::new()),
+        let (id, facts) = match resource {
+            Resource::Sync => return self.seen("Sync", &SYNC_ID, bare()),
             Resource::GitAccount(owner) => {
-                let attrs = HashMap::from([("owner".to_owned(), self.one_user(*owner))]);
-                self.plain(&self.types.git_account, &owner.to_string(), attrs)
+                let entity = json!({ "attrs": { "owner": uid("User", owner) }, "parents": [] });
+                return self.seen("GitAccount", owner, entity);
             }
-            Resource::Chat(id, facts) => self.chat(*id, facts),
-        }
-    }
-
-    fn chat(&self, id: Uuid, facts: &ChatFacts<'_>) -> Result<Seen, OracleError> {
+            Resource::Chat(id, facts) => (id, facts),
+        };
         let ChatFacts {
             owner,
             organization,
@@ -263,82 +200,56 @@ impl Oracle {
             archived,
             shares,
         } = facts;
-        let shared = |users: bool, least: Level| {
-            let ids = shares
-                .iter()
-                .filter_map(move |(subject, level)| match subject {
-                    Subject::User(user) if users && *level >= least => Some(user.0),
-                    Subject::Group(group) if !users && *level >= least => Some(group.0),
-                    Subject::User(_) | Subject::Group(_) => None,
-                });
-            let of = if users {
-                &self.types.user
-            } else {
-                &self.types.group
-            };
-            self.set_of(of, ids)
+        let shared = |kind: &str, least: Level| -> Value {
+            let subjects = shares.iter().filter(|(_, level)| *level >= least);
+            let uids = subjects.map(|(subject, _)| match subject {
+                Subject::User(id) => uid("User", id),
+                Subject::Group(id) => uid("Group", id),
+            });
+            uids.filter(|uid| uid["type"] == kind).collect()
         };
-        let one = |of: &EntityTypeName, id: &str| RestrictedExpression::new_entity_uid(uid(of, id));
-        let mut attrs = HashMap::from([
-            ("owner".to_owned(), self.one_user(*owner)),
-            (
-                "title".to_owned(),
-                RestrictedExpression::new_string((*title).to_owned()),
-            ),
-            ("status".to_owned(), one(&self.types.status, status)),
-            (
-                "archived".to_owned(),
-                RestrictedExpression::new_bool(*archived),
-            ),
-            ("readerUsers".to_owned(), shared(true, Level::Reader)),
-            ("writerUsers".to_owned(), shared(true, Level::Writer)),
-            ("readerGroups".to_owned(), shared(false, Level::Reader)),
-            ("writerGroups".to_owned(), shared(false, Level::Writer)),
-        ]);
+        let mut attrs = json!({
+            "owner": uid("User", owner),
+            "title": title,
+            "status": uid("Status", status),
+            "archived": archived,
+            "readerUsers": shared("User", Level::Reader),
+            "writerUsers": shared("User", Level::Writer),
+            "readerGroups": shared("Group", Level::Reader),
+            "writerGroups": shared("Group", Level::Writer),
+        });
         if let Some(id) = organization {
-            let value = one(&self.types.organization, &id.to_string());
-            attrs.insert("organization".to_owned(), value);
+            attrs["organization"] = uid("Organization", id);
         }
         if let Some(id) = workspace {
-            let value = one(&self.types.workspace, &id.to_string());
-            attrs.insert("workspace".to_owned(), value);
+            attrs["workspace"] = uid("Workspace", id);
         }
-        let tags = labels
-            .iter()
-            .map(|(key, value)| (key.clone(), RestrictedExpression::new_string(value.clone())));
-        let uid = uid(&self.types.chat, &id.to_string());
-        let entity = Entity::new_with_tags(uid.clone(), attrs, [], tags).map_err(problem)?;
-        self.checked(uid, entity)
+        self.seen("Chat", id, json!({ "attrs": attrs, "parents": [], "tags": labels }))
     }
 
-    fn one_user(&self, id: UserId) -> RestrictedExpression {
-        RestrictedExpression::new_entity_uid(uid(&self.types.user, &id.to_string()))
-    }
-
-    fn set_of(&self, of: &EntityTypeName, ids: impl Iterator<Item = Uuid>) -> RestrictedExpression {
-        RestrictedExpression::new_set(
-            ids.map(|id| RestrictedExpression::new_entity_uid(uid(of, &id.to_string()))),
-        )
-    }
-
-    fn plain(
+    /// Holds an entity against the schema.
+    fn seen(
         &self,
-        of: &EntityTypeName,
-        id: &str,
-        attrs: HashMap<String, RestrictedExpression>,
+        kind: &str,
+        id: &impl ToString,
+        mut entity: Value,
     ) -> Result<Seen, OracleError> {
-        let uid = uid(of, id);
-        let entity = Entity::new(uid.clone(), attrs, HashSet::new()).map_err(problem)?;
-        self.checked(uid, entity)
-    }
-
-    /// Holds the entity against the schema.
-    fn checked(&self, uid: EntityUid, entity: Entity) -> Result<Seen, OracleError> {
-        Entities::from_entities([entity.clone()], Some(&self.schema)).map_err(problem)?;
-        Ok(Seen { uid, entity })
+        entity["uid"] = uid(kind, id);
+        Entity::from_json_value(entity, Some(&self.schema))
+            .map(Seen)
+            .map_err(problem)
     }
 }
 
-fn uid(of: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(of.clone(), EntityId::new(id))
+/// An entity without attributes.
+fn bare() -> Value {
+    json!({ "attrs": {}, "parents": [] })
+}
+
+fn uid(kind: &str, id: &impl ToString) -> Value {
+    json!({ "type": kind, "id": id.to_string() })
+}
+
+fn set(kind: &str, ids: impl Iterator<Item = Uuid>) -> Value {
+    ids.map(|id| uid(kind, &id)).collect()
 }

@@ -1,28 +1,20 @@
 //! The condition of policies as it is after loading: typed, resolved, and with holes only where the
 //! caller goes. Filling them in is the whole of partial evaluation at request time; it cannot fail.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     id::{GroupId, OrganizationId, UserId},
-    pred::{Atom, Level, Pred},
+    pred::{Atom, Formula, Level, Pred},
     principal::{ADMIN, Principal, User},
 };
 
 /// A condition on caller and chat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cond {
-    Const(bool),
-    Caller(CallerFact),
-    Chat(ChatFact),
-    All(Vec<Self>),
-    Any(Vec<Self>),
-    Not(Box<Self>),
-}
+pub(crate) type Cond = Formula<Fact>;
 
-/// What is known when a request is compiled.
+/// One fact about the caller, about the chat, or about both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallerFact {
+pub(crate) enum Fact {
     IsUser(UserId),
     IsService(String),
     InGroup(GroupId),
@@ -31,20 +23,15 @@ pub(crate) enum CallerFact {
     SiteRole(String),
     NoSiteRole,
     Suspended,
-}
-
-/// What becomes a part of the predicate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ChatFact {
-    /// The same for every caller.
-    Fixed(Atom),
+    /// About the chat alone: the same for every caller.
+    Chat(Atom),
     OwnerIsCaller,
     OrganizationOfCaller(Membership),
     SharedWithCaller(Level),
     SharedWithGroupsOfCaller(Level),
 }
 
-/// As what somebody belongs to an organization.
+/// As what a user belongs to an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Membership {
     Admin,
@@ -52,223 +39,165 @@ pub(crate) enum Membership {
 }
 
 impl Cond {
-    pub(crate) fn atom(atom: Atom) -> Self {
-        Self::Chat(ChatFact::Fixed(atom))
+    pub(crate) fn chat(atom: Atom) -> Self {
+        Self::Atom(Fact::Chat(atom))
     }
 
-    pub(crate) fn all(conds: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
-        for cond in conds {
-            match cond {
-                Self::Const(true) => {}
-                Self::Const(false) => return Self::Const(false),
-                Self::All(inner) => inner.into_iter().for_each(|cond| add(&mut flat, cond)),
-                cond @ (Self::Caller(_) | Self::Chat(_) | Self::Any(_) | Self::Not(_)) => {
-                    add(&mut flat, cond);
-                }
-            }
-        }
-        drop_guards(&mut flat);
-        one_or(flat, true, Self::All)
-    }
-
-    pub(crate) fn any(conds: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
-        for cond in conds {
-            match cond {
-                Self::Const(false) => {}
-                Self::Const(true) => return Self::Const(true),
-                Self::Any(inner) => inner.into_iter().for_each(|cond| add(&mut flat, cond)),
-                cond @ (Self::Caller(_) | Self::Chat(_) | Self::All(_) | Self::Not(_)) => {
-                    add(&mut flat, cond);
-                }
-            }
-        }
-        one_or(flat, false, Self::Any)
-    }
-
-    pub(crate) fn negated(self) -> Self {
+    /// The same condition, shorter: policies often repeat one another, ids that are compared with one
+    /// column become one set, and guards go. Cedar wants `has` and `hasTag` before an optional value is
+    /// used; our atoms do not hold without the value, so that beside one of them the guard adds nothing.
+    pub(crate) fn tidied(self) -> Self {
         match self {
-            Self::Const(value) => Self::Const(!value),
-            Self::Not(cond) => *cond,
-            cond @ (Self::Caller(_) | Self::Chat(_) | Self::All(_) | Self::Any(_)) => {
-                Self::Not(Box::new(cond))
+            Self::All(conds) => {
+                let mut kept: Vec<Self> = Vec::new();
+                for cond in conds.into_iter().map(Self::tidied) {
+                    if !kept.contains(&cond) {
+                        kept.push(cond);
+                    }
+                }
+                let guards: Vec<Self> = kept.iter().filter_map(Self::guard).collect();
+                kept.retain(|cond| !guards.contains(cond));
+                Self::all(kept)
             }
+            Self::Any(conds) => {
+                let mut kept: Vec<Self> = Vec::new();
+                for cond in conds.into_iter().map(Self::tidied) {
+                    if !kept.iter_mut().any(|other| other.takes_in(&cond)) {
+                        kept.push(cond);
+                    }
+                }
+                Self::any(kept)
+            }
+            Self::Not(cond) => cond.tidied().negated(),
+            cond @ (Self::True | Self::False | Self::Atom(_)) => cond,
+        }
+    }
+
+    /// What a chat must have for this to hold, if it is optional.
+    fn guard(&self) -> Option<Self> {
+        let Self::Atom(fact) = self else { return None };
+        let guard = if let Fact::Chat(Atom::Organization(_)) | Fact::OrganizationOfCaller(_) = fact
+        {
+            Atom::InSomeOrganization
+        } else if let Fact::Chat(Atom::Workspace(_)) = fact {
+            Atom::InSomeWorkspace
+        } else if let Fact::Chat(Atom::LabelIs(key, _) | Atom::LabelLike(key, _)) = fact {
+            Atom::Label(key.clone())
+        } else {
+            return None;
+        };
+        Some(Self::chat(guard))
+    }
+
+    /// Whether this now stands for "this or `other`" too.
+    fn takes_in(&mut self, other: &Self) -> bool {
+        match (&mut *self, other) {
+            (Self::Atom(Fact::Chat(atom)), Self::Atom(Fact::Chat(more))) => match (atom, more) {
+                (Atom::Organization(ids), Atom::Organization(more)) => unite(ids, more),
+                (Atom::Workspace(ids), Atom::Workspace(more)) => unite(ids, more),
+                (Atom::Status(names), Atom::Status(more)) => unite(names, more),
+                (Atom::SharedWithGroup(ids, level), Atom::SharedWithGroup(more, same))
+                    if level == same =>
+                {
+                    unite(ids, more)
+                }
+                (atom, more) => atom == more,
+            },
+            (this, other) => this == other,
         }
     }
 
     /// Fills in the caller. What is known disappears; what is left is about the chat.
     pub(crate) fn filled(&self, caller: &Caller<'_>) -> Pred {
-        match self {
-            Self::Const(true) => Pred::True,
-            Self::Const(false) => Pred::False,
-            Self::Caller(fact) if caller.satisfies(fact) => Pred::True,
-            Self::Caller(_) => Pred::False,
-            Self::Chat(fact) => caller.atom(fact).map_or(Pred::False, Pred::Atom),
-            Self::All(conds) => Pred::all(conds.iter().map(|cond| cond.filled(caller))),
-            Self::Any(conds) => Pred::any(conds.iter().map(|cond| cond.filled(caller))),
-            Self::Not(cond) => cond.filled(caller).negated(),
-        }
+        self.replaced(&|fact| caller.pred(fact))
     }
 }
 
-/// Two policies often say the same; the predicate says it once.
-fn add(conds: &mut Vec<Cond>, cond: Cond) {
-    if !conds.contains(&cond) {
-        conds.push(cond);
-    }
+fn unite<T: Clone + Ord>(set: &mut Arc<[T]>, more: &[T]) -> bool {
+    let united: BTreeSet<T> = set.iter().chain(more).cloned().collect();
+    *set = united.into_iter().collect();
+    true
 }
 
-/// Cedar wants `has` and `hasTag` before an optional value is used. Our atoms do not hold without the
-/// value, so that beside one of them the guard says nothing more.
-fn drop_guards(conds: &mut Vec<Cond>) {
-    let guarded: Vec<Atom> = conds
-        .iter()
-        .filter_map(|cond| match cond {
-            Cond::Chat(fact) => fact.guard(),
-            Cond::Const(_) | Cond::Caller(_) | Cond::All(_) | Cond::Any(_) | Cond::Not(_) => None,
-        })
-        .collect();
-    conds.retain(|cond| match cond {
-        Cond::Chat(ChatFact::Fixed(atom)) => !guarded.contains(atom),
-        Cond::Const(_)
-        | Cond::Caller(_)
-        | Cond::Chat(_)
-        | Cond::All(_)
-        | Cond::Any(_)
-        | Cond::Not(_) => true,
-    });
-}
-
-impl ChatFact {
-    /// What a chat must have for this to hold, if it is optional.
-    fn guard(&self) -> Option<Atom> {
-        match self {
-            Self::Fixed(Atom::Organization(_)) | Self::OrganizationOfCaller(_) => {
-                Some(Atom::InSomeOrganization)
-            }
-            Self::Fixed(Atom::Workspace(_)) => Some(Atom::InSomeWorkspace),
-            Self::Fixed(Atom::LabelIs(key, _) | Atom::LabelLike(key, _)) => {
-                Some(Atom::Label(key.clone()))
-            }
-            Self::Fixed(
-                Atom::Owner(_)
-                | Atom::InSomeOrganization
-                | Atom::InSomeWorkspace
-                | Atom::SharedWithUser(..)
-                | Atom::SharedWithGroup(..)
-                | Atom::Archived
-                | Atom::Status(_)
-                | Atom::Title(_)
-                | Atom::TitleLike(_)
-                | Atom::Label(_),
-            )
-            | Self::OwnerIsCaller
-            | Self::SharedWithCaller(_)
-            | Self::SharedWithGroupsOfCaller(_) => None,
-        }
-    }
-}
-
-fn one_or(mut conds: Vec<Cond>, empty: bool, many: fn(Vec<Cond>) -> Cond) -> Cond {
-    match conds.len() {
-        0 => Cond::Const(empty),
-        1 => conds.swap_remove(0),
-        _ => many(conds),
-    }
-}
-
-/// A caller whose sets are made once, when first asked for, and shared by all atoms.
+/// A caller whose sets are made once and shared by all atoms.
 pub(crate) struct Caller<'a> {
     principal: &'a Principal,
-    admin_of: OnceCell<Arc<[OrganizationId]>>,
-    member_of: OnceCell<Arc<[OrganizationId]>>,
-    groups: OnceCell<Arc<[GroupId]>>,
+    admin_of: Arc<[OrganizationId]>,
+    member_of: Arc<[OrganizationId]>,
+    groups: Arc<[GroupId]>,
 }
 
 impl<'a> Caller<'a> {
     pub(crate) fn new(principal: &'a Principal) -> Self {
-        Self {
-            principal,
-            admin_of: OnceCell::new(),
-            member_of: OnceCell::new(),
-            groups: OnceCell::new(),
-        }
-    }
-
-    fn user(&self) -> Option<&'a User> {
-        match self.principal {
-            Principal::User(user) => Some(user),
-            Principal::Service(_) => None,
-        }
-    }
-
-    fn satisfies(&self, fact: &CallerFact) -> bool {
-        let user = self.user();
-        match fact {
-            CallerFact::IsUser(id) => user.is_some_and(|user| user.id == *id),
-            CallerFact::IsService(wanted) => match self.principal {
-                Principal::Service(name) => name == wanted,
-                Principal::User(_) => false,
+        match principal {
+            Principal::Service(_) => Self {
+                principal,
+                admin_of: Arc::default(),
+                member_of: Arc::default(),
+                groups: Arc::default(),
             },
-            CallerFact::InGroup(group) => user.is_some_and(|user| user.groups.contains(group)),
-            CallerFact::In(membership, organization) => user
-                .and_then(|user| user.organizations.get(organization))
-                .is_some_and(|roles| membership.has(roles)),
-            CallerFact::Nowhere(membership) => user.is_some_and(|user| {
-                !user
-                    .organizations
-                    .values()
-                    .any(|roles| membership.has(roles))
-            }),
-            CallerFact::SiteRole(role) => user.is_some_and(|user| user.site_roles.contains(role)),
-            CallerFact::NoSiteRole => user.is_some_and(|user| user.site_roles.is_empty()),
-            CallerFact::Suspended => user.is_some_and(|user| user.suspended),
+            Principal::User(user) => Self {
+                principal,
+                admin_of: user.organizations(Membership::Admin).collect(),
+                member_of: user.organizations(Membership::Member).collect(),
+                groups: user.groups.iter().copied().collect(),
+            },
         }
     }
 
-    /// The atom; none when no chat can satisfy it.
-    fn atom(&self, fact: &ChatFact) -> Option<Atom> {
-        if let ChatFact::Fixed(atom) = fact {
-            return Some(atom.clone());
+    fn organizations(&self, membership: Membership) -> &Arc<[OrganizationId]> {
+        match membership {
+            Membership::Admin => &self.admin_of,
+            Membership::Member => &self.member_of,
         }
-        let user = self.user()?;
+    }
+
+    fn pred(&self, fact: &Fact) -> Pred {
+        let user = match (fact, self.principal) {
+            (Fact::Chat(atom), _) => return Pred::Atom(atom.clone()),
+            (Fact::IsService(wanted), Principal::Service(name)) => return (name == wanted).into(),
+            (_, Principal::Service(_)) => return Pred::False,
+            (_, Principal::User(user)) => user,
+        };
         match fact {
-            ChatFact::Fixed(atom) => Some(atom.clone()),
-            ChatFact::OwnerIsCaller => Some(Atom::Owner(user.id)),
-            ChatFact::OrganizationOfCaller(membership) => {
-                let set = match membership {
-                    Membership::Admin => &self.admin_of,
-                    Membership::Member => &self.member_of,
-                };
-                let set = set.get_or_init(|| organizations(user, *membership));
-                (!set.is_empty()).then(|| Atom::Organization(set.clone()))
-            }
-            ChatFact::SharedWithCaller(level) => Some(Atom::SharedWithUser(user.id, *level)),
-            ChatFact::SharedWithGroupsOfCaller(level) => {
-                let set = self
-                    .groups
-                    .get_or_init(|| user.groups.iter().copied().collect());
-                (!set.is_empty()).then(|| Atom::SharedWithGroup(set.clone(), *level))
+            Fact::Chat(_) | Fact::IsService(_) => Pred::False,
+            Fact::IsUser(id) => (user.id == *id).into(),
+            Fact::InGroup(group) => user.groups.contains(group).into(),
+            Fact::In(membership, organization) => self
+                .organizations(*membership)
+                .contains(organization)
+                .into(),
+            Fact::Nowhere(membership) => self.organizations(*membership).is_empty().into(),
+            Fact::SiteRole(role) => user.site_roles.contains(role).into(),
+            Fact::NoSiteRole => user.site_roles.is_empty().into(),
+            Fact::Suspended => user.suspended.into(),
+            Fact::OwnerIsCaller => Pred::Atom(Atom::Owner(user.id)),
+            Fact::SharedWithCaller(level) => Pred::Atom(Atom::SharedWithUser(user.id, *level)),
+            // No chat satisfies an empty set.
+            Fact::OrganizationOfCaller(membership) => match self.organizations(*membership) {
+                ids if ids.is_empty() => Pred::False,
+                ids => Pred::Atom(Atom::Organization(ids.clone())),
+            },
+            Fact::SharedWithGroupsOfCaller(_) if self.groups.is_empty() => Pred::False,
+            Fact::SharedWithGroupsOfCaller(level) => {
+                Pred::Atom(Atom::SharedWithGroup(self.groups.clone(), *level))
             }
         }
     }
 }
 
-impl Membership {
-    fn has(self, roles: &std::collections::BTreeSet<String>) -> bool {
-        match self {
-            Self::Admin => roles.contains(ADMIN),
-            Self::Member => true,
-        }
+impl User {
+    /// The organizations that the user belongs to as `membership`.
+    pub(crate) fn organizations(
+        &self,
+        membership: Membership,
+    ) -> impl Iterator<Item = OrganizationId> {
+        self.organizations
+            .iter()
+            .filter(move |(_, roles)| match membership {
+                Membership::Admin => roles.contains(ADMIN),
+                Membership::Member => true,
+            })
+            .map(|(id, _)| *id)
     }
-}
-
-/// The organizations that `user` belongs to as `membership`.
-pub(crate) fn organizations(user: &User, membership: Membership) -> Arc<[OrganizationId]> {
-    user.organizations
-        .iter()
-        .filter(|(_, roles)| membership.has(roles))
-        .map(|(id, _)| *id)
-        .collect()
 }

@@ -21,19 +21,17 @@ mod policies;
 mod pred;
 mod principal;
 mod source;
-mod table;
 
 pub use action::{Action, ResourceKind};
 pub use cedar::{Decided, Oracle, OracleError, Resource, Scene, Seen};
-pub use error::{LoadError, Problem};
+pub use error::LoadError;
 pub use id::{GroupId, OrganizationId, UserId, WorkspaceId};
 pub use literals::Literals;
-pub use pattern::{Pattern, Piece};
+pub use pattern::Pattern;
 pub use policies::Policies;
-pub use pred::{Atom, ChatFacts, Level, Pred, Subject};
+pub use pred::{Atom, ChatFacts, Formula, Level, Pred, Subject};
 pub use principal::{ADMIN, Principal, User};
 pub use source::Source;
-pub use table::Grant;
 
 /// The id of the one resource of kind [`ResourceKind::Sync`].
 pub(crate) const SYNC_ID: &str = "sync";

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::pattern::Pattern;
+
 /// The constants of a set of policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Literals {
@@ -14,8 +16,8 @@ pub struct Literals {
     pub texts: BTreeSet<String>,
     /// Keys of labels.
     pub label_keys: BTreeSet<String>,
-    /// Patterns of `like`; none is a wildcard.
-    pub patterns: BTreeSet<Vec<Option<char>>>,
+    /// Patterns of `like`.
+    pub patterns: BTreeSet<Pattern>,
     /// Names of attributes.
     pub attributes: BTreeSet<String>,
 }

@@ -1,9 +1,6 @@
 //! From files to policies: parse, name, validate, translate. All problems are collected.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use cedar_policy::{
     Policy, PolicyId, PolicySet, Schema, SchemaFragment, ValidationMode, Validator,
@@ -12,95 +9,78 @@ use cedar_policy::{
 
 use crate::{
     action::Action,
+    cedar::Oracle,
     cond::Cond,
-    error::{LoadError, Problem},
+    error::{LoadError, with_causes},
     literals::Literals,
-    lower::{CallerKind, Refusal, Scope},
+    lower::{CallerKind, Scope},
+    policies::{Policies, Rule, Slice},
     source::{SCHEMA, SCHEMA_FILE, Source},
-    table::{Grant, Rule, Table},
 };
-
-/// Our annotation for the reason of a permit.
-const GRANT: &str = "grant";
-/// Its one value.
-const SHARE: &str = "share";
-
-/// What loading gives.
-pub(crate) struct Loaded {
-    pub(crate) schema: Schema,
-    pub(crate) set: PolicySet,
-    pub(crate) table: Table,
-    pub(crate) texts: BTreeMap<String, String>,
-    pub(crate) literals: Literals,
-    pub(crate) warnings: Vec<String>,
-}
 
 /// A policy that was parsed.
 struct Parsed {
     id: String,
-    grant: Option<Grant>,
+    /// Annotated with `@grant("share")`.
+    share: bool,
     body: Template,
 }
 
-pub(crate) fn load(sources: &[Source]) -> Result<Loaded, LoadError> {
-    let mut problems = Vec::new();
-    let schema = schema()?;
-    for source in sources.iter().filter(|source| source.name == SCHEMA_FILE) {
-        if !same_schema(source)? {
-            problems.push(Problem::ForeignSchema {
-                file: source.name.clone(),
-            });
+impl Policies {
+    /// Loads policies: parses, validates strictly, translates.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with the policy and the construct that it is about.
+    pub fn load(sources: &[Source]) -> Result<Self, LoadError> {
+        let mut problems = Vec::new();
+        let schema = schema()?;
+        let mut policies = BTreeMap::new();
+        for source in sources {
+            if source.name != SCHEMA_FILE {
+                parse(source, &mut policies, &mut problems);
+            } else if !same_schema(source)? {
+                problems.push(format!(
+                    "{} is not the schema of this version of chat-service: leave it out, or copy \
+                     that one",
+                    source.name
+                ));
+            }
         }
-    }
-    let mut policies = BTreeMap::new();
-    for source in sources.iter().filter(|source| source.name != SCHEMA_FILE) {
-        parse(source, &mut policies, &mut problems);
-    }
-    let texts = policies
-        .iter()
-        .map(|(id, policy)| (id.clone(), policy.to_string()))
-        .collect();
-    let mut literals = Literals::default();
-    let mut parsed = Vec::new();
-    for (id, policy) in &policies {
-        match understood(id, policy, &mut literals) {
-            Ok(policy) => parsed.push(policy),
-            Err(problem) => problems.push(problem),
+        let mut literals = Literals::default();
+        let mut parsed = Vec::new();
+        for (id, policy) in &policies {
+            match understood(id, policy, &mut literals) {
+                Ok(policy) => parsed.push(policy),
+                Err(problem) => problems.push(problem),
+            }
         }
+        let set = PolicySet::from_policies(policies.into_values())
+            .map_err(|error| LoadError::one(syntax("the policies", &error)))?;
+        let warnings = validate(&schema, &set, &mut problems);
+        if !problems.is_empty() {
+            return Err(LoadError(problems));
+        }
+        let slices = translate(&parsed, &mut problems);
+        if !problems.is_empty() {
+            return Err(LoadError(problems));
+        }
+        Ok(Self {
+            slices,
+            oracle: Oracle::new(schema, set)?,
+            count: parsed.len(),
+            literals,
+            warnings,
+        })
     }
-    let set = PolicySet::from_policies(policies.into_values())
-        .map_err(|error| LoadError::one(syntax("the policies", &error)))?;
-    let warnings = validate(&schema, &set, &mut problems);
-    if !problems.is_empty() {
-        return Err(LoadError(problems));
-    }
-    let table = translate(&parsed, &mut problems);
-    if !problems.is_empty() {
-        return Err(LoadError(problems));
-    }
-    Ok(Loaded {
-        schema,
-        set,
-        table,
-        texts,
-        literals,
-        warnings,
-    })
 }
 
-fn syntax(file: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
-    // Cedar's parse errors say what is wrong in their sources.
-    let mut problem = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        problem.push_str(": ");
-        problem.push_str(&error.to_string());
-        source = error.source();
-    }
-    Problem::Syntax {
-        file: file.to_owned(),
-        problem,
-    }
+fn syntax(file: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    format!("{file}: {}", with_causes(error))
+}
+
+fn untranslatable(id: &str, construct: &str, why: &str) -> String {
+    format!("policy {id:?} cannot be translated to SQL: {construct}: {why}")
 }
 
 /// Our schema, parsed once.
@@ -127,31 +107,27 @@ fn same_schema(source: &Source) -> Result<bool, LoadError> {
 }
 
 /// Adds the policies of a file under their names.
-fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mut Vec<Problem>) {
+fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mut Vec<String>) {
+    let file = &source.name;
     let set: PolicySet = match source.text.parse() {
         Ok(set) => set,
         Err(error) => {
             let error: cedar_policy::ParseErrors = error;
-            problems.push(Problem::Syntax {
-                file: source.name.clone(),
-                problem: error
-                    .iter()
-                    .map(|error| line_of(&source.text, error))
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            });
+            let errors: Vec<String> = error
+                .iter()
+                .map(|error| line_of(&source.text, error))
+                .collect();
+            problems.push(format!("{file}: {}", errors.join("; ")));
             return;
         }
     };
     for template in set.templates() {
-        problems.push(Problem::Untranslatable {
-            policy_id: template
-                .annotation("id")
-                .unwrap_or("without @id")
-                .to_owned(),
-            construct: "a template".to_owned(),
-            why: "templates are not linked here",
-        });
+        let id = template.annotation("id").unwrap_or("without @id");
+        problems.push(untranslatable(
+            id,
+            "a template",
+            "templates are not linked here",
+        ));
     }
     // By their place in the file, so that the first of two with one name is the one that counts.
     let mut named: Vec<&Policy> = set.policies().collect();
@@ -164,15 +140,10 @@ fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mu
     for policy in named {
         let id = policy.annotation("id").unwrap_or_default();
         if id.is_empty() {
-            problems.push(Problem::NoId {
-                file: source.name.clone(),
-                policy: policy.to_string().chars().take(80).collect(),
-            });
+            let begin: String = policy.to_string().chars().take(80).collect();
+            problems.push(format!("{file}: a policy has no @id(\"...\"): {begin}"));
         } else if policies.contains_key(id) {
-            problems.push(Problem::DuplicateId {
-                file: source.name.clone(),
-                id: id.to_owned(),
-            });
+            problems.push(format!("{file}: policy {id:?} exists already"));
         } else {
             policies.insert(id.to_owned(), policy.new_id(PolicyId::new(id)));
         }
@@ -193,12 +164,8 @@ fn line_of(text: &str, error: &cedar_policy::ParseError) -> String {
     }
 }
 
-fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Parsed, Problem> {
-    let refused = |construct: String| Problem::Untranslatable {
-        policy_id: id.to_owned(),
-        construct,
-        why: "Cedar has no syntax tree for it",
-    };
+fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Parsed, String> {
+    let refused = |error: String| untranslatable(id, &error, "Cedar has no syntax tree for it");
     let pst = policy
         .to_pst()
         .map_err(|error| refused(error.to_string()))?;
@@ -207,36 +174,37 @@ fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Pars
     let tree = Policy::from_pst(pst).map_err(|error| refused(error.to_string()))?;
     let json = tree.to_json().map_err(|error| refused(error.to_string()))?;
     literals.collect(&json);
-    let grant = match policy.annotation(GRANT) {
-        None => None,
-        Some(SHARE) if body.effect == Effect::Permit => Some(Grant::Share),
+    let share = match policy.annotation("grant") {
+        None => false,
+        Some("share") if body.effect == Effect::Permit => true,
         Some(value) => {
-            return Err(Problem::UnknownGrant {
-                id: id.to_owned(),
-                value: value.to_owned(),
-            });
+            return Err(format!(
+                "policy {id:?}: @grant({value:?}) is unknown; the one there is, on a permit, is \
+                 @grant(\"share\")"
+            ));
         }
     };
     Ok(Parsed {
         id: id.to_owned(),
-        grant,
+        share,
         body,
     })
 }
 
 /// Validates strictly; returns the warnings.
-fn validate(schema: &Schema, set: &PolicySet, problems: &mut Vec<Problem>) -> Vec<String> {
+fn validate(schema: &Schema, set: &PolicySet, problems: &mut Vec<String>) -> Vec<String> {
     let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
-    let mut invalid: Vec<(String, String)> = result
+    let mut invalid: Vec<String> = result
         .validation_errors()
-        .map(|error| (error.policy_id().to_string(), error.to_string()))
+        .map(|error| {
+            format!(
+                "policy {:?} is not valid: {error}",
+                error.policy_id().to_string()
+            )
+        })
         .collect();
     invalid.sort();
-    problems.extend(
-        invalid
-            .into_iter()
-            .map(|(id, problem)| Problem::Invalid { id, problem }),
-    );
+    problems.extend(invalid);
     let mut warnings: Vec<String> = result
         .validation_warnings()
         .map(ToString::to_string)
@@ -246,46 +214,38 @@ fn validate(schema: &Schema, set: &PolicySet, problems: &mut Vec<Problem>) -> Ve
 }
 
 /// Translates every policy for every kind of caller and every action that it is about.
-fn translate(policies: &[Parsed], problems: &mut Vec<Problem>) -> Table {
-    let mut table = Table::default();
-    let mut refused = BTreeSet::new();
-    for policy in policies {
+fn translate(
+    policies: &[Parsed],
+    problems: &mut Vec<String>,
+) -> BTreeMap<(CallerKind, Action), Slice> {
+    let mut rules: BTreeMap<_, Vec<Rule>> = BTreeMap::new();
+    for Parsed { id, share, body } in policies {
         for action in Action::ALL {
-            if !is_about(&policy.body.action, action) {
+            if !is_about(&body.action, action) {
                 continue;
             }
             for caller in CallerKind::ALL {
-                let scope = Scope {
-                    caller,
-                    resource: action.resource(),
-                };
-                match scope.policy(&policy.body) {
-                    Ok(Cond::Const(false)) => {}
-                    Ok(when) => table.add(
-                        caller,
-                        action,
-                        policy.body.effect == Effect::Forbid,
-                        Rule {
-                            id: policy.id.clone(),
-                            grant: policy.grant,
-                            when,
-                        },
-                    ),
-                    Err(Refusal { construct, why }) => {
-                        if refused.insert((policy.id.clone(), construct.clone())) {
-                            problems.push(Problem::Untranslatable {
-                                policy_id: policy.id.clone(),
-                                construct,
-                                why,
-                            });
+                let resource = action.resource();
+                match (Scope { caller, resource }).policy(body) {
+                    Ok(Cond::False) => {}
+                    Ok(when) => rules.entry((caller, action)).or_default().push(Rule {
+                        id: id.clone(),
+                        forbids: body.effect == Effect::Forbid,
+                        share: *share,
+                        when,
+                    }),
+                    Err(refusal) => {
+                        let problem = untranslatable(id, &refusal.construct, refusal.why);
+                        if !problems.contains(&problem) {
+                            problems.push(problem);
                         }
                     }
                 }
             }
         }
     }
-    table.finish();
-    table
+    let slices = rules.into_iter();
+    slices.map(|(of, rules)| (of, Slice::new(rules))).collect()
 }
 
 /// Whether a policy is about `action`. Our schema has no groups of actions.

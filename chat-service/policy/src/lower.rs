@@ -13,26 +13,26 @@
     reason = "what is not named is refused: that is the rule of this module"
 )]
 
-mod membership;
+mod operator;
 mod term;
 
 use std::sync::Arc;
 
 use cedar_policy::pst::{
-    BinaryOp, Clause, EntityOrSlot, EntityUID, Expr, Literal, PrincipalConstraint,
+    BinaryOp, Clause, EntityOrSlot, Expr, Literal, PatternElem, PrincipalConstraint,
     ResourceConstraint, SmolStr, Template, UnaryOp, Var,
 };
 
-use self::term::{Column, SubjectKind, Term};
+use self::term::{Column, Named, SubjectKind, Term};
 use crate::{
     action::ResourceKind,
-    cond::{CallerFact, Cond, Membership},
-    pattern::{Pattern, Piece},
+    cond::{Cond, Fact, Membership},
+    pattern::Pattern,
     pred::{Atom, Level},
 };
 
 /// What kind of caller a policy is translated for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallerKind {
     User,
     Service,
@@ -56,7 +56,7 @@ pub(crate) struct Scope {
 }
 
 /// A construct without translation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) construct: String,
     pub(crate) why: &'static str,
@@ -71,6 +71,14 @@ fn refuse<T>(construct: &impl ToString, why: &'static str) -> Result<T> {
     })
 }
 
+/// The entity of a policy's head.
+fn named(entity: &EntityOrSlot) -> Result<Named> {
+    match entity {
+        EntityOrSlot::Entity(uid) => Named::parse(uid),
+        EntityOrSlot::Slot(slot) => refuse(slot, "templates are not linked here"),
+    }
+}
+
 impl Scope {
     /// When a policy applies. Its action was matched before.
     pub(crate) fn policy(&self, policy: &Template) -> Result<Cond> {
@@ -79,7 +87,7 @@ impl Scope {
             self.resource(&policy.resource)?,
         ];
         for clause in policy.clauses() {
-            if conds.contains(&Cond::Const(false)) {
+            if conds.contains(&Cond::False) {
                 break;
             }
             conds.push(match clause {
@@ -87,69 +95,54 @@ impl Scope {
                 Clause::Unless(expr) => self.cond(expr)?.negated(),
             });
         }
-        Ok(Cond::all(conds))
+        Ok(Cond::all(conds).tidied())
     }
 
     fn principal(&self, constraint: &PrincipalConstraint) -> Result<Cond> {
-        let is = |name: String| Cond::Const(name == self.caller.name());
-        match constraint {
-            PrincipalConstraint::Any => Ok(Cond::Const(true)),
-            PrincipalConstraint::Eq(entity) => self.caller_is(self.entity(entity)?),
-            PrincipalConstraint::In(entity) => self.caller_in(self.entity(entity)?),
-            PrincipalConstraint::Is(name) => Ok(is(name.to_string())),
-            PrincipalConstraint::IsIn(name, entity) => Ok(Cond::all([
-                is(name.to_string()),
-                self.caller_in(self.entity(entity)?)?,
-            ])),
-        }
+        let is = |name: String| Cond::from(name == self.caller.name());
+        Ok(match constraint {
+            PrincipalConstraint::Any => Cond::True,
+            PrincipalConstraint::Eq(entity) => self.caller_is(&named(entity)?),
+            PrincipalConstraint::In(entity) => self.caller_in(&named(entity)?),
+            PrincipalConstraint::Is(name) => is(name.to_string()),
+            PrincipalConstraint::IsIn(name, entity) => {
+                Cond::all([is(name.to_string()), self.caller_in(&named(entity)?)])
+            }
+        })
     }
 
     fn resource(&self, constraint: &ResourceConstraint) -> Result<Cond> {
-        match constraint {
-            ResourceConstraint::Any => Ok(Cond::Const(true)),
-            ResourceConstraint::Is(name) => {
-                Ok(Cond::Const(name.to_string() == self.resource.name()))
-            }
-            ResourceConstraint::Eq(entity) | ResourceConstraint::In(entity) => {
-                self.resource_is(self.entity(entity)?)
-            }
-            ResourceConstraint::IsIn(_, entity) => self.resource_is(self.entity(entity)?),
-        }
-    }
-
-    fn entity<'e>(&self, entity: &'e EntityOrSlot) -> Result<&'e EntityUID> {
-        match entity {
-            EntityOrSlot::Entity(uid) => Ok(uid),
-            EntityOrSlot::Slot(slot) => refuse(slot, "templates are not linked here"),
-        }
+        Ok(match constraint {
+            ResourceConstraint::Any => Cond::True,
+            ResourceConstraint::Is(name) => (name.to_string() == self.resource.name()).into(),
+            ResourceConstraint::Eq(entity)
+            | ResourceConstraint::In(entity)
+            | ResourceConstraint::IsIn(_, entity) => self.resource_is(&named(entity)?),
+        })
     }
 
     /// An expression that is a condition.
-    fn cond(&self, expr: &Arc<Expr>) -> Result<Cond> {
+    fn cond(&self, expr: &Expr) -> Result<Cond> {
         match self.term(expr)? {
             Term::Bool(cond) => Ok(cond),
-            Term::Long(_)
-            | Term::Text(_)
-            | Term::Entity(_)
-            | Term::Caller
-            | Term::Resource
-            | Term::Column(_)
-            | Term::Organizations(_)
-            | Term::SiteRoles
-            | Term::Shares(..)
-            | Term::Set(_) => refuse(expr, "is not a condition"),
+            _ => refuse(expr, "is not a condition"),
         }
     }
 
-    fn term(&self, expr: &Arc<Expr>) -> Result<Term> {
-        let construct: &Expr = expr;
+    fn term(&self, construct: &Expr) -> Result<Term> {
         match construct {
-            Expr::Literal(literal) => self.literal(literal),
+            Expr::Literal(Literal::Bool(value)) => Ok(Term::Bool(Cond::from(*value))),
+            Expr::Literal(Literal::Long(_)) => refuse(construct, "no attribute is a number"),
+            Expr::Literal(Literal::String(text)) if text.contains('\0') => {
+                refuse(construct, "no text in PostgreSQL holds NUL")
+            }
+            Expr::Literal(Literal::String(text)) => Ok(Term::Text(Arc::from(text.as_str()))),
+            Expr::Literal(Literal::EntityUID(uid)) => Named::parse(uid).map(Term::Entity),
             Expr::Var(Var::Principal) => Ok(Term::Caller),
             Expr::Var(Var::Resource) => Ok(Term::Resource),
             Expr::Var(Var::Action) => refuse(construct, "name actions in the policy's head"),
             Expr::Var(Var::Context) => refuse(construct, "there is no context"),
-            Expr::UnaryOp { op, expr } => self.unary(*op, expr, construct),
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr, construct).map(Term::Bool),
             Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, construct),
             Expr::GetAttr { expr, attr } => self.attribute(expr, attr, construct),
             Expr::HasAttr { expr, attrs } => {
@@ -157,19 +150,19 @@ impl Scope {
                 self.has(expr, &attrs, construct).map(Term::Bool)
             }
             Expr::Like { expr, pattern } => {
-                let pattern = Pattern::new(pattern.iter().map(|piece| match piece {
-                    cedar_policy::pst::PatternElem::Char(character) => Piece::Char(*character),
-                    cedar_policy::pst::PatternElem::Wildcard => Piece::Any,
-                }));
-                if pattern.pieces().contains(&Piece::Char('\0')) {
+                if pattern.contains(&PatternElem::Char('\0'))
+                {
                     return refuse(construct, "no text in PostgreSQL holds NUL");
                 }
+                let pieces = pattern.iter().map(|piece| match piece {
+                    PatternElem::Char(character) => Some(*character),
+                    PatternElem::Wildcard => None,
+                });
+                let pattern: Pattern = pieces.collect();
                 match self.term(expr)? {
-                    Term::Column(Column::Title) => {
-                        Ok(Term::Bool(Cond::atom(Atom::TitleLike(pattern))))
-                    }
+                    Term::Column(Column::Title) => Ok(Term::chat(Atom::TitleLike(pattern))),
                     Term::Column(Column::Label(key)) => {
-                        Ok(Term::Bool(Cond::atom(Atom::LabelLike(key, pattern))))
+                        Ok(Term::chat(Atom::LabelLike(key, pattern)))
                     }
                     _ => refuse(construct, "only the title and labels are matched with like"),
                 }
@@ -179,20 +172,22 @@ impl Scope {
                 entity_type,
                 in_expr,
             } => {
-                let kind = self.term(expr)?.entity_type(self);
-                let is = kind.as_deref() == Some(entity_type.to_string().as_str());
-                match in_expr {
-                    Some(ancestors) if is => self.is_in(expr, ancestors, construct).map(Term::Bool),
-                    Some(_) | None => Ok(Term::Bool(Cond::Const(is))),
-                }
+                let term = self.term(expr)?;
+                let is = self.kind(&term) == Some(entity_type.to_string().as_str());
+                Ok(Term::Bool(match in_expr {
+                    Some(ancestors) if is => {
+                        self.is_in(&term, &self.term(ancestors)?, construct)?
+                    }
+                    Some(_) | None => is.into(),
+                }))
             }
             Expr::IfThenElse {
                 cond,
                 then_expr,
                 else_expr,
             } => match self.cond(cond)? {
-                Cond::Const(true) => self.term(then_expr),
-                Cond::Const(false) => self.term(else_expr),
+                Cond::True => self.term(then_expr),
+                Cond::False => self.term(else_expr),
                 cond => Ok(Term::Bool(Cond::any([
                     Cond::all([cond.clone(), self.cond(then_expr)?]),
                     Cond::all([cond.negated(), self.cond(else_expr)?]),
@@ -206,29 +201,17 @@ impl Scope {
             )),
             Expr::Record(_) => refuse(construct, "there are no records"),
             Expr::Slot(_) => refuse(construct, "templates are not linked here"),
-            Expr::Unknown { .. } | _ => refuse(construct, "has no translation"),
+            _ => refuse(construct, "has no translation"),
         }
     }
 
-    fn literal(&self, literal: &Literal) -> Result<Term> {
-        match literal {
-            Literal::Bool(value) => Ok(Term::Bool(Cond::Const(*value))),
-            Literal::Long(value) => Ok(Term::Long(*value)),
-            Literal::String(text) => Ok(Term::Text(plain(text)?)),
-            Literal::EntityUID(uid) => Ok(Term::Entity(uid.clone())),
-            _ => refuse(&"a literal", "has no translation"),
-        }
-    }
-
-    fn unary(&self, op: UnaryOp, operand: &Arc<Expr>, construct: &Expr) -> Result<Term> {
+    fn unary(&self, op: UnaryOp, operand: &Expr, construct: &Expr) -> Result<Cond> {
         match op {
-            UnaryOp::Not => Ok(Term::Bool(self.cond(operand)?.negated())),
+            UnaryOp::Not => Ok(self.cond(operand)?.negated()),
             UnaryOp::IsEmpty => match self.term(operand)? {
-                Term::Set(items) => Ok(Term::Bool(Cond::Const(items.is_empty()))),
-                Term::Organizations(membership) => {
-                    Ok(Term::Bool(Cond::Caller(CallerFact::Nowhere(membership))))
-                }
-                Term::SiteRoles => Ok(Term::Bool(Cond::Caller(CallerFact::NoSiteRole))),
+                Term::Set(items) => Ok(items.is_empty().into()),
+                Term::Organizations(membership) => Ok(Cond::Atom(Fact::Nowhere(membership))),
+                Term::SiteRoles => Ok(Cond::Atom(Fact::NoSiteRole)),
                 _ => refuse(construct, "isEmpty of an attribute of the chat"),
             },
             UnaryOp::Neg => refuse(construct, "arithmetic"),
@@ -236,41 +219,52 @@ impl Scope {
         }
     }
 
-    fn binary(
-        &self,
-        op: BinaryOp,
-        left: &Arc<Expr>,
-        right: &Arc<Expr>,
-        construct: &Expr,
-    ) -> Result<Term> {
+    fn binary(&self, op: BinaryOp, left: &Expr, right: &Expr, construct: &Expr) -> Result<Term> {
+        let terms = || Ok((self.term(left)?, self.term(right)?));
         let cond = match op {
             BinaryOp::And => match self.cond(left)? {
-                Cond::Const(false) => Cond::Const(false),
+                Cond::False => Cond::False,
                 left => Cond::all([left, self.cond(right)?]),
             },
             BinaryOp::Or => match self.cond(left)? {
-                Cond::Const(true) => Cond::Const(true),
+                Cond::True => Cond::True,
                 left => Cond::any([left, self.cond(right)?]),
             },
-            BinaryOp::Eq => self.equal(&self.term(left)?, &self.term(right)?, construct)?,
-            BinaryOp::NotEq => self
-                .equal(&self.term(left)?, &self.term(right)?, construct)?
-                .negated(),
-            BinaryOp::In => self.is_in(left, right, construct)?,
+            BinaryOp::Eq | BinaryOp::NotEq => {
+                let (left, right) = terms()?;
+                let equal = self.equal(&left, &right, construct)?;
+                if op == BinaryOp::Eq {
+                    equal
+                } else {
+                    equal.negated()
+                }
+            }
+            BinaryOp::In => {
+                let (left, right) = terms()?;
+                self.is_in(&left, &right, construct)?
+            }
             BinaryOp::Contains => {
-                self.contains(&self.term(left)?, &self.term(right)?, construct)?
+                let (set, item) = terms()?;
+                self.contains(&set, &item, construct)?
             }
             BinaryOp::ContainsAny | BinaryOp::ContainsAll => {
-                self.contains_some(op, self.term(left)?, self.term(right)?, construct)?
+                let (left, right) = terms()?;
+                self.contains_some(op == BinaryOp::ContainsAny, left, right, construct)?
             }
-            BinaryOp::HasTag => {
-                let key = self.label_key(left, right, construct)?;
-                Cond::atom(Atom::Label(key))
-            }
-            BinaryOp::GetTag => {
-                let key = self.label_key(left, right, construct)?;
-                return Ok(Term::Column(Column::Label(key)));
-            }
+            BinaryOp::HasTag | BinaryOp::GetTag => match terms()? {
+                (Term::Resource, Term::Text(key)) if self.resource == ResourceKind::Chat => {
+                    if op == BinaryOp::GetTag {
+                        return Ok(Term::Column(Column::Label(key)));
+                    }
+                    Cond::chat(Atom::Label(key))
+                }
+                _ => {
+                    return refuse(
+                        construct,
+                        "only labels of the chat have tags, with a key that is written out",
+                    );
+                }
+            },
             BinaryOp::Less | BinaryOp::LessEq | BinaryOp::Greater | BinaryOp::GreaterEq => {
                 return refuse(construct, "no attribute of a chat has an order");
             }
@@ -282,84 +276,58 @@ impl Scope {
         Ok(Term::Bool(cond))
     }
 
-    fn label_key(&self, of: &Arc<Expr>, key: &Arc<Expr>, construct: &Expr) -> Result<Arc<str>> {
-        match (self.term(of)?, self.term(key)?) {
-            (Term::Resource, Term::Text(key)) if self.resource == ResourceKind::Chat => Ok(key),
-            _ => refuse(
-                construct,
-                "only labels of the chat have tags, with a key that is written out",
-            ),
-        }
-    }
-
-    fn attribute(&self, of: &Arc<Expr>, attr: &SmolStr, construct: &Expr) -> Result<Term> {
+    fn attribute(&self, of: &Expr, attr: &SmolStr, construct: &Expr) -> Result<Term> {
         let chat = self.resource == ResourceKind::Chat;
-        match (self.term(of)?, attr.as_str()) {
-            (Term::Caller, "adminOf") => Ok(Term::Organizations(Membership::Admin)),
-            (Term::Caller, "memberOf") => Ok(Term::Organizations(Membership::Member)),
-            (Term::Caller, "siteRoles") => Ok(Term::SiteRoles),
-            (Term::Caller, "suspended") => Ok(Term::Bool(Cond::Caller(CallerFact::Suspended))),
-            (Term::Resource, "owner") => Ok(Term::Column(Column::Owner)),
-            (Term::Resource, "organization") if chat => Ok(Term::Column(Column::Organization)),
-            (Term::Resource, "workspace") if chat => Ok(Term::Column(Column::Workspace)),
-            (Term::Resource, "title") if chat => Ok(Term::Column(Column::Title)),
-            (Term::Resource, "status") if chat => Ok(Term::Column(Column::Status)),
-            (Term::Resource, "archived") if chat => Ok(Term::Bool(Cond::atom(Atom::Archived))),
+        Ok(match (self.term(of)?, attr.as_str()) {
+            (Term::Caller, "adminOf") => Term::Organizations(Membership::Admin),
+            (Term::Caller, "memberOf") => Term::Organizations(Membership::Member),
+            (Term::Caller, "siteRoles") => Term::SiteRoles,
+            (Term::Caller, "suspended") => Term::Bool(Cond::Atom(Fact::Suspended)),
+            (Term::Resource, "owner") => Term::Column(Column::Owner),
+            (Term::Resource, "organization") if chat => Term::Column(Column::Organization),
+            (Term::Resource, "workspace") if chat => Term::Column(Column::Workspace),
+            (Term::Resource, "title") if chat => Term::Column(Column::Title),
+            (Term::Resource, "status") if chat => Term::Column(Column::Status),
+            (Term::Resource, "archived") if chat => Term::chat(Atom::Archived),
             (Term::Resource, "readerUsers") if chat => {
-                Ok(Term::Shares(SubjectKind::User, Level::Reader))
+                Term::Shares(SubjectKind::User, Level::Reader)
             }
             (Term::Resource, "readerGroups") if chat => {
-                Ok(Term::Shares(SubjectKind::Group, Level::Reader))
+                Term::Shares(SubjectKind::Group, Level::Reader)
             }
             (Term::Resource, "writerUsers") if chat => {
-                Ok(Term::Shares(SubjectKind::User, Level::Writer))
+                Term::Shares(SubjectKind::User, Level::Writer)
             }
             (Term::Resource, "writerGroups") if chat => {
-                Ok(Term::Shares(SubjectKind::Group, Level::Writer))
+                Term::Shares(SubjectKind::Group, Level::Writer)
             }
-            (Term::Caller | Term::Resource, _) => refuse(construct, "the attribute has no column"),
-            _ => refuse(
-                construct,
-                "an attribute of an entity other than principal and resource",
-            ),
-        }
+            (Term::Caller | Term::Resource, _) => {
+                return refuse(construct, "the attribute has no column");
+            }
+            _ => return refuse(construct, FOREIGN_ATTRIBUTE),
+        })
     }
 
-    fn has(&self, of: &Arc<Expr>, attrs: &[&SmolStr], construct: &Expr) -> Result<Cond> {
+    fn has(&self, of: &Expr, attrs: &[&SmolStr], construct: &Expr) -> Result<Cond> {
         let [attr] = attrs else {
-            return refuse(
-                construct,
-                "there are no records, and no attributes of other entities",
-            );
+            return refuse(construct, "there are no records");
         };
-        let attr = attr.as_str();
-        match (self.term(of)?, self.caller, self.resource) {
-            (Term::Resource, _, ResourceKind::Chat) => Ok(match attr {
-                "organization" => Cond::atom(Atom::InSomeOrganization),
-                "workspace" => Cond::atom(Atom::InSomeWorkspace),
-                "owner" | "title" | "status" | "archived" | "readerUsers" | "readerGroups"
-                | "writerUsers" | "writerGroups" => Cond::Const(true),
-                _ => Cond::Const(false),
-            }),
-            (Term::Resource, _, ResourceKind::GitAccount) => Ok(Cond::Const(attr == "owner")),
-            (Term::Resource, _, ResourceKind::Sync) => Ok(Cond::Const(false)),
-            (Term::Caller, CallerKind::User, _) => Ok(Cond::Const(matches!(
-                attr,
-                "adminOf" | "memberOf" | "siteRoles" | "suspended"
-            ))),
-            (Term::Caller, CallerKind::Service, _) => Ok(Cond::Const(false)),
-            _ => refuse(
-                construct,
-                "an attribute of an entity other than principal and resource",
-            ),
+        match (self.term(of)?, attr.as_str(), self.resource) {
+            (Term::Resource, "organization", ResourceKind::Chat) => {
+                Ok(Cond::chat(Atom::InSomeOrganization))
+            }
+            (Term::Resource, "workspace", ResourceKind::Chat) => {
+                Ok(Cond::chat(Atom::InSomeWorkspace))
+            }
+            (Term::Resource, _, ResourceKind::Sync) => Ok(Cond::False),
+            (Term::Caller, ..) if self.caller == CallerKind::Service => Ok(Cond::False),
+            // Any other attribute belongs to all entities of the type or to none of them.
+            (Term::Caller | Term::Resource, ..) => {
+                Ok(self.attribute(of, attr, construct).is_ok().into())
+            }
+            _ => refuse(construct, FOREIGN_ATTRIBUTE),
         }
     }
 }
 
-/// Text that PostgreSQL can hold.
-fn plain(text: &SmolStr) -> Result<Arc<str>> {
-    if text.contains('\0') {
-        return refuse(&format!("{text:?}"), "no text in PostgreSQL holds NUL");
-    }
-    Ok(Arc::from(text.as_str()))
-}
+const FOREIGN_ATTRIBUTE: &str = "an attribute of an entity other than principal and resource";

@@ -5,57 +5,66 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use crate::{
     action::Action,
     cedar::Oracle,
-    cond::Caller,
+    cond::{Caller, Cond},
     error::LoadError,
     literals::Literals,
-    load::{self, Loaded},
+    lower::CallerKind,
     pred::Pred,
     principal::Principal,
     source::Source,
-    table::Table,
 };
 
 /// A loaded set of policies.
 pub struct Policies {
-    table: Table,
-    oracle: Oracle,
-    texts: BTreeMap<String, String>,
-    literals: Literals,
-    warnings: Vec<String>,
+    pub(crate) slices: BTreeMap<(CallerKind, Action), Slice>,
+    pub(crate) oracle: Oracle,
+    pub(crate) count: usize,
+    pub(crate) literals: Literals,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// All that there is to say to one kind of caller about one action.
+pub(crate) struct Slice {
+    rules: Vec<Rule>,
+    /// Any permit and no forbid.
+    all: Cond,
+    /// Any permit that is a share, and no forbid.
+    shares: Cond,
+}
+
+/// A policy, translated for one kind of caller and one action.
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    pub(crate) forbids: bool,
+    /// Permits because the chat is shared with the caller: `@grant("share")`.
+    pub(crate) share: bool,
+    pub(crate) when: Cond,
+}
+
+impl Slice {
+    pub(crate) fn new(rules: Vec<Rule>) -> Self {
+        let any = |wanted: fn(&Rule) -> bool| {
+            let rules = rules.iter().filter(|rule| wanted(rule));
+            Cond::any(rules.map(|rule| rule.when.clone()))
+        };
+        let spared = any(|rule| rule.forbids).negated();
+        Self {
+            all: Cond::all([spared.clone(), any(|rule| !rule.forbids)]).tidied(),
+            shares: Cond::all([spared, any(|rule| rule.share)]).tidied(),
+            rules,
+        }
+    }
 }
 
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies")
-            .field("ids", &self.texts.keys())
+            .field("count", &self.count)
             .finish_non_exhaustive()
     }
 }
 
 impl Policies {
-    /// Loads policies: parses, validates strictly, translates.
-    ///
-    /// # Errors
-    ///
-    /// All problems at once, each with the policy and the construct that it is about.
-    pub fn load(sources: &[Source]) -> Result<Self, LoadError> {
-        let Loaded {
-            schema,
-            set,
-            table,
-            texts,
-            literals,
-            warnings,
-        } = load::load(sources)?;
-        Ok(Self {
-            table,
-            oracle: Oracle::new(schema, set)?,
-            texts,
-            literals,
-            warnings,
-        })
-    }
-
     /// The policies that this binary was built with.
     ///
     /// # Errors
@@ -77,38 +86,41 @@ impl Policies {
     /// The predicate over the chats on which `principal` may do `action`.
     #[must_use]
     pub fn compile(&self, principal: &Principal, action: Action) -> Pred {
-        self.table
-            .slice(principal, action)
-            .map_or(Pred::False, |slice| {
-                slice.all.filled(&Caller::new(principal))
-            })
+        self.slice(principal, action).map_or(Pred::False, |slice| {
+            slice.all.filled(&Caller::new(principal))
+        })
     }
 
     /// The same, of the policies with the grant `share` only, and of all that forbid.
     #[must_use]
     pub fn compile_shares(&self, principal: &Principal, action: Action) -> Pred {
-        self.table
-            .slice(principal, action)
-            .map_or(Pred::False, |slice| {
-                slice.shares.filled(&Caller::new(principal))
-            })
+        self.slice(principal, action).map_or(Pred::False, |slice| {
+            slice.shares.filled(&Caller::new(principal))
+        })
     }
 
     /// What each policy says by itself: its id, whether it forbids, and when it applies. Those that
-    /// never apply to the caller are left out.
+    /// never apply to the caller are left out; those that permit come first.
     #[must_use]
     pub fn explain(&self, principal: &Principal, action: Action) -> Vec<(&str, bool, Pred)> {
-        let Some(slice) = self.table.slice(principal, action) else {
-            return Vec::new();
-        };
         let caller = Caller::new(principal);
-        let permits = slice.permits.iter().map(|rule| (rule, false));
-        let forbids = slice.forbids.iter().map(|rule| (rule, true));
-        permits
-            .chain(forbids)
-            .map(|(rule, forbids)| (rule.id.as_str(), forbids, rule.when.filled(&caller)))
+        let mut explained: Vec<_> = self
+            .slice(principal, action)
+            .into_iter()
+            .flat_map(|slice| &slice.rules)
+            .map(|rule| (rule.id.as_str(), rule.forbids, rule.when.filled(&caller)))
             .filter(|(_, _, pred)| *pred != Pred::False)
-            .collect()
+            .collect();
+        explained.sort_by_key(|(_, forbids, _)| *forbids);
+        explained
+    }
+
+    fn slice(&self, principal: &Principal, action: Action) -> Option<&Slice> {
+        let caller = match principal {
+            Principal::User(_) => CallerKind::User,
+            Principal::Service(_) => CallerKind::Service,
+        };
+        self.slices.get(&(caller, action))
     }
 
     /// Cedar itself, for the same policies.
@@ -117,10 +129,10 @@ impl Policies {
         &self.oracle
     }
 
-    /// The text of each policy, by id.
+    /// How many policies there are.
     #[must_use]
-    pub fn texts(&self) -> &BTreeMap<String, String> {
-        &self.texts
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// The constants that the policies name.

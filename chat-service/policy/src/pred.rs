@@ -12,15 +12,15 @@ use crate::{
     pattern::Pattern,
 };
 
-/// A predicate over a chat.
+/// A formula over atoms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pred {
-    /// Every chat.
+pub enum Formula<A> {
+    /// It holds, whatever the atoms.
     True,
-    /// No chat.
+    /// It does not hold, whatever the atoms.
     False,
-    /// One fact about the chat.
-    Atom(Atom),
+    /// One atom.
+    Atom(A),
     /// All of them hold.
     All(Vec<Self>),
     /// Some of them holds.
@@ -28,6 +28,9 @@ pub enum Pred {
     /// It does not hold.
     Not(Box<Self>),
 }
+
+/// A predicate over a chat.
+pub type Pred = Formula<Atom>;
 
 /// One fact about a chat. Ids that are compared with one column are one set, so that the text of
 /// the SQL does not depend on how many there are; sets are shared, not copied.
@@ -70,6 +73,17 @@ pub enum Level {
     Reader,
     /// Also update title, status and labels.
     Writer,
+}
+
+impl Level {
+    /// As the database spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+        }
+    }
 }
 
 /// Who a chat is shared with.
@@ -121,6 +135,79 @@ impl ChatFacts<'_> {
     }
 }
 
+impl<A> From<bool> for Formula<A> {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
+impl<A> Formula<A> {
+    /// That all of them hold, without constants inside and nested conjunctions.
+    #[must_use]
+    pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut flat = Vec::new();
+        for part in parts {
+            match part {
+                Self::True => {}
+                Self::False => return Self::False,
+                Self::All(inner) => flat.extend(inner),
+                part @ (Self::Atom(_) | Self::Any(_) | Self::Not(_)) => flat.push(part),
+            }
+        }
+        match flat.len() {
+            0 => Self::True,
+            1 => flat.swap_remove(0),
+            _ => Self::All(flat),
+        }
+    }
+
+    /// That some of them holds, without constants inside and nested disjunctions.
+    #[must_use]
+    pub fn any(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut flat = Vec::new();
+        for part in parts {
+            match part {
+                Self::False => {}
+                Self::True => return Self::True,
+                Self::Any(inner) => flat.extend(inner),
+                part @ (Self::Atom(_) | Self::All(_) | Self::Not(_)) => flat.push(part),
+            }
+        }
+        match flat.len() {
+            0 => Self::False,
+            1 => flat.swap_remove(0),
+            _ => Self::Any(flat),
+        }
+    }
+
+    /// That it does not hold.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Not(part) => *part,
+            part @ (Self::Atom(_) | Self::All(_) | Self::Any(_)) => Self::Not(Box::new(part)),
+        }
+    }
+
+    /// The same formula with what `of` makes of each atom in its place.
+    #[must_use]
+    pub fn replaced<B>(&self, of: &impl Fn(&A) -> Formula<B>) -> Formula<B> {
+        let each = |parts: &[Self]| -> Vec<Formula<B>> {
+            parts.iter().map(|part| part.replaced(of)).collect()
+        };
+        match self {
+            Self::True => Formula::True,
+            Self::False => Formula::False,
+            Self::Atom(atom) => of(atom),
+            Self::All(parts) => Formula::all(each(parts)),
+            Self::Any(parts) => Formula::any(each(parts)),
+            Self::Not(part) => part.replaced(of).negated(),
+        }
+    }
+}
+
 impl Pred {
     /// Whether it holds for `chat`.
     #[must_use]
@@ -135,106 +222,21 @@ impl Pred {
         }
     }
 
-    /// That all of them hold, without constants inside and nested conjunctions.
-    #[must_use]
-    pub fn all(preds: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
-        for pred in preds {
-            match pred {
-                Self::True => {}
-                Self::False => return Self::False,
-                Self::All(inner) => flat.extend(inner),
-                pred @ (Self::Atom(_) | Self::Any(_) | Self::Not(_)) => flat.push(pred),
-            }
-        }
-        one_or(flat, Self::True, Self::All)
-    }
-
-    /// That some of them holds, without constants inside and nested disjunctions.
-    #[must_use]
-    pub fn any(preds: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
-        for pred in preds {
-            match pred {
-                Self::False => {}
-                Self::True => return Self::True,
-                Self::Any(inner) => flat.extend(inner),
-                pred @ (Self::Atom(_) | Self::All(_) | Self::Not(_)) => flat.push(pred),
-            }
-        }
-        one_or(flat, Self::False, Self::Any)
-    }
-
-    /// That it does not hold.
-    #[must_use]
-    pub fn negated(self) -> Self {
-        match self {
-            Self::True => Self::False,
-            Self::False => Self::True,
-            Self::Not(pred) => *pred,
-            pred @ (Self::Atom(_) | Self::All(_) | Self::Any(_)) => Self::Not(Box::new(pred)),
-        }
-    }
-
     /// What it still asks of a chat that is known to be `owner`'s: it says nothing of owners, and holds
     /// for each of these chats as before.
     #[must_use]
     pub fn of_owner(&self, owner: UserId) -> Self {
-        let of_owner = |preds: &[Self]| -> Vec<Self> {
-            preds.iter().map(|pred| pred.of_owner(owner)).collect()
-        };
-        match self {
-            Self::Atom(Atom::Owner(other)) if *other == owner => Self::True,
-            Self::Atom(Atom::Owner(_)) => Self::False,
-            Self::True | Self::False | Self::Atom(_) => self.clone(),
-            Self::Not(pred) => pred.of_owner(owner).negated(),
-            Self::All(preds) => Self::all(of_owner(preds)),
-            Self::Any(preds) => Self::any(of_owner(preds)),
-        }
-    }
-
-    /// The same predicate without constants inside, nested conjunctions or empty sets.
-    #[must_use]
-    pub fn simplified(self) -> Self {
-        match self {
-            Self::Atom(atom) if atom.is_empty() => Self::False,
-            Self::True | Self::False | Self::Atom(_) => self,
-            Self::Not(pred) => pred.simplified().negated(),
-            Self::All(preds) => Self::all(preds.into_iter().map(Self::simplified)),
-            Self::Any(preds) => Self::any(preds.into_iter().map(Self::simplified)),
-        }
-    }
-}
-
-fn one_or(mut preds: Vec<Pred>, empty: Pred, many: fn(Vec<Pred>) -> Pred) -> Pred {
-    match preds.len() {
-        0 => empty,
-        1 => preds.swap_remove(0),
-        _ => many(preds),
+        self.replaced(&|atom| {
+            if let Atom::Owner(other) = atom {
+                Self::from(*other == owner)
+            } else {
+                Self::Atom(atom.clone())
+            }
+        })
     }
 }
 
 impl Atom {
-    /// Whether it is about a set without members, which nothing is in.
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Organization(ids) => ids.is_empty(),
-            Self::Workspace(ids) => ids.is_empty(),
-            Self::SharedWithGroup(ids, _) => ids.is_empty(),
-            Self::Status(names) => names.is_empty(),
-            Self::Owner(_)
-            | Self::InSomeOrganization
-            | Self::InSomeWorkspace
-            | Self::SharedWithUser(..)
-            | Self::Archived
-            | Self::Title(_)
-            | Self::TitleLike(_)
-            | Self::Label(_)
-            | Self::LabelIs(..)
-            | Self::LabelLike(..) => false,
-        }
-    }
-
     fn holds(&self, chat: &ChatFacts<'_>) -> bool {
         let shared = |matches: &dyn Fn(Subject) -> bool, least: Level| {
             chat.shares

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{LoadError, Problem};
+use crate::error::LoadError;
 
 /// The schema, which is this binary's own.
 pub(crate) const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
@@ -64,10 +64,7 @@ impl Source {
     /// When the directory or a file cannot be read, or there is no policy at all.
     pub fn directory(directory: &Path) -> Result<Vec<Self>, LoadError> {
         let unreadable = |path: &Path, error: std::io::Error| {
-            LoadError::one(Problem::Unreadable {
-                path: path.display().to_string(),
-                source: error,
-            })
+            LoadError::one(format!("{} cannot be read: {error}", path.display()))
         };
         let mut sources = Vec::new();
         for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
@@ -84,9 +81,11 @@ impl Source {
             sources.push(Self::new(name, text));
         }
         if !sources.iter().any(|source| source.name != SCHEMA_FILE) {
-            return Err(LoadError::one(Problem::NoPolicies {
-                path: directory.display().to_string(),
-            }));
+            // A directory without policies would deny everything to everybody.
+            return Err(LoadError::one(format!(
+                "{} holds no policy (a file that ends in .cedar)",
+                directory.display()
+            )));
         }
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(sources)

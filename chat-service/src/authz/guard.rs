@@ -8,7 +8,7 @@ use std::sync::{
 use policy::{Action, Policies, Principal, Resource};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
-use crate::{chat::Chat, error::Error, id::ChatId};
+use crate::{chat::Chat, error::Error};
 
 /// One call in so many is checked, unless configured otherwise.
 pub const DEFAULT_EVERY: u64 = 100;
@@ -45,16 +45,6 @@ pub struct Guard {
     every: u64,
     calls: Arc<AtomicU64>,
     disagreements: Disagreements,
-}
-
-/// What the log says.
-#[derive(Debug, thiserror::Error)]
-#[error("the predicate for {action} selected chat {chat}, which Cedar denies {principal}{problem}")]
-struct Disagreement {
-    principal: String,
-    action: &'static str,
-    chat: ChatId,
-    problem: String,
 }
 
 impl Guard {
@@ -96,24 +86,24 @@ impl Guard {
             return Ok(answer);
         }
         let answer = read().await?;
-        match self.check(policies, principal, action, chats(&answer)) {
-            Ok(()) => Ok(answer),
-            Err(disagreement) => {
+        self.check(policies, principal, action, chats(&answer))
+            .map_err(|disagreement| {
                 self.disagreements.0.inc();
-                Err(Error::Internal {
-                    source: Box::new(disagreement),
-                })
-            }
-        }
+                Error::Internal {
+                    source: disagreement.into(),
+                }
+            })?;
+        Ok(answer)
     }
 
+    /// Fails with what the log says.
     fn check(
         &self,
         policies: &Policies,
         principal: &Principal,
         action: Action,
         chats: &[Chat],
-    ) -> Result<(), Disagreement> {
+    ) -> Result<(), String> {
         let most = if self.every == 1 {
             usize::MAX
         } else {
@@ -121,20 +111,19 @@ impl Guard {
         };
         for chat in chats.iter().take(most) {
             let resource = Resource::Chat(chat.id.0, chat.facts());
-            let problem = match policies
+            let decided = policies
                 .oracle()
-                .is_authorized(principal, action, &resource)
-            {
+                .is_authorized(principal, action, &resource);
+            let problem = match decided {
                 Ok(decided) if decided.allowed => continue,
                 Ok(_) => String::new(),
                 Err(error) => format!(": {error}"),
             };
-            return Err(Disagreement {
-                principal: principal.name(),
-                action: action.name(),
-                chat: chat.id,
-                problem,
-            });
+            let (action, caller) = (action.name(), principal.name());
+            return Err(format!(
+                "the predicate for {action} selected chat {}, which Cedar denies {caller}{problem}",
+                chat.id
+            ));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 pub mod abstraction;
 pub mod agree;
 
-use std::{fmt::Write as _, io::Write, path::Path};
+use std::{io::Write, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,24 +12,22 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use service_runtime::token::{AUDIENCE, Claims};
 
-use self::agree::{Product, World};
+use self::agree::{Translation, World};
 use crate::{
     auth,
     config::{ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings},
     id::ChatId,
-    store::{
-        PoolOptions, Store,
-        shadow::{self, Shadow},
-    },
+    store::{PoolOptions, Store, predicate},
 };
+
+/// PostgreSQL decides about thousands of made-up chats at once.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Policies of a directory, or of this binary. What is wrong with them is a wrong configuration.
 fn load(directory: Option<&Path>) -> Result<Policies, ConfigError> {
     directory
         .map_or_else(Policies::embedded, Policies::directory)
-        .map_err(|policy::LoadError(problems)| {
-            ConfigError::Problems(problems.iter().map(ToString::to_string).collect())
-        })
+        .map_err(|policy::LoadError(problems)| ConfigError::Problems(problems))
 }
 
 /// Checks policies; writes what was done.
@@ -40,15 +38,11 @@ fn load(directory: Option<&Path>) -> Result<Policies, ConfigError> {
 /// database and that was not asked for.
 pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyhow::Result<()> {
     let policies = load(settings.dir.as_deref())?;
-    writeln!(
-        out,
-        "{} policies, valid and translated",
-        policies.texts().len()
-    )?;
+    writeln!(out, "{} policies, valid and translated", policies.count())?;
     for warning in policies.warnings() {
         writeln!(out, "warning: {warning}")?;
     }
-    let shadow = if settings.without_sql {
+    let store = if settings.without_sql {
         writeln!(
             out,
             "warning: the SQL was not run; nothing is known about it"
@@ -58,16 +52,20 @@ pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyh
         let url = settings.database.url().context(
             "the SQL cannot be run; name a database, or leave it out with --without-sql",
         )?;
-        Some(Shadow::open(url.expose_secret()).await?)
+        let options = PoolOptions {
+            statement_timeout: STATEMENT_TIMEOUT,
+            ..PoolOptions::default()
+        };
+        Some(Store::new(url.expose_secret(), &options)?)
     };
-    check_chats(&policies, shadow.as_ref(), out).await?;
+    check_chats(&policies, store.as_ref(), out).await?;
     check_rest(&policies, out)
 }
 
 /// The actions on chats: all three ways.
 async fn check_chats(
     policies: &Policies,
-    shadow: Option<&Shadow>,
+    store: Option<&Store>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let actions: Vec<Action> = Action::ALL
@@ -76,10 +74,8 @@ async fn check_chats(
         .collect();
     let (chats, combinations) = abstraction::chats(policies);
     let world = World::new(policies, abstraction::principals(policies), chats)?;
-    if let Some(shadow) = shadow {
-        shadow.fill(agree::rows(&world)).await?;
-    }
-    let comparison = agree::compare(policies, &Product, &world, &actions, shadow).await?;
+    let translate = |principal: &_, action| Translation::new(policies, principal, action);
+    let comparison = agree::compare(policies, translate, &world, &actions, store).await?;
     if let Some(difference) = comparison.difference {
         bail!("the ways of deciding differ:\n{difference}");
     }
@@ -101,24 +97,19 @@ async fn check_chats(
 fn check_rest(policies: &Policies, out: &mut impl Write) -> anyhow::Result<()> {
     let mut decisions = 0;
     for action in Action::ALL {
-        if action.resource() == ResourceKind::Chat {
-            continue;
-        }
         for principal in abstraction::principals(policies) {
             let pred = policies.compile(&principal, action);
             for owner in abstraction::owners(policies) {
-                let resource = match action.resource() {
-                    ResourceKind::GitAccount => Resource::GitAccount(owner),
-                    ResourceKind::Sync | ResourceKind::Chat => Resource::Sync,
+                let (resource, ours) = match action.resource() {
+                    ResourceKind::Chat => continue,
+                    ResourceKind::GitAccount => {
+                        let held = pred.holds(&ChatFacts::of_owner(owner));
+                        (Resource::GitAccount(owner), held)
+                    }
+                    ResourceKind::Sync => (Resource::Sync, pred == Pred::True),
                 };
-                let cedar = policies
-                    .oracle()
-                    .is_authorized(&principal, action, &resource)?
-                    .allowed;
-                let ours = match action.resource() {
-                    ResourceKind::GitAccount => pred.holds(&ChatFacts::of_owner(owner)),
-                    ResourceKind::Sync | ResourceKind::Chat => pred == Pred::True,
-                };
+                let oracle = policies.oracle();
+                let cedar = oracle.is_authorized(&principal, action, &resource)?.allowed;
                 if ours != cedar {
                     bail!(
                         "the ways of deciding differ:\n{} of {}: Cedar says {cedar}, the \
@@ -164,29 +155,27 @@ pub async fn explain(settings: &PolicyExplainSettings, out: &mut impl Write) -> 
         .oracle()
         .is_authorized(&principal, action, &resource)?;
     let readable = policies.compile(&principal, Action::ReadChat).holds(&facts);
-    let mut text = String::new();
     let answer = match (pred.holds(&facts) && cedar.allowed, readable) {
         (true, true) => "allowed",
         (true, false) => "allowed, but the chat may not be read: NOT_FOUND",
         (false, true) => "denied: PERMISSION_DENIED",
         (false, false) => "denied, and the chat may not be read: NOT_FOUND",
     };
-    writeln!(
-        text,
-        "{} of {} on {}: {answer}",
-        action.name(),
-        principal.name(),
-        chat.id
-    )?;
+    let (action_name, caller) = (action.name(), principal.name());
+    writeln!(out, "{action_name} of {caller} on {}: {answer}", chat.id)?;
     if cedar.allowed != pred.holds(&facts) {
         writeln!(
-            text,
+            out,
             "BUG: the predicate decides otherwise than Cedar, which says {}",
             cedar.allowed
         )?;
     }
-    writeln!(text, "\ndecided by: {}", named(&cedar.policies))?;
-    writeln!(text, "\npolicies that can apply to this caller:")?;
+    let deciding = match &cedar.policies[..] {
+        [] => "no policy permits it".to_owned(),
+        ids => ids.join(", "),
+    };
+    writeln!(out, "\ndecided by: {deciding}")?;
+    writeln!(out, "\npolicies that can apply to this caller:")?;
     for (id, forbids, when) in policies.explain(&principal, action) {
         let effect = if forbids { "forbid" } else { "permit" };
         let here = if when.holds(&facts) {
@@ -194,24 +183,15 @@ pub async fn explain(settings: &PolicyExplainSettings, out: &mut impl Write) -> 
         } else {
             "does not apply"
         };
-        writeln!(text, "  {effect} {id} ({here} here): {when}")?;
+        writeln!(out, "  {effect} {id} ({here} here): {when}")?;
     }
-    writeln!(text, "\npredicate:\n  {pred}")?;
-    let (sql, params) = shadow::printed(&pred);
-    writeln!(text, "\nSQL, on a chat c:\n  {sql}")?;
+    writeln!(out, "\npredicate:\n  {pred}")?;
+    let (sql, params) = predicate::printed(&pred);
+    writeln!(out, "\nSQL, on a chat c:\n  {sql}")?;
     for (index, value) in params.iter().enumerate() {
-        writeln!(text, "  ${} = {value}", index + 1)?;
+        writeln!(out, "  ${} = {value}", index + 1)?;
     }
-    out.write_all(text.as_bytes())?;
     Ok(())
-}
-
-fn named(ids: &[String]) -> String {
-    if ids.is_empty() {
-        "no policy permits it".to_owned()
-    } else {
-        ids.join(", ")
-    }
 }
 
 async fn find(database: &DatabaseSettings, id: ChatId) -> anyhow::Result<crate::chat::Chat> {

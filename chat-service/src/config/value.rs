@@ -34,7 +34,6 @@ pub(super) fn policies(directory: &str) -> Result<Arc<Policies>, String> {
     match Policies::directory(Path::new(directory)) {
         Ok(policies) => Ok(Arc::new(policies)),
         Err(LoadError(problems)) => {
-            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Err(format!("cannot be used:\n    {}", problems.join("\n    ")))
         }
     }

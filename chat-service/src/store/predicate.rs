@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use policy::{Atom, Level, Pattern, Piece, Pred, Subject};
+use policy::{Atom, Level, Pattern, Pred, Subject};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -82,44 +82,29 @@ fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
         // COALESCE, because a predicate is two-valued: under NOT, a NULL would drop the row.
         Atom::Organization(ids) => {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-            write!(
-                out,
-                "COALESCE(c.organization_id = ANY(${}), FALSE)",
-                params.push(ids)
-            )
+            let ids = params.push(ids);
+            write!(out, "COALESCE(c.organization_id = ANY(${ids}), FALSE)")
         }
         Atom::InSomeOrganization => write!(out, "c.organization_id IS NOT NULL"),
         Atom::Workspace(ids) => {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-            write!(
-                out,
-                "COALESCE(c.workspace_id = ANY(${}), FALSE)",
-                params.push(ids)
-            )
+            let ids = params.push(ids);
+            write!(out, "COALESCE(c.workspace_id = ANY(${ids}), FALSE)")
         }
         Atom::InSomeWorkspace => write!(out, "c.workspace_id IS NOT NULL"),
         Atom::SharedWithUser(user, level) => {
-            print_share("user", vec![user.0], *level, params, out);
-            Ok(())
+            let subjects = params.push(vec![user.0]);
+            print_share("user", subjects, *level, out)
         }
         Atom::SharedWithGroup(groups, level) => {
-            print_share(
-                "group",
-                groups.iter().map(|id| id.0).collect(),
-                *level,
-                params,
-                out,
-            );
-            Ok(())
+            let groups: Vec<Uuid> = groups.iter().map(|id| id.0).collect();
+            let subjects = params.push(groups);
+            print_share("group", subjects, *level, out)
         }
         Atom::Archived => write!(out, "c.archived"),
-        Atom::Status(names) => {
-            write!(out, "c.status = ANY(${})", params.push(names.to_vec()))
-        }
+        Atom::Status(names) => write!(out, "c.status = ANY(${})", params.push(names.to_vec())),
         Atom::Title(title) => write!(out, "c.title = ${}", params.push(title.to_string())),
-        Atom::TitleLike(pattern) => {
-            write!(out, "c.title LIKE ${}", params.push(like(pattern)))
-        }
+        Atom::TitleLike(pattern) => write!(out, "c.title LIKE ${}", params.push(like(pattern))),
         Atom::Label(key) => write!(out, "c.labels ? ${}", params.push(key.to_string())),
         // Containment, because that is what the index on labels answers.
         Atom::LabelIs(key, value) => {
@@ -134,48 +119,41 @@ fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
     };
 }
 
-fn print_share(
-    kind: &'static str,
-    subjects: Vec<Uuid>,
-    level: Level,
-    params: &mut Params,
-    out: &mut String,
-) {
-    let subjects = params.push(subjects);
-    let _ = write!(
+fn print_share(kind: &str, subjects: usize, level: Level, out: &mut String) -> std::fmt::Result {
+    let least = match level {
+        Level::Reader => "",
+        Level::Writer => " AND a.level = 'writer'",
+    };
+    write!(
         out,
         "EXISTS (SELECT FROM chat_acl a WHERE a.chat_id = c.id AND a.subject_kind = '{kind}' \
-         AND a.subject_id = ANY(${subjects})"
-    );
-    match level {
-        Level::Reader => {}
-        Level::Writer => out.push_str(" AND a.level = 'writer'"),
-    }
-    out.push(')');
+         AND a.subject_id = ANY(${subjects}){least})"
+    )
 }
 
 /// A pattern as LIKE has it: its wildcards are escaped where they stand for themselves.
 fn like(pattern: &Pattern) -> String {
-    let mut text = String::new();
-    for piece in pattern.pieces() {
-        match piece {
-            Piece::Any => text.push('%'),
-            Piece::Char(character @ ('%' | '_' | '\\')) => {
-                text.push('\\');
-                text.push(*character);
-            }
-            Piece::Char(character) => text.push(*character),
-        }
-    }
-    text
+    let literals = pattern.literals().iter();
+    let escaped: Vec<String> = literals
+        .map(|text| {
+            text.replace('\\', "\\\\")
+                .replace('%', "\\%")
+                .replace('_', "\\_")
+        })
+        .collect();
+    escaped.join("%")
 }
 
-/// A share's level as the database spells it.
-pub(crate) fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Reader => "reader",
-        Level::Writer => "writer",
-    }
+/// A predicate's SQL and its parameters, for people.
+pub(crate) fn printed(pred: &Pred) -> (String, Vec<String>) {
+    let mut params = Params::default();
+    let mut text = String::new();
+    print(pred, &mut params, &mut text);
+    let values = params.as_refs();
+    (
+        text,
+        values.iter().map(|value| format!("{value:?}")).collect(),
+    )
 }
 
 /// A subject as the database spells it: kind and id.

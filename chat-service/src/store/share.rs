@@ -9,7 +9,7 @@ use super::{
     Sql, Store, StoreError,
     column::first,
     guard::Guard,
-    predicate::{level_name, subject_columns},
+    predicate::subject_columns,
     row,
     sql::{bind, sql},
     transaction::Tx,
@@ -47,7 +47,7 @@ async fn update_once(
 ) -> Result<bool, StoreError> {
     let (remove_kinds, remove_ids) = columns(remove.iter().copied());
     let (add_kinds, add_ids) = columns(add.iter().map(|(subject, _)| *subject));
-    let levels: Vec<&str> = add.iter().map(|(_, level)| level_name(*level)).collect();
+    let levels: Vec<&str> = add.iter().map(|(_, level)| level.name()).collect();
     guard.pass(&tx).await?;
     let [removed, added, count] = tx
         .pipeline([

@@ -8,10 +8,11 @@ mod mutants;
 use std::sync::Arc;
 
 use chat_service::{
-    authz::{Action, Authorizer, Level, Policies, Principal, Subject},
+    authz::{Action, Authorizer, Policies, Principal, Subject},
+    chat::Chat,
     chat_filter::ChatFilter,
-    command::policy_check::agree::{self, Comparison, MadeUp, Product, Translator, World},
-    store::{PoolOptions, Store, shadow::Shadow},
+    command::policy_check::agree::{self, Comparison, Translation, World},
+    store::{PoolOptions, Store},
 };
 use policy::Source;
 use serde_json::json;
@@ -36,22 +37,19 @@ pub(crate) fn load(text: &str) -> Policies {
         .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// A world, also in the shadow.
-async fn world(random: &mut Random, shadow: &Shadow) -> World {
+fn world(random: &mut Random) -> World {
     let (principals, chats) = (generate::principals(random), generate::chats(random, CHATS));
     let schema = Policies::embedded().unwrap();
-    let world = World::new(&schema, principals, chats).unwrap();
-    shadow.fill(agree::rows(&world)).await.unwrap();
-    world
+    World::new(&schema, principals, chats).unwrap()
 }
 
 async fn compare(
     policies: &Policies,
-    translator: &dyn Translator,
+    translate: impl Fn(&Principal, Action) -> Translation,
     world: &World,
-    shadow: &Shadow,
+    store: &Store,
 ) -> Comparison {
-    agree::compare(policies, translator, world, &ACTIONS, Some(shadow))
+    agree::compare(policies, translate, world, &ACTIONS, Some(store))
         .await
         .unwrap()
 }
@@ -72,18 +70,14 @@ const PUT: [&str; 3] = [
      CROSS JOIN jsonb_to_recordset(x.shares) AS s (kind text, id uuid, level text)",
 ];
 
-async fn put(client: &Client, chats: &[MadeUp]) {
+async fn put(client: &Client, chats: &[Chat]) {
     let rows = chats.iter().map(|chat| {
         let shares = chat.shares.iter().map(|(subject, level)| {
             let (kind, id) = match subject {
                 Subject::User(id) => ("user", id.0),
                 Subject::Group(id) => ("group", id.0),
             };
-            let level = match level {
-                Level::Reader => "reader",
-                Level::Writer => "writer",
-            };
-            json!({ "kind": kind, "id": id, "level": level })
+            json!({ "kind": kind, "id": id, "level": level.name() })
         });
         json!({
             "id": chat.id.0,
@@ -91,7 +85,7 @@ async fn put(client: &Client, chats: &[MadeUp]) {
             "organization": chat.organization.map(|id| id.0),
             "workspace": chat.workspace.map(|id| id.0),
             "title": chat.title,
-            "status": chat.status,
+            "status": chat.status.name(),
             "labels": chat.labels,
             "archived": chat.archived,
             "shares": shares.collect::<Vec<_>>(),
@@ -137,18 +131,18 @@ async fn walk(
 /// Five hundred sets of policies: all decisions, and a walk through a list under each.
 async fn batch(number: u64) {
     let database = testkit::postgres::database().await;
-    let shadow = Shadow::open(database.url()).await.unwrap();
     let client = database.client().await;
     let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
     let (mut decisions, mut allowed, mut listed) = (0, 0, 0);
     for index in 0..WORLDS {
         let mut random = Random(number * 1_000_000 + index);
-        let world = world(&mut random, &shadow).await;
+        let world = world(&mut random);
         put(&client, &world.chats).await;
         for set in 0..SETS {
             let text = generate::policies(&mut random);
             let policies = Arc::new(load(&text));
-            let comparison = compare(&policies, &Product, &world, &shadow).await;
+            let translate = |principal: &_, action| Translation::new(&policies, principal, action);
+            let comparison = compare(&policies, translate, &world, &store).await;
             if let Some(difference) = comparison.difference {
                 panic!("{difference}\n{text}");
             }
@@ -195,11 +189,11 @@ async fn random_policies_decide_alike_and_fill_every_page_fourth_batch() {
 #[tokio::test]
 async fn every_faulty_translation_is_caught() {
     let database = testkit::postgres::database().await;
-    let shadow = Shadow::open(database.url()).await.unwrap();
+    let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
     let mut random = Random(77);
     let mut left: Vec<_> = MUTANTS.iter().collect();
     for world_number in 0..MUTANT_WORLDS {
-        let world = world(&mut random, &shadow).await;
+        let world = world(&mut random);
         for _ in 0..10 {
             let text = generate::policies(&mut random);
             let policies = load(&text);
@@ -207,10 +201,12 @@ async fn every_faulty_translation_is_caught() {
             for mutant in left {
                 let caught = match Mutated::new(mutant, &text) {
                     None => false,
-                    Some(mutated) => compare(&policies, &mutated, &world, &shadow)
-                        .await
-                        .difference
-                        .is_some(),
+                    Some(mutated) => {
+                        let translate =
+                            |principal: &_, action| mutated.translate(&policies, principal, action);
+                        let comparison = compare(&policies, translate, &world, &store).await;
+                        comparison.difference.is_some()
+                    }
                 };
                 if !caught {
                     survivors.push(mutant);

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Atom, Level, Pred};
+use super::{Atom, Pred};
 
 impl Display for Pred {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -36,8 +36,8 @@ impl Display for Atom {
             Self::InSomeOrganization => f.write_str("has an organization"),
             Self::Workspace(of) => write!(f, "workspace is {}", ids(of)),
             Self::InSomeWorkspace => f.write_str("has a workspace"),
-            Self::SharedWithUser(id, level) => write!(f, "user {id} is {}", name(*level)),
-            Self::SharedWithGroup(of, level) => write!(f, "group {} is {}", ids(of), name(*level)),
+            Self::SharedWithUser(id, level) => write!(f, "user {id} is {}", level.name()),
+            Self::SharedWithGroup(of, level) => write!(f, "group {} is {}", ids(of), level.name()),
             Self::Archived => f.write_str("archived"),
             Self::Status(names) => write!(f, "status is {}", names.join(" or ")),
             Self::Title(title) => write!(f, "title is {title:?}"),
@@ -46,13 +46,6 @@ impl Display for Atom {
             Self::LabelIs(key, value) => write!(f, "label {key:?} is {value:?}"),
             Self::LabelLike(key, pattern) => write!(f, "label {key:?} is like \"{pattern}\""),
         }
-    }
-}
-
-fn name(level: Level) -> &'static str {
-    match level {
-        Level::Reader => "reader",
-        Level::Writer => "writer",
     }
 }
 

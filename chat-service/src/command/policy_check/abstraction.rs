@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use policy::{Level, Literals, Policies, Principal, Subject, User};
 use uuid::Uuid;
 
-use super::agree::MadeUp;
 use crate::{
-    chat::ChatStatus,
+    chat::{Chat, ChatStatus, MAX_TITLE_CHARS},
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},
 };
 
@@ -39,51 +39,56 @@ const OTHER_SERVICE: &str = "another-service";
 #[must_use]
 pub fn principals(policies: &Policies) -> Vec<Principal> {
     let literals = policies.literals();
-    let mut users = Vec::new();
+    let stranger = User {
+        id: CALLER,
+        organizations: BTreeMap::new(),
+        groups: BTreeSet::new(),
+        site_roles: BTreeSet::new(),
+        suspended: false,
+    };
+    let member = User {
+        organizations: [
+            (ADMINISTERED, ["admin".to_owned()].into()),
+            (JOINED, ["member".to_owned()].into()),
+        ]
+        .into(),
+        groups: GROUPS.into(),
+        ..stranger.clone()
+    };
     let mut roles: Vec<BTreeSet<String>> = vec![BTreeSet::new()];
     if literals.mention("siteRoles") {
-        roles.extend(
-            literals
-                .texts
-                .iter()
-                .map(|role| BTreeSet::from([role.clone()])),
-        );
+        let each = literals.texts.iter().cloned();
+        roles.extend(each.map(|role| BTreeSet::from([role])));
         roles.push(literals.texts.clone());
     }
+    let mut users = Vec::new();
     for site_roles in roles {
         for suspended in [false, true] {
-            for member in [nobody(), somebody()] {
-                users.push(User {
-                    site_roles: site_roles.clone(),
-                    suspended,
-                    ..member
-                });
-            }
+            users.extend([&stranger, &member].map(|user| User {
+                site_roles: site_roles.clone(),
+                suspended,
+                ..user.clone()
+            }));
         }
     }
-    for id in ids(literals, "User") {
-        users.push(User {
-            id: UserId(id),
-            ..somebody()
-        });
+    users.extend(named(literals, "User", UserId).map(|id| User {
+        id,
+        ..member.clone()
+    }));
+    users.extend(named(literals, "Group", GroupId).map(|id| {
+        let mut user = member.clone();
+        user.groups.insert(id);
+        user
+    }));
+    for id in named(literals, "Organization", OrganizationId) {
+        users.extend(["admin", "member"].map(|role| {
+            let mut user = member.clone();
+            user.organizations.insert(id, [role.to_owned()].into());
+            user
+        }));
     }
-    for id in ids(literals, "Group") {
-        let mut user = somebody();
-        user.groups.insert(GroupId(id));
-        users.push(user);
-    }
-    for id in ids(literals, "Organization") {
-        for role in ["admin", "member"] {
-            let mut user = somebody();
-            user.organizations
-                .insert(OrganizationId(id), [role.to_owned()].into());
-            users.push(user);
-        }
-    }
-    let services = literals
-        .ids("Service")
-        .chain([OTHER_SERVICE])
-        .map(|name| Principal::Service(name.to_owned()));
+    let services = literals.ids("Service").chain([OTHER_SERVICE]);
+    let services = services.map(|name| Principal::Service(name.to_owned()));
     users
         .into_iter()
         .map(Principal::User)
@@ -91,70 +96,54 @@ pub fn principals(policies: &Policies) -> Vec<Principal> {
         .collect()
 }
 
-fn nobody() -> User {
-    User {
-        id: CALLER,
-        organizations: BTreeMap::new(),
-        groups: BTreeSet::new(),
-        site_roles: BTreeSet::new(),
-        suspended: false,
-    }
-}
-
-fn somebody() -> User {
-    User {
-        organizations: [
-            (ADMINISTERED, ["admin".to_owned()].into()),
-            (JOINED, ["member".to_owned()].into()),
-        ]
-        .into(),
-        groups: GROUPS.into(),
-        ..nobody()
-    }
-}
-
-fn ids<'a>(literals: &'a Literals, of: &'a str) -> impl Iterator<Item = Uuid> + 'a {
-    literals.ids(of).filter_map(|id| id.parse().ok())
+/// The entities of the type `of` that policies name.
+fn named<T>(literals: &Literals, of: &'static str, id: fn(Uuid) -> T) -> impl Iterator<Item = T> {
+    let ids = literals.ids(of).filter_map(|id| id.parse().ok());
+    ids.map(id)
 }
 
 /// The owners of accounts and chats that policies can tell apart.
 #[must_use]
 pub fn owners(policies: &Policies) -> Vec<UserId> {
-    let named = ids(policies.literals(), "User").map(UserId);
+    let named = named(policies.literals(), "User", UserId);
     [CALLER, OTHER_USER].into_iter().chain(named).collect()
 }
 
 /// What one column can be.
-type Choice = Box<dyn Fn(&mut MadeUp)>;
+type Choice = Box<dyn Fn(&mut Chat)>;
 
 /// The chats that `policies` can tell apart, and how many combinations there are.
 #[must_use]
-pub fn chats(policies: &Policies) -> (Vec<MadeUp>, usize) {
+pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
     let columns = columns(policies);
     let total = columns
         .iter()
         .try_fold(1_usize, |total, choices| total.checked_mul(choices.len()))
         .unwrap_or(usize::MAX);
     let count = total.min(MAX_CHATS);
+    // Evenly spread when there are too many; an odd step meets every choice of each column.
+    let step = if total == count {
+        1
+    } else {
+        (total / count) | 1
+    };
     let chats = (0..count)
         .map(|index| {
-            // Evenly spread when there are too many; an odd step meets every choice of each column.
-            let mut place = if total == count {
-                index
-            } else {
-                index.wrapping_mul((total / count) | 1) % total
-            };
-            let mut chat = MadeUp {
+            let mut chat = Chat {
                 id: ChatId(Uuid::from_u128(0x1000 + index as u128)),
                 owner: OTHER_USER,
                 organization: None,
                 workspace: None,
                 title: OTHER_TEXT.to_owned(),
-                status: ChatStatus::Waiting.name().to_owned(),
+                status: ChatStatus::Waiting,
                 labels: BTreeMap::new(),
                 archived: false,
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+                diff_statuses: Vec::new(),
                 shares: Vec::new(),
             };
+            let mut place = index.wrapping_mul(step) % total;
             for choices in &columns {
                 if let Some(choice) = choices.get(place % choices.len()) {
                     choice(&mut chat);
@@ -170,78 +159,63 @@ pub fn chats(policies: &Policies) -> (Vec<MadeUp>, usize) {
 /// The choices of every column that some policy names.
 fn columns(policies: &Policies) -> Vec<Vec<Choice>> {
     let literals = policies.literals();
-    let mut columns: Vec<Vec<Choice>> = vec![choices(owners(policies), |chat, id| {
-        chat.owner = id;
-    })];
-    if literals.mention("organization") {
-        let named = ids(literals, "Organization").map(OrganizationId);
-        let ids = [ADMINISTERED, JOINED, OTHER_ORGANIZATION]
-            .into_iter()
-            .chain(named)
-            .map(Some);
-        columns.push(choices([None].into_iter().chain(ids), |chat, id| {
-            chat.organization = id;
-        }));
-    }
-    if literals.mention("workspace") {
-        let named = ids(literals, "Workspace").map(WorkspaceId);
-        let ids = [OTHER_WORKSPACE].into_iter().chain(named).map(Some);
-        columns.push(choices([None].into_iter().chain(ids), |chat, id| {
-            chat.workspace = id;
-        }));
-    }
-    if literals.mention("title") {
-        columns.push(choices(texts(literals), |chat, title| {
-            // A title has at least one character and at most two hundred.
-            chat.title = if title.is_empty() {
-                OTHER_TEXT.to_owned()
-            } else {
-                title
-            };
-        }));
-    }
-    if literals.mention("status") {
-        columns.push(choices(
-            [
-                "waiting",
-                "pending",
-                "running",
-                "paused",
-                "completed",
-                "error",
-            ],
-            |chat, status| chat.status = status.to_owned(),
-        ));
-    }
-    if literals.mention("archived") {
-        columns.push(choices([false, true], |chat, archived| {
-            chat.archived = archived;
-        }));
-    }
-    for key in &literals.label_keys {
-        let values = texts(literals).into_iter().map(Some);
-        let key = key.clone();
-        columns.push(choices(
-            [None].into_iter().chain(values),
-            move |chat, value| {
-                if let Some(value) = value {
-                    chat.labels.insert(key.clone(), value);
-                }
-            },
-        ));
-    }
-    if literals.mention("readerUsers") || literals.mention("writerUsers") {
-        let named = ids(literals, "User").map(UserId);
-        columns.push(shared_or_not(Subject::User(OTHER_USER)));
-        for id in [CALLER].into_iter().chain(named) {
-            columns.push(levels(Subject::User(id)));
+    let mut columns = vec![choices(owners(policies), |chat, id| chat.owner = id)];
+    let mut add = |attribute, choices| {
+        if literals.mention(attribute) {
+            columns.push(choices);
         }
+    };
+    let organizations = [ADMINISTERED, JOINED, OTHER_ORGANIZATION].into_iter();
+    let organizations = organizations.chain(named(literals, "Organization", OrganizationId));
+    add(
+        "organization",
+        choices(or_none(organizations), |chat, id| chat.organization = id),
+    );
+    let workspaces = named(literals, "Workspace", WorkspaceId).chain([OTHER_WORKSPACE]);
+    add(
+        "workspace",
+        choices(or_none(workspaces), |chat, id| chat.workspace = id),
+    );
+    // A title has at least one character.
+    let titles = texts(literals).into_iter().filter(|text| !text.is_empty());
+    add("title", choices(titles, |chat, title| chat.title = title));
+    let statuses = ChatStatus::ALL.iter().copied();
+    add(
+        "status",
+        choices(statuses, |chat, status| chat.status = status),
+    );
+    add(
+        "archived",
+        choices([false, true], |chat, archived| chat.archived = archived),
+    );
+    for key in &literals.label_keys {
+        let key = key.clone();
+        columns.push(choices(or_none(texts(literals)), move |chat, value| {
+            chat.labels.extend(value.map(|value| (key.clone(), value)));
+        }));
     }
-    if literals.mention("readerGroups") || literals.mention("writerGroups") {
-        let named = ids(literals, "Group").map(GroupId);
-        columns.push(shared_or_not(Subject::Group(OTHER_GROUP)));
-        for id in GROUPS.into_iter().chain(named) {
-            columns.push(levels(Subject::Group(id)));
+    let users = named(literals, "User", UserId).chain([CALLER]);
+    let groups = named(literals, "Group", GroupId).chain(GROUPS);
+    let kinds: [(_, _, Vec<Subject>); 2] = [
+        (
+            ["readerUsers", "writerUsers"],
+            Subject::User(OTHER_USER),
+            users.map(Subject::User).collect(),
+        ),
+        (
+            ["readerGroups", "writerGroups"],
+            Subject::Group(OTHER_GROUP),
+            groups.map(Subject::Group).collect(),
+        ),
+    ];
+    for (attributes, other, subjects) in kinds {
+        if attributes
+            .iter()
+            .any(|attribute| literals.mention(attribute))
+        {
+            columns.push(shares(other, &[Level::Writer]));
+            let levels = [Level::Reader, Level::Writer];
+            columns.extend(subjects.into_iter().map(|subject| shares(subject, &levels)));
         }
     }
     columns
@@ -249,56 +223,42 @@ fn columns(policies: &Policies) -> Vec<Vec<Choice>> {
 
 fn choices<T: Clone + 'static>(
     values: impl IntoIterator<Item = T>,
-    set: impl Fn(&mut MadeUp, T) + Clone + 'static,
+    set: impl Fn(&mut Chat, T) + Clone + 'static,
 ) -> Vec<Choice> {
     values
         .into_iter()
         .map(|value| {
             let set = set.clone();
-            Box::new(move |chat: &mut MadeUp| set(chat, value.clone())) as Choice
+            Box::new(move |chat: &mut Chat| set(chat, value.clone())) as Choice
         })
         .collect()
 }
 
-fn levels(subject: Subject) -> Vec<Choice> {
-    let levels = [None, Some(Level::Reader), Some(Level::Writer)];
-    choices(levels, move |chat, level| {
-        chat.shares.extend(level.map(|level| (subject, level)));
-    })
+fn or_none<T>(values: impl IntoIterator<Item = T>) -> impl Iterator<Item = Option<T>> {
+    [None].into_iter().chain(values.into_iter().map(Some))
 }
 
-fn shared_or_not(subject: Subject) -> Vec<Choice> {
-    choices([None, Some(Level::Writer)], move |chat, level| {
+/// Not shared with `subject`, or at one of these levels.
+fn shares(subject: Subject, levels: &[Level]) -> Vec<Choice> {
+    choices(or_none(levels.iter().copied()), move |chat, level| {
         chat.shares.extend(level.map(|level| (subject, level)));
     })
 }
 
 /// Texts on each side of every constant and every pattern.
-#[must_use]
-pub fn texts(literals: &Literals) -> BTreeSet<String> {
-    let mut texts: BTreeSet<String> = literals.texts.iter().cloned().collect();
+fn texts(literals: &Literals) -> BTreeSet<String> {
+    let mut texts = literals.texts.clone();
     texts.insert(OTHER_TEXT.to_owned());
     for pattern in &literals.patterns {
-        let filled = |any: &str, special: Option<char>| -> String {
-            pattern
-                .iter()
-                .map(|piece| match piece {
-                    None => any.to_owned(),
-                    Some('%' | '_' | '\\' | '*') if special.is_some() => {
-                        special.map(String::from).unwrap_or_default()
-                    }
-                    Some(character) => character.to_string(),
-                })
-                .collect()
-        };
-        texts.insert(filled("", None));
-        texts.insert(filled("%x_\\", None));
+        let fitting = pattern.literals().concat();
+        texts.insert(pattern.literals().join("%x_\\"));
         // Near misses: what a wildcard would take that should have stood for itself.
-        texts.insert(filled("", Some('z')));
-        texts.insert(format!("{}z", filled("", None)));
-        texts.insert(format!("z{}", filled("", None)));
-        texts.insert(filled("", None).to_uppercase());
+        texts.insert(fitting.replace(['%', '_', '\\', '*'], "z"));
+        texts.insert(format!("{fitting}z"));
+        texts.insert(format!("z{fitting}"));
+        texts.insert(fitting.to_uppercase());
+        texts.insert(fitting);
     }
-    texts.retain(|text| text.chars().count() <= crate::chat::MAX_TITLE_CHARS);
+    texts.retain(|text| text.chars().count() <= MAX_TITLE_CHARS);
     texts
 }

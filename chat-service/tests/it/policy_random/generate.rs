@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chat_service::{
     authz::{Level, Principal, Subject, User},
-    command::policy_check::agree::MadeUp,
+    chat::{Chat, ChatStatus},
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 const STATUSES: [&str; 6] = [
@@ -120,7 +121,7 @@ pub(crate) fn principals(random: &mut Random) -> Vec<Principal> {
 }
 
 /// Chats that differ in everything.
-pub(crate) fn chats(random: &mut Random, count: usize) -> Vec<MadeUp> {
+pub(crate) fn chats(random: &mut Random, count: usize) -> Vec<Chat> {
     (0..count)
         .map(|number| {
             let mut shares: BTreeMap<Subject, Level> = BTreeMap::new();
@@ -139,7 +140,7 @@ pub(crate) fn chats(random: &mut Random, count: usize) -> Vec<MadeUp> {
                     random.pick(&TEXTS).to_owned(),
                 );
             }
-            MadeUp {
+            Chat {
                 id: ChatId(id(5, number)),
                 owner: UserId(user(random)),
                 organization: random
@@ -147,9 +148,12 @@ pub(crate) fn chats(random: &mut Random, count: usize) -> Vec<MadeUp> {
                     .then(|| OrganizationId(organization(random))),
                 workspace: random.chance(60).then(|| WorkspaceId(workspace(random))),
                 title: random.pick(&TEXTS).to_owned(),
-                status: random.pick(&STATUSES).to_owned(),
+                status: random.pick(ChatStatus::ALL),
                 labels,
                 archived: random.chance(40),
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+                diff_statuses: Vec::new(),
                 shares: shares.into_iter().collect(),
             }
         })

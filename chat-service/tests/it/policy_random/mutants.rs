@@ -6,8 +6,8 @@
 )]
 
 use chat_service::{
-    authz::{Action, Atom, Level, Pattern, Piece, Policies, Pred, Principal},
-    command::policy_check::agree::Translator,
+    authz::{Action, Atom, Level, Pattern, Policies, Pred, Principal},
+    command::policy_check::agree::Translation,
 };
 use policy::Source;
 
@@ -64,7 +64,12 @@ pub(crate) const MUTANTS: [Mutant; 16] = [
         fault: Fault::Pred(|atom| match atom {
             Atom::SharedWithGroup(groups, level) => {
                 let (_, rest) = groups.split_last()?;
-                Some(Pred::Atom(Atom::SharedWithGroup(rest.into(), *level)).simplified())
+                let rest = Atom::SharedWithGroup(rest.into(), *level);
+                Some(if groups.len() > 1 {
+                    Pred::Atom(rest)
+                } else {
+                    Pred::False
+                })
             }
             _ => None,
         }),
@@ -74,7 +79,12 @@ pub(crate) const MUTANTS: [Mutant; 16] = [
         fault: Fault::Pred(|atom| match atom {
             Atom::Organization(ids) => {
                 let (_, rest) = ids.split_last()?;
-                Some(Pred::Atom(Atom::Organization(rest.into())).simplified())
+                let rest = Atom::Organization(rest.into());
+                Some(if ids.len() > 1 {
+                    Pred::Atom(rest)
+                } else {
+                    Pred::False
+                })
             }
             _ => None,
         }),
@@ -118,11 +128,12 @@ pub(crate) const MUTANTS: [Mutant; 16] = [
     Mutant {
         name: "LIKE is not escaped",
         fault: Fault::Printing(|atom| {
-            let unescaped = |pattern: &Pattern| {
-                Pattern::new(pattern.pieces().iter().map(|piece| match piece {
-                    Piece::Char('%' | '_') => Piece::Any,
-                    piece => *piece,
-                }))
+            let unescaped = |pattern: &Pattern| -> Pattern {
+                let text = pattern.literals().join("%");
+                let pieces = text.chars();
+                pieces
+                    .map(|piece| (!matches!(piece, '%' | '_')).then_some(piece))
+                    .collect()
             };
             match atom {
                 Atom::TitleLike(pattern) => Some(Pred::Atom(Atom::TitleLike(unescaped(pattern)))),
@@ -174,43 +185,34 @@ impl<'a> Mutated<'a> {
     }
 }
 
-impl Translator for Mutated<'_> {
-    fn compiled(&self, policies: &Policies, principal: &Principal, action: Action) -> Pred {
-        let pred = self
-            .misread
-            .as_ref()
-            .unwrap_or(policies)
-            .compile(principal, action);
+impl Mutated<'_> {
+    pub(crate) fn translate(
+        &self,
+        policies: &Policies,
+        principal: &Principal,
+        action: Action,
+    ) -> Translation {
+        let policies = self.misread.as_ref().unwrap_or(policies);
+        let mut translation = Translation::new(policies, principal, action);
         match self.mutant.fault {
-            Fault::Pred(fault) => with_atoms(&pred, fault),
-            Fault::Shape(fault) => with_shape(pred, fault),
-            Fault::Reading(_) | Fault::Printing(_) | Fault::Sql(_) => pred,
+            Fault::Reading(_) => {}
+            Fault::Pred(fault) => {
+                translation.pred = with_atoms(&translation.pred, fault);
+                translation.printed = translation.pred.clone();
+            }
+            Fault::Shape(fault) => {
+                translation.pred = with_shape(translation.pred, fault);
+                translation.printed = translation.pred.clone();
+            }
+            Fault::Printing(fault) => translation.printed = with_atoms(&translation.pred, fault),
+            Fault::Sql(fault) => translation.edit = fault,
         }
-    }
-
-    fn printable(&self, pred: &Pred) -> Pred {
-        match self.mutant.fault {
-            Fault::Printing(fault) => with_atoms(pred, fault),
-            Fault::Reading(_) | Fault::Pred(_) | Fault::Shape(_) | Fault::Sql(_) => pred.clone(),
-        }
-    }
-
-    fn sql(&self, text: String) -> String {
-        match self.mutant.fault {
-            Fault::Sql(fault) => fault(text),
-            Fault::Reading(_) | Fault::Pred(_) | Fault::Shape(_) | Fault::Printing(_) => text,
-        }
+        translation
     }
 }
 
 fn with_atoms(pred: &Pred, fault: fn(&Atom) -> Option<Pred>) -> Pred {
-    match pred {
-        Pred::True | Pred::False => pred.clone(),
-        Pred::Atom(atom) => fault(atom).unwrap_or_else(|| pred.clone()),
-        Pred::All(preds) => Pred::all(preds.iter().map(|pred| with_atoms(pred, fault))),
-        Pred::Any(preds) => Pred::any(preds.iter().map(|pred| with_atoms(pred, fault))),
-        Pred::Not(pred) => with_atoms(pred, fault).negated(),
-    }
+    pred.replaced(&|atom| fault(atom).unwrap_or_else(|| Pred::Atom(atom.clone())))
 }
 
 fn with_shape(pred: Pred, fault: fn(Pred) -> Pred) -> Pred {
