@@ -1,10 +1,10 @@
 //! How a change reaches everybody who waits for it: in this process, in the other replicas, and at
 //! the clients who watch.
 //!
-//! A change is recorded in the transaction that made it. After the commit the writer rings the
-//! [`bell`]; the [`relay`] gives committed events their order; every replica reads them in that order
-//! and offers them to its watchers ([`watch`]).
+//! A change is recorded in the transaction that made it. After the commit the writer calls the
+//! [`notifier`]; the [`relay`] gives committed events their order; every replica reads them in that
+//! order and offers them to its watchers ([`watch`]).
 
-pub mod bell;
+pub mod notifier;
 pub mod relay;
 pub mod watch;

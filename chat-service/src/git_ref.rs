@@ -5,7 +5,7 @@ use policy::ChatFacts;
 use crate::{
     authz::{Action, Authorizer, Principal},
     error::Error,
-    events::bell::{Bell, Ring},
+    events::notifier::{Notifier, Topic},
     id::{ChatId, UserId, WorkspaceId},
     store::{Store, git_ref::NewGitRef},
 };
@@ -30,7 +30,7 @@ pub(crate) enum Target {
 pub(crate) async fn report(
     store: &Store,
     authorizer: &Authorizer,
-    bell: &Bell,
+    notifier: &Notifier,
     principal: &Principal,
     target: Target,
     git_ref: &NewGitRef,
@@ -58,8 +58,8 @@ pub(crate) async fn report(
         }
     };
     if reported.changed {
-        bell.ring(Ring::Changes);
-        bell.ring(Ring::Due);
+        notifier.notify(Topic::Changes);
+        notifier.notify(Topic::Due);
     }
     Ok(reported.chats)
 }

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use crate::{
     authz::{Action, Authorizer, Principal},
     error::Error,
-    events::bell::{Bell, Ring},
+    events::notifier::{Notifier, Topic},
     id::{ChatId, GitRefId},
     store::{Store, refresh::LastOutcome},
 };
 
 /// What is left of the caller's deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
-/// When to look again if no bell rings: rings may be lost.
+/// When to look again without a notification: one may be lost.
 const FALLBACK_LOOK: Duration = Duration::from_millis(250);
 
 /// How a refresh ended.
@@ -51,7 +51,7 @@ pub fn patience(whole: Duration) -> Duration {
 pub async fn refresh_chat(
     store: &Store,
     authorizer: &Authorizer,
-    bell: &Bell,
+    notifier: &Notifier,
     principal: &Principal,
     chat: ChatId,
     patience: Duration,
@@ -60,14 +60,14 @@ pub async fn refresh_chat(
     let readable = authorizer.chats(principal, Action::ReadChat);
     let allowed = authorizer.chats(principal, Action::RefreshChat);
     // Heard from now on, so that an outcome right after the commit is not missed.
-    let mut outcomes = bell.listen(Ring::Outcomes);
+    let mut outcomes = notifier.subscribe(Topic::Outcomes);
     let (readable, allowed) = (&readable, &allowed);
     let make_due = |answered: Vec<GitRefId>| async move {
         let awaited = store
             .make_chat_due(readable, allowed, chat, &answered)
             .await?;
         if awaited.due {
-            bell.ring(Ring::Due);
+            notifier.notify(Topic::Due);
         }
         Ok::<_, Error>(awaited.refs)
     };
@@ -120,7 +120,7 @@ pub async fn refresh_chat(
         }
         tokio::select! {
             () = tokio::time::sleep(FALLBACK_LOOK.min(deadline - now)) => {}
-            // Fails only without senders, and the bell outlives this.
+            // Fails only without senders, and the notifier outlives this.
             _ = outcomes.changed() => {}
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     auth::Auth,
     authz::{Authorizer, Guard},
     config::Settings,
-    events::{bell::Bell, relay, watch::Watchers},
+    events::{notifier::Notifier, relay, watch::Watchers},
     grpc::{
         call::CallLayer, chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc,
         sync_admin::SyncAdminGrpc,
@@ -83,7 +83,7 @@ struct Listeners {
 /// What the service is made of.
 struct Parts {
     store: Store,
-    bell: Bell,
+    notifier: Notifier,
     watchers: Watchers,
     views: Views,
     authorizer: Authorizer,
@@ -119,7 +119,7 @@ impl Service {
             ops: listeners.ops.local_addr()?,
         };
         let parts = Parts {
-            bell: Bell::new(),
+            notifier: Notifier::new(),
             watchers: Watchers::new(store.last_position().await?),
             store,
             views,
@@ -170,20 +170,24 @@ impl Service {
         let tasks = TaskTracker::new();
         let database_url = settings.database.url()?.clone();
         {
-            let (bell, stop) = (parts.bell.clone(), background.clone());
-            tasks.spawn(async move { bell.run(database_url.expose_secret(), stop).await });
+            let (notifier, stop) = (parts.notifier.clone(), background.clone());
+            tasks.spawn(async move { notifier.run(database_url.expose_secret(), stop).await });
         }
         tasks.spawn(relay::run(
             parts.store.clone(),
-            parts.bell.clone(),
+            parts.notifier.clone(),
             background.clone(),
         ));
         {
             let (watchers, store) = (parts.watchers.clone(), parts.store.clone());
-            let (bell, stop) = (parts.bell.clone(), background.clone());
-            tasks.spawn(async move { watchers.run(store, bell, stop).await });
+            let (notifier, stop) = (parts.notifier.clone(), background.clone());
+            tasks.spawn(async move { watchers.run(store, notifier, stop).await });
         }
-        tasks.spawn(sampler.run(parts.store.clone(), parts.bell.clone(), background.clone()));
+        tasks.spawn(sampler.run(
+            parts.store.clone(),
+            parts.notifier.clone(),
+            background.clone(),
+        ));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
             tasks.spawn(async move {
@@ -234,7 +238,7 @@ fn public_routes(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBui
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
         auth: parts.auth.clone(),
-        bell: parts.bell.clone(),
+        notifier: parts.notifier.clone(),
         watchers: parts.watchers.clone(),
         views: parts.views.clone(),
         page_tokens: page_tokens.clone(),
@@ -246,7 +250,7 @@ fn public_routes(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBui
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
         auth: parts.auth.clone(),
-        bell: parts.bell.clone(),
+        notifier: parts.notifier.clone(),
         keys: parts.keys.clone(),
         page_tokens,
         providers,
@@ -269,7 +273,7 @@ fn sync_routes(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBuild
     let dispatcher = Dispatcher::new(DispatcherParts {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
-        bell: parts.bell.clone(),
+        notifier: parts.notifier.clone(),
         keys: parts.keys.clone(),
         providers: Arc::new(settings.providers.clone()),
         metrics: parts.metrics.sync.clone(),

@@ -48,7 +48,7 @@ use crate::{
     accounts::KeyRing,
     authz::{Action, Authorizer, CredentialAccess, Principal},
     error::Error,
-    events::bell::{Bell, Ring},
+    events::notifier::{Notifier, Topic},
     provider::Providers,
     store::{
         Store,
@@ -72,7 +72,7 @@ pub struct DispatcherParts {
     /// Who may lease, and read credentials.
     pub authorizer: Authorizer,
     /// Tells of due refs and of outcomes.
-    pub bell: Bell,
+    pub notifier: Notifier,
     /// Opens access tokens.
     pub keys: Arc<KeyRing>,
     /// Where refs are looked up.
@@ -122,7 +122,7 @@ impl Dispatcher {
             );
         })?;
         let until = Instant::now() + request.wait.min(MAX_LEASE_WAIT);
-        let mut due = parts.bell.listen(Ring::Due);
+        let mut due = parts.notifier.subscribe(Topic::Due);
         let mut patient = true;
         let mut contended = None;
         loop {
@@ -165,7 +165,7 @@ impl Dispatcher {
                 .min(until - now);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                // Fails only without senders, and the bell outlives this.
+                // Fails only without senders, and the notifier outlives this.
                 _ = due.changed() => {}
                 () = parts.draining.cancelled() => return Ok(Vec::new()),
             }
@@ -207,7 +207,7 @@ impl Dispatcher {
         let parts = &*self.0;
         parts.authorizer.site(principal, Action::ReleaseLease)?;
         if parts.store.release_lease(token).await? {
-            parts.bell.ring(Ring::Due);
+            parts.notifier.notify(Topic::Due);
         }
         Ok(())
     }
@@ -229,11 +229,11 @@ impl Dispatcher {
         let spreading = self.spread(&applied.spread).await;
         // Notified last, so that woken waiters observe every write.
         if applied.events || spreading.events || !applied.accounts.is_empty() {
-            parts.bell.ring(Ring::Changes);
+            parts.notifier.notify(Topic::Changes);
         }
-        parts.bell.ring(Ring::Outcomes);
+        parts.notifier.notify(Topic::Outcomes);
         if spreading.hinted > 0 || report.release_lease || applied.moved {
-            parts.bell.ring(Ring::Due);
+            parts.notifier.notify(Topic::Due);
         }
         Ok(answer(applied.statuses, applied.awaited))
     }

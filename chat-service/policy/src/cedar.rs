@@ -224,16 +224,15 @@ impl Oracle {
         if let Some(id) = workspace {
             attrs["workspace"] = uid("Workspace", id);
         }
-        self.seen("Chat", id, json!({ "attrs": attrs, "parents": [], "tags": labels }))
+        self.seen(
+            "Chat",
+            id,
+            json!({ "attrs": attrs, "parents": [], "tags": labels }),
+        )
     }
 
     /// Holds an entity against the schema.
-    fn seen(
-        &self,
-        kind: &str,
-        id: &impl ToString,
-        mut entity: Value,
-    ) -> Result<Seen, OracleError> {
+    fn seen(&self, kind: &str, id: &impl ToString, mut entity: Value) -> Result<Seen, OracleError> {
         entity["uid"] = uid(kind, id);
         Entity::from_json_value(entity, Some(&self.schema))
             .map(Seen)

@@ -150,8 +150,7 @@ impl Scope {
                 self.has(expr, &attrs, construct).map(Term::Bool)
             }
             Expr::Like { expr, pattern } => {
-                if pattern.contains(&PatternElem::Char('\0'))
-                {
+                if pattern.contains(&PatternElem::Char('\0')) {
                     return refuse(construct, "no text in PostgreSQL holds NUL");
                 }
                 let pieces = pattern.iter().map(|piece| match piece {

@@ -12,10 +12,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::bell::{Bell, Ring};
+use super::notifier::{Notifier, Topic};
 use crate::store::{Store, StoreError, event::RelayLock, git_account::FollowUp};
 
-/// Look at least this often: a ring may be lost.
+/// Look at least this often: a notification may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a round of forgetting begins.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
@@ -25,10 +25,10 @@ const BATCHES_A_ROUND: u32 = 200;
 pub const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// Is the relay, or waits to become it, until `stop`.
-pub async fn run(store: Store, bell: Bell, stop: CancellationToken) {
+pub async fn run(store: Store, notifier: Notifier, stop: CancellationToken) {
     loop {
         if let Err(error) = stop
-            .run_until_cancelled(relay(&store, &bell))
+            .run_until_cancelled(relay(&store, &notifier))
             .await
             .unwrap_or(Ok(()))
         {
@@ -45,26 +45,26 @@ pub async fn run(store: Store, bell: Bell, stop: CancellationToken) {
 }
 
 /// Relays while this process has the lock; returns at once when it has not.
-async fn relay(store: &Store, bell: &Bell) -> Result<(), StoreError> {
+async fn relay(store: &Store, notifier: &Notifier) -> Result<(), StoreError> {
     let Some(lock) = store.try_lock_relay().await? else {
         return Ok(());
     };
     tracing::info!("this process is the relay");
     // Side by side, on connections of their own: forgetting delays no event, and ends nothing.
     tokio::select! {
-        result = place(&lock, bell) => result,
-        never = Box::pin(follow_up(store, bell)) => match never {},
+        result = place(&lock, notifier) => result,
+        never = Box::pin(follow_up(store, notifier)) => match never {},
         never = prune(store) => match never {},
     }
 }
 
 /// Places what is committed, until that fails.
-async fn place(lock: &RelayLock, bell: &Bell) -> Result<(), StoreError> {
-    let mut changes = bell.listen(Ring::Changes);
+async fn place(lock: &RelayLock, notifier: &Notifier) -> Result<(), StoreError> {
+    let mut changes = notifier.subscribe(Topic::Changes);
     loop {
         changes.mark_unchanged();
         if lock.place().await? {
-            bell.ring(Ring::Placed);
+            notifier.notify(Topic::Placed);
         }
         tokio::select! {
             _ = changes.changed() => {}
@@ -74,8 +74,8 @@ async fn place(lock: &RelayLock, bell: &Bell) -> Result<(), StoreError> {
 }
 
 /// Follows changes of accounts up: watchers hear of them, and refs that wait for them are due.
-async fn follow_up(store: &Store, bell: &Bell) -> Infallible {
-    let mut changes = bell.listen(Ring::Changes);
+async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
+    let mut changes = notifier.subscribe(Topic::Changes);
     loop {
         changes.mark_unchanged();
         let accounts = store.list_changed_accounts().await;
@@ -84,10 +84,10 @@ async fn follow_up(store: &Store, bell: &Bell) -> Infallible {
             match store.follow_up(&account).await {
                 Ok(FollowUp { due, events }) => {
                     if due {
-                        bell.ring(Ring::Due);
+                        notifier.notify(Topic::Due);
                     }
                     if events {
-                        bell.ring(Ring::Changes);
+                        notifier.notify(Topic::Changes);
                     }
                 }
                 // The others have their turn.

@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bell::{Bell, Ring},
+    notifier::{Notifier, Topic},
     relay::EVENT_RETENTION,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub const MAX_WATCHERS: usize = 10_000;
 const BATCH: i64 = 500;
 /// Who could not read for so long may have missed events that were forgotten meanwhile.
 const MAX_SILENCE: Duration = Duration::from_secs(EVENT_RETENTION.as_secs() / 2);
-/// Look at least this often: a ring may be lost.
+/// Look at least this often: a notification may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a watcher is told.
@@ -144,8 +144,8 @@ impl Watchers {
     }
 
     /// Follows the events until `stop`.
-    pub async fn run(&self, store: Store, bell: Bell, stop: CancellationToken) {
-        let mut placed = bell.listen(Ring::Placed);
+    pub async fn run(&self, store: Store, notifier: Notifier, stop: CancellationToken) {
+        let mut placed = notifier.subscribe(Topic::Placed);
         let mut read_at = Instant::now();
         loop {
             placed.mark_unchanged();

@@ -23,7 +23,7 @@ use crate::{
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS},
     error::Error,
     events::{
-        bell::{Bell, Ring},
+        notifier::{Notifier, Topic},
         watch::Watchers,
     },
     git_ref,
@@ -48,7 +48,7 @@ pub(crate) struct ChatGrpc {
     pub(crate) authorizer: Authorizer,
     pub(crate) auth: Auth,
     /// Wakes relay and workers.
-    pub(crate) bell: Bell,
+    pub(crate) notifier: Notifier,
     pub(crate) watchers: Watchers,
     /// Takes notice of who looks at what.
     pub(crate) views: Views,
@@ -78,7 +78,7 @@ impl ChatGrpc {
 
     /// Tells watchers of a change; the chat as the caller sees it since.
     async fn changed(&self, principal: &Principal, id: ChatId) -> Result<v1::Chat, Error> {
-        self.bell.ring(Ring::Changes);
+        self.notifier.notify(Topic::Changes);
         Ok(convert::chat(self.visible(principal, id).await?))
     }
 }
@@ -164,7 +164,7 @@ impl ChatService for ChatGrpc {
         };
         let updated = self.store.update_chat(readable, allowed, id, &changes);
         if updated.await.map_err(Error::from)? {
-            self.bell.ring(Ring::Due);
+            self.notifier.notify(Topic::Due);
         }
         let chat = Some(self.changed(&principal, id).await?);
         Ok(Response::new(v1::UpdateChatResponse { chat }))
@@ -208,7 +208,7 @@ impl ChatService for ChatGrpc {
         let refreshed = refresh::refresh_chat(
             &self.store,
             &self.authorizer,
-            &self.bell,
+            &self.notifier,
             &principal,
             id,
             refresh::patience(left),
@@ -230,7 +230,7 @@ impl ChatService for ChatGrpc {
         let chats = git_ref::report(
             &self.store,
             &self.authorizer,
-            &self.bell,
+            &self.notifier,
             &principal,
             target,
             &git_ref,

@@ -20,7 +20,7 @@ use crate::{
     auth::Auth,
     authz::{Action, Authorizer, Principal},
     error::Error,
-    events::bell::{Bell, Ring},
+    events::notifier::{Notifier, Topic},
     id::UserId,
     page_token::{PageTokens, Scope},
     provider::{Provider, Providers},
@@ -43,7 +43,7 @@ pub(crate) struct GitAccountGrpc {
     /// Authenticates.
     pub(crate) auth: Auth,
     /// Wakes workers.
-    pub(crate) bell: Bell,
+    pub(crate) notifier: Notifier,
     /// Seals tokens.
     pub(crate) keys: Arc<KeyRing>,
     /// Signs page tokens.
@@ -109,9 +109,9 @@ impl GitAccountGrpc {
         };
         let linked = self.store.link_git_account(&account, &seal).await?;
         tracing::info!(user.id = %user, provider_id = provider.id, "a git account was linked");
-        self.bell.ring(Ring::Due);
+        self.notifier.notify(Topic::Due);
         // The relay hears of the change, too.
-        self.bell.ring(Ring::Changes);
+        self.notifier.notify(Topic::Changes);
         Ok(linked)
     }
 
@@ -170,7 +170,7 @@ impl GitAccountGrpc {
             });
         }
         tracing::info!(user.id = %user, provider_id, "a git account was unlinked");
-        self.bell.ring(Ring::Changes);
+        self.notifier.notify(Topic::Changes);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use super::metrics::SyncMetrics;
 use crate::{
     authz::Principal,
     chat::Chat,
-    events::bell::{Bell, Ring},
+    events::notifier::{Notifier, Topic},
     id::ChatId,
     store::Store,
 };
@@ -148,7 +148,7 @@ impl Sampler {
     }
 
     /// Notes what is viewed until `stop`.
-    pub async fn run(mut self, store: Store, bell: Bell, stop: CancellationToken) {
+    pub async fn run(mut self, store: Store, notifier: Notifier, stop: CancellationToken) {
         let mut views = Vec::with_capacity(BATCH);
         loop {
             let received = self.queue.recv_many(&mut views, BATCH);
@@ -156,11 +156,11 @@ impl Sampler {
                 None | Some(0) => return,
                 Some(_) => {}
             }
-            self.note(&store, &bell, &mut views).await;
+            self.note(&store, &notifier, &mut views).await;
         }
     }
 
-    async fn note(&self, store: &Store, bell: &Bell, views: &mut Vec<View>) {
+    async fn note(&self, store: &Store, notifier: &Notifier, views: &mut Vec<View>) {
         let mut chats: Vec<ChatId> = Vec::new();
         for view in views.drain(..) {
             match view {
@@ -181,7 +181,7 @@ impl Sampler {
                     let metrics = &self.views.0.metrics;
                     metrics.viewed_chats.inc_by(chats.len() as u64);
                     if due {
-                        bell.ring(Ring::Due);
+                        notifier.notify(Topic::Due);
                     }
                 }
                 // They are noted again in a minute, if somebody still looks.

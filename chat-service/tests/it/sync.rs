@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use chat_service::{
     accounts::KeyRing,
     authz::{Authorizer, Principal},
-    events::bell::Bell,
+    events::notifier::Notifier,
     id::RequestId,
     provider::Providers,
     store::{PoolOptions, Store},
@@ -48,7 +48,7 @@ fn parts(stack: &Stack) -> DispatcherParts {
     DispatcherParts {
         store: Store::new(stack.database.url(), &PoolOptions::default()).unwrap(),
         authorizer: Authorizer::new(),
-        bell: Bell::new(),
+        notifier: Notifier::new(),
         keys: Arc::new(KeyRing::parse(keys.expose_secret()).unwrap()),
         providers: Arc::new(Providers::default()),
         metrics: SyncMetrics::default(),

@@ -78,11 +78,11 @@ fn only_in(directory: &str, text: &str, allowed: &[&str]) {
 #[test]
 fn sql_stays_in_the_store() {
     let config = "chat-service/src/config"; // Checks that a URL parses.
-    let bell = "chat-service/src/events/bell.rs"; // LISTEN and NOTIFY want a connection of their own.
+    let notifier = "chat-service/src/events/notifier.rs"; // LISTEN and NOTIFY want a connection of their own.
     only_in(
         "chat-service/src",
         "tokio_postgres",
-        &["chat-service/src/store", config, bell],
+        &["chat-service/src/store", config, notifier],
     );
     only_in("gitsync-service/src", "tokio_postgres", &[]);
     only_in("gitsync-service/src", "deadpool", &[]);

@@ -1,8 +1,9 @@
-//! Wake-ups between tasks and between replicas. A ring carries nothing: whoever wakes looks into the
-//! database, so a ring that is lost costs time (everybody looks now and then anyway), never data.
+//! Notifications between tasks and between replicas. One carries nothing: who is woken looks into
+//! the database, so a notification that is lost costs time (subscribers look now and then anyway),
+//! never data.
 //!
-//! `NOTIFY` serialises commits, so no data transaction notifies: a ring is sent after the commit, on
-//! a connection of its own, and rings that come close together are one.
+//! `NOTIFY` serialises commits, so no data transaction notifies: a notification is sent after the
+//! commit, on a connection of its own, and those that come close together are one.
 
 use std::{
     sync::{
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{store::detect_dead_peers, text_enum::text_enum};
 
 text_enum! {
-    /// What happened, and the channel on which replicas hear of it.
-    Ring {
+    /// What happened, and the channel on which replicas are notified.
+    Topic {
         /// Refs may have become due: workers that wait for a lease look again.
         Due = "chat_due",
         /// Outcomes were applied: `RefreshChat` looks again.
@@ -38,42 +39,42 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Rings, and hears rings. Cheap to clone.
+/// Notifies of topics, and subscribes to them. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Bell(Arc<Inner>);
+pub struct Notifier(Arc<Inner>);
 
-/// Each by [`Ring`].
+/// Each by [`Topic`].
 #[derive(Default)]
 struct Inner {
-    /// Wake with the rings that are heard, from here and from elsewhere.
-    heard: [watch::Sender<()>; 4],
-    /// Whether there are rings of this process of which the other replicas have not heard.
+    /// Wake with each notification, from here and from elsewhere.
+    subscribed: [watch::Sender<()>; 4],
+    /// Whether there are notifications of this process that were not sent to the other replicas.
     unsent: [AtomicBool; 4],
-    rung: Notify,
+    woken: Notify,
 }
 
-impl Bell {
-    /// A bell that is heard in this process; [`Bell::run`] connects it with the other replicas.
+impl Notifier {
+    /// Notifies this process; [`Notifier::run`] connects it with the other replicas.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Wakes all who listen, here at once and in the other replicas shortly after. Call it after the
+    /// Wakes all subscribers, here at once and in the other replicas shortly after. Call it after the
     /// commit.
-    pub fn ring(&self, ring: Ring) {
-        self.0.heard[ring as usize].send_replace(());
-        self.0.unsent[ring as usize].store(true, Ordering::Relaxed);
-        self.0.rung.notify_one();
+    pub fn notify(&self, topic: Topic) {
+        self.0.subscribed[topic as usize].send_replace(());
+        self.0.unsent[topic as usize].store(true, Ordering::Relaxed);
+        self.0.woken.notify_one();
     }
 
-    /// Hears rings from now on.
+    /// Wakes with each notification from now on.
     #[must_use]
-    pub fn listen(&self, ring: Ring) -> watch::Receiver<()> {
-        self.0.heard[ring as usize].subscribe()
+    pub fn subscribe(&self, topic: Topic) -> watch::Receiver<()> {
+        self.0.subscribed[topic as usize].subscribe()
     }
 
-    /// Tells the other replicas, and hears them, until `stop`.
+    /// Notifies the other replicas, and is notified by them, until `stop`.
     pub async fn run(&self, database_url: &str, stop: CancellationToken) {
         while !stop.is_cancelled() {
             tokio::select! {
@@ -94,44 +95,44 @@ impl Bell {
     /// Serves one connection until it breaks.
     async fn connection(&self, database_url: &str) -> Result<(), tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = database_url.parse()?;
-        config.application_name("chat-service bell");
+        config.application_name("chat-service notifier");
         detect_dead_peers(&mut config);
         config.connect_timeout(CONNECT_TIMEOUT);
         let (client, mut connection) = config.connect(NoTls).await?;
-        let hear = async {
+        let receive = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message?
-                    && let Some(ring) = Ring::parse(notification.channel())
+                    && let Some(topic) = Topic::parse(notification.channel())
                 {
-                    self.0.heard[ring as usize].send_replace(());
+                    self.0.subscribed[topic as usize].send_replace(());
                 }
             }
             Ok(())
         };
         let send = async {
-            let listen = Ring::ALL
+            let listen = Topic::ALL
                 .iter()
-                .map(|ring| format!("LISTEN {};", ring.name()));
+                .map(|topic| format!("LISTEN {};", topic.name()));
             client.batch_execute(&listen.collect::<String>()).await?;
-            // What was rung while this process did not listen is unknown, here and in the other
-            // replicas: everybody looks again.
-            for ring in Ring::ALL {
-                self.ring(*ring);
+            // What happened while this process did not listen is unknown, here and in the other
+            // replicas: all look again.
+            for topic in Topic::ALL {
+                self.notify(*topic);
             }
             loop {
-                self.0.rung.notified().await;
-                for ring in Ring::ALL {
-                    if self.0.unsent[*ring as usize].swap(false, Ordering::Relaxed) {
+                self.0.woken.notified().await;
+                for topic in Topic::ALL {
+                    if self.0.unsent[*topic as usize].swap(false, Ordering::Relaxed) {
                         // Channels are names of our own: nothing of a caller's is in the statement.
                         client
-                            .batch_execute(&format!("NOTIFY {}", ring.name()))
+                            .batch_execute(&format!("NOTIFY {}", topic.name()))
                             .await?;
                     }
                 }
             }
         };
         tokio::select! {
-            result = hear => result,
+            result = receive => result,
             result = send => result,
         }
     }
