@@ -136,41 +136,26 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 pub(crate) fn chat(chat: Chat) -> v1::Chat {
     let icon = chat.icon().to_owned();
     let primary = chat.primary().cloned();
-    // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
-    let Chat {
-        id,
-        owner,
-        organization,
-        workspace,
-        title,
-        status,
-        labels,
-        archived,
-        created_at,
-        updated_at,
-        diff_statuses,
-        shares,
-    } = chat;
     let subjects = |wanted: Level| {
-        shares
+        chat.shares
             .iter()
             .filter(|(_, level)| *level == wanted)
             .map(|(subject, _)| render_subject(*subject))
             .collect()
     };
     v1::Chat {
-        id: id.to_string(),
-        owner_id: owner.to_string(),
-        organization_id: organization.map(|id| id.to_string()),
-        workspace_id: workspace.map(|id| id.to_string()),
-        title,
-        status: render_chat_status(status).into(),
-        labels,
-        archived,
-        created_at: Some(timestamp(created_at)),
-        updated_at: Some(timestamp(updated_at)),
+        id: chat.id.to_string(),
+        owner_id: chat.owner.to_string(),
+        organization_id: chat.organization.map(|id| id.to_string()),
+        workspace_id: chat.workspace.map(|id| id.to_string()),
+        title: chat.title,
+        status: render_chat_status(chat.status).into(),
+        labels: chat.labels,
+        archived: chat.archived,
+        created_at: Some(timestamp(chat.created_at)),
+        updated_at: Some(timestamp(chat.updated_at)),
         diff_status: primary.map(diff_status),
-        diff_statuses: diff_statuses.into_iter().map(diff_status).collect(),
+        diff_statuses: chat.diff_statuses.into_iter().map(diff_status).collect(),
         readers: subjects(Level::Reader),
         writers: subjects(Level::Writer),
         icon,

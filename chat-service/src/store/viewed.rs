@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     column::column,
+    due::NONE,
     page::{self, Bounds, Matches},
-    sql::sql,
+    sql::{Statement, sql},
     transaction::Tx,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     id::{ChatId, GroupId, UserId},
 };
 
-const LOCK_VIEWED_POLLS: Sql = sql!("lock_viewed_polls");
+const LOCK_FREE_POLLS: Sql = sql!("lock_free_polls");
 const VIEW_REFS: Sql = sql!("view_refs");
 
 /// So long a note holds.
@@ -59,7 +60,11 @@ impl Store {
         let Some(page) = page::plan(&pred, &filter, None, MAX_WATCHED, matches, bounds) else {
             return Ok(Vec::new());
         };
-        let rows = self.read(page.statement(), &page.values()).await?;
+        let statement = Statement {
+            name: "list_watched_chats",
+            ..page.statement()
+        };
+        let rows = self.read(statement, &page.values()).await?;
         column(&rows, "id")
     }
 
@@ -72,7 +77,7 @@ impl Store {
 }
 
 async fn view_once(tx: Tx, chats: &[Uuid]) -> Result<bool, StoreError> {
-    let rows = tx.query(LOCK_VIEWED_POLLS, &[&chats]).await?;
+    let rows = tx.query(LOCK_FREE_POLLS, &[&NONE, &chats]).await?;
     let refs: Vec<Uuid> = column(&rows, "ref_id")?;
     let (view, interval) = (VIEW_DURATION.as_secs_f64(), VIEWED_INTERVAL.as_secs_f64());
     let rows = tx.query(VIEW_REFS, &[&refs, &view, &interval]).await?;

@@ -14,17 +14,7 @@ WITH page AS MATERIALIZED (
     ORDER BY branch.updated_at DESC, branch.id DESC
     LIMIT /* limit */ 1
 )
-SELECT
-    c.id,
-    c.owner_id,
-    c.organization_id,
-    c.workspace_id,
-    c.title,
-    c.status,
-    c.labels,
-    c.archived,
-    c.created_at,
-    c.updated_at
+SELECT c.*
 FROM page p
 CROSS JOIN LATERAL (
     SELECT

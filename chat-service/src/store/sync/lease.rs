@@ -144,21 +144,20 @@ async fn claim(
         return Ok((Some(leased), Idle::default()));
     }
     let turns = Turns::ready(&ready)?;
-    if turns.ids.is_empty() {
+    if ready.is_empty() {
         return Ok((None, Idle::default()));
     }
     let mut choice = turns.due(&tx, request.max_refs).await?;
     let filled = choice.len() >= request.max_refs;
-    let ids = turns.ids.iter().copied();
-    let claimed: Vec<Uuid> = ids.filter(|id| choice.of(*id) > 0).collect();
     let idle = turns.idle(&choice, filled);
-    if claimed.is_empty() {
+    if choice.len() == 0 {
         return Ok((None, idle));
     }
     if !filled && !turns.more {
         turns.add_early(&tx, &mut choice, request.max_refs).await?;
     }
-    let counts: Vec<i32> = claimed.iter().map(|id| choice.of(*id)).collect();
+    let counts = turns.counts(&choice);
+    let (claimed, counts): (Vec<Uuid>, Vec<i32>) = counts.filter(|(_, count)| *count > 0).unzip();
     let seconds = duration.as_secs_f64();
     let answer: Option<Value> = None;
     let [_, _, budgets, refs, credentials] = tx
@@ -186,12 +185,15 @@ async fn claim_again(
 ) -> Result<HandedOut, StoreError> {
     let id = request.request.0;
     let budgets = tx.query(LIST_LEASED_BUDGETS, &[&id, &quantum]).await?;
-    let turns = Turns::read(&budgets)?;
+    let turns = Turns {
+        waiting: budgets.iter().map(Turn::read).collect::<Result<_, _>>()?,
+        ..Turns::default()
+    };
     let choice = turns.due(&tx, request.max_refs).await?;
-    let counts: Vec<i32> = turns.ids.iter().map(|id| choice.of(*id)).collect();
+    let (ids, counts): (Vec<Uuid>, Vec<i32>) = turns.counts(&choice).unzip();
     let [_, refs, credentials] = tx
         .commit_after([
-            bind(RECLAIM_BUDGETS, &[&turns.ids, &counts, &id]),
+            bind(RECLAIM_BUDGETS, &[&ids, &counts, &id]),
             bind(LIST_LEASED_REFS, &[&choice.refs]),
             bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
         ])
@@ -225,111 +227,74 @@ async fn settle_idle(tx: Tx, idle: &Idle) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Budgets in the order of their turns: how many refs a turn of each hands out, and the lane from
-/// which on none is.
+/// A budget whose turn it is.
+#[derive(Clone, Copy)]
+struct Turn {
+    budget: Uuid,
+    /// How many refs it hands out at most.
+    quantum: i64,
+    /// The lane from which on none is.
+    withheld_from: i16,
+}
+
+impl Turn {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            budget: row.get_as("id")?,
+            quantum: row.get_as("quantum")?,
+            withheld_from: row.get_as("withheld_from")?,
+        })
+    }
+}
+
+/// Budgets in the order of their turns.
 #[derive(Default)]
 struct Turns {
-    ids: Vec<Uuid>,
-    quanta: Vec<i64>,
-    withheld_from: Vec<i16>,
-    /// How many of them a person waits for: the last ones.
-    awaited: usize,
+    waiting: Vec<Turn>,
+    /// A person waits for these. What else is due of them comes last: they have had their share.
+    awaited: Vec<Turn>,
     /// Other budgets may be ready, too.
     more: bool,
 }
 
 impl Turns {
-    /// From the rows of `lock_ready_budgets`. What else is due of those that a person waits for
-    /// comes last: they have had their share.
+    /// From the rows of `lock_ready_budgets`.
     fn ready(rows: &[Row]) -> Result<Self, StoreError> {
         let mut turns = Self::default();
-        for awaited in [false, true] {
-            for row in rows {
-                if row.get_as::<bool>("awaited")? == awaited {
-                    turns.push(row)?;
-                    turns.awaited += usize::from(awaited);
-                }
-            }
+        for row in rows {
+            let of = if row.get_as("awaited")? {
+                &mut turns.awaited
+            } else {
+                &mut turns.waiting
+            };
+            of.push(Turn::read(row)?);
         }
         let most = usize::try_from(MAX_BUDGETS).unwrap_or(usize::MAX);
-        turns.more = rows.len() >= most || turns.awaited >= most / 2;
+        turns.more = rows.len() >= most || turns.awaited.len() >= most / 2;
         Ok(turns)
     }
 
-    /// From the rows of `list_leased_budgets`.
-    fn read(rows: &[Row]) -> Result<Self, StoreError> {
-        let mut turns = Self::default();
-        for row in rows {
-            turns.push(row)?;
-        }
-        Ok(turns)
+    fn all(&self) -> impl Iterator<Item = &Turn> {
+        self.waiting.iter().chain(&self.awaited)
     }
 
-    fn push(&mut self, row: &Row) -> Result<(), StoreError> {
-        self.ids.push(row.get_as("id")?);
-        self.quanta.push(row.get_as("quantum")?);
-        self.withheld_from.push(row.get_as("withheld_from")?);
-        Ok(())
+    /// How much of each is handed out.
+    fn counts(&self, choice: &Choice) -> impl Iterator<Item = (Uuid, i32)> {
+        self.all().map(|turn| (turn.budget, choice.of(turn.budget)))
     }
 
     /// What is due of them: of the first ones and of those that a person waits for, and of the
     /// others while the call is not full.
     async fn due(&self, tx: &Tx, max_refs: i64) -> Result<Choice, StoreError> {
         let mut choice = Choice::default();
-        let waiting = self.ids.len() - self.awaited;
-        let first = waiting.min(FIRST_BUDGETS);
-        let of_first = (0..first).chain(waiting..self.ids.len());
-        self.add_due(tx, &mut choice, of_first.collect(), max_refs)
-            .await?;
-        if choice.len() < max_refs && first < waiting {
-            let left = max_refs - choice.len();
-            self.add_due(tx, &mut choice, (first..waiting).collect(), left)
-                .await?;
+        let first = self.waiting.len().min(FIRST_BUDGETS);
+        let (first, others) = self.waiting.split_at(first);
+        let first = [first, &self.awaited].concat();
+        add(tx, &mut choice, LIST_DUE_REFS, &first, max_refs).await?;
+        if choice.len() < max_refs && !others.is_empty() {
+            add(tx, &mut choice, LIST_DUE_REFS, others, max_refs).await?;
         }
         Ok(choice)
-    }
-
-    async fn add_due(
-        &self,
-        tx: &Tx,
-        choice: &mut Choice,
-        places: Vec<usize>,
-        max_refs: i64,
-    ) -> Result<(), StoreError> {
-        let ids: Vec<Uuid> = picked(&self.ids, &places);
-        let quanta: Vec<i64> = picked(&self.quanta, &places);
-        let withheld_from: Vec<i16> = picked(&self.withheld_from, &places);
-        let rows = tx
-            .query(LIST_DUE_REFS, &[&ids, &quanta, &withheld_from, &max_refs])
-            .await?;
-        choice.add(&rows)
-    }
-
-    /// What had its turn, and of which nothing is due. Of a call that is full, the last ones had
-    /// none.
-    fn idle(&self, choice: &Choice, filled: bool) -> Idle {
-        let waiting = self.ids.len() - self.awaited;
-        let last_turn = if filled {
-            let of_turns = self.ids.get(..waiting).unwrap_or_default();
-            let last = of_turns.iter().rposition(|id| choice.of(*id) > 0);
-            last.unwrap_or(0)
-        } else {
-            self.ids.len()
-        };
-        let mut idle = Idle::default();
-        for (place, (id, withheld_from)) in self.ids.iter().zip(&self.withheld_from).enumerate() {
-            let is_claimed = choice.of(*id) > 0;
-            if !is_claimed && place < last_turn {
-                idle.budgets.push(*id);
-            }
-            // What is due of an account may be withheld, which a claim of its budget's other refs
-            // need not settle each time.
-            if !is_claimed || *withheld_from > Lane::Idle.number() {
-                let of_budget = choice.idle_accounts.iter().filter(|(of, _)| of == id);
-                idle.accounts.extend(of_budget.map(|(_, account)| *account));
-            }
-        }
-        idle
     }
 
     /// Fills up what the due refs left free with those that are due soon.
@@ -339,28 +304,57 @@ impl Turns {
         choice: &mut Choice,
         max_refs: i64,
     ) -> Result<(), StoreError> {
-        let rooms: Vec<i64> = self
-            .ids
-            .iter()
-            .zip(&self.quanta)
-            .map(|(id, quantum)| match choice.of(*id) {
+        let room = |turn: &Turn| Turn {
+            quantum: match choice.of(turn.budget) {
                 0 => 0,
-                due => (quantum - i64::from(due)).max(0),
-            })
-            .collect();
-        let left = max_refs - choice.len();
-        let rows = tx
-            .query(
-                LIST_EARLY_REFS,
-                &[&self.ids, &rooms, &self.withheld_from, &left],
-            )
-            .await?;
-        choice.add(&rows)
+                due => (turn.quantum - i64::from(due)).max(0),
+            },
+            ..*turn
+        };
+        let rooms: Vec<Turn> = self.all().map(room).collect();
+        add(tx, choice, LIST_EARLY_REFS, &rooms, max_refs).await
+    }
+
+    /// What had its turn, and of which nothing is due. Of a call that is full, the last ones had
+    /// none.
+    fn idle(&self, choice: &Choice, filled: bool) -> Idle {
+        let is_claimed = |turn: &Turn| choice.of(turn.budget) > 0;
+        let had_turn = if filled {
+            self.waiting.iter().rposition(is_claimed).unwrap_or(0)
+        } else {
+            usize::MAX
+        };
+        let mut idle = Idle::default();
+        for (place, turn) in self.all().enumerate() {
+            if !is_claimed(turn) && place < had_turn {
+                idle.budgets.push(turn.budget);
+            }
+            // What is due of an account may be withheld, which a claim of its budget's other refs
+            // need not settle each time.
+            if !is_claimed(turn) || turn.withheld_from > Lane::Idle.number() {
+                let accounts = choice.idle_accounts.iter();
+                let of_budget = accounts.filter(|(budget, _)| *budget == turn.budget);
+                idle.accounts.extend(of_budget.map(|(_, account)| *account));
+            }
+        }
+        idle
     }
 }
 
-/// The items at these places.
-fn picked<T: Copy>(items: &[T], places: &[usize]) -> Vec<T> {
-    let item = |place: &usize| items.get(*place).copied();
-    places.iter().filter_map(item).collect()
+/// Adds to a choice what a statement lists of budgets in turn, while the call is not full.
+async fn add(
+    tx: &Tx,
+    choice: &mut Choice,
+    statement: Sql,
+    turns: &[Turn],
+    max_refs: i64,
+) -> Result<(), StoreError> {
+    let budgets: Vec<Uuid> = turns.iter().map(|turn| turn.budget).collect();
+    let quanta: Vec<i64> = turns.iter().map(|turn| turn.quantum).collect();
+    let withheld_from: Vec<i16> = turns.iter().map(|turn| turn.withheld_from).collect();
+    let left = max_refs - choice.len();
+    let rows = tx
+        .query(statement, &[&budgets, &quanta, &withheld_from, &left])
+        .await?;
+    choice.add(&rows)
 }

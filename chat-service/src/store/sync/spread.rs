@@ -151,7 +151,7 @@ async fn hint_once(tx: Tx, followers: &[Uuid]) -> Result<u64, StoreError> {
     let [_, rows] = tx
         .pipeline([
             bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
-            bind(LOCK_FREE_POLLS, &[&followers]),
+            bind(LOCK_FREE_POLLS, &[&followers, &NONE.as_slice()]),
         ])
         .await?;
     let refs: Vec<Uuid> = column(&rows, "ref_id")?;
