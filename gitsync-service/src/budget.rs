@@ -3,7 +3,7 @@
 //!
 //! [`Budgets`] is the process's, [`LeaseBudget`] one lease's, [`Admission`] one credential's within
 //! it: a host asks it for a [`RequestPermit`] before each request and reports to it what the answer
-//! said. A successful response never reopens what was closed; it stays closed until the lease ends.
+//! said. A successful response never reopens what was closed; only the end that was said does.
 //! Windows are opaque names here; which of them stand in for one another only their host knows.
 
 mod admission;

@@ -86,6 +86,8 @@ metrics! {
         "Times that the circuit breaker of a host opened, since it failed several budgets";
     host_pauses: Counter,
         "Times that a host was paused for all budgets, since it asked several to pause";
+    host_state: Family<Labels<2>, Gauge>,
+        "Whether a host is now slowed, without answers, or asked without GraphQL or a field of it";
     batch_questions: Histograms = Family::new_with_constructor(sizes),
         "Questions in one GraphQL request, by what is asked";
     batches_too_heavy: Counters<1>, "GraphQL requests that were more than a host gives at once";
@@ -102,6 +104,13 @@ impl Metrics {
         let of_kind = labels([("kind", kind)]);
         let sizes = self.batch_questions.get_or_create(&of_kind);
         sizes.observe(f64::from(questions));
+    }
+
+    /// Notes that a host's state begins or ends.
+    pub(crate) fn set_host_state(&self, host: &str, state: &'static str, holds: bool) {
+        let host = Cow::Owned(host.to_owned());
+        let labels = [("host", host), ("state", Cow::Borrowed(state))];
+        self.host_state.get_or_create(&labels).set(i64::from(holds));
     }
 
     pub(crate) fn count_too_heavy(&self, kind: &'static str) {

@@ -11,9 +11,9 @@ use crate::metrics::Metrics;
 use super::{
     LeaseBudget, Withheld,
     credential::{CredentialCheck, CredentialProbe},
-    host_state::HostState,
+    host_state::{HostState, Pace},
     pause,
-    slots::Slot,
+    slots::{Demand, Slot},
     window::Received,
 };
 
@@ -34,6 +34,34 @@ pub struct RequestPermit {
     _place: WindowPlace,
     _slot: Slot,
     budget: Arc<LeaseBudget>,
+}
+
+/// A request that waits for a place in its window: less urgent ones of the lease wait behind it.
+#[derive(Debug)]
+struct WindowWait {
+    budget: Arc<LeaseBudget>,
+    window: &'static str,
+    lane: Lane,
+}
+
+impl WindowWait {
+    fn new(budget: &Arc<LeaseBudget>, window: &'static str, lane: Lane) -> Self {
+        budget.with_window(window, |state| state.wait(lane));
+        Self {
+            budget: Arc::clone(budget),
+            window,
+            lane,
+        }
+    }
+}
+
+impl Drop for WindowWait {
+    fn drop(&mut self) {
+        let lane = self.lane;
+        self.budget
+            .with_window(self.window, |window| window.end_wait(lane));
+        self.budget.changed.notify_waiters();
+    }
 }
 
 /// A request's place in its window.
@@ -106,8 +134,14 @@ impl Admission {
         let (place, probe) = self.place(window, lane, cost, may_wait).await?;
         let budget = &self.budget;
         let (_, hosts) = budget.budgets.host(&self.api_base_url);
+        let demand = Demand {
+            lane,
+            lease: Arc::clone(&budget.load),
+            host: Arc::clone(&self.host),
+            has_others: hosts > 1,
+        };
         let slot = tokio::select! {
-            slot = budget.budgets.slots.acquire(&self.host, hosts) => slot,
+            slot = budget.budgets.slots.acquire(demand) => slot,
             () = budget.over() => None,
         };
         let slot = slot.ok_or(Withheld::TurnOver)?;
@@ -135,6 +169,7 @@ impl Admission {
         may_wait: bool,
     ) -> Result<(WindowPlace, Option<CredentialProbe>), Withheld> {
         let budget = &self.budget;
+        let mut waiting = None;
         loop {
             // Subscribe before checking, so that a wake-up between the two is not lost.
             let changed = budget.changed.notified();
@@ -143,14 +178,14 @@ impl Admission {
             let settings = &budget.budgets.settings;
             let until = budget.with_window(window, |state| {
                 if !state.has_room(settings, lane, cost, now) {
-                    return Err(state.alone_until());
+                    return Err((state.alone_until(), true));
                 }
                 let Ok(probe) = self.credential.begin() else {
-                    return Err(state.alone_until());
+                    return Err((state.alone_until(), false));
                 };
                 let ceiling = &budget.budgets.ceiling;
                 if let Err(wait) = ceiling.begin(&budget.key, window, may_wait, now) {
-                    return Err(Some(now + wait));
+                    return Err((Some(now + wait), false));
                 }
                 state.begin();
                 Ok(probe)
@@ -160,7 +195,15 @@ impl Admission {
                     let budget = Arc::clone(budget);
                     return Ok((WindowPlace { budget, window }, probe));
                 }
-                Err(until) => until.filter(|until| now < *until),
+                Err((until, for_room)) => {
+                    // Only who waits for room goes first; what keeps another one may last.
+                    if !for_room {
+                        waiting = None;
+                    } else if waiting.is_none() {
+                        waiting = Some(WindowWait::new(budget, window, lane));
+                    }
+                    until.filter(|until| now < *until)
+                }
             };
             let late = async {
                 match until {
@@ -186,12 +229,14 @@ impl Admission {
         if budget.is_over() {
             return Err(Withheld::TurnOver);
         }
-        if budget.lock().pause.is_some() {
+        let now = Instant::now();
+        if budget.lock().is_paused(now) {
             return Err(Withheld::BudgetPaused);
         }
         self.credential.check()?;
         let settings = &budget.budgets.settings;
-        let checked = budget.with_window(window, |state| state.may_spend(settings, lane, cost));
+        let checked =
+            budget.with_window(window, |state| state.may_spend(settings, lane, cost, now));
         if checked == Err(Withheld::Reserved) {
             self.metrics().count_withheld(window, lane);
         }
@@ -263,18 +308,43 @@ impl Admission {
     /// The host answered, whatever it said but that it refuses the credential: its circuit breaker
     /// closes.
     pub fn answered(&self) {
-        self.host.answered();
+        if self.host.answered() {
+            self.note_host("breaker_open", false, None);
+        }
     }
 
-    /// The host failed, or did not answer.
-    pub fn unanswered(&self) {
-        let budgets = &self.budget.budgets;
-        if self
-            .host
-            .unanswered(&budgets.settings, &self.budget.key, Instant::now())
-        {
-            budgets.metrics.host_breakers_opened.inc();
+    /// The host answered what it was asked: secondary limits that others meet are their own.
+    pub fn answered_well(&self) {
+        if self.host.answered_well(Instant::now()) {
+            self.note_host("slowed", false, None);
         }
+    }
+
+    /// The host failed, or did not answer; perhaps with its word for when it is back, and with its
+    /// own id of the request.
+    pub fn unanswered(&self, back_in: Option<Duration>, request: Option<&str>) {
+        let budgets = &self.budget.budgets;
+        let now = Instant::now();
+        let opens = self
+            .host
+            .unanswered(&budgets.settings, &self.budget.key, back_in, now);
+        if opens {
+            budgets.metrics.host_breakers_opened.inc();
+            self.note_host("breaker_open", true, request);
+        }
+    }
+
+    /// Says to operators that a host's state begins or ends, once for each time that it does.
+    pub(crate) fn note_host(&self, state: &'static str, holds: bool, request: Option<&str>) {
+        let host = &*self.api_base_url;
+        self.metrics().set_host_state(host, state, holds);
+        tracing::warn!(
+            host,
+            state,
+            holds,
+            request,
+            "a git host is in another state"
+        );
     }
 
     /// The host takes the credential.
@@ -293,8 +363,12 @@ impl Admission {
         self.credential.refuse();
         let budgets = &self.budget.budgets;
         let (settings, key) = (&budgets.settings, &self.budget.key);
-        if self.host.refused(settings, key, Instant::now()) {
-            budgets.metrics.host_breakers_opened.inc();
+        if let Some(is_open) = self.host.refused(settings, key, Instant::now()) {
+            budgets
+                .metrics
+                .host_breakers_opened
+                .inc_by(u64::from(is_open));
+            self.note_host("breaker_open", is_open, None);
         }
         self.budget.changed.notify_waiters();
         Withheld::Credential
@@ -329,17 +403,25 @@ impl Admission {
             .with_window(window, |state| state.paused_for(now))
     }
 
-    /// A secondary limit: counts it, and pauses the budget for `retry_after` or longer.
-    pub fn secondary_limit(&self, retry_after: Option<Duration>) -> Withheld {
-        let budget = &self.budget;
+    /// A secondary limit: counts it, and pauses the budget for `retry_after` or longer. `request`
+    /// is the host's own id of what it refused.
+    pub fn secondary_limit(
+        &self,
+        retry_after: Option<Duration>,
+        request: Option<&str>,
+    ) -> Withheld {
+        let (budget, now) = (&self.budget, Instant::now());
         let mut state = budget.lock();
-        let first = state.pause.is_none();
+        let first = !state.is_paused(now);
         let strikes = budget.view.secondary_strikes + state.secondary_refusals;
         // Requests that were on the wire together meet one limit.
         state.secondary_refusals += u32::from(first);
         drop(state);
-        if first && self.host.secondary_limit(&budget.key, Instant::now()) {
-            self.metrics().host_pauses.inc();
+        if first && let Some(pace) = self.host.secondary_limit(&budget.key, now) {
+            if pace == Pace::Stopped {
+                self.metrics().host_pauses.inc();
+            }
+            self.note_host("slowed", true, request);
         }
         let settings = &budget.budgets.settings;
         self.pause(Pause {
@@ -362,7 +444,7 @@ impl Admission {
     /// The first word stands.
     pub fn pause(&self, pause: Pause) -> Withheld {
         let mut state = self.budget.lock();
-        if state.pause.is_none() {
+        if !state.is_paused(Instant::now()) {
             state.pause = Some(Received::now(pause));
             self.metrics().rate_limit_pauses.inc();
             drop(state);

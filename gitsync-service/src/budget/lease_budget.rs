@@ -17,6 +17,7 @@ use super::{
     credential::CredentialCheck,
     host_state::{HostState, PROBE_AFTER},
     pause,
+    slots::Load,
     window::{RateLimitWindow, Received},
 };
 
@@ -27,6 +28,8 @@ pub struct LeaseBudget {
     pub(super) key: BudgetKey,
     pub(super) view: BudgetView,
     deadline: Instant,
+    /// Its requests on the wire.
+    pub(super) load: Arc<Load>,
     /// Cancelled when nothing more is to be sent.
     stop: CancellationToken,
     state: Mutex<State>,
@@ -56,6 +59,16 @@ struct Unsent {
     window_paused: Option<Lane>,
 }
 
+impl State {
+    /// Whether the host wants no requests at `now`.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        let left = self
+            .pause
+            .and_then(|pause| pause.left(pause.value.duration, now));
+        left.is_some_and(|left| !left.is_zero())
+    }
+}
+
 impl LeaseBudget {
     pub(super) fn new(budgets: Arc<Budgets>, lease: &Lease, deadline: Instant) -> Self {
         Self {
@@ -63,6 +76,7 @@ impl LeaseBudget {
             key: lease.budget_key.clone(),
             view: lease.budget.clone(),
             deadline,
+            load: Arc::default(),
             stop: CancellationToken::new(),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -185,15 +199,18 @@ impl LeaseBudget {
         // The first of the withheld windows to end may serve them.
         let settings = &self.budgets.settings;
         let closed = state.windows.values();
-        let closed = closed.filter(|window| window.may_spend(settings, from_lane, 1).is_err());
+        let is_closed =
+            |window: &&RateLimitWindow| window.may_spend(settings, from_lane, 1, now).is_err();
+        let closed = closed.filter(is_closed);
         let ends = closed.map(|window| {
             let reset_in = window.ends_in(now).unwrap_or(pause::UNKNOWN_RESET);
             window
                 .paused_for(now)
                 .unwrap_or_else(|| pause::primary(settings, reset_in, &self.key))
         });
+        // None is closed any more: there is nothing to rest for.
         Some(Pause {
-            duration: ends.min().unwrap_or(pause::UNKNOWN_RESET),
+            duration: ends.min()?,
             class,
             from_lane,
         })

@@ -1,6 +1,6 @@
 //! One rate limit window of a budget, as one lease sees it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::sync::{Lane, Window};
 use tokio::time::Instant;
@@ -63,6 +63,8 @@ pub(super) struct RateLimitWindow {
     /// At most one request is on the wire at a time.
     serial: bool,
     in_flight: usize,
+    /// Requests that wait for room, by lane.
+    waiting: BTreeMap<Lane, usize>,
     answered: bool,
     /// Until when the first request goes alone, once it is sent.
     alone_until: Option<Instant>,
@@ -76,6 +78,7 @@ impl RateLimitWindow {
             pause: None,
             serial: false,
             in_flight: 0,
+            waiting: BTreeMap::new(),
             answered: false,
             alone_until: None,
         }
@@ -98,21 +101,25 @@ impl RateLimitWindow {
         settings: &Settings,
         lane: Lane,
         cost: i64,
+        now: Instant,
     ) -> Result<(), Withheld> {
-        let leased = self.leased.value.pause_for;
-        if self.pause.is_some() || leased.is_some_and(|pause| !pause.is_zero()) {
+        if self.paused_for(now).is_some() {
             return Err(Withheld::WindowPaused);
         }
-        let (limit, remaining) = match &self.observed {
-            Some(observed) => (observed.value.limit, observed.value.remaining),
-            // What was left of a window is known until it ends; of one that is over, or whose end
-            // is not known, a first request finds out.
-            None => {
-                let leased = &self.leased.value;
-                let lasts = leased.reset_in.is_some_and(|reset_in| !reset_in.is_zero());
-                (leased.limit, leased.remaining.filter(|_| lasts))
-            }
-        };
+        // What was left of a window is known until it ends; of one that is over, or that was leased
+        // without an end, a first request finds out.
+        let latest = self.observed.as_ref().unwrap_or(&self.leased);
+        let lasts = latest
+            .reset_in(now)
+            .is_some_and(|reset_in| !reset_in.is_zero());
+        let ended = latest
+            .value
+            .reset_in
+            .is_some_and(|reset_in| !reset_in.is_zero())
+            && !lasts;
+        let is_known = lasts || (self.observed.is_some() && !ended);
+        let (limit, remaining) = (latest.value.limit, latest.value.remaining);
+        let remaining = remaining.filter(|_| is_known);
         // An Enterprise host whose limits are off tells a limit of 0.
         let (Some(limit @ 1..), Some(remaining)) = (limit, remaining) else {
             return Ok(());
@@ -127,8 +134,8 @@ impl RateLimitWindow {
         Ok(())
     }
 
-    /// Whether one more request may be on the wire beside those that are. What those cost may still
-    /// have to be taken from what was left.
+    /// Whether one more request may be on the wire beside those that are, with none waiting that is
+    /// more urgent. What those cost may still have to be taken from what was left.
     pub(super) fn has_room(
         &self,
         settings: &Settings,
@@ -136,6 +143,9 @@ impl RateLimitWindow {
         cost: i64,
         now: Instant,
     ) -> bool {
+        if self.waiting.range(..lane).next().is_some() {
+            return false;
+        }
         if self.in_flight == 0 {
             return true;
         }
@@ -143,7 +153,7 @@ impl RateLimitWindow {
         !self.serial
             && self.in_flight < self.capacity(now)
             && self
-                .may_spend(settings, lane, cost.saturating_add(owed))
+                .may_spend(settings, lane, cost.saturating_add(owed), now)
                 .is_ok()
     }
 
@@ -163,6 +173,21 @@ impl RateLimitWindow {
 
     pub(super) fn alone_until(&self) -> Option<Instant> {
         self.alone_until
+    }
+
+    /// A request of `lane` waits for room.
+    pub(super) fn wait(&mut self, lane: Lane) {
+        *self.waiting.entry(lane).or_default() += 1;
+    }
+
+    /// It does not wait any more.
+    pub(super) fn end_wait(&mut self, lane: Lane) {
+        if let Some(count) = self.waiting.get_mut(&lane) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&lane);
+            }
+        }
     }
 
     /// Takes a place for a request.
@@ -204,8 +229,12 @@ impl RateLimitWindow {
 
     /// The limit is spent. The first word stands. Returns whether this is it.
     pub(super) fn pause(&mut self, pause: Duration) -> bool {
-        let first = self.pause.is_none();
-        self.pause.get_or_insert_with(|| Received::now(pause));
+        let last = self.pause;
+        let last = last.and_then(|last| last.left(last.value, Instant::now()));
+        let first = last.is_none_or(|left| left.is_zero());
+        if first {
+            self.pause = Some(Received::now(pause));
+        }
         first
     }
 
@@ -213,7 +242,8 @@ impl RateLimitWindow {
     pub(super) fn paused_for(&self, now: Instant) -> Option<Duration> {
         let pause = self.pause.and_then(|pause| pause.left(pause.value, now));
         let leased = self.leased.value.pause_for;
-        pause.or_else(|| leased.and_then(|pause| self.leased.left(pause, now)))
+        let leased = leased.and_then(|pause| self.leased.left(pause, now));
+        pause.or(leased).filter(|left| !left.is_zero())
     }
 
     /// In how long there is something to spend again, if that is known.
@@ -268,7 +298,7 @@ mod tests {
 
     fn may_spend(window: Window, lane: Lane) -> bool {
         RateLimitWindow::new(window)
-            .may_spend(&Settings::default(), lane, 1)
+            .may_spend(&Settings::default(), lane, 1, Instant::now())
             .is_ok()
     }
 
@@ -300,7 +330,7 @@ mod tests {
         for window in [&mut leased, &mut spent] {
             window.observe(self::window(5000, 4999));
             assert_eq!(
-                window.may_spend(&settings, Lane::Interactive, 1),
+                window.may_spend(&settings, Lane::Interactive, 1, Instant::now()),
                 Err(Withheld::WindowPaused)
             );
         }
@@ -318,10 +348,42 @@ mod tests {
             let mut observed = RateLimitWindow::new(over.clone());
             observed.observe(over);
             assert_eq!(
-                observed.may_spend(&Settings::default(), Lane::Idle, 1),
+                observed.may_spend(&Settings::default(), Lane::Idle, 1, Instant::now()),
                 Err(Withheld::Reserved)
             );
         }
+    }
+
+    #[test]
+    fn what_was_closed_is_open_once_its_known_end_has_passed() {
+        let settings = Settings::default();
+        let paused = Window {
+            pause_for: Some(HALF_AN_HOUR / 2),
+            ..window(5000, 5000)
+        };
+        let mut pausing = RateLimitWindow::new(Window::default());
+        pausing.pause(HALF_AN_HOUR / 2);
+        let mut observed = RateLimitWindow::new(Window::default());
+        observed.observe(window(5000, 0));
+        let leased = [paused, window(5000, 0)].map(RateLimitWindow::new);
+        for window in leased.into_iter().chain([pausing, observed]) {
+            let now = Instant::now();
+            let check = |at| window.may_spend(&settings, Lane::Idle, 1, at);
+            assert!(check(now).is_err());
+            assert_eq!(check(now + HALF_AN_HOUR), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_request_waits_behind_those_that_are_more_urgent() {
+        let (settings, now) = (Settings::default(), Instant::now());
+        let mut window = RateLimitWindow::new(Window::default());
+        let has_room = |window: &RateLimitWindow, lane| window.has_room(&settings, lane, 1, now);
+        window.wait(Lane::Viewed);
+        assert!(!has_room(&window, Lane::Idle));
+        assert!(has_room(&window, Lane::Viewed) && has_room(&window, Lane::Interactive));
+        window.end_wait(Lane::Viewed);
+        assert!(has_room(&window, Lane::Idle));
     }
 
     #[test]
@@ -337,7 +399,7 @@ mod tests {
                 for remaining in 0..=limit {
                     let window = RateLimitWindow::new(window(limit, remaining));
                     let [idle, viewed] = [Lane::Idle, Lane::Viewed]
-                        .map(|lane| window.may_spend(&settings, lane, 1).is_ok());
+                        .map(|lane| window.may_spend(&settings, lane, 1, Instant::now()).is_ok());
                     assert!(viewed || !idle, "{remaining} of {limit}");
                     assert!(idle || remaining < limit, "{remaining} of {limit}");
                 }

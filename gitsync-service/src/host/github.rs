@@ -176,7 +176,7 @@ impl Github {
         }
         let instance = known
             .entry(base.to_owned())
-            .or_insert_with(|| Arc::new(Instance::new(self.settings.clone())));
+            .or_insert_with(|| Arc::new(Instance::new(self.settings.clone(), base)));
         Arc::clone(instance)
     }
 }

@@ -129,7 +129,10 @@ impl Refresh {
     /// turn, has no outcome. Cancel-safe: dropping it stops every request, and what was sent stays
     /// sent.
     pub async fn run(&self, outcomes: &UnboundedSender<Outcome>) {
-        let groups = self.lease.groups.iter();
+        // What a person waits for is asked first, whosever credential it needs.
+        let mut groups: Vec<&LeaseGroup> = self.lease.groups.iter().collect();
+        groups.sort_by_key(|group| group.refs.iter().map(|git_ref| git_ref.lane).min());
+        let groups = groups.into_iter();
         join_all(groups.map(|group| self.look_up(group, outcomes))).await;
     }
 

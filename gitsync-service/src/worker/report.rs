@@ -276,11 +276,12 @@ impl Reporter<'_> {
                 self.note_problem(outcome, class);
             }
             match statuses.get(index).copied().flatten() {
-                Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) => {
+                // A later release may say more of what it did than this one understands.
+                Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) | None => {
                     taken += 1;
                     self.state.metrics().count_outcome(outcome);
                 }
-                Some(OutcomeStatus::Rejected) | None => {
+                Some(OutcomeStatus::Rejected) => {
                     self.state.metrics().outcomes_rejected.inc();
                     self.state
                         .note_error("report", "an outcome was rejected".to_owned());

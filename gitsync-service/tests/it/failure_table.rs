@@ -124,12 +124,6 @@ fn rows() -> Vec<Row> {
             hours(),
         ),
         (
-            Answer(Fault::InsufficientScopes),
-            ProblemClass::AccessDenied,
-            Concern::Repository,
-            hours(),
-        ),
-        (
             Repository(Barrier::NotFound),
             ProblemClass::RepositoryNotFound,
             Concern::Repository,

@@ -125,7 +125,7 @@ async fn of_two_errors_about_one_answer_the_worse_holds() {
 }
 
 #[tokio::test]
-async fn a_denial_that_says_of_nothing_is_not_blamed_on_a_repository_that_was_read() {
+async fn a_denial_that_says_of_nothing_is_blamed_on_no_repository_and_rest_is_asked() {
     let (github, token) = world().await;
     let read = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,
         "head": null, "open": {"nodes": []}});
@@ -136,9 +136,9 @@ async fn a_denial_that_says_of_nothing_is_not_blamed_on_a_repository_that_was_re
     );
     let refs = vec![feature(), git_ref("other", "acme/api", "feature")];
     let refreshed = ask(&github, &token, refs).await;
-    let result = refreshed.finding("r");
-    assert_eq!(class_of(result), ProblemClass::HostAnswerInvalid);
-    assert_eq!(refreshed.class("other"), ProblemClass::AccessDenied);
+    assert_eq!(*refreshed.finding("r"), Finding::NoPullRequest);
+    // It is hidden from this user, as REST says.
+    assert_eq!(refreshed.class("other"), ProblemClass::RepositoryNotFound);
 }
 
 #[tokio::test]

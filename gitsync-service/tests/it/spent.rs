@@ -167,6 +167,23 @@ async fn a_single_ref_with_a_validator_is_asked_over_graphql_while_rest_is_pause
 }
 
 #[tokio::test]
+async fn a_single_ref_with_a_validator_is_asked_over_graphql_when_rest_turns_out_to_be_spent() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("feature").open();
+    let feature = git_ref("r", "acme/web", "feature");
+    let groups = vec![group(&github, &token, vec![feature.clone()])];
+    let over_rest = refresh(&refresher(), lease(groups)).await;
+    let known = after(&over_rest.outcomes["r"], feature);
+    let core = github.budget_of("ann", Resource::Core);
+    core.spend_all().resets_in(HOUR);
+    let refreshed = ask(&github, &token, vec![known]).await;
+    assert_eq!(refreshed.found("r").shown.number, 1);
+    let budget = refreshed.budget.as_ref().unwrap();
+    assert_eq!((budget.rest, budget.pause), (None, None));
+    assert!(refreshed.window("core").pause_for.is_some());
+}
+
+#[tokio::test]
 async fn the_owners_reserve_is_kept_from_background_lanes() {
     let (github, token) = world().await;
     let window = Window {

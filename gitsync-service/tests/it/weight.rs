@@ -7,7 +7,7 @@ use gitsync_service::{
     worker::{Refresher, RefresherSettings},
 };
 use proto::sync::{Finding, LeasedRef, ProblemClass, PullRequestState};
-use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
+use testkit::github::{Barrier, Fault, GitHub, Matching, Overload, Resource};
 
 use crate::{
     batches::{linked, operations},
@@ -82,6 +82,24 @@ async fn what_is_too_heavy_and_changed_is_asked_for_over_rest() {
     let refreshed = ask(&github, &token, &refs).await;
     assert_eq!(refreshed.class("b0"), ProblemClass::QueryTooHeavy);
     refreshed.found("b1");
+}
+
+#[tokio::test]
+async fn what_is_too_heavy_while_rest_is_closed_keeps_no_other_from_graphql() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 3).await;
+    github.poison("acme/web", 1);
+    let hour = Duration::from_secs(3600);
+    github
+        .budget_of("ann", Resource::Core)
+        .spend_all()
+        .resets_in(hour);
+    let refreshed = ask(&github, &token, &refs).await;
+    assert_eq!(refreshed.class("b0"), ProblemClass::QueryTooHeavy);
+    refreshed.found("b1");
+    let budget = refreshed.budget.as_ref().unwrap();
+    assert_eq!((budget.rest, budget.pause), (None, None));
+    assert!(refreshed.window("core").pause_for.is_some());
 }
 
 #[tokio::test]

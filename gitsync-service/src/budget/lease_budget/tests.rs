@@ -70,7 +70,7 @@ fn pauses_and_windows_end_when_they_were_to_end_however_late_they_are_reported()
     let (budget, admission) = open(&budgets(), "key");
     admission.pause_window(CORE, Some(RESET));
     admission.observe(GRAPHQL, with_remaining(GRAPHQL, 7));
-    admission.secondary_limit(Some(RESET));
+    admission.secondary_limit(Some(RESET), None);
     let now = Instant::now();
     let reported = |after: Duration| {
         let seen = budget.observation_at(now + after).unwrap();
@@ -98,7 +98,7 @@ fn requests_on_the_wire_together_meet_one_secondary_limit_counted_until_its_repo
     let (budget, admission) = open(&budgets(), "key");
     let counted = || budget.observation().unwrap().secondary_refusals;
     for _ in 0..8 {
-        admission.secondary_limit(None);
+        admission.secondary_limit(None, None);
     }
     assert_eq!(counted(), 1);
     assert_eq!(counted(), 1, "the first report was lost");
@@ -109,7 +109,8 @@ fn requests_on_the_wire_together_meet_one_secondary_limit_counted_until_its_repo
 #[test]
 fn a_success_after_a_secondary_limit_does_not_lift_it() {
     let (budget, admission) = open(&budgets(), "key");
-    assert_eq!(admission.secondary_limit(None), Withheld::BudgetPaused);
+    let withheld = admission.secondary_limit(None, None);
+    assert_eq!(withheld, Withheld::BudgetPaused);
     admission.answered();
     admission.accept_credential();
     for window in [CORE, GRAPHQL] {
@@ -216,13 +217,24 @@ fn what_was_withheld_is_a_rest_of_the_most_urgent_lane_until_its_window_ends() {
 }
 
 #[test]
+fn a_rest_ends_with_the_window_that_it_is_for() {
+    let (budget, admission) = open(&budgets(), "key");
+    admission.observe(CORE, with_remaining(CORE, 2000));
+    budget.note_unsent(Lane::Idle, Withheld::Reserved);
+    let now = Instant::now();
+    let rest = |at| budget.observation_at(at).unwrap().rest;
+    assert!(rest(now).is_some());
+    assert_eq!(rest(now + RESET), None);
+}
+
+#[test]
 fn a_host_that_is_down_is_a_rest_of_all_lanes_and_counted_once() {
     let metrics = Arc::<Metrics>::default();
     let budgets = Budgets::new(Settings::default(), 10, Arc::clone(&metrics));
     let mut opened = Vec::new();
     for key in ["ann", "bob", "carl", "dora"] {
         let (budget, admission) = open(&budgets, key);
-        admission.unanswered();
+        admission.unanswered(None, None);
         opened.push(metrics.host_breakers_opened.get());
         budget.note_unsent(Lane::Idle, Withheld::HostClosed);
         let rest = budget.observation().unwrap().rest.unwrap();

@@ -1,53 +1,92 @@
-//! Whether a host has a GraphQL interface that this version understands, as its answers tell.
+//! What a host's GraphQL lacks, as its answers tell: the interface as a whole, or single fields.
 //!
-//! A host without one says so at once. One that has answered before may have had a bad moment, or
-//! may refuse one account only: turning it over to REST for a day takes a second account that hears
-//! the same, or the same one a minute later with no other account answered in between.
+//! A host without GraphQL says so at once. One that has answered before may have had a bad moment,
+//! or may refuse one account only: turning it over to REST takes a second account that hears the
+//! same, or the same one a minute later with no other account answered in between. What is lacking
+//! is asked for again after minutes, and then ever more rarely: the host may have been upgraded.
 
 use std::time::{Duration, Instant};
 
 use proto::sync::BudgetKey;
 
-/// How long a host is taken to be without GraphQL, or to have another version of it.
-const WITHOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// When what a host lacks is asked for again; doubles each time that it is still lacking.
+const FIRST_WAIT: Duration = Duration::from_secs(5 * 60);
+/// How far that stretches.
+const LAST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// When a second answer of the same account confirms the first.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// For how long a first answer waits for its confirmation.
 const DOUBT: Duration = Duration::from_secs(60 * 60);
 
+/// Something that a host lacks, and until when it is not asked for.
+#[derive(Debug, Default)]
+pub(super) struct Lack {
+    until: Option<Instant>,
+    wait: Duration,
+}
+
+impl Lack {
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// It is lacking. Returns whether that is news.
+    pub(super) fn note(&mut self, now: Instant) -> bool {
+        let is_news = self.until.is_none();
+        if !self.holds(now) {
+            self.wait = (self.wait * 2).clamp(FIRST_WAIT, LAST_WAIT);
+            self.until = Some(now + self.wait);
+        }
+        is_news
+    }
+
+    /// It was asked for and is there. Returns whether that is news.
+    pub(super) fn end(&mut self, now: Instant) -> bool {
+        let is_news = self.until.is_some() && !self.holds(now);
+        if is_news {
+            *self = Self::default();
+        }
+        is_news
+    }
+}
+
+/// Whether a host has a GraphQL interface that this version understands.
 #[derive(Debug, Default)]
 pub(super) struct Capability {
     /// Whether it has answered, in this process.
     answered: bool,
     /// Which account heard that there is no GraphQL, and when.
     doubt: Option<(Instant, BudgetKey)>,
-    without_until: Option<Instant>,
+    lack: Lack,
 }
 
 impl Capability {
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        self.without_until.is_none_or(|until| now >= until)
+        !self.lack.holds(now)
     }
 
     /// A query of `key` was understood. Of the account that was refused, another query may be.
-    pub(super) fn answered(&mut self, key: &BudgetKey) {
+    /// Returns whether the interface was taken to be lacking.
+    pub(super) fn answered(&mut self, key: &BudgetKey, now: Instant) -> bool {
         self.answered = true;
         self.doubt.take_if(|(_, doubting)| doubting != key);
+        self.lack.end(now)
     }
 
-    /// A query of `key` was not understood, or the interface was not there.
-    pub(super) fn missed(&mut self, key: &BudgetKey, now: Instant) {
+    /// A query of `key` was not understood, or the interface was not there; `own` if the host
+    /// itself says so. Returns whether it is taken to be lacking from now on.
+    pub(super) fn missed(&mut self, key: &BudgetKey, own: bool, now: Instant) -> bool {
         self.doubt.take_if(|(since, _)| now >= *since + DOUBT);
         let confirmed = self
             .doubt
             .as_ref()
             .is_some_and(|(since, doubting)| doubting != key || now >= *since + AGAIN_AFTER);
-        if confirmed || !self.answered {
-            self.without_until = Some(now + WITHOUT);
+        if confirmed || (own && !self.answered) {
             self.doubt = None;
-        } else if self.doubt.is_none() {
-            self.doubt = Some((now, key.clone()));
+            return self.lack.note(now);
         }
+        self.doubt.get_or_insert_with(|| (now, key.clone()));
+        false
     }
 }
 
@@ -60,28 +99,45 @@ mod tests {
     }
 
     fn answered() -> (Capability, Instant) {
-        let mut capability = Capability::default();
-        capability.answered(&key("zoe"));
-        (capability, Instant::now())
+        let (mut capability, now) = (Capability::default(), Instant::now());
+        capability.answered(&key("zoe"), now);
+        (capability, now)
     }
 
     #[test]
-    fn a_host_that_never_answered_is_believed_at_once_and_for_a_day() {
-        let (mut capability, now) = (Capability::default(), Instant::now());
+    fn a_host_that_never_answered_is_believed_at_once_for_minutes_and_then_ever_longer() {
+        let (mut capability, mut now) = (Capability::default(), Instant::now());
         assert!(capability.is_usable(now));
-        capability.missed(&key("ann"), now);
-        assert!(!capability.is_usable(now + WITHOUT / 2));
-        assert!(capability.is_usable(now + WITHOUT));
+        let mut news = Vec::new();
+        for wait in [5, 10, 20].map(|minutes| Duration::from_secs(minutes * 60)) {
+            news.push(capability.missed(&key("ann"), true, now));
+            capability.missed(&key("bob"), true, now);
+            assert!(!capability.is_usable(now + wait - Duration::from_secs(1)));
+            now += wait;
+            assert!(capability.is_usable(now));
+        }
+        assert_eq!(news, [true, false, false]);
+        assert!(capability.answered(&key("ann"), now), "it is back");
+        assert!(!capability.answered(&key("ann"), now));
+    }
+
+    #[test]
+    fn what_something_else_says_in_its_place_is_confirmed_first() {
+        let (mut capability, now) = (Capability::default(), Instant::now());
+        assert!(!capability.missed(&key("ann"), false, now));
+        assert!(capability.is_usable(now));
+        assert!(capability.missed(&key("bob"), false, now));
+        assert!(!capability.is_usable(now));
     }
 
     #[test]
     fn one_that_has_answered_is_believed_when_another_account_hears_it_too() {
         let (mut capability, now) = answered();
         for _ in 0..3 {
-            capability.missed(&key("ann"), now);
+            capability.missed(&key("ann"), true, now);
             assert!(capability.is_usable(now));
         }
-        capability.missed(&key("bob"), now);
+        capability.missed(&key("bob"), true, now);
         assert!(!capability.is_usable(now));
     }
 
@@ -93,9 +149,9 @@ mod tests {
             (DOUBT, false),
         ] {
             let (mut capability, now) = answered();
-            capability.missed(&key("ann"), now);
-            capability.answered(&key("ann"));
-            capability.missed(&key("ann"), now + after);
+            capability.missed(&key("ann"), true, now);
+            capability.answered(&key("ann"), now);
+            capability.missed(&key("ann"), true, now + after);
             assert_eq!(!capability.is_usable(now + after), believed, "{after:?}");
         }
     }
@@ -103,18 +159,9 @@ mod tests {
     #[test]
     fn but_not_the_same_one_alone_while_others_are_answered() {
         let (mut capability, now) = answered();
-        capability.missed(&key("ann"), now);
-        capability.answered(&key("bob"));
-        capability.missed(&key("ann"), now + AGAIN_AFTER);
+        capability.missed(&key("ann"), true, now);
+        capability.answered(&key("bob"), now);
+        capability.missed(&key("ann"), true, now + AGAIN_AFTER);
         assert!(capability.is_usable(now + AGAIN_AFTER));
-    }
-
-    #[test]
-    fn one_odd_answer_is_not_believed_after_the_day_either() {
-        let (mut capability, now) = answered();
-        capability.missed(&key("ann"), now);
-        capability.missed(&key("bob"), now);
-        capability.missed(&key("ann"), now + WITHOUT);
-        assert!(capability.is_usable(now + WITHOUT));
     }
 }

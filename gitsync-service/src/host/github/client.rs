@@ -33,7 +33,7 @@ use crate::budget::Admission;
 
 use super::{
     CORE, GRAPHQL, NoAnswer, OpenError,
-    instance::Instance,
+    instance::{Instance, NO_GRAPHQL},
     rate_limit::LimitHeaders,
     validator::{Validator, token_tag},
 };
@@ -202,6 +202,33 @@ impl Client {
         );
     }
 
+    /// The host has no GraphQL, or another version of it; `own` if it says so itself.
+    pub(super) fn lack_graphql(&self, own: bool, request: Option<&str>) {
+        let key = self.admission.key();
+        if self.instance.note_no_graphql(key, own) {
+            self.admission.note_host(NO_GRAPHQL, true, request);
+        }
+    }
+
+    /// The host's GraphQL lacks this field. Returns whether the query is worth sending without it.
+    pub(super) fn lack_field(&self, field: Option<&'static str>, request: Option<&str>) -> bool {
+        let Some(field) = field else {
+            self.lack_graphql(true, request);
+            return false;
+        };
+        if self.instance.drop_field(field) {
+            self.admission.note_host(field, true, request);
+        }
+        true
+    }
+
+    /// The host understood a query.
+    pub(super) fn understood(&self) {
+        for state in self.instance.note_graphql(self.admission.key()) {
+            self.admission.note_host(state, false, None);
+        }
+    }
+
     /// Reads what was given for this token.
     pub(super) fn validator(&self, text: &str) -> Option<Validator> {
         Validator::parse(text, &self.token_tag)
@@ -284,12 +311,12 @@ impl Client {
                         .check(CORE, lane, REST_POINTS)
                         .map_err(NoAnswer::Withheld)?;
                 }
-                StatusCode::NOT_FOUND => return Ok(Fetched::Missing),
                 _ => {
-                    return Err(match exchange.refused(response).await {
-                        Refused::NoAnswer(reason) => reason,
-                        Refused::Overloaded => NoAnswer::unavailable("it gave up"),
-                    });
+                    return match exchange.refused(response).await {
+                        Refused::NoAnswer(reason) => Err(reason),
+                        Refused::Missing => Ok(Fetched::Missing),
+                        Refused::Overloaded => Err(NoAnswer::unavailable("it gave up")),
+                    };
                 }
             }
         }
@@ -324,11 +351,21 @@ impl Client {
                     Err(broken) => Err(broken.into()),
                 }
             }
-            StatusCode::NOT_FOUND => Ok(Reply::Missing),
-            _ => match exchange.refused(response).await {
-                Refused::NoAnswer(reason) => Err(reason),
-                Refused::Overloaded => Ok(Reply::Overloaded),
-            },
+            status => {
+                let request = limit_headers(response.headers()).request_id;
+                let refused = exchange.refused(response).await;
+                if status == StatusCode::NOT_FOUND {
+                    // What something else says in the host's place is not believed at once.
+                    let own = matches!(refused, Refused::Missing);
+                    self.lack_graphql(own, request.as_deref());
+                }
+                match refused {
+                    Refused::NoAnswer(reason) if reason.is_of_repository() => Ok(Reply::Refused),
+                    Refused::NoAnswer(reason) => Err(reason),
+                    Refused::Missing => Ok(Reply::Missing),
+                    Refused::Overloaded => Ok(Reply::Overloaded),
+                }
+            }
         }
     }
 

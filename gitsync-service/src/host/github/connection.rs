@@ -20,7 +20,10 @@ use super::{
     rest,
     session::{Session, Sink},
 };
-use crate::host::{Answer, Ask, Host, Question};
+use crate::{
+    budget::Withheld,
+    host::{Answer, Ask, Host, Question},
+};
 
 /// A GitHub as one credential sees it, for as long as a lease lasts.
 pub struct Connection {
@@ -43,19 +46,25 @@ impl Host for Connection {
     async fn ask(&self, asks: &[Ask], answer: &mut (dyn FnMut(usize, Answer) + Send)) {
         let sink = Sink::new(answer);
         let has_graphql = self.session.instance.has_graphql()
-            && !self.session.misunderstood.load(Ordering::Relaxed);
+            && !self.session.without_graphql.load(Ordering::Relaxed);
         let (mut over_graphql, mut over_rest) = (Vec::new(), Vec::new());
         for (index, ask) in asks.iter().enumerate() {
             if let Some(reason) = self.session.closed(&ask.question) {
                 sink.give(index, reason.into());
-            } else if has_graphql && !(asks.len() == 1 && self.is_conditional(ask)) {
+            } else if has_graphql {
                 over_graphql.push(index);
             } else {
                 over_rest.push(Diverted {
                     ask: index,
-                    heavy: false,
+                    gave_up: None,
                 });
             }
+        }
+        if let ([ask], [index]) = (asks, over_graphql.as_slice())
+            && self.is_conditional(ask)
+            && self.ask_conditionally(asks, &sink, *index).await
+        {
+            return;
         }
         let round = Round::new(&self.session, asks, &sink, &over_graphql);
         let (diverted, ()) = tokio::join!(round.run(), self.ask_rest(asks, &sink, over_rest));
@@ -98,6 +107,22 @@ impl Connection {
         }
     }
 
+    /// Has REST answer a question. Returns whether it may be asked: where its window is closed,
+    /// GraphQL still serves the budget.
+    async fn ask_conditionally(&self, asks: &[Ask], sink: &Sink<'_>, index: usize) -> bool {
+        let Some(ask) = asks.get(index) else {
+            return false;
+        };
+        let answer = self.rest.answer(&self.session.client, ask).await;
+        self.session.note_rest(&answer);
+        match answer {
+            Err(NoAnswer::Withheld(Withheld::WindowPaused | Withheld::Reserved)) => return false,
+            Err(reason) => self.session.fail(sink, asks, index, reason),
+            Ok(answer) => sink.give(index, answer),
+        }
+        true
+    }
+
     async fn ask_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Vec<Diverted>) {
         if diverted.is_empty() {
             return;
@@ -120,13 +145,29 @@ impl Connection {
         if let Some(reason) = self.session.closed(&ask.question) {
             return sink.give(diverted.ask, reason.into());
         }
-        match self.rest.answer(&self.session.client, ask).await {
-            Ok(answer) => sink.give(diverted.ask, answer),
-            // It is here because of its weight, and REST does not bear it either.
-            Err(NoAnswer::Failed(ProblemClass::HostUnavailable)) if diverted.heavy => {
-                let reason = NoAnswer::Failed(ProblemClass::QueryTooHeavy);
-                self.session.fail(sink, asks, diverted.ask, reason);
+        if let Some(withheld) = self.session.unavailable(ask.lane) {
+            return sink.give(diverted.ask, Answer::Unsent(withheld));
+        }
+        let answer = self.rest.answer(&self.session.client, ask).await;
+        let answer = match (answer, diverted.gave_up) {
+            // GraphQL was asked, and serves the budget: that REST does not answer either, or may
+            // not be asked, is this question's own problem.
+            (
+                Err(
+                    NoAnswer::Failed(ProblemClass::HostUnavailable)
+                    | NoAnswer::Withheld(Withheld::WindowPaused | Withheld::Reserved),
+                ),
+                Some(class),
+            ) => {
+                return self
+                    .session
+                    .fail(sink, asks, diverted.ask, NoAnswer::Failed(class));
             }
+            (answer, _) => answer,
+        };
+        self.session.note_rest(&answer);
+        match answer {
+            Ok(answer) => sink.give(diverted.ask, answer),
             Err(reason) => self.session.fail(sink, asks, diverted.ask, reason),
         }
     }

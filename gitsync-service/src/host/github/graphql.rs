@@ -53,10 +53,11 @@ enum Queried {
     TooHeavy,
     /// The host gave up: on this query or altogether.
     Overloaded,
-    /// The host has no such interface.
-    Missing,
-    /// The interface is of another version.
-    Skew,
+    /// The host's GraphQL lacks a field that is worth doing without: it is asked again, without.
+    Leaner,
+    /// The interface is not there, is of another version, or is refused to this token: REST may
+    /// answer.
+    Elsewhere,
 }
 
 /// What became of one row.
@@ -68,6 +69,8 @@ enum Part<T> {
     Failed(NoAnswer),
     /// No answer yet: it is to be asked again, with fewer beside it.
     Unresolved,
+    /// The request as a whole was refused, which says nothing of this row's repository: REST may.
+    Elsewhere,
 }
 
 impl<T> Part<T> {
@@ -76,6 +79,7 @@ impl<T> Part<T> {
             Self::Answered(answer) => Part::Answered(change(answer)),
             Self::Failed(reason) => Part::Failed(reason),
             Self::Unresolved => Part::Unresolved,
+            Self::Elsewhere => Part::Elsewhere,
         }
     }
 }
@@ -86,8 +90,14 @@ struct Query<'a> {
     variables: Map<String, Value>,
 }
 
-/// Sends the rows, which are all of one sort. The caller holds the permit.
-async fn send(client: &Client, sort: Sort, rows: &[&Row<'_>]) -> Result<Queried, NoAnswer> {
+/// Sends the rows, which are all of one sort, without the `dropped` fields. The caller holds the
+/// permit.
+async fn send(
+    client: &Client,
+    sort: Sort,
+    dropped: &[&str],
+    rows: &[&Row<'_>],
+) -> Result<Queried, NoAnswer> {
     let document = match sort {
         Sort::Probe => Document::Probe,
         Sort::Detail => Document::Detail,
@@ -95,12 +105,12 @@ async fn send(client: &Client, sort: Sort, rows: &[&Row<'_>]) -> Result<Queried,
         Sort::Discover => Document::Discover(rows.len()),
     };
     let query = Query {
-        query: &document.text(),
+        query: &document.text(dropped),
         variables: variables(rows),
     };
     let answered = match client.query(document.name(), &query).await? {
         Reply::Body(bytes, limits) => Envelope::read(&bytes, &limits, client)?,
-        Reply::Missing => Answered::Missing,
+        Reply::Missing | Reply::Refused => Answered::Elsewhere,
         Reply::Overloaded => Answered::Overloaded,
     };
     Ok(answered.parts(|envelope| read(envelope, sort, rows)))

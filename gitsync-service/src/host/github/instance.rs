@@ -1,17 +1,18 @@
-//! What the process remembers of one GitHub: whether it has GraphQL, how much it answers at once,
-//! and for which budgets it is slow or does not tell the account.
+//! What the process remembers of one GitHub: whether it has GraphQL and with which fields, how much
+//! it answers at once, and for which budgets it is slow or does not tell the account.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use proto::sync::BudgetKey;
+use url::Url;
 
 use super::{
     Settings,
-    capability::Capability,
+    capability::{Capability, Lack},
     sizes::{HOLD, Sizes},
 };
 
@@ -19,6 +20,8 @@ use super::{
 const NAMELESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// The same where it refuses to, which an administrator may change meanwhile.
 const NAME_REFUSED: Duration = Duration::from_secs(60 * 60);
+/// The state of a host whose GraphQL is not used, for operators.
+pub(super) const NO_GRAPHQL: &str = "graphql_left";
 /// Budgets that are remembered. What is forgotten is learned again.
 const MOST_BUDGETS: usize = 10_000;
 
@@ -27,17 +30,25 @@ const MOST_BUDGETS: usize = 10_000;
 pub(super) struct Instance {
     pub(super) settings: Settings,
     pub(super) sizes: Sizes,
+    /// It has GraphQL, whatever is answered in a bad moment.
+    is_public: bool,
     capability: Mutex<Capability>,
+    /// Fields that its GraphQL lacks.
+    dropped: Mutex<BTreeMap<&'static str, Lack>>,
     slow: Expiring,
     nameless: Expiring,
 }
 
 impl Instance {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, base: &str) -> Self {
+        let host = Url::parse(base).ok();
+        let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
         Self {
             sizes: Sizes::new(&settings),
             settings,
+            is_public: host == "api.github.com" || host.ends_with(".ghe.com"),
             capability: Mutex::default(),
+            dropped: Mutex::default(),
             slow: Expiring::default(),
             nameless: Expiring::default(),
         }
@@ -48,14 +59,39 @@ impl Instance {
         self.settings.graphql && self.capability().is_usable(Instant::now())
     }
 
-    /// The host understood a query of `key`.
-    pub(super) fn note_graphql(&self, key: &BudgetKey) {
-        self.capability().answered(key);
+    /// The host understood a query of `key`. Returns what it was taken to lack until now.
+    pub(super) fn note_graphql(&self, key: &BudgetKey) -> Vec<&'static str> {
+        let now = Instant::now();
+        let mut back = Vec::new();
+        back.extend(self.capability().answered(key, now).then_some(NO_GRAPHQL));
+        let mut dropped = self.dropped();
+        let ended = dropped
+            .iter_mut()
+            .filter_map(|(field, lack)| lack.end(now).then_some(*field));
+        back.extend(ended);
+        back
     }
 
-    /// The host has no GraphQL, or another version: so it told `key`.
-    pub(super) fn note_no_graphql(&self, key: &BudgetKey) {
-        self.capability().missed(key, Instant::now());
+    /// The host has no GraphQL, or another version: so `key` heard, from the host's `own` mouth or
+    /// from something before it. Returns whether GraphQL is left from now on.
+    pub(super) fn note_no_graphql(&self, key: &BudgetKey, own: bool) -> bool {
+        !self.is_public && self.capability().missed(key, own, Instant::now())
+    }
+
+    /// The host's GraphQL lacks this field. Returns whether that is news.
+    pub(super) fn drop_field(&self, field: &'static str) -> bool {
+        self.dropped()
+            .entry(field)
+            .or_default()
+            .note(Instant::now())
+    }
+
+    /// The fields that are not asked for.
+    pub(super) fn dropped_fields(&self) -> Vec<&'static str> {
+        let now = Instant::now();
+        let dropped = self.dropped();
+        let dropped = dropped.iter().filter(|(_, lack)| lack.holds(now));
+        dropped.map(|(field, _)| *field).collect()
     }
 
     /// A request for whole statuses of `key` took so long.
@@ -79,6 +115,10 @@ impl Instance {
     /// Whether there is no use in asking whose account `key` is.
     pub(super) fn is_nameless(&self, key: &BudgetKey) -> bool {
         self.nameless.holds(key, Instant::now())
+    }
+
+    fn dropped(&self) -> MutexGuard<'_, BTreeMap<&'static str, Lack>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn capability(&self) -> MutexGuard<'_, Capability> {
@@ -110,6 +150,21 @@ impl Expiring {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn graphql_is_never_given_up_on_github_itself() {
+        for (base, is_left) in [
+            ("https://api.github.com", false),
+            ("https://api.acme.ghe.com", false),
+            ("https://github.acme.com/api/v3", true),
+        ] {
+            let instance = Instance::new(Settings::default(), base);
+            for key in ["ann", "bob"] {
+                instance.note_no_graphql(&BudgetKey(key.to_owned()), true);
+            }
+            assert_eq!(!instance.has_graphql(), is_left, "{base}");
+        }
+    }
 
     #[test]
     fn a_property_of_a_budget_holds_for_its_time_and_for_no_other_budget() {

@@ -25,6 +25,10 @@ pub(super) enum Refusal {
     Locked,
     /// The host gave up on the question, or is overloaded: the answer does not tell which.
     Overloaded,
+    /// Something else answered in the host's place: a proxy, or its own edge.
+    NotTheHost,
+    /// It does not exist for this token.
+    Missing,
     /// Any other problem.
     Failed(ProblemClass),
 }
@@ -46,6 +50,8 @@ pub(super) fn refusal(
     }
     match status {
         403 => forbidden(sso, &body),
+        404 if is_own(&body) => Refusal::Missing,
+        404 => Refusal::NotTheHost,
         451 => Refusal::Failed(ProblemClass::RepositoryBlocked),
         408 | 500 | 502 | 504 => Refusal::Overloaded,
         501..=599 => Refusal::Failed(ProblemClass::HostUnavailable),
@@ -61,11 +67,12 @@ pub(super) fn refusal(
 /// Which limit it is, if it is one.
 fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
     let refused = matches!(status, 403 | 429);
-    if (refused && says_secondary(body)) || limits.has_retry_after() {
-        return Some(Refusal::Secondary(limits.retry_after()));
-    }
+    // A server error with `retry-after` is of a host under maintenance, whoever asks it.
     if !refused {
         return None;
+    }
+    if says_secondary(body) || limits.has_retry_after() {
+        return Some(Refusal::Secondary(limits.retry_after()));
     }
     if limits.is_spent() || says_primary(body) {
         return Some(Refusal::Primary(limits.reset_in()));
@@ -74,14 +81,22 @@ fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
 }
 
 fn forbidden(sso: Option<&str>, body: &str) -> Refusal {
-    if says_locked(body) {
-        return Refusal::Locked;
-    }
     // `partial-results` is of an answer that is one.
     if sso.is_some_and(|sso| sso.trim_start().starts_with("required")) {
         return Refusal::Failed(ProblemClass::SsoRequired);
     }
+    if !is_own(body) {
+        return Refusal::NotTheHost;
+    }
+    if says_locked(body) {
+        return Refusal::Locked;
+    }
     Refusal::Failed(denied(body))
+}
+
+/// Whether the host itself refuses: its refusals are JSON objects with a message. In lower case.
+fn is_own(body: &str) -> bool {
+    body.trim_start().starts_with('{') && body.contains("\"message\"")
 }
 
 /// Why something may not be seen, by the host's words in lower case.
@@ -99,7 +114,8 @@ pub(super) fn denied(message: &str) -> ProblemClass {
 
 /// In lower case.
 pub(super) fn says_secondary(message: &str) -> bool {
-    message.contains("secondary rate limit") || message.contains("abuse")
+    // An organization's name, which some refusals quote, may hold "abuse".
+    message.contains("secondary rate limit") || message.contains("abuse detection")
 }
 
 /// In lower case.
@@ -111,7 +127,8 @@ pub(super) fn says_primary(message: &str) -> bool {
 /// what is otherwise 401.
 fn says_locked(message: &str) -> bool {
     message.contains("login attempts exceeded")
-        || message.contains("suspended")
+        // An installation is suspended by one organization, and the account is not.
+        || (message.contains("suspended") && !message.contains("installation"))
         || message.contains("bad credentials")
 }
 
@@ -131,8 +148,13 @@ mod tests {
         }
     }
 
-    fn of(status: u16, body: &str) -> Refusal {
-        refusal(status, &headers("4999", None), None, body)
+    /// As the host itself says it.
+    fn own(message: &str) -> String {
+        serde_json::json!({ "message": message }).to_string()
+    }
+
+    fn of(status: u16, message: &str) -> Refusal {
+        refusal(status, &headers("4999", None), None, &own(message))
     }
 
     #[test]
@@ -168,11 +190,8 @@ mod tests {
         }
         assert_eq!(of(429, ""), Refusal::Secondary(None));
         let told = headers("4999", Some("7"));
-        assert_eq!(
-            refusal(503, &told, None, ""),
-            seconds(7),
-            "whatever the status"
-        );
+        let maintenance = refusal(503, &told, None, "");
+        assert_eq!(maintenance, Refusal::Failed(ProblemClass::HostUnavailable));
         let date = headers("10", Some("Sun, 06 Nov 1994 08:51:37 GMT"));
         assert_eq!(refusal(403, &date, None, ""), seconds(120));
         let garbled = headers("10", Some("soon"));
@@ -205,7 +224,7 @@ mod tests {
             (None, "Resource not accessible", ProblemClass::AccessDenied),
         ] {
             let limits = headers("4999", None);
-            let found = refusal(403, &limits, sso, body);
+            let found = refusal(403, &limits, sso, &own(body));
             assert_eq!(found, Refusal::Failed(expected), "{body}");
         }
         for body in [
@@ -215,6 +234,37 @@ mod tests {
         ] {
             assert_eq!(of(403, body), Refusal::Locked, "{body}");
         }
+    }
+
+    #[test]
+    fn a_suspended_installation_and_an_organization_named_abuse_pause_no_account() {
+        for (body, class) in [
+            (
+                "This installation has been suspended",
+                ProblemClass::AccessDenied,
+            ),
+            (
+                "the `stop-abuse-org` organization has an IP allow list enabled",
+                ProblemClass::AddressNotAllowed,
+            ),
+        ] {
+            assert_eq!(of(403, body), Refusal::Failed(class), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_403_or_404_that_is_not_the_hosts_json_is_of_no_repository_and_no_account() {
+        let refused = |status, body| refusal(status, &headers("4999", None), None, body);
+        for body in ["", "<html>Your account was suspended</html>", "{}", "no"] {
+            for status in [403, 404] {
+                assert_eq!(
+                    refused(status, body),
+                    Refusal::NotTheHost,
+                    "{status} {body}"
+                );
+            }
+        }
+        assert_eq!(of(404, "Not Found"), Refusal::Missing);
     }
 
     #[test]

@@ -2,13 +2,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use proto::sync::RepositoryPath;
+use proto::sync::{Lane, ProblemClass, RepositoryPath};
 
-use super::{NoAnswer, client::Client, instance::Instance};
-use crate::host::{Answer, Ask, Question};
+use super::{CORE, NoAnswer, client::Client, instance::Instance};
+use crate::{
+    budget::Withheld,
+    host::{Answer, Ask, Question},
+};
+
+/// When the host leaves this many questions in a row without an answer, it is down.
+const MOST_LOST: u32 = 3;
 
 /// Where answers are handed on.
 pub(super) struct Sink<'a>(Mutex<&'a mut (dyn FnMut(usize, Answer) + Send)>);
@@ -30,8 +39,10 @@ pub(super) struct Session {
     pub(super) instance: Arc<Instance>,
     /// Repositories that no more is asked of, and why.
     closed: Mutex<HashMap<RepositoryPath, NoAnswer>>,
-    /// A query was not understood, whatever becomes of the host's others.
-    pub(super) misunderstood: AtomicBool,
+    /// A query was not understood or was refused, whatever becomes of the host's others.
+    pub(super) without_graphql: AtomicBool,
+    /// Questions in a row that the host did not answer over REST.
+    lost: AtomicU32,
 }
 
 impl Session {
@@ -40,7 +51,8 @@ impl Session {
             client,
             instance,
             closed: Mutex::default(),
-            misunderstood: AtomicBool::new(false),
+            without_graphql: AtomicBool::new(false),
+            lost: AtomicU32::new(0),
         }
     }
 
@@ -51,6 +63,29 @@ impl Session {
             return None;
         }
         closed.get(&asked(question)?).copied()
+    }
+
+    /// Notes whether the host answered a question over REST.
+    pub(super) fn note_rest(&self, answer: &Result<Answer, NoAnswer>) {
+        match answer {
+            Err(NoAnswer::Failed(ProblemClass::HostUnavailable)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(NoAnswer::Withheld(_)) => {}
+            Ok(_) | Err(NoAnswer::Failed(_)) => self.lost.store(0, Ordering::Relaxed),
+        }
+        if answer.is_ok() {
+            self.client.admission.answered_well();
+        }
+    }
+
+    /// Why nothing more is asked over REST in this lease, if the host is down.
+    pub(super) fn unavailable(&self, lane: Lane) -> Option<Withheld> {
+        if self.lost.load(Ordering::Relaxed) < MOST_LOST {
+            return None;
+        }
+        let checked = self.client.admission.check(CORE, lane, 1);
+        Some(checked.err().unwrap_or(Withheld::HostClosed))
     }
 
     /// Answers a question with what is wrong; where its repository has that as a whole, no more is

@@ -70,6 +70,8 @@ pub(in super::super) enum Reply {
     Body(Vec<u8>, LimitHeaders),
     /// There is no such interface.
     Missing,
+    /// The request as a whole is refused to this token, whatever repositories it asks.
+    Refused,
     /// The host gave up: on this query, or altogether.
     Overloaded,
 }

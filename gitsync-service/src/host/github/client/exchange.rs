@@ -21,6 +21,8 @@ use super::{
 /// What a refusal amounts to, once what it closes is closed.
 pub(super) enum Refused {
     NoAnswer(NoAnswer),
+    /// It does not exist for this token.
+    Missing,
     /// The host gave up on the question, or is overloaded: the answer does not tell which.
     Overloaded,
 }
@@ -49,69 +51,85 @@ impl<'a> Exchange<'a> {
             Ok(response) => response,
             Err(error) => {
                 counted.failed();
-                admission.unanswered();
+                admission.unanswered(None, None);
                 return Err(unanswered(&error));
             }
         };
         let status = response.status();
         counted.answered(status.as_u16());
         let limits = limit_headers(response.headers());
-        let told = limits.window(self.window);
-        let is_told = told.is_some();
         // Headers of an answer to a refused token are about the address that it came from.
-        if let Some(told) = told
+        if let Some(told) = limits.window(self.window)
             && status != StatusCode::UNAUTHORIZED
         {
             admission.observe(self.window, told);
         }
         if status.is_server_error() {
-            admission.unanswered();
-            return Ok(response);
-        }
-        // Whether a refused token is the host's fault, that says itself.
-        if status != StatusCode::UNAUTHORIZED {
-            admission.answered();
-        }
-        if !is_refusal(status) {
-            // A missing interface is told with any token, good or not.
-            if (self.window, status) != (GRAPHQL, StatusCode::NOT_FOUND) {
-                admission.accept_credential();
-                if let Some(at) = token_expiry(response.headers()) {
-                    admission.credential_expires_at(at);
-                }
-                if !is_told {
-                    admission.observe_unlimited(self.window);
-                }
-            }
-            // The last answer of a window: what would follow is a refusal. What is a refusal
-            // itself, its body says too.
-            let reset_in = limits.reset_in();
-            if limits.is_spent() && reset_in != Some(Duration::ZERO) {
-                self.client.spend(self.window, reset_in);
-            }
+            // Under maintenance, the host says when it is back.
+            let is_maintenance = status == StatusCode::SERVICE_UNAVAILABLE;
+            let back_in = limits.retry_after().filter(|_| is_maintenance);
+            admission.unanswered(back_in, limits.request_id.as_deref());
+        } else if !is_refusal(status) {
+            self.taken(&limits, token_expiry(response.headers()));
         }
         Ok(response)
+    }
+
+    /// The host itself took the request, and so its token.
+    fn taken(&self, limits: &LimitHeaders, expires_at: Option<Timestamp>) {
+        let admission = &self.client.admission;
+        admission.answered();
+        admission.accept_credential();
+        if let Some(at) = expires_at {
+            admission.credential_expires_at(at);
+        }
+        if limits.window(self.window).is_none() {
+            admission.observe_unlimited(self.window);
+        }
+        // The last answer of a window: what would follow is a refusal. What is a refusal itself,
+        // its body says too.
+        let reset_in = limits.reset_in();
+        if limits.is_spent() && reset_in != Some(Duration::ZERO) {
+            self.client.spend(self.window, reset_in);
+        }
     }
 
     /// Reads a refusal, and closes what it closes.
     pub(super) async fn refused(&self, response: Response) -> Refused {
         const SSO: HeaderName = HeaderName::from_static("x-github-sso");
         let admission = &self.client.admission;
-        let status = response.status().as_u16();
+        let response_status = response.status();
+        let status = response_status.as_u16();
         let limits = limit_headers(response.headers());
+        let expires_at = token_expiry(response.headers());
         let sso = text(response.headers(), &SSO);
         let body = read_beginning(response, MAX_REFUSAL_BYTES).await;
         let body = String::from_utf8_lossy(&body);
         let refusal = refusal(status, &limits, sso.as_deref(), &body);
         self.client.log_refusal(status, &refusal, &limits);
+        let request = limits.request_id.as_deref();
+        // Whether it is the host that refuses, its body tells; whether a refused token is its fault,
+        // that says itself.
+        if refusal == Refusal::NotTheHost {
+            admission.unanswered(None, request);
+        } else if is_refusal(response_status) && response_status != StatusCode::UNAUTHORIZED {
+            admission.answered();
+        }
         let reason = match refusal {
             Refusal::Primary(reset_in) => self.client.spend(self.window, reset_in),
             Refusal::Secondary(retry_after) => {
-                NoAnswer::Withheld(admission.secondary_limit(retry_after))
+                NoAnswer::Withheld(admission.secondary_limit(retry_after, request))
             }
             Refusal::Credential => NoAnswer::Withheld(admission.refuse_credential()),
             Refusal::Locked => NoAnswer::Withheld(admission.lock_account()),
-            Refusal::Overloaded => return Refused::Overloaded,
+            Refusal::Overloaded | Refusal::NotTheHost => return Refused::Overloaded,
+            Refusal::Missing => {
+                // A missing interface is told with any token, good or not.
+                if self.window != GRAPHQL {
+                    self.taken(&limits, expires_at);
+                }
+                return Refused::Missing;
+            }
             Refusal::Failed(class) => {
                 // Only a token that the host takes is told why it may not.
                 if status == StatusCode::FORBIDDEN.as_u16() {
@@ -136,7 +154,10 @@ fn token_expiry(headers: &HeaderMap) -> Option<Timestamp> {
 fn is_refusal(status: StatusCode) -> bool {
     matches!(
         status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::TOO_MANY_REQUESTS
     )
 }
 

@@ -15,7 +15,7 @@ use super::{
         rate_limit::{self, LimitHeaders},
     },
     Part, Queried, Told,
-    error::{LIST, Meaning, Place, by_message, meaning},
+    error::{LIST, Meaning, Place, by_message, dispensable, meaning},
 };
 
 const NOT_FOUND: NoAnswer = NoAnswer::Failed(ProblemClass::RepositoryNotFound);
@@ -46,10 +46,10 @@ pub(super) enum Answered {
     TooHeavy,
     /// The host gave up, on this query or altogether.
     Overloaded,
-    /// The interface is not there.
-    Missing,
-    /// The interface has another schema.
-    Skew,
+    /// The same is to be asked without a field that the host lacks.
+    Leaner,
+    /// The interface is not there, has another schema, or is refused.
+    Elsewhere,
 }
 
 /// An answer whose body is one.
@@ -95,8 +95,8 @@ impl Answered {
             },
             Self::TooHeavy => Queried::TooHeavy,
             Self::Overloaded => Queried::Overloaded,
-            Self::Missing => Queried::Missing,
-            Self::Skew => Queried::Skew,
+            Self::Leaner => Queried::Leaner,
+            Self::Elsewhere => Queried::Elsewhere,
         }
     }
 }
@@ -126,7 +126,7 @@ impl Envelope {
             by_index: HashMap::new(),
         };
         let (mut too_heavy, mut overloaded) = (false, false);
-        let mut whole = |envelope: &mut Self, meaning: Meaning| {
+        let mut whole = |envelope: &mut Self, meaning: Meaning, error: &Value| {
             match meaning {
                 Meaning::Primary => {
                     client.log_refusal(OK, &"Primary", limits);
@@ -135,7 +135,15 @@ impl Envelope {
                 Meaning::Secondary => envelope.secondary(limits, client),
                 Meaning::TooHeavy => too_heavy = true,
                 Meaning::Overloaded => overloaded = true,
-                Meaning::Skew => return Some(Answered::Skew),
+                Meaning::Skew => {
+                    let request = limits.request_id.as_deref();
+                    let goes_on = client.lack_field(dispensable(error), request);
+                    return Some(if goes_on {
+                        Answered::Leaner
+                    } else {
+                        Answered::Elsewhere
+                    });
+                }
                 Meaning::Denied(class) => {
                     envelope.whole.get_or_insert(NoAnswer::Failed(class));
                 }
@@ -158,7 +166,7 @@ impl Envelope {
                 Meaning::Primary | Meaning::Secondary | Meaning::Skew
             );
             if place == Place::Whole || everything {
-                if let Some(answered) = whole(&mut envelope, meaning) {
+                if let Some(answered) = whole(&mut envelope, meaning, error) {
                     return Ok(answered);
                 }
             } else {
@@ -169,7 +177,7 @@ impl Envelope {
             let message = body.get("message").and_then(Value::as_str);
             let message = message.ok_or_else(|| NoAnswer::invalid(NO_ANSWER))?;
             let meaning = by_message(&message.to_ascii_lowercase());
-            if let Some(answered) = whole(&mut envelope, meaning) {
+            if let Some(answered) = whole(&mut envelope, meaning, &Value::Null) {
                 return Ok(answered);
             }
         }
@@ -185,12 +193,18 @@ impl Envelope {
                 Answered::Overloaded
             });
         }
+        let is_refused = envelope.whole.is_some_and(NoAnswer::is_of_repository);
+        if is_refused && envelope.is_bare() {
+            return Ok(Answered::Elsewhere);
+        }
         Ok(Answered::InPart(envelope))
     }
 
     fn secondary(&mut self, limits: &LimitHeaders, client: &Client) {
         client.log_refusal(OK, &"Secondary", limits);
-        let withheld = client.admission.secondary_limit(limits.retry_after());
+        let request = limits.request_id.as_deref();
+        let retry_after = limits.retry_after();
+        let withheld = client.admission.secondary_limit(retry_after, request);
         self.whole = Some(NoAnswer::Withheld(withheld));
     }
 
@@ -243,6 +257,7 @@ impl Envelope {
     /// Why nothing is known to be missing, if an error does not say what it is about.
     fn doubt<T>(&self) -> Option<Part<T>> {
         match self.whole {
+            Some(reason) if reason.is_of_repository() => Some(Part::Elsewhere),
             Some(reason) => Some(Part::Failed(reason)),
             None => self.again.then_some(Part::Unresolved),
         }
@@ -331,8 +346,6 @@ impl Envelope {
         match read {
             Ok(found) if !nothing(&found) => Part::Answered(found),
             read => match self.doubt() {
-                // Not of this repository, of which something was answered.
-                Some(Part::Failed(reason)) if reason.is_of_repository() => Part::Failed(unknown()),
                 Some(doubt) => doubt,
                 None => match read {
                     Ok(nothing) => Part::Answered(nothing),

@@ -31,8 +31,9 @@ impl Document {
         }
     }
 
-    /// The whole text, with the fragments that it needs and without its comments.
-    pub(super) fn text(self) -> String {
+    /// The whole text, with the fragments that it needs and without its comments and the `dropped`
+    /// fields, each of which has a line of its own.
+    pub(super) fn text(self, dropped: &[&str]) -> String {
         let (query, count) = match self {
             Self::Probe => (PROBE, 1),
             Self::Detail => (DETAIL, 1),
@@ -40,10 +41,10 @@ impl Document {
             Self::Discover(count) => (DISCOVER, count),
         };
         let mut text = String::with_capacity(query.len() * count);
-        write_repeated(&mut text, query, count);
-        write_repeated(&mut text, FINGERPRINT, 1);
+        write_repeated(&mut text, query, count, &[]);
+        write_repeated(&mut text, FINGERPRINT, 1, dropped);
         if !matches!(self, Self::Probe) {
-            write_repeated(&mut text, STATUS, 1);
+            write_repeated(&mut text, STATUS, 1, &[]);
         }
         text
     }
@@ -51,7 +52,7 @@ impl Document {
 
 /// Writes the lines of `source`; those between [`EACH`] and [`END`] `count` times, each time with
 /// another number in place of 0.
-fn write_repeated(text: &mut String, source: &str, count: usize) {
+fn write_repeated(text: &mut String, source: &str, count: usize, dropped: &[&str]) {
     let mut lines = source.lines().map(str::trim);
     while let Some(line) = lines.next() {
         if line == EACH {
@@ -63,7 +64,7 @@ fn write_repeated(text: &mut String, source: &str, count: usize) {
                     text.push('\n');
                 }
             }
-        } else if !line.is_empty() && !line.starts_with('#') {
+        } else if !line.is_empty() && !line.starts_with('#') && !dropped.contains(&line) {
             text.push_str(line);
             text.push('\n');
         }
@@ -84,7 +85,7 @@ mod tests {
             Document::Numbers(2),
             Document::Discover(2),
         ] {
-            let text = document.text();
+            let text = document.text(&[]);
             for fragment in ["Fingerprint", "Status"] {
                 let count = |part: String| text.matches(&part).count();
                 let defined = count(format!("fragment {fragment} "));
@@ -96,7 +97,7 @@ mod tests {
                 std::fs::write(file.with_extension("graphql"), text).unwrap();
             }
         }
-        let text = Document::Discover(12).text();
+        let text = Document::Discover(12).text(&[]);
         assert!(text.contains("r11: repository(owner: $owner11, name: $name11"));
         assert_eq!(text.matches("$owner1:").count(), 1);
         assert!(!text.contains("r12"));

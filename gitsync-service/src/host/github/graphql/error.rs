@@ -31,6 +31,9 @@ const SKEWS: [&str; 15] = [
     "variablerequiresvalidtype",
 ];
 
+/// Fields without which a query is worth sending. Each has a line of its own in the texts.
+const DISPENSABLE: [&str; 2] = ["isInMergeQueue", "reviewDecision"];
+
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -123,6 +126,19 @@ pub(super) fn by_message(message: &str) -> Meaning {
     } else {
         Meaning::Unknown
     }
+}
+
+/// The field that the host's schema lacks, if the query is worth sending without it.
+pub(super) fn dispensable(error: &Value) -> Option<&'static str> {
+    let name = error.get("extensions").and_then(|all| all.get("fieldName"));
+    let name = name.and_then(Value::as_str);
+    let message = error
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    DISPENSABLE.into_iter().find(|field| {
+        name == Some(field) || message.starts_with(&format!("Field '{field}' doesn't exist"))
+    })
 }
 
 fn is_skew(message: &str) -> bool {

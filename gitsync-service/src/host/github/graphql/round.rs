@@ -28,6 +28,8 @@ use crate::{
 
 /// When this many requests in a row were given up on, the host is down and not the query at fault.
 const MOST_LOST: u32 = 6;
+/// A query is sent again without a field at most this often in a round: one for each field.
+const MOST_LEANER: u32 = 2;
 /// A row that failed this often by itself is too heavy.
 const MOST_ALONE: u32 = 2;
 /// Which of a key's shares spreads the pause after a query that the host gave up on.
@@ -37,8 +39,8 @@ const HEAVY_TURN: u64 = 6;
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Diverted {
     pub(in super::super) ask: usize,
-    /// It was too heavy for GraphQL, even by itself, and the host is not known to be down.
-    pub(in super::super) heavy: bool,
+    /// GraphQL was asked and gave up: what is wrong if REST does not answer either.
+    pub(in super::super) gave_up: Option<ProblemClass>,
 }
 
 /// The questions of one call on their way.
@@ -55,6 +57,8 @@ pub(in super::super) struct Round<'a> {
     /// Nothing is sent before: the host gave up on a request.
     resumes_at: Option<Instant>,
     evidence: Evidence<'a>,
+    /// How often a query was sent again without a field.
+    leaner: u32,
 }
 
 impl<'a> Round<'a> {
@@ -75,6 +79,7 @@ impl<'a> Round<'a> {
             is_well: false,
             resumes_at: None,
             evidence: Evidence::new(&session.instance.sizes),
+            leaner: 0,
         };
         let probes = round.pays_to_probe(indices);
         for &ask in indices {
@@ -132,11 +137,14 @@ impl<'a> Round<'a> {
             .observe_batch(kind.name(), batch.rows.len());
         let begun = Instant::now();
         let rows: Vec<&Row<'_>> = batch.rows.iter().map(|asked| &asked.row).collect();
+        let dropped = self.session.instance.dropped_fields();
         let queried = permit
-            .run(send(&self.session.client, batch.sort, &rows))
-            .await
-            .unwrap_or_else(|| Err(NoAnswer::unavailable("it did not answer within the turn")));
+            .run(send(&self.session.client, batch.sort, &dropped, &rows))
+            .await;
         drop(permit);
+        let Some(queried) = queried else {
+            return self.cut_off(batch.rows);
+        };
         if kind == Kind::Detail {
             let instance = &self.session.instance;
             instance.note_detail(admission.key(), begun.elapsed());
@@ -151,12 +159,14 @@ impl<'a> Round<'a> {
     /// Takes what came of a request.
     fn settle(&mut self, batch: Batch<'a>, took: Duration, queried: Queried) {
         let session = self.session;
-        let key = session.client.admission.key();
         match queried {
             Queried::Parts { parts, gave_up } => {
-                session.instance.note_graphql(key);
+                session.client.understood();
                 self.lost = 0;
-                self.is_well |= parts.iter().any(|part| matches!(part, Part::Answered(_)));
+                if parts.iter().any(|part| matches!(part, Part::Answered(_))) {
+                    self.is_well = true;
+                    session.client.admission.answered_well();
+                }
                 let Batch {
                     sort,
                     rows,
@@ -172,6 +182,7 @@ impl<'a> Round<'a> {
                         }
                         Part::Failed(reason) => self.fail(&row.asks, reason),
                         Part::Unresolved => left.push(row),
+                        Part::Elsewhere => row.asks.iter().for_each(|ask| self.divert(*ask, None)),
                     }
                 }
                 if left.is_empty() {
@@ -201,12 +212,15 @@ impl<'a> Round<'a> {
                     self.refused(batch.rows, lost);
                 }
             }
-            Queried::Missing | Queried::Skew => {
-                session.instance.note_no_graphql(key);
-                session.misunderstood.store(true, Ordering::Relaxed);
+            Queried::Leaner if self.leaner < MOST_LEANER => {
+                self.leaner += 1;
+                self.queue.push_half(batch);
+            }
+            Queried::Leaner | Queried::Elsewhere => {
+                session.without_graphql.store(true, Ordering::Relaxed);
                 let asks = batch.rows.into_iter().flat_map(|asked| asked.asks);
-                asks.for_each(|ask| self.divert(ask, false));
-                self.drain(|round, ask, _| round.divert(ask, false));
+                asks.for_each(|ask| self.divert(ask, None));
+                self.drain(|round, ask, _| round.divert(ask, None));
             }
         }
     }
@@ -250,7 +264,13 @@ impl<'a> Round<'a> {
                 });
             } else {
                 let heavy = self.is_well || !asked.lost;
-                asked.asks.iter().for_each(|ask| self.divert(*ask, heavy));
+                let class = if heavy {
+                    ProblemClass::QueryTooHeavy
+                } else {
+                    ProblemClass::HostUnavailable
+                };
+                let asks = asked.asks.iter();
+                asks.for_each(|ask| self.divert(*ask, Some(class)));
             }
         }
     }
@@ -326,7 +346,7 @@ impl<'a> Round<'a> {
                 for ask in rows.into_iter().flat_map(|asked| asked.asks) {
                     match self.lane(ask) {
                         Lane::Idle => self.sink.give(ask, Answer::Unsent(withheld)),
-                        Lane::Interactive | Lane::Viewed | Lane::Active => self.divert(ask, false),
+                        Lane::Interactive | Lane::Viewed | Lane::Active => self.divert(ask, None),
                     }
                 }
             }
@@ -364,9 +384,18 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Ends a question that is not asked any more: as failed where the host gave up on it before.
+    /// Our own deadline has passed: what is on the wire fails, and nothing else does for that.
+    fn cut_off(&mut self, rows: Vec<Asked<'a>>) {
+        let asks: Vec<usize> = rows.into_iter().flat_map(|asked| asked.asks).collect();
+        self.fail(&asks, NoAnswer::Failed(ProblemClass::HostUnavailable));
+        self.drain(|round, ask, lost| round.end(ask, lost, Withheld::TurnOver));
+    }
+
+    /// Ends a question that is not asked any more: as failed where the host gave up on it before,
+    /// and has answered nothing.
     fn end(&mut self, ask: usize, lost: bool, withheld: Withheld) {
-        if lost && matches!(withheld, Withheld::HostClosed | Withheld::TurnOver) {
+        let is_host = matches!(withheld, Withheld::HostClosed | Withheld::TurnOver);
+        if lost && is_host && !self.is_well {
             self.fail(&[ask], NoAnswer::Failed(ProblemClass::HostUnavailable));
         } else {
             self.sink.give(ask, Answer::Unsent(withheld));
@@ -385,8 +414,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn divert(&mut self, ask: usize, heavy: bool) {
-        self.diverted.push(Diverted { ask, heavy });
+    fn divert(&mut self, ask: usize, gave_up: Option<ProblemClass>) {
+        self.diverted.push(Diverted { ask, gave_up });
     }
 
     fn lane(&self, ask: usize) -> Lane {

@@ -22,6 +22,8 @@ struct Fingerprint<'a> {
     head_ref_oid: &'a str,
     base_ref_oid: &'a str,
     review_decision: Option<&'a str>,
+    // An Enterprise host of before 3.12 has none.
+    #[serde(default)]
     is_in_merge_queue: bool,
 }
 
