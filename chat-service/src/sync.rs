@@ -235,7 +235,8 @@ impl Dispatcher {
         if spreading.hinted > 0 || report.release_lease || applied.moved {
             parts.notifier.notify(Topic::Due);
         }
-        Ok(answer(applied.statuses, applied.awaited))
+        // A merge ends the lease, and so its turn.
+        Ok(answer(applied.statuses, applied.awaited || applied.moved))
     }
 
     /// Does what a report means for other refs. The report itself is applied, whatever comes of

@@ -146,5 +146,7 @@ SELECT
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
         THEN 'rejected' ELSE 'applied' END AS status,
     n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,
+    n.problem IS NULL AND n.known_problem IN ('access_denied', 'repository_not_found',
+        'repository_blocked', 'sso_required', 'address_not_allowed') AS reads_again,
     EXISTS (SELECT FROM recorded) AS events
 FROM planned n

@@ -7,7 +7,7 @@
 -- A window is new when its reset moved by more than half its length (two minutes where that is not
 -- known). Of the same window the least that was ever seen is left, since reports may cross; an
 -- older one teaches nothing. Pauses are only ever raised: no good answer ends one. A rest is
--- replaced.
+-- replaced by another; a report without one is of the lanes that the rest lets pass, and ends none.
 UPDATE git_budgets b
 SET leased_refs = greatest(b.leased_refs - $2::integer, 0),
     windows = (
@@ -65,9 +65,10 @@ SET leased_refs = greatest(b.leased_refs - $2::integer, 0),
         WHEN b.paused_until > now() THEN least(b.pause_lane, $6::smallint)
         ELSE $6::smallint
     END,
-    rests_until = now() + make_interval(secs => $7::double precision),
-    rest_class = $8,
-    rest_lane = $9,
+    rests_until = CASE WHEN p.rests THEN b.rests_until
+        ELSE now() + make_interval(secs => $7::double precision) END,
+    rest_class = CASE WHEN p.rests THEN b.rest_class ELSE $8 END,
+    rest_lane = CASE WHEN p.rests THEN b.rest_lane ELSE $9 END,
     secondary_strikes = CASE
         WHEN $10::integer > 0 THEN least(p.strikes + $10::integer, 100)
         ELSE b.secondary_strikes
@@ -84,6 +85,7 @@ FROM (
         k.id,
         greatest(k.paused_until, m.until) AS until,
         (m.until > coalesce(k.paused_until, '-infinity')) IS TRUE AS longer,
+        (k.rests_until > now() AND $7::double precision IS NULL) IS TRUE AS rests,
         greatest(
             k.secondary_strikes - floor(extract(epoch FROM now() - k.struck_at) / 3600),
             0

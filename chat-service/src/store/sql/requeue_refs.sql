@@ -1,7 +1,8 @@
 -- name: requeue_refs
 -- Makes those of the refs $1 due now that are polled: the primaries, those with an open pull
 -- request, and those that were not looked up since their last report. With $2 only those that still
--- have a problem: another credential may do. The caller has locked them.
+-- have a problem: another credential may do, or another ref there was read. The caller has locked
+-- them.
 UPDATE git_ref_polls p
 SET due_at = least(p.due_at, now()),
     early_at = least(p.early_at, now()),

@@ -2,16 +2,17 @@
 -- Notes that a person views the chats of the refs $1, which the caller has locked, for $2 seconds
 -- from now. What is planned is due $3 seconds after its last refresh at the latest, in the viewed
 -- lane; returns the accounts of which that changed something. What was just reported is due as it
--- is: its budget is not kept from the workers for this. Settled pull requests, those that keep
--- failing, and those whose credential the host refuses keep their time: looking at them changes
--- nothing.
+-- is: its budget is not kept from the workers for this. Settled pull requests, those that have a
+-- problem of their own, and those whose credential the host refuses keep their time: looking at
+-- them changes nothing. A host that did not answer may be back.
 WITH viewed AS MATERIALIZED (
     SELECT
         p.ref_id,
         p.account_id,
         m.moment,
         (
-            r.problem_class IS NULL
+            coalesce(r.problem_class, 'host_unavailable')
+                IN ('host_unavailable', 'host_answer_invalid')
             AND coalesce(r.pull_request ->> 'state', 'open') = 'open'
             AND a.credential_state = 'accepted'
             AND (p.due_at > m.moment OR (p.due_at IS NOT NULL AND p.lane = 4))

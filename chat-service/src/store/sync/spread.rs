@@ -1,5 +1,6 @@
 //! What a report means for refs that it has no outcome of: those in a repository that cannot be
-//! read, and other accounts' refs of a pull request that was seen to change.
+//! read, or that can be read again, and other accounts' refs of a pull request that was seen to
+//! change.
 //!
 //! Each is a transaction of its own after the report's, and bounded. When one fails, or the process
 //! dies before it, nothing is lost: what was to wait fails by itself, and what was to be looked up
@@ -20,6 +21,8 @@ use crate::store::{
 const BOUND_LOCK_WAIT: Sql = sql!("bound_lock_wait");
 const LIST_SIBLINGS: Sql = sql!("list_siblings");
 const PUT_OFF_REFS: Sql = sql!("put_off_refs");
+const LIST_READABLE_REFS: Sql = sql!("list_readable_refs");
+const REQUEUE_REFS: Sql = sql!("requeue_refs");
 const LIST_HINTED_REFS: Sql = sql!("list_hinted_refs");
 const LOCK_FREE_POLLS: Sql = sql!("lock_free_polls");
 const HINT_REFS: Sql = sql!("hint_refs");
@@ -46,6 +49,8 @@ pub(crate) struct Spread {
     pub(crate) leased_at: Option<Timestamp>,
     /// Refs that failed with a problem of their whole repository.
     pub(crate) of_repository: Vec<Uuid>,
+    /// Refs that had such a problem, and have it no more.
+    pub(crate) read_again: Vec<Uuid>,
     /// Refs whose pull request was seen to change.
     pub(crate) seen_to_change: Vec<Uuid>,
 }
@@ -55,7 +60,7 @@ pub(crate) struct Spread {
 pub(crate) struct Spreading {
     /// Refs that were put off.
     pub(crate) put_off: u64,
-    /// Refs of other accounts that were made due.
+    /// Refs of other accounts, or of a repository that can be read again, that were made due.
     pub(crate) hinted: u64,
     /// A reader sees something new.
     pub(crate) events: bool,
@@ -69,11 +74,16 @@ impl Store {
         if !spread.of_repository.is_empty() {
             put_off = self.put_off(spread).await;
         }
-        // Neither goes without the other.
+        // None goes without the others.
+        let mut requeued = Ok(0);
+        if !spread.read_again.is_empty() {
+            requeued = self.requeue_siblings(&spread.read_again).await;
+        }
         if !spread.seen_to_change.is_empty() {
             done.hinted = self.hint(&spread.seen_to_change).await?;
         }
         (done.put_off, done.events) = put_off?;
+        done.hinted += requeued?;
         Ok(done)
     }
 
@@ -90,6 +100,22 @@ impl Store {
         let accounts: Vec<Uuid> = column(&rows, "account_id")?;
         self.transaction(|tx| put_off_once(tx, &siblings, &accounts, spread))
             .await
+    }
+
+    /// What was put off with the refs `read`, or failed as they did, is due: the cause is gone.
+    /// Returns how many refs that are.
+    async fn requeue_siblings(&self, read: &[Uuid]) -> Result<u64, StoreError> {
+        let rows = self
+            .read(LIST_READABLE_REFS, &[&read, &MAX_SIBLINGS])
+            .await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let refs: Vec<Uuid> = column(&rows, "id")?;
+        let accounts: Vec<Uuid> = column(&rows, "account_id")?;
+        self.transaction(|tx| requeue_once(tx, &refs, &accounts))
+            .await?;
+        Ok(refs.len() as u64)
     }
 
     /// Returns how many refs were made due.
@@ -144,6 +170,19 @@ async fn put_off_once(
     };
     let refs: i64 = row.get_as("refs")?;
     Ok((refs.unsigned_abs(), row.get_as("events")?))
+}
+
+async fn requeue_once(tx: Tx, refs: &[Uuid], accounts: &[Uuid]) -> Result<(), StoreError> {
+    tx.commit_due(
+        [
+            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
+            bind(LOCK_POLLS, &[&refs]),
+            bind(REQUEUE_REFS, &[&refs, &true]),
+        ],
+        accounts,
+    )
+    .await?;
+    Ok(())
 }
 
 /// A ref that is being written is left out: it is reported, or has its own outcome.

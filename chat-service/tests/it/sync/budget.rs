@@ -212,8 +212,20 @@ async fn a_rest_from_a_lane_on_leaves_what_is_more_urgent_and_is_told_with_its_c
         let lease = worker.lease_one().await;
         assert_eq!(lease.branches(), ["feat/viewed"]);
 
-        // A rest does not outlive a report without one.
+        // The report of what the rest lets pass says nothing of the others.
         observe_under(&worker, &lease, v1::BudgetObservation::default()).await;
+        let status = owner.status(&active.id).await;
+        assert_eq!(status.problem.unwrap().class(), ProblemClass::LimitReserved);
+        make_all_due(stack).await;
+        let lease = worker.lease_one().await;
+        assert_eq!(lease.branches(), ["feat/viewed"]);
+
+        // Another rest replaces it.
+        let short = v1::BudgetObservation {
+            rest: Some(pause(0, ProblemClass::HostUnavailable)),
+            ..v1::BudgetObservation::default()
+        };
+        observe_under(&worker, &lease, short).await;
         assert_eq!(owner.status(&active.id).await.problem, None);
         make_all_due(stack).await;
         assert_eq!(worker.lease_one().await.refs().len(), 2);

@@ -303,6 +303,21 @@ async fn viewing_lifts_no_pause_and_no_problem_and_wakes_nothing_that_is_settled
 }
 
 #[tokio::test]
+async fn what_failed_since_its_host_did_not_answer_is_due_when_it_is_looked_at() {
+    Stack::run(async |stack| {
+        let (owner, chat) = settled_chat_of(stack, failed(v1::ProblemClass::HostUnavailable)).await;
+        read(stack, &owner.caller, &chat.id).await;
+        until_viewed(stack, &chat.id).await;
+        let next = owner.status(&chat.id).await.next_refresh_at.unwrap();
+        assert!(
+            next.seconds <= jiff::Timestamp::now().as_second(),
+            "{next:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_watches_views_their_own_chats_and_those_shared_with_them() {
     Stack::run(async |stack| {
         let (owner, own) = settled_chat(stack).await;

@@ -31,6 +31,7 @@ pub(super) struct Batch {
     /// Outcomes that were stored.
     pub(super) stored: i32,
     pub(super) seen_to_change: Vec<Uuid>,
+    pub(super) read_again: Vec<Uuid>,
     pub(super) events: bool,
 }
 
@@ -53,6 +54,7 @@ impl Batch {
             effects: HashMap::new(),
             stored: 0,
             seen_to_change: Vec::new(),
+            read_again: Vec::new(),
             events: false,
         }
     }
@@ -98,6 +100,9 @@ impl Batch {
             self.events |= row.get_as::<bool>("events")?;
             if row.get_as("seen_to_change")? {
                 self.seen_to_change.push(id);
+            }
+            if row.get_as::<Option<bool>>("reads_again")? == Some(true) {
+                self.read_again.push(id);
             }
         }
         Ok(())

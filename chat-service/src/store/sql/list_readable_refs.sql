@@ -1,0 +1,15 @@
+-- name: list_readable_refs
+-- The refs of the same accounts in the same repositories as the refs $1, which were read again, that
+-- still have a problem of the whole repository: at most $2.
+SELECT DISTINCT s.id, s.account_id
+FROM git_refs r
+JOIN git_refs s ON s.account_id = r.account_id AND s.repository_key = r.repository_key
+WHERE r.id = ANY($1::uuid[])
+    -- Of these repositories alone, and not by the index of all that have a problem.
+    AND (
+        s.problem_class IN (
+            'access_denied', 'repository_not_found', 'repository_blocked', 'sso_required',
+            'address_not_allowed'
+        )
+    ) IS TRUE
+LIMIT $2
