@@ -59,7 +59,6 @@ impl Auth {
                     tracing::debug!(why, "a token was refused");
                     Error::CredentialsInvalid
                 }
-                TokenError::Key { .. } => Error::CredentialsInvalid,
             })?;
         let expires_at =
             Timestamp::from_second(claims.exp).map_err(|_| Error::CredentialsInvalid)?;

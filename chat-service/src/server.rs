@@ -154,7 +154,7 @@ impl Service {
             sampler,
         } = self;
         let stop = parts.stop.clone();
-        let readiness = Readiness::new();
+        let readiness = Readiness::default();
         let (reporter, health) = tonic_health::server::health_reporter();
         let (sync_reporter, sync_health) = tonic_health::server::health_reporter();
         // Registered before anybody can ask, and true from the first answer on.

@@ -92,7 +92,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         settings.worker_id.clone(),
     )?;
     let worker = build_worker(&settings, sync.clone(), Arc::clone(&metrics))?;
-    let readiness = Readiness::new();
+    let readiness = Readiness::default();
     let stop = CancellationToken::new();
     let close = CancellationToken::new();
 

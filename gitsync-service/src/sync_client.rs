@@ -152,7 +152,7 @@ impl SyncClient {
         }
         .message();
         let limit = wait + CALL_TIMEOUT;
-        let request = self.request(message, limit)?;
+        let request = self.request(message, limit);
         let mut client = self.client.clone();
         let answer = within(limit, client.lease_diff_statuses(request)).await?;
         let leases = answer.leases.into_iter().map(Lease::read);
@@ -171,7 +171,7 @@ impl SyncClient {
         let message = pb::RenewLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let request = self.request(message, CALL_TIMEOUT)?;
+        let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
         let answer = within(CALL_TIMEOUT, client.renew_lease(request)).await?;
         Ok(Renewal::read(answer))
@@ -179,7 +179,7 @@ impl SyncClient {
 
     /// Reports outcomes; returns what became of each, in their order.
     pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
-        let request = self.request(report.message(), CALL_TIMEOUT)?;
+        let request = self.request(report.message(), CALL_TIMEOUT);
         let mut client = self.client.clone();
         let answer = within(CALL_TIMEOUT, client.report_outcomes(request)).await?;
         Ok(ReportAnswer::read(&answer))
@@ -190,18 +190,18 @@ impl SyncClient {
         let message = pb::ReleaseLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let request = self.request(message, CALL_TIMEOUT)?;
+        let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
         within(CALL_TIMEOUT, client.release_lease(request)).await?;
         Ok(())
     }
 
-    fn request<T>(&self, message: T, limit: Duration) -> Result<Request<T>, SyncError> {
+    fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
         let mut request = Request::new(message);
-        let bearer = self.token.bearer().ok_or(SyncError::Unauthenticated)?;
-        request.metadata_mut().insert("authorization", bearer);
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.token.bearer());
         request.set_timeout(limit);
-        Ok(request)
+        request
     }
 }
 

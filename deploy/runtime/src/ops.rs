@@ -3,43 +3,27 @@
 //! Liveness says that the process can answer at all; it never asks a dependency, since restarting
 //! a pod does not mend a database. Readiness is what [`Readiness`] was last told.
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    sync::{Arc, RwLock},
-};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,
 };
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 /// Whether this process should get traffic, and if not, why.
 #[derive(Clone, Debug)]
-pub struct Readiness(Arc<RwLock<Result<(), String>>>);
+pub struct Readiness(watch::Sender<Result<(), String>>);
 
 impl Readiness {
-    /// Starts as not ready.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(RwLock::new(Err("starting".to_owned()))))
-    }
-
     /// Says that traffic is welcome.
     pub fn ready(&self) {
-        *self
-            .0
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Ok(());
+        self.0.send_modify(|state| *state = Ok(()));
     }
 
     /// Says that traffic should go elsewhere.
     pub fn not_ready(&self, why: impl Into<String>) {
-        *self
-            .0
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Err(why.into());
+        self.0.send_modify(|state| *state = Err(why.into()));
     }
 
     /// What was said last.
@@ -48,16 +32,14 @@ impl Readiness {
     ///
     /// The reason, when not ready.
     pub fn state(&self) -> Result<(), String> {
-        self.0
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.0.borrow().clone()
     }
 }
 
 impl Default for Readiness {
+    /// Not ready, since the process is starting.
     fn default() -> Self {
-        Self::new()
+        Self(watch::Sender::new(Err("starting".to_owned())))
     }
 }
 
@@ -100,21 +82,11 @@ async fn readyz(State((readiness, _)): State<(Readiness, Arc<Registry>)>) -> imp
     }
 }
 
-async fn metrics(State((_, registry)): State<(Readiness, Arc<Registry>)>) -> impl IntoResponse {
+async fn metrics(
+    State((_, registry)): State<(Readiness, Arc<Registry>)>,
+) -> Result<impl IntoResponse, StatusCode> {
     let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => (
-            StatusCode::OK,
-            [(
-                header::CONTENT_TYPE,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            )],
-            text,
-        ),
-        Err(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-            "metrics cannot be encoded\n".to_owned(),
-        ),
-    }
+    encode(&mut text, &registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text))
 }

@@ -1,7 +1,13 @@
 //! Structured logs on standard error; standard output stays free for commands that print.
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::ParseError,
+    fmt,
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
+};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,8 +26,7 @@ pub enum LogFormat {
 ///
 /// When the filter does not parse or a subscriber is installed already.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = parsed(filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
     match format {
         LogFormat::Json => registry
             .with(
@@ -34,43 +39,17 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         LogFormat::Text => registry
             .with(fmt::layer().with_writer(std::io::stderr))
             .try_init(),
-    }
-    .map_err(|source| TelemetryError::Installed {
-        source: Box::new(source),
-    })
-}
-
-/// Whether `filter` is one that [`init`] takes.
-///
-/// # Errors
-///
-/// [`TelemetryError::Filter`].
-pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
-    parsed(filter).map(|_| ())
-}
-
-fn parsed(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })
+    }?;
+    Ok(())
 }
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
-    #[error("log filter {filter:?} is malformed")]
-    Filter {
-        /// The filter as given.
-        filter: String,
-        /// What the parser says.
-        source: tracing_subscriber::filter::ParseError,
-    },
+    #[error("the log filter is malformed")]
+    Filter(#[from] ParseError),
     /// Telemetry was started twice.
     #[error("a log subscriber is installed already")]
-    Installed {
-        /// What the subscriber says.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Installed(#[from] TryInitError),
 }

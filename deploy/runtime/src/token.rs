@@ -3,13 +3,14 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
 };
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret as _, SecretString};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::Error};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use uuid::Uuid;
 
@@ -76,20 +77,19 @@ pub enum TokenError {
     /// There is no `authorization: Bearer` metadata.
     #[error("no bearer token")]
     Missing,
-    /// The token is malformed, forged, expired, or for somebody else.
+    /// The token is malformed, forged, expired, or for another audience.
     #[error("the bearer token is not valid")]
     Invalid {
         /// For the log only.
         #[source]
-        source: Option<jsonwebtoken::errors::Error>,
-    },
-    /// The key is not an Ed25519 key in PEM.
-    #[error("the key is not an Ed25519 key in PEM form")]
-    Key {
-        /// What the parser says.
-        source: jsonwebtoken::errors::Error,
+        source: Option<Error>,
     },
 }
+
+/// The key is not an Ed25519 key in PEM.
+#[derive(Debug, thiserror::Error)]
+#[error("the key is not an Ed25519 key in PEM form")]
+pub struct KeyError(#[from] Error);
 
 /// Checks tokens against one public key.
 #[derive(Clone)]
@@ -103,9 +103,9 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`TokenError::Key`] when it is not one.
-    pub fn from_public_key_pem(pem: &[u8]) -> Result<Self, TokenError> {
-        let key = DecodingKey::from_ed_pem(pem).map_err(|source| TokenError::Key { source })?;
+    /// When it is not one.
+    pub fn from_public_key_pem(pem: &[u8]) -> Result<Self, KeyError> {
+        let key = DecodingKey::from_ed_pem(pem)?;
         // The algorithm is fixed here and never taken from the token's own header.
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = LEEWAY_SECONDS;
@@ -157,24 +157,19 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`TokenError::Key`] when it is not one.
-    pub fn from_private_key_pem(pem: &[u8]) -> Result<Self, TokenError> {
-        EncodingKey::from_ed_pem(pem)
-            .map(Self)
-            .map_err(|source| TokenError::Key { source })
+    /// When it is not one.
+    pub fn from_private_key_pem(pem: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(EncodingKey::from_ed_pem(pem)?))
     }
 
     /// Signs `claims`.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Invalid`] when they cannot be encoded.
-    pub fn sign(&self, claims: &Claims) -> Result<SecretString, TokenError> {
+    /// When they cannot be encoded.
+    pub fn sign(&self, claims: &Claims) -> Result<SecretString, Error> {
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.0)
             .map(SecretString::from)
-            .map_err(|source| TokenError::Invalid {
-                source: Some(source),
-            })
     }
 }
 
@@ -183,7 +178,7 @@ impl Signer {
 #[derive(Clone)]
 pub struct TokenFile {
     path: PathBuf,
-    current: Arc<RwLock<SecretString>>,
+    bearer: watch::Sender<MetadataValue<Ascii>>,
 }
 
 impl TokenFile {
@@ -192,11 +187,10 @@ impl TokenFile {
     /// # Errors
     ///
     /// When the file cannot be read or holds nothing that fits a header.
-    pub fn open(path: &Path) -> std::io::Result<Self> {
-        let token = read(path)?;
+    pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            current: Arc::new(RwLock::new(token)),
+            bearer: watch::Sender::new(read(path)?),
         })
     }
 
@@ -205,39 +199,28 @@ impl TokenFile {
     /// # Errors
     ///
     /// As [`TokenFile::open`].
-    pub fn reload(&self) -> std::io::Result<()> {
-        let token = read(&self.path)?;
-        *self
-            .current
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = token;
+    pub fn reload(&self) -> io::Result<()> {
+        self.bearer.send_replace(read(&self.path)?);
         Ok(())
     }
 
     /// The `authorization` metadata to send; marked sensitive, so that `Debug` hides it.
     #[must_use]
-    pub fn bearer(&self) -> Option<MetadataValue<Ascii>> {
-        let current = self
-            .current
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut value =
-            MetadataValue::try_from(format!("Bearer {}", current.expose_secret())).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    pub fn bearer(&self) -> MetadataValue<Ascii> {
+        self.bearer.borrow().clone()
     }
 }
 
-fn read(path: &Path) -> std::io::Result<SecretString> {
+fn read(path: &Path) -> io::Result<MetadataValue<Ascii>> {
     let text = std::fs::read_to_string(path)?;
     let token = text.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "the file holds no bearer token",
-        ));
-    }
-    Ok(SecretString::from(token))
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = MetadataValue::try_from(format!("Bearer {token}")).ok();
+    let mut value = value.filter(|_| is_token).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "the file holds no bearer token")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -286,58 +269,25 @@ mod tests {
     const FAR: i64 = 4_000_000_000;
 
     #[test]
-    fn a_signed_token_gives_its_claims_back() {
-        let (private, public) = key_pair();
-        let token = Signer::from_private_key_pem(private.as_bytes())
-            .unwrap()
-            .sign(&claims(FAR))
-            .unwrap();
+    fn only_a_token_of_this_key_for_this_audience_that_has_not_expired_gives_its_claims_back() {
+        let ((private, public), (other, _)) = (key_pair(), key_pair());
         let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
-        assert_eq!(verifier.verify(token.expose_secret()).unwrap(), claims(FAR));
-    }
-
-    #[test]
-    fn an_expired_token_is_refused() {
-        let (private, public) = key_pair();
-        let token = Signer::from_private_key_pem(private.as_bytes())
-            .unwrap()
-            .sign(&claims(1))
-            .unwrap();
-        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
-        assert!(matches!(
-            verifier.verify(token.expose_secret()),
-            Err(TokenError::Invalid { .. })
-        ));
-    }
-
-    #[test]
-    fn a_token_of_another_key_or_audience_is_refused() {
-        let (private, public) = key_pair();
-        let (other, _) = key_pair();
-        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
-        let forged = Signer::from_private_key_pem(other.as_bytes())
-            .unwrap()
-            .sign(&claims(FAR))
-            .unwrap();
-        assert!(verifier.verify(forged.expose_secret()).is_err());
         let foreign = Claims {
             aud: "other".to_owned(),
             ..claims(FAR)
         };
-        let foreign = Signer::from_private_key_pem(private.as_bytes())
-            .unwrap()
-            .sign(&foreign)
-            .unwrap();
-        assert!(verifier.verify(foreign.expose_secret()).is_err());
-    }
-
-    #[test]
-    fn the_public_key_is_no_hmac_secret() {
-        let (_, public) = key_pair();
-        let key = EncodingKey::from_secret(public.as_bytes());
-        let token =
-            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(FAR), &key).unwrap();
-        let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
-        assert!(verifier.verify(&token).is_err());
+        let by = |key: &str| EncodingKey::from_ed_pem(key.as_bytes()).unwrap();
+        let public_as_secret = EncodingKey::from_secret(public.as_bytes());
+        for (algorithm, key, claims, accepted) in [
+            (Algorithm::EdDSA, by(&private), claims(FAR), true),
+            (Algorithm::EdDSA, by(&private), claims(1), false),
+            (Algorithm::EdDSA, by(&other), claims(FAR), false),
+            (Algorithm::EdDSA, by(&private), foreign, false),
+            (Algorithm::HS256, public_as_secret, claims(FAR), false),
+        ] {
+            let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
+            let verified = verifier.verify(&token).ok();
+            assert_eq!(verified, accepted.then_some(claims), "{token}");
+        }
     }
 }

@@ -33,7 +33,7 @@ impl WorkerApi {
         let claims = match self.verifier.verify_metadata(metadata) {
             Ok(claims) => claims,
             Err(TokenError::Missing) => return Err(Error::CredentialsMissing),
-            Err(source @ (TokenError::Invalid { .. } | TokenError::Key { .. })) => {
+            Err(source @ TokenError::Invalid { .. }) => {
                 return Err(Error::CredentialsInvalid { source });
             }
         };

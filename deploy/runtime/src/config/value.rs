@@ -6,11 +6,9 @@ use std::{
 };
 
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 
-use crate::{
-    telemetry,
-    token::{TokenFile, Verifier},
-};
+use crate::token::{TokenFile, Verifier};
 
 /// A duration as a setting: `250ms`, `10s`, `2m`, `1h 30m`, `30days`.
 pub type Span = humantime::Duration;
@@ -86,16 +84,15 @@ pub fn token_file(path: &str) -> Result<TokenFile, String> {
     TokenFile::open(Path::new(path)).map_err(|error| format!("cannot be used: {error}"))
 }
 
-/// Checks that a log filter is one that [`telemetry::init`] takes.
+/// Checks that a log filter is one that [`crate::telemetry::init`] takes.
 ///
 /// # Errors
 ///
 /// When it is not.
 pub fn log_filter(text: &str) -> Result<String, String> {
-    match telemetry::check_filter(text) {
-        Ok(()) => Ok(text.to_owned()),
-        Err(_) => Err("must be a log filter, as in info,tonic=debug".to_owned()),
-    }
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "must be a log filter, as in info,tonic=debug".to_owned())
 }
 
 #[cfg(test)]
