@@ -72,7 +72,7 @@ fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
         writeln!(
             std::io::stdout(),
             "schema version {} (was {}){}",
-            applied.to,
+            applied.from + applied.names.len(),
             applied.from,
             applied
                 .names

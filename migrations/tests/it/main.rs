@@ -8,6 +8,5 @@
 mod apply;
 mod data;
 mod lint;
-mod race;
 mod refusal;
 mod schema;
