@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use url::{Host, Url};
 
-use crate::text_enum::text_enum;
+pub use proto::sync::{Provider, ProviderKind};
 
 /// What every variable of a provider begins with.
 pub const VARIABLE_PREFIX: &str = "GIT_PROVIDER_";
@@ -17,39 +17,6 @@ const GITHUB_HOST: &str = "github.com";
 const GITHUB_API: &str = "https://api.github.com";
 /// Where GitHub Enterprise Server has its API.
 const ENTERPRISE_API_PATH: &str = "/api/v3";
-
-text_enum! {
-    /// Which protocol a host speaks.
-    ProviderKind {
-        /// GitHub and GitHub Enterprise.
-        Github = "github",
-    }
-}
-
-/// A git host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provider {
-    /// Names it in requests and rows.
-    pub id: String,
-    /// Which protocol it speaks.
-    pub kind: ProviderKind,
-    /// Host of origins and web pages, in lower case.
-    pub host: String,
-    /// The only base that a worker may dial, without a slash at its end.
-    pub api_base_url: String,
-}
-
-impl Provider {
-    /// Host and port of its API: what a rate limit belongs to, beside the account.
-    #[must_use]
-    pub fn api_host(&self) -> &str {
-        let rest = self
-            .api_base_url
-            .split_once("://")
-            .map_or(self.api_base_url.as_str(), |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
-    }
-}
 
 /// The configured providers. Ids and hosts are unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +173,8 @@ impl Entry {
                 None
             }
             Some(text) => {
-                let kind = ProviderKind::parse(text);
+                let kind = ProviderKind::from_name(text);
+                let kind = kind.filter(|kind| *kind != ProviderKind::Unspecified);
                 if kind.is_none() {
                     problems.push(format!("{} is {text:?}; it must be `github`", name("TYPE")));
                 }

@@ -119,13 +119,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_withheld(&self, window: &'static str, lane: Lane) {
-        let lane = match lane {
-            Lane::Interactive => "interactive",
-            Lane::Viewed => "viewed",
-            Lane::Active => "active",
-            Lane::Idle => "idle",
-        };
-        let withheld = labels([("window", window), ("lane", lane)]);
+        let withheld = labels([("window", window), ("lane", lane.name())]);
         self.requests_withheld.get_or_create(&withheld).inc();
     }
 

@@ -174,7 +174,10 @@ impl SyncClient {
         let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
         let answer = within(CALL_TIMEOUT, client.renew_lease(request)).await?;
-        Ok(Renewal::read(answer))
+        Renewal::read(answer).map_err(|error| {
+            let status = Status::internal(error.to_string());
+            SyncError::Unanswered(Box::new(status))
+        })
     }
 
     /// Reports outcomes; returns what became of each, in their order.

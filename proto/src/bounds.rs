@@ -56,10 +56,10 @@ pub const MAX_REFUSALS: u32 = 10_000;
 pub const MAX_WORKER_ID_CHARS: usize = 100;
 
 /// Refs of one lease call unless the worker says otherwise: one full probe of GitHub's GraphQL.
-pub const DEFAULT_LEASED_REFS: u16 = 100;
+pub const DEFAULT_LEASED_REFS: i64 = 100;
 
 /// Refs of one lease call at most.
-pub const MAX_LEASED_REFS: u16 = 500;
+pub const MAX_LEASED_REFS: i64 = 500;
 
 /// How long a lease call waits at most: load balancers cut calls that are silent for longer.
 pub const MAX_LEASE_WAIT: Duration = Duration::from_secs(60);

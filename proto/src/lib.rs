@@ -8,41 +8,34 @@ pub mod bounds;
 pub mod reason;
 pub mod sync;
 
-/// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.
-pub mod chat {
-    /// Version 1.
-    #[allow(
-        missing_docs,
-        unused_qualifications,
-        unreachable_pub,
-        clippy::all,
-        clippy::pedantic,
-        clippy::restriction,
-        clippy::allow_attributes_without_reason,
-        reason = "generated code"
-    )]
-    pub mod v1 {
-        tonic::include_proto!("chat.v1");
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+mod generated {
+    pub mod chat {
+        pub mod v1 {
+            tonic::include_proto!("chat.v1");
+        }
+    }
+
+    pub mod gitsync {
+        pub mod v1 {
+            tonic::include_proto!("gitsync.v1");
+        }
     }
 }
 
+/// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.
+pub use generated::chat;
 /// `gitsync.v1`: the state of one worker.
-pub mod gitsync {
-    /// Version 1.
-    #[allow(
-        missing_docs,
-        unused_qualifications,
-        unreachable_pub,
-        clippy::all,
-        clippy::pedantic,
-        clippy::restriction,
-        clippy::allow_attributes_without_reason,
-        reason = "generated code"
-    )]
-    pub mod v1 {
-        tonic::include_proto!("gitsync.v1");
-    }
-}
+pub use generated::gitsync;
 
 /// All files of the contract with their imports and comments, encoded as a
 /// `google.protobuf.FileDescriptorSet`, for server reflection and for tests.

@@ -30,21 +30,41 @@ use std::fmt;
 
 use uuid::Uuid;
 
-/// A git ref of a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GitRefId(pub Uuid);
+use self::field::Wire;
 
-/// A user's account at a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GitAccountId(pub Uuid);
+macro_rules! ids {
+    ($($(#[$attr:meta])* $name:ident)*) => {$(
+        $(#[$attr])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
 
-/// The idempotency key of a lease or report call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub Uuid);
+        impl Wire<String> for $name {
+            fn read(text: String) -> Result<Self, FieldError> {
+                Uuid::parse_str(&text)
+                    .map(Self)
+                    .map_err(|_| FieldError::new("", "is not a UUID"))
+            }
 
-/// The fencing token of a lease. Prints no token: with it, outcomes could be written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseToken(pub Uuid);
+            fn message(&self) -> String {
+                self.0.to_string()
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A git ref of a chat.
+    #[derive(Debug)]
+    GitRefId
+    /// A user's account at a provider.
+    #[derive(Debug)]
+    GitAccountId
+    /// The idempotency key of a lease or report call.
+    #[derive(Debug)]
+    RequestId
+    /// The fencing token of a lease. Prints no token: with it, outcomes could be written.
+    LeaseToken
+}
 
 impl fmt::Debug for LeaseToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,3 +83,6 @@ impl fmt::Display for GitAccountId {
         self.0.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+mod tests;

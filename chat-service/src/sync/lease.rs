@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, iter::Peekable};
 
-use proto::sync::{self, Credential, Lease, LeaseGroup, LeaseToken, Outcome, ProblemClass};
+use proto::sync::{Credential, Lease, LeaseGroup, LeaseToken, Outcome, ProblemClass};
 
 use crate::{
     accounts::{KeyRing, seal::Column},
     id::GitAccountId,
-    provider::{Provider, ProviderKind, Providers},
+    provider::{Provider, Providers},
     store::sync::{HandedOut, LeasedRow, SealedCredential, own_failure},
 };
 
@@ -112,7 +112,7 @@ impl Source<'_> {
         (groups, failed)
     }
 
-    fn open(&self, row: &LeasedRow) -> Result<(sync::Provider, Credential), ProblemClass> {
+    fn open(&self, row: &LeasedRow) -> Result<(Provider, Credential), ProblemClass> {
         let (account, provider_id) = (row.account, &row.provider_id);
         let Some(provider) = self.providers.by_id(provider_id) else {
             tracing::error!(
@@ -137,30 +137,12 @@ impl Source<'_> {
                     suspect: sealed.suspect,
                     expires_at: sealed.expires_at,
                 };
-                Ok((described(provider), credential))
+                Ok((provider.clone(), credential))
             }
             Err(error) => {
                 tracing::error!(provider_id, git_account.id = %account, %error, "an access token cannot be opened");
                 Err(ProblemClass::Internal)
             }
         }
-    }
-}
-
-/// A provider as a lease describes it.
-fn described(provider: &Provider) -> sync::Provider {
-    let Provider {
-        id,
-        kind,
-        host,
-        api_base_url,
-    } = provider;
-    sync::Provider {
-        id: id.clone(),
-        kind: match kind {
-            ProviderKind::Github => sync::ProviderKind::Github,
-        },
-        host: host.clone(),
-        api_base_url: api_base_url.clone(),
     }
 }

@@ -151,7 +151,7 @@ impl Refresh {
         };
         let admission = self.budget.admission(group);
         let github = match group.provider.kind {
-            ProviderKind::Unsupported => Err(OpenError::Failed(ProblemClass::ProviderUnsupported)),
+            ProviderKind::Unspecified => Err(OpenError::Failed(ProblemClass::ProviderUnsupported)),
             ProviderKind::Github => {
                 let github = &self.refresher.github;
                 github.open(&group.provider, credential, admission.clone())

@@ -141,7 +141,7 @@ async fn a_provider_that_is_not_spoken_is_not_asked() {
     let foreign = LeaseGroup {
         provider: Provider {
             id: "gitlab".to_owned(),
-            kind: ProviderKind::Unsupported,
+            kind: ProviderKind::Unspecified,
             host: "gitlab.com".to_owned(),
             api_base_url: github.api_base_url(),
         },

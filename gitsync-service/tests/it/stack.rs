@@ -124,7 +124,7 @@ impl Stack {
                 credential: Some(Self::credential(name, &self.token)),
                 refs: branches.iter().map(|branch| leased_ref(branch)).collect(),
             }],
-            budget: None,
+            budget: Some(pb::BudgetView::default()),
         }
     }
 

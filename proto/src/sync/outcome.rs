@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Fence, FoundPullRequest, GitRefId, Lane, ProblemClass, RepositoryPath, Upstream,
-    field::{FieldError, at, maybe_duration, message_duration, uuid},
+    field::{FieldError, Wire, carried_by, read, words},
     pull_request::drop_unfit,
 };
 use crate::{
     bounds::{MAX_NEXT_REFRESH, MAX_OPAQUE_BYTES},
-    chat::v1,
+    chat::v1::{self, outcome::Result as Found},
 };
 
 /// What a refresh of one ref found.
@@ -71,49 +71,15 @@ pub struct Learned {
     pub validator: Option<String>,
 }
 
-/// What became of an outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutcomeStatus {
-    /// It was applied.
-    Applied,
-    /// The ref was reported since, or its credential replaced: it stays due.
-    Superseded,
-    /// It is not of this lease, is a repetition, or cannot be stored.
-    Rejected,
-}
-
-impl OutcomeStatus {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Applied, Self::Superseded, Self::Rejected];
-
-    /// The name in the database and in metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Superseded => "superseded",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// The status of a name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-
-    pub(super) fn message(self) -> v1::OutcomeResultStatus {
-        match self {
-            Self::Applied => v1::OutcomeResultStatus::Applied,
-            Self::Superseded => v1::OutcomeResultStatus::Superseded,
-            Self::Rejected => v1::OutcomeResultStatus::Rejected,
-        }
-    }
-
-    pub(super) fn read(status: v1::OutcomeResultStatus) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|known| known.message() == status)
+words! {
+    /// What became of an outcome.
+    OutcomeStatus = OutcomeResultStatus {
+        /// It was applied.
+        Applied = "applied",
+        /// The ref was reported since, or its credential replaced: it stays due.
+        Superseded = "superseded",
+        /// It is not of this lease, is a repetition, or cannot be stored.
+        Rejected = "rejected",
     }
 }
 
@@ -132,114 +98,74 @@ impl Outcome {
         Some(self)
     }
 
-    pub(super) fn read(path: &str, message: v1::Outcome) -> Result<Self, FieldError> {
-        let v1::Outcome {
-            git_ref_id,
-            fence,
-            result,
-            next_refresh_in,
-            next_lane,
-            base_interval,
-            upstream_repository,
-            canonical_repository,
-            fingerprint,
-            validator,
-        } = message;
-        let Some(result) = result else {
-            return Err(FieldError::new(
-                at(path, "result"),
-                "must say what was found",
-            ));
-        };
-        let most = MAX_NEXT_REFRESH;
+    fn read(message: v1::Outcome) -> Result<Self, FieldError> {
+        let soon = |duration: Option<Duration>| duration.map(|after| after.min(MAX_NEXT_REFRESH));
+        let canonical = message.canonical_repository.as_deref();
         Ok(Self {
-            git_ref: GitRefId(uuid(path, "git_ref_id", &git_ref_id)?),
-            fence: Fence::read(path, fence)?,
-            finding: Finding::read(path, result)?,
+            git_ref: read("git_ref_id", message.git_ref_id)?,
+            fence: read("fence", message.fence)?,
+            finding: Finding::read(message.result)?,
             next: Next {
-                refresh_in: maybe_duration(path, "next_refresh_in", next_refresh_in, most)?,
-                lane: Lane::read(path, "next_lane", next_lane, Lane::Idle)?,
-                base: maybe_duration(path, "base_interval", base_interval, most)?,
+                refresh_in: soon(read("next_refresh_in", message.next_refresh_in)?),
+                lane: Lane::read_or(Lane::Idle, "next_lane", message.next_lane)?,
+                base: soon(read("base_interval", message.base_interval)?),
             },
             learned: Learned {
                 // A path that cannot be one teaches nothing, and costs no status.
-                upstream: Upstream::from_text(upstream_repository.as_deref()),
-                canonical_repository: canonical_repository
-                    .as_deref()
-                    .and_then(RepositoryPath::parse),
-                fingerprint,
-                validator,
+                upstream: Upstream::from_text(message.upstream_repository.as_deref()),
+                canonical_repository: canonical.and_then(RepositoryPath::parse),
+                fingerprint: message.fingerprint,
+                validator: message.validator,
             },
         })
     }
 
-    pub(super) fn message(&self) -> v1::Outcome {
-        let Self {
-            git_ref,
-            fence,
-            finding,
-            next,
-            learned,
-        } = self;
-        let Learned {
-            upstream,
-            canonical_repository,
-            fingerprint,
-            validator,
-        } = learned;
+    fn message(&self) -> v1::Outcome {
         v1::Outcome {
-            git_ref_id: git_ref.to_string(),
-            fence: Some(fence.message()),
-            result: Some(finding.message()),
-            next_refresh_in: next.refresh_in.map(message_duration),
-            next_lane: next.lane.message().into(),
-            base_interval: next.base.map(message_duration),
-            upstream_repository: upstream.text().map(str::to_owned),
-            canonical_repository: canonical_repository.as_ref().map(ToString::to_string),
-            fingerprint: fingerprint.clone(),
-            validator: validator.clone(),
+            git_ref_id: self.git_ref.message(),
+            fence: Wire::message(&self.fence),
+            result: self.finding.message(),
+            next_refresh_in: self.next.refresh_in.message(),
+            next_lane: self.next.lane.message().into(),
+            base_interval: self.next.base.message(),
+            upstream_repository: self.learned.upstream.message(),
+            canonical_repository: self.learned.canonical_repository.message(),
+            fingerprint: self.learned.fingerprint.clone(),
+            validator: self.learned.validator.clone(),
         }
     }
 }
 
-impl Finding {
-    fn read(path: &str, result: v1::outcome::Result) -> Result<Self, FieldError> {
-        Ok(match result {
-            v1::outcome::Result::Found(found) => {
-                Self::PullRequest(Arc::new(FoundPullRequest::read(&at(path, "found"), found)?))
-            }
-            v1::outcome::Result::NoPullRequest(v1::NoPullRequest {}) => Self::NoPullRequest,
-            v1::outcome::Result::Gone(v1::Gone {}) => Self::Gone,
-            v1::outcome::Result::Unchanged(v1::Unchanged {}) => Self::Unchanged,
-            v1::outcome::Result::Failed(failed) => {
-                let class = failed.class();
-                if class == ProblemClass::Unspecified {
-                    return Err(FieldError::new(
-                        at(path, "failed.class"),
-                        "must say what failed",
-                    ));
-                }
-                Self::Failed {
-                    class,
-                    repository_wide: failed.repository_wide,
-                }
-            }
+carried_by!(Outcome, v1::Outcome);
+
+impl Wire<Option<Found>> for Finding {
+    fn read(message: Option<Found>) -> Result<Self, FieldError> {
+        Ok(match message {
+            Some(Found::Found(found)) => Self::PullRequest(Arc::new(read("found", found)?)),
+            Some(Found::NoPullRequest(_)) => Self::NoPullRequest,
+            Some(Found::Gone(_)) => Self::Gone,
+            Some(Found::Unchanged(_)) => Self::Unchanged,
+            Some(Found::Failed(failed)) => Self::Failed {
+                class: read("failed.class", failed.class)?,
+                repository_wide: failed.repository_wide,
+            },
+            None => return Err(FieldError::new("result", "must say what was found")),
         })
     }
 
-    fn message(&self) -> v1::outcome::Result {
-        match self {
-            Self::PullRequest(found) => v1::outcome::Result::Found(found.message()),
-            Self::Unchanged => v1::outcome::Result::Unchanged(v1::Unchanged {}),
-            Self::NoPullRequest => v1::outcome::Result::NoPullRequest(v1::NoPullRequest {}),
-            Self::Gone => v1::outcome::Result::Gone(v1::Gone {}),
+    fn message(&self) -> Option<Found> {
+        Some(match self {
+            Self::PullRequest(found) => Found::Found(found.message()),
+            Self::Unchanged => Found::Unchanged(v1::Unchanged {}),
+            Self::NoPullRequest => Found::NoPullRequest(v1::NoPullRequest {}),
+            Self::Gone => Found::Gone(v1::Gone {}),
             Self::Failed {
                 class,
                 repository_wide,
-            } => v1::outcome::Result::Failed(v1::Failed {
+            } => Found::Failed(v1::Failed {
                 class: (*class).into(),
                 repository_wide: *repository_wide,
             }),
-        }
+        })
     }
 }

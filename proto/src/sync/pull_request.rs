@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::field::{FieldError, at, message_timestamp, timestamp};
+use super::field::{FieldError, Wire, carried_by, words};
 use crate::{
     bounds::{
         MAX_HOST_ID_BYTES, MAX_NAME_BYTES, MAX_PULL_REQUEST_TITLE_CHARS, MAX_REPOSITORY_BYTES,
@@ -12,46 +12,17 @@ use crate::{
     chat::v1,
 };
 
-/// Where a pull request stands. A draft is not a state: it has one beside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PullRequestState {
-    /// Neither merged nor closed.
-    Open,
-    /// Merged.
-    Merged,
-    /// Closed without a merge.
-    Closed,
-}
-
-impl PullRequestState {
-    /// The name in the database.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Merged => "merged",
-            Self::Closed => "closed",
-        }
-    }
-
-    pub(super) fn message(self) -> v1::PullRequestState {
-        match self {
-            Self::Open => v1::PullRequestState::Open,
-            Self::Merged => v1::PullRequestState::Merged,
-            Self::Closed => v1::PullRequestState::Closed,
-        }
-    }
-
-    /// State and draft of a message; `DRAFT` means an open draft.
-    pub(super) fn read(state: v1::PullRequestState, draft: bool) -> Option<(Self, bool)> {
-        match state {
-            v1::PullRequestState::Open => Some((Self::Open, draft)),
-            v1::PullRequestState::Draft => Some((Self::Open, true)),
-            v1::PullRequestState::Merged => Some((Self::Merged, draft)),
-            v1::PullRequestState::Closed => Some((Self::Closed, draft)),
-            v1::PullRequestState::Unspecified => None,
-        }
+words! {
+    /// Where a pull request stands. A draft is not a state: it has one beside.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    PullRequestState = PullRequestState, else Open {
+        /// Neither merged nor closed.
+        Open = "open",
+        /// Merged.
+        Merged = "merged",
+        /// Closed without a merge.
+        Closed = "closed",
     }
 }
 
@@ -156,120 +127,68 @@ impl FoundPullRequest {
         fits.then_some(self)
     }
 
-    pub(super) fn read(path: &str, message: v1::PullRequest) -> Result<Self, FieldError> {
-        let state = message.state();
-        let v1::PullRequest {
-            repository,
-            number,
-            url,
-            state: _,
-            draft,
-            title,
-            changes_requested,
-            approved,
-            reviewer_count,
-            additions,
-            deletions,
-            changed_files,
-            commits,
-            head_branch,
-            base_branch,
-            head_sha,
-            author_login,
-            author_avatar_url,
-            host_id,
-            updated_at,
-        } = message;
-        let Some((state, draft)) =
-            PullRequestState::read(state, draft).filter(|_| state != v1::PullRequestState::Draft)
-        else {
-            return Err(FieldError::new(
-                at(path, "state"),
-                "must be open, merged or closed",
-            ));
+    fn read(message: v1::PullRequest) -> Result<Self, FieldError> {
+        let Some(state) = PullRequestState::known(message.state) else {
+            return Err(FieldError::new("state", "must be open, merged or closed"));
         };
+        // An out-of-range timestamp orders nothing, and costs no status.
+        let updated_at = message.updated_at.and_then(|at| Wire::read(at).ok());
         Ok(Self {
             shown: PullRequest {
-                number,
-                url,
+                number: message.number,
+                url: message.url,
                 state,
-                draft,
-                title,
-                base_branch,
-                author_login,
-                author_avatar_url,
-                changes_requested,
-                approved,
-                reviewer_count,
+                draft: message.draft,
+                title: message.title,
+                base_branch: message.base_branch,
+                author_login: message.author_login,
+                author_avatar_url: message.author_avatar_url,
+                changes_requested: message.changes_requested,
+                approved: message.approved,
+                reviewer_count: message.reviewer_count,
                 head: Head {
-                    branch: head_branch,
-                    sha: head_sha,
-                    additions,
-                    deletions,
-                    changed_files,
-                    commits,
+                    branch: message.head_branch,
+                    sha: message.head_sha,
+                    additions: message.additions,
+                    deletions: message.deletions,
+                    changed_files: message.changed_files,
+                    commits: message.commits,
                 },
             },
-            repository,
-            host_id,
-            // An out-of-range timestamp orders nothing, and costs no status.
-            updated_at: updated_at.and_then(timestamp),
+            repository: message.repository,
+            host_id: message.host_id,
+            updated_at,
         })
     }
 
     pub(super) fn message(&self) -> v1::PullRequest {
-        let Self {
-            shown,
-            repository,
-            host_id,
-            updated_at,
-        } = self;
-        let PullRequest {
-            number,
-            url,
-            state,
-            draft,
-            title,
-            base_branch,
-            author_login,
-            author_avatar_url,
-            changes_requested,
-            approved,
-            reviewer_count,
-            head,
-        } = shown;
-        let Head {
-            branch,
-            sha,
-            additions,
-            deletions,
-            changed_files,
-            commits,
-        } = head;
+        let shown = self.shown.clone();
         v1::PullRequest {
-            repository: repository.clone(),
-            number: *number,
-            url: url.clone(),
-            state: state.message().into(),
-            draft: *draft,
-            title: title.clone(),
-            changes_requested: *changes_requested,
-            approved: *approved,
-            reviewer_count: *reviewer_count,
-            additions: *additions,
-            deletions: *deletions,
-            changed_files: *changed_files,
-            commits: *commits,
-            head_branch: branch.clone(),
-            base_branch: base_branch.clone(),
-            head_sha: sha.clone(),
-            author_login: author_login.clone(),
-            author_avatar_url: author_avatar_url.clone(),
-            host_id: host_id.clone(),
-            updated_at: updated_at.map(message_timestamp),
+            repository: self.repository.clone(),
+            number: shown.number,
+            url: shown.url,
+            state: shown.state.message().into(),
+            draft: shown.draft,
+            title: shown.title,
+            changes_requested: shown.changes_requested,
+            approved: shown.approved,
+            reviewer_count: shown.reviewer_count,
+            additions: shown.head.additions,
+            deletions: shown.head.deletions,
+            changed_files: shown.head.changed_files,
+            commits: shown.head.commits,
+            head_branch: shown.head.branch,
+            base_branch: shown.base_branch,
+            head_sha: shown.head.sha,
+            author_login: shown.author_login,
+            author_avatar_url: shown.author_avatar_url,
+            host_id: self.host_id.clone(),
+            updated_at: self.updated_at.message(),
         }
     }
 }
+
+carried_by!(FoundPullRequest, v1::PullRequest);
 
 /// Whether the database takes the text.
 pub(super) fn fits(text: &str, bytes: usize) -> bool {
@@ -283,95 +202,5 @@ pub(super) fn drop_unfit(text: &mut Option<String>, bytes: usize) {
         .is_some_and(|text| text.is_empty() || !fits(text, bytes))
     {
         *text = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found() -> FoundPullRequest {
-        FoundPullRequest {
-            shown: PullRequest {
-                number: 1,
-                url: "https://github.com/acme/web/pull/1".to_owned(),
-                state: PullRequestState::Open,
-                draft: false,
-                title: "Fix".to_owned(),
-                base_branch: "main".to_owned(),
-                author_login: None,
-                author_avatar_url: None,
-                changes_requested: false,
-                approved: false,
-                reviewer_count: 0,
-                head: Head {
-                    branch: "fix".to_owned(),
-                    sha: "1".repeat(40),
-                    additions: 1,
-                    deletions: 2,
-                    changed_files: 3,
-                    commits: 4,
-                },
-            },
-            repository: "acme/web".to_owned(),
-            host_id: Some("PR_1".to_owned()),
-            updated_at: Some(Timestamp::UNIX_EPOCH),
-        }
-    }
-
-    #[test]
-    fn a_pull_request_survives_the_wire_and_the_database() {
-        let found = found();
-        assert_eq!(
-            FoundPullRequest::read("found", found.message()),
-            Ok(found.clone())
-        );
-        let stored = serde_json::to_value(&found.shown).unwrap();
-        assert_eq!(
-            serde_json::from_value::<PullRequest>(stored).unwrap(),
-            found.shown
-        );
-    }
-
-    #[test]
-    fn a_field_of_a_later_release_does_not_hide_a_stored_pull_request() {
-        let mut stored = serde_json::to_value(found().shown).unwrap();
-        stored["checks"] = serde_json::json!("passing");
-        stored["head"]["checks"] = serde_json::json!("passing");
-        assert_eq!(
-            serde_json::from_value::<PullRequest>(stored).unwrap(),
-            found().shown
-        );
-    }
-
-    #[test]
-    fn a_long_title_loses_its_end_and_not_the_status() {
-        let mut long = found();
-        long.shown.title = format!("\0{}", "ä".repeat(5000));
-        long.shown.author_avatar_url = Some("x".repeat(5000));
-        long.shown.author_login = Some(String::new());
-        let fitted = long.fitted().unwrap();
-        assert_eq!(fitted.shown.title, "ä".repeat(256));
-        assert_eq!(fitted.shown.author_avatar_url, None);
-        assert_eq!(fitted.shown.author_login, None);
-    }
-
-    #[test]
-    fn what_is_needed_and_does_not_fit_rejects_the_outcome() {
-        let change: [fn(&mut FoundPullRequest); 7] = [
-            |found| found.shown.url = "x".repeat(5000),
-            |found| found.shown.url = String::new(),
-            |found| found.repository = "web".to_owned(),
-            |found| found.shown.head.branch = "a\0b".to_owned(),
-            |found| found.shown.head.branch = "b".repeat(256),
-            |found| found.shown.number = 0,
-            |found| found.shown.head.commits = -1,
-        ];
-        for change in change {
-            let mut bad = found();
-            change(&mut bad);
-            assert!(bad.clone().fitted().is_none(), "{bad:?}");
-        }
-        assert!(found().fitted().is_some());
     }
 }

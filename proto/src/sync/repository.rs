@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use super::field::FieldError;
+use super::field::{FieldError, Wire};
 use crate::bounds::MAX_REPOSITORY_BYTES;
 
 /// A repository's path at its host, as in `acme/web` or `group/sub/project`: opaque to both services, in
@@ -38,9 +38,15 @@ impl RepositoryPath {
         let (owner, name) = self.0.split_once('/')?;
         (!name.contains('/')).then_some((owner, name))
     }
+}
 
-    pub(super) fn read(field: String, path: &str) -> Result<Self, FieldError> {
-        Self::parse(path).ok_or_else(|| FieldError::new(field, "is not a repository's path"))
+impl Wire<String> for RepositoryPath {
+    fn read(path: String) -> Result<Self, FieldError> {
+        Self::parse(&path).ok_or_else(|| FieldError::new("", "is not a repository's path"))
+    }
+
+    fn message(&self) -> String {
+        self.0.clone()
     }
 }
 
