@@ -1,6 +1,6 @@
 //! Compiles the `.proto` files with `protox`, so that no `protoc` is needed.
 
-use std::{env, path::PathBuf};
+use std::{collections::BTreeSet, env, path::PathBuf};
 
 use prost::Message as _;
 
@@ -12,15 +12,8 @@ const PROTO_FILES: [&str; 5] = [
     "gitsync/v1/worker_service.proto",
 ];
 
-/// Messages that hold a secret, and those that hold such messages: none of them has `Debug`, so
-/// none can be logged by accident.
-const SECRET_MESSAGES: [&str; 5] = [
-    ".chat.v1.LinkGitAccountRequest",
-    ".chat.v1.LeaseDiffStatusesResponse",
-    ".chat.v1.Lease",
-    ".chat.v1.LeaseGroup",
-    ".chat.v1.Credential",
-];
+/// What holds a secret, wherever it is.
+const SECRET_FIELDS: [&str; 3] = ["access_token", "refresh_token", "password"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=chat");
@@ -28,9 +21,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(PROTO_FILES, ["."])?;
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(out_dir.join("descriptor.bin"), descriptors.encode_to_vec())?;
+    // A message that holds a secret, itself or further inside, has no `Debug`: none can be logged by
+    // accident.
+    let mut secret = BTreeSet::new();
+    loop {
+        let known = secret.len();
+        for file in &descriptors.file {
+            for message in &file.message_type {
+                let is_secret = message.field.iter().any(|field| {
+                    SECRET_FIELDS.contains(&field.name()) || secret.contains(field.type_name())
+                });
+                if is_secret {
+                    secret.insert(format!(".{}.{}", file.package(), message.name()));
+                }
+            }
+        }
+        if secret.len() == known {
+            break;
+        }
+    }
     tonic_prost_build::configure()
         .btree_map(".")
-        .skip_debug(SECRET_MESSAGES)
+        .skip_debug(secret)
         .compile_fds(descriptors)?;
     Ok(())
 }
