@@ -1,6 +1,6 @@
 //! The running service: listeners, health, background tasks, and a stop that loses nothing.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderName, header};
 use prometheus_client::registry::Registry;
@@ -10,7 +10,6 @@ use proto::chat::v1::{
     sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
 };
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 use service_runtime::{ops, ops::Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -213,7 +212,8 @@ impl Service {
             "serving"
         );
         if let Some(path) = &settings.ready_file {
-            write_ready_file(path, &addresses)?;
+            let Addresses { grpc, sync, ops } = addresses;
+            ops::write_ready_file(path, &[("grpc", grpc), ("sync", sync), ("ops", ops)])?;
         }
 
         let public = serve(&settings, &parts, public, listeners.grpc, &stop, true);
@@ -432,16 +432,4 @@ async fn set_status(reporters: &[HealthReporter], status: ServingStatus) {
             reporter.set_service_status(service, status).await;
         }
     }
-}
-
-/// Writes the addresses to a file that is there whole or not at all.
-fn write_ready_file(path: &Path, addresses: &Addresses) -> std::io::Result<()> {
-    let ready = json!({
-        "grpc": format!("http://{}", addresses.grpc),
-        "sync": format!("http://{}", addresses.sync),
-        "ops": format!("http://{}", addresses.ops),
-    });
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, format!("{ready}\n"))?;
-    std::fs::rename(&partial, path)
 }

@@ -1,5 +1,91 @@
-//! This process's own `WorkerService`, for operators.
+//! `gitsync.v1.WorkerService`: what this process is doing, for site admins.
 
-mod worker_service;
+use std::sync::Arc;
 
-pub(crate) use worker_service::WorkerApi;
+use proto::{
+    gitsync::v1::{
+        GetWorkerStateRequest, GetWorkerStateResponse, HeldLease, WorkerError,
+        worker_service_server::WorkerService,
+    },
+    sync::message_duration,
+};
+use service_runtime::token::{Kind, TokenError, Verifier};
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use crate::{
+    error::Error,
+    metrics::Metrics,
+    worker::{WorkerSnapshot, WorkerState},
+};
+
+/// The site role that may look into a worker.
+const ADMIN: &str = "admin";
+
+/// Answers for one process.
+pub(crate) struct WorkerApi {
+    pub(crate) verifier: Verifier,
+    pub(crate) state: Arc<WorkerState>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl WorkerApi {
+    fn require_admin(&self, metadata: &MetadataMap) -> Result<(), Error> {
+        let verified = self.verifier.verify_metadata(metadata);
+        let claims = verified.map_err(|error| match error {
+            TokenError::Missing => Error::CredentialsMissing,
+            source @ TokenError::Invalid { .. } => Error::CredentialsInvalid { source },
+        })?;
+        let admin = claims.kind == Kind::User && claims.site_roles.contains(ADMIN);
+        if admin && !claims.suspended {
+            Ok(())
+        } else {
+            Err(Error::NotAllowed)
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for WorkerApi {
+    async fn get_worker_state(
+        &self,
+        request: Request<GetWorkerStateRequest>,
+    ) -> Result<Response<GetWorkerStateResponse>, Status> {
+        self.require_admin(request.metadata())?;
+        Ok(Response::new(render(self.state.snapshot(), &self.metrics)))
+    }
+}
+
+fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse {
+    let now = Instant::now();
+    let leases = snapshot.leases.into_iter().map(|lease| HeldLease {
+        budget_key: lease.budget_key.0,
+        refs: count(lease.refs),
+        refs_done: count(lease.done),
+        expires_in: Some(message_duration(
+            lease.expires_at.saturating_duration_since(now),
+        )),
+    });
+    let last_errors = snapshot.last_errors.into_iter().map(|error| WorkerError {
+        kind: error.kind.to_owned(),
+        message: error.message,
+        ago: Some(message_duration(now.saturating_duration_since(error.at))),
+    });
+    GetWorkerStateResponse {
+        worker_id: snapshot.worker_id,
+        uptime: Some(message_duration(snapshot.uptime)),
+        draining: snapshot.draining,
+        leases: leases.collect(),
+        refs_leased: count(metrics.refs_leased.get()),
+        outcomes_reported: count(snapshot.outcomes_reported),
+        leases_lost: count(metrics.leases_lost.get()),
+        host_requests: count(metrics.host_requests_begun()),
+        host_requests_in_flight: metrics.host_requests_in_flight.get(),
+        outcomes_per_second: snapshot.outcomes_per_second,
+        last_errors: last_errors.collect(),
+    }
+}
+
+fn count(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

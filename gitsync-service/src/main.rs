@@ -20,20 +20,8 @@ async fn main() -> ExitCode {
     match server::run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %with_sources(&error), "stopping");
+            tracing::error!(error = format!("{error:#}"), "stopping");
             ExitCode::from(EXIT_FAILURE)
         }
     }
-}
-
-/// An error with everything below it: the sentence on top rarely says which port or which file.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

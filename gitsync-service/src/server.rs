@@ -4,7 +4,7 @@
 //! it does. Stop: not ready, drain the worker, then stop serving, so that operators can watch the
 //! drain.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
 use service_runtime::{
@@ -19,9 +19,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     config::Settings,
     grpc::WorkerApi,
-    host::github::{self, GithubError},
+    host::github,
     metrics::{self, Metrics},
-    sync_client::{SyncClient, SyncClientError},
+    sync_client::SyncClient,
     worker::{self, Refresher, RefresherSettings, UpstreamHealth, Worker},
 };
 
@@ -39,35 +39,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const CALLS_PER_CONNECTION: usize = 32;
 
-/// Why the process could not start, or had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A listener, a signal handler or the ready file.
-    #[error("the process cannot be set up")]
-    Io(#[from] io::Error),
-    /// chat-service's address.
-    #[error("chat-service cannot be called")]
-    SyncClient(#[from] SyncClientError),
-    /// The HTTP client.
-    #[error("git hosts cannot be asked")]
-    Github(#[from] GithubError),
-    /// Reflection.
-    #[error("the contract cannot be served by reflection")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// A listener stopped serving.
-    #[error("a listener failed")]
-    Serve(#[from] tonic::transport::Error),
-    /// A part of the process is gone.
-    #[error("a part of the process panicked")]
-    Panicked(#[from] tokio::task::JoinError),
-}
-
 /// Runs the process until a signal comes and everything is drained.
 ///
 /// # Errors
 ///
-/// See [`RunError`].
-pub async fn run(settings: Settings) -> Result<(), RunError> {
+/// When something cannot be set up or served, or a part of the process panicked.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let grpc_listener = ops::bind(settings.listen).await?;
     let ops_listener = ops::bind(settings.ops_listen).await?;
     let grpc_address = grpc_listener.local_addr()?;
@@ -96,7 +73,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     let close = CancellationToken::new();
 
-    let mut tasks: JoinSet<Result<(), RunError>> = JoinSet::new();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let signals = stop.clone();
     tasks.spawn(async move { Ok(shutdown::cancel_on_signal(signals).await?) });
     tasks.spawn(reload_token(sync, stop.clone()));
@@ -106,7 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         metrics::registry(&metrics),
         close.clone().cancelled_owned(),
     );
-    let mut servers: JoinSet<Result<(), RunError>> = JoinSet::new();
+    let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
     servers.spawn(async move { Ok(ops_served.await?) });
     let api = WorkerApi {
         verifier: settings.verifier.clone(),
@@ -128,14 +105,11 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let patience = *settings.interval * SILENT_INTERVALS;
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
-    let addresses = Addresses {
-        grpc: grpc_address,
-        ops: ops_address,
-    };
+    let addresses = [("grpc", grpc_address), ("ops", ops_address)];
     let until_stopped = async {
         tokio::select! {
             followed = presence.follow(&health, patience, || match &settings.ready_file {
-                Some(path) => addresses.write(path),
+                Some(path) => ops::write_ready_file(path, &addresses),
                 None => Ok(()),
             }) => followed,
             () = stop.cancelled() => Ok(()),
@@ -146,13 +120,13 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         stopped = until_stopped => stopped,
         Some(ended) = tasks.join_next() => flatten(ended),
         Some(ended) = servers.join_next() => flatten(ended),
-        Some(ended) = working.join_next() => ended.map_err(RunError::from),
+        Some(ended) = working.join_next() => ended.map_err(anyhow::Error::from),
     };
 
     stop.cancel();
     presence.not_ready("draining").await;
     let drained = match working.join_next().await {
-        Some(drained) => drained.map_err(RunError::from),
+        Some(drained) => drained.map_err(anyhow::Error::from),
         None => Ok(()),
     };
     close.cancel();
@@ -160,7 +134,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
         while let Some(ended) = servers.join_next().await {
             flatten(ended)?;
         }
-        Ok::<(), RunError>(())
+        anyhow::Ok(())
     })
     .await;
     // A timeout here is not an error: the drain is complete.
@@ -169,7 +143,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     ended.and(drained).and(closed)
 }
 
-fn flatten(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Result<(), RunError> {
+fn flatten(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
     ended?
 }
 
@@ -177,7 +151,7 @@ fn build_worker(
     settings: &Settings,
     sync: SyncClient,
     metrics: Arc<Metrics>,
-) -> Result<Worker, RunError> {
+) -> anyhow::Result<Worker> {
     let refresher = Refresher::new(RefresherSettings {
         concurrency: settings.concurrency,
         request_timeout: *settings.request_timeout,
@@ -206,7 +180,7 @@ fn serve_grpc(
         impl tonic_health::pb::health_server::Health,
     >,
     close: CancellationToken,
-) -> Result<impl Future<Output = Result<(), RunError>> + Send + 'static, RunError> {
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + 'static> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -232,7 +206,7 @@ fn serve_grpc(
     })
 }
 
-async fn reload_token(sync: SyncClient, stop: CancellationToken) -> Result<(), RunError> {
+async fn reload_token(sync: SyncClient, stop: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TOKEN_RELOAD_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -260,7 +234,7 @@ impl Presence {
         upstream: &UpstreamHealth,
         patience: Duration,
         begun: impl Fn() -> io::Result<()>,
-    ) -> Result<(), RunError> {
+    ) -> anyhow::Result<()> {
         let mut first = true;
         loop {
             upstream.healthy().await;
@@ -290,25 +264,5 @@ impl Presence {
         for service in ["", WorkerServiceServer::<WorkerApi>::NAME] {
             self.health.set_service_status(service, status).await;
         }
-    }
-}
-
-/// Where the process can be reached.
-struct Addresses {
-    grpc: SocketAddr,
-    ops: SocketAddr,
-}
-
-impl Addresses {
-    /// Writes the ready file under another name first, so that no reader sees half of it.
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let json = serde_json::json!({
-            "grpc": format!("http://{}", self.grpc),
-            "ops": format!("http://{}", self.ops),
-        });
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(format!(".{}", std::process::id()));
-        std::fs::write(&partial, format!("{json}\n"))?;
-        std::fs::rename(&partial, path)
     }
 }

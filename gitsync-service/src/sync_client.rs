@@ -10,10 +10,10 @@ use proto::{
 };
 use service_runtime::token::TokenFile;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status,
     transport::{Channel, Endpoint},
 };
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorInfo, StatusExt as _};
 
 /// How long a call may take beyond the time that it was asked to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub enum SyncError {
     /// The call may have had its effect: repeat it with the same request id.
     #[error("chat-service did not answer ({})", code_name(.0.code()))]
     Unanswered(#[source] Box<Status>),
-    /// chat-service does not accept our token: read it anew.
+    /// chat-service does not accept our token, which has been read anew since.
     #[error("chat-service does not accept this worker's token")]
     Unauthenticated,
     /// chat-service refuses the call as it is; repeating it changes nothing.
@@ -154,7 +154,9 @@ impl SyncClient {
         let limit = wait + CALL_TIMEOUT;
         let request = self.request(message, limit);
         let mut client = self.client.clone();
-        let answer = within(limit, client.lease_diff_statuses(request)).await?;
+        let answer = self
+            .within(limit, client.lease_diff_statuses(request))
+            .await?;
         let leases = answer.leases.into_iter().map(Lease::read);
         // A lease that cannot be read expires by itself, and costs no other.
         Ok(leases
@@ -173,7 +175,9 @@ impl SyncClient {
         };
         let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
-        let answer = within(CALL_TIMEOUT, client.renew_lease(request)).await?;
+        let answer = self
+            .within(CALL_TIMEOUT, client.renew_lease(request))
+            .await?;
         Renewal::read(answer).map_err(|error| {
             let status = Status::internal(error.to_string());
             SyncError::Unanswered(Box::new(status))
@@ -184,7 +188,9 @@ impl SyncClient {
     pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
         let request = self.request(report.message(), CALL_TIMEOUT);
         let mut client = self.client.clone();
-        let answer = within(CALL_TIMEOUT, client.report_outcomes(request)).await?;
+        let answer = self
+            .within(CALL_TIMEOUT, client.report_outcomes(request))
+            .await?;
         Ok(ReportAnswer::read(&answer))
     }
 
@@ -195,7 +201,8 @@ impl SyncClient {
         };
         let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
-        within(CALL_TIMEOUT, client.release_lease(request)).await?;
+        self.within(CALL_TIMEOUT, client.release_lease(request))
+            .await?;
         Ok(())
     }
 
@@ -206,50 +213,48 @@ impl SyncClient {
         request.set_timeout(limit);
         request
     }
-}
 
-/// Bounds a call on this side too: the peer that would keep its deadline may be gone.
-async fn within<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, SyncError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(SyncError::from(status)),
-        Err(_) => Err(SyncError::from(Status::deadline_exceeded(
-            "no answer in time",
-        ))),
+    /// Bounds a call on this side too: the peer that would keep its deadline may be gone. A token
+    /// that is not accepted is read anew.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, SyncError> {
+        let called = tokio::time::timeout(limit, call).await;
+        let answer = called.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        let answer = answer.map_err(SyncError::from);
+        if matches!(answer, Err(SyncError::Unauthenticated)) {
+            self.reload_token();
+        }
+        answer.map(Response::into_inner)
     }
 }
 
 impl From<Status> for SyncError {
     fn from(status: Status) -> Self {
-        match status.code() {
-            Code::FailedPrecondition
-                if status
-                    .get_details_error_info()
-                    .is_none_or(|info| info.reason == proto::reason::LEASE_LOST) =>
-            {
-                Self::LeaseLost
-            }
-            Code::Unauthenticated => Self::Unauthenticated,
-            // A broken connection is UNAVAILABLE, UNKNOWN or INTERNAL, depending on when it broke.
+        // A broken connection is UNAVAILABLE, UNKNOWN or INTERNAL, depending on when it broke.
+        let is_unanswered = matches!(
+            status.code(),
             Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-            | Code::Aborted
-            | Code::ResourceExhausted => Self::Unanswered(Box::new(status)),
-            Code::Ok
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::DataLoss => Self::Refused(Box::new(status)),
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Internal
+                | Code::Aborted
+                | Code::ResourceExhausted
+        );
+        let is_lost = |info: ErrorInfo| info.reason == proto::reason::LEASE_LOST;
+        if is_unanswered {
+            Self::Unanswered(Box::new(status))
+        } else if status.code() == Code::Unauthenticated {
+            Self::Unauthenticated
+        } else if status.code() == Code::FailedPrecondition
+            && status.get_details_error_info().is_none_or(is_lost)
+        {
+            Self::LeaseLost
+        } else {
+            Self::Refused(Box::new(status))
         }
     }
 }
@@ -263,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_connection_may_have_acted_whatever_its_code() {
+    fn a_broken_connection_may_have_acted_whatever_its_code_and_a_refusal_has_not() {
         for code in [
             Code::Unavailable,
             Code::DeadlineExceeded,
@@ -274,13 +279,9 @@ mod tests {
             let error = SyncError::from(Status::new(code, "broken"));
             assert!(matches!(error, SyncError::Unanswered(_)), "{code:?}");
         }
-    }
-
-    #[test]
-    fn denied_is_a_refusal_with_its_own_name() {
-        let error = SyncError::from(Status::permission_denied("no"));
-        assert!(matches!(error, SyncError::Refused(_)));
-        assert_eq!(error.code(), "permission_denied");
+        let denied = SyncError::from(Status::permission_denied("no"));
+        assert!(matches!(denied, SyncError::Refused(_)));
+        assert_eq!(denied.code(), "permission_denied");
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 mod active_lease;
 mod backoff;
-mod lease_end;
 mod lease_loop;
 mod refresher;
 mod report;

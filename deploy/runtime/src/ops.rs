@@ -3,7 +3,7 @@
 //! Liveness says that the process can answer at all; it never asks a dependency, since restarting
 //! a pod does not mend a database. Readiness is what [`Readiness`] was last told.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, path::Path, sync::Arc};
 
 use axum::{
     Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,
@@ -73,6 +73,22 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|error| std::io::Error::new(error.kind(), format!("bind {address}: {error}")))
+}
+
+/// Writes where the process listens, by name, to a file that is there whole or not at all.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn write_ready_file(path: &Path, addresses: &[(&str, SocketAddr)]) -> std::io::Result<()> {
+    let urls: BTreeMap<_, _> = addresses
+        .iter()
+        .map(|(name, address)| (*name, format!("http://{address}")))
+        .collect();
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, format!("{}\n", serde_json::json!(urls)))?;
+    std::fs::rename(&partial, path)
 }
 
 async fn readyz(State((readiness, _)): State<(Readiness, Arc<Registry>)>) -> impl IntoResponse {

@@ -44,20 +44,6 @@ pub const CORE: &str = "core";
 /// The window that GraphQL spends, as GitHub names it.
 pub const GRAPHQL: &str = "graphql";
 
-/// Known pull requests in one request that asks whether they changed: as many ids as GitHub takes.
-pub const PROBE_BATCH: u32 = 100;
-/// Known pull requests in one request for their whole status, to begin with. Others who do so ended
-/// between 10 and 37, above which GitHub gives up now and then.
-pub const DETAIL_BATCH: u32 = 25;
-/// Branches in one request for their pull requests, to begin with.
-pub const DISCOVER_BATCH: u32 = 10;
-/// A request for whole statuses that takes longer costs the host more than one that asks what
-/// changed and one for what did. GitHub charges both with the same point.
-pub const SLOW_DETAIL: Duration = Duration::from_secs(3);
-/// The wait before a query that the host gave up on is sent again in smaller parts, at least; three
-/// times as long at most. The host itself may be overloaded, and GitHub charges for what it gives
-/// up on.
-pub const HEAVY_PAUSE: Duration = Duration::from_secs(1);
 /// Instances that are remembered. They are those of chat-service's configuration.
 const MOST_INSTANCES: usize = 1_000;
 
@@ -66,15 +52,12 @@ const MOST_INSTANCES: usize = 1_000;
 pub struct Settings {
     /// Whether GraphQL is used where the host has it.
     pub graphql: bool,
-    /// See [`PROBE_BATCH`].
-    pub probe_batch: u32,
-    /// See [`DETAIL_BATCH`].
-    pub detail_batch: u32,
-    /// See [`DISCOVER_BATCH`].
-    pub discover_batch: u32,
-    /// See [`SLOW_DETAIL`].
+    /// A request for whole statuses that takes longer costs the host more than one that asks what
+    /// changed and one for what did. GitHub charges both with the same point.
     pub slow_detail: Duration,
-    /// See [`HEAVY_PAUSE`].
+    /// The wait before a query that the host gave up on is sent again in smaller parts, at least;
+    /// three times as long at most. The host itself may be overloaded, and GitHub charges for what
+    /// it gives up on.
     pub heavy_pause: Duration,
 }
 
@@ -82,11 +65,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             graphql: true,
-            probe_batch: PROBE_BATCH,
-            detail_batch: DETAIL_BATCH,
-            discover_batch: DISCOVER_BATCH,
-            slow_detail: SLOW_DETAIL,
-            heavy_pause: HEAVY_PAUSE,
+            slow_detail: Duration::from_secs(3),
+            heavy_pause: Duration::from_secs(1),
         }
     }
 }

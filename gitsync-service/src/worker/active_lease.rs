@@ -131,19 +131,8 @@ impl ActiveLease {
                 | SyncError::Unauthenticated
                 | SyncError::Refused(_)),
             )) => {
-                if matches!(error, SyncError::Unauthenticated) {
-                    self.sync.reload_token();
-                }
-                self.state
-                    .metrics()
-                    .count_failed_call("renew", error.code());
+                self.state.note_failed_call("lease", "renew", &error);
                 self.state.health().unanswered(asked_at);
-                self.state.note_error("lease", error.to_string());
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    detail = error.detail(),
-                    "a lease could not be renewed; trying again"
-                );
                 // Tried again until the lease is over by our own clock.
                 let renew_at = (Instant::now() + backoff.next()).min(expires_at);
                 self.set(Times {

@@ -163,7 +163,7 @@ impl Leaser<'_> {
                 }
                 Err(error) => {
                     self.state.health().unanswered(asked_at);
-                    self.note(&error);
+                    self.state.note_failed_call("lease", "lease", &error);
                     // What may have leased something is asked again by the same id, so that a lost
                     // answer strands nothing, also when the token was replaced between two tries. An id
                     // that is refused as it is would be refused for ever.
@@ -174,21 +174,6 @@ impl Leaser<'_> {
                 }
             }
         }
-    }
-
-    fn note(&self, error: &SyncError) {
-        if matches!(error, SyncError::Unauthenticated) {
-            self.sync.reload_token();
-        }
-        self.state
-            .metrics()
-            .count_failed_call("lease", error.code());
-        self.state.note_error("lease", error.to_string());
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            detail = error.detail(),
-            "no lease from chat-service; trying again"
-        );
     }
 
     fn begin(&self) -> RequestId {

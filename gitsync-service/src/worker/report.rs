@@ -14,15 +14,22 @@ use uuid::Uuid;
 
 use crate::sync_client::{SyncClient, SyncError};
 
-use super::{
-    Refresh, WorkerState, active_lease::ActiveLease, backoff::Backoff, lease_end::LeaseEnd,
-};
+use super::{Refresh, WorkerState, active_lease::ActiveLease, backoff::Backoff};
 
 /// How long a first outcome waits for others: too short to be noticed, long enough for those that
 /// were asked for together.
 const GATHER_WINDOW: Duration = Duration::from_millis(50);
 /// The most outcomes in a report.
 const REPORT_SIZE: usize = 50;
+
+/// Why the work on a lease ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeaseEnd {
+    /// The lease is not ours any more.
+    Lost,
+    /// chat-service did not answer for as long as the lease ran.
+    Unreported,
+}
 
 /// Reports the outcomes of one lease.
 pub(super) struct Reporter<'a> {
@@ -88,86 +95,44 @@ impl Reporter<'_> {
         }
     }
 
+    /// Reports outcomes with what was observed on the way. If that is refused, each goes by itself
+    /// and without it: neither what chat-service cannot take of one ref nor what a host says of
+    /// limits may cost another its outcome.
     async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), LeaseEnd> {
-        match self.deliver(outcomes, last && self.may_release()).await {
-            Ok(statuses) => {
-                self.count(outcomes, &statuses);
-                Ok(())
-            }
-            Err(Undelivered::End(end)) => Err(end),
-            // One outcome that chat-service cannot take must not cost the others.
-            Err(Undelivered::Refused) => self.report_singly(outcomes, last).await,
+        let release = last && self.may_release();
+        if let Some(statuses) = self.send(outcomes, release, true).await? {
+            self.count(outcomes, &statuses);
+            return Ok(());
         }
-    }
-
-    async fn report_singly(&self, outcomes: &[Outcome], last: bool) -> Result<(), LeaseEnd> {
-        let single = outcomes.len() == 1;
         for outcome in outcomes {
-            let refused = if single {
-                true
-            } else {
-                match self.deliver(std::slice::from_ref(outcome), false).await {
-                    Ok(statuses) => {
-                        self.count(std::slice::from_ref(outcome), &statuses);
-                        false
-                    }
-                    Err(Undelivered::Refused) => true,
-                    Err(Undelivered::End(end)) => return Err(end),
-                }
-            };
-            if refused {
-                self.report_refused(outcome).await?;
+            let alone = std::slice::from_ref(outcome);
+            if let Some(statuses) = self.send(alone, false, false).await? {
+                self.count(alone, &statuses);
+                continue;
+            }
+            self.count(alone, &[Some(OutcomeStatus::Rejected)]);
+            // A failure of ours in its place.
+            let failure = [self.refresh.in_place_of(outcome)];
+            if self.send(&failure, false, false).await?.is_none() {
+                self.refused.store(true, Ordering::Relaxed);
             }
         }
         if last { self.release().await } else { Ok(()) }
-    }
-
-    /// Reports a failure of ours in place of what chat-service refuses.
-    async fn report_refused(&self, refused: &Outcome) -> Result<(), LeaseEnd> {
-        let failure = [self.refresh.in_place_of(refused)];
-        self.count(
-            std::slice::from_ref(refused),
-            &[Some(OutcomeStatus::Rejected)],
-        );
-        match self.deliver(&failure, false).await {
-            Ok(_) => Ok(()),
-            Err(Undelivered::Refused) => {
-                self.refused.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(Undelivered::End(end)) => Err(end),
-        }
     }
 
     fn may_release(&self) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
 
-    /// Sends outcomes with what was observed on the way, or if that is refused, by themselves: what
-    /// a host says of limits must not cost a ref its outcome.
-    async fn deliver(
-        &self,
-        outcomes: &[Outcome],
-        release: bool,
-    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
-        match self.send(outcomes, release, true).await {
-            Ok(statuses) => {
-                self.refresh.delivered();
-                Ok(statuses)
-            }
-            Err(Undelivered::Refused) => self.send(outcomes, release, false).await,
-            undelivered => undelivered,
-        }
-    }
-
     /// Sends one report until it is answered. Every try has the same request id, so that a report
-    /// whose answer was lost is not applied twice; observations are as of then.
+    /// whose answer was lost is not applied twice; observations are as of then. `None`: it was
+    /// refused.
     async fn send(
         &self,
         outcomes: &[Outcome],
         release: bool,
         observed: bool,
-    ) -> Result<Vec<Option<OutcomeStatus>>, Undelivered> {
+    ) -> Result<Option<Vec<Option<OutcomeStatus>>>, LeaseEnd> {
         if release {
             self.active.begin_release();
         }
@@ -187,6 +152,12 @@ impl Reporter<'_> {
                 self.sync.report(&report).await
             })
             .await?;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        if observed {
+            self.refresh.delivered();
+        }
         self.state
             .metrics()
             .report_duration_seconds
@@ -194,7 +165,7 @@ impl Reporter<'_> {
         if answer.awaited {
             self.refresh.stop();
         }
-        Ok(answer.statuses)
+        Ok(Some(answer.statuses))
     }
 
     /// Gives the lease back, with what was observed; what has no outcome is due again.
@@ -202,26 +173,23 @@ impl Reporter<'_> {
         self.active.begin_release();
         let observed =
             self.refresh.observation().is_some() || !self.refresh.credentials().is_empty();
-        let released = if observed {
-            self.deliver(&[], self.may_release()).await.map(drop)
-        } else if !self.may_release() {
+        if observed && self.send(&[], self.may_release(), true).await?.is_some() {
             return Ok(());
-        } else {
-            self.until_answered("release", || self.sync.release(self.active.lease.token))
-                .await
-        };
-        match released {
-            // A lease whose release is refused expires by itself.
-            Ok(()) | Err(Undelivered::Refused) => Ok(()),
-            Err(Undelivered::End(end)) => Err(end),
         }
+        if self.may_release() {
+            let release = || self.sync.release(self.active.lease.token);
+            // A lease whose release is refused expires by itself.
+            self.until_answered("release", release).await?;
+        }
+        Ok(())
     }
 
+    /// Calls until there is an answer. `None`: the call was refused as it is.
     async fn until_answered<T, F>(
         &self,
         call: &'static str,
         send: impl Fn() -> F,
-    ) -> Result<T, Undelivered>
+    ) -> Result<Option<T>, LeaseEnd>
     where
         F: Future<Output = Result<T, SyncError>>,
     {
@@ -235,38 +203,23 @@ impl Reporter<'_> {
             let error = match send().await {
                 Ok(answer) => {
                     self.state.health().answered();
-                    return Ok(answer);
+                    return Ok(Some(answer));
                 }
                 Err(error) => error,
             };
-            self.state.metrics().count_failed_call(call, error.code());
-            match &error {
-                SyncError::LeaseLost => return Err(Undelivered::End(LeaseEnd::Lost)),
-                SyncError::Refused(_) => {
-                    self.note(call, &error);
-                    return Err(Undelivered::Refused);
-                }
-                SyncError::Unauthenticated => self.sync.reload_token(),
-                SyncError::Unanswered(_) => {}
+            self.state.note_failed_call("report", call, &error);
+            match error {
+                SyncError::LeaseLost => return Err(LeaseEnd::Lost),
+                SyncError::Refused(_) => return Ok(None),
+                SyncError::Unauthenticated | SyncError::Unanswered(_) => {}
             }
             self.state.health().unanswered(asked_at);
-            self.note(call, &error);
             let pause = backoff.next();
             if Instant::now() + pause >= give_up_at {
-                return Err(Undelivered::End(LeaseEnd::Unreported));
+                return Err(LeaseEnd::Unreported);
             }
             tokio::time::sleep(pause).await;
         }
-    }
-
-    fn note(&self, call: &'static str, error: &SyncError) {
-        self.state.note_error("report", error.to_string());
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            detail = error.detail(),
-            call,
-            "chat-service did not take a report"
-        );
     }
 
     fn count(&self, outcomes: &[Outcome], statuses: &[Option<OutcomeStatus>]) {
@@ -306,11 +259,4 @@ impl Reporter<'_> {
             "a git ref could not be looked up"
         );
     }
-}
-
-enum Undelivered {
-    /// The call was refused as it is.
-    Refused,
-    /// The lease is over.
-    End(LeaseEnd),
 }

@@ -12,7 +12,7 @@ use std::{
 use proto::sync::{BudgetKey, Lease};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{budget::Budgets, metrics::Metrics};
+use crate::{budget::Budgets, metrics::Metrics, sync_client::SyncError};
 
 use super::UpstreamHealth;
 
@@ -46,15 +46,24 @@ struct Inner {
     leases: BTreeMap<u64, LeaseProgress>,
     /// Outcomes per second since the start, oldest first.
     reported: VecDeque<(u64, u64)>,
-    errors: VecDeque<(&'static str, String, Instant)>,
+    errors: VecDeque<NotedError>,
 }
 
-#[derive(Debug)]
-struct LeaseProgress {
-    budget_key: BudgetKey,
-    refs: usize,
-    done: usize,
-    expires_at: Instant,
+/// A lease that is worked on.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseProgress {
+    pub(crate) budget_key: BudgetKey,
+    pub(crate) refs: usize,
+    pub(crate) done: usize,
+    pub(crate) expires_at: Instant,
+}
+
+/// A failure that operators are shown.
+#[derive(Clone, Debug)]
+pub(crate) struct NotedError {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+    pub(crate) at: Instant,
 }
 
 /// How much a worker has in hand.
@@ -69,23 +78,10 @@ pub(crate) struct WorkerSnapshot {
     pub(crate) worker_id: String,
     pub(crate) uptime: Duration,
     pub(crate) draining: bool,
-    pub(crate) leases: Vec<LeaseSnapshot>,
+    pub(crate) leases: Vec<LeaseProgress>,
     pub(crate) outcomes_reported: u64,
     pub(crate) outcomes_per_second: f64,
-    pub(crate) last_errors: Vec<ErrorSnapshot>,
-}
-
-pub(crate) struct LeaseSnapshot {
-    pub(crate) budget_key: BudgetKey,
-    pub(crate) refs: usize,
-    pub(crate) refs_done: usize,
-    pub(crate) expires_in: Duration,
-}
-
-pub(crate) struct ErrorSnapshot {
-    pub(crate) kind: &'static str,
-    pub(crate) message: String,
-    pub(crate) ago: Duration,
+    pub(crate) last_errors: Vec<NotedError>,
 }
 
 impl Load {
@@ -137,8 +133,29 @@ impl WorkerState {
     /// Remembers a failure for operators. `message` must hold nothing secret.
     pub(super) fn note_error(&self, kind: &'static str, message: String) {
         let mut inner = self.lock();
-        inner.errors.push_front((kind, message, Instant::now()));
+        let at = Instant::now();
+        inner.errors.push_front(NotedError { kind, message, at });
         inner.errors.truncate(LAST_ERRORS);
+    }
+
+    /// Notes a call to chat-service that brought nothing, for operators as one of this `kind`.
+    pub(super) fn note_failed_call(
+        &self,
+        kind: &'static str,
+        call: &'static str,
+        error: &SyncError,
+    ) {
+        self.metrics.count_failed_call(call, error.code());
+        if matches!(error, SyncError::LeaseLost) {
+            return;
+        }
+        self.note_error(kind, error.to_string());
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            detail = error.detail(),
+            call,
+            "a call to chat-service failed"
+        );
     }
 
     pub(super) fn note_reported(&self, outcomes: u64) {
@@ -231,35 +248,16 @@ impl WorkerState {
             worker_id: self.worker_id.clone(),
             uptime,
             draining: self.draining.load(Ordering::Relaxed),
-            leases: inner.leases.values().map(LeaseProgress::snapshot).collect(),
+            leases: inner.leases.values().cloned().collect(),
             outcomes_reported: self.outcomes_reported.load(Ordering::Relaxed),
             outcomes_per_second: Duration::from_secs(recent).as_secs_f64()
                 / Duration::from_secs(window).as_secs_f64(),
-            last_errors: inner
-                .errors
-                .iter()
-                .map(|(kind, message, at)| ErrorSnapshot {
-                    kind,
-                    message: message.clone(),
-                    ago: at.elapsed(),
-                })
-                .collect(),
+            last_errors: inner.errors.iter().cloned().collect(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl LeaseProgress {
-    fn snapshot(&self) -> LeaseSnapshot {
-        LeaseSnapshot {
-            budget_key: self.budget_key.clone(),
-            refs: self.refs,
-            refs_done: self.done,
-            expires_in: self.expires_at.saturating_duration_since(Instant::now()),
-        }
     }
 }
 

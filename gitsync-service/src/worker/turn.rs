@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::sync_client::SyncClient;
 
 use super::{
-    Refresher, WorkerState, active_lease::ActiveLease, lease_end::LeaseEnd, report::Reporter,
+    Refresher, WorkerState,
+    active_lease::ActiveLease,
+    report::{LeaseEnd, Reporter},
 };
 
 /// What the work on a lease needs of its worker.

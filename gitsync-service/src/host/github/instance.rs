@@ -44,8 +44,8 @@ impl Instance {
         let host = Url::parse(base).ok();
         let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
         Self {
-            sizes: Sizes::new(&settings),
             settings,
+            sizes: Sizes::default(),
             is_public: host == "api.github.com" || host.ends_with(".ghe.com"),
             capability: Mutex::default(),
             dropped: Mutex::default(),

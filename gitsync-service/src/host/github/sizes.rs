@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Settings;
-
 /// An answer that takes longer is no sign that there is room for more.
 const QUICK: Duration = Duration::from_secs(2);
 /// An answer that takes longer asks for less: GitHub gives up after 10 s, and charges for it.
@@ -31,18 +29,13 @@ pub(super) enum Kind {
     Discover,
 }
 
-/// The bounds of a kind, and its step.
+/// The bounds of a kind, where it begins, and its step.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     least: u32,
+    begin: u32,
     most: u32,
     step: u32,
-}
-
-impl Range {
-    fn bound(self, size: u32) -> u32 {
-        size.clamp(self.least, self.most)
-    }
 }
 
 impl Kind {
@@ -56,14 +49,25 @@ impl Kind {
     }
 
     /// GitHub takes a hundred ids. Of what is more than an id, others who went beyond 50 pull
-    /// requests or 20 branches were refused.
+    /// requests or 20 branches were refused; with whole statuses they ended between 10 and 37,
+    /// above which GitHub gives up now and then.
     fn range(self) -> Range {
-        let (least, most, step) = match self {
-            Self::Probe => (25, 100, 5),
-            Self::Detail => (5, 50, 5),
-            Self::Discover => (1, 20, 2),
+        let (least, begin, most, step) = match self {
+            Self::Probe => (25, 100, 100, 5),
+            Self::Detail => (5, 25, 50, 5),
+            Self::Discover => (1, 10, 20, 2),
         };
-        Range { least, most, step }
+        Range {
+            least,
+            begin,
+            most,
+            step,
+        }
+    }
+
+    fn bound(self, size: u32) -> u32 {
+        let range = self.range();
+        size.clamp(range.least, range.most)
     }
 }
 
@@ -89,22 +93,24 @@ pub(super) struct Halved {
     before: Size,
 }
 
-impl Sizes {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let size = |kind: Kind, size: u32| {
+impl Default for Sizes {
+    fn default() -> Self {
+        let [probe, detail, discover] = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| {
             Mutex::new(Size {
-                now: kind.range().bound(size),
+                now: kind.range().begin,
                 clean: 0,
                 held_until: None,
             })
-        };
+        });
         Self {
-            probe: size(Kind::Probe, settings.probe_batch),
-            detail: size(Kind::Detail, settings.detail_batch),
-            discover: size(Kind::Discover, settings.discover_batch),
+            probe,
+            detail,
+            discover,
         }
     }
+}
 
+impl Sizes {
     /// How many to ask for.
     pub(super) fn size(&self, kind: Kind) -> usize {
         usize::try_from(self.lock(kind).now).unwrap_or(1)
@@ -117,10 +123,9 @@ impl Sizes {
     }
 
     fn clean_at(&self, kind: Kind, asked: usize, took: Duration, now: Instant) {
-        let range = kind.range();
         let mut size = self.lock(kind);
         if took > SLOW {
-            size.now = range.bound(size.now - size.now / 4);
+            size.now = kind.bound(size.now - size.now / 4);
             size.clean = 0;
         } else if took <= QUICK
             && u32::try_from(asked).is_ok_and(|asked| asked >= size.now)
@@ -128,7 +133,7 @@ impl Sizes {
         {
             size.clean += 1;
             if size.clean >= CLEAN_ANSWERS {
-                size.now = range.bound(size.now + range.step);
+                size.now = kind.bound(size.now + kind.range().step);
                 size.clean = 0;
             }
         }
@@ -145,7 +150,7 @@ impl Sizes {
         let mut size = self.lock(kind);
         let before = *size;
         *size = Size {
-            now: kind.range().bound(half).min(before.now),
+            now: kind.bound(half).min(before.now),
             clean: 0,
             held_until: Some(now + HOLD),
         };
@@ -175,13 +180,9 @@ mod tests {
 
     const FULL: usize = 100;
 
-    fn sizes() -> Sizes {
-        Sizes::new(&Settings::default())
-    }
-
     #[test]
     fn answers_for_fewer_than_might_have_been_asked_say_nothing_of_more() {
-        let sizes = sizes();
+        let sizes = Sizes::default();
         for _ in 0..10 * CLEAN_ANSWERS {
             sizes.clean(Kind::Detail, 24, Duration::ZERO);
         }
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn twenty_quick_answers_let_a_size_grow_up_to_its_bound() {
-        let sizes = sizes();
+        let sizes = Sizes::default();
         for (rounds, size) in [(CLEAN_ANSWERS - 1, 25), (1, 30), (10 * CLEAN_ANSWERS, 50)] {
             for _ in 0..rounds {
                 sizes.clean(Kind::Detail, FULL, QUICK);
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_slow_answer_costs_a_quarter_and_one_between_nothing() {
-        let sizes = sizes();
+        let sizes = Sizes::default();
         sizes.clean(Kind::Discover, FULL, QUICK + Duration::from_secs(1));
         assert_eq!(sizes.size(Kind::Discover), 10);
         sizes.clean(Kind::Discover, FULL, SLOW + Duration::from_secs(1));
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_was_too_much_is_halved_once_however_many_leases_learn_it() {
-        let sizes = sizes();
+        let sizes = Sizes::default();
         for _ in 0..3 {
             sizes.halve(Kind::Detail, 25);
             assert_eq!(sizes.size(Kind::Detail), 12);
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_size_that_was_halved_stays_so_for_a_while() {
-        let (sizes, now) = (sizes(), Instant::now());
+        let (sizes, now) = (Sizes::default(), Instant::now());
         sizes.halve_at(Kind::Detail, 25, now);
         for _ in 0..2 * CLEAN_ANSWERS {
             sizes.clean_at(Kind::Detail, FULL, QUICK, now + HOLD / 2);
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_a_host_that_was_down_took_is_given_back() {
-        let sizes = sizes();
+        let sizes = Sizes::default();
         let halved = sizes.halve(Kind::Detail, 25);
         sizes.give_back(halved);
         for _ in 0..CLEAN_ANSWERS {

@@ -67,12 +67,11 @@ impl<'a> Evidence<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Settings;
     use super::*;
 
     #[test]
     fn a_size_is_halved_when_both_halves_of_what_failed_are_answered() {
-        let sizes = Sizes::new(&Settings::default());
+        let sizes = Sizes::default();
         let mut evidence = Evidence::new(&sizes);
         let whole = evidence.split(Kind::Detail, 25);
         evidence.answered(whole);
@@ -85,14 +84,14 @@ mod tests {
 
     #[test]
     fn a_size_is_halved_at_once_when_the_host_says_that_it_is_too_much() {
-        let sizes = Sizes::new(&Settings::default());
+        let sizes = Sizes::default();
         Evidence::new(&sizes).too_heavy(Kind::Discover, 10);
         assert_eq!(sizes.size(Kind::Discover), 5);
     }
 
     #[test]
     fn a_host_that_is_down_costs_no_size() {
-        let sizes = Sizes::new(&Settings::default());
+        let sizes = Sizes::default();
         let mut evidence = Evidence::new(&sizes);
         evidence.too_heavy(Kind::Detail, 25);
         evidence.too_heavy(Kind::Detail, 12);
