@@ -88,14 +88,14 @@ fn per_second(settings: &Settings, window: &Window) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn factor(remaining: i64, demand: f64) -> f64 {
+    fn factor(limit: Option<i64>, remaining: i64, demand: f64) -> f64 {
         let budget = BudgetView {
             demand,
             ..BudgetView::default()
         };
         let supply = Supply {
             window: Window {
-                limit: Some(5000),
+                limit,
                 remaining: Some(remaining),
                 reset_in: Some(WINDOW),
                 ..Window::default()
@@ -106,40 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_pull_requests_every_two_minutes_need_no_scaling() {
-        assert!((factor(5000, 200.0 / 120.0) - 1.0).abs() < f64::EPSILON);
-    }
-
-    #[test]
     fn intervals_grow_by_need_over_supply_and_no_more_than_sixteen_times() {
-        // 3,000 points an hour for 25 refs each are 20.8 refs a second.
-        let twice = factor(5000, 41.8);
-        assert!((twice - 2.0).abs() < 0.02, "{twice}");
-        assert!((factor(2000, 1.0) - MOST).abs() < f64::EPSILON);
-        assert!((factor(0, 1.0) - MOST).abs() < f64::EPSILON);
+        for (limit, remaining, demand, expected) in [
+            // Two hundred pull requests every two minutes.
+            (Some(5000), 5000, 200.0 / 120.0, 1.0),
+            // 3,000 points an hour for 25 refs each are 20.8 refs a second.
+            (Some(5000), 5000, 41.8, 2.0),
+            (Some(5000), 2000, 1.0, MOST),
+            (Some(5000), 0, 1.0, MOST),
+            (Some(5000), 0, 0.0, 1.0),
+            (None, 0, 100.0, 1.0),
+        ] {
+            let factor = factor(limit, remaining, demand);
+            assert!((factor - expected).abs() < 0.02, "{demand}: {factor}");
+        }
     }
 
     #[test]
     fn idle_refs_bear_a_shortage_first() {
-        let factor = DemandFactor(4.0);
-        let minute = Duration::from_secs(60);
+        let (factor, minute) = (DemandFactor(4.0), Duration::from_secs(60));
         assert_eq!(factor.scale(Lane::Viewed, minute), minute * 2);
         assert_eq!(factor.scale(Lane::Active, minute), minute * 4);
         assert_eq!(factor.scale(Lane::Idle, minute), minute * 8);
-    }
-
-    #[test]
-    fn without_a_limit_or_a_need_nothing_is_scaled() {
-        let budget = BudgetView {
-            demand: 100.0,
-            ..BudgetView::default()
-        };
-        let unlimited = Supply {
-            window: Window::default(),
-            refs_per_request: 1,
-        };
-        let factor_of = DemandFactor::of(&Settings::default(), &budget, &unlimited);
-        assert_eq!(factor_of, DemandFactor::ONE);
-        assert!((factor(0, 0.0) - 1.0).abs() < f64::EPSILON);
     }
 }

@@ -1,10 +1,7 @@
 //! Leases whenever there is room for more, context each lease to its own task, and winds everything
 //! up on a stop.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use proto::sync::{Lease, RequestId};
 use tokio::{
@@ -39,21 +36,20 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
         tick_timeout: worker.settings.tick_timeout,
         wind_up: CancellationToken::new(),
     };
-    let leaser = Leaser {
+    let mut leaser = Leaser {
         sync: &worker.sync,
         state: &worker.state,
         budgets: worker.refresher.budgets(),
         batch_size: worker.settings.batch_size,
         interval: worker.settings.interval,
-        outstanding: Mutex::new(None),
+        outstanding: None,
     };
     let mut works = JoinSet::new();
-    lease_until(&stop, &leaser, &context, &mut works).await;
+    lease_until(&stop, &mut leaser, &context, &mut works).await;
 
     worker.state.drain();
     let begun = Instant::now();
-    let outstanding = leaser.take_outstanding();
-    if let Some(request_id) = outstanding {
+    if let Some(request_id) = leaser.outstanding {
         let sync = worker.sync.clone();
         let batch_size = worker.settings.batch_size;
         works.spawn(async move { give_back(&sync, request_id, batch_size).await });
@@ -82,12 +78,13 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
 
 async fn lease_until(
     stop: &CancellationToken,
-    leaser: &Leaser<'_>,
+    leaser: &mut Leaser<'_>,
     context: &LeaseContext,
     works: &mut JoinSet<()>,
 ) {
     // The first call does not wait: its answer says that chat-service is there and knows us.
     let mut wait = Duration::ZERO;
+    let interval = leaser.interval;
     loop {
         let next = leaser.next(wait);
         tokio::pin!(next);
@@ -99,7 +96,7 @@ async fn lease_until(
                 leases = &mut next => break leases,
             }
         };
-        wait = leaser.interval;
+        wait = interval;
         for lease in leases {
             let active = ActiveLease::new(&context.sync, &context.state, lease, asked_at);
             works.spawn(turn::work(context.clone(), active));
@@ -132,13 +129,13 @@ struct Leaser<'a> {
     batch_size: usize,
     interval: Duration,
     /// The call that has no answer yet.
-    outstanding: Mutex<Option<RequestId>>,
+    outstanding: Option<RequestId>,
 }
 
 impl Leaser<'_> {
     /// Waits for room, and then for leases. Returns them with the moment at which the call that
     /// brought them was sent.
-    async fn next(&self, wait: Duration) -> (Vec<Lease>, Instant) {
+    async fn next(&mut self, wait: Duration) -> (Vec<Lease>, Instant) {
         self.state
             .spare_capacity(self.batch_size, self.budgets)
             .await;
@@ -148,7 +145,7 @@ impl Leaser<'_> {
             let asked_at = Instant::now();
             match self.sync.lease(request_id, self.batch_size, wait).await {
                 Ok(leases) => {
-                    self.take_outstanding();
+                    self.outstanding = None;
                     self.state.health().answered();
                     let refs: usize = leases.iter().map(Lease::ref_count).sum();
                     self.state
@@ -176,20 +173,8 @@ impl Leaser<'_> {
         }
     }
 
-    fn begin(&self) -> RequestId {
-        let request_id = RequestId(Uuid::new_v4());
-        *self.lock() = Some(request_id);
-        request_id
-    }
-
-    fn take_outstanding(&self) -> Option<RequestId> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<RequestId>> {
-        self.outstanding
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn begin(&mut self) -> RequestId {
+        *self.outstanding.insert(RequestId(Uuid::new_v4()))
     }
 }
 

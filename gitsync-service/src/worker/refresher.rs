@@ -70,18 +70,11 @@ impl Refresher {
     ///
     /// When the HTTP client cannot be set up.
     pub fn new(settings: RefresherSettings) -> Result<Self, GithubError> {
-        let RefresherSettings {
-            concurrency,
-            request_timeout,
-            schedule,
-            budget,
-            github,
-            metrics,
-        } = settings;
+        let (concurrency, metrics) = (settings.concurrency.max(1), settings.metrics);
         Ok(Self {
-            github: Arc::new(Github::new(github, request_timeout)?),
-            budgets: Budgets::new(budget, concurrency.max(1), Arc::clone(&metrics)),
-            schedule: Arc::new(schedule),
+            github: Arc::new(Github::new(settings.github, settings.request_timeout)?),
+            budgets: Budgets::new(settings.budget, concurrency, Arc::clone(&metrics)),
+            schedule: Arc::new(settings.schedule),
             metrics,
         })
     }
@@ -138,12 +131,8 @@ impl Refresh {
 
     async fn look_up(&self, group: &LeaseGroup, outcomes: &UnboundedSender<Outcome>) {
         let fail = |class| {
-            let finding = Finding::Failed {
-                class,
-                repository_wide: false,
-            };
             for git_ref in &group.refs {
-                self.send(outcomes, git_ref, finding.clone(), Learned::default());
+                self.send(outcomes, failed(git_ref, class));
             }
         };
         let Some(credential) = &group.credential else {
@@ -174,7 +163,7 @@ impl Refresh {
         loop {
             let asks = resolver.questions();
             for resolved in resolver.take_resolved() {
-                self.resolved(outcomes, resolved);
+                self.send(outcomes, resolved);
             }
             if asks.is_empty() {
                 return;
@@ -185,39 +174,28 @@ impl Refresh {
                 }
                 resolver.answer(place, &answer);
                 for resolved in resolver.take_resolved() {
-                    self.resolved(outcomes, resolved);
+                    self.send(outcomes, resolved);
                 }
             })
             .await;
         }
     }
 
-    fn resolved(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolved<'_>) {
-        let Resolved {
-            git_ref,
-            finding,
-            learned,
-        } = resolved;
-        self.send(outcomes, git_ref, finding, learned);
+    fn send(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolved<'_>) {
+        // The receiver is gone only when the lease is over, and then nothing may be written.
+        let _ = outcomes.send(self.outcome(resolved));
     }
 
-    fn send(
-        &self,
-        outcomes: &UnboundedSender<Outcome>,
-        git_ref: &LeasedRef,
-        finding: Finding,
-        learned: Learned,
-    ) {
+    fn outcome(&self, resolved: Resolved<'_>) -> Outcome {
+        let (git_ref, finding) = (resolved.git_ref, resolved.finding);
         let schedule = &self.refresher.schedule;
-        let next = schedule.next(&self.lease.budget_key, git_ref, &finding, self.demand);
-        // The receiver is gone only when the lease is over, and then nothing may be written.
-        let _ = outcomes.send(Outcome {
+        Outcome {
             git_ref: git_ref.id,
             fence: git_ref.fence,
+            next: schedule.next(&self.lease.budget_key, git_ref, &finding, self.demand),
             finding,
-            next,
-            learned,
-        });
+            learned: resolved.learned,
+        }
     }
 
     /// Ends the turn: what is on the wire is finished, and nothing more is sent.
@@ -246,23 +224,22 @@ impl Refresh {
     /// What is said of a ref in place of an outcome that chat-service refuses: a ref without any
     /// outcome would be due again at once, for ever.
     pub(super) fn in_place_of(&self, refused: &Outcome) -> Outcome {
-        let finding = Finding::Failed {
-            class: ProblemClass::Internal,
-            repository_wide: false,
-        };
         let mut refs = self.lease.groups.iter().flat_map(|group| &group.refs);
-        let next =
-            refs.find(|git_ref| git_ref.id == refused.git_ref)
-                .map_or(refused.next, |git_ref| {
-                    let schedule = &self.refresher.schedule;
-                    schedule.next(&self.lease.budget_key, git_ref, &finding, self.demand)
-                });
-        Outcome {
-            git_ref: refused.git_ref,
-            fence: refused.fence,
-            finding,
-            next,
-            learned: Learned::default(),
+        match refs.find(|git_ref| git_ref.id == refused.git_ref) {
+            Some(git_ref) => self.outcome(failed(git_ref, ProblemClass::Internal)),
+            None => refused.clone(),
         }
+    }
+}
+
+/// What is said of a ref that was not looked up, for a reason that is not its repository's.
+fn failed(git_ref: &LeasedRef, class: ProblemClass) -> Resolved<'_> {
+    Resolved {
+        git_ref,
+        finding: Finding::Failed {
+            class,
+            repository_wide: false,
+        },
+        learned: Learned::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -24,7 +24,7 @@ const LEASES_PER_SLOT: usize = 4;
 /// just taken sends its first request by then.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// The window of `outcomes_per_second`.
-const RATE_WINDOW_SECONDS: u64 = 60;
+const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// The state of one worker, shared by its tasks and the listeners that show it.
 #[derive(Debug)]
@@ -34,7 +34,6 @@ pub(crate) struct WorkerState {
     metrics: Arc<Metrics>,
     draining: AtomicBool,
     health: UpstreamHealth,
-    outcomes_reported: AtomicU64,
     /// Notified whenever a lease is further than before.
     progress: Notify,
     inner: Mutex<Inner>,
@@ -44,8 +43,9 @@ pub(crate) struct WorkerState {
 struct Inner {
     next_id: u64,
     leases: BTreeMap<u64, LeaseProgress>,
-    /// Outcomes per second since the start, oldest first.
-    reported: VecDeque<(u64, u64)>,
+    outcomes_reported: u64,
+    /// When how many outcomes were reported within [`RATE_WINDOW`], oldest first.
+    reported: VecDeque<(Instant, u64)>,
     errors: VecDeque<NotedError>,
 }
 
@@ -112,7 +112,6 @@ impl WorkerState {
             metrics,
             draining: AtomicBool::new(false),
             health: UpstreamHealth::default(),
-            outcomes_reported: AtomicU64::new(0),
             progress: Notify::new(),
             inner: Mutex::default(),
         }
@@ -159,21 +158,10 @@ impl WorkerState {
     }
 
     pub(super) fn note_reported(&self, outcomes: u64) {
-        self.outcomes_reported
-            .fetch_add(outcomes, Ordering::Relaxed);
-        let second = self.started.elapsed().as_secs();
         let mut inner = self.lock();
-        match inner.reported.back_mut() {
-            Some((last, count)) if *last == second => *count += outcomes,
-            _ => inner.reported.push_back((second, outcomes)),
-        }
-        while inner
-            .reported
-            .front()
-            .is_some_and(|(at, _)| at + RATE_WINDOW_SECONDS < second)
-        {
-            inner.reported.pop_front();
-        }
+        inner.outcomes_reported += outcomes;
+        inner.reported.push_back((Instant::now(), outcomes));
+        inner.forget();
     }
 
     /// Lists a lease until the guard is gone.
@@ -236,28 +224,32 @@ impl WorkerState {
 
     pub(crate) fn snapshot(&self) -> WorkerSnapshot {
         let uptime = self.started.elapsed();
-        let inner = self.lock();
-        let recent: u64 = inner
-            .reported
-            .iter()
-            .filter(|(at, _)| at + RATE_WINDOW_SECONDS > uptime.as_secs())
-            .map(|(_, count)| count)
-            .sum();
-        let window = uptime.as_secs().clamp(1, RATE_WINDOW_SECONDS);
+        let mut inner = self.lock();
+        inner.forget();
+        let recent = inner.reported.iter().map(|(_, outcomes)| outcomes).sum();
+        let window = uptime.clamp(Duration::from_secs(1), RATE_WINDOW);
         WorkerSnapshot {
             worker_id: self.worker_id.clone(),
             uptime,
             draining: self.draining.load(Ordering::Relaxed),
             leases: inner.leases.values().cloned().collect(),
-            outcomes_reported: self.outcomes_reported.load(Ordering::Relaxed),
-            outcomes_per_second: Duration::from_secs(recent).as_secs_f64()
-                / Duration::from_secs(window).as_secs_f64(),
+            outcomes_reported: inner.outcomes_reported,
+            outcomes_per_second: Duration::from_secs(recent).as_secs_f64() / window.as_secs_f64(),
             last_errors: inner.errors.iter().cloned().collect(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn forget(&mut self) {
+        let is_old = |(at, _): &(Instant, u64)| at.elapsed() >= RATE_WINDOW;
+        while self.reported.front().is_some_and(is_old) {
+            self.reported.pop_front();
+        }
     }
 }
 
