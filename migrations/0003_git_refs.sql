@@ -69,8 +69,9 @@ CREATE INDEX git_refs_account_id_idx ON git_refs (account_id, repository_key);
 -- The refs that follow a pull request that one owner's lookup has seen to change.
 CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
     WHERE pr_host_id IS NOT NULL;
--- An account's refs that have a problem: what a new token makes due, among very many that have none.
-CREATE INDEX git_refs_failed_idx ON git_refs (account_id) WHERE problem_class IS NOT NULL;
+-- An account's refs that have a problem: what a new token makes due, among very many that have none. By
+-- a condition of its own, like the next one.
+CREATE INDEX git_refs_failed_idx ON git_refs (account_id) WHERE octet_length(problem_class) > 0;
 -- For operators: how many refs have which problem, without a look at those that have none. By a condition
 -- that no other statement has, so that none takes this index in place of its own.
 CREATE INDEX git_refs_problem_idx ON git_refs (problem_class, problem_since)

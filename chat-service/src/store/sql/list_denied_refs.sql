@@ -4,7 +4,7 @@
 SELECT r.id
 FROM git_refs r
 WHERE r.account_id = $1
-    AND r.problem_class IS NOT NULL
+    AND octet_length(r.problem_class) > 0
     AND (
         r.problem_class IN (
             'no_account', 'access_denied', 'repository_not_found', 'sso_required',

@@ -10,17 +10,15 @@ use crate::{
 
 /// Pauses the budget of the owner's one lease, or has it rest.
 fn observed(class: ProblemClass) -> v1::BudgetObservation {
+    let mut observed = v1::BudgetObservation::default();
+    let is_own_choice = [ProblemClass::LimitReserved, ProblemClass::HostUnavailable];
     let pause = Some(pause(600, class));
-    match class {
-        ProblemClass::LimitReserved | ProblemClass::HostUnavailable => v1::BudgetObservation {
-            rest: pause,
-            ..v1::BudgetObservation::default()
-        },
-        _ => v1::BudgetObservation {
-            pause,
-            ..v1::BudgetObservation::default()
-        },
+    if is_own_choice.contains(&class) {
+        observed.rest = pause;
+    } else {
+        observed.pause = pause;
     }
+    observed
 }
 
 #[tokio::test]

@@ -134,6 +134,8 @@ async fn reject(stack: &Stack, worker: &Worker) {
     }
 }
 
+const DAY: f64 = 86400.0;
+
 /// Promise 13. The times are the database's: a worker says that it was refused, and nothing else.
 #[tokio::test]
 async fn a_refusal_is_confirmed_after_a_minute_ten_minutes_and_an_hour_before_the_credential_is_rejected()
@@ -142,7 +144,6 @@ async fn a_refusal_is_confirmed_after_a_minute_ten_minutes_and_an_hour_before_th
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
-        const DAY: f64 = 86400.0;
         for (seconds, state, class) in [
             (
                 60.0,
