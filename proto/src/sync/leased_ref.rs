@@ -131,6 +131,8 @@ message! {
         lane: Lane,
         /// Since the agent last reported it.
         since_reported: Duration,
+        /// Since the agent first reported it.
+        since_first_reported: Duration,
         /// Since something was last seen to change.
         since_changed: Duration,
         /// Since something happened in the chat.
@@ -175,6 +177,7 @@ impl LeasedRef {
             commit: None,
             lane: Lane::Active,
             since_reported: Duration::ZERO,
+            since_first_reported: Duration::ZERO,
             since_changed: Duration::ZERO,
             since_active: Duration::ZERO,
             viewed: false,

@@ -15,6 +15,7 @@ SELECT
     extract(epoch FROM now() - r.reported_at)::double precision AS reported_seconds,
     extract(epoch FROM now() - greatest(p.changed_at, r.reported_at))::double precision
         AS changed_seconds,
+    extract(epoch FROM now() - r.created_at)::double precision AS first_reported_seconds,
     extract(epoch FROM now() - greatest(c.updated_at, r.reported_at))::double precision
         AS active_seconds,
     (p.viewed_until > now()) IS TRUE AS viewed,

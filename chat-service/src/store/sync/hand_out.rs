@@ -146,6 +146,7 @@ fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
             commit: row.get_as("commit_sha")?,
             lane: row.get_as("lane")?,
             since_reported: row.get_as("reported_seconds")?,
+            since_first_reported: row.get_as("first_reported_seconds")?,
             since_changed: row.get_as("changed_seconds")?,
             since_active: row.get_as("active_seconds")?,
             viewed: row.get_as("viewed")?,

@@ -247,7 +247,8 @@ async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
             stack,
             "UPDATE git_ref_polls SET changed_at = now() - interval '100 s',
                 found_at = now() - interval '90 s';
-             UPDATE git_refs SET reported_at = now() - interval '300 s';
+             UPDATE git_refs SET reported_at = now() - interval '300 s',
+                created_at = now() - interval '400 s';
              UPDATE chats SET updated_at = now() - interval '200 s'",
         )
         .await;
@@ -259,6 +260,8 @@ async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
         let git_ref = lease.git_ref();
         about(git_ref.since_changed, 100);
         about(git_ref.since_active, 200);
+        about(git_ref.since_reported, 300);
+        about(git_ref.since_first_reported, 400);
         about(git_ref.since_found, 90);
         assert!(!git_ref.viewed);
         assert!(!git_ref.known.as_ref().unwrap().draft);
