@@ -4,7 +4,7 @@
 
 mod index;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -118,6 +118,8 @@ pub(crate) struct Model {
     /// By lower-cased former full name.
     renamed: HashMap<String, RepositoryId>,
     places: Places,
+    /// Every commit.
+    commits: HashSet<String>,
     last_id: u64,
     last_change: u64,
 }
@@ -135,7 +137,20 @@ impl Model {
         let id = self.next_id();
         // An odd multiplier only permutes the numbers, so the result stays unique.
         let mixed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        format!("{mixed:016x}{:016x}{:08x}", mixed.rotate_left(23), id)
+        let sha = format!("{mixed:016x}{:016x}{:08x}", mixed.rotate_left(23), id);
+        self.commits.insert(sha.clone());
+        sha
+    }
+
+    /// Whether there is such a commit. Forks share theirs with what they are forks of.
+    pub(crate) fn is_commit(&self, sha: &str) -> bool {
+        self.commits.contains(sha)
+    }
+
+    /// The root of a repository's network. `None` for the root itself.
+    pub(crate) fn root(&self, repository: &Repository) -> Option<&Repository> {
+        let parent = self.repository(repository.fork_of?)?;
+        Some(self.root(parent).unwrap_or(parent))
     }
 
     /// Orders changes that happen within the same second.

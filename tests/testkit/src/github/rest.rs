@@ -60,6 +60,7 @@ pub(crate) fn not_found() -> Answer {
 enum Endpoint<'a> {
     Repository,
     PullRequests,
+    PullRequestsOfCommit(&'a str),
     PullRequest(&'a str),
     Reviews(&'a str),
 }
@@ -69,6 +70,7 @@ impl<'a> Endpoint<'a> {
         match segments {
             [] => Some(Self::Repository),
             ["pulls"] => Some(Self::PullRequests),
+            ["commits", sha, "pulls"] => Some(Self::PullRequestsOfCommit(sha)),
             ["pulls", number] => Some(Self::PullRequest(number)),
             ["pulls", number, "reviews"] => Some(Self::Reviews(number)),
             _ => None,
@@ -146,6 +148,23 @@ fn in_repository(
         Endpoint::PullRequests => {
             let shown = |found: &PullRequest| !world.barriers.is_unlisted(visitor, found);
             list_pull_requests(&renderer, incoming, repository, shown)
+        }
+        Endpoint::PullRequestsOfCommit(sha) if !world.model.is_commit(sha) => {
+            let message = format!("No commit found for SHA: {sha}");
+            Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &message)
+        }
+        Endpoint::PullRequestsOfCommit(sha) => {
+            let mut found = world.model.pull_requests_of_commit(sha);
+            found.retain(|(target, found)| {
+                world.model.may_read(viewer, target) && !world.barriers.is_unlisted(visitor, found)
+            });
+            let page = Page::of(incoming);
+            let items = page.cut(&found).iter();
+            let body: Vec<String> = items
+                .map(|(target, found)| renderer.pull_request_item(target, found))
+                .collect();
+            let path = renderer.repository_api(repository, endpoint_path(incoming));
+            page.answer(&path, &body, found.len())
         }
         Endpoint::PullRequest(number) => match find(repository, number) {
             Some(pull_request) => ok(renderer.pull_request(repository, pull_request)),

@@ -115,7 +115,7 @@ impl<'w> Resolver<'w> {
             Entity::Branch(repository, branch) => {
                 Ok(self.branch(repository, branch, name, arguments))
             }
-            Entity::Commit(repository, sha) => Ok(self.commit(repository, sha, name)),
+            Entity::Commit(repository, sha) => Ok(self.commit(repository, sha, name, arguments)),
             Entity::AutoMerge(placed) => Ok(self.auto_merge(*placed, name)),
             Entity::Connection(connection) => Ok(page::connection(connection, name)),
             Entity::Edge(connection, index) => Ok(page::edge(connection, *index, name)),

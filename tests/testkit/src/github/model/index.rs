@@ -19,10 +19,20 @@ pub(super) struct Places {
     by_id: HashMap<u64, Place>,
     /// By the repository and the branch that they come from.
     by_source: HashMap<RepositoryId, HashMap<String, BTreeSet<Place>>>,
+    /// By the commits that their heads were at.
+    by_commit: HashMap<String, BTreeSet<Place>>,
 }
 
 impl Places {
+    fn hold(&mut self, place: Place, sha: &str) {
+        self.by_commit
+            .entry(sha.to_owned())
+            .or_default()
+            .insert(place);
+    }
+
     fn insert(&mut self, place: Place, pull_request: &PullRequest) {
+        self.hold(place, &pull_request.head.sha);
         self.by_id.insert(pull_request.id, place);
         self.by_source
             .entry(pull_request.head.repository)
@@ -86,6 +96,21 @@ impl Model {
         Some((repository, repository.pull_requests.get(number)?))
     }
 
+    /// The pull requests whose heads were at a commit, wherever they go, oldest first: those that
+    /// were merged and those that are open, as GitHub documents it.
+    pub(crate) fn pull_requests_of_commit(&self, sha: &str) -> Vec<(&Repository, &PullRequest)> {
+        let places = self.places.by_commit.get(sha).into_iter().flatten();
+        let placed = places.filter_map(|(repository, number)| {
+            let repository = self.repository(*repository)?;
+            Some((repository, repository.pull_requests.get(number)?))
+        });
+        let mut found: Vec<_> = placed
+            .filter(|(_, found)| found.is_open() || found.is_merged())
+            .collect();
+        found.sort_by_key(|(_, found)| (found.created_at, found.id));
+        found
+    }
+
     /// The pull requests that come from this branch of this repository, wherever they go.
     pub(crate) fn pull_requests_from(
         &self,
@@ -129,6 +154,7 @@ impl Model {
         let Some(pull_request) = repository.pull_requests.get_mut(&number) else {
             return false;
         };
+        let old_sha = pull_request.head.sha.clone();
         let (old_id, was_open) = (pull_request.id, pull_request.is_open());
         let (old_source, old_branch) = (
             pull_request.head.repository,
@@ -138,6 +164,9 @@ impl Model {
         change(pull_request);
         let is_open = pull_request.is_open();
         let head = &pull_request.head;
+        if head.sha != old_sha {
+            self.places.hold((id, number), &head.sha);
+        }
         let moved =
             head.repository != old_source || head.branch != old_branch || pull_request.id != old_id;
         if moved || is_open != was_open {
@@ -161,7 +190,8 @@ impl Model {
         }
         let branches = self.places.by_source.get(&id);
         let places = branches.and_then(|branches| branches.get(branch));
-        for (repository, number) in places.into_iter().flatten() {
+        let places = places.cloned().unwrap_or_default();
+        for (repository, number) in &places {
             let found = self
                 .repositories
                 .get_mut(repository)
@@ -169,6 +199,7 @@ impl Model {
             if let Some(pull_request) = found.filter(|found| found.is_open()) {
                 sha.clone_into(&mut pull_request.head.sha);
                 pull_request.touch(now, change);
+                self.places.hold((*repository, *number), sha);
             }
         }
     }

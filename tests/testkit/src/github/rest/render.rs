@@ -55,11 +55,13 @@ impl<'a> Renderer<'a> {
     pub(super) fn full_repository(&self, repository: &Repository) -> String {
         let mut members = self.repository_members(repository);
         let parent = repository.fork_of.and_then(|id| self.model.repository(id));
+        let parent = parent.filter(|parent| self.model.may_read(self.viewer, parent));
         match parent {
             Some(parent) => {
-                let rendered = self.repository(parent, &template::SIMPLE_REPOSITORY);
-                members.set_json("source", rendered.clone());
-                members.set_json("parent", rendered);
+                let rendered = |shown| self.repository(shown, &template::SIMPLE_REPOSITORY);
+                let source = self.model.root(repository).unwrap_or(parent);
+                members.set_json("source", rendered(source));
+                members.set_json("parent", rendered(parent));
             }
             None => {
                 members.leave_out("source");

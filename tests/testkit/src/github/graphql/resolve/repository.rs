@@ -55,6 +55,10 @@ impl<'w> Resolver<'w> {
                 repository,
                 &arguments.text("qualifiedName").unwrap_or_default(),
             ),
+            "object" => {
+                let found = arguments.text("oid").filter(|oid| model.is_commit(oid));
+                Resolved::object(found.map(|oid| Entity::Commit(repository, oid)))
+            }
             "pullRequest" => {
                 let number = arguments.number("number").unwrap_or_default();
                 let missing = || {
@@ -94,23 +98,28 @@ impl<'w> Resolver<'w> {
             }
             // GitHub takes `orderBy` here and does not honour it.
             "associatedPullRequests" => {
-                let wanted = Wanted::of(arguments);
-                let found = self
-                    .world
-                    .model
-                    .pull_requests_from(repository.id, branch)
-                    .filter(|(target, found)| {
-                        let barriers = &self.world.barriers;
-                        self.sees(target)
-                            && wanted.takes(found)
-                            && !barriers.is_unlisted(self.visitor, found)
-                    })
-                    .map(|(repository, pull_request)| placed(repository, pull_request))
-                    .collect();
-                Resolved::Object(page::cut(Of::PullRequests, found, arguments))
+                let from_here = self.world.model.pull_requests_from(repository.id, branch);
+                let mut found: Vec<_> = from_here.collect();
+                found.sort_by_key(|(_, found)| (found.created_at, found.id));
+                self.associated(found, arguments)
             }
             _ => Resolved::Null,
         }
+    }
+
+    /// Pull requests of any repository of the network that the viewer sees.
+    fn associated(
+        &self,
+        found: Vec<(&'w Repository, &'w PullRequest)>,
+        arguments: Arguments<'w>,
+    ) -> Resolved<'w> {
+        let wanted = Wanted::of(arguments);
+        let seen = found.into_iter().filter(|(target, found)| {
+            let barriers = &self.world.barriers;
+            self.sees(target) && wanted.takes(found) && !barriers.is_unlisted(self.visitor, found)
+        });
+        let placed = seen.map(|(repository, pull_request)| placed(repository, pull_request));
+        Resolved::Object(page::cut(Of::PullRequests, placed.collect(), arguments))
     }
 
     fn pull_requests(&self, repository: &'w Repository, arguments: Arguments<'w>) -> Resolved<'w> {
@@ -146,8 +155,13 @@ impl<'w> Resolver<'w> {
         repository: &'w Repository,
         sha: &Cow<'w, str>,
         name: &str,
+        arguments: Arguments<'w>,
     ) -> Resolved<'w> {
         match name {
+            "associatedPullRequests" => {
+                let found = self.world.model.pull_requests_of_commit(sha);
+                self.associated(found, arguments)
+            }
             "id" => Resolved::owned(format!("C_kwDO{:08X}{sha}", repository.id)),
             "oid" => Resolved::Text(sha.clone()),
             "abbreviatedOid" => Resolved::owned(sha.chars().take(7).collect::<String>()),
