@@ -8,7 +8,7 @@
 
 pub mod github;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use proto::sync::{
     FoundPullRequest, KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream,
@@ -52,7 +52,7 @@ pub enum Question {
         head: RepositoryPath,
         /// The branch, case-sensitive.
         branch: String,
-        /// The pushed commit: a settled pull request is the branch's only if it is at this commit.
+        /// The pushed commit: a settled pull request is the branch's only if it holds this commit.
         commit: Option<String>,
         /// What `at` is a fork of, as far as is known: a host need not find out again.
         upstream: Upstream,
@@ -118,11 +118,19 @@ pub struct BranchFacts {
     /// What it is a fork of. `Unknown` where that was not found out, which is allowed only when the
     /// question said it already, when a candidate is in `repository`, or when the host hides it.
     pub upstream: Upstream,
+    /// The root of its network, which is no fork, as far as that was found out. `None` for the root
+    /// itself.
+    pub root: Option<RepositoryPath>,
+    /// The branch is the default one of its own repository; told where `open` has one of the
+    /// branch, and by the branch's own repository where that is a fork.
+    pub is_default: bool,
     /// Open pull requests whose head has the branch's name, whosever it is.
     pub open: Vec<Candidate>,
-    /// Merged and closed ones at the pushed commit; empty when the question has none.
+    /// Merged and closed ones that hold the pushed commit; empty when the question has none.
     pub settled: Vec<Candidate>,
-    /// `open` also holds those of the branch that are in what the repository is a fork of.
+    /// The repository knows the pushed commit, and told of every pull request that holds it.
+    pub knows_commit: bool,
+    /// `open` also holds those of the branch that are in other repositories of the network.
     pub covers_upstream: bool,
     /// No list was cut off by the host: what is not in `open` does not exist.
     pub complete: bool,
@@ -139,10 +147,23 @@ pub struct Candidate {
     pub head_repository: Option<RepositoryPath>,
     /// The repository that it is in.
     pub base_repository: RepositoryPath,
-    /// The commit at its head.
-    pub head_sha: Option<String>,
+    /// The pushed commit is known to be one of its commits.
+    pub has_commit: bool,
+    /// How long ago it was merged or closed, by the host's clock. `None` while it is open.
+    pub settled_ago: Option<Duration>,
     /// All of it, where the answer holds that already.
     pub whole: Option<Box<Observed>>,
+}
+
+/// Whether a pull request of this id is another one than the known. A host may have two forms of id
+/// for the same thing; those of different forms tell nothing.
+#[must_use]
+pub fn is_other(known: &KnownPullRequest, host_id: Option<&str>) -> bool {
+    let form = |id: &str| id.split_once('_').map(|(form, _)| form.to_owned());
+    match (known.host_id.as_deref(), host_id) {
+        (Some(known), Some(told)) => known != told && form(known) == form(told),
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// One git host as one credential sees it.

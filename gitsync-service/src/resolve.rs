@@ -1,21 +1,26 @@
 //! Which pull request is a branch's, and what to ask next: a pure procedure without I/O and clock.
 //!
-//! Refs of one branch are a `BranchGroup`, and those of them that know the same pull request one
-//! question at a time. A `Resolver` gives the questions that can be asked now, takes their
-//! answers in any order, and yields a finding for each ref. Two rules keep it honest. Only open
-//! pull requests are adopted by branch, since a branch name is used again and again; a merged or
-//! closed one is kept only if it was known, or is at the pushed commit. And a lookup that failed
-//! anywhere is a failure: it never looks like "no pull request".
+//! Refs of one branch are a `BranchGroup`, and a `BranchTask` takes them to their findings: those
+//! that know the same pull request together, and what the branch itself leads to once for all. A
+//! `Resolver` gives the questions that can be asked now, takes their answers in any order, and
+//! yields a finding for each ref.
+//!
+//! The rules: a pull request is in the branch's own repository, or else in the one that this is a
+//! fork of, or else in the root of its network, and nowhere else. An open one is adopted by its
+//! branch, but for a repository's default branch, which takes evidence: the pushed commit is one
+//! of its commits. A settled one is adopted by that evidence alone. A lookup that failed anywhere,
+//! or that did not see everything, is a failure: it never looks like "no pull request".
 
+mod branch;
 mod group;
-mod query;
+mod task;
 
-use proto::sync::{Finding, Learned, LeasedRef, PullRequestState, RepositoryPath, Upstream};
+use proto::sync::{Finding, Learned, LeasedRef, RepositoryPath, Upstream};
 
-use crate::host::{Answer, Ask, Observed};
+use crate::host::{Answer, Ask};
 
 use group::BranchGroup;
-use query::{QueryState, Step};
+use task::BranchTask;
 
 /// What was found of one ref.
 #[derive(Clone, Debug)]
@@ -31,21 +36,10 @@ pub struct Resolved<'a> {
 /// The refs of one credential on their way to a finding.
 #[derive(Debug)]
 pub struct Resolver<'a> {
-    tasks: Vec<Task<'a>>,
+    tasks: Vec<BranchTask<'a>>,
     /// For each question that was given out and is not answered: the tasks that ask it.
     asked: Vec<Vec<usize>>,
     resolved: Vec<Resolved<'a>>,
-}
-
-/// One branch: its queries one after the other.
-#[derive(Debug)]
-struct Task<'a> {
-    group: BranchGroup<'a>,
-    /// The query that is on its way.
-    query: usize,
-    state: Option<QueryState>,
-    /// A pull request that was just found open for this branch.
-    open: Option<Box<Observed>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -58,13 +52,8 @@ impl<'a> Resolver<'a> {
             resolved: Vec::new(),
         };
         for group in BranchGroup::of(refs) {
-            let mut task = Task {
-                group,
-                query: 0,
-                state: None,
-                open: None,
-            };
-            task.begin(&mut resolved_sink(&mut resolver.resolved));
+            let mut task = BranchTask::new(group);
+            task.advance(&mut resolved_sink(&mut resolver.resolved));
             resolver.tasks.push(task);
         }
         resolver
@@ -75,10 +64,10 @@ impl<'a> Resolver<'a> {
         let mut asks: Vec<Ask> = Vec::new();
         self.asked.clear();
         for (index, task) in self.tasks.iter().enumerate() {
-            let (Some(state), Some(lane)) = (&task.state, task.lane()) else {
+            let Some((question, lane)) = task.question() else {
                 continue;
             };
-            let same = asks.iter().position(|ask| ask.question == state.question);
+            let same = asks.iter().position(|ask| ask.question == *question);
             match same {
                 Some(place) => {
                     if let (Some(ask), Some(tasks)) =
@@ -90,7 +79,7 @@ impl<'a> Resolver<'a> {
                 }
                 None => {
                     asks.push(Ask {
-                        question: state.question.clone(),
+                        question: question.clone(),
                         lane,
                     });
                     self.asked.push(vec![index]);
@@ -118,9 +107,6 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Where findings go.
-type Sink<'s, 'a> = dyn FnMut(&'a LeasedRef, Finding, Learned) + 's;
-
 fn resolved_sink<'s, 'a>(
     resolved: &'s mut Vec<Resolved<'a>>,
 ) -> impl FnMut(&'a LeasedRef, Finding, Learned) + 's {
@@ -130,76 +116,6 @@ fn resolved_sink<'s, 'a>(
             finding,
             learned,
         });
-    }
-}
-
-impl<'a> Task<'a> {
-    fn lane(&self) -> Option<proto::sync::Lane> {
-        let query = self.group.queries.get(self.query)?;
-        Some(query.lane())
-    }
-
-    /// Begins with the query that is next, if one is left.
-    fn begin(&mut self, sink: &mut Sink<'_, 'a>) {
-        self.state = None;
-        while let Some(query) = self.group.queries.get(self.query) {
-            // What was just found open for this branch answers those who know nothing yet.
-            let begun = match self.open.take().filter(|_| query.known.is_none()) {
-                Some(open) => Step::found(&open, Learned::default()),
-                None => QueryState::begin(&self.group, query),
-            };
-            if let Some(state) = self.take(begun, sink) {
-                self.state = Some(state);
-                return;
-            }
-        }
-    }
-
-    fn answer(&mut self, answer: Answer, sink: &mut Sink<'_, 'a>) {
-        let Some(state) = self.state.take() else {
-            return;
-        };
-        let Some(query) = self.group.queries.get(self.query) else {
-            return;
-        };
-        let step = state.answer(&self.group, query, answer);
-        self.state = self.take(step, sink);
-        if self.state.is_none() {
-            self.begin(sink);
-        }
-    }
-
-    /// Passes a finding on to all refs of the query; returns the state in which it goes on
-    /// otherwise.
-    fn take(&mut self, step: Step, sink: &mut Sink<'_, 'a>) -> Option<QueryState> {
-        let (finding, learned) = match step {
-            Step::Ask(state) => return Some(*state),
-            Step::Unsent => {
-                // The other queries of the branch would not be sent either.
-                self.query = self.group.queries.len();
-                return None;
-            }
-            Step::Found(observed, learned) => {
-                let found = &observed.found;
-                let finding = Finding::PullRequest(found.clone());
-                if found.shown.state == PullRequestState::Open {
-                    self.open = Some(observed);
-                }
-                (finding, *learned)
-            }
-            Step::Finding(finding, learned) => (finding, *learned),
-        };
-        if let Some(query) = self.group.queries.get(self.query) {
-            for git_ref in &query.refs {
-                sink(
-                    git_ref,
-                    of_ref(git_ref, &finding, &learned),
-                    learned.clone(),
-                );
-            }
-        }
-        self.query += 1;
-        None
     }
 }
 

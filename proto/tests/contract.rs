@@ -60,6 +60,7 @@ fn what_may_be_unknown_is_absent_and_not_empty() {
         "approved",
         "reviewer_count",
         "refreshed_at",
+        "pushed_after_merge",
         "next_refresh_at",
         "problem",
     ] {

@@ -241,6 +241,7 @@ fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest
         changes_requested,
         approved,
         reviewer_count,
+        pushed_after_merge,
         head:
             Head {
                 branch,
@@ -269,6 +270,7 @@ fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest
     message.commits = Some(commits);
     message.approved = Some(approved);
     message.reviewer_count = Some(reviewer_count);
+    message.pushed_after_merge = pushed_after_merge;
 }
 
 /// Where a pull request stands, as clients see it: an open draft is a draft.

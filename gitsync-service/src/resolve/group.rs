@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use proto::sync::{KnownPullRequest, Lane, LeasedRef, PullRequestState, RepositoryPath, Upstream};
 
 use super::renamed;
+use crate::host::Question;
 
 /// After this many answers in a row that nothing changed, the whole is asked for again: a
 /// fingerprint may miss a change.
@@ -23,7 +24,6 @@ pub(super) struct BranchGroup<'a> {
     pub(super) branch: &'a str,
     /// What its repository is a fork of, if no ref says otherwise.
     pub(super) upstream: Upstream,
-    /// Those that know a pull request come first.
     pub(super) queries: Vec<PullRequestQuery<'a>>,
 }
 
@@ -52,7 +52,6 @@ impl<'a> BranchGroup<'a> {
         }
         for group in &mut groups {
             group.upstream = group.agreed_upstream();
-            group.queries.sort_by_key(|query| query.known.is_none());
         }
         groups
     }
@@ -68,11 +67,8 @@ impl<'a> BranchGroup<'a> {
     }
 
     fn agreed_upstream(&self) -> Upstream {
-        let refs = self.queries.iter().flat_map(|query| &query.refs);
-        let mut known = refs.map(|git_ref| &git_ref.upstream);
-        let mut known = known
-            .by_ref()
-            .filter(|upstream| **upstream != Upstream::Unknown);
+        let told = self.refs().map(|git_ref| &git_ref.upstream);
+        let mut known = told.filter(|upstream| **upstream != Upstream::Unknown);
         let Some(first) = known.next() else {
             return Upstream::Unknown;
         };
@@ -81,6 +77,31 @@ impl<'a> BranchGroup<'a> {
         } else {
             Upstream::Unknown
         }
+    }
+
+    fn refs(&self) -> impl Iterator<Item = &'a LeasedRef> {
+        self.queries
+            .iter()
+            .flat_map(|query| query.refs.iter().copied())
+    }
+
+    /// The commit that was pushed last, of those that were reported.
+    pub(super) fn commit(&self) -> Option<&'a str> {
+        let pushed = self.refs().filter(|git_ref| git_ref.commit.is_some());
+        let last = pushed.min_by_key(|git_ref| git_ref.since_reported)?;
+        last.commit.as_deref()
+    }
+
+    /// Whether the branch itself is to be asked about, whatever is known: its refs do not agree on
+    /// a pull request, or one was reported since the known one was last seen whole.
+    pub(super) fn is_open_question(&self) -> bool {
+        let is_reported_since = |git_ref: &LeasedRef| {
+            let since_found = git_ref.since_found;
+            since_found.is_some_and(|since| since > git_ref.since_reported)
+        };
+        self.queries.len() > 1
+            || self.queries.iter().any(|query| query.known.is_none())
+            || self.refs().any(is_reported_since)
     }
 
     fn add(&mut self, git_ref: &'a LeasedRef) {
@@ -105,13 +126,25 @@ impl<'a> PullRequestQuery<'a> {
 
     /// Whether it knows an open pull request. Of a settled one more is asked than whether it
     /// changed.
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         let is_open = |known: &KnownPullRequest| known.state == PullRequestState::Open;
         self.known.is_some_and(is_open)
     }
 
+    /// Whether its open pull request changed, where an earlier answer lets that be asked.
+    pub(super) fn changed(&self, known: &KnownPullRequest) -> Option<Question> {
+        let (fingerprint, validator) = (self.fingerprint(), self.validator());
+        let may_be_unchanged = self.is_open() && (fingerprint.is_some() || validator.is_some());
+        may_be_unchanged.then(|| Question::Changed {
+            known: known.clone(),
+            fingerprint: fingerprint.map(str::to_owned),
+            validator: validator.map(str::to_owned),
+            overdue: self.is_overdue(),
+        })
+    }
+
     /// Whether it is time to see the whole again.
-    pub(super) fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         self.refs.iter().any(|git_ref| {
             git_ref.unchanged_count + 1 >= WHOLE_EVERY
                 || git_ref.since_found.is_none_or(|since| since > WHOLE_AFTER)
@@ -119,18 +152,19 @@ impl<'a> PullRequestQuery<'a> {
     }
 
     /// As the last outcome gave it, if all refs have the same.
-    pub(super) fn fingerprint(&self) -> Option<&'a str> {
+    fn fingerprint(&self) -> Option<&'a str> {
         self.agreed(|git_ref| git_ref.fingerprint.as_deref())
     }
 
     /// As the last outcome gave it, if all refs have the same.
-    pub(super) fn validator(&self) -> Option<&'a str> {
+    fn validator(&self) -> Option<&'a str> {
         self.agreed(|git_ref| git_ref.validator.as_deref())
     }
 
-    /// The commit that was pushed, if all refs have the same.
-    pub(super) fn commit(&self) -> Option<&'a str> {
-        self.agreed(|git_ref| git_ref.commit.as_deref())
+    /// Since the first report of the ref that was reported first.
+    pub(super) fn since_first_reported(&self) -> Duration {
+        let since = self.refs.iter().map(|git_ref| git_ref.since_first_reported);
+        since.max().unwrap_or_default()
     }
 
     fn agreed(&self, of: impl Fn(&'a LeasedRef) -> Option<&'a str>) -> Option<&'a str> {
@@ -213,21 +247,5 @@ mod tests {
         ] {
             assert_eq!(BranchGroup::of(&refs)[0].upstream, expected);
         }
-    }
-
-    #[test]
-    fn those_that_know_a_pull_request_come_first() {
-        let refs = [
-            git_ref("acme/web", "a", None),
-            git_ref("acme/web", "a", Some(7)),
-            git_ref("acme/web", "a", Some(7)),
-        ];
-        let groups = BranchGroup::of(&refs);
-        assert_eq!(groups.len(), 1);
-        let queries = groups[0].queries.iter();
-        let known: Vec<_> = queries
-            .map(|query| (query.known.map(|known| known.number), query.refs.len()))
-            .collect();
-        assert_eq!(known, [(Some(7), 2), (None, 1)]);
     }
 }

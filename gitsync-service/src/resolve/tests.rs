@@ -1,19 +1,18 @@
 //! The procedure against made-up hosts.
 
-mod elsewhere;
-
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use PullRequestState::{Merged, Open};
 use proto::sync::{
     FoundPullRequest, GitRefId, Head, KnownPullRequest, Lane, ProblemClass, PullRequest,
+    PullRequestState,
 };
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     budget::Withheld,
-    host::{BranchFacts, Candidate, Question},
+    host::{BranchFacts, Candidate, Observed, Question},
 };
 
 pub(super) fn path(text: &str) -> RepositoryPath {
@@ -63,6 +62,7 @@ fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) ->
                 changes_requested: false,
                 approved: false,
                 reviewer_count: 0,
+                pushed_after_merge: None,
                 head: Head {
                     branch: "feature".to_owned(),
                     sha: "c0ffee".to_owned(),
@@ -92,7 +92,8 @@ fn candidate(base: &str, head: Option<&str>, number: i32) -> Candidate {
         host_id: Some(format!("id-{number}")),
         head_repository: head.map(path),
         base_repository: path(base),
-        head_sha: None,
+        has_commit: false,
+        settled_ago: None,
         whole: None,
     }
 }
@@ -103,6 +104,9 @@ fn facts(repository: &str, upstream: Option<&str>) -> BranchFacts {
         repository: path(repository),
         moved: false,
         upstream: Upstream::from_text(upstream),
+        root: None,
+        is_default: false,
+        knows_commit: false,
         open: Vec::new(),
         settled: Vec::new(),
         covers_upstream: true,
@@ -181,92 +185,70 @@ fn problem(class: ProblemClass, repository_wide: bool) -> Finding {
 }
 
 #[test]
-fn a_settled_pull_request_is_adopted_only_if_nothing_is_open_and_the_known_one_is_not_asked_twice()
-{
-    let at_commit = LeasedRef {
+fn what_was_not_seen_as_a_whole_is_not_no_pull_request() {
+    let fork = git_ref("ann/web", "feature", None);
+    let own = |complete, upstream| {
+        branch(BranchFacts {
+            complete,
+            covers_upstream: false,
+            ..facts("ann/web", upstream)
+        })
+    };
+    let there = |complete| {
+        branch(BranchFacts {
+            complete,
+            ..facts("acme/web", Some(""))
+        })
+    };
+    let invalid = problem(ProblemClass::HostAnswerInvalid, false);
+    for (home, base, expected) in [
+        (true, true, Finding::NoPullRequest),
+        (false, true, invalid.clone()),
+        (true, false, invalid),
+    ] {
+        let script = vec![
+            ("branch ann/web", own(home, Some("acme/web"))),
+            ("branch acme/web of ann/web", there(base)),
+        ];
+        assert_eq!(finding(&fork, script), expected);
+    }
+    let script = vec![
+        ("branch ann/web", own(true, Some("acme/web"))),
+        ("branch acme/web of ann/web", failed(NOT_FOUND)),
+    ];
+    assert_eq!(finding(&fork, script), problem(NOT_FOUND, false));
+    // The host hides what it is a fork of.
+    let script = vec![("branch ann/web", own(true, None))];
+    assert_eq!(finding(&fork, script), problem(NOT_FOUND, false));
+}
+
+#[test]
+fn a_settled_pull_request_is_of_those_that_were_reported_before_it_was_settled() {
+    let at_commit = |minutes: u64| LeasedRef {
         commit: Some("c0ffee".to_owned()),
+        since_first_reported: Duration::from_secs(minutes * 60),
         ..feature()
     };
-    let seen = |open: Vec<Candidate>| {
-        let mut seen = facts("acme/web", Some(""));
-        seen.open = open;
-        seen.settled = vec![
-            candidate("acme/web", Some("acme/web"), 5),
-            candidate("acme/web", Some("bob/web"), 6),
-        ];
-        branch(seen)
-    };
-    let script = vec![
-        ("branch acme/web", seen(Vec::new())),
-        ("status acme/web#5", Answer::PullRequest(ours(5, Merged))),
-    ];
-    assert_eq!(found(&at_commit, script).1, 5);
-    let script = vec![
-        (
-            "branch acme/web",
-            seen(vec![candidate("acme/web", Some("acme/web"), 4)]),
-        ),
-        ("status acme/web#4", Answer::PullRequest(ours(4, Open))),
-    ];
-    assert_eq!(found(&at_commit, script).1, 4);
-    let known = LeasedRef {
-        known: Some(known("acme/web", 5)),
-        ..at_commit
-    };
-    let script = vec![
-        ("status acme/web#5", Answer::PullRequest(ours(5, Merged))),
-        ("branch acme/web", seen(Vec::new())),
-    ];
-    assert_eq!(found(&known, script).1, 5);
-}
-
-#[test]
-fn a_known_open_pull_request_is_one_question_or_two_if_it_changed() {
-    let mut known = linked(Open);
-    let whole = || Answer::PullRequest(ours(7, Open));
-    assert_eq!(found(&known, vec![("status acme/web#7", whole())]).1, 7);
-    known.fingerprint = Some("print".to_owned());
-    let script = vec![("changed acme/web#7", Answer::Unchanged)];
-    assert_eq!(finding(&known, script), Finding::Unchanged);
-    let script = vec![
-        ("changed acme/web#7", Answer::Changed),
-        ("status acme/web#7", whole()),
-    ];
-    assert_eq!(found(&known, script).1, 7);
-    assert_eq!(found(&known, vec![("changed acme/web#7", whole())]).1, 7);
-    let script = vec![("changed acme/web#7", Answer::Missing)];
-    assert_eq!(finding(&known, script), Finding::Gone);
-    known.known.as_mut().unwrap().host_id = None;
-    let script = vec![
-        ("changed acme/web#7", Answer::Changed),
-        ("number acme/web#7", whole()),
-    ];
-    assert_eq!(found(&known, script).1, 7);
-}
-
-#[test]
-fn of_a_settled_pull_request_more_is_asked_than_whether_it_changed() {
-    let known = LeasedRef {
-        fingerprint: Some("print".to_owned()),
-        validator: Some("tag".to_owned()),
-        ..linked(Merged)
-    };
-    let script = vec![
-        ("status acme/web#7", Answer::PullRequest(ours(7, Merged))),
-        ("branch acme/web", branch(facts("acme/web", Some("")))),
-    ];
-    assert_eq!(found(&known, script).1, 7);
-}
-
-#[test]
-fn a_list_that_was_cut_off_is_not_no_pull_request() {
-    let cut = BranchFacts {
-        complete: false,
-        ..facts("acme/web", Some(""))
-    };
-    let script = vec![("branch acme/web", branch(cut))];
-    let invalid = problem(ProblemClass::HostAnswerInvalid, false);
-    assert_eq!(finding(&feature(), script), invalid);
+    let refs = [at_commit(60), at_commit(1)];
+    let mut seen = facts("acme/web", Some(""));
+    seen.settled = vec![Candidate {
+        has_commit: true,
+        settled_ago: Some(Duration::from_secs(30 * 60)),
+        ..candidate("acme/web", Some("acme/web"), 5)
+    }];
+    let mut resolver = Resolver::new(&refs);
+    resolver.questions();
+    resolver.answer(0, &branch(seen));
+    let asks = resolver.questions();
+    assert_eq!(name(&asks[0].question), "status acme/web#5");
+    resolver.answer(0, &Answer::PullRequest(ours(5, Merged)));
+    let findings: Vec<_> = resolver
+        .take_resolved()
+        .into_iter()
+        .map(|resolved| resolved.finding)
+        .collect();
+    assert!(matches!(findings[0], Finding::PullRequest(_)));
+    assert_eq!(findings[1], Finding::NoPullRequest);
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn pull_request(state: PullRequestState, draft: bool) -> Finding {
             changes_requested: false,
             approved: false,
             reviewer_count: 0,
+            pushed_after_merge: None,
             head: Head {
                 branch: "feature".to_owned(),
                 sha: String::new(),

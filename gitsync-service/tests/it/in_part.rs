@@ -175,7 +175,7 @@ async fn an_answer_that_lacks_what_was_asked_for_says_nothing_of_it() {
     let (github, token) = world().await;
     let known = knowing(feature(), "acme/web", 1);
     let pushed = LeasedRef {
-        commit: Some("c0ffee".to_owned()),
+        commit: Some("c0ffee".repeat(7)[..40].to_owned()),
         ..feature()
     };
     let branch = json!({"nameWithOwner": "acme/web", "isFork": false, "parent": null,

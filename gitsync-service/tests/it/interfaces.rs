@@ -4,10 +4,12 @@
 //! same of both, in one spelling: which pull request, in what state, by whom, how it is reviewed,
 //! what is wrong.
 
+mod evidence;
 mod people;
 mod places;
 mod problems;
 mod states;
+mod whose;
 
 use proto::sync::{Finding, LeasedRef, Outcome, ProblemName as _, PullRequestState, Upstream};
 use testkit::github::{GitHub, NewPullRequest};
@@ -96,6 +98,11 @@ fn told(outcome: &Outcome) -> String {
     if shown.reviewer_count > 0 {
         words.push(format!("{} reviewers", shown.reviewer_count));
     }
+    match shown.pushed_after_merge {
+        Some(true) => words.push("pushed since".to_owned()),
+        Some(false) => words.push("the last push is in it".to_owned()),
+        None => {}
+    }
     words.join(", ")
 }
 
@@ -142,6 +149,13 @@ async fn a_pull_request_in_any_state_is_the_same_over_both_interfaces() {
 #[tokio::test]
 async fn a_pull_request_in_any_place_is_the_same_over_both_interfaces() {
     assert!(agree(places::rows()).await >= 26);
+}
+
+/// Promise 14.
+#[tokio::test]
+async fn the_pull_request_that_is_shown_is_the_branchs_own() {
+    assert!(agree(whose::rows()).await >= 18);
+    assert!(agree(evidence::rows()).await >= 17);
 }
 
 #[tokio::test]

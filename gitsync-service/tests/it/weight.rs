@@ -152,7 +152,7 @@ async fn one_ref_alone_does_not_hammer_a_host_in_trouble() {
 async fn more_possible_nodes_than_allowed_are_asked_for_in_parts() {
     let (github, token) = world().await;
     let refs = linked(&github, &token, 20).await;
-    github.set_node_limit(250);
+    github.set_node_limit(1200);
     let refreshed = ask(&github, &token, &refs).await;
     for git_ref in &refs {
         refreshed.found(&ref_name(git_ref.id));

@@ -56,6 +56,9 @@ pub struct PullRequest {
     pub approved: bool,
     /// Reviewers who said something.
     pub reviewer_count: i32,
+    /// Of a merged one: whether what was pushed to its branch last is not in it. `None`: not known.
+    #[serde(default)]
+    pub pushed_after_merge: Option<bool>,
     /// What belongs to its current head, and is dropped when the head moves.
     pub head: Head,
 }
@@ -146,6 +149,7 @@ impl FoundPullRequest {
                 changes_requested: message.changes_requested,
                 approved: message.approved,
                 reviewer_count: message.reviewer_count,
+                pushed_after_merge: message.pushed_after_merge,
                 head: Head {
                     branch: message.head_branch,
                     sha: message.head_sha,
@@ -173,6 +177,7 @@ impl FoundPullRequest {
             changes_requested: shown.changes_requested,
             approved: shown.approved,
             reviewer_count: shown.reviewer_count,
+            pushed_after_merge: shown.pushed_after_merge,
             additions: shown.head.additions,
             deletions: shown.head.deletions,
             changed_files: shown.head.changed_files,

@@ -100,6 +100,31 @@ async fn a_merged_pull_request_is_settled_by_confirmations_too() {
 }
 
 #[tokio::test]
+async fn a_merged_pull_request_says_whether_more_was_pushed_since_as_far_as_that_is_known() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        for told in [Some(true), Some(false), None, Some(true)] {
+            let before = events(stack, &chat.id).await;
+            worker
+                .answer(v1::outcome::Result::Found(v1::PullRequest {
+                    state: PullRequestState::Merged.into(),
+                    pushed_after_merge: told,
+                    ..pull_request()
+                }))
+                .await;
+            let status = owner.status(&chat.id).await;
+            assert_eq!(status.pushed_after_merge, told);
+            assert_eq!(status.pull_request_state(), PullRequestState::Merged);
+            assert_eq!(events(stack, &chat.id).await, before + 1, "it is shown");
+            make_all_due(stack).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_can_be_unchanged_where_nothing_is_known() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;

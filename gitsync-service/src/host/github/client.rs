@@ -106,6 +106,7 @@ impl HttpClient {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Endpoint {
     ListPulls,
+    ListPullsOfCommit,
     GetPull,
     ListReviews,
     GetRepository,
@@ -118,6 +119,7 @@ impl Endpoint {
     fn name(self) -> &'static str {
         match self {
             Self::ListPulls => "list_pulls",
+            Self::ListPullsOfCommit => "list_pulls_of_commit",
             Self::GetPull => "get_pull",
             Self::ListReviews => "list_reviews",
             Self::GetRepository => "get_repository",
@@ -290,11 +292,13 @@ impl Client {
                 StatusCode::OK => {
                     let next = self.base.next_page(response.headers())?;
                     let validator = text(response.headers(), &ETAG);
+                    let limits = limit_headers(response.headers());
                     let bytes = read(response, MAX_BODY_BYTES).await?;
                     let body = serde_json::from_slice(&bytes)
                         .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
                     return Ok(Fetched::Answer(Answer {
                         body,
+                        limits,
                         next,
                         moved,
                         validator,

@@ -22,20 +22,22 @@ use serde_json::{Map, Value};
 use super::{
     NoAnswer,
     client::{Client, Reply},
+    rate_limit::LimitHeaders,
 };
-use crate::host::{BranchFacts, Observed};
+use crate::host::BranchFacts;
 
 pub(super) use round::{Diverted, Round};
 
-use answer::{Answered, Envelope};
+use answer::Envelope;
 use document::Document;
 use row::{BranchRow, Row, Sort};
+use status::Whole;
 
 /// What a row was told. `None`: the host says that it does not exist.
 #[derive(Debug)]
 enum Told {
     Fingerprint(Option<String>),
-    PullRequest(Option<Observed>),
+    PullRequest(Option<Whole>),
     Branch(BranchFacts),
 }
 
@@ -108,12 +110,14 @@ async fn send(
         query: &document.text(dropped),
         variables: variables(rows),
     };
-    let answered = match client.query(document.name(), &query).await? {
-        Reply::Body(bytes, limits) => Envelope::read(&bytes, &limits, client)?,
-        Reply::Missing | Reply::Refused => Answered::Elsewhere,
-        Reply::Overloaded => Answered::Overloaded,
-    };
-    Ok(answered.parts(|envelope| read(envelope, sort, rows)))
+    match client.query(document.name(), &query).await? {
+        Reply::Body(bytes, limits) => {
+            let answered = Envelope::read(&bytes, &limits, client)?;
+            Ok(answered.parts(|envelope| read(envelope, &limits, sort, rows)))
+        }
+        Reply::Missing | Reply::Refused => Ok(Queried::Elsewhere),
+        Reply::Overloaded => Ok(Queried::Overloaded),
+    }
 }
 
 /// No value is ever written into a query: all of them are variables, those of a row with its index.
@@ -138,7 +142,8 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
             Row::Branch(row) => {
                 set("branch", row.branch.into());
                 set("ref", format!("refs/heads/{}", row.branch).into());
-                set("settled", row.commit.is_some().into());
+                set("commit", row.commit.into());
+                set("pushed", row.commit.is_some().into());
                 row.at
             }
         };
@@ -149,18 +154,23 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     variables
 }
 
-fn read(mut envelope: Envelope, sort: Sort, rows: &[&Row<'_>]) -> Vec<Part<Told>> {
+fn read(
+    mut envelope: Envelope,
+    limits: &LimitHeaders,
+    sort: Sort,
+    rows: &[&Row<'_>],
+) -> Vec<Part<Told>> {
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
     match sort {
         Sort::Probe => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),
-        Sort::Detail => told(envelope.nodes(&ids, status::observed), Told::PullRequest),
+        Sort::Detail => told(envelope.nodes(&ids, status::whole), Told::PullRequest),
         Sort::Numbers => {
             let read = |_, repository: &Value| match repository.get("pullRequest") {
                 Some(Value::Null) => Ok(None),
-                Some(found) => status::observed(found).map(Some),
+                Some(found) => status::whole(found).map(Some),
                 None => Err(answer::lacking()),
             };
-            let nothing = |_, found: &Option<Observed>| found.is_none();
+            let nothing = |_, found: &Option<Whole>| found.is_none();
             told(
                 envelope.aliases(rows.len(), read, nothing),
                 Told::PullRequest,
@@ -170,7 +180,7 @@ fn read(mut envelope: Envelope, sort: Sort, rows: &[&Row<'_>]) -> Vec<Part<Told>
             let row = |index: usize| rows.get(index).and_then(|row| row.branch());
             let read = |index, repository: &Value| {
                 let row = row(index).ok_or_else(answer::lacking)?;
-                branch::facts(&row, repository)
+                branch::facts(&row, repository, limits)
             };
             let nothing = |index, facts: &BranchFacts| {
                 row(index).is_none_or(|row| branch::is_nothing(facts, &row))

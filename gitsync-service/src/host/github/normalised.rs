@@ -70,44 +70,12 @@ pub(super) fn repository(path: &str) -> Result<RepositoryPath, NoAnswer> {
     RepositoryPath::parse(path).ok_or_else(|| NoAnswer::invalid("a repository has no full name"))
 }
 
+/// Whether a commit is told by its whole id. With another text GitHub answers nothing of a request.
+pub(super) fn is_commit(commit: &str) -> bool {
+    matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The contract counts in 32 bits. More lines than that are shown as that many.
 pub(super) fn count(value: u64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_account_has_one_name_whichever_interface_tells_it() {
-        for (told, expected) in [
-            ("ann", Some("ann")),
-            ("renovate[bot]", Some("renovate")),
-            ("renovate", Some("renovate")),
-            ("ghost", None),
-            ("Ghost", None),
-            ("", None),
-            ("[bot]", None),
-        ] {
-            assert_eq!(login(told).as_deref(), expected, "{told}");
-        }
-    }
-
-    #[test]
-    fn an_avatar_has_one_address_whatever_is_beside_its_version() {
-        let plain = "https://avatars.githubusercontent.com/u/1";
-        for (query, expected) in [
-            ("", plain.to_owned()),
-            ("?s=40", plain.to_owned()),
-            ("?v=4", format!("{plain}?v=4")),
-            ("?u=0123abcd&v=4", format!("{plain}?v=4")),
-            ("?v=4&s=80#x", format!("{plain}?v=4")),
-        ] {
-            assert_eq!(avatar_url(&format!("{plain}{query}")), Some(expected));
-        }
-        for none in ["", "javascript:alert(1)", "/u/1"] {
-            assert_eq!(avatar_url(none), None, "{none}");
-        }
-    }
 }

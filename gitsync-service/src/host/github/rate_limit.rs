@@ -57,6 +57,12 @@ impl LimitHeaders {
         self.until_second(at.as_second())
     }
 
+    /// How long ago the moment `at` was, by the answer's own clock.
+    pub(super) fn since(&self, at: Timestamp) -> Option<Duration> {
+        let ago = self.now()?.as_second().saturating_sub(at.as_second());
+        Some(Duration::from_secs(u64::try_from(ago).unwrap_or(0)))
+    }
+
     /// When the window ends, if these headers tell.
     pub(super) fn reset_in(&self) -> Option<Duration> {
         self.until_second(number(self.reset.as_deref())?)

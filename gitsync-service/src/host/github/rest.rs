@@ -9,7 +9,7 @@ mod model;
 mod questions;
 mod reviews;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use proto::sync::{
     KnownPullRequest, Lane, ProblemClass, PullRequestState, RepositoryPath, Upstream,
@@ -18,13 +18,14 @@ use proto::sync::{
 use super::{
     NoAnswer,
     client::{Client, Endpoint, Moved, Turn},
+    normalised,
     review_summary::ReviewSummary,
 };
-use crate::host::{Answer, Ask, BranchFacts, Candidate, Observed, Question};
+use crate::host::{Answer, Ask, BranchFacts, Candidate, Observed, Question, is_other};
 
 use memo::Memo;
-use model::{ListedPull, Pull, Viewer};
-use questions::{Fresh, Listed, NOT_FOUND, State, Told};
+use model::{Pull, Viewer};
+use questions::{Fresh, Listed, NOT_FOUND, State, Told, is_of};
 
 /// The most pages of reviews that are read. A pull request with more (2,000 reviews) is refused
 /// rather than judged by its oldest ones.
@@ -40,6 +41,7 @@ pub(super) struct Answers {
     reviews: Memo<PullKey, Fresh<ReviewSummary>>,
     repositories: Memo<RepositoryPath, Option<Arc<Told>>>,
     lists: Memo<ListKey, Listed>,
+    commits: Memo<(RepositoryPath, String), Option<Listed>>,
 }
 
 impl Answers {
@@ -86,7 +88,7 @@ impl Lookup<'_> {
                 let validator = validator.as_deref().filter(|_| !overdue);
                 self.changed(known, validator).await
             }
-            Question::Status { known } => self.whole(&repository_of(known)?, known.number).await,
+            Question::Status { known } => self.known(known).await,
             Question::ByNumber { repository, number } => self.whole(repository, *number).await,
             Question::OfBranch {
                 at,
@@ -99,7 +101,9 @@ impl Lookup<'_> {
                 if branch.is_empty() {
                     return Err(NoAnswer::Failed(ProblemClass::Internal));
                 }
-                let commit = commit.as_deref();
+                let commit = commit
+                    .as_deref()
+                    .filter(|commit| normalised::is_commit(commit));
                 let facts = self.of_branch(at, head, branch, commit, upstream).await?;
                 Ok(Answer::Branch(Box::new(facts)))
             }
@@ -124,7 +128,32 @@ impl Lookup<'_> {
         {
             return Ok(Answer::Unchanged);
         }
-        self.whole(&repository, known.number).await
+        self.known(known).await
+    }
+
+    /// A known pull request. Where another repository has taken its repository's name, which says
+    /// nothing of where that is now, a fork of it leads there.
+    async fn known(&self, known: &KnownPullRequest) -> Result<Answer, NoAnswer> {
+        let (repository, number) = (repository_of(known)?, known.number);
+        let is_it = |pull: &Option<Arc<Fresh<Pull>>>| {
+            let id = pull.as_ref().and_then(|pull| pull.what.node_id.as_deref());
+            pull.is_some() && !is_other(known, id)
+        };
+        if known.host_id.is_none() || is_it(&self.pull(&repository, number).await?) {
+            return self.whole(&repository, number).await;
+        }
+        let told = self.repository(&repository).await?.ok_or(NOT_FOUND)?;
+        let parent = match told.upstream()? {
+            Upstream::Of(parent) => Some(parent),
+            Upstream::Unknown | Upstream::NoFork => None,
+        };
+        let bases = [parent, told.root()?];
+        for base in bases.into_iter().flatten().collect::<HashSet<_>>() {
+            if is_it(&self.pull(&base, number).await?) {
+                return self.whole(&base, number).await;
+            }
+        }
+        Ok(Answer::Missing)
     }
 
     async fn whole(&self, repository: &RepositoryPath, number: i32) -> Result<Answer, NoAnswer> {
@@ -183,8 +212,7 @@ impl Lookup<'_> {
         })
     }
 
-    /// The candidates of a branch in the repository `at`. A settled one only where a commit tells
-    /// that it is of this push.
+    /// The candidates of a branch in the repository `at`.
     async fn of_branch(
         &self,
         at: &RepositoryPath,
@@ -194,92 +222,140 @@ impl Lookup<'_> {
         upstream: &Upstream,
     ) -> Result<BranchFacts, NoAnswer> {
         let at_home = at == head;
-        let (mut repository, mut home) = (at.clone(), head.clone());
-        let (mut moved, mut told_upstream) = (false, Upstream::Unknown);
+        let (mut home, mut told) = (head.clone(), None);
+        let mut facts = BranchFacts {
+            repository: at.clone(),
+            moved: false,
+            upstream: Upstream::Unknown,
+            root: None,
+            is_default: false,
+            open: Vec::new(),
+            settled: Vec::new(),
+            knows_commit: false,
+            covers_upstream: false,
+            complete: true,
+        };
         let state = commit.map_or(State::Open, |_| State::All);
         let mut listed = self.list(at, &home, branch, state).await?;
         if listed.moved != Moved::No {
-            let told = self.repository(at).await?.ok_or(NOT_FOUND)?;
-            repository = told.name()?;
-            moved = listed.moved == Moved::ForGood && told.moved != Moved::ForNow;
-            told_upstream = told.upstream()?;
+            let info = self.repository(at).await?.ok_or(NOT_FOUND)?;
+            facts.repository = info.name()?;
+            facts.moved = listed.moved == Moved::ForGood && info.moved != Moved::ForNow;
+            told = Some(info);
             if at_home {
                 // Heads carry the present name. The filter that was sent may have missed them all
                 // if the owner is another.
-                home = repository.clone();
+                home = facts.repository.clone();
                 if !listed.pulls.iter().any(|pull| is_of(pull, &home, branch)) {
-                    listed = self.list(&repository, &home, branch, state).await?;
+                    listed = self.list(&facts.repository, &home, branch, state).await?;
                 }
             }
         }
-        let is_open = |pull: &ListedPull| pull.is_open() && is_of(pull, &home, branch);
-        let has_open = |listed: &Listed| listed.pulls.iter().any(is_open);
-        let settled: Vec<&ListedPull> = listed
-            .pulls
-            .iter()
-            .filter(|pull| !pull.is_open() && Some(pull.head.sha.as_str()) == commit)
-            .collect();
-        let settled = candidates(settled, &repository, branch)?;
-        let mut open = listed.clone();
+        let reader = Reader {
+            branch,
+            commit,
+            home: &home,
+        };
+        reader.add(&mut facts, &listed, false)?;
         // Settled ones of a name that is used again and again may have crowded an open one out.
-        if state == State::All && listed.is_cut() && !has_open(&listed) {
-            open = self.list(&repository, &home, branch, State::Open).await?;
+        if state == State::All && listed.is_cut && !reader.has_open(&facts) {
+            listed = self
+                .list(&facts.repository, &home, branch, State::Open)
+                .await?;
+            reader.add(&mut facts, &listed, false)?;
         }
-        let is_known = [upstream, &told_upstream]
-            .iter()
-            .any(|known| **known != Upstream::Unknown);
-        if at_home && !is_known && !has_open(&open) && settled.is_empty() {
-            let told = self.repository(at).await?.ok_or(NOT_FOUND)?;
-            told_upstream = told.upstream()?;
+        facts.complete = !listed.is_cut || reader.has_open(&facts);
+        if let Some(commit) = commit
+            && !reader.is_decided(&facts)
+            && (facts.settled.is_empty() || reader.has_open(&facts))
+            && let Some(holding) = self.list_of_commit(&facts.repository, commit).await?
+        {
+            reader.add(&mut facts, &holding, true)?;
+            facts.knows_commit = !holding.is_cut;
+            facts.complete &= !holding.is_cut;
         }
-        let is_complete = !open.is_cut();
-        let open = open.pulls.iter().filter(|pull| pull.is_open()).collect();
-        let mut open = candidates(open, &repository, branch)?;
+        if *upstream == Upstream::Unknown && told.is_none() && !reader.is_decided(&facts) {
+            told = Some(self.repository(at).await?.ok_or(NOT_FOUND)?);
+        }
+        if let Some(told) = told {
+            (facts.upstream, facts.root) = (told.upstream()?, told.root()?);
+            facts.is_default |= at_home && told.default_branch() == Some(branch);
+        }
         // The one that is most likely wanted comes with all of it, so that a branch is one
         // question.
-        let ours = open
-            .iter_mut()
-            .filter(|pull| pull.head_repository.as_ref() == Some(&home));
-        if let Some(latest) = ours.max_by_key(|pull| pull.number) {
+        let repository = facts.repository.clone();
+        let here = facts.open.iter_mut().filter(|pull| {
+            pull.head_repository.as_ref() == Some(&home) && pull.base_repository == repository
+        });
+        if let Some(latest) = here.max_by_key(|pull| pull.number)
+            && (latest.has_commit || !facts.is_default)
+        {
             let observed = self.listed(&repository, latest.number).await?;
             latest.whole = observed.map(Box::new);
         }
-        Ok(BranchFacts {
-            open,
-            settled,
-            repository,
-            moved,
-            upstream: told_upstream,
-            covers_upstream: false,
-            complete: is_complete,
-        })
+        Ok(facts)
     }
 }
 
-/// Whether a listed pull request brings the branch of `home`. GitHub filters by owner and branch,
-/// and not at all when it does not like the filter.
-fn is_of(pull: &ListedPull, home: &RepositoryPath, branch: &str) -> bool {
-    let head = pull.head.repository();
-    pull.head.branch == branch && head.is_ok_and(|head| head.as_ref() == Some(home))
+/// Reads lists of pull requests.
+struct Reader<'a> {
+    branch: &'a str,
+    commit: Option<&'a str>,
+    home: &'a RepositoryPath,
 }
 
-fn candidates(
-    pulls: Vec<&ListedPull>,
-    repository: &RepositoryPath,
-    branch: &str,
-) -> Result<Vec<Candidate>, NoAnswer> {
-    let brings = pulls.into_iter().filter(|pull| pull.head.branch == branch);
-    let candidate = |pull: &ListedPull| {
-        Ok(Candidate {
-            number: pull.number,
-            host_id: pull.node_id.clone(),
-            head_repository: pull.head.repository()?,
-            base_repository: repository.clone(),
-            head_sha: Some(pull.head.sha.clone()),
-            whole: None,
-        })
-    };
-    brings.map(candidate).collect()
+impl Reader<'_> {
+    /// Adds what is listed: open ones of the branch's name, and settled ones that hold the commit.
+    fn add(&self, facts: &mut BranchFacts, listed: &Listed, hold: bool) -> Result<(), NoAnswer> {
+        for pull in listed.pulls.iter() {
+            let has_commit = hold || Some(pull.head.sha.as_str()) == self.commit;
+            if pull.head.branch != self.branch || !(pull.is_open() || has_commit) {
+                continue;
+            }
+            let (base_repository, head_repository) = (pull.repository()?, pull.head.repository()?);
+            if pull.is_open() && head_repository.as_ref() == Some(self.home) {
+                let repo = pull.head.repo.as_ref();
+                let default = repo.and_then(|repo| repo.default_branch.as_deref());
+                facts.is_default |= default == Some(self.branch);
+            }
+            let list = if pull.is_open() {
+                &mut facts.open
+            } else {
+                &mut facts.settled
+            };
+            let is_there = |seen: &&mut Candidate| {
+                seen.number == pull.number && seen.base_repository == base_repository
+            };
+            match list.iter_mut().find(is_there) {
+                Some(seen) => seen.has_commit |= has_commit,
+                None => list.push(Candidate {
+                    number: pull.number,
+                    host_id: pull.node_id.clone(),
+                    head_repository,
+                    base_repository,
+                    has_commit,
+                    settled_ago: listed.settled_ago(pull),
+                    whole: None,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    fn has_open(&self, facts: &BranchFacts) -> bool {
+        let mut open = facts.open.iter();
+        open.any(|pull| self.is_here(facts, pull))
+    }
+
+    /// Whether the repository itself has one that is adopted, so that nothing else is asked.
+    fn is_decided(&self, facts: &BranchFacts) -> bool {
+        let mut open = facts.open.iter();
+        open.any(|pull| self.is_here(facts, pull) && (pull.has_commit || !facts.is_default))
+    }
+
+    fn is_here(&self, facts: &BranchFacts, pull: &Candidate) -> bool {
+        pull.head_repository.as_ref() == Some(self.home) && pull.base_repository == facts.repository
+    }
 }
 
 fn repository_of(known: &KnownPullRequest) -> Result<RepositoryPath, NoAnswer> {

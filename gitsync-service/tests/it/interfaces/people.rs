@@ -164,5 +164,36 @@ pub(super) fn rows() -> Vec<Row> {
             },
             "open, acme/web#1, by ann",
         ),
+        (
+            "more reviewers than most have, one of the last of whom wants changes",
+            |github| many_reviewers(github, 25, ReviewState::Approved, 23),
+            "open, acme/web#1, by ann, changes requested, 25 reviewers",
+        ),
+        (
+            "more reviewers than a page holds, one of the last of whom wants changes",
+            |github| many_reviewers(github, 102, ReviewState::Approved, 101),
+            "open, acme/web#1, by ann, changes requested, 102 reviewers",
+        ),
+        (
+            "an approval after many that were dismissed",
+            |github| {
+                let git_ref = many_reviewers(github, 25, ReviewState::Dismissed, 25);
+                github.review(WEB, 1, "zoe", ReviewState::Approved);
+                git_ref
+            },
+            "open, acme/web#1, by ann, approved, 26 reviewers",
+        ),
     ]
+}
+
+/// A pull request with so many reviewers, of whom one wants changes.
+fn many_reviewers(github: &GitHub, count: usize, state: ReviewState, critic: usize) -> LeasedRef {
+    let pull = pull(github).open();
+    for index in 0..count {
+        let login = format!("reviewer-{index}");
+        let critical = ReviewState::ChangesRequested;
+        let state = if index == critic { critical } else { state };
+        github.review(WEB, pull, &login, state);
+    }
+    feature()
 }

@@ -99,7 +99,7 @@ pub(super) fn rows() -> Vec<Row> {
                 let pull = pull(github).merged();
                 at_commit_of(github, pull)
             },
-            "merged, acme/web#1, by ann",
+            "merged, acme/web#1, by ann, the last push is in it",
         ),
         (
             "closed at the pushed commit",

@@ -9,6 +9,8 @@ use super::super::{NoAnswer, rate_limit::LimitHeaders};
 #[derive(Debug)]
 pub(in super::super) struct Answer<T> {
     pub(in super::super) body: T,
+    /// What its headers say of limits, and its clock.
+    pub(in super::super) limits: LimitHeaders,
     /// The next page, at the same origin.
     pub(in super::super) next: Option<Url>,
     /// Whether the resource was asked for by a name that it does not have.

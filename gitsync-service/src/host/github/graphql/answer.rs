@@ -30,12 +30,14 @@ fn unknown() -> NoAnswer {
 }
 
 /// What an answer may lack without being wrong: fields that are null for one reason or another.
-const DISPENSABLE: [&str; 5] = [
+const DISPENSABLE: [&str; 7] = [
     "parent",
     "author",
     "head",
     "headRepository",
     "baseRepository",
+    "commit",
+    "defaultBranchRef",
 ];
 
 /// What came of a query as a whole.

@@ -1,148 +1,237 @@
-//! The pull requests that carry a branch's name, as GraphQL tells them.
+//! The pull requests of a branch, as GraphQL tells them: those that carry its name, those that the
+//! branch leads to, and those that hold the pushed commit.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use proto::sync::{RepositoryPath, Upstream};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::{NoAnswer, normalised},
+    super::{NoAnswer, normalised, rate_limit::LimitHeaders},
     BranchRow,
-    status::{self, Named},
+    status::{self, Named, Whole},
 };
 use crate::host::{BranchFacts, Candidate};
-
-/// How long the lists are, as the query has it.
-const PAGE: usize = 5;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
     name_with_owner: String,
     is_fork: bool,
-    parent: Option<Named>,
-    settled: Option<Pulls<SettledPull>>,
-    head: Option<HeadBranch>,
+    default_branch_ref: Option<RefName>,
+    parent: Option<Forked>,
+    open: Page<Value>,
+    settled: Option<Page<Link>>,
+    head: Option<Associated>,
+    commit: Option<Associated>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Pulls<T> {
-    nodes: Option<Vec<Option<T>>>,
+struct RefName {
+    name: String,
+}
+
+/// A repository and what it is a fork of.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Forked {
+    name_with_owner: String,
+    is_fork: bool,
+    #[serde(default)]
+    parent: Option<Box<Forked>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct SettledPull {
-    id: String,
-    number: i32,
-    head_ref_oid: String,
-    head_repository: Option<Named>,
+struct Associated {
+    /// Absent of what is no commit.
+    associated_pull_requests: Option<Page<Link>>,
+}
+
+/// A list that is missing is not an empty one.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<T> {
+    page_info: Option<PageInfo>,
+    nodes: Vec<Option<T>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HeadBranch {
-    associated_pull_requests: Pulls<AssociatedPull>,
+struct PageInfo {
+    has_next_page: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AssociatedPull {
-    id: String,
-    number: i32,
-    base_repository: Option<Named>,
-}
-
-impl<T> Pulls<T> {
-    /// A list that is missing is not an empty one.
-    fn into_all(self) -> Result<List<T>, NoAnswer> {
-        let nodes = self.nodes.ok_or_else(lacking)?;
-        Ok(List {
-            is_cut: nodes.len() >= PAGE,
-            items: nodes.into_iter().flatten().collect(),
-        })
+impl<T> Page<T> {
+    /// Whether there may be more.
+    fn is_cut(&self) -> bool {
+        let page_info = self.page_info.as_ref();
+        page_info.map_or(!self.nodes.is_empty(), |page| page.has_next_page)
     }
 }
 
-struct List<T> {
-    items: Vec<T>,
-    /// There may be more.
-    is_cut: bool,
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    id: String,
+    number: i32,
+    state: String,
+    closed_at: Option<String>,
+    head_ref_name: String,
+    head_ref_oid: String,
+    head_repository: Option<Named>,
+    base_repository: Option<Forked>,
 }
 
-/// Reads what was found out about a branch.
-pub(super) fn facts(row: &BranchRow<'_>, repository: &Value) -> Result<BranchFacts, NoAnswer> {
+/// Reads what was found out about a branch. `limits` has the answer's clock.
+pub(super) fn facts(
+    row: &BranchRow<'_>,
+    repository: &Value,
+    limits: &LimitHeaders,
+) -> Result<BranchFacts, NoAnswer> {
     let Asked {
         name_with_owner,
         is_fork,
+        default_branch_ref,
         parent,
+        open,
         settled,
         head,
+        commit,
     } = Asked::deserialize(repository).map_err(|_| lacking())?;
     let asked = normalised::repository(&name_with_owner)?;
     let at_home = row.at == row.head;
     // The question may have an old name of it; heads carry the present one.
     let home = if at_home { &asked } else { row.head };
-    let upstream = match parent {
-        _ if !is_fork => Upstream::NoFork,
-        Some(parent) => Upstream::Of(normalised::repository(&parent.name_with_owner)?),
-        // It may be seen once the token's access changes.
-        None => Upstream::Unknown,
+    let default = default_branch_ref.filter(|_| at_home);
+    let mut facts = BranchFacts {
+        upstream: match &parent {
+            _ if !is_fork => Upstream::NoFork,
+            Some(parent) => Upstream::Of(normalised::repository(&parent.name_with_owner)?),
+            // It may be seen once the token's access changes.
+            None => Upstream::Unknown,
+        },
+        root: parent.as_ref().and_then(root).transpose()?,
+        is_default: default.is_some_and(|default| default.name == row.branch),
+        open: Vec::new(),
+        settled: Vec::new(),
+        knows_commit: false,
+        covers_upstream: false,
+        complete: !open.is_cut(),
+        moved: asked != *row.at,
+        repository: asked.clone(),
     };
-    let List {
-        items: mut open,
-        is_cut,
-    } = open_candidates(repository, home, &asked, row.branch)?;
-    // Where the branch itself leads: beyond the first page, or to the repository that this is a
-    // fork of.
-    let mut covers_upstream = false;
-    let mut complete = !is_cut;
-    if let Some(head) = head.filter(|_| at_home) {
-        let associated = head.associated_pull_requests.into_all()?;
-        covers_upstream = !associated.is_cut;
-        // The branch's own list has all of its open ones, however many other branches share its name.
-        complete |= !associated.is_cut;
-        for pull in associated.items {
-            let Some(base) = pull.base_repository else {
-                // It may be the upstream, hidden from this list: that is to be asked itself.
-                covers_upstream = false;
-                continue;
-            };
-            let base = normalised::repository(&base.name_with_owner)?;
-            let is_there =
-                |seen: &Candidate| seen.number == pull.number && seen.base_repository == base;
-            if !open.iter().any(is_there) {
-                open.push(Candidate {
-                    number: pull.number,
-                    host_id: Some(pull.id),
-                    head_repository: Some(asked.clone()),
-                    base_repository: base,
-                    head_sha: None,
-                    whole: None,
-                });
-            }
+    for node in open.nodes.into_iter().flatten() {
+        facts.open.extend(open_candidate(&node, row, home, &asked)?);
+    }
+    let reader = Reader { row, limits };
+    // They are only asked for by a commit.
+    if row.commit.is_some() && settled.is_none() {
+        return Err(lacking());
+    }
+    for link in settled.into_iter().flat_map(|list| list.nodes).flatten() {
+        if Some(link.head_ref_oid.as_str()) == row.commit {
+            reader.add(&mut facts, link, Some(&asked), true)?;
         }
     }
-    // They are only asked for by a commit.
-    let settled = match row.commit {
-        Some(commit) => {
-            let list = settled.ok_or_else(lacking)?.into_all()?;
-            let at_commit = list.items.into_iter();
-            at_commit
-                .filter(|pull| pull.head_ref_oid == commit)
-                .map(|pull| pull.candidate(&asked))
-                .collect::<Result<_, _>>()?
+    // Where the branch itself leads: beyond the first page, or to other repositories.
+    if let Some(page) = head
+        .filter(|_| at_home)
+        .and_then(|head| head.associated_pull_requests)
+    {
+        // The branch's own list has all of its open ones, however many others share its name.
+        let is_whole = !page.is_cut();
+        facts.complete |= is_whole;
+        facts.covers_upstream = is_whole;
+        for link in page.nodes {
+            // A hidden one may be in the upstream: that is to be asked itself.
+            let added = match link {
+                Some(link) => reader.add(&mut facts, link, None, false)?,
+                None => false,
+            };
+            facts.covers_upstream &= added;
         }
-        None => Vec::new(),
-    };
-    Ok(BranchFacts {
-        moved: asked != *row.at,
-        repository: asked,
-        upstream,
-        open,
-        settled,
-        covers_upstream,
-        complete,
-    })
+    }
+    if let Some(page) = commit.and_then(|commit| commit.associated_pull_requests) {
+        facts.knows_commit = true;
+        facts.complete &= !page.is_cut();
+        for link in page.nodes.into_iter().flatten() {
+            reader.add(&mut facts, link, None, true)?;
+        }
+    }
+    Ok(facts)
+}
+
+/// The root of the network that a parent is in, if that is in the answer.
+fn root(parent: &Forked) -> Option<Result<RepositoryPath, NoAnswer>> {
+    match &parent.parent {
+        _ if !parent.is_fork => Some(normalised::repository(&parent.name_with_owner)),
+        Some(parent) => root(parent),
+        None => None,
+    }
+}
+
+/// Reads links to pull requests.
+struct Reader<'a> {
+    row: &'a BranchRow<'a>,
+    limits: &'a LimitHeaders,
+}
+
+impl Reader<'_> {
+    /// Adds a pull request of the branch's name to what is known. Returns whether it says which
+    /// repository it is in; one that is in a list of the asked repository is `there`.
+    fn add(
+        &self,
+        facts: &mut BranchFacts,
+        link: Link,
+        there: Option<&RepositoryPath>,
+        has_commit: bool,
+    ) -> Result<bool, NoAnswer> {
+        let base_repository = match (there, &link.base_repository) {
+            (Some(there), _) => there.clone(),
+            (None, Some(base)) => normalised::repository(&base.name_with_owner)?,
+            (None, None) => return Ok(false),
+        };
+        if link.head_ref_name != self.row.branch {
+            return Ok(true);
+        }
+        // A repository of the network that is no fork is its root.
+        let is_root = link.base_repository.is_some_and(|base| !base.is_fork);
+        if is_root && base_repository != facts.repository {
+            facts.root.get_or_insert_with(|| base_repository.clone());
+        }
+        let is_open = link.state == "OPEN";
+        let list = if is_open {
+            &mut facts.open
+        } else {
+            &mut facts.settled
+        };
+        let is_there = |seen: &&mut Candidate| {
+            seen.number == link.number && seen.base_repository == base_repository
+        };
+        if let Some(seen) = list.iter_mut().find(is_there) {
+            seen.has_commit |= has_commit;
+            return Ok(true);
+        }
+        let head = link.head_repository;
+        let head = head.map(|named| normalised::repository(&named.name_with_owner));
+        list.push(Candidate {
+            number: link.number,
+            host_id: Some(link.id),
+            head_repository: head.transpose()?,
+            base_repository,
+            has_commit: has_commit || Some(link.head_ref_oid.as_str()) == self.row.commit,
+            settled_ago: link.closed_at.and_then(|at| self.ago(&at)),
+            whole: None,
+        });
+        Ok(true)
+    }
+
+    fn ago(&self, at: &str) -> Option<Duration> {
+        self.limits.since(at.parse::<Timestamp>().ok()?)
+    }
 }
 
 /// Whether nothing was found that may be the branch's.
@@ -156,62 +245,39 @@ pub(super) fn is_nothing(facts: &BranchFacts, row: &BranchRow<'_>) -> bool {
     !candidates.any(|candidate| candidate.head_repository.as_ref() == Some(home))
 }
 
-/// The open pull requests in `asked` of the branch's name, whole where they are from `home`.
-fn open_candidates(
-    repository: &Value,
+/// An open pull request in `asked` of the branch's name, whole where it is from `home`.
+fn open_candidate(
+    node: &Value,
+    row: &BranchRow<'_>,
     home: &RepositoryPath,
     asked: &RepositoryPath,
-    branch: &str,
-) -> Result<List<Candidate>, NoAnswer> {
-    let nodes = repository
-        .pointer("/open/nodes")
-        .and_then(Value::as_array)
-        // A list that is missing is not an empty one.
-        .ok_or_else(lacking)?;
-    let mut items = Vec::new();
-    for node in nodes.iter().filter(|node| !node.is_null()) {
-        let text = |pointer: &str| node.pointer(pointer).and_then(Value::as_str);
-        if text("/headRefName") != Some(branch) {
-            continue;
+) -> Result<Option<Candidate>, NoAnswer> {
+    let text = |pointer: &str| node.pointer(pointer).and_then(Value::as_str);
+    if text("/headRefName") != Some(row.branch) {
+        return Ok(None);
+    }
+    let head_repository = text("/headRepository/nameWithOwner")
+        .map(normalised::repository)
+        .transpose()?;
+    let whole = if head_repository.as_ref() == Some(home) {
+        match status::whole(node)? {
+            Whole::Told(observed) => Some(observed),
+            Whole::MoreReviews => None,
         }
-        let head_repository = text("/headRepository/nameWithOwner")
-            .map(normalised::repository)
-            .transpose()?;
-        let whole = if head_repository.as_ref() == Some(home) {
-            Some(Box::new(status::observed(node)?))
-        } else {
-            None
-        };
-        let number = node.get("number").and_then(Value::as_i64);
-        let number = number.and_then(|number| i32::try_from(number).ok());
-        items.push(Candidate {
-            number: number.ok_or_else(lacking)?,
-            host_id: text("/id").map(str::to_owned),
-            head_repository,
-            base_repository: asked.clone(),
-            head_sha: text("/headRefOid").map(str::to_owned),
-            whole,
-        });
-    }
-    Ok(List {
-        is_cut: nodes.len() >= PAGE,
-        items,
-    })
-}
-
-impl SettledPull {
-    fn candidate(self, asked: &RepositoryPath) -> Result<Candidate, NoAnswer> {
-        let head = self.head_repository;
-        let head = head.map(|named| normalised::repository(&named.name_with_owner));
-        Ok(Candidate {
-            number: self.number,
-            host_id: Some(self.id),
-            head_repository: head.transpose()?,
-            base_repository: asked.clone(),
-            head_sha: Some(self.head_ref_oid),
-            whole: None,
-        })
-    }
+    } else {
+        None
+    };
+    let number = node.get("number").and_then(Value::as_i64);
+    let number = number.and_then(|number| i32::try_from(number).ok());
+    Ok(Some(Candidate {
+        number: number.ok_or_else(lacking)?,
+        host_id: text("/id").map(str::to_owned),
+        head_repository,
+        base_repository: asked.clone(),
+        has_commit: row.commit.is_some() && text("/headRefOid") == row.commit,
+        settled_ago: None,
+        whole,
+    }))
 }
 
 fn lacking() -> NoAnswer {

@@ -6,6 +6,7 @@ const NUMBERS: &str = include_str!("../queries/numbers.graphql");
 const DISCOVER: &str = include_str!("../queries/discover.graphql");
 const FINGERPRINT: &str = include_str!("../queries/fingerprint.graphql");
 const STATUS: &str = include_str!("../queries/status.graphql");
+const LINK: &str = include_str!("../queries/link.graphql");
 
 /// Lines around what is there once for each question.
 const EACH: &str = "# each";
@@ -45,6 +46,9 @@ impl Document {
         write_repeated(&mut text, FINGERPRINT, 1, dropped);
         if !matches!(self, Self::Probe) {
             write_repeated(&mut text, STATUS, 1, &[]);
+        }
+        if matches!(self, Self::Discover(_)) {
+            write_repeated(&mut text, LINK, 1, &[]);
         }
         text
     }

@@ -33,7 +33,7 @@ impl Batch<'_> {
     /// reviews of what they hold.
     pub(super) fn cost(&self) -> i64 {
         const CONNECTIONS_OF_DETAIL: usize = 2;
-        const CONNECTIONS_OF_BRANCH: usize = 13;
+        const CONNECTIONS_OF_BRANCH: usize = 10;
         let connections = match self.sort {
             Sort::Probe => 0,
             Sort::Detail | Sort::Numbers => self.rows.len() * CONNECTIONS_OF_DETAIL,

@@ -15,7 +15,7 @@ use super::{
         session::{Session, Sink},
         sizes::Kind,
     },
-    Part, Queried, Row, Told,
+    Part, Queried, Row, Told, Whole,
     evidence::Evidence,
     queue::{Asked, Batch, Queue},
     row::has_id,
@@ -279,6 +279,16 @@ impl<'a> Round<'a> {
     fn answered(&mut self, asked: &Asked<'a>, told: &Told) {
         for &ask in &asked.asks {
             let answer = match told {
+                // A list that was cut off, of branches or of reviews, decides nothing. REST filters
+                // by the branch's owner, and pages on.
+                Told::PullRequest(Some(Whole::MoreReviews)) => {
+                    self.divert(ask, None);
+                    continue;
+                }
+                Told::Branch(facts) if !facts.complete => {
+                    self.divert(ask, None);
+                    continue;
+                }
                 Told::Fingerprint(Some(seen)) => {
                     match self.asks.get(ask).map(|ask| &ask.question) {
                         Some(Question::Changed { fingerprint, .. })
@@ -289,8 +299,8 @@ impl<'a> Round<'a> {
                         _ => Answer::Changed,
                     }
                 }
-                Told::PullRequest(Some(observed)) => {
-                    Answer::PullRequest(Box::new(observed.clone()))
+                Told::PullRequest(Some(Whole::Told(observed))) => {
+                    Answer::PullRequest(observed.clone())
                 }
                 Told::Branch(facts) => Answer::Branch(Box::new(facts.clone())),
                 Told::Fingerprint(None) | Told::PullRequest(None) => {

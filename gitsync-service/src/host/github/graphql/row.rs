@@ -2,7 +2,7 @@
 
 use proto::sync::{ProblemClass, PullRequestState, RepositoryPath};
 
-use super::super::{NoAnswer, sizes::Kind};
+use super::super::{NoAnswer, normalised, sizes::Kind};
 use crate::host::Question;
 
 /// What a row of a request asks for.
@@ -81,7 +81,9 @@ impl<'a> Row<'a> {
                     at: on_github(at)?,
                     head,
                     branch,
-                    commit: commit.as_deref(),
+                    commit: commit
+                        .as_deref()
+                        .filter(|commit| normalised::is_commit(commit)),
                 }));
             }
         };

@@ -64,7 +64,6 @@ struct Node<'a> {
     head_ref_oid: String,
     base_ref_name: String,
     updated_at: &'a str,
-    review_decision: Option<&'a str>,
     author: Option<Actor>,
     repository: Named,
     head_repository: Option<Named>,
@@ -118,8 +117,17 @@ pub(super) fn fingerprint(node: &Value) -> Result<String, NoAnswer> {
         .map_err(|_| not_a_status())
 }
 
+/// What an answer tells of a pull request.
+#[derive(Clone, Debug)]
+pub(super) enum Whole {
+    /// All of it.
+    Told(Box<Observed>),
+    /// All but some of its reviews, which are more than a page holds.
+    MoreReviews,
+}
+
 /// Reads the whole status.
-pub(super) fn observed(node: &Value) -> Result<Observed, NoAnswer> {
+pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
     let fingerprint = fingerprint(node)?;
     let Node {
         id,
@@ -135,14 +143,15 @@ pub(super) fn observed(node: &Value) -> Result<Observed, NoAnswer> {
         head_ref_oid,
         base_ref_name,
         updated_at,
-        review_decision,
         author,
         repository,
         head_repository,
         commits,
         latest_opinionated_reviews,
     } = Node::deserialize(node).map_err(|_| not_a_status())?;
-    let reviews = summary(latest_opinionated_reviews, review_decision);
+    let Some(reviews) = summary(latest_opinionated_reviews) else {
+        return Ok(Whole::MoreReviews);
+    };
     let (author_login, author_avatar_url) = match author {
         Some(author) => (Some(author.login), author.avatar_url),
         None => (None, None),
@@ -168,6 +177,7 @@ pub(super) fn observed(node: &Value) -> Result<Observed, NoAnswer> {
             changes_requested: reviews.changes_requested,
             approved: reviews.approved,
             reviewer_count: reviews.reviewer_count,
+            pushed_after_merge: None,
             head: Head {
                 branch: head_ref_name,
                 sha: head_ref_oid,
@@ -183,12 +193,12 @@ pub(super) fn observed(node: &Value) -> Result<Observed, NoAnswer> {
     })?;
     let head_repository =
         head_repository.map(|named| normalised::repository(&named.name_with_owner));
-    Ok(Observed {
+    Ok(Whole::Told(Box::new(Observed {
         found,
         head_repository: head_repository.transpose()?,
         fingerprint: Some(fingerprint),
         validator: None,
-    })
+    })))
 }
 
 fn not_a_status() -> NoAnswer {
@@ -196,11 +206,13 @@ fn not_a_status() -> NoAnswer {
 }
 
 /// Sums reviews up as REST does: the latest decisive review of each account that still exists.
-/// GitHub's own decision is null where no approval is required, whatever the reviewers say, so that
-/// it decides nothing but what the first page of reviewers cannot tell.
-fn summary(reviews: Reviews, decision: Option<&str>) -> ReviewSummary {
+/// GitHub's own decision has no part in it: it is null where no approval is required, whatever the
+/// reviewers say. `None`: there are more than were listed.
+fn summary(reviews: Reviews) -> Option<ReviewSummary> {
     let Reviews { total_count, nodes } = reviews;
-    let beyond = total_count.saturating_sub(u64::try_from(nodes.len()).unwrap_or(u64::MAX));
+    if u64::try_from(nodes.len()).is_ok_and(|listed| listed < total_count) {
+        return None;
+    }
     let decisive: Vec<Review> = nodes
         .into_iter()
         .flatten()
@@ -210,12 +222,10 @@ fn summary(reviews: Reviews, decision: Option<&str>) -> ReviewSummary {
         })
         .collect();
     let any = |state: &str| decisive.iter().any(|review| review.state == state);
-    let changes_requested =
-        any("CHANGES_REQUESTED") || (beyond > 0 && decision == Some("CHANGES_REQUESTED"));
-    let approved = any("APPROVED") || (beyond > 0 && decision == Some("APPROVED"));
-    ReviewSummary {
+    let changes_requested = any("CHANGES_REQUESTED");
+    Some(ReviewSummary {
         changes_requested,
-        approved: approved && !changes_requested,
-        reviewer_count: count(u64::try_from(decisive.len()).unwrap_or(u64::MAX) + beyond),
-    }
+        approved: any("APPROVED") && !changes_requested,
+        reviewer_count: i32::try_from(decisive.len()).unwrap_or(i32::MAX),
+    })
 }

@@ -18,7 +18,7 @@ use super::super::{
 #[derive(Debug, Deserialize)]
 pub(super) struct Pull {
     pub(super) number: i32,
-    node_id: Option<String>,
+    pub(super) node_id: Option<String>,
     html_url: String,
     state: String,
     merged: bool,
@@ -45,10 +45,17 @@ pub(super) struct ListedPull {
     pub(super) number: i32,
     pub(super) node_id: Option<String>,
     pub(super) state: String,
+    pub(super) closed_at: Option<String>,
     pub(super) head: Head,
+    base: Base,
 }
 
 impl ListedPull {
+    /// The repository that the pull request is in, by its present name.
+    pub(super) fn repository(&self) -> Result<RepositoryPath, NoAnswer> {
+        normalised::repository(&self.base.repo.full_name)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.state.eq_ignore_ascii_case("open")
     }
@@ -77,6 +84,7 @@ struct Base {
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoryName {
     pub(super) full_name: String,
+    pub(super) default_branch: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,6 +121,9 @@ pub(super) struct RepositoryInfo {
     pub(super) fork: bool,
     /// Absent unless the repository is a fork whose parent this token may see.
     pub(super) parent: Option<RepositoryName>,
+    /// The root of its network, likewise.
+    pub(super) source: Option<RepositoryName>,
+    pub(super) default_branch: Option<String>,
 }
 
 /// `Option` alone would take a missing field for null.
@@ -186,6 +197,7 @@ impl Pull {
                 changes_requested: reviews.changes_requested,
                 approved: reviews.approved,
                 reviewer_count: reviews.reviewer_count,
+                pushed_after_merge: None,
                 head: ShownHead {
                     branch: head.branch.clone(),
                     sha: head.sha.clone(),

@@ -1,7 +1,8 @@
 //! What REST is asked: each question once for as long as the lease lasts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use proto::sync::{ProblemClass, RepositoryPath, Upstream};
 use url::Url;
 
@@ -10,6 +11,7 @@ use super::{
         NoAnswer,
         client::{Endpoint, Fetched, Moved},
         normalised,
+        rate_limit::LimitHeaders,
         review_summary::ReviewSummary,
         validator::Validator,
     },
@@ -20,8 +22,9 @@ use super::{
 
 /// GitHub's largest page.
 const REVIEWS_PER_PAGE: &str = "100";
-/// A branch has one open pull request per base; more than this many bases are not looked at.
-pub(super) const PULLS_PER_PAGE: usize = 30;
+const PULLS_PER_PAGE: &str = "30";
+/// Pages of a list of pull requests that are read; what is beyond is not known.
+const MAX_PULL_PAGES: usize = 10;
 
 /// What was just fetched, and how to ask whether it changed.
 #[derive(Clone, Debug)]
@@ -35,12 +38,16 @@ pub(super) struct Fresh<T> {
 pub(super) struct Listed {
     pub(super) pulls: Arc<[ListedPull]>,
     pub(super) moved: Moved,
+    /// There are more than the list holds.
+    pub(super) is_cut: bool,
+    limits: LimitHeaders,
 }
 
 impl Listed {
-    /// Whether there may be more than the list holds.
-    pub(super) fn is_cut(&self) -> bool {
-        self.pulls.len() >= PULLS_PER_PAGE
+    /// How long ago a listed one was merged or closed, by the answer's clock.
+    pub(super) fn settled_ago(&self, pull: &ListedPull) -> Option<Duration> {
+        let at = pull.closed_at.as_deref()?;
+        self.limits.since(at.parse::<Timestamp>().ok()?)
     }
 }
 
@@ -71,6 +78,18 @@ impl Told {
             Some(parent) => normalised::repository(&parent.full_name).map(Upstream::Of),
             None => Ok(Upstream::Unknown),
         }
+    }
+
+    /// The root of its network, if it is a fork.
+    pub(super) fn root(&self) -> Result<Option<RepositoryPath>, NoAnswer> {
+        let source = self.info.source.as_ref().filter(|_| self.info.fork);
+        let root = source.map(|source| normalised::repository(&source.full_name));
+        root.transpose()
+    }
+
+    /// Its default branch, where the host says it.
+    pub(super) fn default_branch(&self) -> Option<&str> {
+        self.info.default_branch.as_deref()
     }
 }
 
@@ -152,7 +171,8 @@ impl Lookup<'_> {
     }
 
     /// The pull requests in `at` that bring `branch` of an account's repositories, and perhaps
-    /// others, the youngest first.
+    /// others, the youngest first: of the open ones as many pages as it takes to find one from
+    /// `head`, and of all of them one.
     pub(super) async fn list(
         &self,
         at: &RepositoryPath,
@@ -177,20 +197,72 @@ impl Lookup<'_> {
                     ("head", &format!("{head_owner}:{branch}")),
                     ("sort", "created"),
                     ("direction", "desc"),
-                    ("per_page", &PULLS_PER_PAGE.to_string()),
+                    ("per_page", PULLS_PER_PAGE),
                 ],
             )?;
-            let fetched = self
-                .client
-                .get::<Vec<ListedPull>>(&self.turn, Endpoint::ListPulls, url, None)
-                .await?;
-            let answer = fetched.answer()?.ok_or(NOT_FOUND)?;
-            Ok(Listed {
-                pulls: answer.body.into(),
-                moved: answer.moved,
-            })
+            let ends = |pull: &ListedPull| is_of(pull, head, branch) || state == State::All;
+            let listed = self.pages(Endpoint::ListPulls, url, ends).await?;
+            listed.ok_or(NOT_FOUND)
         };
         self.answers.lists.get(question, ask).await
+    }
+
+    /// The pull requests that hold a commit, wherever the host knows of them. `None`: it does not
+    /// know the commit, or does not tell of commits.
+    pub(super) async fn list_of_commit(
+        &self,
+        at: &RepositoryPath,
+        commit: &str,
+    ) -> Result<Option<Listed>, NoAnswer> {
+        let question = (at.clone(), commit.to_owned());
+        let ask = || async {
+            let (owner, name) = owner_and_name(at)?;
+            let segments = ["repos", owner, name, "commits", commit, "pulls"];
+            let url = self
+                .client
+                .base
+                .url(&segments, &[("per_page", PULLS_PER_PAGE)])?;
+            match self
+                .pages(Endpoint::ListPullsOfCommit, url, |_| false)
+                .await
+            {
+                Err(NoAnswer::Failed(
+                    ProblemClass::AccessDenied | ProblemClass::HostIncompatible,
+                )) => Ok(None),
+                listed => listed,
+            }
+        };
+        self.answers.commits.get(question, ask).await
+    }
+
+    /// A list page after page, until one of its items `ends` it. `None`: it does not exist for this
+    /// token.
+    async fn pages(
+        &self,
+        endpoint: Endpoint,
+        url: Url,
+        ends: impl Fn(&ListedPull) -> bool,
+    ) -> Result<Option<Listed>, NoAnswer> {
+        let page = |url| {
+            self.client
+                .get::<Vec<ListedPull>>(&self.turn, endpoint, url, None)
+        };
+        let Some(first) = page(url).await?.answer()? else {
+            return Ok(None);
+        };
+        let (mut pulls, mut next, mut read) = (first.body, first.next, 1);
+        while let Some(url) = next.take_if(|_| read < MAX_PULL_PAGES && !pulls.iter().any(&ends)) {
+            let answer = page(url).await?.answer()?.ok_or(NOT_FOUND)?;
+            pulls.extend(answer.body);
+            next = answer.next;
+            read += 1;
+        }
+        Ok(Some(Listed {
+            pulls: pulls.into(),
+            moved: first.moved,
+            is_cut: next.is_some(),
+            limits: first.limits,
+        }))
     }
 
     /// All reviews: they come oldest first, so the last page is the one that counts.
@@ -251,6 +323,13 @@ impl Lookup<'_> {
 }
 
 pub(super) const NOT_FOUND: NoAnswer = NoAnswer::Failed(ProblemClass::RepositoryNotFound);
+
+/// Whether a listed pull request brings the branch of `home`. GitHub filters by owner and branch,
+/// and not at all when it does not like the filter.
+pub(super) fn is_of(pull: &ListedPull, home: &RepositoryPath, branch: &str) -> bool {
+    let head = pull.head.repository();
+    pull.head.branch == branch && head.is_ok_and(|head| head.as_ref() == Some(home))
+}
 
 /// GitHub has no repository whose path is anything but these two.
 fn owner_and_name(repository: &RepositoryPath) -> Result<(&str, &str), NoAnswer> {

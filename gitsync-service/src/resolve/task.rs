@@ -1,0 +1,333 @@
+//! One branch on its way: its refs, those that know the same pull request together.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::sync::{
+    Finding, KnownPullRequest, Lane, Learned, LeasedRef, ProblemClass, PullRequestState,
+    RepositoryPath,
+};
+
+use crate::host::{Answer, Observed, Question, is_other};
+
+use super::{
+    branch::{BranchLookup, Verdict, is_before, is_same, whole},
+    group::{BranchGroup, PullRequestQuery},
+    of_ref,
+};
+
+/// Where findings go.
+pub(super) type Sink<'s, 'a> = dyn FnMut(&'a LeasedRef, Finding, Learned) + 's;
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Branch,
+    /// The pull request that the query knows.
+    Known,
+    /// A settled pull request that the query adopts.
+    Settled,
+}
+
+/// What follows for a query.
+enum Step {
+    /// Something is to be asked.
+    Ask(About, Question),
+    /// This pull request is the branch's.
+    Found(Box<Observed>, Option<Duration>),
+    /// Another finding.
+    Finding(Finding),
+}
+
+/// How far the pull request that a query knows was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    #[default]
+    Not,
+    /// It changed, and was not seen since.
+    Changed,
+    Whole,
+}
+
+/// What was found out for the query that is on its way.
+#[derive(Debug, Default)]
+struct Progress {
+    seen: Seen,
+    /// The known pull request, if it is of a branch of this name.
+    held: Option<Box<Observed>>,
+    /// The settled pull request that is adopted.
+    settled: Option<Box<Observed>>,
+    /// What ends it.
+    end: Option<Finding>,
+}
+
+/// One branch.
+#[derive(Debug)]
+pub(super) struct BranchTask<'a> {
+    group: BranchGroup<'a>,
+    lookup: BranchLookup,
+    /// The query that is on its way, and what was found out for it.
+    query: usize,
+    progress: Progress,
+    asked: Option<(About, Question)>,
+}
+
+impl<'a> BranchTask<'a> {
+    pub(super) fn new(group: BranchGroup<'a>) -> Self {
+        Self {
+            lookup: BranchLookup::new(&group),
+            group,
+            query: 0,
+            progress: Progress::default(),
+            asked: None,
+        }
+    }
+
+    /// What is asked now, and how urgent it is: the branch is asked about for all of its refs.
+    pub(super) fn question(&self) -> Option<(&Question, Lane)> {
+        let (about, question) = self.asked.as_ref()?;
+        let lane = match about {
+            About::Branch => self
+                .group
+                .queries
+                .iter()
+                .skip(self.query)
+                .map(PullRequestQuery::lane)
+                .min(),
+            About::Known | About::Settled => self.query().map(PullRequestQuery::lane),
+        };
+        Some((question, lane?))
+    }
+
+    fn query(&self) -> Option<&PullRequestQuery<'a>> {
+        self.group.queries.get(self.query)
+    }
+
+    /// Goes on until something is to be asked, or every ref has its finding.
+    pub(super) fn advance(&mut self, sink: &mut Sink<'_, 'a>) {
+        self.asked = None;
+        while let Some(query) = self.query() {
+            match self.step(query) {
+                Step::Ask(about, question) => {
+                    self.asked = Some((about, question));
+                    return;
+                }
+                Step::Found(observed, settled_ago) => self.found(observed, settled_ago, sink),
+                Step::Finding(finding) => {
+                    let learned = self.lookup.learned.clone();
+                    self.finish(|_| (finding.clone(), learned.clone()), sink);
+                }
+            }
+        }
+    }
+
+    /// Takes the answer to its question.
+    pub(super) fn answer(&mut self, answer: Answer, sink: &mut Sink<'_, 'a>) {
+        let (Some((about, _)), Some(query)) = (self.asked.take(), self.query()) else {
+            return;
+        };
+        if let Answer::Unsent(_) = answer {
+            let last = query.known.map(|known| known.state);
+            let held = self.progress.held.take().filter(|held| {
+                self.lookup.may_be_ours(held) && Some(held.found.shown.state) != last
+            });
+            match held {
+                // A change that was seen is a finding all the same.
+                Some(held) => self.found(held, None, sink),
+                // The other queries of the branch would not be sent either.
+                None => self.query = self.group.queries.len(),
+            }
+            return self.advance(sink);
+        }
+        match about {
+            About::Branch => {
+                let held = self.progress.held.as_deref();
+                self.lookup.answer(&self.group, held, answer);
+            }
+            About::Known => self.take_known(answer),
+            About::Settled => match answer {
+                Answer::PullRequest(observed) => self.progress.settled = Some(observed),
+                // The branch's answer named it a moment ago.
+                Answer::Missing => self.fail(ProblemClass::NotReady, false),
+                Answer::Failed { class, repository } => self.fail(class, repository),
+                Answer::Unchanged | Answer::Changed | Answer::Branch(_) | Answer::Unsent(_) => {
+                    self.fail(ProblemClass::Internal, false);
+                }
+            },
+        }
+        self.advance(sink);
+    }
+
+    /// Takes the answer about the known pull request.
+    fn take_known(&mut self, answer: Answer) {
+        let Some(known) = self.query().and_then(|query| query.known) else {
+            return;
+        };
+        match answer {
+            Answer::Changed => self.progress.seen = Seen::Changed,
+            // Another repository has the name by now, and a pull request of the same number.
+            Answer::PullRequest(observed) if is_other(known, observed.found.host_id.as_deref()) => {
+                self.progress.end = Some(Finding::Gone);
+            }
+            Answer::PullRequest(observed) => {
+                self.progress.seen = Seen::Whole;
+                if observed.found.shown.head.branch == self.group.branch {
+                    self.progress.held = Some(observed);
+                }
+            }
+            Answer::Unchanged => self.progress.end = Some(Finding::Unchanged),
+            Answer::Missing => self.progress.end = Some(Finding::Gone),
+            Answer::Failed { class, repository } => self.fail(class, repository),
+            Answer::Branch(_) | Answer::Unsent(_) => self.fail(ProblemClass::Internal, false),
+        }
+    }
+
+    fn fail(&mut self, class: ProblemClass, repository_wide: bool) {
+        self.progress.end = Some(Finding::Failed {
+            class,
+            repository_wide,
+        });
+    }
+
+    /// What follows for a query from what is known so far.
+    fn step(&self, query: &PullRequestQuery<'a>) -> Step {
+        // Without a branch the question would be about all of them.
+        if self.group.branch.is_empty() {
+            return Step::failed(ProblemClass::Internal, false);
+        }
+        if let Some(end) = &self.progress.end {
+            return Step::Finding(end.clone());
+        }
+        let asks_branch = self.group.is_open_question();
+        if asks_branch && let Some(question) = self.lookup.question(&self.group) {
+            return Step::Ask(About::Branch, question);
+        }
+        if let Some(Verdict::Open(observed)) = self.lookup.verdict() {
+            return Step::Found(observed.clone(), None);
+        }
+        if let Some(known) = query.known.filter(|_| self.progress.seen != Seen::Whole) {
+            let is_first = self.progress.seen == Seen::Not && !asks_branch;
+            let changed = query.changed(known).filter(|_| is_first);
+            return match changed.or_else(|| whole_of(known)) {
+                Some(question) => Step::Ask(About::Known, question),
+                None => Step::failed(ProblemClass::Internal, false),
+            };
+        }
+        if let Some(held) = &self.progress.held
+            && held.found.shown.state == PullRequestState::Open
+            && held.head_repository.is_some()
+            && self.lookup.may_be_ours(held)
+        {
+            return Step::Found(held.clone(), None);
+        }
+        match self.lookup.question(&self.group) {
+            Some(question) => Step::Ask(About::Branch, question),
+            None => self.conclude(query),
+        }
+    }
+
+    /// The branch has no open pull request, or that is not known.
+    fn conclude(&self, query: &PullRequestQuery<'a>) -> Step {
+        let held = self.progress.held.as_ref();
+        let held = held.filter(|held| self.lookup.may_be_ours(held));
+        if let Some(Verdict::Failed {
+            class,
+            repository_wide,
+        }) = self.lookup.verdict()
+        {
+            // A fork is often deleted once its pull request is settled, which says nothing about
+            // the pull request.
+            return match held.filter(|_| *class == ProblemClass::RepositoryNotFound) {
+                Some(held) => Step::Found(held.clone(), None),
+                None => Step::failed(*class, *repository_wide),
+            };
+        }
+        let doubt = self.lookup.doubt();
+        let settled = self.lookup.settled(query);
+        match (settled, held) {
+            (Some(settled), held)
+                if doubt != Some(ProblemClass::HostAnswerInvalid)
+                    && !held.is_some_and(|held| is_same(&held.found, settled)) =>
+            {
+                match &self.progress.settled {
+                    Some(observed) => Step::Found(observed.clone(), settled.settled_ago),
+                    None => Step::Ask(About::Settled, whole(settled)),
+                }
+            }
+            (_, Some(held)) => Step::Found(held.clone(), None),
+            (_, None) => match doubt {
+                Some(class) => Step::failed(class, false),
+                None => Step::Finding(Finding::NoPullRequest),
+            },
+        }
+    }
+
+    /// Passes a pull request on to the refs of the query, but for those that were first reported
+    /// after it was settled.
+    fn found(
+        &mut self,
+        observed: Box<Observed>,
+        settled_ago: Option<Duration>,
+        sink: &mut Sink<'_, 'a>,
+    ) {
+        let Observed {
+            mut found,
+            fingerprint,
+            validator,
+            head_repository: _,
+        } = *observed;
+        if found.shown.state == PullRequestState::Merged {
+            let commit = self.group.commit();
+            let holds = commit.and_then(|commit| self.lookup.has_commit(commit, &found));
+            if let Some(holds) = holds {
+                Arc::make_mut(&mut found).shown.pushed_after_merge = Some(!holds);
+            }
+        }
+        let learned = Learned {
+            fingerprint,
+            validator,
+            ..self.lookup.learned.clone()
+        };
+        let none = (Finding::NoPullRequest, self.lookup.learned.clone());
+        let told = |git_ref: &LeasedRef| {
+            if git_ref.known.is_none() && is_before(settled_ago, git_ref.since_first_reported) {
+                none.clone()
+            } else {
+                (Finding::PullRequest(Arc::clone(&found)), learned.clone())
+            }
+        };
+        self.finish(told, sink);
+    }
+
+    /// Gives each ref of the query its finding, and goes on to the next query.
+    fn finish(&mut self, told: impl Fn(&LeasedRef) -> (Finding, Learned), sink: &mut Sink<'_, 'a>) {
+        if let Some(query) = self.group.queries.get(self.query) {
+            for git_ref in &query.refs {
+                let (finding, learned) = told(git_ref);
+                sink(git_ref, of_ref(git_ref, &finding, &learned), learned);
+            }
+        }
+        self.query += 1;
+        self.progress = Progress::default();
+    }
+}
+
+impl Step {
+    fn failed(class: ProblemClass, repository_wide: bool) -> Self {
+        Self::Finding(Finding::Failed {
+            class,
+            repository_wide,
+        })
+    }
+}
+
+/// The question for the whole of a known pull request. `None`: its repository is no path.
+fn whole_of(known: &KnownPullRequest) -> Option<Question> {
+    if known.host_id.is_some() {
+        let known = known.clone();
+        return Some(Question::Status { known });
+    }
+    Some(Question::ByNumber {
+        repository: RepositoryPath::parse(&known.repository)?,
+        number: known.number,
+    })
+}
