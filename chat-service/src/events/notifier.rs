@@ -1,6 +1,7 @@
-//! Notifications between tasks and between replicas. One carries nothing: who is woken looks into
-//! the database, so a notification that is lost costs time (subscribers look now and then anyway),
-//! never data.
+//! Notifications between tasks and between replicas.
+//!
+//! A notification carries nothing: a subscriber that is woken reads the database, and does so now and
+//! then anyway. One that is lost costs time, never data.
 //!
 //! `NOTIFY` serialises commits, so no data transaction notifies: a notification is sent after the
 //! commit, on a connection of its own, and those that come close together are one.
