@@ -57,6 +57,18 @@ async fn an_outcome_that_is_refused_costs_no_other_and_is_a_failure_of_ours() {
 }
 
 #[tokio::test]
+async fn an_outcome_whose_status_is_not_known_was_not_rejected() {
+    Stack::run(async |stack| {
+        stack.chat().answer_as_later();
+        stack.chat().queue(stack.lease("lease", &["a"]));
+        stack.start_worker();
+        stack.released("lease").await;
+        assert!(stack.metric("gitsync_outcomes_rejected_total 0"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_observation_that_is_refused_costs_no_outcome() {
     for poisoned in [false, true] {
         Stack::run(async |stack| {

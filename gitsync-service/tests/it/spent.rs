@@ -201,6 +201,7 @@ async fn the_owners_reserve_is_kept_from_background_lanes() {
         let refreshed = refresh(&engine(), asked(lane)).await;
         assert!(refreshed.is_unsent("r"));
         assert!(rest(&refreshed, lane) > HOUR - Duration::from_secs(10));
+        assert_eq!(refreshed.problem("r"), ProblemClass::LimitReserved);
     }
     assert!(github.requests().is_empty());
     for lane in [Lane::Viewed, Lane::Interactive] {

@@ -73,6 +73,8 @@ struct State {
     answers_early: bool,
     /// Says in every answer that a person waits.
     awaited: bool,
+    /// Answers as a later release may.
+    is_later: bool,
 }
 
 #[derive(Clone, Default)]
@@ -167,6 +169,11 @@ impl Chat {
     /// Says from now on that a person waits for a ref of the budget.
     pub(crate) fn await_turn(&self) {
         self.lock().awaited = true;
+    }
+
+    /// From now on outcomes have a status that this release does not know.
+    pub(crate) fn answer_as_later(&self) {
+        self.lock().is_later = true;
     }
 
     /// Ends a lease, as when it ran out.
@@ -269,13 +276,18 @@ impl Chat {
             state.alive.remove(&report.lease_token);
             state.released.push(report.lease_token.clone());
         }
+        let status = if state.is_later {
+            pb::OutcomeResultStatus::Unspecified
+        } else {
+            pb::OutcomeResultStatus::Applied
+        };
         let answer = pb::ReportOutcomesResponse {
             results: report
                 .outcomes
                 .iter()
                 .map(|outcome| pb::OutcomeResult {
                     git_ref_id: outcome.git_ref_id.clone(),
-                    status: pb::OutcomeResultStatus::Applied.into(),
+                    status: status.into(),
                 })
                 .collect(),
             awaited: state.awaited,

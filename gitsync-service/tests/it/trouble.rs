@@ -11,7 +11,7 @@ use testkit::github::{Fault, GitHub, Matching};
 
 use crate::support::{
     Refreshed, engine, git_ref, group, knowing, lease, lease_of, ref_name, refresh, refresh_until,
-    refresher, world,
+    refresher, rest, world,
 };
 
 const LOGINS: [&str; 4] = ["ann", "bob", "carl", "dora"];
@@ -291,4 +291,33 @@ async fn a_host_that_cannot_be_reached_is_asked_once_and_what_was_not_asked_stay
     let rest = refreshed.budget.unwrap().rest.unwrap();
     assert_eq!(rest.class, ProblemClass::HostUnavailable);
     assert_eq!(github.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_host_leaves_slots_to_another() {
+    let (slow, token) = world().await;
+    let (quick, other_token) = world().await;
+    let refresher = Refresher::new(RefresherSettings {
+        concurrency: 5,
+        ..rest()
+    });
+    let refresher = refresher.unwrap();
+    let refreshed = async |github: &GitHub, token: &str, key: &str| {
+        let refs = vec![git_ref("r", "acme/web", "feature")];
+        refresh(&refresher, lease_of(key, vec![group(github, token, refs)])).await
+    };
+    // From here on, there are two hosts.
+    refreshed(&quick, &other_token, "known").await;
+    let hold = slow.hold(Matching::any());
+    let keys: Vec<String> = (0..6).map(|number| format!("slow {number}")).collect();
+    let leases = keys.iter().map(|key| refreshed(&slow, &token, key));
+    let (_, held) = tokio::join!(futures_util::future::join_all(leases), async {
+        hold.waiting(4).await;
+        let answered = refreshed(&quick, &other_token, "quick").await;
+        assert_eq!(*answered.finding("r"), Finding::NoPullRequest);
+        let held = hold.count();
+        hold.release();
+        held
+    });
+    assert_eq!(held, 4);
 }

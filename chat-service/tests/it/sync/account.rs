@@ -81,6 +81,29 @@ async fn a_tokens_budget_becomes_its_accounts_when_the_host_has_told() {
     .await;
 }
 
+#[tokio::test]
+async fn a_report_that_ends_its_lease_by_a_merge_says_that_the_turn_is_over() {
+    Stack::run(async |stack| {
+        for number in 1..=2 {
+            let owner = Owner::linked(stack).await;
+            owner.chat(&format!("feat/{number}")).await;
+        }
+        let worker = Worker::of(stack);
+        let mut awaited = Vec::new();
+        for lease in all(&worker).await {
+            let mut told = report(&lease.0.lease_token, Vec::new());
+            told.release_lease = false;
+            told.budget = Some(v1::BudgetObservation {
+                account_id: Some("same".to_owned()),
+                ..v1::BudgetObservation::default()
+            });
+            awaited.push(worker.report(told).await.unwrap().awaited);
+        }
+        assert_eq!(awaited, [false, true]);
+    })
+    .await;
+}
+
 /// Promise 7.
 #[tokio::test]
 async fn two_tokens_of_one_account_end_as_one_budget_and_one_pause_holds_for_both() {
