@@ -12,35 +12,62 @@ pub use proto::sync::{Provider, ProviderKind};
 /// What every variable of a provider begins with.
 pub const VARIABLE_PREFIX: &str = "GIT_PROVIDER_";
 
-/// The host whose API has a host of its own.
 const GITHUB_HOST: &str = "github.com";
-const GITHUB_API: &str = "https://api.github.com";
+/// Below this each tenant of GitHub Enterprise Cloud with data residency has a host.
+const TENANTS: &str = ".ghe.com";
 /// Where GitHub Enterprise Server has its API.
 const ENTERPRISE_API_PATH: &str = "/api/v3";
 
+/// A git host, and what is set of it for this service alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Configured {
+    provider: Provider,
+    /// What users' SSH configurations also call that host, in lower case: `github.com-work`.
+    ssh_hosts: Vec<String>,
+}
+
+impl Configured {
+    /// Whether an origin at `host`, in lower case, is one of its. The host may be written with
+    /// `www.`. Over SSH it may be an alias, and GitHub's with `ssh.`, where SSH goes through the
+    /// HTTPS port.
+    fn is_at(&self, host: &str, ssh: bool) -> bool {
+        let own = self.provider.host.as_str();
+        own == host
+            || host.strip_prefix("www.") == Some(own)
+            || (ssh
+                && (self.ssh_hosts.iter().any(|alias| alias == host)
+                    || (own == GITHUB_HOST && host.strip_prefix("ssh.") == Some(GITHUB_HOST))))
+    }
+}
+
 /// The configured providers. Ids and hosts are unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Providers(Vec<Provider>);
+pub struct Providers(Vec<Configured>);
 
 impl Default for Providers {
     /// github.com alone.
     fn default() -> Self {
-        Self(vec![Provider {
-            id: ProviderKind::Github.name().to_owned(),
-            kind: ProviderKind::Github,
-            host: GITHUB_HOST.to_owned(),
-            api_base_url: GITHUB_API.to_owned(),
+        Self(vec![Configured {
+            provider: Provider {
+                id: ProviderKind::Github.name().to_owned(),
+                kind: ProviderKind::Github,
+                host: GITHUB_HOST.to_owned(),
+                api_base_url: default_api(GITHUB_HOST),
+            },
+            ssh_hosts: Vec::new(),
         }])
     }
 }
 
 impl Providers {
-    /// Reads `GIT_PROVIDER_<n>_TYPE`, `_ID`, `_HOST` and `_API_BASE_URL`, for any numbers `n`.
+    /// Reads `GIT_PROVIDER_<n>_TYPE`, `_ID`, `_HOST`, `_SSH_HOSTS` and `_API_BASE_URL`, for any
+    /// numbers `n`.
     ///
-    /// `_TYPE` is required (`github`). `_ID` is the type if unset, `_HOST` is `github.com`, and
-    /// `_API_BASE_URL` is `https://api.github.com` for that host and `https://HOST/api/v3` for any
-    /// other. Without any of these variables, github.com is the one provider. Other variables are
-    /// not looked at.
+    /// `_TYPE` is required (`github`). `_ID` is the type if unset, and `_HOST` is `github.com`.
+    /// `_API_BASE_URL` is `https://api.HOST` for that host and for `TENANT.ghe.com`, and
+    /// `https://HOST/api/v3` for any other. `_SSH_HOSTS` lists what users' SSH configurations call
+    /// the host, with commas between. Without any of these variables, github.com is the one
+    /// provider. Other variables are not looked at.
     ///
     /// # Errors
     ///
@@ -60,32 +87,48 @@ impl Providers {
                         .set(field, value.trim().to_owned());
                 }
                 None => problems.push(format!(
-                    "{name} is no setting; there are {VARIABLE_PREFIX}<n>_TYPE, _ID, _HOST and \
-                     _API_BASE_URL"
+                    "{name} is no setting; there are {VARIABLE_PREFIX}<n>_TYPE, _ID, _HOST, \
+                     _SSH_HOSTS and _API_BASE_URL"
                 )),
             }
         }
         if entries.is_empty() && problems.is_empty() {
             return Ok(Self::default());
         }
-        let mut providers: Vec<Provider> = Vec::new();
+        let mut providers: Vec<Configured> = Vec::new();
         for (number, entry) in entries {
-            if let Some(provider) = entry.provider(number, &mut problems) {
+            if let Some(configured) = entry.configured(number, &mut problems) {
+                let Configured {
+                    provider,
+                    ssh_hosts,
+                } = &configured;
                 for other in &providers {
-                    if other.id == provider.id {
+                    if other.provider.id == provider.id {
                         problems.push(format!(
                             "{VARIABLE_PREFIX}{number}_ID is {:?}, as another provider's",
                             provider.id
                         ));
                     }
-                    if other.host == provider.host {
+                    if other.provider.host == provider.host {
                         problems.push(format!(
                             "{VARIABLE_PREFIX}{number}_HOST is {:?}, as another provider's",
                             provider.host
                         ));
                     }
+                    // An origin must not name two providers.
+                    let shared = ssh_hosts.iter().find(|host| other.is_at(host, true));
+                    let shared = shared.or_else(|| {
+                        let mut theirs = other.ssh_hosts.iter();
+                        theirs.find(|host| configured.is_at(host, true))
+                    });
+                    if let Some(shared) = shared {
+                        problems.push(format!(
+                            "{VARIABLE_PREFIX}{number}_SSH_HOSTS: {shared:?} is another \
+                             provider's too"
+                        ));
+                    }
                 }
-                providers.push(provider);
+                providers.push(configured);
             }
         }
         if problems.is_empty() {
@@ -98,25 +141,20 @@ impl Providers {
     /// The provider with this id.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Provider> {
-        self.0.iter().find(|provider| provider.id == id)
+        self.iter().find(|provider| provider.id == id)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Provider> {
-        self.0.iter()
+        self.0.iter().map(|configured| &configured.provider)
     }
 
-    /// The provider whose host an origin names. Hosts have no case, may end in a dot, and GitHub's
-    /// may be written with `www.`, and with `ssh.` where SSH goes through the HTTPS port.
+    /// The provider whose host an origin names, which has no case and may end in a dot.
     fn by_host(&self, host: &str, ssh: bool) -> Option<&Provider> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        self.0.iter().find(|provider| {
-            provider.host == host
-                || host.strip_prefix("www.") == Some(provider.host.as_str())
-                || (ssh
-                    && provider.host == GITHUB_HOST
-                    && host.strip_prefix("ssh.") == Some(GITHUB_HOST))
-        })
+        let mut all = self.0.iter();
+        all.find(|configured| configured.is_at(&host, ssh))
+            .map(|configured| &configured.provider)
     }
 }
 
@@ -126,6 +164,7 @@ struct Entry {
     kind: Option<String>,
     id: Option<String>,
     host: Option<String>,
+    ssh_hosts: Option<String>,
     api_base_url: Option<String>,
 }
 
@@ -134,6 +173,7 @@ enum Field {
     Kind,
     Id,
     Host,
+    SshHosts,
     ApiBaseUrl,
 }
 
@@ -144,6 +184,7 @@ fn place(rest: &str) -> Option<(u32, Field)> {
         "TYPE" => Field::Kind,
         "ID" => Field::Id,
         "HOST" => Field::Host,
+        "SSH_HOSTS" => Field::SshHosts,
         "API_BASE_URL" => Field::ApiBaseUrl,
         _ => return None,
     };
@@ -159,12 +200,13 @@ impl Entry {
             Field::Kind => &mut self.kind,
             Field::Id => &mut self.id,
             Field::Host => &mut self.host,
+            Field::SshHosts => &mut self.ssh_hosts,
             Field::ApiBaseUrl => &mut self.api_base_url,
         };
         *place = Some(value);
     }
 
-    fn provider(self, number: u32, problems: &mut Vec<String>) -> Option<Provider> {
+    fn configured(self, number: u32, problems: &mut Vec<String>) -> Option<Configured> {
         let before = problems.len();
         let name = |field: &str| format!("{VARIABLE_PREFIX}{number}_{field}");
         let kind = match self.kind.as_deref() {
@@ -198,6 +240,17 @@ impl Entry {
                 name("HOST")
             ));
         }
+        let ssh_hosts: Vec<String> = self.ssh_hosts.as_deref().map_or_else(Vec::new, |text| {
+            let names = text.split(',').map(str::trim);
+            names.map(str::to_ascii_lowercase).collect()
+        });
+        if !ssh_hosts.iter().all(|name| is_ssh_host(name)) {
+            problems.push(format!(
+                "{} must be names of hosts with commas between, each of letters, digits, `-`, `_` \
+                 or `.`",
+                name("SSH_HOSTS")
+            ));
+        }
         let api_base_url = match self.api_base_url {
             Some(text) => match api_base(&text) {
                 Ok(base) => base,
@@ -206,23 +259,42 @@ impl Entry {
                     return None;
                 }
             },
-            None if host == GITHUB_HOST => GITHUB_API.to_owned(),
-            None => format!("https://{host}{ENTERPRISE_API_PATH}"),
+            None => default_api(&host),
         };
-        (problems.len() == before).then_some(Provider {
-            id,
-            kind: kind?,
-            host,
-            api_base_url,
+        (problems.len() == before).then_some(Configured {
+            provider: Provider {
+                id,
+                kind: kind?,
+                host,
+                api_base_url,
+            },
+            ssh_hosts,
         })
     }
 }
 
+/// Where GitHub has the API of `host`: what GitHub runs itself has a host of its own for it.
+fn default_api(host: &str) -> String {
+    let tenant = host.strip_suffix(TENANTS);
+    if host == GITHUB_HOST || tenant.is_some_and(|tenant| !tenant.contains('.')) {
+        format!("https://api.{host}")
+    } else {
+        format!("https://{host}{ENTERPRISE_API_PATH}")
+    }
+}
+
 fn is_id(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    (1..=64).contains(&id.len()) && is_plain(id)
+}
+
+/// What an SSH configuration can call a host, short of a pattern.
+fn is_ssh_host(name: &str) -> bool {
+    (1..=253).contains(&name.len()) && !name.ends_with('.') && is_plain(name)
+}
+
+fn is_plain(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn is_host(host: &str) -> bool {
@@ -307,6 +379,48 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_of_enterprise_cloud_has_its_api_on_a_host_of_its_own() {
+        for (host, api) in [
+            ("acme.ghe.com", "https://api.acme.ghe.com"),
+            ("ACME-eu.ghe.com", "https://api.acme-eu.ghe.com"),
+            ("ghe.com", "https://ghe.com/api/v3"),
+            ("git.acme.ghe.com", "https://git.acme.ghe.com/api/v3"),
+            ("acmeghe.com", "https://acmeghe.com/api/v3"),
+        ] {
+            let set = [
+                ("GIT_PROVIDER_0_TYPE", "github"),
+                ("GIT_PROVIDER_0_HOST", host),
+            ];
+            let providers = Providers::from_vars(&vars(&set)).unwrap();
+            let bases: Vec<_> = providers.iter().map(|one| &one.api_base_url).collect();
+            assert_eq!(bases, [api], "{host}");
+        }
+    }
+
+    #[test]
+    fn no_ssh_host_is_two_providers() {
+        for (first, second) in [
+            ("github-work", "gitsrv,GitHub-Work"),
+            ("gitsrv", "github.com"),
+            ("gitsrv", "ssh.github.com"),
+            ("ghe.corp.example", "gitsrv"),
+            ("www.ghe.corp.example", "gitsrv"),
+        ] {
+            let problems = Providers::from_vars(&vars(&[
+                ("GIT_PROVIDER_0_TYPE", "github"),
+                ("GIT_PROVIDER_0_SSH_HOSTS", first),
+                ("GIT_PROVIDER_1_TYPE", "github"),
+                ("GIT_PROVIDER_1_ID", "corp"),
+                ("GIT_PROVIDER_1_HOST", "ghe.corp.example"),
+                ("GIT_PROVIDER_1_SSH_HOSTS", second),
+            ]))
+            .unwrap_err();
+            assert_eq!(problems.len(), 1, "{first} {second}: {problems:?}");
+            assert!(problems[0].starts_with("GIT_PROVIDER_1_SSH_HOSTS"));
+        }
+    }
+
+    #[test]
     fn all_problems_are_told_at_once_by_variable() {
         let problems = Providers::from_vars(&vars(&[
             ("GIT_PROVIDER_0_TYPE", "subversion"),
@@ -322,6 +436,10 @@ mod tests {
                 "GIT_PROVIDER_6_API_BASE_URL",
                 "https://user:hush-hush@x.example",
             ),
+            ("GIT_PROVIDER_7_TYPE", "github"),
+            ("GIT_PROVIDER_7_SSH_HOSTS", "gitsrv,*.work"),
+            ("GIT_PROVIDER_8_TYPE", "github"),
+            ("GIT_PROVIDER_8_SSH_HOSTS", ""),
         ]))
         .unwrap_err()
         .join("\n");
@@ -335,6 +453,8 @@ mod tests {
             "GIT_PROVIDER_5_TOKEN",
             "GIT_PROVIDER_ID",
             "GIT_PROVIDER_6_API_BASE_URL",
+            "GIT_PROVIDER_7_SSH_HOSTS",
+            "GIT_PROVIDER_8_SSH_HOSTS",
         ] {
             assert!(problems.contains(name), "{name} is not in {problems}");
         }

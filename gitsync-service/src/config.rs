@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, 
 
 use clap::{ArgAction, Parser};
 use proto::bounds::{LEASE_DURATION, MAX_OUTCOMES};
+use secrecy::SecretString;
 use service_runtime::{
     config::{
         ConfigError, Reader, Span, address, count, environment, log_filter, span, token_file,
@@ -17,10 +18,10 @@ use service_runtime::{
     token::{TokenFile, Verifier},
 };
 
-use self::value::{chat_service_url, default_worker_id, worker_id};
+use self::value::{chat_service_url, default_worker_id, https_proxy, no_proxy, worker_id};
 use crate::{
     budget::{self, ceiling, host_state, pause},
-    host::github::REQUEST_TIMEOUT,
+    host::github::{self, EgressProxy, REQUEST_TIMEOUT},
     schedule::Schedule,
     worker::{BATCH_SIZE, CONCURRENCY, DRAIN_TIMEOUT, INTERVAL, TICK_TIMEOUT},
 };
@@ -86,6 +87,15 @@ pub struct Settings {
     /// Whether GitHub is asked over GraphQL, for many git refs at once; if false, over REST only
     #[arg(long, env = "GITSYNC_GRAPHQL", action = ArgAction::Set, default_value_t = true)]
     pub graphql: bool,
+
+    /// URL of the proxy that git hosts are reached through, as in `http://proxy.example:3128`
+    #[arg(long, env = "GITSYNC_HTTPS_PROXY", value_parser = https_proxy)]
+    #[arg(value_name = "URL", hide_env_values = true)]
+    pub https_proxy: Option<SecretString>,
+    /// Git hosts that are reached without the proxy, as in `.corp.example,10.0.0.0/8`
+    #[arg(long, env = "GITSYNC_NO_PROXY", value_parser = no_proxy)]
+    #[arg(value_name = "HOSTS")]
+    pub no_proxy: Option<String>,
 
     /// Interval between lookups of an open pull request whose chat is active
     #[arg(long, env = "GITSYNC_DIFF_STATUS_TTL", value_parser = span(TENTH, DAY))]
@@ -226,6 +236,19 @@ impl Settings {
             access_cap: *self.access_cap,
             jitter_percent: self.jitter_percent,
             ..Schedule::default()
+        }
+    }
+
+    /// How git hosts are asked.
+    #[must_use]
+    pub fn github(&self) -> github::Settings {
+        github::Settings {
+            graphql: self.graphql,
+            proxy: self.https_proxy.clone().map(|url| EgressProxy {
+                url,
+                bypass: self.no_proxy.clone(),
+            }),
+            ..github::Settings::default()
         }
     }
 

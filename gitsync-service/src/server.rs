@@ -19,7 +19,6 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     config::Settings,
     grpc::WorkerApi,
-    host::github,
     metrics::{self, Metrics},
     sync_client::SyncClient,
     worker::{self, Refresher, RefresherSettings, UpstreamHealth, Worker},
@@ -157,10 +156,7 @@ fn build_worker(
         request_timeout: *settings.request_timeout,
         schedule: settings.schedule(),
         budget: settings.budget(),
-        github: github::Settings {
-            graphql: settings.graphql,
-            ..github::Settings::default()
-        },
+        github: settings.github(),
         metrics,
     })?;
     let settings = worker::Settings {

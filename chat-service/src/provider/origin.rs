@@ -185,6 +185,8 @@ mod tests {
             ("GIT_PROVIDER_1_TYPE", "github"),
             ("GIT_PROVIDER_1_ID", "corp"),
             ("GIT_PROVIDER_1_HOST", "ghe.corp.example"),
+            ("GIT_PROVIDER_1_SSH_HOSTS", "gitsrv, Corp.git_2"),
+            ("GIT_PROVIDER_0_SSH_HOSTS", "github.com-work"),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -279,6 +281,41 @@ mod tests {
             assert_eq!(origin.repository.as_str(), "acme/web", "{text}");
             assert_eq!(origin.sanitized, sanitized.unwrap_or(text), "{text}");
             assert!(!format!("{origin:?}").contains("hush"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ssh_host_of_a_provider_is_its_host_over_ssh_and_nowhere_else() {
+        for (text, provider) in [
+            ("git@github.com-work:MyOrg/cool_repo.git", Some("github")),
+            ("github.com-work:MyOrg/cool_repo", Some("github")),
+            (
+                "ssh://git@GitHub.com-Work/MyOrg/cool_repo.git",
+                Some("github"),
+            ),
+            ("gitsrv:MyOrg/cool_repo", Some("corp")),
+            ("gitsrv:MyOrg/cool_repo.git/", Some("corp")),
+            ("git@gitsrv:/MyOrg/cool_repo", Some("corp")),
+            ("corp.GIT_2:MyOrg/cool_repo", Some("corp")),
+            ("ssh://gitsrv:2222/MyOrg/cool_repo", Some("corp")),
+            ("git+ssh://git@gitsrv/MyOrg/cool_repo", Some("corp")),
+            ("ssh.github.com:MyOrg/cool_repo", Some("github")),
+            ("git@www.github.com:MyOrg/cool_repo", Some("github")),
+            // Another host's name, where no SSH configuration has a say.
+            ("https://gitsrv/MyOrg/cool_repo", None),
+            ("git://github.com-work/MyOrg/cool_repo", None),
+            ("othersrv:MyOrg/cool_repo", None),
+            ("git@github.com-home:MyOrg/cool_repo", None),
+        ] {
+            let read = parse(&providers(), text);
+            match provider {
+                Some(provider) => {
+                    let origin = read.unwrap();
+                    assert_eq!(origin.provider.id, provider, "{text}");
+                    assert_eq!(origin.repository.as_str(), "MyOrg/cool_repo", "{text}");
+                }
+                None => assert_eq!(read, Err(OriginError::ProviderNotConfigured), "{text}"),
+            }
         }
     }
 

@@ -104,12 +104,14 @@ impl StandIn {
     }
 }
 
-/// The host of remote origins, from that of the API: GitHub's has one of its own, an enterprise
-/// server's is the same, and a bare address is some stand-in for GitHub.
+/// The host of remote origins, from that of the API: what GitHub runs has one of its own for the
+/// API, an enterprise server's is the same, and a bare address is some stand-in for GitHub.
 fn origin_host(api: &Url) -> String {
     match api.host() {
-        Some(Host::Domain(name)) if name != "api.github.com" && name.contains('.') => {
-            name.to_owned()
+        Some(Host::Domain(name)) if name.contains('.') => {
+            let by_github = |host: &&str| *host == GITHUB || host.ends_with(".ghe.com");
+            let host = name.strip_prefix("api.").filter(by_github);
+            host.unwrap_or(name).to_owned()
         }
         Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)) | None => GITHUB.to_owned(),
     }
@@ -123,7 +125,9 @@ mod tests {
     fn the_origins_host_follows_from_the_apis() {
         for (api, host) in [
             ("https://api.github.com", "github.com"),
+            ("https://api.acme.ghe.com", "acme.ghe.com"),
             ("https://ghe.corp.example/api/v3", "ghe.corp.example"),
+            ("https://api.corp.example", "api.corp.example"),
             ("http://127.0.0.1:8080", "github.com"),
             ("http://localhost:8080", "github.com"),
         ] {

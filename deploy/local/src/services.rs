@@ -25,17 +25,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// So many of the last log lines are shown when a service ends by itself.
 const SHOWN_LINES: usize = 20;
 
-/// What the machine says about the way to other hosts.
-const PASSED_ON: [&str; 8] = [
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-];
+/// What the machine says about whom to trust among other hosts.
+const PASSED_ON: [&str; 2] = ["SSL_CERT_DIR", "SSL_CERT_FILE"];
 
 /// Runs a command to its end, and returns what it wrote to standard output.
 pub(crate) async fn run(what: &str, command: Command) -> anyhow::Result<String> {

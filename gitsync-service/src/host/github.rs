@@ -31,7 +31,7 @@ use proto::sync::{BudgetView, Credential, ProblemClass, Provider};
 use super::Answer;
 use crate::budget::{Admission, Supply, Withheld};
 
-pub use client::{CONNECT_TIMEOUT, MAX_BODY_BYTES, REQUEST_TIMEOUT};
+pub use client::{CONNECT_TIMEOUT, EgressProxy, MAX_BODY_BYTES, REQUEST_TIMEOUT};
 pub use connection::Connection;
 pub use rest::MAX_REVIEW_PAGES;
 
@@ -59,6 +59,8 @@ pub struct Settings {
     /// three times as long at most. The host itself may be overloaded, and GitHub charges for what
     /// it gives up on.
     pub heavy_pause: Duration,
+    /// Without one, hosts are reached directly.
+    pub proxy: Option<EgressProxy>,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             graphql: true,
             slow_detail: Duration::from_secs(3),
             heavy_pause: Duration::from_secs(1),
+            proxy: None,
         }
     }
 }
@@ -98,10 +101,10 @@ impl Github {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
+    /// When TLS cannot be set up, or the proxy is none.
     pub fn new(settings: Settings, request_timeout: Duration) -> Result<Self, GithubError> {
-        let http =
-            HttpClient::new(request_timeout).map_err(|error| GithubError(Box::new(error)))?;
+        let http = HttpClient::new(request_timeout, settings.proxy.as_ref())
+            .map_err(|error| GithubError(Box::new(error)))?;
         Ok(Self {
             http,
             settings,

@@ -1,7 +1,7 @@
 //! One model, two interfaces: whatever GitHub is asked over, a ref has the same finding.
 //!
-//! Each row sets up a world and a ref, looks the ref up over GraphQL and over REST, and expects the
-//! same of both, in one spelling: which pull request, in what state, by whom, how it is reviewed,
+//! Each row sets up a world and a ref, looks the ref up over GraphQL and over REST in each version of
+//! its API, and expects the same of all, in one spelling: which pull request, in what state, by whom, how it is reviewed,
 //! what is wrong.
 
 mod evidence;
@@ -12,7 +12,7 @@ mod states;
 mod whose;
 
 use proto::sync::{Finding, LeasedRef, Outcome, ProblemName as _, PullRequestState, Upstream};
-use testkit::github::{GitHub, NewPullRequest};
+use testkit::github::{API_VERSIONS, GitHub, NewPullRequest};
 
 use crate::{
     batches::after,
@@ -106,10 +106,16 @@ fn told(outcome: &Outcome) -> String {
     words.join(", ")
 }
 
-/// What comes of a ref over GraphQL, and what over REST.
-async fn looked_up(github: &GitHub, token: &str, git_ref: &LeasedRef) -> [Outcome; 2] {
+/// What comes of a ref over GraphQL, what over REST, and what over REST of a host that has but the
+/// first version of its API.
+async fn looked_up(github: &GitHub, token: &str, git_ref: &LeasedRef) -> [Outcome; 3] {
     let mut outcomes = Vec::new();
-    for refresher in [engine(), refresher()] {
+    for (refresher, versions) in [
+        (engine(), &API_VERSIONS[..]),
+        (refresher(), &API_VERSIONS[..]),
+        (refresher(), &API_VERSIONS[..1]),
+    ] {
+        github.set_api_versions(versions);
         let lease = lease(vec![group(github, token, vec![git_ref.clone()])]);
         let mut refreshed = refresh(&refresher, lease).await;
         let outcome = refreshed.outcomes.remove(&ref_name(git_ref.id));
@@ -123,10 +129,12 @@ async fn agree(rows: Vec<Row>) -> usize {
     for (name, scene, expected) in rows {
         let (github, token) = world().await;
         let git_ref = scene(&github);
-        let [over_graphql, over_rest] = looked_up(&github, &token, &git_ref).await;
+        let [over_graphql, over_rest, over_older_rest] = looked_up(&github, &token, &git_ref).await;
         assert_eq!(told(&over_graphql), expected, "{name}, over GraphQL");
         assert_eq!(told(&over_rest), expected, "{name}, over REST");
+        assert_eq!(told(&over_older_rest), expected, "{name}, over older REST");
         assert_eq!(over_graphql.finding, over_rest.finding, "{name}");
+        assert_eq!(over_older_rest.finding, over_rest.finding, "{name}");
         let [graphql, rest] = [&over_graphql, &over_rest].map(|outcome| &outcome.learned);
         // REST finds out what a repository is a fork of only where that is of use.
         if rest.upstream != Upstream::Unknown {
@@ -173,8 +181,7 @@ async fn a_problem_is_the_same_over_both_interfaces() {
 async fn what_one_interface_found_is_unchanged_or_the_same_over_the_other() {
     let (github, token) = world().await;
     pull(&github).open();
-    let [over_graphql, over_rest] = looked_up(&github, &token, &feature()).await;
-    for outcome in [over_graphql, over_rest] {
+    for outcome in looked_up(&github, &token, &feature()).await {
         let linked = after(&outcome, feature());
         for again in looked_up(&github, &token, &linked).await {
             if again.finding != Finding::Unchanged {

@@ -1,10 +1,10 @@
 //! From a branch to its pull request.
 
 use proto::sync::{Finding, ProblemClass, PullRequestState};
-use testkit::github::ReviewState;
+use testkit::github::{API_VERSIONS, ReviewState};
 
 use crate::support::{
-    class_of, found, git_ref, group_at, knowing, lease, number, paths, refresh, refresh_one,
+    class_of, found, git_ref, group, group_at, knowing, lease, number, paths, refresh, refresh_one,
     refresher, world,
 };
 
@@ -45,7 +45,7 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
             request.header("accept"),
             Some("application/vnd.github+json")
         );
-        assert_eq!(request.header("x-github-api-version"), Some("2022-11-28"));
+        assert_eq!(request.header("x-github-api-version"), Some("2026-03-10"));
         assert_eq!(
             request.header("user-agent"),
             Some(concat!("gitsync-service/", env!("CARGO_PKG_VERSION")))
@@ -53,6 +53,27 @@ async fn a_branch_resolves_to_its_open_pull_request_as_github_documents_it() {
         assert_eq!(request.login(), Some("ann"));
     }
     assert!(github.unexpected().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_the_api_version_is_asked_without_one_from_then_on() {
+    let (github, token) = world().await;
+    github.set_api_versions(&API_VERSIONS[..1]);
+    github.pull_request("acme/web").head("feature").open();
+    let refresher = refresher();
+    for refused in [1, 0] {
+        github.clear_requests();
+        let refs = vec![git_ref("r", "acme/web", "feature")];
+        let refreshed = refresh(&refresher, lease(vec![group(&github, &token, refs)])).await;
+        assert_eq!(refreshed.found("r").shown.number, 1);
+        let requests = github.requests();
+        let (with, without): (Vec<_>, Vec<_>) = requests
+            .iter()
+            .partition(|request| request.header("x-github-api-version").is_some());
+        assert_eq!((with.len(), without.len()), (refused, 3));
+        assert!(with.iter().all(|request| request.status == Some(400)));
+        assert!(without.iter().all(|request| request.status == Some(200)));
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod binary;
 mod branches;
 mod ceiling;
 mod credentials;
+mod egress;
 mod failure_table;
 mod failures;
 mod gaps;

@@ -38,6 +38,8 @@ fn all_problems_of_the_configuration_are_reported_at_once() {
             .env("GITSYNC_LOG", "info,=,")
             .env("GITSYNC_LISTEN", "here")
             .env("GITSYNC_GRAPHQL", "maybe")
+            .env("GITSYNC_HTTPS_PROXY", "socks5://ann:hush@proxy.example")
+            .env("GITSYNC_NO_PROXY", "corp.example, *.corp.example")
             .env("GITSYNC_SERVICE_PORT", "tcp://10.0.0.1:50061")
             .arg("--batch-size=501"),
     );
@@ -54,6 +56,8 @@ fn all_problems_of_the_configuration_are_reported_at_once() {
         "GITSYNC_LOG is \"info,=,\"; it must be a log filter",
         "GITSYNC_LISTEN is \"here\"; it must be an address and a port",
         "GITSYNC_GRAPHQL is \"maybe\"; it must be true or false",
+        "GITSYNC_HTTPS_PROXY must begin with http:// or https://",
+        "GITSYNC_NO_PROXY is \"corp.example, *.corp.example\"; it must be names",
         "GITSYNC_BATCH_SIZE is \"501\"; it must be 1 to 500",
     ] {
         assert!(text.contains(problem), "{problem:?} in {text}");

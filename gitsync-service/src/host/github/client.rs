@@ -8,6 +8,7 @@ mod answer;
 mod base;
 mod body;
 mod exchange;
+mod proxy;
 
 use std::{
     fmt,
@@ -37,6 +38,8 @@ use super::{
     rate_limit::LimitHeaders,
     validator::{Validator, token_tag},
 };
+
+pub use proxy::EgressProxy;
 
 pub(super) use answer::{Answer, Fetched, Moved, Reply};
 
@@ -71,7 +74,8 @@ const MAX_REDIRECTS: usize = 3;
 
 const USER_AGENT: &str = concat!("gitsync-service/", env!("CARGO_PKG_VERSION"));
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
-const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
+/// The version of the REST API that is asked for, where the host has it.
+const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How GitHub begins the tokens of installations. What follows has any length.
@@ -88,17 +92,23 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
-    pub(super) fn new(request_timeout: Duration) -> Result<Self, reqwest::Error> {
-        reqwest::Client::builder()
+    /// When TLS cannot be set up, or the proxy is none.
+    pub(super) fn new(
+        request_timeout: Duration,
+        proxy: Option<&EgressProxy>,
+    ) -> Result<Self, reqwest::Error> {
+        let builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT.min(request_timeout))
             .timeout(request_timeout)
             .redirect(redirect::Policy::none())
-            // An ambient HTTP_PROXY must not decide where tokens go.
-            .no_proxy()
-            .build()
-            .map(Self)
+            // An ambient HTTPS_PROXY must not decide where tokens go.
+            .no_proxy();
+        let builder = match proxy {
+            Some(proxy) => builder.proxy(proxy.build()?),
+            None => builder,
+        };
+        builder.build().map(Self)
     }
 }
 
@@ -281,9 +291,11 @@ impl Client {
         let exchange = Exchange::new(self, CORE, endpoint);
         let mut moved = Moved::No;
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self
-                .request(Method::GET, url.clone())
-                .header(API_VERSION_HEADER, API_VERSION);
+            let versioned = self.instance.has_api_version();
+            let mut request = self.request(Method::GET, url.clone());
+            if versioned {
+                request = request.header(API_VERSION_HEADER, API_VERSION);
+            }
             if let Some(validator) = validator {
                 request = request.header(IF_NONE_MATCH, validator);
             }
@@ -311,6 +323,13 @@ impl Client {
                 | StatusCode::PERMANENT_REDIRECT) => {
                     moved = moved.and_then(status);
                     url = self.base.redirect(&url, response.headers())?;
+                    self.admission
+                        .check(CORE, lane, REST_POINTS)
+                        .map_err(NoAnswer::Withheld)?;
+                }
+                // An Enterprise host may be older than the version: it is asked for its own.
+                StatusCode::BAD_REQUEST | StatusCode::GONE if versioned => {
+                    self.instance.note_no_api_version();
                     self.admission
                         .check(CORE, lane, REST_POINTS)
                         .map_err(NoAnswer::Withheld)?;

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +38,8 @@ pub(super) struct Instance {
     capability: Mutex<Capability>,
     /// Fields that its GraphQL lacks.
     dropped: Mutex<BTreeMap<&'static str, Lack>>,
+    /// It refused the version of the REST API that is asked for.
+    unversioned: AtomicBool,
     slow: Expiring,
     nameless: Expiring,
 }
@@ -49,6 +54,7 @@ impl Instance {
             is_public: host == "api.github.com" || host.ends_with(".ghe.com"),
             capability: Mutex::default(),
             dropped: Mutex::default(),
+            unversioned: AtomicBool::new(false),
             slow: Expiring::default(),
             nameless: Expiring::default(),
         }
@@ -92,6 +98,17 @@ impl Instance {
         let dropped = self.dropped();
         let dropped = dropped.iter().filter(|(_, lack)| lack.holds(now));
         dropped.map(|(field, _)| *field).collect()
+    }
+
+    /// Whether the host has the version of the REST API that is asked for, as far as is known.
+    /// Without a version, it answers in the oldest that it has.
+    pub(super) fn has_api_version(&self) -> bool {
+        !self.unversioned.load(Ordering::Relaxed)
+    }
+
+    /// The host refused that version, until the process ends: both are understood.
+    pub(super) fn note_no_api_version(&self) {
+        self.unversioned.store(true, Ordering::Relaxed);
     }
 
     /// A request for whole statuses of `key` took so long.

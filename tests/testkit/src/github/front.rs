@@ -16,7 +16,7 @@ use super::refusal;
 use super::rest;
 use super::state::World;
 
-/// The API versions that GitHub takes today; without the header it is the first.
+/// The API versions that GitHub takes today, the oldest first; without the header it is that.
 pub const API_VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 
 const GRAPHQL_AUTHENTICATION: &str =
@@ -150,7 +150,7 @@ fn refusal(
     }
     if let Some(version) = request.header("x-github-api-version")
         && incoming.query.is_none()
-        && !API_VERSIONS.contains(&version)
+        && !world.api_versions.contains(&version)
     {
         return Some(refusal::unsupported_version(400, version));
     }
@@ -249,7 +249,8 @@ fn entity_tag(incoming: &Incoming, body: &[u8]) -> String {
     format!("\"{hash:016x}{mixed:016x}\"")
 }
 
-fn selected_version(incoming: &Incoming) -> &'static str {
+/// The version that a request is answered in.
+pub(crate) fn selected_version(incoming: &Incoming) -> &'static str {
     let asked = incoming.recorded.header("x-github-api-version");
     let known = API_VERSIONS
         .into_iter()

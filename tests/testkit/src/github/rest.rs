@@ -36,7 +36,7 @@ pub(crate) fn route(
     let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
     match segments.as_slice() {
         ["user"] => Some(get_user(world, incoming, viewer)),
-        ["rate_limit"] => Some(get_rate_limit(world, viewer)),
+        ["rate_limit"] => Some(get_rate_limit(world, incoming, viewer)),
         ["repos", owner, name, rest @ ..] => {
             let endpoint = Endpoint::parse(rest)?;
             Some(named(world, incoming, viewer, (owner, name), endpoint))
@@ -142,7 +142,7 @@ fn in_repository(
             return stopped(world, repository, barrier);
         }
     }
-    let renderer = Renderer::new(world, incoming.prefix, viewer);
+    let renderer = Renderer::new(world, incoming, viewer);
     match endpoint {
         Endpoint::Repository => ok(renderer.full_repository(repository)),
         Endpoint::PullRequests => {
@@ -283,19 +283,22 @@ fn get_user(world: &World, incoming: &Incoming, viewer: Option<AccountId>) -> An
         return Answer::error(StatusCode::FORBIDDEN, problem);
     }
     match viewer.and_then(|id| world.model.account(id)) {
-        Some(account) => ok(Renderer::new(world, incoming.prefix, viewer).private_user(account)),
+        Some(account) => ok(Renderer::new(world, incoming, viewer).private_user(account)),
         None => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
     }
 }
 
-fn get_rate_limit(world: &mut World, viewer: Option<AccountId>) -> Answer {
+fn get_rate_limit(world: &mut World, incoming: &Incoming, viewer: Option<AccountId>) -> Answer {
     if world.limits.is_disabled() {
         return Answer::error(StatusCode::NOT_FOUND, "Rate limiting is not enabled.");
     }
     let now = world.now();
     let core = *world.limits.bucket(viewer, Resource::Core, now);
     let graphql = *world.limits.bucket(viewer, Resource::Graphql, now);
-    Answer::json(StatusCode::OK, &render::rate_limit(&core, &graphql))
+    Answer::json(
+        StatusCode::OK,
+        &render::rate_limit(incoming, &core, &graphql),
+    )
 }
 
 /// An answer of JSON.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::barrier::Barriers;
 use super::fault::Faults;
+use super::front::API_VERSIONS;
 use super::graphql::{self, Documents};
 use super::hold::Gate;
 use super::limit::Limits;
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) clock_skew: SignedDuration,
     /// When answers say that tokens expire, as text.
     pub(crate) token_expiry: Option<String>,
+    /// The versions of the REST API that it takes.
+    pub(crate) api_versions: &'static [&'static str],
     /// Whether REST shows `ghost` as the author of what an account wrote that is gone.
     pub(crate) ghosts: bool,
 }
@@ -65,6 +68,7 @@ impl Shared {
             web_base: DEFAULT_WEB_BASE.to_owned(),
             clock_skew: SignedDuration::ZERO,
             token_expiry: None,
+            api_versions: &API_VERSIONS,
             ghosts: false,
         };
         Self {

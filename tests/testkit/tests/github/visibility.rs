@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use testkit::github::{Caller, GitHub};
+use testkit::github::{API_VERSIONS, Caller, GitHub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -150,6 +150,42 @@ async fn only_known_api_versions_are_taken() {
         let headers = [("x-github-api-version", version)];
         let reply = client.get_with("/rate_limit", &headers).await;
         assert_eq!(reply.status, status, "{version}");
+    }
+    github.set_api_versions(&API_VERSIONS[..1]);
+    for (version, status) in [(API_VERSIONS[0], 200), (API_VERSIONS[1], 400)] {
+        let headers = [("x-github-api-version", version)];
+        let reply = client.get_with("/rate_limit", &headers).await;
+        assert_eq!(reply.status, status, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn the_newer_version_lacks_what_github_took_away() {
+    let github = GitHub::start().await;
+    let ann = github.user("ann");
+    github.repository("acme/web").grant(&ann);
+    let number = github.pull_request("acme/web").head("a").open();
+    github.merge("acme/web", number);
+    let client = Client::with(&github, &ann.token());
+    for (version, has) in [(API_VERSIONS[0], true), (API_VERSIONS[1], false)] {
+        let headers = [("x-github-api-version", version)];
+        for (path, member) in [
+            ("/repos/acme/web/pulls/1", "/merge_commit_sha"),
+            ("/repos/acme/web/pulls/1", "/assignee"),
+            ("/repos/acme/web/pulls/1", "/base/repo/has_downloads"),
+            ("/repos/acme/web/pulls?state=all", "/0/merge_commit_sha"),
+            ("/repos/acme/web", "/has_downloads"),
+            ("/rate_limit", "/rate"),
+        ] {
+            let reply = client.get_with(path, &headers).await;
+            assert_eq!(
+                reply.json().pointer(member).is_some(),
+                has,
+                "{version} {path}"
+            );
+        }
+        let pull = client.get_with("/repos/acme/web/pulls/1", &headers).await;
+        assert_eq!(pull.json()["merged"], true, "{version}");
     }
 }
 

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::template::{self, Members, Names, Template};
+use crate::github::answer::Incoming;
+use crate::github::front::{API_VERSIONS, selected_version};
 use crate::github::limit::RateLimit;
 use crate::github::model::{Account, AccountId, AccountKind, Model, Repository};
 use crate::github::pull_request::{Mergeable, PullRequest, PullRequestState, Review, ReviewState};
@@ -19,16 +21,18 @@ pub(super) struct Renderer<'a> {
     web: &'a str,
     viewer: Option<AccountId>,
     ghosts: bool,
+    lean: bool,
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(world: &'a World, prefix: &str, viewer: Option<AccountId>) -> Self {
+    pub(super) fn new(world: &'a World, incoming: &Incoming, viewer: Option<AccountId>) -> Self {
         Self {
             model: &world.model,
-            api: format!("{}{prefix}", world.api_base),
+            api: format!("{}{}", world.api_base, incoming.prefix),
             web: &world.web_base,
             viewer,
             ghosts: world.ghosts,
+            lean: is_lean(incoming),
         }
     }
 
@@ -203,7 +207,12 @@ impl<'a> Renderer<'a> {
         set_time(&mut members, "updated_at", Some(pull_request.updated_at));
         set_time(&mut members, "closed_at", pull_request.closed_at);
         set_time(&mut members, "merged_at", merged_at);
-        members.set("merge_commit_sha", &merge_commit);
+        if self.lean {
+            members.leave_out("merge_commit_sha");
+            members.leave_out("assignee");
+        } else {
+            members.set("merge_commit_sha", &merge_commit);
+        }
         members.set(
             "_links",
             &json!({
@@ -285,6 +294,15 @@ impl<'a> Renderer<'a> {
         set_time(&mut members, "created_at", Some(repository.created_at));
         members.set("open_issues_count", &repository.open_count);
         members.set("open_issues", &repository.open_count);
+        if self.lean {
+            for name in [
+                "has_downloads",
+                "master_branch",
+                "use_squash_pr_title_as_default",
+            ] {
+                members.leave_out(name);
+            }
+        }
         members.set(
             "permissions",
             &json!({"admin": is_owner, "push": may_push, "pull": true}),
@@ -370,8 +388,13 @@ fn set_time(members: &mut Members, name: &'static str, at: Option<Timestamp>) {
     members.set_json(name, at.map_or_else(null, |at| format!("\"{at}\"")));
 }
 
+/// Whether it is answered in a version without what version 2026-03-10 took away.
+fn is_lean(incoming: &Incoming) -> bool {
+    selected_version(incoming) != API_VERSIONS[0]
+}
+
 /// The state of both limits among the example's others.
-pub(super) fn rate_limit(core: &RateLimit, graphql: &RateLimit) -> Value {
+pub(super) fn rate_limit(incoming: &Incoming, core: &RateLimit, graphql: &RateLimit) -> Value {
     let bucket = |bucket: &RateLimit| {
         json!({
             "limit": bucket.limit,
@@ -385,6 +408,10 @@ pub(super) fn rate_limit(core: &RateLimit, graphql: &RateLimit) -> Value {
         resources.insert("core".to_owned(), bucket(core));
         resources.insert("graphql".to_owned(), bucket(graphql));
     }
-    body.insert("rate".to_owned(), bucket(core));
+    if is_lean(incoming) {
+        body.remove("rate");
+    } else {
+        body.insert("rate".to_owned(), bucket(core));
+    }
     Value::Object(body)
 }

@@ -33,6 +33,11 @@ impl GitHub {
         self.shared.lock().ghosts = shown;
     }
 
+    /// Says which versions of the REST API it takes, as on a host of an older version.
+    pub fn set_api_versions(&self, versions: &'static [&'static str]) {
+        self.shared.lock().api_versions = versions;
+    }
+
     /// Enforces the secondary limits from now on.
     pub fn enforce_secondary(&self, rules: SecondaryRules) {
         let mut world = self.shared.lock();

@@ -19,6 +19,23 @@ fn segments_and_values_are_escaped_each_by_itself() {
 }
 
 #[test]
+fn graphql_is_beside_rest_wherever_github_runs() {
+    for (rest, graphql) in [
+        ("https://api.github.com", "https://api.github.com/graphql"),
+        (
+            "https://api.acme.ghe.com",
+            "https://api.acme.ghe.com/graphql",
+        ),
+        (
+            "https://ghes.example.com/api/v3/",
+            "https://ghes.example.com/api/graphql",
+        ),
+    ] {
+        assert_eq!(base(rest).graphql().as_str(), graphql);
+    }
+}
+
+#[test]
 fn a_name_that_would_change_the_path_is_no_repository() {
     let base = base("https://api.github.com");
     for name in ["", ".", "..", "a\tb", "\n"] {
