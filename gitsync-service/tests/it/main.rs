@@ -21,6 +21,7 @@ mod lookup;
 mod presence;
 mod process;
 mod rate_limits;
+mod recorded;
 mod refresher;
 mod refused;
 mod renamed;
