@@ -28,7 +28,7 @@ pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
 }
 
 /// So many branches with an open pull request each.
-fn opened(github: &GitHub, count: usize) -> Vec<LeasedRef> {
+pub(crate) fn opened(github: &GitHub, count: usize) -> Vec<LeasedRef> {
     (0..count)
         .map(|index| {
             let branch = format!("b{index}");
@@ -207,9 +207,9 @@ async fn a_steady_state_is_one_request_for_fifty_refs_in_five_cycles_of_six() {
 }
 
 #[tokio::test]
-async fn unknown_branches_are_looked_up_together_in_one_round_trip() {
+async fn up_to_five_unknown_branches_are_looked_up_together_in_one_round_trip() {
     let (github, token) = world().await;
-    let refs = opened(&github, 10);
+    let refs = opened(&github, 5);
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
     assert_eq!(operations(&github), ["Discover"]);
     for (index, git_ref) in refs.iter().enumerate() {
@@ -335,14 +335,14 @@ async fn one_query_of_a_key_is_at_the_host_at_once_and_keys_go_beside_each_other
 async fn groups_of_a_key_take_turns_each_with_its_own_token() {
     let (github, token) = world().await;
     let second = github.user("ann").token();
-    let refs = opened(&github, 15);
-    let (one, other) = refs.split_at(10);
+    let refs = opened(&github, 10);
+    let (one, other) = refs.split_at(5);
     let lease = lease(vec![
         group(&github, &token, one.to_vec()),
         group(&github, &second, other.to_vec()),
     ]);
     let refreshed = refresh(&engine(), lease).await;
-    assert_eq!(refreshed.outcomes.len(), 15);
+    assert_eq!(refreshed.outcomes.len(), 10);
     assert_eq!(operations(&github), ["Discover", "Discover"]);
 }
 

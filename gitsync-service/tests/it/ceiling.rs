@@ -25,7 +25,7 @@ fn with_ceiling(settings: RefresherSettings) -> Refresher {
 
 /// More refs than requests may be sent; none has a pull request.
 fn refs() -> Vec<LeasedRef> {
-    let branches = (0..20).map(|number| format!("b{number}"));
+    let branches = (0..40).map(|number| format!("b{number}"));
     branches
         .map(|branch| git_ref(&branch, "acme/web", &branch))
         .collect()
@@ -105,7 +105,7 @@ async fn somebody_who_waits_is_not_made_to_wait_longer() {
         .for_each(|git_ref| git_ref.lane = Lane::Interactive);
     let lease = leased(&github, &token, refs);
     let refreshed = refresh(&with_ceiling(rest()), lease).await;
-    assert_eq!(refreshed.outcomes.len(), 20);
+    assert_eq!(refreshed.outcomes.len(), 40);
 }
 
 #[tokio::test]
@@ -113,5 +113,5 @@ async fn a_host_that_tells_its_limit_has_none_of_ours() {
     let (github, token) = world().await;
     let lease = leased(&github, &token, refs());
     let refreshed = refresh(&with_ceiling(rest()), lease).await;
-    assert_eq!(refreshed.outcomes.len(), 20);
+    assert_eq!(refreshed.outcomes.len(), 40);
 }

@@ -30,6 +30,7 @@ mod spent;
 mod stack;
 mod support;
 mod sync_server;
+mod thrift;
 mod told;
 mod trouble;
 mod turns;

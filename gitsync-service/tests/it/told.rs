@@ -29,7 +29,7 @@ fn limit(github: &GitHub) -> BudgetHandle {
 
 /// More than one request may ask for, in this lane.
 fn refs(lane: Lane) -> Vec<LeasedRef> {
-    let branches = (0..15).map(|number| format!("b{number}"));
+    let branches = (0..25).map(|number| format!("b{number}"));
     branches
         .map(|branch| LeasedRef {
             lane,
@@ -89,7 +89,7 @@ async fn what_is_left_is_known_from_the_answer_itself_by_the_hosts_clock() {
         github.set_clock_skew(SignedDuration::from_hours(hours));
         limit(&github).remaining(4000).resets_in(HALF_AN_HOUR);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-        assert_eq!(refreshed.outcomes.len(), 15);
+        assert_eq!(refreshed.outcomes.len(), 25);
         let seen = refreshed.window("graphql");
         assert_eq!((seen.limit, seen.remaining), (Some(5000), Some(3998)));
         assert!(is_half_an_hour(seen.reset_in), "{hours} h: {seen:?}");
@@ -103,7 +103,7 @@ async fn the_reserve_is_kept_of_a_limit_without_headers() {
     limit(&github).remaining(2001);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert!(is_answered(&refreshed, "b9"));
-    let withheld = withheld(&refreshed, "b14");
+    let withheld = withheld(&refreshed, "b24");
     let most = HALF_AN_HOUR + RESET_PADDING + RESET_SPREAD;
     assert!(withheld > HALF_AN_HOUR - FIVE_SECONDS && withheld <= most);
     assert_eq!(operations(&github), ["Discover"]);
@@ -115,7 +115,7 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
     limit(&github).remaining(1);
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert!(is_answered(&refreshed, "b9"));
-    let withheld = withheld(&refreshed, "b14");
+    let withheld = withheld(&refreshed, "b24");
     assert_eq!(operations(&github), ["Discover"]);
     let pause = refreshed.window("graphql").pause_for.unwrap();
     assert!(withheld.abs_diff(pause) < FIVE_SECONDS, "{withheld:?}");
@@ -149,7 +149,7 @@ async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told
 fn always(github: &GitHub, headers: &[(&str, &str)], body: &str) {
     const NOBODY: &str = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
         "open":{"nodes":[]}}"#;
-    let aliases: Vec<_> = (0..15).map(|n| format!(r#""r{n}":{NOBODY}"#)).collect();
+    let aliases: Vec<_> = (0..25).map(|n| format!(r#""r{n}":{NOBODY}"#)).collect();
     let owned = |(name, value): &(&str, &str)| (format!("x-ratelimit-{name}"), value.to_string());
     github.fault(Matching::graphql()).respond(Fault::Answer {
         status: 200,
@@ -167,7 +167,7 @@ async fn a_limit_below_nothing_is_told_as_none() {
         let (github, token) = headless().await;
         always(&github, headers, body);
         let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
-        assert_eq!(refreshed.outcomes.len(), 15, "nothing is kept of no limit");
+        assert_eq!(refreshed.outcomes.len(), 25, "nothing is kept of no limit");
         let seen = refreshed.window("graphql");
         assert_eq!((seen.limit, seen.remaining), (Some(0), Some(0)));
         assert_eq!(seen.pause_for, None);
@@ -189,7 +189,7 @@ async fn a_host_that_tells_no_end_of_its_window_is_asked_again_after_a_minute() 
             let refreshed = ask(&github, &token, Lane::Idle, budget.clone()).await;
             assert_eq!(github.requests().len(), lease, "with {remaining} left");
             assert!(is_answered(&refreshed, "b9"));
-            assert!(is_a_minute(withheld(&refreshed, "b14")));
+            assert!(is_a_minute(withheld(&refreshed, "b24")));
             let seen = refreshed.window("graphql");
             assert_eq!(seen.reset_in, None);
             // As the next lease has it, when the pause is over.

@@ -266,8 +266,8 @@ async fn at_the_deadline_what_was_asked_fails_and_what_was_not_stays_due() {
         .collect();
     let lease = lease(vec![group(&github, &token, refs)]);
     let refreshed = refresh_until(&engine(), lease, Duration::from_millis(300)).await;
-    // A request is of ten branches.
-    assert_eq!(refreshed.outcomes.len(), 10);
+    // A request is of twenty branches.
+    assert_eq!(refreshed.outcomes.len(), 20);
     for name in refreshed.outcomes.keys() {
         assert_eq!(refreshed.class(name), ProblemClass::HostUnavailable);
     }
@@ -284,7 +284,7 @@ async fn a_host_that_cannot_be_reached_is_asked_once_and_what_was_not_asked_stay
         .map(|index| git_ref(&format!("r{index}"), "acme/web", &format!("b{index}")))
         .collect();
     let refreshed = refresh(&engine(), lease(vec![group(&github, &token, refs)])).await;
-    assert_eq!(refreshed.outcomes.len(), 10);
+    assert_eq!(refreshed.outcomes.len(), 20);
     for name in refreshed.outcomes.keys() {
         assert_eq!(refreshed.class(name), ProblemClass::HostUnavailable);
     }

@@ -58,7 +58,7 @@ async fn what_was_chosen_not_to_be_sent_is_told_with_the_lease_and_no_longer() {
 
 /// More than two requests ask for.
 fn queue_branches(stack: &Stack, lives: Duration) {
-    let branches: Vec<_> = (0..25).map(|index| format!("b{index}")).collect();
+    let branches: Vec<_> = (0..50).map(|index| format!("b{index}")).collect();
     let branches: Vec<_> = branches.iter().map(String::as_str).collect();
     let lease = short_lived(stack.lease("lease", &branches), lives);
     stack.chat().queue(lease);
@@ -80,7 +80,7 @@ async fn a_turn_that_a_person_waits_for_ends_after_the_request_on_the_wire() {
         .await;
         hold.release();
         stack.released("lease").await;
-        assert_eq!(stack.chat().outcomes().len(), 10);
+        assert_eq!(stack.chat().outcomes().len(), 20);
         assert_eq!(stack.github.requests().len(), 1);
         assert!(stack.metric("gitsync_leases_lost_total 0"));
     })
@@ -96,7 +96,7 @@ async fn the_answer_to_a_report_ends_a_turn_as_well() {
         queue_branches(stack, Duration::from_secs(60));
         stack.start_worker();
         stack.released("lease").await;
-        assert_eq!(stack.chat().outcomes().len(), 20);
+        assert_eq!(stack.chat().outcomes().len(), 40);
         assert_eq!(stack.github.requests().len(), 2);
     })
     .await;

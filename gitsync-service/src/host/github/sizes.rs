@@ -55,7 +55,7 @@ impl Kind {
         let (least, begin, most, step) = match self {
             Self::Probe => (25, 100, 100, 5),
             Self::Detail => (5, 25, 50, 5),
-            Self::Discover => (1, 10, 20, 2),
+            Self::Discover => (1, 20, 20, 2),
         };
         Range {
             least,
@@ -204,9 +204,9 @@ mod tests {
     fn a_slow_answer_costs_a_quarter_and_one_between_nothing() {
         let sizes = Sizes::default();
         sizes.clean(Kind::Discover, FULL, QUICK + Duration::from_secs(1));
-        assert_eq!(sizes.size(Kind::Discover), 10);
+        assert_eq!(sizes.size(Kind::Discover), 20);
         sizes.clean(Kind::Discover, FULL, SLOW + Duration::from_secs(1));
-        assert_eq!(sizes.size(Kind::Discover), 8);
+        assert_eq!(sizes.size(Kind::Discover), 15);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         }
         sizes.halve(Kind::Detail, 2);
         assert_eq!(sizes.size(Kind::Detail), 5);
-        assert_eq!(sizes.size(Kind::Discover), 10);
+        assert_eq!(sizes.size(Kind::Discover), 20);
     }
 
     #[test]

@@ -245,7 +245,8 @@ pub(super) fn is_nothing(facts: &BranchFacts, row: &BranchRow<'_>) -> bool {
     !candidates.any(|candidate| candidate.head_repository.as_ref() == Some(home))
 }
 
-/// An open pull request in `asked` of the branch's name, whole where it is from `home`.
+/// An open pull request in `asked` of the branch's name, whole where it was asked for so and is from
+/// `home`.
 fn open_candidate(
     node: &Value,
     row: &BranchRow<'_>,
@@ -259,7 +260,7 @@ fn open_candidate(
     let head_repository = text("/headRepository/nameWithOwner")
         .map(normalised::repository)
         .transpose()?;
-    let whole = if head_repository.as_ref() == Some(home) {
+    let whole = if row.whole && head_repository.as_ref() == Some(home) {
         match status::whole(node)? {
             Whole::Told(observed) => Some(observed),
             Whole::MoreReviews => None,

@@ -29,15 +29,20 @@ pub(super) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// The most that it costs: a point for a hundred connections. A branch has its lists and the
-    /// reviews of what they hold.
+    /// The most that it costs: a point for a hundred connections. A branch has its lists, and with
+    /// their status the commits and reviews of what they hold.
     pub(super) fn cost(&self) -> i64 {
         const CONNECTIONS_OF_DETAIL: usize = 2;
         const CONNECTIONS_OF_BRANCH: usize = 10;
+        const CONNECTIONS_OF_LISTS: usize = 4;
+        let is_whole = |asked: &Asked<'_>| asked.row.branch().is_some_and(|row| row.whole);
         let connections = match self.sort {
             Sort::Probe => 0,
             Sort::Detail | Sort::Numbers => self.rows.len() * CONNECTIONS_OF_DETAIL,
-            Sort::Discover => self.rows.len() * CONNECTIONS_OF_BRANCH,
+            Sort::Discover if self.rows.iter().any(is_whole) => {
+                self.rows.len() * CONNECTIONS_OF_BRANCH
+            }
+            Sort::Discover => self.rows.len() * CONNECTIONS_OF_LISTS,
         };
         i64::try_from(connections.div_ceil(100).max(1)).unwrap_or(i64::MAX)
     }

@@ -32,6 +32,8 @@ const MOST_LOST: u32 = 6;
 const MOST_LEANER: u32 = 2;
 /// A row that failed this often by itself is too heavy.
 const MOST_ALONE: u32 = 2;
+/// So many branches are asked for with the status of their open pull requests.
+const FEW_BRANCHES: usize = 5;
 /// Which of a key's shares spreads the pause after a query that the host gave up on.
 const HEAVY_TURN: u64 = 6;
 
@@ -82,8 +84,12 @@ impl<'a> Round<'a> {
             leaner: 0,
         };
         let probes = round.pays_to_probe(indices);
+        let whole = round.is_few(indices);
         for &ask in indices {
-            match asks.get(ask).map(|ask| Row::first(&ask.question, probes)) {
+            match asks
+                .get(ask)
+                .map(|ask| Row::first(&ask.question, probes, whole))
+            {
                 Some(Ok(row)) => round.queue.push(ask, row),
                 Some(Err(reason)) => round.fail(&[ask], reason),
                 None => {}
@@ -115,6 +121,14 @@ impl<'a> Round<'a> {
         let known = known.filter(|ask| has_id(&ask.question)).count();
         known > instance.sizes.size(Kind::Detail)
             || instance.is_slow(self.session.client.admission.key())
+    }
+
+    /// Whether so few branches are asked for that the status of each comes with it. Of many, most
+    /// have no pull request, and the lists alone are light enough for twice as many in a request.
+    fn is_few(&self, indices: &[usize]) -> bool {
+        let asks = indices.iter().filter_map(|ask| self.asks.get(*ask));
+        let branches = asks.filter(|ask| matches!(ask.question, Question::OfBranch { .. }));
+        branches.count() <= FEW_BRANCHES
     }
 
     /// Sends one request, if it may be sent.

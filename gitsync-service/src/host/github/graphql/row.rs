@@ -25,6 +25,8 @@ pub(super) struct BranchRow<'a> {
     pub(super) head: &'a RepositoryPath,
     pub(super) branch: &'a str,
     pub(super) commit: Option<&'a str>,
+    /// Whether open ones are asked for with their status.
+    pub(super) whole: bool,
 }
 
 /// What all rows of one request ask for.
@@ -49,12 +51,16 @@ impl Sort {
 
 impl<'a> Row<'a> {
     /// What a question asks for first; with `probes`, whether a known pull request changed before
-    /// what it is.
+    /// what it is; with `whole`, the open pull requests of a branch with their status.
     ///
     /// # Errors
     ///
     /// When it cannot be asked.
-    pub(super) fn first(question: &'a Question, probes: bool) -> Result<Self, NoAnswer> {
+    pub(super) fn first(
+        question: &'a Question,
+        probes: bool,
+        whole: bool,
+    ) -> Result<Self, NoAnswer> {
         let (known, may_probe) = match question {
             Question::Changed {
                 known,
@@ -84,6 +90,7 @@ impl<'a> Row<'a> {
                     commit: commit
                         .as_deref()
                         .filter(|commit| normalised::is_commit(commit)),
+                    whole,
                 }));
             }
         };

@@ -1,0 +1,109 @@
+//! How little the common flows take. The numbers are those of the table in `tests/bench/README.md`.
+
+use std::sync::Arc;
+
+use proto::sync::{Lease, LeasedRef, Upstream};
+use testkit::github::GitHub;
+
+use crate::{
+    batches::{after, linked, opened},
+    support::{engine, git_ref, group, lease, refresh, refresher, world},
+};
+
+const TABLE: &str = include_str!("../../../tests/bench/README.md");
+
+/// Requests and points of a flow, as the table has them.
+fn promised(flow: &str) -> (usize, u64) {
+    let row = TABLE
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("| {flow} | ")));
+    let row = row.unwrap_or_else(|| panic!("the table has no row {flow:?}"));
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    (cells[0].parse().unwrap(), cells[1].parse().unwrap())
+}
+
+/// What was sent since the requests were forgotten last, and what it cost: points of GraphQL, and
+/// one for each REST request but those answered "not modified".
+fn taken(github: &GitHub) -> (usize, u64) {
+    let requests = github.requests();
+    let points = requests.iter().map(|request| match &request.graphql {
+        Some(query) => query.cost,
+        None => u64::from(request.status != Some(304)),
+    });
+    (requests.len(), points.sum())
+}
+
+fn leased(github: &GitHub, token: &str, refs: &[LeasedRef]) -> Arc<Lease> {
+    lease(vec![group(github, token, refs.to_vec())])
+}
+
+/// Looks the refs up, and compares what that took with the table.
+async fn keeps(flow: &str, github: &GitHub, token: &str, refs: &[LeasedRef]) {
+    github.clear_requests();
+    let refreshed = refresh(&engine(), leased(github, token, refs)).await;
+    assert_eq!(refreshed.outcomes.len(), refs.len(), "{flow}");
+    assert_eq!(taken(github), promised(flow), "{flow}");
+}
+
+#[tokio::test]
+async fn a_first_look_and_an_unchanged_one_take_one_request_each() {
+    let (github, token) = world().await;
+    let refs = opened(&github, 1);
+    keeps("first look", &github, &token, &refs).await;
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 1).await;
+    keeps("unchanged", &github, &token, &refs).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_one_with_a_validator_takes_no_point() {
+    let (github, token) = world().await;
+    let mut refs = opened(&github, 1);
+    let first = refresh(&refresher(), leased(&github, &token, &refs)).await;
+    refs[0] = after(&first.outcomes["b0"], refs[0].clone());
+    keeps("unchanged, asked over REST before", &github, &token, &refs).await;
+}
+
+#[tokio::test]
+async fn a_fork_whose_pull_request_is_upstream_takes_two_requests() {
+    let (github, token) = world().await;
+    github.fork("acme/web", "ann");
+    github.repository("ann/web").push("feature");
+    let pull = github.pull_request("acme/web").from_fork("ann/web");
+    pull.head("feature").author("ann").open();
+    let git_ref = LeasedRef {
+        upstream: Upstream::Unknown,
+        ..git_ref("r", "ann/web", "feature")
+    };
+    keeps("fork with upstream", &github, &token, &[git_ref]).await;
+}
+
+#[tokio::test]
+async fn what_merged_meanwhile_takes_two_requests() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 1).await;
+    github.merge("acme/web", 1);
+    keeps("merged meanwhile", &github, &token, &refs).await;
+}
+
+#[tokio::test]
+async fn thirty_branches_take_two_requests_without_pull_requests_and_four_with() {
+    let (github, token) = world().await;
+    let branch = |index: usize| git_ref(&format!("n{index}"), "acme/web", &format!("none-{index}"));
+    let refs: Vec<LeasedRef> = (0..30).map(branch).collect();
+    keeps("30 branches without a pull request", &github, &token, &refs).await;
+    let (github, token) = world().await;
+    let refs = opened(&github, 30);
+    keeps("30 branches, each with one", &github, &token, &refs).await;
+}
+
+#[tokio::test]
+async fn sixty_known_ones_of_which_five_changed_take_two_requests() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 60).await;
+    keeps("60 known, unchanged", &github, &token, &refs).await;
+    for index in 0..5 {
+        github.repository("acme/web").push(&format!("b{index}"));
+    }
+    keeps("60 known of which 5 changed", &github, &token, &refs).await;
+}
