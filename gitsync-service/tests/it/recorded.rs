@@ -119,8 +119,8 @@ async fn understood(line: &Line, asked: &Asked) -> String {
         Asked::Pulls { repository } => {
             let items = body.as_array().unwrap();
             let open = |item: &&Value| item["state"] == "open";
-            // The latest open one is asked for by the branch that it brings, a closed one by its
-            // commit.
+            // The latest open one is asked for by the branch that it brings and its commit, which
+            // even a default branch takes for evidence.
             let latest = items
                 .iter()
                 .filter(open)
@@ -129,16 +129,22 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             let mut git_ref = git_ref("r", repository, "feature");
             if let Some(item) = latest.or(items.first()) {
                 git_ref = head_of(item, repository);
-                if latest.is_none() {
-                    git_ref.commit = item["head"]["sha"].as_str().map(str::to_owned);
-                }
+                git_ref.commit = item["head"]["sha"].as_str().map(str::to_owned);
                 let number = &item["number"];
                 let path = format!("/repos/{repository}/pulls/{number}");
                 answers.push(Canned::ok(&path, &whole(item)));
-                git_ref.upstream = match item["head"]["repo"]["full_name"].as_str() {
-                    Some(name) if name != repository => Upstream::Of(path_of(repository)),
-                    _ => Upstream::NoFork,
-                };
+                if let Some(home) = item["head"]["repo"]["full_name"].as_str()
+                    && home != repository
+                {
+                    git_ref.upstream = Upstream::Of(path_of(repository));
+                    let fork = json!({
+                        "full_name": home,
+                        "fork": true,
+                        "default_branch": "trunk",
+                        "parent": {"full_name": repository, "fork": false},
+                    });
+                    answers.push(Canned::ok(&format!("/repos/{home}"), &fork));
+                }
             }
             let replay = Replay::start(answers).await;
             let refreshed = looked_up(&replay, git_ref).await;
@@ -151,6 +157,35 @@ async fn understood(line: &Line, asked: &Asked) -> String {
                 (_, finding) => panic!("{case}: {finding:?}"),
             }
             "understood: list of pull requests".to_owned()
+        }
+        Asked::OfCommit { repository, commit } => {
+            let items = body.as_array().unwrap();
+            let pulls = items.iter().map(|item| {
+                let path = format!("/repos/{repository}/pulls/{}", item["number"]);
+                Canned::ok(&path, &whole(item))
+            });
+            let replay = Replay::start(pulls.chain([line.canned()]).collect()).await;
+            let mut git_ref = match items.first() {
+                Some(item) => head_of(item, repository),
+                None => git_ref("r", repository, "feature"),
+            };
+            git_ref.repository = path_of(repository);
+            git_ref.commit = Some(commit.clone());
+            let refreshed = looked_up(&replay, git_ref).await;
+            // Whether one that was settled long ago counts is not for the list to say.
+            match refreshed.finding("r") {
+                Finding::PullRequest(found) => {
+                    let mut numbers = items.iter().map(|item| &item["number"]);
+                    assert!(
+                        numbers.any(|number| *number == found.shown.number),
+                        "{case}"
+                    );
+                }
+                finding => assert_eq!(*finding, Finding::NoPullRequest, "{case}"),
+            }
+            let asked = replay.asked();
+            assert!(asked.contains(&line.canned().path), "{case}: {asked:?}");
+            "understood: pull requests of a commit".to_owned()
         }
         Asked::Reviews { repository, number } => {
             let item = json!({

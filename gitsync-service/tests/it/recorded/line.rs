@@ -25,6 +25,7 @@ pub(super) enum Asked {
     Pull { repository: String, number: u64 },
     Pulls { repository: String },
     Reviews { repository: String, number: u64 },
+    OfCommit { repository: String, commit: String },
     Repository { repository: String },
     User,
     Graphql,
@@ -93,6 +94,10 @@ impl Line {
             ["repos", owner, name, "pulls", number, "reviews"] => Asked::Reviews {
                 repository: named(owner, name),
                 number: number.parse().ok()?,
+            },
+            ["repos", owner, name, "commits", commit, "pulls"] => Asked::OfCommit {
+                repository: named(owner, name),
+                commit: (*commit).to_owned(),
             },
             _ => return None,
         })

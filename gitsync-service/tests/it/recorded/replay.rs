@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -45,7 +45,8 @@ impl Canned {
     }
 }
 
-/// A running host. What has no canned answer is a list of nothing.
+/// A running host. Of what has no canned answer, a repository is no fork, and the rest a list of
+/// nothing.
 pub(super) struct Replay {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -109,8 +110,14 @@ async fn read(client: TcpStream, answers: &[Canned], address: SocketAddr) -> Str
         (canned.path == ANY || canned.path == path)
             && canned.only.is_none_or(|only| target.contains(only))
     };
-    let empty = Canned::ok(&path, &Value::Array(Vec::new()));
-    let canned = answers.iter().find(fits).unwrap_or(&empty);
+    let ordinary = match path.strip_prefix("/repos/") {
+        Some(name) if name.split('/').count() == 2 => Canned::ok(
+            &path,
+            &json!({"full_name": name, "fork": false, "default_branch": "trunk"}),
+        ),
+        _ => Canned::ok(&path, &json!([])),
+    };
+    let canned = answers.iter().find(fits).unwrap_or(&ordinary);
     let mut answer = format!(
         "HTTP/1.1 {} Recorded\r\nconnection: close\r\n",
         canned.status
