@@ -46,10 +46,10 @@ impl Line {
         let (method, url) = (told("method"), told("url"));
         let headers = recorded["headers"].as_object().unwrap();
         let body = recorded["body"].clone();
-        let text = match &body {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            body => body.to_string(),
+        let text = match body.as_str() {
+            Some(text) => text.to_owned(),
+            None if body.is_null() => String::new(),
+            None => body.to_string(),
         };
         Self {
             case: format!("line {number}: {method} {url}"),
