@@ -8,8 +8,7 @@
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
 -- touches what is known, nor does an older status of it, by the host's clock (outdated).
 -- "Unchanged" fails where nothing is known. Due stays what is primary, or open, or was not looked
--- up since its last report, and nothing of an archived chat. Only what a reader sees makes an
--- event.
+-- up since its last report, and nothing of an archived chat. Only visible changes make events.
 WITH judged AS (
     SELECT
         o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
@@ -146,7 +145,6 @@ SELECT
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
         THEN 'rejected' ELSE 'applied' END AS status,
     n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,
-    n.problem IS NULL AND n.known_problem IN ('access_denied', 'repository_not_found',
-        'repository_blocked', 'sso_required', 'address_not_allowed') AS reads_again,
+    n.problem IS NULL AND n.known_problem IS NOT NULL AS is_healed,
     EXISTS (SELECT FROM recorded) AS events
 FROM planned n

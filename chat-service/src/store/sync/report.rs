@@ -167,7 +167,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
         spread: Spread {
             leased_at: locked.get_as("leased_at")?,
             of_repository: repository_wide(report, &statuses),
-            read_again: batch.read_again,
+            healed: batch.healed,
             seen_to_change: batch.seen_to_change,
         },
         statuses,

@@ -50,7 +50,7 @@ pub(crate) struct Spread {
     /// Refs that failed with a problem of their whole repository.
     pub(crate) of_repository: Vec<Uuid>,
     /// Refs that had such a problem, and have it no more.
-    pub(crate) read_again: Vec<Uuid>,
+    pub(crate) healed: Vec<Uuid>,
     /// Refs whose pull request was seen to change.
     pub(crate) seen_to_change: Vec<Uuid>,
 }
@@ -76,8 +76,8 @@ impl Store {
         }
         // None goes without the others.
         let mut requeued = Ok(0);
-        if !spread.read_again.is_empty() {
-            requeued = self.requeue_siblings(&spread.read_again).await;
+        if !spread.healed.is_empty() {
+            requeued = self.requeue_siblings(&spread.healed).await;
         }
         if !spread.seen_to_change.is_empty() {
             done.hinted = self.hint(&spread.seen_to_change).await?;

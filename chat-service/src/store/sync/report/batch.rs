@@ -31,7 +31,7 @@ pub(super) struct Batch {
     /// Outcomes that were stored.
     pub(super) stored: i32,
     pub(super) seen_to_change: Vec<Uuid>,
-    pub(super) read_again: Vec<Uuid>,
+    pub(super) healed: Vec<Uuid>,
     pub(super) events: bool,
 }
 
@@ -54,7 +54,7 @@ impl Batch {
             effects: HashMap::new(),
             stored: 0,
             seen_to_change: Vec::new(),
-            read_again: Vec::new(),
+            healed: Vec::new(),
             events: false,
         }
     }
@@ -101,8 +101,8 @@ impl Batch {
             if row.get_as("seen_to_change")? {
                 self.seen_to_change.push(id);
             }
-            if row.get_as::<Option<bool>>("reads_again")? == Some(true) {
-                self.read_again.push(id);
+            if row.get_as("is_healed")? {
+                self.healed.push(id);
             }
         }
         Ok(())
