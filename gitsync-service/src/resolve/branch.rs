@@ -130,7 +130,7 @@ impl BranchLookup {
         let stage = std::mem::replace(&mut self.stage, Stage::Done(Verdict::NoneOpen));
         self.stage = match (stage, answer) {
             (stage, Answer::Failed { class, repository }) => {
-                self.failed(group, held, stage, class, repository)
+                self.failed(group, held, &stage, class, repository)
             }
             (Stage::Home, Answer::Branch(facts)) => self.after_home(group, held, *facts),
             (
@@ -342,7 +342,7 @@ impl BranchLookup {
         &mut self,
         group: &BranchGroup<'_>,
         held: Option<&Observed>,
-        stage: Stage,
+        stage: &Stage,
         class: ProblemClass,
         repository_wide: bool,
     ) -> Stage {

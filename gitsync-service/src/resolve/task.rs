@@ -111,7 +111,7 @@ impl<'a> BranchTask<'a> {
                     self.asked = Some((about, question));
                     return;
                 }
-                Step::Found(observed, settled_ago) => self.found(observed, settled_ago, sink),
+                Step::Found(observed, settled_ago) => self.found(*observed, settled_ago, sink),
                 Step::Finding(finding) => {
                     let learned = self.lookup.learned.clone();
                     self.finish(|_| (finding.clone(), learned.clone()), sink);
@@ -132,7 +132,7 @@ impl<'a> BranchTask<'a> {
             });
             match held {
                 // A change that was seen is a finding all the same.
-                Some(held) => self.found(held, None, sink),
+                Some(held) => self.found(*held, None, sink),
                 // The other queries of the branch would not be sent either.
                 None => self.query = self.group.queries.len(),
             }
@@ -265,7 +265,7 @@ impl<'a> BranchTask<'a> {
     /// after it was settled.
     fn found(
         &mut self,
-        observed: Box<Observed>,
+        observed: Observed,
         settled_ago: Option<Duration>,
         sink: &mut Sink<'_, 'a>,
     ) {
@@ -274,7 +274,7 @@ impl<'a> BranchTask<'a> {
             fingerprint,
             validator,
             head_repository: _,
-        } = *observed;
+        } = observed;
         if found.shown.state == PullRequestState::Merged {
             let commit = self.group.commit();
             let holds = commit.and_then(|commit| self.lookup.has_commit(commit, &found));

@@ -308,13 +308,13 @@ impl Client {
                     let bytes = read(response, MAX_BODY_BYTES).await?;
                     let body = serde_json::from_slice(&bytes)
                         .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
-                    return Ok(Fetched::Answer(Answer {
+                    return Ok(Fetched::Answer(Box::new(Answer {
                         body,
                         limits,
                         next,
                         moved,
                         validator,
-                    }));
+                    })));
                 }
                 StatusCode::NOT_MODIFIED if validator.is_some() => return Ok(Fetched::Unchanged),
                 status @ (StatusCode::MOVED_PERMANENTLY

@@ -51,7 +51,7 @@ pub(in super::super) enum Fetched<T> {
     /// It is as it was when the validator was given.
     Unchanged,
     /// The answer.
-    Answer(Answer<T>),
+    Answer(Box<Answer<T>>),
 }
 
 impl<T> Fetched<T> {
@@ -59,7 +59,7 @@ impl<T> Fetched<T> {
     pub(in super::super) fn answer(self) -> Result<Option<Answer<T>>, NoAnswer> {
         match self {
             Self::Missing => Ok(None),
-            Self::Answer(answer) => Ok(Some(answer)),
+            Self::Answer(answer) => Ok(Some(*answer)),
             Self::Unchanged => Err(NoAnswer::invalid("not modified since never")),
         }
     }
