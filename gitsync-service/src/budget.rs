@@ -12,6 +12,7 @@ mod credential;
 mod demand;
 pub mod host_state;
 mod lease_budget;
+mod load;
 pub mod pause;
 mod refused_tokens;
 mod slots;

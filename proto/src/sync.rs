@@ -26,6 +26,8 @@ pub use pull_request::{FoundPullRequest, Head, PullRequest, PullRequestState};
 pub use report::{Renewal, Report, ReportAnswer};
 pub use repository::RepositoryPath;
 
+pub use crate::chat::v1::CredentialState;
+
 use std::fmt;
 
 use uuid::Uuid;

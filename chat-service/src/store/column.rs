@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use proto::{
-    chat::v1::CredentialState,
-    sync::{Lane, ProblemClass, ProblemName as _, PullRequest},
-};
+use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _, PullRequest};
 use serde_json::Value;
 use tokio_postgres::{
     Row,

@@ -3,7 +3,7 @@
 //! batches, by the relay.
 
 use jiff::Timestamp;
-use proto::chat::v1::CredentialState;
+use proto::sync::CredentialState;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

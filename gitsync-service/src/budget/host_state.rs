@@ -14,7 +14,7 @@ use std::{
 use proto::sync::{BudgetKey, ProblemClass};
 use tokio::time::Instant;
 
-use super::{Settings, refused_tokens::RefusedTokens, share, slots::Load};
+use super::{Settings, load::Load, refused_tokens::RefusedTokens, share};
 
 /// Budgets that fail within [`FAILURE_WINDOW`], at least, until that is blamed on the host.
 const FAILING_BUDGETS: usize = 3;
@@ -26,8 +26,9 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 pub const PROBE_AFTER: Duration = Duration::from_secs(5);
 /// Longest wait between two trial requests.
 pub const PROBE_CAP: Duration = Duration::from_secs(60);
-/// Longest time for which a host under maintenance is believed when it says when it is back.
-const MAINTENANCE_CAP: Duration = Duration::from_secs(60 * 60);
+/// Longest time for which a host under maintenance is believed when it says when it is back: one
+/// answer, perhaps of a single load balancer, must not close it for all for longer.
+const MAINTENANCE_CAP: Duration = Duration::from_secs(5 * 60);
 /// How long a host that wants several budgets to pause is asked less; and if others are to pause
 /// all the same, how long no request is begun.
 const SLOWDOWN: Duration = Duration::from_secs(60);
@@ -213,17 +214,24 @@ impl HostState {
     pub(super) fn secondary_limit(&self, key: &BudgetKey, now: Instant) -> Option<Pace> {
         let mut inner = self.lock();
         inner.asked.retain(|_, at| now < *at + FAILURE_WINDOW);
+        let slow_until = inner.slow_until.filter(|until| now < *until);
+        // What was on the wire by then says nothing of the slower pace.
+        if let Some(slow_until) = slow_until
+            && inner
+                .asked
+                .get(key)
+                .is_none_or(|at| *at + SLOWDOWN < slow_until)
+        {
+            return None;
+        }
         let share = inner.asked.len() / FAILING_SHARE;
         if inner.secondary_limits.add(key, now) < share.max(FAILING_BUDGETS) {
             return None;
         }
         inner.secondary_limits = FailureCount::default();
         let until = now + SLOWDOWN;
-        if inner
-            .slow_until
-            .replace(until)
-            .is_some_and(|slow| now < slow)
-        {
+        inner.slow_until = Some(until);
+        if slow_until.is_some() {
             inner.stopped_until = Some(until);
             return Some(Pace::Stopped);
         }
@@ -314,7 +322,7 @@ mod tests {
     #[test]
     fn a_host_under_maintenance_is_tried_again_when_it_says_that_it_is_back() {
         let (host, now) = (HostState::default(), Instant::now());
-        let back_in = Duration::from_secs(600);
+        let back_in = Duration::from_secs(240);
         let settings = Settings::default();
         assert!(host.unanswered(&settings, &key(1), Some(back_in), now));
         assert!(!host.unanswered(&settings, &key(2), Some(back_in), now));
@@ -340,6 +348,14 @@ mod tests {
         let [slowed, stopped] = [Pace::Slowed, Pace::Stopped].map(Some);
         assert_eq!(paces, [None, None, slowed, None, None, stopped]);
         assert_eq!((host.places(8, now), host.places(2, now)), (2, 1));
+        let before = HostState::default();
+        for number in 0..6 {
+            assert_eq!(before.admit(&key(number), now), Ok(()));
+        }
+        let later = now + Duration::from_secs(1);
+        let limited = (0..6).map(|number| before.secondary_limit(&key(number), later));
+        let on_the_wire: Vec<_> = limited.collect();
+        assert_eq!(on_the_wire, [None, None, slowed, None, None, None]);
         assert_eq!(host.places(8, now + SLOWDOWN), 8);
         assert!(!host.answered_well(now));
         assert!(host.answered_well(now + SLOWDOWN));

@@ -16,8 +16,8 @@ use super::{
     Admission, Budgets, Withheld,
     credential::CredentialCheck,
     host_state::{HostState, PROBE_AFTER},
+    load::Load,
     pause,
-    slots::Load,
     window::{RateLimitWindow, Received},
 };
 

@@ -6,10 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use proto::sync::Lane;
@@ -18,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::host_state::HostState;
+use super::{host_state::HostState, load::Load};
 
 /// One slot in this many is out of a single lease's reach, and of a single host's.
 const RESERVED_SHARE: usize = 5;
@@ -57,24 +54,6 @@ pub(super) struct Demand {
     pub(super) host: Arc<HostState>,
     /// There are other hosts.
     pub(super) has_others: bool,
-}
-
-/// Requests on the wire.
-#[derive(Debug, Default)]
-pub(super) struct Load(AtomicUsize);
-
-impl Load {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn begin(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Slots {

@@ -34,7 +34,12 @@ pub(super) fn https_proxy(text: &str) -> Result<SecretString, &'static str> {
 pub(super) fn no_proxy(text: &str) -> Result<String, &'static str> {
     let is_network = |entry: &str| {
         let (address, mask) = entry.split_once('/').unwrap_or((entry, "0"));
-        address.parse::<IpAddr>().is_ok() && mask.parse::<u8>().is_ok()
+        let most = match address.parse() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        mask.parse::<u8>().is_ok_and(|mask| mask <= most)
     };
     let is_name = |entry: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -204,6 +204,16 @@ impl<'a> BranchTask<'a> {
         if let Some(Verdict::Open(observed)) = self.lookup.verdict() {
             return Step::Found(observed.clone(), None);
         }
+        // To go on with the known one would answer the open question by a failure.
+        if asks_branch
+            && let Some(Verdict::Failed { class, .. }) = self.lookup.verdict()
+            && matches!(
+                class,
+                ProblemClass::HostUnavailable | ProblemClass::NotReady
+            )
+        {
+            return self.conclude(query);
+        }
         if let Some(known) = query.known.filter(|_| self.progress.seen != Seen::Whole) {
             let is_first = self.progress.seen == Seen::Not && !asks_branch;
             let changed = query.changed(known).filter(|_| is_first);
@@ -235,8 +245,12 @@ impl<'a> BranchTask<'a> {
         }) = self.lookup.verdict()
         {
             // A fork is often deleted once its pull request is settled, which says nothing about
-            // the pull request.
-            return match held.filter(|_| *class == ProblemClass::RepositoryNotFound) {
+            // the pull request; and a change that was seen is a finding all the same.
+            let last = query.known.map(|known| known.state);
+            let keeps = |held: &Observed| {
+                *class == ProblemClass::RepositoryNotFound || Some(held.found.shown.state) != last
+            };
+            return match held.filter(|held| keeps(held)) {
                 Some(held) => Step::Found(held.clone(), None),
                 None => Step::failed(*class, *repository_wide),
             };

@@ -107,6 +107,41 @@ async fn what_is_found_is_found_whatever_else_went_wrong() {
     assert_eq!(refreshed.class("other"), ProblemClass::HostAnswerInvalid);
 }
 
+/// Anybody may open a pull request from a branch into a fork that this token may not see.
+#[tokio::test]
+async fn a_pull_request_elsewhere_that_is_hidden_closes_no_repository() {
+    const SAML: (Option<&str>, &str) = (
+        Some("FORBIDDEN"),
+        "Resource protected by organization SAML enforcement.",
+    );
+    let (github, token) = world().await;
+    let pull = github.pull_request("acme/web").head("feature").open();
+    let hidden = &["/r0/head/associatedPullRequests/nodes/0"];
+    for (branch, expected) in [("feature", Some(pull)), ("other", None)] {
+        spoil(&github, hidden, SAML);
+        let git_ref = git_ref("r", "acme/web", branch);
+        let refreshed = ask(&github, &token, vec![git_ref]).await;
+        match expected {
+            Some(pull) => assert_eq!(refreshed.found("r").shown.number, number(pull)),
+            None => assert_eq!(refreshed.finding("r"), &Finding::NoPullRequest),
+        }
+    }
+}
+
+/// A default branch is not adopted by its name: where it is not told, REST says which it is.
+#[tokio::test]
+async fn a_default_branch_that_may_not_be_read_is_not_adopted_by_its_name() {
+    let (github, token) = world().await;
+    github.pull_request("acme/web").head("main").open();
+    let denied = (
+        Some("FORBIDDEN"),
+        "Resource not accessible by personal access token",
+    );
+    spoil(&github, &["/r0/defaultBranchRef"], denied);
+    let refreshed = ask(&github, &token, vec![git_ref("r", "acme/web", "main")]).await;
+    assert_eq!(refreshed.finding("r"), &Finding::NoPullRequest);
+}
+
 #[tokio::test]
 async fn of_two_errors_about_one_answer_the_worse_holds() {
     let gave_up = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "pullRequest"]});

@@ -1,5 +1,7 @@
 //! Credentials that a host refuses although they are good, and those of installations.
 
+use std::time::Duration;
+
 use e2e::stack::{PROVIDER, REPOSITORY, Stack};
 use proto::chat::v1::{
     self, CredentialState, Freshness, LinkGitAccountRequest, ListGitAccountsRequest, ProblemClass,
@@ -83,7 +85,8 @@ async fn no_good_credential_is_given_up_when_a_host_refuses_all_of_them_for_two_
         );
 
         stack.github.clear_faults();
-        wait::until("all is well again", || async {
+        // The circuit breaker tries once a minute at the latest.
+        wait::within(Duration::from_secs(90), "all is well again", || async {
             let_time_pass(stack).await;
             for (user, chat) in &chats {
                 let status = stack.status(user, chat).await;

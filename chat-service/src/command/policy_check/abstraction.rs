@@ -112,6 +112,27 @@ pub fn owners(policies: &Policies) -> Vec<UserId> {
 /// What one column can be.
 type Choice = Box<dyn Fn(&mut Chat)>;
 
+/// How far apart `count` of `total` combinations are, evenly spread over all of them.
+///
+/// It has no divisor in common with `total`, so that it does not pass by a choice of a column for
+/// ever, and is about the golden section, so that few of them meet all.
+fn step(total: usize, count: usize) -> usize {
+    if total == count {
+        return 1;
+    }
+    let golden = total / 1000 * 618;
+    (golden.max(1)..total)
+        .find(|step| is_coprime(*step, total))
+        .unwrap_or(1)
+}
+
+fn is_coprime(mut one: usize, mut other: usize) -> bool {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one == 1
+}
+
 /// The chats that `policies` can tell apart, and how many combinations there are.
 #[must_use]
 pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
@@ -121,12 +142,7 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
         .try_fold(1_usize, |total, choices| total.checked_mul(choices.len()))
         .unwrap_or(usize::MAX);
     let count = total.min(MAX_CHATS);
-    // Evenly spread when there are too many; an odd step meets every choice of each column.
-    let step = if total == count {
-        1
-    } else {
-        (total / count) | 1
-    };
+    let step = step(total, count);
     let chats = (0..count)
         .map(|index| {
             let mut chat = Chat {
@@ -143,7 +159,8 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
                 diff_statuses: Vec::new(),
                 shares: Vec::new(),
             };
-            let mut place = index.wrapping_mul(step) % total;
+            let mut place =
+                usize::try_from(index as u128 * step as u128 % total as u128).unwrap_or(0);
             for choices in &columns {
                 if let Some(choice) = choices.get(place % choices.len()) {
                     choice(&mut chat);
@@ -261,4 +278,22 @@ fn texts(literals: &Literals) -> BTreeSet<String> {
     }
     texts.retain(|text| text.chars().count() <= MAX_TITLE_CHARS);
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_choice_of_a_column_is_passed_by_for_ever() {
+        for total in [4_097, 6_912, 11_664, 1_000_000] {
+            let step = step(total, MAX_CHATS);
+            for choices in (2..=18).filter(|choices| total % choices == 0) {
+                let met = (0..MAX_CHATS).map(|index| index * step % total % choices);
+                assert_eq!(met.collect::<HashSet<_>>().len(), choices, "{total}");
+            }
+        }
+    }
 }

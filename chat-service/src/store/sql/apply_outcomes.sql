@@ -1,8 +1,7 @@
 -- name: apply_outcomes
 -- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
 -- its event and its next due time. Returns what became of each; one that is missing spends another
--- budget, or was looked at since. The caller has locked chats, refs and accounts, and proves the
--- lease afterwards.
+-- budget, or was looked at since. The caller has locked all of them, and proves the lease last.
 --
 -- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
@@ -100,7 +99,8 @@ WITH judged AS (
         refreshed_at = CASE WHEN n.current AND n.effect NOT IN ('failed', 'gone') THEN now()
             WHEN n.effect = 'found' THEN greatest(p.refreshed_at, n.before_report)
             ELSE p.refreshed_at END,
-        found_at = CASE WHEN n.effect = 'found' THEN now() ELSE p.found_at END,
+        found_at = CASE WHEN n.effect <> 'found' THEN p.found_at WHEN n.current THEN now()
+            ELSE n.before_report END,
         changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.told_at, now())
             WHEN n.differs OR n.moved THEN now() ELSE p.changed_at END,
         base_interval_seconds = CASE WHEN n.current THEN n.base_seconds

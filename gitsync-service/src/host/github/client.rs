@@ -328,7 +328,9 @@ impl Client {
                         .map_err(NoAnswer::Withheld)?;
                 }
                 // An Enterprise host may be older than the version: it is asked for its own.
-                StatusCode::BAD_REQUEST | StatusCode::GONE if versioned => {
+                StatusCode::BAD_REQUEST | StatusCode::GONE
+                    if versioned && !self.instance.is_public() =>
+                {
                     self.instance.note_no_api_version();
                     self.admission
                         .check(CORE, lane, REST_POINTS)

@@ -60,6 +60,11 @@ impl Instance {
         }
     }
 
+    /// Whether GitHub itself runs it, and not an enterprise whose release may be older.
+    pub(super) fn is_public(&self) -> bool {
+        self.is_public
+    }
+
     /// Whether the host has a GraphQL interface of this version, as far as is known.
     pub(super) fn has_graphql(&self) -> bool {
         self.settings.graphql && self.capability().is_usable(Instant::now())

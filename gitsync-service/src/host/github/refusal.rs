@@ -43,7 +43,11 @@ pub(super) fn refusal(
     let body = body.to_ascii_lowercase();
     // A refused token says nothing about limits: its headers are of the address it came from.
     if status == 401 {
-        return Refusal::Credential;
+        return if is_own(&body) {
+            Refusal::Credential
+        } else {
+            Refusal::NotTheHost
+        };
     }
     if let Some(limit) = limit(status, limits, &body) {
         return limit;
@@ -270,6 +274,8 @@ mod tests {
     #[test]
     fn other_statuses_say_which_problem_it_is() {
         assert_eq!(of(401, "Bad credentials"), Refusal::Credential);
+        let html = refusal(401, &headers("4999", None), None, "<html>Sign in</html>");
+        assert_eq!(html, Refusal::NotTheHost);
         for status in [408, 500, 502, 504] {
             assert_eq!(of(status, ""), Refusal::Overloaded, "{status}");
         }

@@ -251,6 +251,9 @@ impl Lookup<'_> {
                 }
             }
         }
+        let newest = listed.pulls.iter().find(|pull| is_of(pull, &home, branch));
+        let at_commit = newest.is_some_and(|newest| Some(newest.head.sha.as_str()) == commit);
+        let (is_listed, is_cut) = (newest.is_some(), listed.is_cut);
         let reader = Reader {
             branch,
             commit,
@@ -265,14 +268,20 @@ impl Lookup<'_> {
             reader.add(&mut facts, &listed, false)?;
         }
         facts.complete = !listed.is_cut || reader.has_open(&facts);
+        // Those that hold the commit are of this list, or of another repository's.
         if let Some(commit) = commit
             && !reader.is_decided(&facts)
-            && (facts.settled.is_empty() || reader.has_open(&facts))
-            && let Some(holding) = self.list_of_commit(&facts.repository, commit).await?
+            && (is_listed || is_cut)
+            && (!at_commit || reader.has_open(&facts))
         {
-            reader.add(&mut facts, &holding, true)?;
-            facts.knows_commit = !holding.is_cut;
-            facts.complete &= !holding.is_cut;
+            match self.list_of_commit(&facts.repository, commit).await? {
+                Some(holding) => {
+                    reader.add(&mut facts, &holding, true)?;
+                    facts.knows_commit = !holding.is_cut;
+                    facts.complete &= !holding.is_cut;
+                }
+                None => facts.complete &= !is_cut,
+            }
         }
         if *upstream == Upstream::Unknown && told.is_none() && !reader.is_decided(&facts) {
             told = Some(self.repository(at).await?.ok_or(NOT_FOUND)?);

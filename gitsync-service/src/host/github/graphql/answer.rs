@@ -40,6 +40,9 @@ const DISPENSABLE: [&str; 7] = [
     "defaultBranchRef",
 ];
 
+/// A list whose items may be in repositories that this token may not see.
+const NETWORK_LIST: &str = "associatedPullRequests";
+
 /// What came of a query as a whole.
 pub(super) enum Answered {
     /// Something came back for some of the questions.
@@ -227,9 +230,15 @@ impl Envelope {
         };
         let last = below.last().map(String::as_str).unwrap_or_default();
         self.gave_up |= meaning == Meaning::Overloaded;
+        // These lists are of the whole network: strangers decide what is in them.
+        let is_of_network = last == "nodes" && below.iter().any(|name| name == NETWORK_LIST);
         let verdict = match meaning {
             Meaning::TooHeavy | Meaning::Overloaded => Verdict::Again,
-            Meaning::NotFound | Meaning::Denied(_) if DISPENSABLE.contains(&last) => return,
+            Meaning::NotFound | Meaning::Denied(_)
+                if is_of_network || DISPENSABLE.contains(&last) =>
+            {
+                return;
+            }
             Meaning::NotFound => Verdict::NotFound,
             Meaning::Denied(class) => Verdict::Failed(NoAnswer::Failed(class)),
             Meaning::Primary | Meaning::Secondary | Meaning::Skew | Meaning::Unknown => {

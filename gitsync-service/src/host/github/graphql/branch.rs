@@ -105,7 +105,7 @@ pub(super) fn facts(
     let at_home = row.at == row.head;
     // The question may have an old name of it; heads carry the present one.
     let home = if at_home { &asked } else { row.head };
-    let default = default_branch_ref.filter(|_| at_home);
+    let default = default_branch_ref.as_ref().filter(|_| at_home);
     let mut facts = BranchFacts {
         upstream: match &parent {
             _ if !is_fork => Upstream::NoFork,
@@ -126,11 +126,19 @@ pub(super) fn facts(
     for node in open.nodes.into_iter().flatten() {
         facts.open.extend(open_candidate(&node, row, home, &asked)?);
     }
+    let is_own = |candidate: &Candidate| {
+        candidate.head_repository.as_ref() == Some(home) && candidate.base_repository == asked
+    };
+    // A default branch is not adopted by its name, and which one that is may be hidden.
+    if at_home && default.is_none() && facts.open.iter().any(is_own) {
+        facts.complete = false;
+    }
     let reader = Reader { row, limits };
     // They are only asked for by a commit.
     if row.commit.is_some() && settled.is_none() {
         return Err(lacking());
     }
+    let many_settled = settled.as_ref().is_some_and(Page::is_cut);
     for link in settled.into_iter().flat_map(|list| list.nodes).flatten() {
         if Some(link.head_ref_oid.as_str()) == row.commit {
             reader.add(&mut facts, link, Some(&asked), true)?;
@@ -154,9 +162,20 @@ pub(super) fn facts(
             facts.covers_upstream &= added;
         }
     }
-    if let Some(page) = commit.and_then(|commit| commit.associated_pull_requests) {
-        facts.knows_commit = true;
-        facts.complete &= !page.is_cut();
+    let is_decided = |facts: &BranchFacts| {
+        let may_adopt = |open: &Candidate| open.has_commit || !facts.is_default;
+        let mut open = facts.open.iter();
+        open.any(|candidate| is_own(candidate) && may_adopt(candidate))
+    };
+    let holding = commit.and_then(|commit| commit.associated_pull_requests);
+    // What holds the commit may be beyond the pages, unless an open one is the branch's anyway.
+    let is_cut = holding.as_ref().map_or(many_settled, Page::is_cut);
+    if is_cut && !is_decided(&facts) {
+        facts.complete = false;
+    }
+    if let Some(page) = holding {
+        // One that is hidden may be the one that holds it.
+        facts.knows_commit = page.nodes.iter().all(Option::is_some);
         for link in page.nodes.into_iter().flatten() {
             reader.add(&mut facts, link, None, true)?;
         }
