@@ -162,6 +162,31 @@ async fn an_unchanged_outcome_of_an_older_report_ends_no_need_to_look() {
     .await;
 }
 
+/// Otherwise the branch would not be asked about for the newer report.
+#[tokio::test]
+async fn what_was_found_for_an_older_report_is_of_before_the_newer_one() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        worker.answer(found()).await;
+        let lease = leased_again(stack, &worker).await;
+        report_earlier(stack).await;
+        owner.report(&chat.id, "feat/x").await;
+        let answer = outcome(lease.git_ref(), found());
+        assert_eq!(
+            worker.finish(&lease, vec![answer]).await,
+            [OutcomeResultStatus::Superseded]
+        );
+        let lease = worker.lease_one().await;
+        let age =
+            |since: Option<prost_types::Duration>| since.map(|since| (since.seconds, since.nanos));
+        let git_ref = lease.git_ref();
+        assert!(age(git_ref.since_found) > age(git_ref.since_reported));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_tells_that_nothing_changed_is_kept_until_it_is_told_anew() {
     Stack::run(async |stack| {

@@ -82,37 +82,58 @@ async fn a_problem_of_a_repository_puts_off_all_refs_of_its_owner_there_and_no_o
     .await;
 }
 
+/// Two refs of `acme/web` that failed with it; then the first is found again, in `repository`.
+async fn heal(stack: &Stack, owner: &Owner<'_>, repository: &str) -> Worker {
+    owner.chat("feat/1").await;
+    owner.chat("feat/2").await;
+    let worker = Worker::of(stack);
+    let lease = worker.lease_one().await;
+    let failures = lease.refs().into_iter().map(|git_ref| {
+        let mut failure = outcome(git_ref, of_repository(ProblemClass::SsoRequired));
+        failure.next_refresh_in = Some(seconds(3600));
+        failure
+    });
+    worker.finish(&lease, failures.collect()).await;
+    // The owner authorizes the token, and one of the chats is refreshed.
+    run(
+        stack,
+        "UPDATE git_ref_polls p SET due_at = now(), early_at = now() FROM git_refs r
+         WHERE r.id = p.ref_id AND r.git_branch = 'feat/1'",
+    )
+    .await;
+    settle_all(stack).await;
+    let lease = worker.lease_one().await;
+    let read = v1::outcome::Result::Found(v1::PullRequest {
+        repository: repository.to_owned(),
+        ..pull_request()
+    });
+    let read = outcome(lease.refs()[0], read);
+    worker.finish(&lease, vec![read]).await;
+    worker
+}
+
+/// It may be all that the token reads, and the next failure would put the others off again.
+#[tokio::test]
+async fn a_success_in_another_repository_heals_no_ref_of_its_own() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let worker = heal(stack, &owner, "acme/upstream").await;
+        assert!(worker.lease().await.is_empty());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_first_success_in_a_repository_makes_what_was_put_off_with_it_due() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
-        owner.chat("feat/1").await;
-        owner.chat("feat/2").await;
         let elsewhere = stack.chat(&owner.caller).await;
         let api = "https://github.com/acme/api";
         owner
             .try_report(git_ref(&elsewhere.id, api, "feat/3"))
             .await
             .unwrap();
-        let worker = Worker::of(stack);
-        let lease = worker.lease_one().await;
-        let failures = lease.refs().into_iter().map(|git_ref| {
-            let mut failure = outcome(git_ref, of_repository(ProblemClass::SsoRequired));
-            failure.next_refresh_in = Some(seconds(3600));
-            failure
-        });
-        worker.finish(&lease, failures.collect()).await;
-        // The owner authorizes the token, and one of the chats is refreshed.
-        run(
-            stack,
-            "UPDATE git_ref_polls p SET due_at = now(), early_at = now() FROM git_refs r
-             WHERE r.id = p.ref_id AND r.git_branch = 'feat/1'",
-        )
-        .await;
-        settle_all(stack).await;
-        let lease = worker.lease_one().await;
-        let read = outcome(lease.refs()[0], found());
-        worker.finish(&lease, vec![read]).await;
+        let worker = heal(stack, &owner, "acme/web").await;
         assert_eq!(worker.lease_one().await.branches(), ["feat/2"]);
     })
     .await;
