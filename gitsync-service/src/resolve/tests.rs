@@ -292,3 +292,28 @@ fn a_ref_without_a_branch_is_our_own_fault_and_asks_nothing() {
     });
     assert_eq!(finding(&pathless, Vec::new()), internal);
 }
+
+#[test]
+fn a_merge_that_was_seen_is_found_though_its_branch_is_not_answered() {
+    let script = || {
+        vec![
+            ("status acme/web#7", Answer::PullRequest(ours(7, Merged))),
+            ("branch acme/web", failed(ProblemClass::HostUnavailable)),
+        ]
+    };
+    assert_eq!(found(&linked(Open), script()).1, 7);
+    // It is no change where it was known.
+    let down = problem(ProblemClass::HostUnavailable, true);
+    assert_eq!(finding(&linked(Merged), script()), down);
+}
+
+#[test]
+fn a_branch_that_was_reported_since_stays_an_open_question_while_its_host_is_down() {
+    let reported = LeasedRef {
+        since_found: Some(Duration::from_secs(60)),
+        ..linked(Open)
+    };
+    let script = vec![("branch acme/web", failed(ProblemClass::HostUnavailable))];
+    let down = problem(ProblemClass::HostUnavailable, true);
+    assert_eq!(finding(&reported, script), down);
+}
