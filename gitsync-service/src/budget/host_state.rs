@@ -98,6 +98,17 @@ impl FailureCount {
 }
 
 impl Inner {
+    fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Closed> {
+        let stopped_until = self
+            .stopped_until
+            .map(|until| until + RAMP.mul_f64(share(key, RAMP_SHARE)));
+        if let Some(until) = stopped_until.filter(|until| *until > now) {
+            return Some((ProblemClass::SecondaryLimited, until - now));
+        }
+        let trial_at = self.breaker.trial_at.filter(|at| *at > now);
+        trial_at.map(|at| (ProblemClass::HostUnavailable, at - now))
+    }
+
     /// Opens the breaker; false if it is open.
     fn open(&mut self, settings: &Settings, now: Instant) -> bool {
         let opens = self.breaker.trial_at.is_none();
@@ -119,8 +130,8 @@ impl HostState {
     /// Admits a request for `key`. While the circuit breaker is half-open, one trial request is
     /// admitted and others are rejected until it completes.
     pub(super) fn admit(&self, key: &BudgetKey, now: Instant) -> Result<(), Closed> {
-        self.closed(key, now).map_or(Ok(()), Err)?;
         let mut inner = self.lock();
+        inner.closed(key, now).map_or(Ok(()), Err)?;
         if inner.asked.len() >= MOST_ASKED {
             inner.asked.clear();
         }
@@ -135,15 +146,7 @@ impl HostState {
 
     /// Why no request for `key` would be admitted now.
     pub(super) fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Closed> {
-        let inner = self.lock();
-        let stopped_until = inner
-            .stopped_until
-            .map(|until| until + RAMP.mul_f64(share(key, RAMP_SHARE)));
-        if let Some(until) = stopped_until.filter(|until| *until > now) {
-            return Some((ProblemClass::SecondaryLimited, until - now));
-        }
-        let trial_at = inner.breaker.trial_at.filter(|at| *at > now);
-        trial_at.map(|at| (ProblemClass::HostUnavailable, at - now))
+        self.lock().closed(key, now)
     }
 
     /// The host answered, whatever it said. Returns whether the breaker closes.
