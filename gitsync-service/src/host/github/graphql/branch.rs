@@ -129,10 +129,7 @@ pub(super) fn facts(
     let is_own = |candidate: &Candidate| {
         candidate.head_repository.as_ref() == Some(home) && candidate.base_repository == asked
     };
-    // A default branch is not adopted by its name, and which one that is may be hidden.
-    if at_home && default.is_none() && facts.open.iter().any(is_own) {
-        facts.complete = false;
-    }
+    let hides_default = at_home && default.is_none();
     let reader = Reader { row, limits };
     // They are only asked for by a commit.
     if row.commit.is_some() && settled.is_none() {
@@ -179,6 +176,11 @@ pub(super) fn facts(
         for link in page.nodes.into_iter().flatten() {
             reader.add(&mut facts, link, None, true)?;
         }
+    }
+    // A default branch is not adopted by its name, and which one that is may be hidden.
+    let by_name = |open: &Candidate| is_own(open) && !open.has_commit;
+    if hides_default && facts.open.iter().any(by_name) {
+        facts.complete = false;
     }
     Ok(facts)
 }
