@@ -121,19 +121,35 @@ pub struct BranchFacts {
     /// The root of its network, which is no fork, as far as that was found out. `None` for the root
     /// itself.
     pub root: Option<RepositoryPath>,
-    /// The branch is the default one of its own repository; told where `open` has one of the
-    /// branch, and by the branch's own repository where that is a fork.
+    /// The branch is the default one of its own repository. Known where `open` has one of the
+    /// branch, and from the branch's own repository where that is a fork.
     pub is_default: bool,
     /// Open pull requests whose head has the branch's name, whosever it is.
     pub open: Vec<Candidate>,
     /// Merged and closed ones that hold the pushed commit; empty when the question has none.
     pub settled: Vec<Candidate>,
-    /// The repository knows the pushed commit, and told of every pull request that holds it.
+    /// The repository knows the pushed commit, and every pull request that holds it was listed.
     pub knows_commit: bool,
     /// `open` also holds those of the branch that are in other repositories of the network.
     pub covers_upstream: bool,
     /// No list was cut off by the host: what is not in `open` does not exist.
     pub complete: bool,
+}
+
+impl BranchFacts {
+    /// The open ones in the asked repository whose branch is in `home`.
+    pub(crate) fn open_from(&self, home: &RepositoryPath) -> impl Iterator<Item = &Candidate> {
+        let here = |open: &&Candidate| {
+            open.head_repository.as_ref() == Some(home) && open.base_repository == self.repository
+        };
+        self.open.iter().filter(here)
+    }
+
+    /// Whether the asked repository itself has one that is adopted, so that nothing else matters.
+    pub(crate) fn is_decided(&self, home: &RepositoryPath) -> bool {
+        let mut open = self.open_from(home);
+        open.any(|open| open.may_be_adopted(self.is_default))
+    }
 }
 
 /// A pull request that may be the branch's.
@@ -153,6 +169,14 @@ pub struct Candidate {
     pub settled_ago: Option<Duration>,
     /// All of it, where the answer holds that already.
     pub whole: Option<Box<Observed>>,
+}
+
+impl Candidate {
+    /// Whether an open one is the branch's: of a default branch, from which everything is deployed,
+    /// the name alone is no evidence.
+    pub(crate) fn may_be_adopted(&self, is_default: bool) -> bool {
+        self.has_commit || !is_default
+    }
 }
 
 /// Whether a pull request of this id is another one than the known. A host may have two forms of id

@@ -244,7 +244,7 @@ impl BranchLookup {
         if knows_commit {
             self.knowing.push(repository);
         }
-        let may_adopt = |candidate: &Candidate| !self.is_default || candidate.has_commit;
+        let may_adopt = |candidate: &Candidate| candidate.may_be_adopted(self.is_default);
         if let Some(candidate) = self.first(&open, may_adopt) {
             let whole = candidate.whole.clone();
             let held = held.filter(|held| is_same(&held.found, candidate));

@@ -260,19 +260,20 @@ impl Lookup<'_> {
             home: &home,
         };
         reader.add(&mut facts, &listed, false)?;
+        let has_open = |facts: &BranchFacts| facts.open_from(&home).next().is_some();
         // Settled ones of a name that is used again and again may have crowded an open one out.
-        if state == State::All && listed.is_cut && !reader.has_open(&facts) {
+        if state == State::All && listed.is_cut && !has_open(&facts) {
             listed = self
                 .list(&facts.repository, &home, branch, State::Open)
                 .await?;
             reader.add(&mut facts, &listed, false)?;
         }
-        facts.complete = !listed.is_cut || reader.has_open(&facts);
+        facts.complete = !listed.is_cut || has_open(&facts);
         // Those that hold the commit are of this list, or of another repository's.
         if let Some(commit) = commit
-            && !reader.is_decided(&facts)
+            && !facts.is_decided(&home)
             && (is_listed || is_cut)
-            && (!at_commit || reader.has_open(&facts))
+            && (!at_commit || has_open(&facts))
         {
             match self.list_of_commit(&facts.repository, commit).await? {
                 Some(holding) => {
@@ -283,7 +284,7 @@ impl Lookup<'_> {
                 None => facts.complete &= !is_cut,
             }
         }
-        if *upstream == Upstream::Unknown && told.is_none() && !reader.is_decided(&facts) {
+        if *upstream == Upstream::Unknown && told.is_none() && !facts.is_decided(&home) {
             told = Some(self.repository(at).await?.ok_or(NOT_FOUND)?);
         }
         if let Some(told) = told {
@@ -297,7 +298,7 @@ impl Lookup<'_> {
             pull.head_repository.as_ref() == Some(&home) && pull.base_repository == repository
         });
         if let Some(latest) = here.max_by_key(|pull| pull.number)
-            && (latest.has_commit || !facts.is_default)
+            && latest.may_be_adopted(facts.is_default)
         {
             let observed = self.listed(&repository, latest.number).await?;
             latest.whole = observed.map(Box::new);
@@ -349,21 +350,6 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-
-    fn has_open(&self, facts: &BranchFacts) -> bool {
-        let mut open = facts.open.iter();
-        open.any(|pull| self.is_here(facts, pull))
-    }
-
-    /// Whether the repository itself has one that is adopted, so that nothing else is asked.
-    fn is_decided(&self, facts: &BranchFacts) -> bool {
-        let mut open = facts.open.iter();
-        open.any(|pull| self.is_here(facts, pull) && (pull.has_commit || !facts.is_default))
-    }
-
-    fn is_here(&self, facts: &BranchFacts, pull: &Candidate) -> bool {
-        pull.head_repository.as_ref() == Some(self.home) && pull.base_repository == facts.repository
     }
 }
 

@@ -126,9 +126,6 @@ pub(super) fn facts(
     for node in open.nodes.into_iter().flatten() {
         facts.open.extend(open_candidate(&node, row, home, &asked)?);
     }
-    let is_own = |candidate: &Candidate| {
-        candidate.head_repository.as_ref() == Some(home) && candidate.base_repository == asked
-    };
     let hides_default = at_home && default.is_none();
     let reader = Reader { row, limits };
     // They are only asked for by a commit.
@@ -159,15 +156,10 @@ pub(super) fn facts(
             facts.covers_upstream &= added;
         }
     }
-    let is_decided = |facts: &BranchFacts| {
-        let may_adopt = |open: &Candidate| open.has_commit || !facts.is_default;
-        let mut open = facts.open.iter();
-        open.any(|candidate| is_own(candidate) && may_adopt(candidate))
-    };
     let holding = commit.and_then(|commit| commit.associated_pull_requests);
     // What holds the commit may be beyond the pages, unless an open one is the branch's anyway.
     let is_cut = holding.as_ref().map_or(many_settled, Page::is_cut);
-    if is_cut && !is_decided(&facts) {
+    if is_cut && !facts.is_decided(home) {
         facts.complete = false;
     }
     if let Some(page) = holding {
@@ -178,8 +170,7 @@ pub(super) fn facts(
         }
     }
     // A default branch is not adopted by its name, and which one that is may be hidden.
-    let by_name = |open: &Candidate| is_own(open) && !open.has_commit;
-    if hides_default && facts.open.iter().any(by_name) {
+    if hides_default && facts.open_from(home).any(|open| !open.has_commit) {
         facts.complete = false;
     }
     Ok(facts)
