@@ -113,7 +113,7 @@ impl Watchers {
 
     /// Watches the chats for which `readable` holds, of `owner` if given. `subjects` are the user
     /// and the groups by which a share reaches the watcher. Returns the position from which on
-    /// everything will be told; none when there are too many watchers.
+    /// every change reaches the watcher; `None` when there are too many watchers.
     #[must_use]
     pub fn watch(
         &self,

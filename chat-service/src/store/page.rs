@@ -218,7 +218,7 @@ fn route(
         if everything {
             return walked;
         }
-        // What is tried is told from what matches: otherwise nobody knows where the trial ended.
+        // Probed rows are marked apart from matching ones, so that the end of the probe is known.
         let latest = Branch {
             rest: Some(ChatFilter::default()),
             ..workspace

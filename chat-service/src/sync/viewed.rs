@@ -1,9 +1,9 @@
-//! Who looks at which chat: what somebody looks at is refreshed sooner.
+//! Which chats are viewed: their refs are refreshed sooner.
 //!
-//! A chat is viewed while its owner, or somebody it is shared with, reads it with `GetChat` or watches
-//! it; that somebody may read everything counts for nothing. It is sampled: of each minute a chat is
-//! noted once, off the caller's path, and what does not fit into bounded memory is not noted. A
-//! note holds for two minutes, and makes the chat's open refs due 15 s after their last refresh.
+//! A chat is viewed while its owner, or a user it is shared with, reads it with `GetChat` or watches
+//! it; reads by roles that may read every chat do not count. Views are sampled: a chat is noted once
+//! a minute, off the caller's path, and what does not fit into bounded memory is not noted. A note
+//! holds for two minutes, and makes the chat's open refs due 15 s after their last refresh.
 
 use std::{
     collections::HashSet,

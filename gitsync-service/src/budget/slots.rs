@@ -36,7 +36,7 @@ struct Queue {
     waiting: BTreeMap<Place, Waiting>,
 }
 
-/// Whether nobody waits for it, and when it came.
+/// Background requests come after interactive ones, then in order of arrival.
 type Place = (bool, u64);
 
 #[derive(Debug)]

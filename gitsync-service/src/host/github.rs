@@ -101,7 +101,7 @@ impl Github {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up, or the proxy is none.
+    /// When TLS cannot be set up, or the proxy's URL cannot be used.
     pub fn new(settings: Settings, request_timeout: Duration) -> Result<Self, GithubError> {
         let http = HttpClient::new(request_timeout, settings.proxy.as_ref())
             .map_err(|error| GithubError(Box::new(error)))?;

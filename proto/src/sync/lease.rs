@@ -22,7 +22,7 @@ message! {
         request as request_id: RequestId,
         /// Names the worker to operators.
         worker as worker_id: String,
-        /// Budgets are leased until so many refs are handed out; the last one's turn is not cut.
+        /// Budgets are leased until this many refs are handed out; the last one's turn is not cut.
         max_refs: i64,
         /// How long to wait for refs to become due.
         wait: Duration,

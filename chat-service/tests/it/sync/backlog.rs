@@ -10,7 +10,7 @@ async fn run(client: &Client, sql: &str) {
     client.batch_execute(sql).await.unwrap();
 }
 
-/// Pages that it takes to put siblings off, where so many others in the repository are put off
+/// How many pages are read to put siblings off, where `others` of the repository are put off
 /// already.
 async fn sibling_cost(others: i32) -> f64 {
     Stack::run(async |stack| {
@@ -48,7 +48,7 @@ async fn what_a_repositorys_problem_costs_does_not_grow_with_what_was_put_off_be
     );
 }
 
-/// Rows of polls that one look at a budget reads, whose accounts have so many due refs each.
+/// How many rows of polls one lease of a budget reads whose accounts have `refs` due refs each.
 async fn backlog_cost(refs: i32) -> f64 {
     Stack::run(async |stack| {
         let client = stack.database.client().await;

@@ -1,4 +1,4 @@
-//! What all workers' reports together say of a budget, and what the next lease is told of it.
+//! What a budget's state is after the reports of all workers, and what the next lease carries of it.
 
 mod raised;
 mod window;

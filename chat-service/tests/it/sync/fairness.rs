@@ -14,7 +14,7 @@ pub(crate) async fn tenant(stack: &Stack, refs: i32, lane: i16, overdue: i32) ->
     tenant_with(stack, [refs, 1], lane, overdue).await
 }
 
-/// The same with so many chats, and so many refs of each. All refs have the same open pull request.
+/// A tenant with `chats` chats of `refs` refs each. All refs have the same open pull request.
 pub(crate) async fn tenant_with(
     stack: &Stack,
     [chats, refs]: [i32; 2],

@@ -219,8 +219,8 @@ async fn ready_in(stack: &Stack) -> f64 {
     value(stack, sql).await
 }
 
-/// A budget that rests for an hour from the idle lane on, of which an idle ref is due and an active
-/// one will be so many seconds from now.
+/// A budget that rests for an hour from the idle lane on. An idle ref of it is due, and an active
+/// one is due in `seconds`.
 async fn resting_for_idle_refs<'a>(stack: &'a Stack, seconds: i32) -> Owner<'a> {
     let owner = with_due(stack, &["idle".to_owned(), "active".to_owned()]).await;
     run(

@@ -1,4 +1,4 @@
-//! A credential that the host refuses: nothing is sent with it, whoever asks, before the next try.
+//! A credential that the host refuses: no request is sent with it before its next retry.
 
 use proto::{
     chat::v1::{self, CredentialState, ProblemClass},
@@ -42,7 +42,7 @@ async fn confirmation_is_due(stack: &Stack) {
     make_all_due(stack).await;
 }
 
-/// Waits until there are so many change events of the chat's refs.
+/// Waits until the chat has `expected` change events.
 async fn until_events(stack: &Stack, chat: &str, expected: i64) {
     testkit::wait::until("the change is told", || async {
         let events = events(stack, chat).await;
@@ -172,7 +172,7 @@ async fn a_refusal_is_confirmed_after_a_minute_ten_minutes_and_an_hour_before_th
             ),
         ] {
             let lease = worker.lease_one().await;
-            // Of one lease it counts once, however often it is told.
+            // A refusal counts once a lease, however many reports repeat it.
             let mut told = report(&lease.0.lease_token, Vec::new());
             told.release_lease = false;
             told.credentials = vec![of(&lease, true)];

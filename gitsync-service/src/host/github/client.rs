@@ -92,7 +92,7 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up, or the proxy is none.
+    /// When TLS cannot be set up, or the proxy's URL cannot be used.
     pub(super) fn new(
         request_timeout: Duration,
         proxy: Option<&EgressProxy>,

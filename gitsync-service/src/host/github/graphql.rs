@@ -33,7 +33,7 @@ use document::Document;
 use row::{BranchRow, Row, Sort};
 use status::Whole;
 
-/// What a row was told. `None`: the host says that it does not exist.
+/// The answer to a row. `None`: the host says that it does not exist.
 #[derive(Debug)]
 enum Told {
     Fingerprint(Option<String>),

@@ -70,7 +70,7 @@ pub(super) fn repository(path: &str) -> Result<RepositoryPath, NoAnswer> {
     RepositoryPath::parse(path).ok_or_else(|| NoAnswer::invalid("a repository has no full name"))
 }
 
-/// Whether a commit is told by its whole id. With another text GitHub answers nothing of a request.
+/// Whether a commit is given by its full id. GitHub refuses a whole query with an abbreviated one.
 pub(super) fn is_commit(commit: &str) -> bool {
     matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -13,7 +13,7 @@ use proto::sync::Window;
 /// From one reset of a window to the next.
 const LENGTH: Duration = Duration::from_secs(60 * 60);
 
-/// The headers that limits are told by, and those for the host's support, as text.
+/// The rate limit headers, and those that the host's support asks for, as text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LimitHeaders {
     pub(super) date: Option<String>,

@@ -71,7 +71,7 @@ pub(super) fn refusal(
 /// Which limit it is, if it is one.
 fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
     let refused = matches!(status, 403 | 429);
-    // A server error with `retry-after` is of a host under maintenance, whoever asks it.
+    // A server error with `retry-after` is maintenance of the host, no limit of the account.
     if !refused {
         return None;
     }

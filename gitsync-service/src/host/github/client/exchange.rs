@@ -124,14 +124,14 @@ impl<'a> Exchange<'a> {
             Refusal::Locked => NoAnswer::Withheld(admission.lock_account()),
             Refusal::Overloaded | Refusal::NotTheHost => return Refused::Overloaded,
             Refusal::Missing => {
-                // A missing interface is told with any token, good or not.
+                // A missing interface answers the same to any token, good or not.
                 if self.window != GRAPHQL {
                     self.taken(&limits, expires_at);
                 }
                 return Refused::Missing;
             }
             Refusal::Failed(class) => {
-                // Only a token that the host takes is told why it may not.
+                // The host explains a refusal only to a token that it accepts.
                 if status == StatusCode::FORBIDDEN.as_u16() {
                     admission.accept_credential();
                 }

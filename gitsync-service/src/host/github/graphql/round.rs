@@ -32,7 +32,7 @@ const MOST_LOST: u32 = 6;
 const MOST_LEANER: u32 = 2;
 /// A row that failed this often by itself is too heavy.
 const MOST_ALONE: u32 = 2;
-/// So many branches are asked for with the status of their open pull requests.
+/// The most branches that are asked for with the status of their open pull requests.
 const FEW_BRANCHES: usize = 5;
 /// Which of a key's shares spreads the pause after a query that the host gave up on.
 const HEAVY_TURN: u64 = 6;
