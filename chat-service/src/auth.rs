@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderMap;
 use jiff::Timestamp;
 use service_runtime::token::{Claims, Kind, TokenError, Verifier};
-use tonic::metadata::MetadataMap;
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::{
@@ -29,6 +30,18 @@ pub struct Caller {
     pub expires_at: Timestamp,
 }
 
+impl Caller {
+    /// Who was authenticated before the call's body was read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CredentialsMissing`] for a call that was not: nothing is done for it.
+    pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+        let caller = request.extensions().get::<Self>();
+        caller.cloned().ok_or(Error::CredentialsMissing)
+    }
+}
+
 /// Authenticates calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
@@ -42,16 +55,16 @@ impl Auth {
         Self { verifier }
     }
 
-    /// Who calls.
+    /// Who calls, by the headers of the call.
     ///
     /// # Errors
     ///
     /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or [`Error::InvalidArgument`]
     /// for a token with too many memberships.
-    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let claims = self
             .verifier
-            .verify_metadata(metadata)
+            .verify_headers(headers)
             .map_err(|error| match error {
                 TokenError::Missing => Error::CredentialsMissing,
                 TokenError::Invalid { source } => {

@@ -11,7 +11,6 @@ use secrecy::ExposeSecret as _;
 use service_runtime::{ops, ops::Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic_health::ServingStatus;
 
 use crate::{
     accounts::KeyRing,
@@ -129,15 +128,9 @@ impl Service {
         } = self;
         let stop = parts.stop.clone();
         let readiness = Readiness::default();
-        let (reporter, public_health) = tonic_health::server::health_reporter();
-        let (sync_reporter, sync_health) = tonic_health::server::health_reporter();
-        // Registered before anybody can ask, and true from the first answer on.
-        let reporters = [reporter, sync_reporter];
-        health::set_status(&reporters, ServingStatus::NotServing).await;
-        let mut public = routes::public(&settings, &parts)?;
-        let mut sync = routes::sync(&settings, &parts)?;
-        public.add_service(public_health);
-        sync.add_service(sync_health);
+        let public = routes::public(&settings, &parts).await?;
+        let sync = routes::sync(&settings, &parts).await?;
+        let healths = [public.health.clone(), sync.health.clone()];
 
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
@@ -165,7 +158,7 @@ impl Service {
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
             tasks.spawn(async move {
-                health::report(&store, &readiness, &reporters, &stop).await;
+                health::report(&store, &readiness, &healths, &stop).await;
             });
         }
         {

@@ -9,9 +9,12 @@ use proto::{
     },
     sync::message_duration,
 };
-use service_runtime::token::{Kind, TokenError, Verifier};
+use service_runtime::{
+    admission::Authenticate,
+    token::{Claims, Kind, TokenError, Verifier},
+};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status};
 
 use crate::{
     error::Error,
@@ -22,26 +25,33 @@ use crate::{
 /// The site role that may look into a worker.
 const ADMIN: &str = "admin";
 
+/// Whose call a bearer token makes it.
+pub(crate) fn authenticate(verifier: Verifier) -> Authenticate<Claims> {
+    Arc::new(move |headers| {
+        verifier.verify_headers(headers).map_err(|error| {
+            Status::from(match error {
+                TokenError::Missing => Error::CredentialsMissing,
+                source @ TokenError::Invalid { .. } => Error::CredentialsInvalid { source },
+            })
+        })
+    })
+}
+
 /// Answers for one process.
 pub(crate) struct WorkerApi {
-    pub(crate) verifier: Verifier,
     pub(crate) state: Arc<WorkerState>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl WorkerApi {
-    fn require_admin(&self, metadata: &MetadataMap) -> Result<(), Error> {
-        let verified = self.verifier.verify_metadata(metadata);
-        let claims = verified.map_err(|error| match error {
-            TokenError::Missing => Error::CredentialsMissing,
-            source @ TokenError::Invalid { .. } => Error::CredentialsInvalid { source },
-        })?;
-        let admin = claims.kind == Kind::User && claims.site_roles.contains(ADMIN);
-        if admin && !claims.suspended {
-            Ok(())
-        } else {
-            Err(Error::NotAllowed)
-        }
+/// Who was authenticated before the call's body was read is an admin.
+fn require_admin<T>(request: &Request<T>) -> Result<(), Error> {
+    let claims = request.extensions().get::<Claims>();
+    let claims = claims.ok_or(Error::CredentialsMissing)?;
+    let admin = claims.kind == Kind::User && claims.site_roles.contains(ADMIN);
+    if admin && !claims.suspended {
+        Ok(())
+    } else {
+        Err(Error::NotAllowed)
     }
 }
 
@@ -51,7 +61,7 @@ impl WorkerService for WorkerApi {
         &self,
         request: Request<GetWorkerStateRequest>,
     ) -> Result<Response<GetWorkerStateResponse>, Status> {
-        self.require_admin(request.metadata())?;
+        require_admin(&request)?;
         Ok(Response::new(render(self.state.snapshot(), &self.metrics)))
     }
 }

@@ -8,17 +8,19 @@ use std::{io, sync::Arc, time::Duration};
 
 use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
 use service_runtime::{
+    admission::{AdmissionLayer, Authenticate},
     ops::{self, Readiness},
+    services::{Health, Served, Services},
     shutdown,
+    token::Claims,
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tonic::{server::NamedService as _, transport::server::TcpIncoming};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::transport::server::TcpIncoming;
 
 use crate::{
     config::Settings,
-    grpc::WorkerApi,
+    grpc::{WorkerApi, authenticate},
     metrics::{self, Metrics},
     sync_client::SyncClient,
     worker::{self, Refresher, RefresherSettings, UpstreamHealth, Worker},
@@ -85,20 +87,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
     servers.spawn(async move { Ok(ops_served.await?) });
     let api = WorkerApi {
-        verifier: settings.verifier.clone(),
         state: Arc::clone(worker.state()),
         metrics,
     };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let presence = Presence { readiness, health };
-    // The reporter begins with a server that serves.
-    presence.not_ready("starting").await;
+    let services = Services::new().with(WorkerServiceServer::new(api));
+    let served = services.finish(true).await?;
+    let presence = Presence {
+        readiness,
+        health: served.health.clone(),
+    };
     servers.spawn(serve_grpc(
         grpc_listener,
-        api,
-        health_service,
+        served,
+        authenticate(settings.verifier.clone()),
         close.clone(),
-    )?);
+    ));
 
     let health = worker.upstream_health();
     let patience = *settings.interval * SILENT_INTERVALS;
@@ -168,38 +171,24 @@ fn build_worker(
     Ok(Worker::new(sync, refresher, settings))
 }
 
-/// Serves until `close`. What cannot be set up fails here, before anything runs.
-fn serve_grpc(
+/// Serves until `close`.
+async fn serve_grpc(
     listener: TcpListener,
-    api: WorkerApi,
-    health: tonic_health::pb::health_server::HealthServer<
-        impl tonic_health::pb::health_server::Health,
-    >,
+    served: Served,
+    authenticate: Authenticate<Claims>,
     close: CancellationToken,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + 'static> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name("gitsync.v1.WorkerService")
-            .with_service_name("grpc.health.v1.Health")
-    };
-    let router = tonic::transport::Server::builder()
+) -> anyhow::Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tonic::transport::Server::builder()
         .timeout(CALL_TIMEOUT)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
         .max_connection_age(MAX_CONNECTION_AGE)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .add_service(WorkerServiceServer::new(api))
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(async move {
-        router
-            .serve_with_incoming_shutdown(incoming, close.cancelled_owned())
-            .await?;
-        Ok(())
-    })
+        .layer(AdmissionLayer::new(served.methods, authenticate))
+        .add_routes(served.routes)
+        .serve_with_incoming_shutdown(incoming, close.cancelled_owned())
+        .await?;
+    Ok(())
 }
 
 async fn reload_token(sync: SyncClient, stop: CancellationToken) -> anyhow::Result<()> {
@@ -220,7 +209,7 @@ async fn reload_token(sync: SyncClient, stop: CancellationToken) -> anyhow::Resu
 /// What this process tells others about whether it is of use.
 struct Presence {
     readiness: Readiness,
-    health: HealthReporter,
+    health: Health,
 }
 
 impl Presence {
@@ -247,18 +236,11 @@ impl Presence {
 
     async fn ready(&self) {
         self.readiness.ready();
-        self.set_health(ServingStatus::Serving).await;
+        self.health.set(true).await;
     }
 
     async fn not_ready(&self, why: &str) {
         self.readiness.not_ready(why);
-        self.set_health(ServingStatus::NotServing).await;
-    }
-
-    /// The empty name is the process as a whole.
-    async fn set_health(&self, status: ServingStatus) {
-        for service in ["", WorkerServiceServer::<WorkerApi>::NAME] {
-            self.health.set_service_status(service, status).await;
-        }
+        self.health.set(false).await;
     }
 }

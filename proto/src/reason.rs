@@ -14,6 +14,14 @@ pub const RESOURCE_NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
 pub const ACTION_NOT_ALLOWED: &str = "ACTION_NOT_ALLOWED";
 /// A field is unacceptable; the `BadRequest` detail names it.
 pub const FIELD_INVALID: &str = "FIELD_INVALID";
+/// The request's bytes are not a message of its method.
+pub const REQUEST_MALFORMED: &str = "REQUEST_MALFORMED";
+/// The request is longer than any that its method takes.
+pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
+/// The listener serves no such method; another one may.
+pub const METHOD_UNKNOWN: &str = "METHOD_UNKNOWN";
+/// The request is compressed in a way that is not accepted.
+pub const ENCODING_UNKNOWN: &str = "ENCODING_UNKNOWN";
 /// A page token that is malformed, forged, or of another request or caller.
 pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
 /// The origin's host is no configured provider's.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{error::Error, metrics::Calls};
 
 /// Header that names the request, from the client or made here, and back to the client.
-const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// Wraps every call.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ where
                 Ok(response) => response?,
                 Err(_) => Status::from(Error::Deadline).into_http(),
             };
-            observed.end(code(response.headers()));
+            observed.end(code(&response));
             response.headers_mut().insert(REQUEST_ID, request_id);
             Ok(response)
         };
@@ -130,11 +130,13 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// A response without a status in its headers has begun well.
-fn code(headers: &HeaderMap) -> Code {
-    headers
-        .get("grpc-status")
-        .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
+/// A response without a status in its headers has begun well, if it is one of gRPC at all.
+fn code<B>(response: &Response<B>) -> Code {
+    match response.headers().get("grpc-status") {
+        Some(value) => Code::from_bytes(value.as_bytes()),
+        None if response.status().is_success() => Code::Ok,
+        None => Code::Unknown,
+    }
 }
 
 #[cfg(test)]

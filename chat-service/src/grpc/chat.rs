@@ -18,7 +18,7 @@ use super::{
     watch::{self, WatchStream},
 };
 use crate::{
-    auth::Auth,
+    auth::Caller,
     authz::{Action, Authorizer, Principal},
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS},
     error::Error,
@@ -46,7 +46,6 @@ const KNOWN_TYPE: &str = "type.googleapis.com/chat.v1.GetChatResponse";
 pub(crate) struct ChatGrpc {
     pub(crate) store: Store,
     pub(crate) authorizer: Authorizer,
-    pub(crate) auth: Auth,
     /// Wakes relay and workers.
     pub(crate) notifier: Notifier,
     pub(crate) watchers: Watchers,
@@ -91,7 +90,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::GetChatsRequest>,
     ) -> Result<Response<v1::GetChatsResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let list = ListChats::parse(request.into_inner(), &principal, &self.page_tokens)?;
         let readable = if list.shared_with_me {
             self.authorizer.shared_chats(&principal)
@@ -123,7 +122,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::GetChatRequest>,
     ) -> Result<Response<v1::GetChatResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
         let chat = self.visible(&principal, id).await?;
         self.views.read(&principal, &chat);
@@ -135,7 +134,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::CreateChatRequest>,
     ) -> Result<Response<v1::CreateChatResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let chat = new_chat(&principal, request.into_inner())?;
         self.authorizer.create_chat(&principal, &chat.facts())?;
         let id = self.store.insert_chat(&chat).await.map_err(Error::from)?;
@@ -147,7 +146,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::UpdateChatRequest>,
     ) -> Result<Response<v1::UpdateChatResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
         let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
         let changes = update::changes(request)?;
@@ -174,7 +173,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::UpdateChatSharingRequest>,
     ) -> Result<Response<v1::UpdateChatSharingResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
         let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
         let Sharing { add, remove } = update::sharing(&request)?;
@@ -198,7 +197,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::RefreshChatRequest>,
     ) -> Result<Response<v1::RefreshChatResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let deadline = request.extensions().get::<Deadline>().copied();
         let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
         let left = deadline.map_or(self.refresh_timeout, |Deadline(at)| {
@@ -225,7 +224,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::ReportGitRefRequest>,
     ) -> Result<Response<v1::ReportGitRefResponse>, Status> {
-        let principal = self.auth.caller(request.metadata())?.principal;
+        let principal = Caller::of(&request)?.principal;
         let (target, git_ref) = update::report(request.into_inner(), &self.providers)?;
         let chats = git_ref::report(
             &self.store,
@@ -245,7 +244,7 @@ impl ChatService for ChatGrpc {
         &self,
         request: Request<v1::WatchChatsRequest>,
     ) -> Result<Response<WatchStream>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let streams = watch::Streams {
             authorizer: &self.authorizer,
             watchers: &self.watchers,

@@ -17,7 +17,7 @@ use crate::{
         BudgetKey, KeyRing,
         seal::{Column, SealError},
     },
-    auth::Auth,
+    auth::Caller,
     authz::{Action, Authorizer, Principal},
     error::Error,
     events::notifier::{Notifier, Topic},
@@ -40,8 +40,6 @@ pub(crate) struct GitAccountGrpc {
     pub(crate) store: Store,
     /// Decides.
     pub(crate) authorizer: Authorizer,
-    /// Authenticates.
-    pub(crate) auth: Auth,
     /// Wakes workers.
     pub(crate) notifier: Notifier,
     /// Seals tokens.
@@ -191,7 +189,7 @@ impl GitAccountService for GitAccountGrpc {
         &self,
         request: Request<v1::LinkGitAccountRequest>,
     ) -> Result<Response<v1::LinkGitAccountResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let account = self.link(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(v1::LinkGitAccountResponse {
             account: Some(render(&account)),
@@ -202,7 +200,7 @@ impl GitAccountService for GitAccountGrpc {
         &self,
         request: Request<v1::ListGitAccountsRequest>,
     ) -> Result<Response<v1::ListGitAccountsResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let page = self.list(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(page))
     }
@@ -211,7 +209,7 @@ impl GitAccountService for GitAccountGrpc {
         &self,
         request: Request<v1::UnlinkGitAccountRequest>,
     ) -> Result<Response<v1::UnlinkGitAccountResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         self.unlink(&caller.principal, request.into_inner()).await?;
         Ok(Response::new(v1::UnlinkGitAccountResponse {}))
     }

@@ -9,7 +9,7 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use super::{call::Deadline, convert};
-use crate::{auth::Auth, error::Error, id::LeaseToken, sync::Dispatcher};
+use crate::{auth::Caller, error::Error, id::LeaseToken, sync::Dispatcher};
 
 /// What is left of the call's deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -19,8 +19,6 @@ const MARGIN: Duration = Duration::from_millis(500);
 pub(crate) struct SyncGrpc {
     /// Leases refs and takes outcomes.
     pub(crate) dispatcher: Dispatcher,
-    /// Authenticates.
-    pub(crate) auth: Auth,
 }
 
 #[tonic::async_trait]
@@ -29,7 +27,7 @@ impl SyncService for SyncGrpc {
         &self,
         request: Request<v1::LeaseDiffStatusesRequest>,
     ) -> Result<Response<v1::LeaseDiffStatusesResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let deadline = request.extensions().get::<Deadline>().copied();
         let mut lease = LeaseRequest::read(request.into_inner()).map_err(Error::from)?;
         if let Some(Deadline(at)) = deadline {
@@ -47,7 +45,7 @@ impl SyncService for SyncGrpc {
         &self,
         request: Request<v1::RenewLeaseRequest>,
     ) -> Result<Response<v1::RenewLeaseResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let token = lease_token(&request.into_inner().lease_token)?;
         let renewal = self.dispatcher.renew(&caller.principal, token).await?;
         Ok(Response::new(renewal.message()))
@@ -57,7 +55,7 @@ impl SyncService for SyncGrpc {
         &self,
         request: Request<v1::ReportOutcomesRequest>,
     ) -> Result<Response<v1::ReportOutcomesResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let report = Report::read(request.into_inner()).map_err(Error::from)?;
         let answer = self.dispatcher.report(&caller.principal, &report).await?;
         Ok(Response::new(answer.message(&report.outcomes)))
@@ -67,7 +65,7 @@ impl SyncService for SyncGrpc {
         &self,
         request: Request<v1::ReleaseLeaseRequest>,
     ) -> Result<Response<v1::ReleaseLeaseResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         let token = lease_token(&request.into_inner().lease_token)?;
         self.dispatcher.release(&caller.principal, token).await?;
         Ok(Response::new(v1::ReleaseLeaseResponse {}))

@@ -7,7 +7,7 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    auth::Auth,
+    auth::Caller,
     authz::{Action, Authorizer},
     error::Error,
     store::{
@@ -21,7 +21,6 @@ use crate::{
 pub(crate) struct SyncAdminGrpc {
     pub(crate) store: Store,
     pub(crate) authorizer: Authorizer,
-    pub(crate) auth: Auth,
 }
 
 #[tonic::async_trait]
@@ -30,7 +29,7 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::GetSyncStateRequest>,
     ) -> Result<Response<v1::GetSyncStateResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+        let caller = Caller::of(&request)?;
         self.authorizer
             .site(&caller.principal, Action::GetSyncState)?;
         let state = self.store.sync_state().await.map_err(Error::from)?;

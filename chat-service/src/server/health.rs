@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use service_runtime::ops::Readiness;
+use service_runtime::{ops::Readiness, services::Health};
 use tokio_util::sync::CancellationToken;
-use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::store::Store;
 
@@ -17,46 +16,32 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn report(
     store: &Store,
     readiness: &Readiness,
-    reporters: &[HealthReporter],
+    healths: &[Health],
     stop: &CancellationToken,
 ) {
     loop {
         let ping = stop.run_until_cancelled(tokio::time::timeout(PING_TIMEOUT, store.ping()));
-        let status = match ping.await {
-            Some(Ok(Ok(()))) => {
-                readiness.ready();
-                ServingStatus::Serving
-            }
-            Some(Ok(Err(_)) | Err(_)) | None => {
-                readiness.not_ready("the database does not answer");
-                ServingStatus::NotServing
-            }
-        };
-        set_status(reporters, status).await;
+        let serving = matches!(ping.await, Some(Ok(Ok(()))));
+        if serving {
+            readiness.ready();
+        } else {
+            readiness.not_ready("the database does not answer");
+        }
+        say(healths, serving).await;
         if stop
             .run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL))
             .await
             .is_none()
         {
             readiness.not_ready("draining");
-            set_status(reporters, ServingStatus::NotServing).await;
+            say(healths, false).await;
             return;
         }
     }
 }
 
-/// Says the same of all services, on all listeners.
-pub(super) async fn set_status(reporters: &[HealthReporter], status: ServingStatus) {
-    const SERVICES: [&str; 5] = [
-        "",
-        "chat.v1.ChatService",
-        "chat.v1.GitAccountService",
-        "chat.v1.SyncService",
-        "chat.v1.SyncAdminService",
-    ];
-    for reporter in reporters {
-        for service in SERVICES {
-            reporter.set_service_status(service, status).await;
-        }
+async fn say(healths: &[Health], serving: bool) {
+    for health in healths {
+        health.set(serving).await;
     }
 }

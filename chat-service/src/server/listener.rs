@@ -1,18 +1,22 @@
 //! One gRPC listener: how its connections and its calls are treated, and how it drains.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
+use service_runtime::{admission::AdmissionLayer, services::Served};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    service::RoutesBuilder,
+    Status,
     transport::{Server, server::TcpIncoming},
 };
 use tower_http::cors::{Any, CorsLayer};
 
 use super::Parts;
-use crate::{config::Settings, grpc::call::CallLayer};
+use crate::{
+    config::Settings,
+    grpc::call::{CallLayer, REQUEST_ID},
+};
 
 /// HTTP/2 pings this often tell a dead peer from an idle one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -21,11 +25,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls on one connection at once at most.
 const MAX_STREAMS: u32 = 1000;
 
-/// Serves `routes` until `stop`; then finishes what is under way, within the drain timeout.
+/// Serves until `stop`; then finishes what is under way, within the drain timeout.
 pub(super) async fn serve(
     settings: &Settings,
     parts: &Parts,
-    routes: RoutesBuilder,
+    served: Served,
     listener: TcpListener,
     stop: &CancellationToken,
     web: bool,
@@ -37,7 +41,12 @@ pub(super) async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_STREAMS)
         .max_connection_age(*settings.max_connection_age);
-    let routes = routes.routes();
+    let Served {
+        routes, methods, ..
+    } = served;
+    let auth = parts.auth.clone();
+    let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
+    let admission = AdmissionLayer::new(methods, Arc::new(authenticate));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = stop.clone().cancelled_owned();
     let serving = async move {
@@ -46,12 +55,14 @@ pub(super) async fn serve(
                 .layer(cors())
                 .layer(tonic_web::GrpcWebLayer::new())
                 .layer(calls)
+                .layer(admission)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stopped)
                 .await
         } else {
             server
                 .layer(calls)
+                .layer(admission)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stopped)
                 .await
@@ -80,11 +91,13 @@ fn cors() -> CorsLayer {
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            HeaderName::from_static(REQUEST_ID),
             HeaderName::from_static("x-grpc-web"),
             HeaderName::from_static("x-user-agent"),
             HeaderName::from_static("grpc-timeout"),
         ])
         .expose_headers([
+            HeaderName::from_static(REQUEST_ID),
             HeaderName::from_static("grpc-status"),
             HeaderName::from_static("grpc-message"),
             HeaderName::from_static("grpc-status-details-bin"),

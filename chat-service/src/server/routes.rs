@@ -7,7 +7,7 @@ use proto::chat::v1::{
     chat_service_server::ChatServiceServer, git_account_service_server::GitAccountServiceServer,
     sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
 };
-use tonic::service::RoutesBuilder;
+use service_runtime::services::{Served, Services};
 
 use super::Parts;
 use crate::{
@@ -20,13 +20,12 @@ use crate::{
 };
 
 /// What users and platforms call.
-pub(super) fn public(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBuilder> {
+pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
     let providers = Arc::new(settings.providers.clone());
     let page_tokens = PageTokens::new(&parts.keys.derive("page-token"));
     let chat = ChatGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
-        auth: parts.auth.clone(),
         notifier: parts.notifier.clone(),
         watchers: parts.watchers.clone(),
         views: parts.views.clone(),
@@ -38,7 +37,6 @@ pub(super) fn public(settings: &Settings, parts: &Parts) -> anyhow::Result<Route
     let accounts = GitAccountGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
-        auth: parts.auth.clone(),
         notifier: parts.notifier.clone(),
         keys: parts.keys.clone(),
         page_tokens,
@@ -47,19 +45,16 @@ pub(super) fn public(settings: &Settings, parts: &Parts) -> anyhow::Result<Route
     let admin = SyncAdminGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
-        auth: parts.auth.clone(),
     };
-    let mut routes = RoutesBuilder::default();
-    routes
-        .add_service(ChatServiceServer::new(chat))
-        .add_service(GitAccountServiceServer::new(accounts))
-        .add_service(SyncAdminServiceServer::new(admin));
-    add_reflection(settings, &mut routes)?;
-    Ok(routes)
+    let services = Services::new()
+        .with(ChatServiceServer::new(chat))
+        .with(GitAccountServiceServer::new(accounts))
+        .with(SyncAdminServiceServer::new(admin));
+    Ok(services.finish(settings.reflection).await?)
 }
 
 /// What gitsync-service calls.
-pub(super) fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesBuilder> {
+pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
     let dispatcher = Dispatcher::new(DispatcherParts {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
@@ -70,28 +65,7 @@ pub(super) fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<RoutesB
         lease_duration: *settings.lease_duration,
         draining: parts.stop.clone(),
     });
-    let sync = SyncGrpc {
-        dispatcher,
-        auth: parts.auth.clone(),
-    };
-    let mut routes = RoutesBuilder::default();
-    routes.add_service(SyncServiceServer::new(sync).max_decoding_message_size(MAX_SYNC_BYTES));
-    add_reflection(settings, &mut routes)?;
-    Ok(routes)
-}
-
-/// Reflection, in both versions that clients ask for.
-fn add_reflection(settings: &Settings, routes: &mut RoutesBuilder) -> anyhow::Result<()> {
-    if !settings.reflection {
-        return Ok(());
-    }
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    routes
-        .add_service(builder().build_v1()?)
-        .add_service(builder().build_v1alpha()?);
-    Ok(())
+    let sync = SyncServiceServer::new(SyncGrpc { dispatcher });
+    let services = Services::new().with(sync.max_decoding_message_size(MAX_SYNC_BYTES));
+    Ok(services.finish(settings.reflection).await?)
 }

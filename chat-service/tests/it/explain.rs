@@ -12,13 +12,13 @@ use chat_service::{
     chat_filter::{ChatFilter, PullRequestFilter},
     store::measure::{self, Bounds, Matches},
 };
+use http::HeaderMap;
 use proto::sync::PullRequestState;
 use serde_json::Value;
 use service_runtime::token::Verifier;
 use testkit::postgres::Database;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
-use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::stack::{Caller, KEYS};
@@ -52,11 +52,11 @@ pub(crate) fn readable_under(authorizer: &Authorizer, caller: &Caller) -> Author
 
 /// The caller as the service knows them.
 fn principal(caller: &Caller) -> Principal {
-    let mut metadata = MetadataMap::new();
+    let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", caller.token());
-    metadata.insert("authorization", bearer.parse().unwrap());
+    headers.insert("authorization", bearer.parse().unwrap());
     let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes()).unwrap());
-    auth.caller(&metadata).unwrap().principal
+    auth.caller(&headers).unwrap().principal
 }
 
 async fn filled() -> Database {

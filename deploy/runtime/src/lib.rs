@@ -1,11 +1,14 @@
 //! Process plumbing that both services need: settings, telemetry, the operations endpoint, shutdown,
-//! and the tokens with which callers and services prove who they are.
+//! the services of a listener and whose calls reach them, and the tokens with which callers and services
+//! prove who they are.
 //!
 //! Admission: a module here has two callers today, and depends on no domain type. What only one
 //! service needs lives in that service.
 
+pub mod admission;
 pub mod config;
 pub mod ops;
+pub mod services;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;

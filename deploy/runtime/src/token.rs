@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::Error};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, MetadataValue};
 use uuid::Uuid;
 
 /// The `aud` that a token must have: these services and no others.
@@ -115,13 +116,18 @@ impl Verifier {
         Ok(Self { key, validation })
     }
 
-    /// Returns the claims of the call's `authorization` metadata.
+    /// Returns the claims of the call's `authorization` header. Two of them are refused: a proxy may have
+    /// looked at the other one.
     ///
     /// # Errors
     ///
     /// [`TokenError::Missing`] or [`TokenError::Invalid`].
-    pub fn verify_metadata(&self, metadata: &MetadataMap) -> Result<Claims, TokenError> {
-        let value = metadata.get("authorization").ok_or(TokenError::Missing)?;
+    pub fn verify_headers(&self, headers: &HeaderMap) -> Result<Claims, TokenError> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or(TokenError::Missing)?;
+        if values.next().is_some() {
+            return Err(TokenError::Invalid { source: None });
+        }
         let text = value
             .to_str()
             .map_err(|_| TokenError::Invalid { source: None })?;

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod admission;
 mod credentials;
 mod failure;
 mod killed;
@@ -12,6 +13,7 @@ mod main_job;
 mod outage;
 mod race;
 mod rate_limit;
+mod raw;
 mod refresh;
 mod repo_rules;
 mod thrift;

@@ -90,7 +90,7 @@ fn sql_stays_in_the_store() {
 
 #[test]
 fn contract_types_stay_in_the_grpc_modules() {
-    let server = "chat-service/src/server.rs"; // Registers the services.
+    let server = "chat-service/src/server"; // Registers the services.
     only_in(
         "chat-service/src",
         "proto::chat",

@@ -406,6 +406,29 @@ impl Stack {
         .await
     }
 
+    /// Where chat-service serves its public listener.
+    #[must_use]
+    pub fn grpc_url(&self) -> &str {
+        &self.addresses.grpc
+    }
+
+    /// Where chat-service serves its workers.
+    #[must_use]
+    pub fn sync_url(&self) -> &str {
+        &self.addresses.sync
+    }
+
+    /// A token of `caller` that both services accept.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be signed.
+    #[must_use]
+    pub fn token(&self, caller: &Caller) -> String {
+        let token = self.signer.sign(&caller.claims).expect("sign a token");
+        secrecy::ExposeSecret::expose_secret(&token).to_owned()
+    }
+
     /// Where chat-service serves its operations endpoint.
     #[must_use]
     pub fn ops_url(&self) -> &str {

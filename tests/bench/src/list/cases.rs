@@ -9,10 +9,10 @@ use chat_service::{
     chat_filter::{ChatFilter, PullRequestFilter},
     id::{UserId, WorkspaceId},
 };
+use http::HeaderMap;
 use proto::sync::PullRequestState;
 use service_runtime::token::Verifier;
 use testkit::clients::{self, Bearer, KEYS};
-use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use super::database::{Database, connect};
@@ -235,12 +235,12 @@ impl World {
 /// A caller as the service itself would know them, from their token.
 fn caller(name: &'static str, caller: &clients::Caller, steady: bool) -> anyhow::Result<Caller> {
     let token = caller.token();
-    let mut metadata = MetadataMap::new();
-    metadata.insert("authorization", format!("Bearer {token}").parse()?);
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse()?);
     let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?);
     Ok(Caller {
         name,
-        principal: auth.caller(&metadata)?.principal,
+        principal: auth.caller(&headers)?.principal,
         bearer: Bearer::new(&token)?,
         steady,
         full: name != "sees nothing",

@@ -1,0 +1,253 @@
+//! The services of one listener. Routes, health, reflection and [`Methods`] are made from the same list,
+//! so that each of them names what the listener serves and nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+};
+
+use axum::response::IntoResponse;
+use prost::Message as _;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use tokio::sync::Mutex;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_reflection::server::Builder;
+use tower::Service;
+
+/// Services that need no token.
+///
+/// Balancers and probes ask for health without one, and reflection tells only what the published
+/// `.proto` files say. Neither reads anything of a user, and a service that is not named here needs a
+/// token.
+const OPEN: [&str; 3] = ["grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA];
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
+/// The services of one listener; health is always one of them.
+pub struct Services {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    reporter: HealthReporter,
+}
+
+/// The services that a listener serves, ready to be served.
+pub struct Served {
+    /// From a call's path to its service.
+    pub routes: Routes,
+    /// What may be called.
+    pub methods: Methods,
+    /// Says whether these services are of use.
+    pub health: Health,
+}
+
+impl Services {
+    /// Health alone.
+    #[must_use]
+    pub fn new() -> Self {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let services = Self {
+            routes: RoutesBuilder::default(),
+            names: Vec::new(),
+            reporter,
+        };
+        services.with(health)
+    }
+
+    /// These, and `service`.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+
+    /// These, as nothing else is added: described by reflection if `reflection`, in both versions that
+    /// clients ask for, and not serving until [`Health::set`] says so.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptors of the contract are damaged.
+    pub async fn finish(
+        mut self,
+        reflection: bool,
+    ) -> Result<Served, tonic_reflection::server::Error> {
+        if reflection {
+            self.names.extend([REFLECTION, REFLECTION_ALPHA]);
+            let builder = || {
+                let described = FileDescriptorSet {
+                    file: files_of(&self.names),
+                };
+                let builder = Builder::configure().register_file_descriptor_set(described);
+                let named = self.names.iter().copied();
+                named.fold(builder, Builder::with_service_name)
+            };
+            let (current, alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
+            self.routes.add_service(current).add_service(alpha);
+        }
+        let health = Health {
+            reporter: self.reporter,
+            // The empty name is all of them.
+            names: [""].into_iter().chain(self.names.iter().copied()).collect(),
+            said: Arc::default(),
+        };
+        health.set(false).await;
+        Ok(Served {
+            routes: self.routes.routes(),
+            methods: Methods::of(&self.names),
+            health,
+        })
+    }
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Tells clients of `grpc.health.v1.Health` whether the services of a listener are of use. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Health {
+    reporter: HealthReporter,
+    names: Arc<[&'static str]>,
+    said: Arc<Mutex<Option<bool>>>,
+}
+
+impl Health {
+    /// Says the same of all services, to whoever watches only if it is news.
+    pub async fn set(&self, serving: bool) {
+        let mut said = self.said.lock().await;
+        if said.replace(serving) == Some(serving) {
+            return;
+        }
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in self.names.iter() {
+            self.reporter.set_service_status(name, status).await;
+        }
+    }
+}
+
+/// What may be called on one listener. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Methods(Arc<BTreeMap<String, Method>>);
+
+/// One RPC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Method {
+    /// It needs no token.
+    pub(crate) open: bool,
+}
+
+impl Methods {
+    fn of(names: &[&str]) -> Self {
+        let mut methods = BTreeMap::new();
+        for file in files_of(names) {
+            for service in &file.service {
+                let name = full_name(&file, service.name());
+                if !names.contains(&name.as_str()) {
+                    continue;
+                }
+                let open = OPEN.contains(&name.as_str());
+                for method in &service.method {
+                    methods.insert(format!("/{name}/{}", method.name()), Method { open });
+                }
+            }
+        }
+        Self(Arc::new(methods))
+    }
+
+    /// The RPC with this path, as in `/chat.v1.ChatService/GetChat`.
+    pub(crate) fn get(&self, path: &str) -> Option<Method> {
+        self.0.get(path).copied()
+    }
+}
+
+fn full_name(file: &FileDescriptorProto, name: &str) -> String {
+    format!("{}.{name}", file.package())
+}
+
+/// The files that define the services with these names, and all that these import.
+fn files_of(names: &[&str]) -> Vec<FileDescriptorProto> {
+    let mut files: BTreeMap<String, FileDescriptorProto> = [
+        proto::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ]
+    .into_iter()
+    .filter_map(|bytes| FileDescriptorSet::decode(bytes).ok())
+    .flat_map(|set| set.file)
+    .map(|file| (file.name().to_owned(), file))
+    .collect();
+    let mut wanted: BTreeSet<String> = files
+        .values()
+        .filter(|file| {
+            let mut services = file.service.iter();
+            services.any(|service| names.contains(&full_name(file, service.name()).as_str()))
+        })
+        .map(|file| file.name().to_owned())
+        .collect();
+    let mut found = Vec::new();
+    while let Some(name) = wanted.pop_first() {
+        // A file that is found was taken out, so that none is found twice.
+        if let Some(file) = files.remove(&name) {
+            wanted.extend(file.dependency.iter().cloned());
+            found.push(file);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_methods_of_the_services_named_are_known_and_only_health_is_open() {
+        let methods = Methods::of(&["chat.v1.SyncService", "grpc.health.v1.Health"]);
+        let open = |path| methods.get(path).map(|method| method.open);
+        assert_eq!(open("/chat.v1.SyncService/ReportOutcomes"), Some(false));
+        assert_eq!(open("/grpc.health.v1.Health/Watch"), Some(true));
+        for path in [
+            "/chat.v1.SyncService/Anything",
+            "/chat.v1.ChatService/GetChats",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "",
+        ] {
+            assert_eq!(open(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_listener_describes_no_file_that_its_services_do_not_need() {
+        let files = files_of(&["chat.v1.SyncService"]);
+        let names: BTreeSet<&str> = files.iter().map(FileDescriptorProto::name).collect();
+        assert!(names.contains("chat/v1/sync_service.proto"), "{names:?}");
+        assert!(
+            names.contains("google/protobuf/duration.proto"),
+            "{names:?}"
+        );
+        assert!(!names.contains("chat/v1/chat_service.proto"), "{names:?}");
+    }
+}
