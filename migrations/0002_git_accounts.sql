@@ -34,6 +34,9 @@ CREATE TABLE git_budgets (
     leased_refs integer NOT NULL DEFAULT 0,
     -- Leases in a row that expired without being given back.
     lost_leases integer NOT NULL DEFAULT 0,
+    -- Refs per second that its refs ask for at their base intervals, as of demand_at.
+    demand double precision NOT NULL DEFAULT 0,
+    demand_at timestamptz,
 
     -- The rate limits: [{name, limit, remaining, reset_at, length_seconds, paused_until}].
     windows jsonb NOT NULL DEFAULT '[]',
@@ -49,9 +52,6 @@ CREATE TABLE git_budgets (
     secondary_strikes integer NOT NULL DEFAULT 0,
     struck_at timestamptz,
     cautious_until timestamptz,
-    -- Refs per second that its refs ask for at their base intervals, as of demand_at.
-    demand double precision NOT NULL DEFAULT 0,
-    demand_at timestamptz,
 
     CONSTRAINT git_budgets_lane_check CHECK (
         lane BETWEEN 1 AND 4 AND pause_lane BETWEEN 1 AND 4 AND rest_lane BETWEEN 1 AND 4
@@ -76,8 +76,6 @@ CREATE TABLE git_budgets (
 
 -- The queue: the budgets of each lane by their place.
 CREATE INDEX git_budgets_queue_idx ON git_budgets (lane, queue_at) WHERE queue_at IS NOT NULL;
-CREATE INDEX git_budgets_lease_request_id_idx ON git_budgets (lease_request_id)
-    WHERE lease_request_id IS NOT NULL;
 -- Partial, so that it makes no key of the row: a lease is written while accounts and tokens refer to it.
 CREATE UNIQUE INDEX git_budgets_lease_token_key ON git_budgets (lease_token)
     WHERE lease_token IS NOT NULL;

@@ -85,34 +85,39 @@ CREATE TABLE git_ref_polls (
     account_id uuid NOT NULL,
     -- Raised by every report of the ref, and by a hint that its pull request changed.
     report_seq bigint NOT NULL DEFAULT 1,
+    -- When the whole status was last found, and when it last changed.
+    found_at timestamptz,
+    changed_at timestamptz,
+    -- A person whose chat it is, or with whom it is shared, looks at it until then.
+    viewed_until timestamptz,
+    -- In a row: failed refreshes, refreshes without a pull request, and refreshes since the last report
+    -- that found the same settled one.
+    failures integer NOT NULL DEFAULT 0,
+    misses integer NOT NULL DEFAULT 0,
+    settled_count integer NOT NULL DEFAULT 0,
+
+    -- What a refresh that finds nothing new changes stands together: the log holds only what lies
+    -- between the first and the last byte of a row that differ.
+    --
     -- Outcomes applied so far: a lease's outcome repeats the number, so each counts once.
     looks bigint NOT NULL DEFAULT 0,
     -- Answers to RefreshChat so far, which waits for the next one.
     outcome_seq bigint NOT NULL DEFAULT 0,
-
     -- When to look again, NULL: not until something happens; and from when on a lease takes it along.
     due_at timestamptz,
     early_at timestamptz,
+    -- When it was last looked up.
+    refreshed_at timestamptz,
+    -- What the interval would be if the budget were ample.
+    base_interval_seconds real,
+    -- In a row: refreshes that only confirmed what was known.
+    unchanged_count integer NOT NULL DEFAULT 0,
     -- 1 interactive, 2 viewed, 3 active, 4 idle: chat.v1.Lane.
     lane smallint NOT NULL DEFAULT 3,
 
-    -- In a row: failed refreshes, refreshes without a pull request, refreshes since the last report
-    -- that found the same settled one, and refreshes that only confirmed what was known.
-    failures integer NOT NULL DEFAULT 0,
-    misses integer NOT NULL DEFAULT 0,
-    settled_count integer NOT NULL DEFAULT 0,
-    unchanged_count integer NOT NULL DEFAULT 0,
     -- Opaque, from the worker: whether the pull request changed, and what lets the host say so.
     fingerprint text,
     validator text,
-    -- When it was last looked up, when the whole status was last found, and when it last changed.
-    refreshed_at timestamptz,
-    found_at timestamptz,
-    changed_at timestamptz,
-    -- What the interval would be if the budget were ample.
-    base_interval_seconds real,
-    -- A person whose chat it is, or with whom it is shared, looks at it until then.
-    viewed_until timestamptz,
 
     CONSTRAINT git_ref_polls_due_check CHECK (
         (due_at IS NULL) = (early_at IS NULL) AND early_at <= due_at

@@ -23,11 +23,12 @@ CREATE SEQUENCE change_positions;
 -- Lease and report calls that took effect, so that a repeated one returns the first answer.
 CREATE TABLE sync_requests (
     request_id uuid NOT NULL CONSTRAINT sync_requests_pkey PRIMARY KEY,
-    kind text NOT NULL,
-    -- Of a report: its results. Of a lease: NULL, since leases are found by their request.
-    answer jsonb,
+    -- Of a lease: what it leased. Those budgets need no index by their request then.
+    budget_ids uuid[],
+    -- Of a report: what became of its outcomes, each by the first letter of its name.
+    answer text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT sync_requests_kind_check CHECK (kind IN ('lease', 'report'))
+    CONSTRAINT sync_requests_kind_check CHECK ((budget_ids IS NULL) <> (answer IS NULL))
 );
 
 CREATE INDEX sync_requests_created_at_idx ON sync_requests (created_at);

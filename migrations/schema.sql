@@ -95,6 +95,8 @@ CREATE TABLE git_budgets (
     leased_at timestamptz,
     leased_refs integer NOT NULL DEFAULT 0,
     lost_leases integer NOT NULL DEFAULT 0,
+    demand double precision NOT NULL DEFAULT 0,
+    demand_at timestamptz,
 
     windows jsonb NOT NULL DEFAULT '[]',
     paused_until timestamptz,
@@ -106,8 +108,6 @@ CREATE TABLE git_budgets (
     secondary_strikes integer NOT NULL DEFAULT 0,
     struck_at timestamptz,
     cautious_until timestamptz,
-    demand double precision NOT NULL DEFAULT 0,
-    demand_at timestamptz,
 
     CONSTRAINT git_budgets_lane_check CHECK (
         lane BETWEEN 1 AND 4 AND pause_lane BETWEEN 1 AND 4 AND rest_lane BETWEEN 1 AND 4
@@ -131,8 +131,6 @@ CREATE TABLE git_budgets (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX git_budgets_queue_idx ON git_budgets (lane, queue_at) WHERE queue_at IS NOT NULL;
-CREATE INDEX git_budgets_lease_request_id_idx ON git_budgets (lease_request_id)
-    WHERE lease_request_id IS NOT NULL;
 CREATE UNIQUE INDEX git_budgets_lease_token_key ON git_budgets (lease_token)
     WHERE lease_token IS NOT NULL;
 
@@ -245,24 +243,24 @@ CREATE TABLE git_ref_polls (
         CONSTRAINT git_ref_polls_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
     account_id uuid NOT NULL,
     report_seq bigint NOT NULL DEFAULT 1,
-    looks bigint NOT NULL DEFAULT 0,
-    outcome_seq bigint NOT NULL DEFAULT 0,
-
-    due_at timestamptz,
-    early_at timestamptz,
-    lane smallint NOT NULL DEFAULT 3,
-
+    found_at timestamptz,
+    changed_at timestamptz,
+    viewed_until timestamptz,
     failures integer NOT NULL DEFAULT 0,
     misses integer NOT NULL DEFAULT 0,
     settled_count integer NOT NULL DEFAULT 0,
+
+    looks bigint NOT NULL DEFAULT 0,
+    outcome_seq bigint NOT NULL DEFAULT 0,
+    due_at timestamptz,
+    early_at timestamptz,
+    refreshed_at timestamptz,
+    base_interval_seconds real,
     unchanged_count integer NOT NULL DEFAULT 0,
+    lane smallint NOT NULL DEFAULT 3,
+
     fingerprint text,
     validator text,
-    refreshed_at timestamptz,
-    found_at timestamptz,
-    changed_at timestamptz,
-    base_interval_seconds real,
-    viewed_until timestamptz,
 
     CONSTRAINT git_ref_polls_due_check CHECK (
         (due_at IS NULL) = (early_at IS NULL) AND early_at <= due_at
@@ -300,10 +298,10 @@ CREATE SEQUENCE change_positions;
 
 CREATE TABLE sync_requests (
     request_id uuid NOT NULL CONSTRAINT sync_requests_pkey PRIMARY KEY,
-    kind text NOT NULL,
-    answer jsonb,
+    budget_ids uuid[],
+    answer text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT sync_requests_kind_check CHECK (kind IN ('lease', 'report'))
+    CONSTRAINT sync_requests_kind_check CHECK ((budget_ids IS NULL) <> (answer IS NULL))
 );
 
 CREATE INDEX sync_requests_created_at_idx ON sync_requests (created_at);

@@ -20,7 +20,3 @@ const LOCK_LEASE: Sql = sql!("lock_lease");
 const LOCK_REQUEST: Sql = sql!("lock_request");
 const FIND_SYNC_REQUEST: Sql = sql!("find_sync_request");
 const INSERT_SYNC_REQUEST: Sql = sql!("insert_sync_request");
-/// Of the kinds in `sync_requests`.
-const LEASE: &str = "lease";
-/// Of the kinds in `sync_requests`.
-const REPORT: &str = "report";

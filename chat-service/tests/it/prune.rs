@@ -53,12 +53,12 @@ async fn old_events_and_requests_go_however_many_there_are() {
         "INSERT INTO change_events (position, chat_id, kind, recorded_at)
          SELECT nextval('change_positions'), gen_random_uuid(), 'updated', now() - interval '2 h'
          FROM generate_series(1, 4500);
-         INSERT INTO sync_requests (request_id, kind, created_at)
-         SELECT gen_random_uuid(), 'lease', now() - interval '2 h'
+         INSERT INTO sync_requests (request_id, budget_ids, created_at)
+         SELECT gen_random_uuid(), '{}', now() - interval '2 h'
          FROM generate_series(1, 4500);
          INSERT INTO change_events (position, chat_id, kind)
          VALUES (nextval('change_positions'), gen_random_uuid(), 'updated');
-         INSERT INTO sync_requests (request_id, kind) VALUES (gen_random_uuid(), 'lease')",
+         INSERT INTO sync_requests (request_id, budget_ids) VALUES (gen_random_uuid(), '{}')",
         async |stack| {
             let old_events =
                 "SELECT count(*) FROM change_events WHERE recorded_at < now() - interval '1 h'";
@@ -88,8 +88,8 @@ async fn the_relay_goes_on_when_forgetting_fails() {
          END $$;
          CREATE TRIGGER refuse BEFORE DELETE ON sync_requests
          FOR EACH ROW EXECUTE FUNCTION refuse();
-         INSERT INTO sync_requests (request_id, kind, created_at)
-         VALUES (gen_random_uuid(), 'lease', now() - interval '2 h')",
+         INSERT INTO sync_requests (request_id, budget_ids, created_at)
+         VALUES (gen_random_uuid(), '{}', now() - interval '2 h')",
         async |stack| {
             let attempts = "SELECT last_value FROM attempts";
             testkit::wait::until("forgetting fails", || async {

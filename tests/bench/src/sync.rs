@@ -186,7 +186,7 @@ async fn rate(table: &mut Table, refs: usize) -> anyhow::Result<Rate> {
     drop(worker);
     Ok(Rate {
         refs_per_second: seen(first) / first.seconds,
-        wal_bytes_per_ref: wal_per_ref(unchanged),
+        wal_bytes_per_ref: wal_per_look(unchanged),
     })
 }
 
@@ -201,7 +201,7 @@ async fn single(table: &mut Table) -> anyhow::Result<f64> {
         world.cycle(PATIENCE, false).await?,
     );
     drop(worker);
-    Ok(wal_per_ref(unchanged))
+    Ok(wal_per_look(unchanged))
 }
 
 /// How long small tenants wait beside a large one, with the host beside the worker.
@@ -265,7 +265,7 @@ impl Table {
                 per_ref(*cycle, usize::try_from(cycle.points)?),
                 cycle.seconds,
                 seen(*cycle) / cycle.seconds,
-                wal_per_ref(*cycle)
+                wal_per_look(*cycle)
             )?;
         }
         Ok(writeln!(out)?)
@@ -280,11 +280,11 @@ fn per_ref(cycle: Cycle, spent: usize) -> f64 {
     f64::from(u32::try_from(spent).unwrap_or(u32::MAX)) / seen(cycle).max(1.0)
 }
 
-fn wal_per_ref(cycle: Cycle) -> f64 {
-    // A float is exact for 9 million gigabytes.
-    #[expect(clippy::cast_precision_loss, reason = "a benchmark's figure")]
-    let bytes = cycle.wal_bytes as f64;
-    bytes / seen(cycle).max(1.0)
+fn wal_per_look(cycle: Cycle) -> f64 {
+    // Floats are exact for 9 million gigabytes.
+    #[expect(clippy::cast_precision_loss, reason = "a benchmark's figures")]
+    let (bytes, looks) = (cycle.wal_bytes as f64, cycle.looks as f64);
+    bytes / looks.max(1.0)
 }
 
 fn rounded(number: f64) -> f64 {

@@ -1,7 +1,7 @@
 -- name: list_leased_budgets
--- Locks and returns the leases that the request $1 holds, with what is known of their budgets as of
--- now: strikes decay with time. `quantum` and `withheld_from` are those of lock_ready_budgets, with
--- $2 refs of a turn.
+-- The leases of the budgets $3 that the request $1 holds, with what is known of the budgets as of now:
+-- strikes decay with time. `quantum` and `withheld_from` are those of lock_ready_budgets, with $2 refs
+-- of a turn. The caller has locked them.
 SELECT
     b.id,
     b.lease_token,
@@ -25,7 +25,7 @@ SELECT
     b.demand,
     b.budget_key NOT LIKE '%|token:%' AS account_known
 FROM git_budgets b
-WHERE b.lease_request_id = $1
+WHERE b.id = ANY($3::uuid[])
+    AND b.lease_request_id = $1
     AND b.lease_expires_at > now()
 ORDER BY b.id
-FOR NO KEY UPDATE

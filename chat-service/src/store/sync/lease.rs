@@ -8,12 +8,11 @@
 use std::time::Duration;
 
 use proto::sync::{Lane, LeaseRequest, LeaseToken, Renewal};
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LEASE, LOCK_LEASE, LOCK_REQUEST,
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST,
     hand_out::{Choice, HandedOut},
 };
 use crate::{
@@ -136,12 +135,11 @@ async fn claim(
             bind(LOCK_READY_BUDGETS, &[&MAX_BUDGETS, &quantum, &id]),
         ])
         .await?;
-    if let Some(kind) = first::<String>(&before, "kind")? {
-        if kind != LEASE {
-            return Err(StoreError::OtherKind);
-        }
-        let leased = claim_again(tx, request, quantum).await?;
-        return Ok((Some(leased), Idle::default()));
+    if let Some(row) = before.first() {
+        let leased: Option<Vec<Uuid>> = row.get_as("budget_ids")?;
+        let leased = leased.ok_or(StoreError::OtherKind)?;
+        let again = claim_again(tx, request, quantum, &leased).await?;
+        return Ok((Some(again), Idle::default()));
     }
     let turns = Turns::ready(&ready)?;
     if ready.is_empty() {
@@ -159,15 +157,15 @@ async fn claim(
     let counts = turns.counts(&choice);
     let (claimed, counts): (Vec<Uuid>, Vec<i32>) = counts.filter(|(_, count)| *count > 0).unzip();
     let seconds = duration.as_secs_f64();
-    let answer: Option<Value> = None;
+    let answer: Option<String> = None;
     let [_, _, budgets, refs, credentials] = tx
         .commit_after([
             bind(
                 CLAIM_BUDGETS,
                 &[&claimed, &counts, &id, &request.worker, &seconds],
             ),
-            bind(INSERT_SYNC_REQUEST, &[&id, &LEASE, &answer]),
-            bind(LIST_LEASED_BUDGETS, &[&id, &quantum]),
+            bind(INSERT_SYNC_REQUEST, &[&id, &claimed, &answer]),
+            bind(LIST_LEASED_BUDGETS, &[&id, &quantum, &claimed]),
             bind(LIST_LEASED_REFS, &[&choice.refs]),
             // Before the commit: a lease whose credentials cannot be read is no lease.
             bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
@@ -177,14 +175,20 @@ async fn claim(
     Ok((Some(handed_out), idle))
 }
 
-/// Hands out again what a request leases, with what is due of it now.
+/// Hands out again what a request still leases of the budgets `leased`, with what is due of it now.
 async fn claim_again(
     tx: Tx,
     request: &LeaseRequest,
     quantum: i64,
+    leased: &[Uuid],
 ) -> Result<HandedOut, StoreError> {
     let id = request.request.0;
-    let budgets = tx.query(LIST_LEASED_BUDGETS, &[&id, &quantum]).await?;
+    let [_, budgets] = tx
+        .pipeline([
+            bind(LOCK_BUDGETS, &[&leased, &NONE]),
+            bind(LIST_LEASED_BUDGETS, &[&id, &quantum, &leased]),
+        ])
+        .await?;
     let turns = Turns {
         waiting: budgets.iter().map(Turn::read).collect::<Result<_, _>>()?,
         ..Turns::default()

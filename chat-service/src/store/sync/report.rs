@@ -12,7 +12,6 @@ mod row;
 use proto::sync::{
     BudgetObservation, Finding, GitAccountId, OutcomeStatus, Pause, ProblemName as _, Report,
 };
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ use self::{
     row::credential_rows,
 };
 use super::{
-    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST, REPORT, spread::Spread,
+    FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST, spread::Spread,
     window::observed,
 };
 use crate::store::{
@@ -182,11 +181,9 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     } = report.budget.clone().unwrap_or_default();
     let (pause, rest) = (PauseColumns::of(pause), PauseColumns::of(rest));
     let refusals = i32::try_from(secondary_refusals).unwrap_or(i32::MAX);
-    let answer: Value = applied
-        .statuses
-        .iter()
-        .map(|status| status.name())
-        .collect();
+    let letters = applied.statuses.iter().flat_map(letter);
+    let answer: String = letters.collect();
+    let leased: Option<Vec<Uuid>> = None;
     let ends = report.release_lease || merging;
     tx.commit_after([
         bind(
@@ -208,7 +205,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
         bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
         bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &NONE]).only_if(ends),
         bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &NONE]).only_if(merging),
-        bind(INSERT_SYNC_REQUEST, &[&request, &REPORT, &answer]),
+        bind(INSERT_SYNC_REQUEST, &[&request, &leased, &answer]),
     ])
     .await?;
     Ok(Reported::Applied(applied))
@@ -260,17 +257,20 @@ impl PauseColumns {
     }
 }
 
+/// What an answer is stored as, outcome by outcome.
+fn letter(status: &OutcomeStatus) -> Option<char> {
+    status.name().chars().next()
+}
+
 /// The answer that a report had when it was applied.
 fn answered_before(row: &Row) -> Result<Reported, StoreError> {
-    if row.get_as::<String>("kind")? != REPORT {
-        return Err(StoreError::OtherKind);
-    }
-    let answer: Option<Value> = row.get_as("answer")?;
-    let names = answer.as_ref().and_then(Value::as_array);
-    let statuses = names.and_then(|names| {
-        let status = |name: &Value| name.as_str().and_then(OutcomeStatus::from_name);
-        names.iter().map(status).collect::<Option<Vec<_>>>()
-    });
+    let answer: Option<String> = row.get_as("answer")?;
+    let answer = answer.ok_or(StoreError::OtherKind)?;
+    let status = |of: char| {
+        let mut all = OutcomeStatus::ALL.iter().copied();
+        all.find(|status| status.name().starts_with(of))
+    };
+    let statuses = answer.chars().map(status).collect::<Option<_>>();
     statuses
         .map(Reported::Before)
         .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))

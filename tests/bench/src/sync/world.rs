@@ -52,6 +52,8 @@ pub(super) struct Cycle {
     pub(super) seconds: f64,
     /// The same for 95 of a hundred refs of those who have few.
     pub(super) small_p95_seconds: f64,
+    /// Outcomes that were applied meanwhile: a ref may come round again before the last was written.
+    pub(super) looks: u64,
     /// Write-ahead log of everything that was done meanwhile, without full pages.
     pub(super) wal_bytes: u64,
 }
@@ -159,6 +161,8 @@ impl World {
         let client = self.stack.database.client().await;
         self.stack.github.clear_requests();
         let due = self.make_due(&client).await?;
+        let count = client.query_one(COUNT, &[&due, &SMALL]).await?;
+        let before: i64 = count.try_get("looks")?;
         let wal = wal_position(&client).await?;
         let give_up = tokio::time::Instant::now() + patience;
         let mut pause = LOOK;
@@ -182,6 +186,7 @@ impl World {
                     points: requests.iter().map(points).sum(),
                     seconds: row.try_get("last_seconds")?,
                     small_p95_seconds: row.try_get("small_p95_seconds")?,
+                    looks: u64::try_from(row.try_get::<_, i64>("looks")? - before)?,
                     wal_bytes: u64::try_from(wal_position(&client).await? - wal)?,
                 });
             }
