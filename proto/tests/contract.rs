@@ -5,7 +5,16 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-use prost_reflect::DescriptorPool;
+#[path = "../build/secret.rs"]
+mod secret;
+
+use prost_reflect::{
+    DescriptorPool,
+    prost_types::{
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+        field_descriptor_proto::{Label, Type},
+    },
+};
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).unwrap()
@@ -88,4 +97,36 @@ fn messages_with_secrets_have_no_debug() {
             "LinkGitAccountRequest",
         ]
     );
+}
+
+#[test]
+fn a_secret_of_a_nested_message_makes_all_that_hold_it_secret() {
+    let field = |name: &str, of: Option<&str>| FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(1),
+        label: Some(Label::Optional.into()),
+        r#type: Some(of.map_or(Type::String, |_| Type::Message).into()),
+        type_name: of.map(str::to_owned),
+        ..FieldDescriptorProto::default()
+    };
+    let message = |name: &str, field, nested| DescriptorProto {
+        name: Some(name.to_owned()),
+        field: vec![field],
+        nested_type: nested,
+        ..DescriptorProto::default()
+    };
+    let inner = message("Inner", field("password", None), Vec::new());
+    let file = FileDescriptorProto {
+        name: Some("a.proto".to_owned()),
+        package: Some("a".to_owned()),
+        message_type: vec![
+            message("Plain", field("name", None), vec![inner]),
+            message("Holder", field("inner", Some(".a.Plain.Inner")), Vec::new()),
+        ],
+        ..FileDescriptorProto::default()
+    };
+    let mut pool = DescriptorPool::new();
+    pool.add_file_descriptor_proto(file).unwrap();
+    let secret = secret::secret_messages(&pool);
+    assert_eq!(Vec::from_iter(secret), ["a.Holder", "a.Plain.Inner"]);
 }

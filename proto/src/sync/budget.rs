@@ -18,11 +18,11 @@ message! {
     #[derive(Clone, Debug, Default, PartialEq)]
     BudgetView = v1::BudgetView {
         /// The rate limits that it spends.
-        windows: Vec<Window>,
+        lenient windows: Vec<Window>,
         /// Secondary limits met, less one for each hour without any.
         secondary_strikes: u32,
         /// For how long to ask less and slower. `None`: not now.
-        cautious_for: Option<Duration>,
+        lenient cautious_for: Option<Duration>,
         /// Refs per second that its refs ask for at their base intervals.
         demand: f64,
         /// Whether the host has told whose account this is.

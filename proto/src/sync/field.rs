@@ -49,6 +49,31 @@ pub(super) fn read<M, T: Wire<M>>(field: &str, message: M) -> Result<T, FieldErr
     T::read(message).map_err(|error| error.within(field))
 }
 
+/// A word that says no less without what cannot be read: another release may have written that.
+pub(super) trait Lenient<M>: Sized {
+    /// What can be read of the field.
+    fn readable(message: M) -> Self;
+}
+
+impl<M, T: Wire<M>> Lenient<Option<M>> for Option<T> {
+    fn readable(message: Option<M>) -> Self {
+        message.and_then(|message| T::read(message).ok())
+    }
+}
+
+impl<M, T: Wire<M>> Lenient<Vec<M>> for Vec<T> {
+    fn readable(message: Vec<M>) -> Self {
+        let entries = message.into_iter();
+        entries.filter_map(|entry| T::read(entry).ok()).collect()
+    }
+}
+
+/// Reads what can be read of a field, as [`read`] does.
+#[expect(clippy::unnecessary_wraps, reason = "it stands in the place of `read`")]
+pub(super) fn readable<M, T: Lenient<M>>(_field: &str, message: M) -> Result<T, FieldError> {
+    Ok(T::readable(message))
+}
+
 /// Refuses a list that has more than `most` entries, or two with one key, which is in `field` of each.
 pub(super) fn distinct<K: Ord>(
     list: &str,
@@ -72,21 +97,25 @@ pub(super) fn distinct<K: Ord>(
 
 /// Declares a struct and both conversions to its message.
 ///
-/// A field whose name differs in the message says so with `as`. Whatever `with` names completes what
-/// was read: it refuses what the types alone cannot, and cuts what is too large.
+/// A field whose name differs in the message says so with `as`, and one of which what cannot be read is
+/// left out with `lenient`. Whatever `with` names completes what was read: it refuses what the types
+/// alone cannot, and cuts what is too large.
 macro_rules! message {
     ($(#[$attr:meta])* $name:ident = $message:path $(, with $fit:path)? { $($fields:tt)* }) => {
         message!(@ [$(#[$attr])* $name = $message $(, with $fit)?] [] $($fields)*);
     };
     (@ $head:tt [$($done:tt)*] $(#[$doc:meta])* $field:ident as $wire:ident: $type:ty, $($rest:tt)*) => {
-        message!(@ $head [$($done)* {$(#[$doc])* $field $wire $type}] $($rest)*);
+        message!(@ $head [$($done)* {$(#[$doc])* $field $wire $type, read}] $($rest)*);
+    };
+    (@ $head:tt [$($done:tt)*] $(#[$doc:meta])* lenient $field:ident: $type:ty, $($rest:tt)*) => {
+        message!(@ $head [$($done)* {$(#[$doc])* $field $field $type, readable}] $($rest)*);
     };
     (@ $head:tt [$($done:tt)*] $(#[$doc:meta])* $field:ident: $type:ty, $($rest:tt)*) => {
-        message!(@ $head [$($done)* {$(#[$doc])* $field $field $type}] $($rest)*);
+        message!(@ $head [$($done)* {$(#[$doc])* $field $field $type, read}] $($rest)*);
     };
     (
         @ [$(#[$attr:meta])* $name:ident = $message:path $(, with $fit:path)?]
-        [$({$(#[$doc:meta])* $field:ident $wire:ident $type:ty})*]
+        [$({$(#[$doc:meta])* $field:ident $wire:ident $type:ty, $read:ident})*]
     ) => {
         $(#[$attr])*
         pub struct $name {
@@ -102,7 +131,7 @@ macro_rules! message {
             pub fn read(message: $message) -> Result<Self, FieldError> {
                 let $message { $($wire),* } = message;
                 let read = Self {
-                    $($field: $crate::sync::field::read(stringify!($wire), $wire)?,)*
+                    $($field: $crate::sync::field::$read(stringify!($wire), $wire)?,)*
                 };
                 $(let read = $fit(read)?;)?
                 Ok(read)

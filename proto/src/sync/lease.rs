@@ -119,7 +119,7 @@ message! {
         /// The host refused it last.
         suspect: bool,
         /// When the token expires, as far as is known.
-        expires_at: Option<Timestamp>,
+        lenient expires_at: Option<Timestamp>,
     }
 }
 

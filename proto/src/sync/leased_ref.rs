@@ -150,11 +150,11 @@ message! {
         /// What the repository is a fork of.
         upstream as upstream_repository: Upstream,
         /// What the host calls the repository now. `None`: as it was reported.
-        canonical_repository: Option<RepositoryPath>,
+        lenient canonical_repository: Option<RepositoryPath>,
         /// The pull request as last known.
         known: Option<KnownPullRequest>,
         /// Since the whole status was last asked for. `None`: never.
-        since_found: Option<Duration>,
+        lenient since_found: Option<Duration>,
         /// As the last outcome gave it.
         fingerprint: Option<String>,
         /// As the last outcome gave it.

@@ -181,3 +181,35 @@ fn what_is_needed_and_does_not_fit_rejects_the_outcome() {
     }
     assert!(found().fitted().is_some());
 }
+
+/// A release that writes something new there costs that, and no lease.
+#[test]
+fn what_is_optional_in_a_lease_and_cannot_be_read_costs_no_more_than_itself() {
+    let mut message = lease();
+    let unreadable = prost_types::Duration {
+        seconds: -1,
+        nanos: 0,
+    };
+    let budget = message.budget.as_mut().unwrap();
+    budget.cautious_for = Some(unreadable);
+    budget.windows.push(v1::Window::default());
+    let group = &mut message.groups[0];
+    group.credential.as_mut().unwrap().expires_at = Some(prost_types::Timestamp {
+        seconds: i64::MAX,
+        nanos: 0,
+    });
+    group.refs[0].canonical_repository = Some("/".to_owned());
+    group.refs[0].since_found = Some(unreadable);
+    let lease = Lease::read(message).unwrap();
+    assert_eq!(
+        (lease.budget.windows.len(), lease.budget.cautious_for),
+        (1, None)
+    );
+    let group = &lease.groups[0];
+    assert_eq!(group.credential.as_ref().unwrap().expires_at, None);
+    let git_ref = &group.refs[0];
+    assert_eq!(
+        (git_ref.since_found, &git_ref.canonical_repository),
+        (None, &None)
+    );
+}
