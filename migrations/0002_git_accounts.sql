@@ -137,7 +137,7 @@ CREATE TABLE git_tokens (
     -- A keyed hash of the token, as in the budget key of a token.
     token_key text NOT NULL CONSTRAINT git_tokens_pkey PRIMARY KEY,
     budget_id uuid NOT NULL
-        CONSTRAINT git_tokens_budget_id_fkey REFERENCES git_budgets (id) ON DELETE CASCADE,
+        CONSTRAINT git_tokens_budget_id_fkey REFERENCES git_budgets (id),
     used_at timestamptz NOT NULL DEFAULT now()
 );
 

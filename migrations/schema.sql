@@ -175,7 +175,7 @@ CREATE TABLE git_credentials (
 CREATE TABLE git_tokens (
     token_key text NOT NULL CONSTRAINT git_tokens_pkey PRIMARY KEY,
     budget_id uuid NOT NULL
-        CONSTRAINT git_tokens_budget_id_fkey REFERENCES git_budgets (id) ON DELETE CASCADE,
+        CONSTRAINT git_tokens_budget_id_fkey REFERENCES git_budgets (id),
     used_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -4,9 +4,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{
+    lock::{Holder, until_blocked},
     sql::statements,
     stack::{Caller, Stack},
-    worker::Owner,
+    worker::{Owner, run, value},
 };
 
 async fn number(stack: &Stack, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
@@ -210,4 +211,60 @@ async fn a_pause_of_any_kind_keeps_a_budget_that_is_unused() {
         .await
         .unwrap();
     assert_eq!(left.try_get::<_, i64>(0).unwrap(), 5);
+}
+
+/// Budgets that are unused, and a transaction that `change`s one of them, while they are forgotten.
+/// Returns whether that failed.
+async fn forget_during(stack: &Stack, change: &str) -> bool {
+    run(
+        stack,
+        "INSERT INTO git_budgets (id, budget_key, provider_id)
+         SELECT gen_random_uuid(), 'unused ' || n, 'github' FROM generate_series(1, 3) n",
+    )
+    .await;
+    let holder = Holder::of(stack, change).await;
+    let client = stack.database.client().await;
+    let forgetting = async {
+        let statement = &statements()["prune_budgets"];
+        client.execute(statement, &[&Uuid::nil(), &100_i64]).await
+    };
+    let changing = async {
+        until_blocked(stack, 1).await;
+        holder.let_go().await;
+    };
+    let (forgotten, ()) = tokio::join!(forgetting, changing);
+    forgotten.is_err()
+}
+
+#[tokio::test]
+async fn a_budget_that_is_paused_or_leased_while_it_is_to_be_forgotten_is_kept() {
+    for change in [
+        "UPDATE git_budgets SET paused_until = now() + interval '1 h', pause_lane = 1,
+            pause_class = 'rate_limited' WHERE budget_key = 'unused 2'",
+        "UPDATE git_budgets SET lease_token = gen_random_uuid(), lease_worker = 'w',
+            lease_request_id = gen_random_uuid(), lease_expires_at = now() + interval '1 h'
+         WHERE budget_key = 'unused 2'",
+    ] {
+        Stack::run(async |stack| {
+            assert!(!forget_during(stack, change).await);
+            let left = "SELECT string_agg(budget_key, ',') FROM git_budgets";
+            assert_eq!(value::<String>(stack, left).await, "unused 2");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_never_loses_the_budget_that_it_spends() {
+    Stack::run(async |stack| {
+        let change = "INSERT INTO git_tokens (token_key, budget_id)
+             SELECT 'token', id FROM git_budgets WHERE budget_key = 'unused 2'";
+        assert!(
+            forget_during(stack, change).await,
+            "the next round tries again"
+        );
+        let kept = "SELECT count(*) FROM git_tokens t JOIN git_budgets b ON b.id = t.budget_id";
+        assert_eq!(value::<i64>(stack, kept).await, 1);
+    })
+    .await;
 }

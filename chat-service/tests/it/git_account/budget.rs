@@ -222,7 +222,7 @@ async fn a_budget_that_goes_while_a_link_takes_it_is_made_again() {
         owner.chat("feat/x").await;
         // No account has it any more, and it is about to go, with its token.
         try_unlink(&owner, "github").await.unwrap();
-        let holder = Holder::of(stack, "DELETE FROM git_budgets").await;
+        let holder = Holder::of(stack, "DELETE FROM git_tokens; DELETE FROM git_budgets").await;
         let meeting = async {
             until_blocked(stack, 1).await;
             holder.let_go().await;
