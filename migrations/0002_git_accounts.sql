@@ -30,7 +30,8 @@ CREATE TABLE git_budgets (
     lease_request_id uuid,
     -- When the last lease began, by the clock that runs on within a transaction.
     leased_at timestamptz,
-    -- Refs that it handed out and that had no outcome yet.
+    -- Refs that it handed out and that had no outcome yet; of a budget that rests after that, until it
+    -- does not any more.
     leased_refs integer NOT NULL DEFAULT 0,
     -- Leases in a row that expired without being given back.
     lost_leases integer NOT NULL DEFAULT 0,

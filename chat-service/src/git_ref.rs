@@ -59,6 +59,8 @@ pub(crate) async fn report(
     };
     if reported.changed {
         notifier.notify(Topic::Changes);
+    }
+    if reported.due {
         notifier.notify(Topic::Due);
     }
     Ok(reported.chats)

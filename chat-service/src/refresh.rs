@@ -16,8 +16,8 @@ use crate::{
 
 /// What is left of the caller's deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
-/// When to look again without a notification: one may be lost.
-const FALLBACK_LOOK: Duration = Duration::from_millis(250);
+/// When to look again without a notification: one may be lost, or the chat moves to another branch.
+const FALLBACK_LOOK: Duration = Duration::from_millis(500);
 
 /// How a refresh ended.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub async fn refresh_chat(
     let readable = authorizer.chats(principal, Action::ReadChat);
     let allowed = authorizer.chats(principal, Action::RefreshChat);
     // Heard from now on, so that an outcome right after the commit is not missed.
-    let mut outcomes = notifier.subscribe(Topic::Outcomes);
+    let mut outcomes = notifier.subscribe_outcomes();
     let (readable, allowed) = (&readable, &allowed);
     let make_due = |answered: Vec<GitRefId>| async move {
         let awaited = store
@@ -69,9 +69,9 @@ pub async fn refresh_chat(
         if awaited.due {
             notifier.notify(Topic::Due);
         }
-        Ok::<_, Error>(awaited.refs)
+        Ok::<_, Error>((awaited.refs, awaited.budgets))
     };
-    let mut awaited = make_due(Vec::new()).await?;
+    let (mut awaited, mut budgets) = make_due(Vec::new()).await?;
     loop {
         outcomes.mark_unchanged();
         let last = store.last_outcomes(&awaited).await?;
@@ -93,8 +93,9 @@ pub async fn refresh_chat(
                 .filter(|(_, state)| *state == State::Answered)
                 .map(|(id, _)| *id)
                 .collect();
-            let polled = make_due(answered.clone()).await?;
+            let (polled, spent) = make_due(answered.clone()).await?;
             awaited = merged(&awaited, &answered, polled);
+            budgets.extend(spent);
             continue;
         }
         if !any(State::Pending) && !any(State::Left) {
@@ -120,8 +121,7 @@ pub async fn refresh_chat(
         }
         tokio::select! {
             () = tokio::time::sleep(FALLBACK_LOOK.min(deadline - now)) => {}
-            // Fails only without senders, and the notifier outlives this.
-            _ = outcomes.changed() => {}
+            () = outcomes.of(&budgets) => {}
         }
     }
 }

@@ -25,10 +25,12 @@
 //! # What one report means for other refs
 //!
 //! A problem of a repository puts off its account's other refs there; a pull request that was seen
-//! to change makes other accounts' refs of it due within 5 s, each looked up with its own
-//! credential: data never crosses. What a person looks at is due sooner ([`viewed`]).
+//! to change makes other accounts' refs of it due within 5 s, and one that a branch turned to makes
+//! that branch's other refs due, each looked up with its own credential: data never crosses. What a
+//! person looks at is due sooner ([`viewed`]).
 
 pub mod lease;
+mod lookout;
 pub mod metrics;
 pub mod viewed;
 
@@ -52,18 +54,19 @@ use crate::{
     provider::Providers,
     store::{
         Store,
-        sync::{Reported, Spread, Spreading},
+        sync::{Refused, Reported},
     },
 };
 
 pub use crate::store::sync::QUANTUM;
 
-use self::{lease::assemble, metrics::SyncMetrics};
+use self::{
+    lease::assemble,
+    lookout::{Lookout, Looks, Taken},
+    metrics::SyncMetrics,
+};
 
 pub use proto::bounds::LEASE_DURATION;
-
-/// When to look again for a budget that is ready and that another call is just claiming.
-const CONTENDED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What [`Dispatcher`] needs.
 pub struct DispatcherParts {
@@ -87,13 +90,19 @@ pub struct DispatcherParts {
 
 /// Leases due refs and applies outcomes. Cheap to clone.
 #[derive(Clone)]
-pub struct Dispatcher(Arc<DispatcherParts>);
+pub struct Dispatcher {
+    parts: Arc<DispatcherParts>,
+    lookout: Lookout,
+}
 
 impl Dispatcher {
     /// Takes its parts.
     #[must_use]
     pub fn new(parts: DispatcherParts) -> Self {
-        Self(Arc::new(parts))
+        Self {
+            parts: Arc::new(parts),
+            lookout: Lookout::default(),
+        }
     }
 
     /// Leases due refs, waiting for some to become due. No connection is held while it waits. When
@@ -109,7 +118,7 @@ impl Dispatcher {
         principal: &Principal,
         request: &LeaseRequest,
     ) -> Result<Vec<Lease>, Error> {
-        let parts = &*self.0;
+        let parts = &*self.parts;
         parts
             .authorizer
             .site(principal, Action::LeaseDiffStatuses)?;
@@ -123,53 +132,67 @@ impl Dispatcher {
         })?;
         let until = Instant::now() + request.wait.min(MAX_LEASE_WAIT);
         let mut due = parts.notifier.subscribe(Topic::Due);
-        let mut patient = true;
-        let mut contended = None;
+        let mut place = None;
+        let mut looks = Looks::default();
         loop {
             due.mark_unchanged();
-            let claim = parts
-                .store
-                .claim_leases(&access, request, parts.lease_duration, contended)
-                .await?;
-            if let Some(handed_out) = claim {
-                let refs = handed_out.refs.len() as u64;
-                parts.metrics.leased_refs.inc_by(refs);
-                let assembled = assemble(handed_out, &parts.keys, &parts.providers);
-                for failed in assembled.failed {
-                    self.fail_unopened(failed).await;
-                }
-                return Ok(assembled.leases);
+            if let Some(leases) = self.claim(&access, request, looks.contended()).await? {
+                return Ok(leases);
             }
+            looks.note(parts.store.next_budget().await?);
             let now = Instant::now();
-            if parts.draining.is_cancelled() || (now >= until && !patient) {
+            if parts.draining.is_cancelled() || (now >= until && !looks.again()) {
                 return Ok(Vec::new());
             }
-            let next = parts.store.next_budget().await?;
-            let ready = next.map(|(_, ready_in)| ready_in);
-            // Every other attempt skips it again, so that it delays no other budget.
-            contended = next
-                .filter(|(_, ready_in)| ready_in.is_zero() && contended.is_none())
-                .map(|(id, _)| id);
-            if now >= until {
-                if ready.is_none_or(|ready| !ready.is_zero()) {
-                    return Ok(Vec::new());
+            let waiting = async {
+                if now < until && place.is_none() {
+                    let taken = tokio::time::timeout_at(until, self.lookout.take()).await;
+                    let Ok(Taken { lookout, waited }) = taken else {
+                        return;
+                    };
+                    place = Some(lookout);
+                    if waited {
+                        // Its last holder may have left something.
+                        return;
+                    }
                 }
-                // Another call holds what is ready, for a moment: a call that does not wait retries
-                // once.
-                patient = false;
-                tokio::time::sleep(CONTENDED_PAUSE).await;
-                continue;
-            }
-            let pause = ready
-                .map_or(until - now, |ready| ready.max(CONTENDED_PAUSE))
-                .min(until - now);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                // Fails only without senders, and the notifier outlives this.
-                _ = due.changed() => {}
-                () = parts.draining.cancelled() => return Ok(Vec::new()),
+                tokio::select! {
+                    () = tokio::time::sleep(looks.pause(until, request.request)) => {}
+                    // Fails only without senders, and the notifier outlives this.
+                    _ = due.changed() => {}
+                }
+            };
+            let drained = parts.draining.run_until_cancelled(waiting).await;
+            if drained.is_none() {
+                return Ok(Vec::new());
             }
         }
+    }
+
+    /// Leases what is ready now; `None` when nothing is.
+    async fn claim(
+        &self,
+        access: &CredentialAccess,
+        request: &LeaseRequest,
+        contended: Option<Uuid>,
+    ) -> Result<Option<Vec<Lease>>, Error> {
+        let parts = &*self.parts;
+        let claim = parts
+            .store
+            .claim_leases(access, request, parts.lease_duration, contended)
+            .await?;
+        let Some(handed_out) = claim else {
+            return Ok(None);
+        };
+        parts
+            .metrics
+            .leased_refs
+            .inc_by(handed_out.refs.len() as u64);
+        let assembled = assemble(handed_out, &parts.keys, &parts.providers);
+        for failed in assembled.failed {
+            self.fail_unopened(failed).await;
+        }
+        Ok(Some(assembled.leases))
     }
 
     /// Extends a lease by its full duration.
@@ -178,7 +201,7 @@ impl Dispatcher {
     ///
     /// [`Error::FailedPrecondition`] when it is lost.
     pub async fn renew(&self, principal: &Principal, token: LeaseToken) -> Result<Renewal, Error> {
-        let parts = &*self.0;
+        let parts = &*self.parts;
         parts.authorizer.site(principal, Action::RenewLease)?;
         let renewed = parts.store.renew_lease(token, parts.lease_duration).await?;
         renewed.ok_or_else(|| self.lost())
@@ -194,7 +217,9 @@ impl Dispatcher {
         principal: &Principal,
         report: &Report,
     ) -> Result<ReportAnswer, Error> {
-        self.0.authorizer.site(principal, Action::ReportOutcomes)?;
+        self.parts
+            .authorizer
+            .site(principal, Action::ReportOutcomes)?;
         self.apply(report).await
     }
 
@@ -204,7 +229,7 @@ impl Dispatcher {
     ///
     /// When the database is away.
     pub async fn release(&self, principal: &Principal, token: LeaseToken) -> Result<(), Error> {
-        let parts = &*self.0;
+        let parts = &*self.parts;
         parts.authorizer.site(principal, Action::ReleaseLease)?;
         if parts.store.release_lease(token).await? {
             parts.notifier.notify(Topic::Due);
@@ -213,7 +238,7 @@ impl Dispatcher {
     }
 
     async fn apply(&self, report: &Report) -> Result<ReportAnswer, Error> {
-        let parts = &*self.0;
+        let parts = &*self.parts;
         let applied = match parts.store.report_outcomes(report).await? {
             Reported::Applied(applied) => applied,
             Reported::Before(statuses) => {
@@ -226,34 +251,27 @@ impl Dispatcher {
             parts.metrics.merged_budgets.inc();
             tracing::info!("the accounts of a token spend the budget of the host's account now");
         }
-        let spreading = self.spread(&applied.spread).await;
+        for refused in &applied.refused {
+            let Refused { account, state } = refused;
+            tracing::info!(
+                git_account.id = %account,
+                state,
+                "the git host refused the credential of an account"
+            );
+        }
+        let spreading = parts.store.spread(&applied.spread).await;
+        parts.metrics.put_off_refs.inc_by(spreading.put_off);
+        parts.metrics.hinted_refs.inc_by(spreading.hinted);
         // Notified last, so that woken waiters observe every write.
-        if applied.events || spreading.events || !applied.accounts.is_empty() {
+        if applied.events || spreading.events || applied.accounts_changed {
             parts.notifier.notify(Topic::Changes);
         }
-        parts.notifier.notify(Topic::Outcomes);
-        if spreading.hinted > 0 || report.release_lease || applied.moved {
+        parts.notifier.notify_outcomes(&applied.budgets);
+        if applied.due || spreading.due {
             parts.notifier.notify(Topic::Due);
         }
         // A merge ends the lease, and so its turn.
         Ok(answer(applied.statuses, applied.awaited || applied.moved))
-    }
-
-    /// Does what a report means for other refs. The report itself is applied, whatever comes of
-    /// that.
-    async fn spread(&self, spread: &Spread) -> Spreading {
-        let parts = &*self.0;
-        match parts.store.spread(spread).await {
-            Ok(spreading) => {
-                parts.metrics.put_off_refs.inc_by(spreading.put_off);
-                parts.metrics.hinted_refs.inc_by(spreading.hinted);
-                spreading
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what a report means for other refs was not done");
-                Spreading::default()
-            }
-        }
     }
 
     /// Writes our own failure to refs that were leased and cannot be handed out, so that they are
@@ -265,7 +283,7 @@ impl Dispatcher {
             whole_lease,
         } = failed;
         let refs = outcomes.len() as u64;
-        self.0.metrics.credential_unopened.inc_by(refs);
+        self.parts.metrics.credential_unopened.inc_by(refs);
         let report = Report {
             request: RequestId(Uuid::now_v7()),
             lease: token,
@@ -281,7 +299,7 @@ impl Dispatcher {
     }
 
     fn lost(&self) -> Error {
-        self.0.metrics.leases_lost.inc();
+        self.parts.metrics.leases_lost.inc();
         Error::FailedPrecondition {
             problem: "the lease is lost",
             reason: proto::reason::LEASE_LOST,

@@ -1,23 +1,32 @@
 //! Notifications between tasks and between replicas.
 //!
-//! A notification carries nothing: a subscriber that is woken reads the database, and does so now and
-//! then anyway. One that is lost costs time, never data.
+//! A notification carries no data: a subscriber that is woken reads the database, and does so now and
+//! then anyway. One that is lost costs time, never data. Outcomes name their budgets, so that only
+//! those who wait for one of them are woken.
 //!
 //! `NOTIFY` serialises commits, so no data transaction notifies: a notification is sent after the
-//! commit, on a connection of its own, and those that come close together are one.
+//! commit, on a connection of its own, and those that come close together are one. What comes back of
+//! that to this process is ignored.
 
 use std::{
+    collections::BTreeSet,
+    future::pending,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future::poll_fn;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{
+    Notify,
+    broadcast::{self, error::RecvError},
+    watch,
+};
 use tokio_postgres::{AsyncMessage, NoTls};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{store::detect_dead_peers, text_enum::text_enum};
 
@@ -26,7 +35,7 @@ text_enum! {
     Topic {
         /// Refs may have become due: workers that wait for a lease look again.
         Due = "chat_due",
-        /// Outcomes were applied: `RefreshChat` looks again.
+        /// Outcomes were applied: those of `RefreshChat` look again who wait for these budgets.
         Outcomes = "chat_outcomes",
         /// Change events were committed: the relay places them.
         Changes = "chat_changes",
@@ -40,18 +49,63 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
+/// Budgets that one `NOTIFY` names at most: a payload is shorter than 8,000 bytes.
+const MAX_NAMED: usize = 200;
+/// Notifications of outcomes that a subscriber may fall behind; beyond that it is woken.
+const BACKLOG: usize = 256;
+
 /// Notifies of topics, and subscribes to them. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Notifier(Arc<Inner>);
 
-/// Each by [`Topic`].
-#[derive(Default)]
 struct Inner {
-    /// Wake with each notification, from here and from elsewhere.
+    /// Begins the payload of what this process sends, which comes back to it.
+    origin: String,
+    /// Wake with each notification, from here and from elsewhere; by [`Topic`].
     subscribed: [watch::Sender<()>; 4],
-    /// Whether there are notifications of this process that were not sent to the other replicas.
+    /// The budgets of outcomes; `None` stands for any.
+    outcomes: broadcast::Sender<Option<Uuid>>,
+    /// Whether there are notifications of this process that were not sent to the other replicas; by
+    /// [`Topic`].
     unsent: [AtomicBool; 4],
+    /// The budgets of outcomes that were not sent to the other replicas.
+    unsent_budgets: Mutex<BTreeSet<Uuid>>,
     woken: Notify,
+}
+
+/// A subscription to the outcomes of budgets.
+pub struct Outcomes(broadcast::Receiver<Option<Uuid>>);
+
+impl Outcomes {
+    /// Forgets what was notified so far.
+    pub fn mark_unchanged(&mut self) {
+        self.0 = self.0.resubscribe();
+    }
+
+    /// Returns when there may be an outcome of one of `budgets`.
+    pub async fn of(&mut self, budgets: &[Uuid]) {
+        loop {
+            match self.0.recv().await {
+                Ok(Some(budget)) if !budgets.contains(&budget) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return,
+                // Without senders; the notifier outlives this.
+                Err(RecvError::Closed) => pending().await,
+            }
+        }
+    }
+}
+
+impl Default for Notifier {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            origin: Uuid::new_v4().simple().to_string(),
+            subscribed: Default::default(),
+            outcomes: broadcast::Sender::new(BACKLOG),
+            unsent: Default::default(),
+            unsent_budgets: Mutex::default(),
+            woken: Notify::new(),
+        }))
+    }
 }
 
 impl Notifier {
@@ -64,15 +118,71 @@ impl Notifier {
     /// Wakes all subscribers, here at once and in the other replicas shortly after. Call it after the
     /// commit.
     pub fn notify(&self, topic: Topic) {
-        self.0.subscribed[topic as usize].send_replace(());
+        self.wake(topic, "");
         self.0.unsent[topic as usize].store(true, Ordering::Relaxed);
         self.0.woken.notify_one();
+    }
+
+    /// Wakes those who wait for outcomes of one of `budgets`, here at once and in the other replicas
+    /// shortly after. Call it after the commit.
+    pub fn notify_outcomes(&self, budgets: &[Uuid]) {
+        self.unsent_budgets().extend(budgets);
+        for budget in budgets {
+            // Fails only when there is no subscriber.
+            let _ = self.0.outcomes.send(Some(*budget));
+        }
+        self.0.woken.notify_one();
+    }
+
+    /// Wakes subscribers of this process. What is not a budget's id is of any budget.
+    fn wake(&self, topic: Topic, budgets: &str) {
+        self.0.subscribed[topic as usize].send_replace(());
+        if topic == Topic::Outcomes {
+            for budget in budgets.split(',') {
+                let _ = self.0.outcomes.send(Uuid::parse_str(budget).ok());
+            }
+        }
+    }
+
+    fn unsent_budgets(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
+        let budgets = self.0.unsent_budgets.lock();
+        budgets.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be sent to the other replicas.
+    fn take_unsent(&self) -> Vec<String> {
+        // Names and ids of our own: nothing of a caller's is in a statement.
+        let statement = |topic: Topic, budgets: &str| {
+            let (channel, origin) = (topic.name(), &self.0.origin);
+            format!("NOTIFY {channel}, '{origin}{budgets}'")
+        };
+        let mut statements = Vec::new();
+        for topic in Topic::ALL {
+            if self.0.unsent[*topic as usize].swap(false, Ordering::Relaxed) {
+                statements.push(statement(*topic, ""));
+            }
+        }
+        let budgets = std::mem::take(&mut *self.unsent_budgets());
+        let budgets: Vec<String> = budgets
+            .iter()
+            .map(|budget| format!(",{}", budget.simple()))
+            .collect();
+        for named in budgets.chunks(MAX_NAMED) {
+            statements.push(statement(Topic::Outcomes, &named.concat()));
+        }
+        statements
     }
 
     /// Wakes with each notification from now on.
     #[must_use]
     pub fn subscribe(&self, topic: Topic) -> watch::Receiver<()> {
         self.0.subscribed[topic as usize].subscribe()
+    }
+
+    /// Notices the outcomes of budgets from now on.
+    #[must_use]
+    pub fn subscribe_outcomes(&self) -> Outcomes {
+        Outcomes(self.0.outcomes.subscribe())
     }
 
     /// Notifies the other replicas, and is notified by them, until `stop`.
@@ -105,7 +215,11 @@ impl Notifier {
                 if let AsyncMessage::Notification(notification) = message?
                     && let Some(topic) = Topic::parse(notification.channel())
                 {
-                    self.0.subscribed[topic as usize].send_replace(());
+                    let payload = notification.payload();
+                    let (origin, budgets) = payload.split_once(',').unwrap_or((payload, ""));
+                    if origin != self.0.origin {
+                        self.wake(topic, budgets);
+                    }
                 }
             }
             Ok(())
@@ -122,13 +236,8 @@ impl Notifier {
             }
             loop {
                 self.0.woken.notified().await;
-                for topic in Topic::ALL {
-                    if self.0.unsent[*topic as usize].swap(false, Ordering::Relaxed) {
-                        // Channels are names of our own: nothing of a caller's is in the statement.
-                        client
-                            .batch_execute(&format!("NOTIFY {}", topic.name()))
-                            .await?;
-                    }
+                for statement in self.take_unsent() {
+                    client.batch_execute(&statement).await?;
                 }
             }
         };
@@ -136,5 +245,88 @@ impl Notifier {
             result = receive => result,
             result = send => result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::{FutureExt as _, future::join};
+
+    use super::*;
+
+    /// Two replicas that are connected, for `body`.
+    async fn replicas(body: impl AsyncFnOnce(&Notifier, &Notifier)) {
+        let database = testkit::postgres::database().await;
+        let (one, other) = (Notifier::new(), Notifier::new());
+        let stop = CancellationToken::new();
+        let body = async {
+            for (from, to) in [(&one, &other), (&other, &one)] {
+                let mut heard = to.subscribe(Topic::Placed);
+                testkit::wait::until("a replica is heard", || {
+                    from.notify(Topic::Placed);
+                    let heard = heard.has_changed().unwrap();
+                    async move { if heard { Ok(()) } else { Err(()) } }
+                })
+                .await;
+                heard.mark_unchanged();
+            }
+            body(&one, &other).await;
+            stop.cancel();
+        };
+        let running = join(
+            one.run(database.url(), stop.clone()),
+            other.run(database.url(), stop.clone()),
+        );
+        tokio::join!(body, running);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_not_woken_by_what_it_sent_itself() {
+        replicas(async |one, other| {
+            let mut own = one.subscribe(Topic::Due);
+            let mut elsewhere = other.subscribe(Topic::Due);
+            let mut later = one.subscribe(Topic::Changes);
+            one.notify(Topic::Due);
+            own.mark_unchanged();
+            elsewhere.changed().await.unwrap();
+            // What is sent after that comes after it.
+            other.notify(Topic::Changes);
+            later.changed().await.unwrap();
+            assert!(!own.has_changed().unwrap());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn outcomes_wake_those_who_wait_for_their_budgets_in_each_process() {
+        replicas(async |one, other| {
+            let budgets: Vec<Uuid> = (0..MAX_NAMED + 1).map(|_| Uuid::now_v7()).collect();
+            let strange = [Uuid::now_v7()];
+            let mut waiting: Vec<Outcomes> = [one, other, other, other]
+                .map(Notifier::subscribe_outcomes)
+                .into();
+            let mut later = other.subscribe(Topic::Changes);
+            one.notify_outcomes(&budgets[..1]);
+            waiting[0].of(&budgets[..1]).await;
+            waiting[1].of(&budgets[..1]).await;
+            one.notify_outcomes(&budgets);
+            // More than fit into one notification.
+            waiting[2].of(&budgets[MAX_NAMED..]).await;
+            one.notify(Topic::Changes);
+            later.changed().await.unwrap();
+            let woken = pin!(waiting[3].of(&strange)).now_or_never();
+            assert!(woken.is_none(), "of another budget");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_names_no_budget_is_of_any() {
+        let notifier = Notifier::new();
+        let mut waiting = notifier.subscribe_outcomes();
+        notifier.notify(Topic::Outcomes);
+        waiting.of(&[Uuid::now_v7()]).await;
     }
 }

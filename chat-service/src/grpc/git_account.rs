@@ -105,9 +105,11 @@ impl GitAccountGrpc {
             };
             seal_all().map_err(|error: SealError| StoreError::bug("seal a token", error))
         };
-        let linked = self.store.link_git_account(&account, &seal).await?;
+        let (linked, due) = self.store.link_git_account(&account, &seal).await?;
         tracing::info!(user.id = %user, provider_id = provider.id, "a git account was linked");
-        self.notifier.notify(Topic::Due);
+        if due {
+            self.notifier.notify(Topic::Due);
+        }
         // The relay hears of the change, too.
         self.notifier.notify(Topic::Changes);
         Ok(linked)

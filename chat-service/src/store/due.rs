@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, StoreError,
+    column::column,
     connection::rows_of_each,
     sql::{Bound, bind, sql},
     transaction::Tx,
@@ -33,13 +34,17 @@ pub(super) const LOCK_BUDGETS: Sql = sql!("lock_budgets");
 /// locked; with `$2`, ends their leases.
 pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
 
+/// The place of [`SETTLE_BUDGETS`] among the statements that settle.
+const SETTLE_BUDGETS_IN_TAIL: usize = 3;
+
 impl Tx {
-    /// Runs `statements`, settles `accounts` and their budgets, and commits, in one round trip.
+    /// Runs `statements`, settles `accounts` and their budgets, and commits, in one round trip. Returns
+    /// also whether workers are to look: see [`is_due`].
     pub(super) async fn commit_due<const N: usize>(
         self,
         statements: [Bound<'_>; N],
         accounts: &[Uuid],
-    ) -> Result<[Vec<Row>; N], StoreError> {
+    ) -> Result<([Vec<Row>; N], bool), StoreError> {
         self.commit_due_and(statements, accounts, &[]).await
     }
 
@@ -49,7 +54,7 @@ impl Tx {
         statements: [Bound<'_>; N],
         accounts: &[Uuid],
         then: &[Bound<'_>],
-    ) -> Result<[Vec<Row>; N], StoreError> {
+    ) -> Result<([Vec<Row>; N], bool), StoreError> {
         let mut rows = self
             .commit_after_all(
                 &[
@@ -66,7 +71,16 @@ impl Tx {
                 .concat(),
             )
             .await?;
+        let settled = rows.get(N + SETTLE_BUDGETS_IN_TAIL).map(Vec::as_slice);
+        let is_due = is_due(settled.unwrap_or_default())?;
         rows.truncate(N);
-        rows_of_each(rows)
+        Ok((rows_of_each(rows)?, is_due))
     }
+}
+
+/// Whether a budget came to be ready sooner, by the rows of [`SETTLE_BUDGETS`]: now, or before waiting
+/// lease calls look for themselves. Those are to be notified then, after the commit.
+pub(super) fn is_due(settled: &[Row]) -> Result<bool, StoreError> {
+    let due: Vec<bool> = column(settled, "due")?;
+    Ok(due.contains(&true))
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     column::{Columns as _, column, first},
-    due::{LOCK_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    due::{LOCK_BUDGETS, SETTLE_ACCOUNTS, SETTLE_BUDGETS, is_due},
     sql::{bind, sql},
     transaction::Tx,
 };
@@ -91,7 +91,7 @@ pub(crate) struct ChangedAccount {
 /// What following a change up did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FollowUp {
-    /// Refs became due.
+    /// Workers are to look for what is due now.
     pub(crate) due: bool,
     /// Events were recorded.
     pub(crate) events: bool,
@@ -99,11 +99,12 @@ pub(crate) struct FollowUp {
 
 impl Store {
     /// Links an account, or replaces its tokens. `seal` seals them for the account they will be of.
+    /// Says also whether workers are to look for what is due now.
     pub(crate) async fn link_git_account(
         &self,
         account: &NewGitAccount<'_>,
         seal: &(dyn Fn(GitAccountId) -> Result<SealedTokens, StoreError> + Sync),
-    ) -> Result<GitAccount, StoreError> {
+    ) -> Result<(GitAccount, bool), StoreError> {
         self.transaction(|tx| link_once(tx, account, seal)).await
     }
 
@@ -177,11 +178,13 @@ impl Store {
     async fn requeue_denied(&self, account: GitAccountId) -> Result<bool, StoreError> {
         let rows = self.read(LIST_DENIED_REFS, &[&account.0]).await?;
         let refs: Vec<Uuid> = column(&rows, "id")?;
+        let mut due = false;
         for batch in refs.chunks(BATCH) {
-            self.transaction(|tx| requeue_once(tx, account, batch))
+            due |= self
+                .transaction(|tx| requeue_once(tx, account, batch))
                 .await?;
         }
-        Ok(!refs.is_empty())
+        Ok(due)
     }
 }
 
@@ -189,7 +192,7 @@ async fn link_once(
     tx: Tx,
     account: &NewGitAccount<'_>,
     seal: &(dyn Fn(GitAccountId) -> Result<SealedTokens, StoreError> + Sync),
-) -> Result<GitAccount, StoreError> {
+) -> Result<(GitAccount, bool), StoreError> {
     let NewGitAccount {
         user,
         provider_id,
@@ -239,7 +242,7 @@ async fn link_once(
     let budgets: Vec<Uuid> = former.into_iter().chain([budget]).collect();
     let accounts = [id.0];
     let accounts = accounts.as_slice();
-    let [linked, ..] = tx
+    let [linked, .., settled] = tx
         .commit_after([
             bind(
                 UPSERT_GIT_CREDENTIAL,
@@ -255,14 +258,15 @@ async fn link_once(
         .await?;
     let linked_at = first(&linked, "linked_at")?
         .ok_or_else(|| StoreError::bug("link an account", "no credential was written"))?;
-    Ok(GitAccount {
+    let account = GitAccount {
         id,
         user: *user,
         provider_id: (*provider_id).to_owned(),
         linked_at,
         expires_at: *expires_at,
         credential_state: CredentialState::Accepted,
-    })
+    };
+    Ok((account, is_due(&settled)?))
 }
 
 async fn unlink_once(tx: Tx, user: UserId, provider_id: &str) -> Result<bool, StoreError> {
@@ -292,16 +296,17 @@ async fn unlink_once(tx: Tx, user: UserId, provider_id: &str) -> Result<bool, St
     Ok(true)
 }
 
-async fn requeue_once(tx: Tx, account: GitAccountId, refs: &[Uuid]) -> Result<(), StoreError> {
-    tx.commit_due(
-        [
-            bind(LOCK_POLLS, &[&refs]),
-            bind(REQUEUE_REFS, &[&refs, &true]),
-        ],
-        &[account.0],
-    )
-    .await?;
-    Ok(())
+async fn requeue_once(tx: Tx, account: GitAccountId, refs: &[Uuid]) -> Result<bool, StoreError> {
+    let (_, due) = tx
+        .commit_due(
+            [
+                bind(LOCK_POLLS, &[&refs]),
+                bind(REQUEUE_REFS, &[&refs, &true]),
+            ],
+            &[account.0],
+        )
+        .await?;
+    Ok(due)
 }
 
 fn git_account(row: &Row) -> Result<GitAccount, StoreError> {

@@ -45,6 +45,8 @@ pub(crate) struct ReportedRefs {
     pub(crate) chats: Vec<ChatId>,
     /// Something changed; false when the report coalesced with an earlier one everywhere.
     pub(crate) changed: bool,
+    /// Workers are to look for what is due now.
+    pub(crate) due: bool,
 }
 
 impl Store {
@@ -96,6 +98,7 @@ async fn report(
     let mut reported = ReportedRefs {
         chats: chats.iter().copied().map(ChatId).collect(),
         changed: false,
+        due: false,
     };
     if chats.is_empty() {
         return Ok(reported);
@@ -131,27 +134,28 @@ async fn report(
     // Refs of other providers may have been demoted or evicted.
     let mut accounts: Vec<Uuid> = column(&others, "id")?;
     accounts.push(account);
-    tx.commit_due(
-        [
-            bind(DEMOTE_REFS, &[&fresh, provider, &repository, &branch]),
-            bind(
-                REPORT_REFS,
-                &[
-                    &ids,
-                    &fresh,
-                    &account,
-                    provider,
-                    &origin.sanitized,
-                    &repository,
-                    &branch,
-                    commit,
-                ],
-            ),
-            bind(EVICT_REFS, &[&fresh, &MAX_GIT_REFS]),
-        ],
-        &accounts,
-    )
-    .await?;
-    reported.changed = true;
+    let (_, due) = tx
+        .commit_due(
+            [
+                bind(DEMOTE_REFS, &[&fresh, provider, &repository, &branch]),
+                bind(
+                    REPORT_REFS,
+                    &[
+                        &ids,
+                        &fresh,
+                        &account,
+                        provider,
+                        &origin.sanitized,
+                        &repository,
+                        &branch,
+                        commit,
+                    ],
+                ),
+                bind(EVICT_REFS, &[&fresh, &MAX_GIT_REFS]),
+            ],
+            &accounts,
+        )
+        .await?;
+    (reported.changed, reported.due) = (true, due);
     Ok(reported)
 }

@@ -28,7 +28,9 @@ const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 pub(crate) struct Awaited {
     /// Each with how many answers it has had.
     pub(crate) refs: Vec<(GitRefId, i64)>,
-    /// Some of them can be leased; the others cannot be asked for now.
+    /// Those that they spend.
+    pub(crate) budgets: Vec<Uuid>,
+    /// Workers are to look for what is due.
     pub(crate) due: bool,
 }
 
@@ -91,7 +93,7 @@ async fn make_due(
         ])
         .await?;
     let accounts: Vec<Uuid> = column(&rows, "id")?;
-    let [_, rows] = tx
+    let ([_, rows], due) = tx
         .commit_due_and(
             [
                 bind(LOCK_ACCOUNTS, &[&accounts]),
@@ -101,12 +103,17 @@ async fn make_due(
             &[bind(AWAIT_BUDGETS, &[&accounts])],
         )
         .await?;
-    let mut awaited = Awaited::default();
+    let mut awaited = Awaited {
+        due,
+        ..Awaited::default()
+    };
     for row in &rows {
         awaited
             .refs
             .push((row.get_as("id")?, row.get_as("outcome_seq")?));
-        awaited.due |= row.get_as::<bool>("ready")?;
+        awaited
+            .budgets
+            .extend(row.get_as::<Option<Uuid>>("budget_id")?);
     }
     Ok(awaited)
 }

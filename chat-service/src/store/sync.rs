@@ -10,8 +10,7 @@ mod window;
 
 pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
 pub use lease::QUANTUM;
-pub(crate) use report::{Reported, own_failure};
-pub(crate) use spread::{Spread, Spreading};
+pub(crate) use report::{Refused, Reported, own_failure};
 pub(crate) use state::{BudgetState, LaneState, LeaseState};
 
 use super::{Sql, sql};

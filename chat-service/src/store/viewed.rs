@@ -68,7 +68,7 @@ impl Store {
         column(&rows, "id")
     }
 
-    /// Notes that chats are viewed; says whether some of their refs became due for it. Refs that
+    /// Notes that chats are viewed; says whether workers are to look for what is due now. Refs that
     /// are being written are left out: they are noted again, if the view lasts.
     pub(crate) async fn view_chats(&self, chats: &[ChatId]) -> Result<bool, StoreError> {
         let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
@@ -86,6 +86,6 @@ async fn view_once(tx: Tx, chats: &[Uuid]) -> Result<bool, StoreError> {
         tx.commit().await?;
         return Ok(false);
     }
-    tx.commit_due([], &accounts).await?;
-    Ok(true)
+    let ([], due) = tx.commit_due([], &accounts).await?;
+    Ok(due)
 }

@@ -1,6 +1,8 @@
 //! Outcomes: what they write, what they leave alone, and when a ref is due again.
 
+mod branch;
 mod learned;
+mod put_off;
 mod refusal;
 mod renamed;
 mod spread;

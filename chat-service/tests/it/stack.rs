@@ -25,6 +25,7 @@ pub(crate) struct Stack {
     pub(crate) database: Database,
     pub(crate) public: Channel,
     sync: Channel,
+    ops_url: String,
     /// Tells the service to stop, as at the end of the test.
     pub(crate) stop: CancellationToken,
 }
@@ -95,6 +96,7 @@ impl Stack {
             database,
             public: channel(addresses.grpc),
             sync: channel(addresses.sync),
+            ops_url: format!("http://{}", addresses.ops),
             stop: stop.clone(),
         };
         let running = Running::new(stop);
@@ -124,6 +126,14 @@ impl Stack {
 
     pub(crate) fn admin(&self, caller: &Caller) -> SyncAdminServiceClient<Authorized> {
         clients::sync_admin(self.public.clone(), bearer(&caller.token()))
+    }
+
+    /// How often the service has run a statement.
+    pub(crate) async fn statements(&self, name: &str) -> u64 {
+        let metrics = testkit::http::get(&self.ops_url, "/metrics").await;
+        let of = format!("db_client_operation_duration_seconds_count{{operation=\"{name}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&of));
+        count.map_or(0, |count| count.trim().parse().unwrap())
     }
 
     /// A new chat of `owner`.

@@ -16,6 +16,7 @@ mod race;
 mod refused_credential;
 mod statements;
 mod viewed;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -397,6 +397,10 @@ pub(crate) async fn settle_all(stack: &Stack) {
         let rows = client.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| row.try_get(0).unwrap()).collect()
     };
+    client
+        .batch_execute("UPDATE git_budgets SET leased_refs = 0 WHERE lease_token IS NULL")
+        .await
+        .unwrap();
     let accounts = ids("SELECT id FROM git_accounts").await;
     let budgets = ids("SELECT id FROM git_budgets").await;
     client

@@ -141,7 +141,7 @@ WITH judged AS (
     RETURNING id
 )
 SELECT
-    n.id,
+    n.id, n.effect = 'found' AND NOT n.same AS is_another,
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
         THEN 'rejected' ELSE 'applied' END AS status,
     n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,

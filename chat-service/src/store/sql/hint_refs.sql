@@ -2,12 +2,17 @@
 -- Makes the refs $1, which the caller has locked with their accounts, due within 5 s, each at a
 -- moment of its own, so that one change does not wake all budgets at once. An outcome of a lookup
 -- that is under way may not know of the change, and leaves the ref due: its report_seq is raised.
--- No pause is lifted.
+-- No pause is lifted. With $2 the branch is asked about, as after a report: what is known was found
+-- before that.
 UPDATE git_ref_polls p
 SET report_seq = p.report_seq + 1,
     due_at = least(p.due_at, m.due_at),
     early_at = least(p.early_at, m.due_at),
-    lane = least(p.lane, 3)
+    lane = least(p.lane, 3),
+    found_at = CASE
+        WHEN $2::boolean THEN least(p.found_at, r.reported_at - interval '1 us')
+        ELSE p.found_at
+    END
 FROM git_refs r
 JOIN chats c ON c.id = r.chat_id
 CROSS JOIN LATERAL (

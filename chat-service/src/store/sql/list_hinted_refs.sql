@@ -5,7 +5,7 @@
 -- problem keeps its next time. Looks at no more than $3 refs of a pull request, however many follow
 -- it: the others have their own time. One that is due within 5 s needs no hint, unless its lookup
 -- may be under way: then it is to be looked up again.
-SELECT DISTINCT s.id, s.account_id
+SELECT DISTINCT s.id
 FROM (
     SELECT DISTINCT ON (f.provider_id, f.pr_host_id)
         f.account_id, f.provider_id, f.pr_host_id, f.pull_request

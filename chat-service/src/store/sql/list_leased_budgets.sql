@@ -1,7 +1,7 @@
 -- name: list_leased_budgets
--- The leases of the budgets $3 that the request $1 holds, with what is known of the budgets as of now:
--- strikes decay with time. `quantum` and `withheld_from` are those of lock_ready_budgets, with $2 refs
--- of a turn. The caller has locked them.
+-- The leases of the budgets $3 that the request $1 holds, with what is known of the budgets as of
+-- now: strikes decay with time. `quantum` and `withheld_from` are those of lock_ready_budgets, with
+-- $2 refs of a turn. The caller has locked them.
 SELECT
     b.id,
     b.lease_token,

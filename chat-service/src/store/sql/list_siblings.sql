@@ -1,10 +1,10 @@
 -- name: list_siblings
 -- What would be looked up in vain beside the refs $1, which failed with a problem of their whole
 -- repository: the refs of the same account in the same repository that are due before those are
--- again, and were reported before $2, when the lease began. At most $3 of a repository, of the refs
--- of the account that are due first, of which twice as many of each lane are looked at: they would
--- be leased next.
-SELECT s.id, f.account_id
+-- again, and were neither reported nor read since $2, when the lease began. At most $3 of a
+-- repository, of the refs of the account that are due first, of which twice as many of each lane are
+-- looked at: they would be leased next.
+SELECT s.id
 FROM (
     SELECT DISTINCT ON (r.account_id, r.repository_key) r.account_id, r.repository_key, p.due_at
     FROM git_refs r
@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     SELECT o.id
     FROM generate_series(1, 4) AS lanes (lane)
     CROSS JOIN LATERAL (
-        SELECT p.ref_id
+        SELECT p.ref_id, p.refreshed_at
         FROM git_ref_polls p
         WHERE p.account_id = f.account_id
             AND p.lane = lanes.lane
@@ -29,6 +29,7 @@ CROSS JOIN LATERAL (
     JOIN git_refs o ON o.id = first.ref_id
     WHERE o.repository_key = f.repository_key
         AND o.reported_at < $2
+        AND (first.refreshed_at >= $2) IS NOT TRUE
         AND o.id <> ALL($1::uuid[])
     LIMIT $3
 ) AS s

@@ -2,7 +2,8 @@
 -- Notes of the budget $1, which the caller has locked, what a report said: that $2 more outcomes
 -- were applied, of its windows $3 (a JSON array); that the host wants no requests for $4 seconds,
 -- for the reason $5, from the lane $6 on; that the worker does not send for $7 seconds, for the
--- reason $8, from the lane $9 on; and that $10 secondary limits were met.
+-- reason $8, from the lane $9 on; and that $10 secondary limits were met. Keeps what its refs ask
+-- for ($11), if that was added up.
 --
 -- A window is new when its reset moved by more than half its length (two minutes where that is not
 -- known). Of the same window the least that was ever seen is left, since reports may cross; an
@@ -10,6 +11,8 @@
 -- replaced by another; a report without one is of the lanes that the rest lets pass, and ends none.
 UPDATE git_budgets b
 SET leased_refs = greatest(b.leased_refs - $2::integer, 0),
+    demand = coalesce($11::double precision, b.demand),
+    demand_at = CASE WHEN $11::double precision IS NULL THEN b.demand_at ELSE now() END,
     windows = (
         SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                 'name', w.name,

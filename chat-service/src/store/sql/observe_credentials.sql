@@ -2,12 +2,13 @@
 -- Notes what the host said of the credentials $2 (a JSON array) of accounts that spend the budget of
 -- the lease $1: whether it refused it, and when it expires. The caller has locked the accounts, and
 -- proves the lease afterwards. An observation of a token that was replaced since teaches nothing.
--- Returns the accounts whose state changed.
+-- Returns the accounts that were refused, or whose state changed.
 --
 -- Hosts refuse good tokens, too, for minutes. So a refusal is confirmed after a minute, ten minutes
--- and an hour, a little later each so that accounts come back one after the other; then, or as soon
--- as the token is known to have expired, the credential is rejected, and tried once a day. A
--- refusal counts once a lease: the lease of another one began when the retry was due.
+-- and an hour, a little later each so that accounts come back one after the other; then, or if the
+-- token is known to have expired once that is confirmed, since what is known may be wrong, the
+-- credential is rejected, and tried once a day. A refusal counts once a lease: the lease of another
+-- one began when the retry was due.
 WITH observed AS MATERIALIZED (
     SELECT
         a.id,
@@ -16,7 +17,8 @@ WITH observed AS MATERIALIZED (
         o.expires_at,
         CASE
             WHEN NOT o.refused THEN 'accepted'
-            WHEN a.refusals >= 3 OR c.expires_at <= now() THEN 'rejected'
+            WHEN a.refusals >= 3 THEN 'rejected'
+            WHEN a.refusals >= 1 AND c.expires_at <= now() THEN 'rejected'
             ELSE 'suspect'
         END AS state
     FROM jsonb_to_recordset($2::jsonb) AS o (
@@ -47,4 +49,4 @@ SET credential_state = o.state,
 FROM observed o
 WHERE a.id = o.id
     AND (o.refused OR a.refusals > 0)
-RETURNING a.id, o.former <> o.state AS changed
+RETURNING a.id, o.refused, a.credential_state, o.former <> o.state AS changed

@@ -2,8 +2,8 @@
 -- Has the refs $1 wait until those of the same account in the same repository of $2 are due again,
 -- which failed with a problem of the whole repository, and gives them that problem, each with its
 -- change event. What is known of them stays. One that was reported since the lease began ($3) is
--- looked up, whatever that lease found. The caller has locked the refs. Returns how many, and
--- whether an event was recorded.
+-- looked up, whatever that lease found, and one that was read since can be. The caller has locked
+-- the refs. Returns how many, and whether an event was recorded.
 WITH failed AS (
     SELECT DISTINCT ON (f.account_id, f.repository_key)
         f.account_id, f.repository_key, f.problem_class, p.due_at, p.early_at
@@ -22,6 +22,7 @@ WITH failed AS (
     WHERE r.id = ANY($1::uuid[])
         AND p.due_at < f.due_at
         AND r.reported_at < $3
+        AND (p.refreshed_at >= $3) IS NOT TRUE
 ), put_off AS (
     UPDATE git_ref_polls p
     SET due_at = s.due_at,

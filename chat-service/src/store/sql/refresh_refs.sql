@@ -1,6 +1,7 @@
 -- name: refresh_refs
 -- Makes the polled refs of the chat $1, except those of $2, due now, as those that a person waits
--- for. Returns all of them, with how many answers each has had. What cannot be asked for now keeps
+-- for. Returns all of them, with how many answers each has had, and the budget that its lookup
+-- spends. What cannot be asked for now keeps
 -- its lane and time: the account has no usable credential, or the budget spends nothing even for a
 -- person. The caller has locked the refs and their accounts.
 --
@@ -10,6 +11,7 @@ WITH polled AS (
         r.id,
         p.account_id,
         p.outcome_seq,
+        a.budget_id,
         a.budget_id IS NOT NULL
             AND (
                 a.retry_at > now()
@@ -36,5 +38,5 @@ WITH polled AS (
     WHERE p.ref_id = o.id
         AND o.ready
 )
-SELECT o.id, o.outcome_seq, o.ready
+SELECT o.id, o.outcome_seq, o.budget_id
 FROM polled o

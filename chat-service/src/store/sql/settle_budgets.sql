@@ -10,35 +10,23 @@
 -- the budget is looked at every 30 s. One that is planned already is never put off, nor does one
 -- that is ready leave its place, nor one that is leased until its turn is over; one whose lease was
 -- lost is not ready before its backoff has passed. A lease that gives back due refs without saying
--- why rests for 1 s, unless a person waits for one of them.
+-- why rests for 1 s, unless a person waits for one of them: while it does, leased_refs
+-- stays, and only such a person ends it sooner.
 --
--- At the end of a turn, once a minute, it also adds up what the refs ask for at their base
--- intervals, from the first 5,000.
+-- Returns of each that changed whether it is ready now, or in the 5 s after which lease calls that
+-- wait look for themselves.
 UPDATE git_budgets b
 SET queue_at = q.queue_at,
     lane = f.lane,
     interactive_since = CASE WHEN NOT $2::boolean THEN b.interactive_since END,
-    demand = CASE
-        WHEN q.sums THEN (
-            SELECT coalesce(sum(1 / planned.base_interval_seconds), 0)::double precision
-            FROM (
-                SELECT r.base_interval_seconds
-                FROM git_accounts a
-                JOIN git_ref_polls r ON r.account_id = a.id
-                WHERE a.budget_id = b.id
-                    AND a.next_due_at IS NOT NULL
-                    AND r.due_at IS NOT NULL
-                LIMIT 5000
-            ) AS planned
-        )
-        ELSE b.demand
-    END,
-    demand_at = CASE WHEN q.sums THEN now() ELSE b.demand_at END,
     lease_token = CASE WHEN NOT $2::boolean THEN b.lease_token END,
     lease_expires_at = CASE WHEN NOT $2::boolean THEN b.lease_expires_at END,
     lease_worker = CASE WHEN NOT $2::boolean THEN b.lease_worker END,
     lease_request_id = CASE WHEN NOT $2::boolean THEN b.lease_request_id END,
-    leased_refs = CASE WHEN $2::boolean THEN 0 ELSE b.leased_refs END,
+    leased_refs = CASE
+        WHEN q.rests OR (NOT $2::boolean AND b.lease_token IS NOT NULL) THEN b.leased_refs
+        ELSE 0
+    END,
     lost_leases = CASE WHEN $2::boolean THEN 0 ELSE b.lost_leases END
 FROM (
     SELECT
@@ -81,24 +69,34 @@ FROM (
         ))
     GROUP BY k.id
 ) AS f
-JOIN LATERAL (
+CROSS JOIN LATERAL (
     SELECT
         CASE
             WHEN NOT $2::boolean AND o.lease_expires_at > now() THEN o.queue_at
             WHEN f.ready_at IS NULL THEN NULL
-            WHEN NOT $2::boolean AND o.lease_token IS NOT NULL
-                THEN greatest(f.ready_at, o.queue_at)
-            WHEN NOT $2::boolean AND o.queue_at > now()
-                THEN least(greatest(f.ready_at, now()), o.queue_at)
-            WHEN NOT $2::boolean THEN greatest(f.ready_at, coalesce(o.queue_at, now()))
-            WHEN o.leased_refs > 0 AND f.lane > 1
-                AND (o.paused_until > now() OR o.rests_until > now()) IS NOT TRUE
-                THEN greatest(f.ready_at, now() + interval '1 second')
-            ELSE greatest(f.ready_at, now())
+            WHEN $2::boolean AND r.rests THEN now() + interval '1 second'
+            WHEN $2::boolean THEN greatest(f.ready_at, now())
+            WHEN o.lease_token IS NOT NULL THEN greatest(f.ready_at, o.queue_at)
+            WHEN r.rests THEN o.queue_at
+            WHEN o.queue_at > now() THEN least(greatest(f.ready_at, now()), o.queue_at)
+            ELSE greatest(f.ready_at, coalesce(o.queue_at, now()))
         END AS queue_at,
-        $2::boolean AND (o.demand_at > now() - interval '1 minute') IS NOT TRUE AS sums
+        r.rests
     FROM git_budgets o
+    CROSS JOIN LATERAL (
+        SELECT (o.leased_refs > 0 AND f.lane > 1 AND CASE
+            WHEN $2::boolean
+                THEN f.ready_at < now() + interval '1 second'
+                    AND (o.paused_until > now() OR o.rests_until > now()) IS NOT TRUE
+            ELSE o.lease_token IS NULL AND o.queue_at > now()
+        END) IS TRUE AS rests
+    ) AS r
     WHERE o.id = f.id
-) AS q ON TRUE
+) AS q
 WHERE b.id = f.id
     AND ($2::boolean OR (b.queue_at, b.lane) IS DISTINCT FROM (q.queue_at, f.lane))
+RETURNING
+    (
+        b.queue_at <= now() + interval '5 seconds'
+        AND (b.lease_expires_at > now()) IS NOT TRUE
+    ) IS TRUE AS due

@@ -20,7 +20,7 @@ use crate::{
     store::{
         Sql, Store, StoreError,
         column::{Columns as _, column, first},
-        due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+        due::{LOCK_ACCOUNTS, LOCK_BUDGETS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS, is_due},
         sql::{bind, sql},
         transaction::Tx,
     },
@@ -99,7 +99,7 @@ impl Store {
         }))
     }
 
-    /// Gives a lease back. False when it was lost.
+    /// Gives a lease back. Says whether workers are to look for its budget again.
     pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
         self.transaction(async |tx: Tx| {
             let rows = tx.query(LOCK_LEASE, &[&token.0, &true]).await?;
@@ -107,9 +107,10 @@ impl Store {
             if budgets.is_empty() {
                 return Ok(false);
             }
-            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &NONE])])
+            let [settled] = tx
+                .commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &NONE])])
                 .await?;
-            Ok(true)
+            is_due(&settled)
         })
         .await
     }

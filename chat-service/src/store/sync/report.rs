@@ -26,14 +26,15 @@ use super::{
 };
 use crate::store::{
     Sql, Store, StoreError,
-    column::{Columns as _, column},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
+    column::{Columns as _, column, first},
+    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, NONE, SETTLE_ACCOUNTS, SETTLE_BUDGETS, is_due},
     sql::{bind, sql},
     transaction::Tx,
 };
 
 const LIST_REF_ACCOUNTS: Sql = sql!("list_ref_accounts");
 const FIND_SPENDER: Sql = sql!("find_spender");
+const SUM_DEMAND: Sql = sql!("sum_demand");
 const LOCK_OUTCOME_CHATS: Sql = sql!("lock_outcome_chats");
 const OBSERVE_CREDENTIALS: Sql = sql!("observe_credentials");
 const MOVE_ACCOUNTS: Sql = sql!("move_accounts");
@@ -61,12 +62,25 @@ pub(crate) struct Applied {
     pub(crate) awaited: bool,
     /// A reader sees something new.
     pub(crate) events: bool,
-    /// Accounts whose credential's state changed.
-    pub(crate) accounts: Vec<GitAccountId>,
+    /// Credentials that the host refused.
+    pub(crate) refused: Vec<Refused>,
+    /// The state of some account's credential changed.
+    pub(crate) accounts_changed: bool,
     /// The lease ended, since its accounts spend another budget now.
     pub(crate) moved: bool,
+    /// Whose outcomes these are, and the budget that the accounts have moved to.
+    pub(crate) budgets: Vec<Uuid>,
+    /// Workers are to look for what is due.
+    pub(crate) due: bool,
     /// What it means for other refs.
     pub(crate) spread: Spread,
+}
+
+/// A refusal of a credential that counts.
+pub(crate) struct Refused {
+    pub(crate) account: GitAccountId,
+    /// Of the credential, after it.
+    pub(crate) state: String,
 }
 
 /// How outcomes are stored.
@@ -98,10 +112,11 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     let refs: Vec<Uuid> = report.outcomes.iter().map(|of| of.git_ref.0).collect();
     let told = report.budget.as_ref();
     let told = told.and_then(|budget| budget.account_id.as_deref());
-    let [_, before, accounts, spender] = tx
+    let [_, before, demand, accounts, spender] = tx
         .pipeline([
             bind(LOCK_REQUEST, &[&request]),
             bind(FIND_SYNC_REQUEST, &[&request]),
+            bind(SUM_DEMAND, &[&lease]),
             bind(LIST_REF_ACCOUNTS, &[&refs]),
             bind(FIND_SPENDER, &[&lease, &told]).only_if(told.is_some()),
         ])
@@ -109,6 +124,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     if let Some(row) = before.first() {
         return answered_before(row);
     }
+    let demand: Option<f64> = first(&demand, "demand")?;
     let spender = spender.first();
     let mut accounts: Vec<Uuid> = column(&accounts, "account_id")?;
     accounts.extend(report.credentials.iter().map(|of| of.account.0));
@@ -158,16 +174,23 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     batch.take(&effects)?;
     let statuses = batch.statuses(report);
     let budget: Uuid = locked.get_as("id")?;
-    let applied = Applied {
+    let changes: Vec<bool> = column(&changed, "changed")?;
+    let mut applied = Applied {
         awaited: locked.get_as("awaited")?,
         events: batch.events,
-        accounts: changed_accounts(&changed)?,
+        refused: refused(&changed)?,
+        accounts_changed: changes.contains(&true),
         moved: merging,
+        budgets: std::iter::once(budget)
+            .chain(merge.map(|(_, to)| to))
+            .collect(),
+        due: false,
         spread: Spread {
             leased_at: locked.get_as("leased_at")?,
             of_repository: repository_wide(report, &statuses),
             healed: batch.healed,
             seen_to_change: batch.seen_to_change,
+            found_another: batch.found_another,
         },
         statuses,
     };
@@ -185,29 +208,32 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
     let answer: String = letters.collect();
     let leased: Option<Vec<Uuid>> = None;
     let ends = report.release_lease || merging;
-    tx.commit_after([
-        bind(
-            OBSERVE_BUDGET,
-            &[
-                &budget,
-                &batch.stored,
-                &observed(&windows),
-                &pause.seconds,
-                &pause.class,
-                &pause.lane,
-                &rest.seconds,
-                &rest.class,
-                &rest.lane,
-                &refusals,
-            ],
-        ),
-        bind(NAME_BUDGET, &[&budget, &told]).only_if(spender.is_some() && !merging),
-        bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
-        bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &NONE]).only_if(ends),
-        bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &NONE]).only_if(merging),
-        bind(INSERT_SYNC_REQUEST, &[&request, &leased, &answer]),
-    ])
-    .await?;
+    let [_, _, _, ended, joined, _] = tx
+        .commit_after([
+            bind(
+                OBSERVE_BUDGET,
+                &[
+                    &budget,
+                    &batch.stored,
+                    &observed(&windows),
+                    &pause.seconds,
+                    &pause.class,
+                    &pause.lane,
+                    &rest.seconds,
+                    &rest.class,
+                    &rest.lane,
+                    &refusals,
+                    &demand,
+                ],
+            ),
+            bind(NAME_BUDGET, &[&budget, &told]).only_if(spender.is_some() && !merging),
+            bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
+            bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &NONE]).only_if(ends),
+            bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &NONE]).only_if(merging),
+            bind(INSERT_SYNC_REQUEST, &[&request, &leased, &answer]),
+        ])
+        .await?;
+    applied.due = is_due(&ended)? || is_due(&joined)?;
     Ok(Reported::Applied(applied))
 }
 
@@ -229,15 +255,18 @@ fn repository_wide(report: &Report, statuses: &[OutcomeStatus]) -> Vec<Uuid> {
         .collect()
 }
 
-/// Of the rows of `observe_credentials`, the accounts whose state is another than before.
-fn changed_accounts(rows: &[Row]) -> Result<Vec<GitAccountId>, StoreError> {
-    let mut accounts = Vec::new();
+/// Of the rows of `observe_credentials`, what the host refused.
+fn refused(rows: &[Row]) -> Result<Vec<Refused>, StoreError> {
+    let mut refused = Vec::new();
     for row in rows {
-        if row.get_as("changed")? {
-            accounts.push(row.get_as("id")?);
+        if row.get_as("refused")? {
+            refused.push(Refused {
+                account: row.get_as("id")?,
+                state: row.get_as("credential_state")?,
+            });
         }
     }
-    Ok(accounts)
+    Ok(refused)
 }
 
 /// A pause as `observe_budget.sql` takes it.

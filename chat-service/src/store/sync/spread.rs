@@ -1,11 +1,11 @@
 //! What a report means for refs that it has no outcome of: those in a repository that cannot be
-//! read, or that can be read again, and other accounts' refs of a pull request that was seen to
-//! change.
+//! read, or that can be read again; other accounts' refs of a pull request that was seen to change;
+//! and those of a branch of which another pull request was found than they know.
 //!
-//! Each is a transaction of its own after the report's, and bounded. When one fails, or the process
-//! dies before it, nothing is lost: what was to wait fails by itself, and what was to be looked up
-//! soon is looked up later. The worker waits for its answer meanwhile, so that none of it waits
-//! long for a lock.
+//! It is done in transactions of their own after the report's, and bounded. What fails, or is not
+//! done before the process dies, costs no data: what was to wait fails by itself, and what was to be
+//! looked up soon is looked up later. The worker waits for its answer meanwhile, so that none of it
+//! waits long for a lock: batches are bisected around what is held.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::store::{
     Sql, Store, StoreError,
     column::{Columns as _, column},
-    due::{LOCK_ACCOUNTS, LOCK_BUDGETS, LOCK_POLLS, SETTLE_ACCOUNTS, SETTLE_BUDGETS},
-    sql::{bind, sql},
+    due::{LOCK_ACCOUNTS, LOCK_POLLS, NONE},
+    sql::{Values, bind, sql},
     transaction::Tx,
 };
 
@@ -24,6 +24,7 @@ const PUT_OFF_REFS: Sql = sql!("put_off_refs");
 const LIST_READABLE_REFS: Sql = sql!("list_readable_refs");
 const REQUEUE_REFS: Sql = sql!("requeue_refs");
 const LIST_HINTED_REFS: Sql = sql!("list_hinted_refs");
+const LIST_BRANCH_REFS: Sql = sql!("list_branch_refs");
 const LOCK_FREE_POLLS: Sql = sql!("lock_free_polls");
 const HINT_REFS: Sql = sql!("hint_refs");
 
@@ -31,16 +32,17 @@ const HINT_REFS: Sql = sql!("hint_refs");
 const MAX_SIBLINGS: i64 = 500;
 /// Refs of other accounts that one report makes due at most.
 const MAX_HINTED: i64 = 200;
-/// Refs of one pull request that are looked at for that at most.
+/// Refs of one branch that one report makes due at most: those of a default branch may be very many.
+const MAX_OF_BRANCH: i64 = 50;
+/// Refs of one pull request, or of one branch, that are looked at for that at most.
 const MAX_FOLLOWERS: i64 = 1000;
 /// Refs that are hinted at in one transaction: as many accounts and budgets are locked for it.
 const HINT_BATCH: usize = 50;
 /// How long one transaction waits for a lock.
 const LOCK_WAIT: &str = "100ms";
-/// How often a report waits in vain for a lock: enough to find two locked refs among 200.
+/// How often a report waits in vain for a lock, of each kind of what it means: enough to find two locked
+/// refs among 200.
 const LOCK_WAITS: u32 = 16;
-/// No budget beside those of the accounts that another parameter names.
-const NONE: [Uuid; 0] = [];
 
 /// What a report means for other refs.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,8 @@ pub(crate) struct Spread {
     pub(crate) healed: Vec<Uuid>,
     /// Refs whose pull request was seen to change.
     pub(crate) seen_to_change: Vec<Uuid>,
+    /// Refs of which another pull request was found than was known.
+    pub(crate) found_another: Vec<Uuid>,
 }
 
 /// What came of it.
@@ -60,150 +64,175 @@ pub(crate) struct Spread {
 pub(crate) struct Spreading {
     /// Refs that were put off.
     pub(crate) put_off: u64,
-    /// Refs of other accounts, or of a repository that can be read again, that were made due.
+    /// Refs that were made due.
     pub(crate) hinted: u64,
+    /// Workers are to look for them.
+    pub(crate) due: bool,
     /// A reader sees something new.
     pub(crate) events: bool,
 }
 
+impl Spreading {
+    fn add(&mut self, other: Self) {
+        self.put_off += other.put_off;
+        self.hinted += other.hinted;
+        self.due |= other.due;
+        self.events |= other.events;
+    }
+}
+
+/// What is done to refs beside those of a report.
+#[derive(Clone, Copy)]
+enum Effect<'a> {
+    /// They wait until those of the report are due again.
+    PutOff(&'a Spread),
+    /// They are due if they still have a problem.
+    Requeue,
+    /// They are due soon, and a lookup that is under way does not change that.
+    Hint {
+        /// Their branch is to be asked about, whatever they know.
+        of_branch: bool,
+    },
+}
+
 impl Store {
-    /// Does what a report means for other refs.
-    pub(crate) async fn spread(&self, spread: &Spread) -> Result<Spreading, StoreError> {
+    /// Does what a report means for other refs; of each kind what can be done, whatever comes of the
+    /// others. The report itself is applied.
+    pub(crate) async fn spread(&self, spread: &Spread) -> Spreading {
+        let Spread {
+            leased_at,
+            of_repository,
+            healed,
+            seen_to_change,
+            found_another,
+        } = spread;
+        let hint = |of_branch| Effect::Hint { of_branch };
+        // Most pull requests and branches are followed by one account: no transaction then.
+        let kinds: [(&[Uuid], Sql, Values<'_>, Effect<'_>); 4] = [
+            (
+                of_repository,
+                LIST_SIBLINGS,
+                &[of_repository, leased_at, &MAX_SIBLINGS],
+                Effect::PutOff(spread),
+            ),
+            (
+                healed,
+                LIST_READABLE_REFS,
+                &[healed, &MAX_SIBLINGS],
+                Effect::Requeue,
+            ),
+            (
+                seen_to_change,
+                LIST_HINTED_REFS,
+                &[seen_to_change, &MAX_HINTED, &MAX_FOLLOWERS],
+                hint(false),
+            ),
+            (
+                found_another,
+                LIST_BRANCH_REFS,
+                &[found_another, &MAX_OF_BRANCH, &MAX_FOLLOWERS],
+                hint(true),
+            ),
+        ];
         let mut done = Spreading::default();
-        let mut put_off = Ok((0, false));
-        if !spread.of_repository.is_empty() {
-            put_off = self.put_off(spread).await;
+        for (of, list, values, effect) in kinds {
+            if !of.is_empty()
+                && let Err(error) = self.spread_one(list, values, effect, &mut done).await
+            {
+                tracing::warn!(
+                    %error,
+                    listed_by = list.name,
+                    "what a report means for other refs was not done"
+                );
+            }
         }
-        // None goes without the others.
-        let mut requeued = Ok(0);
-        if !spread.healed.is_empty() {
-            requeued = self.requeue_siblings(&spread.healed).await;
-        }
-        if !spread.seen_to_change.is_empty() {
-            done.hinted = self.hint(&spread.seen_to_change).await?;
-        }
-        (done.put_off, done.events) = put_off?;
-        done.hinted += requeued?;
-        Ok(done)
+        done
     }
 
-    /// Returns how many refs were put off, and whether a reader sees that.
-    async fn put_off(&self, spread: &Spread) -> Result<(u64, bool), StoreError> {
-        let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);
-        let rows = self
-            .read(LIST_SIBLINGS, &[failed, leased_at, &MAX_SIBLINGS])
-            .await?;
-        if rows.is_empty() {
-            return Ok((0, false));
-        }
-        let siblings: Vec<Uuid> = column(&rows, "id")?;
-        let accounts: Vec<Uuid> = column(&rows, "account_id")?;
-        self.transaction(|tx| put_off_once(tx, &siblings, &accounts, spread))
-            .await
-    }
-
-    /// What was put off with the refs `read`, or failed as they did, is due: the cause is gone.
-    /// Returns how many refs that are.
-    async fn requeue_siblings(&self, read: &[Uuid]) -> Result<u64, StoreError> {
-        let rows = self
-            .read(LIST_READABLE_REFS, &[&read, &MAX_SIBLINGS])
-            .await?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
+    async fn spread_one(
+        &self,
+        list: Sql,
+        values: Values<'_>,
+        effect: Effect<'_>,
+        done: &mut Spreading,
+    ) -> Result<(), StoreError> {
+        let rows = self.read(list, values).await?;
         let refs: Vec<Uuid> = column(&rows, "id")?;
-        let accounts: Vec<Uuid> = column(&rows, "account_id")?;
-        self.transaction(|tx| requeue_once(tx, &refs, &accounts))
-            .await?;
-        Ok(refs.len() as u64)
-    }
-
-    /// Returns how many refs were made due.
-    async fn hint(&self, seen: &[Uuid]) -> Result<u64, StoreError> {
-        // Most pull requests are followed by one account: no transaction then.
-        let rows = self
-            .read(LIST_HINTED_REFS, &[&seen, &MAX_HINTED, &MAX_FOLLOWERS])
-            .await?;
-        let followers: Vec<Uuid> = column(&rows, "id")?;
-        let mut batches: Vec<&[Uuid]> = followers.chunks(HINT_BATCH).collect();
-        let (mut hinted, mut waits) = (0, 0);
+        let size = match effect {
+            Effect::PutOff(_) | Effect::Requeue => refs.len().max(1),
+            Effect::Hint { .. } => HINT_BATCH,
+        };
+        let mut batches: Vec<&[Uuid]> = refs.chunks(size).collect();
+        let mut waits = 0;
         while let Some(batch) = batches.pop()
             && waits < LOCK_WAITS
         {
-            match self.transaction(|tx| hint_once(tx, batch)).await {
-                // Bisects around an account or a budget that is locked for long: the others get
-                // their hint.
+            match self.transaction(|tx| affect(tx, batch, effect)).await {
+                // Around a ref, an account or a budget that is locked for long: the others get it.
                 Err(StoreError::Locked { .. }) => {
                     waits += 1;
                     if batch.len() > 1 {
                         batches.extend(<[_; 2]>::from(batch.split_at(batch.len() / 2)));
                     }
                 }
-                made => hinted += made?,
+                affected => done.add(affected?),
             }
         }
-        Ok(hinted)
+        Ok(())
     }
 }
 
-async fn put_off_once(
-    tx: Tx,
-    siblings: &[Uuid],
-    accounts: &[Uuid],
-    spread: &Spread,
-) -> Result<(u64, bool), StoreError> {
-    let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);
-    let none = NONE.as_slice();
-    let [_, _, _, rows, _, _, _] = tx
-        .commit_after([
-            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
-            bind(LOCK_POLLS, &[&siblings]),
-            bind(LOCK_ACCOUNTS, &[&accounts]),
-            bind(PUT_OFF_REFS, &[&siblings, failed, leased_at]),
-            bind(SETTLE_ACCOUNTS, &[&accounts]),
-            bind(LOCK_BUDGETS, &[&none, &accounts]),
-            bind(SETTLE_BUDGETS, &[&none, &false, &accounts]),
-        ])
-        .await?;
-    let Some(row) = rows.first() else {
-        return Ok((0, false));
-    };
-    let refs: i64 = row.get_as("refs")?;
-    Ok((refs.unsigned_abs(), row.get_as("events")?))
-}
-
-async fn requeue_once(tx: Tx, refs: &[Uuid], accounts: &[Uuid]) -> Result<(), StoreError> {
-    tx.commit_due(
-        [
-            bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
-            bind(LOCK_POLLS, &[&refs]),
-            bind(REQUEUE_REFS, &[&refs, &true]),
-        ],
-        accounts,
-    )
-    .await?;
-    Ok(())
-}
-
-/// A ref that is being written is left out: it is reported, or has its own outcome.
-async fn hint_once(tx: Tx, followers: &[Uuid]) -> Result<u64, StoreError> {
-    let [_, rows] = tx
+async fn affect(tx: Tx, refs: &[Uuid], effect: Effect<'_>) -> Result<Spreading, StoreError> {
+    // A ref that is being written is reported, or has its own outcome: it needs no hint.
+    let hints = matches!(effect, Effect::Hint { .. });
+    let [_, all, free] = tx
         .pipeline([
             bind(BOUND_LOCK_WAIT, &[&LOCK_WAIT]),
-            bind(LOCK_FREE_POLLS, &[&followers, &NONE.as_slice()]),
+            bind(LOCK_POLLS, &[&refs]).only_if(!hints),
+            bind(LOCK_FREE_POLLS, &[&refs, &NONE]).only_if(hints),
         ])
         .await?;
-    let refs: Vec<Uuid> = column(&rows, "ref_id")?;
-    let accounts: Vec<Uuid> = column(&rows, "account_id")?;
-    let none = NONE.as_slice();
-    let [_, hinted, _, _, _] = tx
-        .commit_after([
-            bind(LOCK_ACCOUNTS, &[&accounts]),
-            bind(HINT_REFS, &[&refs]),
-            bind(SETTLE_ACCOUNTS, &[&accounts]),
-            bind(LOCK_BUDGETS, &[&none, &accounts]),
-            bind(SETTLE_BUDGETS, &[&none, &false, &accounts]),
-        ])
-        .await?;
-    Ok(hinted.len() as u64)
+    let locked = if hints { free } else { all };
+    let refs: Vec<Uuid> = column(&locked, "ref_id")?;
+    let accounts: Vec<Uuid> = column(&locked, "account_id")?;
+    let mut done = Spreading::default();
+    match effect {
+        Effect::PutOff(spread) => {
+            let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);
+            // A report locks the account before it makes a ref due.
+            let ([_, rows], _) = tx
+                .commit_due(
+                    [
+                        bind(LOCK_ACCOUNTS, &[&accounts]),
+                        bind(PUT_OFF_REFS, &[&refs, failed, leased_at]),
+                    ],
+                    &accounts,
+                )
+                .await?;
+            if let Some(row) = rows.first() {
+                let put_off: i64 = row.get_as("refs")?;
+                done.put_off = put_off.unsigned_abs();
+                done.events = row.get_as("events")?;
+            }
+        }
+        Effect::Requeue => {
+            let (_, due) = tx
+                .commit_due([bind(REQUEUE_REFS, &[&refs, &true])], &accounts)
+                .await?;
+            (done.hinted, done.due) = (refs.len() as u64, due);
+        }
+        Effect::Hint { of_branch } => {
+            let ([_, hinted], due) = tx
+                .commit_due(
+                    [
+                        bind(LOCK_ACCOUNTS, &[&accounts]),
+                        bind(HINT_REFS, &[&refs, &of_branch]),
+                    ],
+                    &accounts,
+                )
+                .await?;
+            (done.hinted, done.due) = (hinted.len() as u64, due);
+        }
+    }
+    Ok(done)
 }

@@ -8,8 +8,8 @@ use proto::chat::v1::{self, Lane, ProblemClass};
 use crate::{
     stack::{Caller, Stack},
     worker::{
-        Leased, Owner, Worker, end_pauses, limited, make_all_due, pause, report, run, seconds,
-        value,
+        Leased, Owner, Worker, end_pauses, found, limited, make_all_due, outcome, pause, report,
+        run, seconds, value,
     },
 };
 
@@ -120,11 +120,11 @@ async fn demand_is_what_all_refs_of_a_budget_ask_for_and_is_computed_once_a_minu
              UPDATE git_budgets SET demand_at = now() - interval '61 s'",
         )
         .await;
-        told(stack, &worker).await;
+        observe(stack, &worker, v1::BudgetObservation::default()).await;
         let demand = told(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
         run(stack, "UPDATE git_ref_polls SET base_interval_seconds = 1").await;
-        told(stack, &worker).await;
+        observe(stack, &worker, v1::BudgetObservation::default()).await;
         let demand = told(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
     })
@@ -256,6 +256,56 @@ async fn a_budget_that_gives_back_due_refs_without_a_reason_rests_for_a_second()
         assert!((0.5..=1.0).contains(&rest), "{rest} s");
         let leases = worker.wait_for_lease().await;
         assert_eq!(leases.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_push_does_not_end_the_rest_after_a_turn_that_gave_back_due_refs_and_a_person_does() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        worker.release(&lease.0.lease_token).await;
+        // The test takes its time.
+        run(
+            stack,
+            "UPDATE git_budgets SET queue_at = now() + interval '1 h'",
+        )
+        .await;
+        owner.chat("feat/y").await;
+        assert!(worker.lease().await.is_empty());
+        let request = v1::RefreshChatRequest {
+            chat_id: chat.id.clone(),
+        };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(std::time::Duration::from_secs(2));
+        let mut chats = stack.chats(&owner.caller);
+        let (_, leases) = tokio::join!(chats.refresh_chat(request), worker.wait_for_lease());
+        assert_eq!(leases.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rest_that_is_over_puts_off_nothing_that_is_planned_later() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        worker.release(&lease.0.lease_token).await;
+        run(
+            stack,
+            "UPDATE git_budgets SET queue_at = now() - interval '1 s'",
+        )
+        .await;
+        let lease = worker.lease_one().await;
+        let outcomes = vec![outcome(lease.git_ref(), found())];
+        worker.finish(&lease, outcomes).await;
+        owner.chat("feat/y").await;
+        assert_eq!(worker.lease_one().await.branches(), ["feat/y"]);
     })
     .await;
 }

@@ -31,6 +31,7 @@ pub(super) struct Batch {
     /// Outcomes that were stored.
     pub(super) stored: i32,
     pub(super) seen_to_change: Vec<Uuid>,
+    pub(super) found_another: Vec<Uuid>,
     pub(super) healed: Vec<Uuid>,
     pub(super) events: bool,
 }
@@ -54,6 +55,7 @@ impl Batch {
             effects: HashMap::new(),
             stored: 0,
             seen_to_change: Vec::new(),
+            found_another: Vec::new(),
             healed: Vec::new(),
             events: false,
         }
@@ -100,6 +102,9 @@ impl Batch {
             self.events |= row.get_as::<bool>("events")?;
             if row.get_as("seen_to_change")? {
                 self.seen_to_change.push(id);
+            }
+            if row.get_as("is_another")? {
+                self.found_another.push(id);
             }
             if row.get_as("is_healed")? {
                 self.healed.push(id);
