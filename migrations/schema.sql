@@ -22,6 +22,21 @@ CREATE TABLE chats (
     primary_pr_state text,
     primary_pr_draft boolean,
 
+    list_status smallint GENERATED ALWAYS AS (
+        coalesce(array_position(
+            ARRAY['waiting', 'pending', 'running', 'paused', 'completed', 'error'], status
+        ), 0)::smallint
+    ) STORED,
+    list_pr smallint GENERATED ALWAYS AS (
+        CASE
+            WHEN primary_pr_state = 'open' AND NOT primary_pr_draft THEN 1
+            WHEN primary_pr_state = 'open' THEN 2
+            WHEN primary_pr_state = 'merged' THEN 3
+            WHEN primary_pr_state = 'closed' THEN 4
+            ELSE 0
+        END::smallint
+    ) STORED,
+
     CONSTRAINT chats_title_check CHECK (char_length(title) BETWEEN 1 AND 200),
     CONSTRAINT chats_status_check CHECK (
         status IN ('waiting', 'pending', 'running', 'paused', 'completed', 'error')
@@ -46,16 +61,18 @@ CREATE INDEX chats_owner_organization_idx
     WHERE organization_id IS NOT NULL;
 CREATE INDEX chats_workspace_id_idx ON chats (workspace_id, updated_at DESC, id DESC)
     WHERE workspace_id IS NOT NULL;
-CREATE INDEX chats_status_idx ON chats (status, updated_at DESC, id DESC);
-CREATE INDEX chats_archived_idx ON chats (updated_at DESC, id DESC) WHERE archived;
+CREATE INDEX chats_owner_filter_idx
+    ON chats (owner_id, archived, list_status, list_pr, updated_at DESC, id DESC);
+CREATE INDEX chats_organization_filter_idx
+    ON chats (organization_id, archived, list_status, list_pr, updated_at DESC, id DESC)
+    WHERE organization_id IS NOT NULL;
+CREATE INDEX chats_filter_idx
+    ON chats (archived, list_status, list_pr, updated_at DESC, id DESC);
 CREATE INDEX chats_primary_repository_idx
     ON chats (primary_repository_key, updated_at DESC, id DESC)
     WHERE primary_repository_key IS NOT NULL;
 CREATE INDEX chats_primary_pr_number_idx ON chats (primary_pr_number, updated_at DESC, id DESC)
     WHERE primary_pr_number IS NOT NULL;
-CREATE INDEX chats_primary_pr_state_idx
-    ON chats (primary_pr_state, primary_pr_draft, updated_at DESC, id DESC)
-    WHERE primary_pr_state IS NOT NULL;
 CREATE INDEX chats_title_idx ON chats USING gin (title_key gin_trgm_ops)
     WITH (gin_pending_list_limit = 256);
 CREATE INDEX chats_labels_idx ON chats USING gin (labels jsonb_path_ops)
@@ -68,13 +85,19 @@ CREATE TABLE chat_acl (
     level text NOT NULL,
     owner_id uuid NOT NULL,
     chat_updated_at timestamptz NOT NULL,
+    chat_archived boolean NOT NULL,
+    chat_status smallint NOT NULL,
+    chat_pr smallint NOT NULL,
     CONSTRAINT chat_acl_pkey PRIMARY KEY (chat_id, subject_kind, subject_id),
     CONSTRAINT chat_acl_subject_kind_check CHECK (subject_kind IN ('user', 'group')),
     CONSTRAINT chat_acl_level_check CHECK (level IN ('reader', 'writer'))
 );
 
 CREATE INDEX chat_acl_subject_idx
-    ON chat_acl (subject_kind, subject_id, chat_updated_at DESC, chat_id DESC);
+    ON chat_acl (
+        subject_id, chat_updated_at DESC, chat_id DESC, chat_archived, chat_status, chat_pr,
+        subject_kind
+    );
 CREATE INDEX chat_acl_owner_id_idx
     ON chat_acl (subject_kind, subject_id, owner_id, chat_updated_at DESC, chat_id DESC);
 

@@ -243,7 +243,7 @@ async fn every_caller_and_filter_is_served_by_its_index() {
     };
     // Who, which filter, and the index that must drive; the recency index may only where it does.
     let recency = "chats_updated_at_idx";
-    let state_index = "chats_primary_pr_state_idx";
+    let by_filter = "chats_filter_idx";
     let merged = PullRequestFilter::Settled(PullRequestState::Merged);
     let cases: Vec<(&Caller, ChatFilter, &str)> = vec![
         (&auditor, none(), recency),
@@ -253,11 +253,11 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         (&auditor, label("incident", "inc-77"), "chats_labels_idx"),
         (&auditor, repository.clone(), "chats_primary_repository_idx"),
         (&auditor, number.clone(), "chats_primary_pr_number_idx"),
-        (&auditor, state(PullRequestFilter::Open), state_index),
-        (&auditor, state(PullRequestFilter::Draft), state_index),
-        (&auditor, state(merged), state_index),
-        (&auditor, pending, "chats_status_idx"),
-        (&auditor, archived, "chats_archived_idx"),
+        (&auditor, state(PullRequestFilter::Open), by_filter),
+        (&auditor, state(PullRequestFilter::Draft), by_filter),
+        (&auditor, state(merged), by_filter),
+        (&auditor, pending.clone(), by_filter),
+        (&auditor, archived.clone(), by_filter),
     ];
     let (recent, old, nobody) = (of("owner 1"), of("owner 2"), Caller::user());
     let many = in_group("group 1");
@@ -275,11 +275,26 @@ async fn every_caller_and_filter_is_served_by_its_index() {
     let plain = callers.map(|(caller, index)| (caller, none(), index));
     let searching = callers.map(|(caller, index)| (caller, title("zanzibar"), index));
     let in_repository = callers.map(|(caller, index)| (caller, repository.clone(), index));
+    let filtered = [
+        (&recent, "chats_owner_filter_idx"),
+        (&many, "chat_acl_subject_idx"),
+        (&large, "chats_organization_filter_idx"),
+        (&hundred, "chat_acl_subject_idx"),
+    ]
+    .into_iter()
+    .flat_map(|(caller, index)| {
+        let both = ChatFilter {
+            archived: Some(true),
+            ..pending.clone()
+        };
+        [&archived, &pending, &both, &state(merged)].map(|filter| (caller, filter.clone(), index))
+    });
     let cases = cases
         .into_iter()
         .chain(plain)
         .chain(searching)
-        .chain(in_repository);
+        .chain(in_repository)
+        .chain(filtered);
 
     let modes = ["force_custom_plan", "force_generic_plan"];
     let mut connections = Vec::new();

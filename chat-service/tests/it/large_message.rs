@@ -32,10 +32,11 @@ WITH made AS (
     INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, labels, archived)
     SELECT gen_random_uuid(), $2, gen_random_uuid(), gen_random_uuid(), $3, 'error', $4, TRUE
     FROM generate_series(1, $1::int)
-    RETURNING id, updated_at
+    RETURNING id, updated_at, list_status, list_pr
 )
-INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id)
-SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2
+INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id,
+    chat_archived, chat_status, chat_pr)
+SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2, TRUE, m.list_status, m.list_pr
 FROM made m CROSS JOIN generate_series(1, $5::int)";
 
 /// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5.

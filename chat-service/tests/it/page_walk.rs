@@ -71,11 +71,6 @@ const FILL: [&str; 5] = [
          ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid ORDER BY n) AS ids
          FROM generate_series(0, 5) n) t
      WHERE $1::float8 IS NOT NULL",
-    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
-     SELECT c.id, k.kind, ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'reader',
-         c.owner_id, c.updated_at
-     FROM chats c CROSS JOIN generate_series(0, 5) n CROSS JOIN (VALUES ('user'), ('group')) k (kind)
-     WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
     "WITH account AS (
          INSERT INTO git_accounts (id, user_id, provider_id)
          SELECT gen_random_uuid(), gen_random_uuid(), 'github'
@@ -103,6 +98,12 @@ const FILL: [&str; 5] = [
          primary_pr_draft = (r.pull_request ->> 'draft')::boolean
      FROM git_refs r
      WHERE r.chat_id = c.id AND $1::float8 IS NOT NULL AND $2::int > 0",
+    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
+         chat_archived, chat_status, chat_pr)
+     SELECT c.id, k.kind, ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'reader',
+         c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr
+     FROM chats c CROSS JOIN generate_series(0, 5) n CROSS JOIN (VALUES ('user'), ('group')) k (kind)
+     WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
 ];
 
 fn caller(dice: &mut Dice) -> Caller {

@@ -63,8 +63,9 @@ const PUT: [&str; 3] = [
          '2026-01-01'::timestamptz + ascii(right(x.id::text, 1)) % 4 * interval '1 us'
      FROM jsonb_to_recordset($1::jsonb) AS x (id uuid, owner uuid, organization uuid,
          workspace uuid, title text, status text, labels jsonb, archived boolean)",
-    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at)
-     SELECT c.id, s.kind, s.id, s.level, c.owner_id, c.updated_at
+    "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
+         chat_archived, chat_status, chat_pr)
+     SELECT c.id, s.kind, s.id, s.level, c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr
      FROM jsonb_to_recordset($1::jsonb) AS x (id uuid, shares jsonb)
      JOIN chats c ON c.id = x.id
      CROSS JOIN jsonb_to_recordset(x.shares) AS s (kind text, id uuid, level text)",

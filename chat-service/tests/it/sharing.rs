@@ -151,9 +151,9 @@ async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
 mod race {
     use super::*;
 
-    /// The sort key in `chat_acl` is the chat's, whatever shares and updates come together.
+    /// What `chat_acl` carries of the chat is the chat's, whatever shares and updates come together.
     #[tokio::test(flavor = "multi_thread")]
-    async fn concurrent_shares_and_updates_never_let_the_sort_key_drift() {
+    async fn concurrent_shares_and_updates_never_let_what_a_share_carries_drift() {
         Stack::run(async |stack| {
             let owner = Caller::user();
             let chat = stack.chat(&owner).await;
@@ -177,7 +177,9 @@ mod race {
                             let title = Some(Uuid::now_v7().to_string());
                             let request = UpdateChatRequest {
                                 title,
-                                ..update(&chat, &["title"])
+                                status: Some(index % 4 + 2),
+                                archived: Some(index == 3),
+                                ..update(&chat, &["title", "status", "archived"])
                             };
                             client.update_chat(request).await.map(|_| ())
                         }
@@ -191,7 +193,8 @@ mod race {
             let drifted = client
                 .query(
                     "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
-                     WHERE a.chat_updated_at <> c.updated_at",
+                     WHERE (a.chat_updated_at, a.chat_archived, a.chat_status, a.chat_pr) \
+                     <> (c.updated_at, c.archived, c.list_status, c.list_pr)",
                     &[],
                 )
                 .await

@@ -3,8 +3,8 @@
 use policy::{Atom, Level, Pred};
 use uuid::Uuid;
 
+use super::{facets::Facets, narrow::Answered};
 use crate::{
-    chat_filter::ChatFilter,
     id::UserId,
     store::{
         Sql,
@@ -14,20 +14,31 @@ use crate::{
 
 const BY_CHAT: Sql = sql!("page_by_chat");
 const BY_SHARE: Sql = sql!("page_by_share");
+const MERGE_CHATS: Sql = sql!("page_merge_chats");
+const MERGE_SHARES: Sql = sql!("page_merge_shares");
 
 /// One way to walk.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
-    pub(super) sql: Sql,
+    table: Table,
     /// What the index says of a row that stands under a `key.id`.
-    pub(super) under_key: &'static str,
+    under_key: &'static str,
     pub(super) keys: Keys,
+    /// What the index says of status, archived and pull request state.
+    facets: Option<Facets>,
     /// What the caller must satisfy beyond the way itself.
     pub(super) residual: Vec<Pred>,
-    /// What the list's filter asks beyond what the index answers; all of it, if none.
-    pub(super) rest: Option<ChatFilter>,
+    /// What of the list's filter the index answers.
+    pub(super) answered: Answered,
     /// Only this owner's chats, by an index that begins with it.
     pub(super) owner: Option<UserId>,
+}
+
+/// Whose index is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Chats,
+    Shares,
 }
 
 /// What an index is asked for.
@@ -35,58 +46,57 @@ pub(super) struct Branch {
 pub(super) enum Keys {
     /// All of it.
     None,
+    Id(Uuid),
     Ids(Vec<Uuid>),
-    Texts(Vec<String>),
-    Numbers(Vec<i32>),
-    /// Pull request states, each with whether it is a draft.
-    States(Vec<(&'static str, bool)>),
+    Text(String),
+    Number(i32),
 }
 
 impl Keys {
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::None => 0,
+            Self::None | Self::Id(_) | Self::Text(_) | Self::Number(_) => 1,
             Self::Ids(keys) => keys.len(),
-            Self::Texts(keys) => keys.len(),
-            Self::Numbers(keys) => keys.len(),
-            Self::States(keys) => keys.len(),
         }
     }
 
-    /// Binds the keys, as rows of the table `key`.
-    pub(super) fn print(&self, params: &mut Params) -> String {
+    /// Whether there may be more than one.
+    fn many(&self) -> bool {
+        match self {
+            Self::None | Self::Id(_) | Self::Text(_) | Self::Number(_) => false,
+            Self::Ids(_) => true,
+        }
+    }
+
+    /// Binds the keys, as rows of a table with the column `id`; none, if there are no keys.
+    fn print(&self, params: &mut Params) -> Option<String> {
         let (number, sql_type) = match self {
-            Self::None => return "(SELECT) AS key".to_owned(),
+            Self::None => return None,
+            Self::Id(key) => (params.push(vec![*key]), "uuid"),
             Self::Ids(keys) => (params.push(keys.clone()), "uuid"),
-            Self::Texts(keys) => (params.push(keys.clone()), "text"),
-            Self::Numbers(keys) => (params.push(keys.clone()), "integer"),
-            Self::States(keys) => {
-                let (states, drafts): (Vec<&'static str>, Vec<bool>) = keys.iter().copied().unzip();
-                let (states, drafts) = (params.push(states), params.push(drafts));
-                return format!(
-                    "unnest(${states}::text[], ${drafts}::boolean[]) AS key (id, draft)"
-                );
-            }
+            Self::Text(key) => (params.push(vec![key.clone()]), "text"),
+            Self::Number(key) => (params.push(vec![*key]), "integer"),
         };
-        format!("unnest(${number}::{sql_type}[]) AS key (id)")
+        Some(format!("unnest(${number}::{sql_type}[])"))
     }
 }
 
 impl Branch {
     fn new(under_key: &'static str, keys: Keys) -> Self {
         Self {
-            sql: BY_CHAT,
+            table: Table::Chats,
             under_key,
             keys,
+            facets: None,
             residual: Vec::new(),
-            rest: None,
+            answered: Answered::Nothing,
             owner: None,
         }
     }
 
     fn of_shares(under_key: &'static str, keys: Keys) -> Self {
         Self {
-            sql: BY_SHARE,
+            table: Table::Shares,
             ..Self::new(under_key, keys)
         }
     }
@@ -103,11 +113,69 @@ impl Branch {
     }
 
     /// Walks an index that answers a part of the list's filter.
-    pub(super) fn of_filter(under_key: &'static str, keys: Keys, rest: ChatFilter) -> Self {
+    pub(super) fn of_filter(under_key: &'static str, keys: Keys, answered: Answered) -> Self {
         Self {
-            rest: Some(rest),
+            answered,
             ..Self::new(under_key, keys)
         }
+    }
+
+    /// By the index that also knows `facets`. Those that begin with an owner beside another key do not:
+    /// they are asked for few chats.
+    pub(super) fn within(mut self, facets: Option<&Facets>) -> Self {
+        if let (Some(facets), None) = (facets, self.owner) {
+            self.facets = Some(facets.clone());
+            self.answered = Answered::Facets;
+        }
+        self
+    }
+
+    /// Whether it walks all chats in order, without a key.
+    pub(super) fn is_whole_table(&self) -> bool {
+        self.keys == Keys::None && self.facets.is_none()
+    }
+
+    /// The file of its statement: rows of many keys are merged.
+    pub(super) fn sql(&self) -> Sql {
+        let in_parts = match self.table {
+            Table::Chats => self.facets.is_some(),
+            Table::Shares => self.facets.as_ref().is_some_and(Facets::in_runs),
+        };
+        match (self.table, self.keys.many() || in_parts) {
+            (Table::Chats, false) => BY_CHAT,
+            (Table::Chats, true) => MERGE_CHATS,
+            (Table::Shares, false) => BY_SHARE,
+            (Table::Shares, true) => MERGE_SHARES,
+        }
+    }
+
+    /// Binds the keys; they are rows of the table `key`. Returns these, and what the index says of a row
+    /// that stands under one.
+    pub(super) fn print(&self, params: &mut Params) -> (String, String) {
+        let ids = self.keys.print(params);
+        let mut under_key = self.under_key.to_owned();
+        let Some(facets) = &self.facets else {
+            let keys = match ids {
+                Some(ids) => format!("{ids} AS key (id)"),
+                None => "(SELECT) AS key".to_owned(),
+            };
+            return (keys, under_key);
+        };
+        let mut columns = Vec::new();
+        let mut tables = Vec::new();
+        if let Some(ids) = ids {
+            columns.push("k.id".to_owned());
+            tables.push(format!("{ids} AS k (id)"));
+        }
+        match self.table {
+            Table::Chats => facets.print_values(params, &mut columns, &mut tables, &mut under_key),
+            Table::Shares => facets.print_runs(params, &mut columns, &mut tables, &mut under_key),
+        }
+        let (columns, tables) = (columns.join(", "), tables.join(" CROSS JOIN "));
+        (
+            format!("(SELECT {columns} FROM {tables}) AS key"),
+            under_key,
+        )
     }
 }
 
@@ -137,7 +205,7 @@ impl Known {
     /// The branch of all rows of which this is known.
     fn whole(self) -> Branch {
         let branch = match self.owner {
-            Some(owner) => Branch::new("c.owner_id = key.id", Keys::Ids(vec![owner.0])),
+            Some(owner) => Branch::new("c.owner_id = key.id", Keys::Id(owner.0)),
             None => Branch::of_all(),
         };
         Branch {
@@ -228,7 +296,7 @@ fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
     } else if let Atom::SharedWithUser(user, level) = atom {
         // The walk finds shares of every level; the exact one is checked on the row.
         let holds = "a.subject_kind = 'user' AND a.subject_id = key.id";
-        let branch = Branch::of_shares(holds, Keys::Ids(vec![user.0]));
+        let branch = Branch::of_shares(holds, Keys::Id(user.0));
         Some((branch, *level == Level::Reader))
     } else if let Atom::SharedWithGroup(groups, level) = atom {
         let holds = "a.subject_kind = 'group' AND a.subject_id = key.id";

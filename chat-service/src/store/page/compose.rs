@@ -2,11 +2,7 @@
 
 use policy::Pred;
 
-use super::{
-    Bounds, Near, Route,
-    branch::{Branch, Keys},
-    narrow,
-};
+use super::{Bounds, Near, Route, branch::Branch, narrow};
 use crate::{
     chat_filter::{ChatFilter, Cursor},
     store::{
@@ -64,7 +60,7 @@ impl Composer {
         // One walk in order: nothing to merge, or to look up again.
         if let Route::Ways(branches) = route
             && let [only] = branches.as_slice()
-            && only.keys == Keys::None
+            && only.is_whole_table()
         {
             let limit = self.limit.clone();
             return self.print(
@@ -156,14 +152,14 @@ impl Composer {
     fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
         let texts: Vec<String> = branches
             .iter()
-            .map(|branch| format!("({})", self.print(branch.sql, branch, wanted)))
+            .map(|branch| format!("({})", self.print(branch.sql(), branch, wanted)))
             .collect();
         texts.join("\nUNION ALL\n")
     }
 
     fn print(&mut self, sql: Sql, branch: &Branch, wanted: Wanted<'_>) -> String {
-        let asked = branch.rest.as_ref().unwrap_or(wanted.filter);
-        let mut filter = narrow::print_filter(asked, &mut self.params);
+        let asked = branch.answered.rest(wanted.filter);
+        let mut filter = narrow::print_filter(&asked, &mut self.params);
         for pred in &branch.residual {
             self.add_pred(&mut filter, pred);
         }
@@ -186,12 +182,10 @@ impl Composer {
         let after_share = self.after("a.chat_updated_at, a.chat_id");
         let of_share = gated(of_chat(&filter, "a.chat_id"));
         let of_row = gated(filter);
+        let (keys, under_key) = branch.print(&mut self.params);
         let marks = [
-            (
-                "/* keys */ (SELECT) AS key",
-                &*branch.keys.print(&mut self.params),
-            ),
-            ("/* under key */ TRUE", branch.under_key),
+            ("/* keys */ (SELECT) AS key", keys.as_str()),
+            ("/* under key */ TRUE", &under_key),
             ("/* filter */ TRUE", of_row.as_str()),
             ("/* filter of share */ TRUE", &of_share),
             ("/* owner */ TRUE", &owner),

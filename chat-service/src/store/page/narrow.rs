@@ -6,61 +6,58 @@ use proto::sync::PullRequestState;
 use serde_json::json;
 
 use super::branch::{Branch, Keys};
+
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
     store::sql::Params,
 };
 
+/// What of a filter an index answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    Nothing,
+    Workspace,
+    Repository,
+    Number,
+    Facets,
+}
+
+impl Answered {
+    /// What else of the filter must be asked.
+    pub(super) fn rest(self, filter: &ChatFilter) -> ChatFilter {
+        let mut rest = filter.clone();
+        match self {
+            Self::Nothing => {}
+            Self::Workspace => rest.workspace = None,
+            Self::Repository => rest.repository = None,
+            Self::Number => rest.pull_request_number = None,
+            Self::Facets => {
+                rest.archived = None;
+                rest.statuses.clear();
+                rest.pull_requests.clear();
+            }
+        }
+        rest
+    }
+}
+
 /// The branch of the filter's workspace.
 pub(super) fn workspace(filter: &ChatFilter) -> Option<Branch> {
-    let mut rest = filter.clone();
-    let workspace = rest.workspace.take()?;
-    let keys = Keys::Ids(vec![workspace.0]);
-    Some(Branch::of_filter("c.workspace_id = key.id", keys, rest))
+    let keys = Keys::Id(filter.workspace?.0);
+    let under_key = "c.workspace_id = key.id";
+    Some(Branch::of_filter(under_key, keys, Answered::Workspace))
 }
 
 /// The branch of a filter that names few chats, in order.
 pub(super) fn named(filter: &ChatFilter) -> Option<Branch> {
-    let mut rest = filter.clone();
-    if let Some(number) = rest.pull_request_number.take() {
-        let keys = Keys::Numbers(vec![number]);
+    if let Some(number) = filter.pull_request_number {
         let under_key = "c.primary_pr_number = key.id";
-        return Some(Branch::of_filter(under_key, keys, rest));
+        let keys = Keys::Number(number);
+        return Some(Branch::of_filter(under_key, keys, Answered::Number));
     }
-    let repository = rest.repository.take()?;
-    let keys = Keys::Texts(vec![repository.to_lowercase()]);
-    Some(Branch::of_filter(
-        "c.primary_repository_key = key.id",
-        keys,
-        rest,
-    ))
-}
-
-/// The branch of a filter that names many chats, or few, in order.
-pub(super) fn ordered(filter: &ChatFilter) -> Option<Branch> {
-    let mut rest = filter.clone();
-    if !filter.pull_requests.is_empty() {
-        let mut states: Vec<(&'static str, bool)> = std::mem::take(&mut rest.pull_requests)
-            .into_iter()
-            .flat_map(state_keys)
-            .collect();
-        states.sort_unstable();
-        states.dedup();
-        let under_key = "c.primary_pr_state = key.id AND c.primary_pr_draft = key.draft";
-        return Some(Branch::of_filter(under_key, Keys::States(states), rest));
-    }
-    if !filter.statuses.is_empty() {
-        let mut statuses: Vec<String> = std::mem::take(&mut rest.statuses)
-            .into_iter()
-            .map(|status| status.name().to_owned())
-            .collect();
-        statuses.sort_unstable();
-        statuses.dedup();
-        let keys = Keys::Texts(statuses);
-        return Some(Branch::of_filter("c.status = key.id", keys, rest));
-    }
-    rest.archived.take_if(|archived| *archived)?;
-    Some(Branch::of_filter("c.archived", Keys::None, rest))
+    let keys = Keys::Text(filter.repository.as_ref()?.to_lowercase());
+    let under_key = "c.primary_repository_key = key.id";
+    Some(Branch::of_filter(under_key, keys, Answered::Repository))
 }
 
 /// Whether the filter has a part that an index without order finds. A title pattern can be looked up
@@ -75,14 +72,19 @@ pub(super) fn searched(filter: &ChatFilter) -> bool {
         })
 }
 
-/// What [`searched`] finds, as a condition on a chat `c`.
+/// What [`searched`] finds, as a condition on a chat `c` that its index answers.
 pub(super) fn print_search(filter: &ChatFilter, params: &mut Params) -> String {
-    let searched = ChatFilter {
-        labels: filter.labels.clone(),
-        title: filter.title.clone(),
-        ..ChatFilter::default()
-    };
-    print_filter(&searched, params)
+    let mut out = "TRUE".to_owned();
+    // Writing to a String cannot fail.
+    if !filter.labels.is_empty() {
+        let labels = params.push(json!(filter.labels));
+        let _ = write!(out, " AND c.labels @> ${labels}");
+    }
+    if let Some(title) = &filter.title {
+        let pattern = params.push(pattern(title));
+        let _ = write!(out, " AND c.title_key LIKE lower(${pattern})");
+    }
+    out
 }
 
 /// The other parts of the filter, as a condition on a chat `c`.
@@ -130,15 +132,16 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
         let names: Vec<&'static str> = statuses.iter().map(|status| status.name()).collect();
         let _ = write!(out, " AND c.status = ANY(${})", params.push(names));
     }
+    // In a form that the index of searches does not answer: what is walked in order stays in order.
     if !labels.is_empty() {
-        let _ = write!(out, " AND c.labels @> ${}", params.push(json!(labels)));
+        let labels = params.push(json!(labels));
+        let _ = write!(out, " AND COALESCE(c.labels @> ${labels}, FALSE)");
     }
     if let Some(title) = title {
-        let pattern = format!("%{}%", escaped_like(title));
+        let pattern = params.push(pattern(title));
         let _ = write!(
             out,
-            " AND c.title_key LIKE lower(${})",
-            params.push(pattern)
+            " AND COALESCE(c.title_key LIKE (SELECT lower(${pattern})), FALSE)"
         );
     }
     // As subqueries, for the same reason.
@@ -176,14 +179,17 @@ fn state_keys(wanted: PullRequestFilter) -> Vec<(&'static str, bool)> {
     }
 }
 
-/// `text` as a LIKE pattern that matches only itself.
-fn escaped_like(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+/// The LIKE pattern of what has `text` in it, of which no character is a wildcard. Case is folded by
+/// PostgreSQL on both sides, letter by letter; nothing else is.
+fn pattern(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 2);
+    escaped.push('%');
     for character in text.chars() {
         if matches!(character, '%' | '_' | '\\') {
             escaped.push('\\');
         }
         escaped.push(character);
     }
+    escaped.push('%');
     escaped
 }

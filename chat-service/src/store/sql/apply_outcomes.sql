@@ -133,6 +133,10 @@ WITH judged AS (
     WHERE c.id = n.chat_id AND n.is_primary
         AND (c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft)
             IS DISTINCT FROM (n.number, n.state, n.draft)
+    RETURNING c.id, c.list_pr
+), shared AS (
+    UPDATE chat_acl a SET chat_pr = f.list_pr FROM filtered f
+    WHERE a.chat_id = f.id AND a.chat_pr <> f.list_pr
 ), recorded AS (
     INSERT INTO change_events (chat_id, kind)
     SELECT DISTINCT n.chat_id, 'diff_status_changed'

@@ -52,6 +52,13 @@ WITH reported AS (
         AND (
             c.primary_repository_key, c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft
         ) IS DISTINCT FROM (r.repository_key, f.number, f.state, f.draft)
+    RETURNING c.id, c.list_pr
+), shared AS (
+    UPDATE chat_acl a
+    SET chat_pr = f.list_pr
+    FROM filtered f
+    WHERE a.chat_id = f.id
+        AND a.chat_pr <> f.list_pr
 )
 INSERT INTO change_events (chat_id, kind)
 SELECT r.chat_id, 'diff_status_changed'

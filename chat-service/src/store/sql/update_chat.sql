@@ -1,5 +1,5 @@
 -- name: update_chat
--- Changes the chat $1, which the transaction has locked, and the sort key in its shares, and records
+-- Changes the chat $1, which the transaction has locked, and what its shares carry of it, and records
 -- the event; all of it only if something visible changes. No row: the chat does not exist for the
 -- caller.
 -- $2 title, $3 status, $4 labels, $5 archived; NULL leaves it.
@@ -28,11 +28,14 @@ updated AS (
     WHERE chats.id = t.id
         AND t.allowed
         AND (t.title_changes OR t.status_changes OR t.labels_change OR t.archived_changes)
-    RETURNING chats.id, chats.updated_at
+    RETURNING chats.id, chats.updated_at, chats.archived, chats.list_status, chats.list_pr
 ),
 shares AS (
     UPDATE chat_acl a
-    SET chat_updated_at = u.updated_at
+    SET chat_updated_at = u.updated_at,
+        chat_archived = u.archived,
+        chat_status = u.list_status,
+        chat_pr = u.list_pr
     FROM updated u
     WHERE a.chat_id = u.id
 ),

@@ -15,13 +15,17 @@ SELECT
     CASE
         WHEN k.from_new < 2000 AND k.from_new % 10 = 0 THEN bench_id('owner', 1)
         WHEN k.i <= 2000 AND k.i % 10 = 0 THEN bench_id('owner', 2)
+        -- One owner has a tenth of the table.
+        WHEN k.i % 10 = 5 THEN bench_id('owner', 3)
         -- 10,000 owners of a million chats, some with many.
         ELSE bench_id('owner', 100 + floor(power(r.owner, 1.5) * ($1::int / 100.0))::int)
     END,
     CASE
         -- The small organization is the first 1,000 chats' every tenth, and no more.
         WHEN k.i % 10 = 9 AND k.i <= 1000 THEN bench_id('organization', 10)
-        WHEN k.i % 10 < 9 THEN bench_id('organization', 1 + k.i % 10)
+        -- Six of ten are the largest one's.
+        WHEN k.i % 10 < 6 THEN bench_id('organization', 1)
+        WHEN k.i % 10 < 9 THEN bench_id('organization', k.i % 10 - 4)
     END,
     bench_id('workspace', floor(r.workspace * $1::int / 10)::int),
     CASE

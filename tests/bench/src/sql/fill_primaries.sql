@@ -1,5 +1,5 @@
 -- name: fill_primaries
--- What lists filter by of each chat's primary ref.
+-- What lists filter by of each chat's primary ref, on the chat and on its shares.
 UPDATE chats c
 SET primary_repository_key = r.repository_key,
     primary_pr_number = (r.pull_request ->> 'number')::integer,
@@ -9,5 +9,13 @@ FROM git_refs r
 WHERE r.chat_id = c.id
     AND r.is_primary;
 
+UPDATE chat_acl a
+SET chat_pr = c.list_pr
+FROM chats c
+WHERE a.chat_id = c.id
+    AND a.chat_pr <> c.list_pr;
+
 -- The rows are written anew, in the order of time, as a table that was filled over two years has them.
 CLUSTER chats USING chats_pkey;
+
+CLUSTER chat_acl USING chat_acl_pkey;

@@ -61,12 +61,15 @@ async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() 
             .await
             .batch_execute(&format!(
                 "INSERT INTO chat_acl (
-                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at
+                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
+                    chat_archived, chat_status, chat_pr
                  )
-                 SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
+                 SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 FROM chats
                  WHERE owner_id = '{friend}'
                  UNION ALL
-                 SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
+                 SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 FROM chats
                  WHERE owner_id = '{colleague}'"
             ))
             .await
@@ -127,12 +130,15 @@ async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
             .await
             .batch_execute(&format!(
                 "INSERT INTO chat_acl (
-                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at
+                    chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
+                    chat_archived, chat_status, chat_pr
                  )
-             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at FROM chats
+             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 1', 'chat 2')) OR owner_id = '{colleague}'
              UNION ALL
-             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at FROM chats
+             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 2', 'chat 3')) OR owner_id = '{colleague}'"
             ))
             .await
