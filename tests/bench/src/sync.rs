@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Measure only how long it takes from a report until it is seen; there is no JSON line then.
     #[arg(long, conflicts_with = "only_fairness")]
     only_visible: bool,
+    /// Measure only what is written for refs of which nothing changed; there is no JSON line then.
+    #[arg(long, conflicts_with_all = ["only_fairness", "only_visible"])]
+    only_wal: bool,
 }
 
 /// Measures and prints.
@@ -60,6 +63,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             std::io::stdout(),
             "95 of 100 of theirs within {waited:.2} s"
         )?);
+    }
+    if options.only_wal {
+        rate(&mut table, options.refs).await?;
+        single(&mut table).await?;
+        return table.print();
     }
     let fifty = fifty(&mut table).await?;
     twenty_users(&mut table).await?;
