@@ -28,6 +28,8 @@ pub const PAGE_TOKEN_INVALID: &str = "PAGE_TOKEN_INVALID";
 pub const PROVIDER_NOT_CONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
 /// More subjects than a chat may be shared with.
 pub const TOO_MANY_SUBJECTS: &str = "TOO_MANY_SUBJECTS";
+/// More unarchived chats in a workspace than one report can be of.
+pub const TOO_MANY_CHATS: &str = "TOO_MANY_CHATS";
 /// The lease expired or was released: write nothing, lease again.
 pub const LEASE_LOST: &str = "LEASE_LOST";
 /// No worker answered a refresh in time.

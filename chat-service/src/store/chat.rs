@@ -8,9 +8,9 @@ use super::{
     Sql, Store, StoreError,
     column::{Columns as _, first},
     connection::Connection,
-    guard::{LOCK_CHAT, passed},
+    guard::Guard,
     page, polling,
-    predicate::{ALLOWED, READABLE, composed},
+    predicate::{READABLE, composed},
     row,
     sql::{Params, bind, sql},
     transaction::Tx,
@@ -160,17 +160,10 @@ impl Store {
         params.push(changes.status.map(ChatStatus::name));
         params.push(changes.labels.as_ref().map(|labels| json!(labels)));
         params.push(changes.archived);
-        let marks = [(READABLE, &readable), (ALLOWED, &allowed)];
-        let update = composed(UPDATE_CHAT, params, &marks)?;
+        let guard = Guard::before(UPDATE_CHAT, params, &readable, &allowed, id)?;
         let archiving = changes.archived == Some(true);
         self.transaction(async |tx: Tx| {
-            let [_, rows] = tx
-                .pipeline([
-                    bind(LOCK_CHAT, &[&id.0]),
-                    bind(update.statement(), &update.values()),
-                ])
-                .await?;
-            let turned = passed(&rows, allowed.action())?.get_as("archived_changes")?;
+            let turned = guard.pass(&tx).await?.get_as("archived_changes")?;
             if turned {
                 polling::plan(tx, id, archiving).await?;
             } else {

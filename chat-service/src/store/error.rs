@@ -13,9 +13,9 @@ pub enum StoreError {
     /// Rolled back because of another transaction; the whole of it may be tried again.
     #[error("the transaction conflicted with another")]
     Conflict {
-        /// What the server said.
+        /// What the server said, or found changed between two statements.
         #[source]
-        source: PgError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Did not happen: the database could not be reached or takes no work.
     #[error("the database is not available")]
@@ -121,7 +121,9 @@ impl StoreError {
                 || state == SqlState::T_R_DEADLOCK_DETECTED
                 || state == SqlState::FOREIGN_KEY_VIOLATION
             {
-                Self::Conflict { source }
+                Self::Conflict {
+                    source: Box::new(source),
+                }
             } else if state == SqlState::LOCK_NOT_AVAILABLE {
                 Self::Locked { source }
             } else if state == SqlState::QUERY_CANCELED {

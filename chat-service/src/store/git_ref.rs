@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    column::{column, first},
+    column::{Columns as _, column, first},
     due::{LIST_CHAT_ACCOUNTS, LOCK_CHAT_POLLS},
     guard::Guard,
     predicate::{ALLOWED, composed},
@@ -22,6 +22,7 @@ use crate::{
     provider::origin::Origin,
 };
 
+const LIST_WORKSPACE_CHATS: Sql = sql!("list_workspace_chats");
 const LOCK_WORKSPACE_CHATS: Sql = sql!("lock_workspace_chats");
 const ENSURE_GIT_ACCOUNT: Sql = sql!("ensure_git_account");
 const FIND_GIT_ACCOUNT: Sql = sql!("find_git_account");
@@ -60,25 +61,49 @@ impl Store {
     ) -> Result<ReportedRefs, StoreError> {
         let guard = Guard::new(&readable, &allowed, chat)?;
         self.transaction(async |tx: Tx| {
-            let owner = guard.pass(&tx).await?;
+            let owner = guard.pass(&tx).await?.get_as("owner_id")?;
             report(tx, owner, &[chat.0], git_ref).await
         })
         .await
     }
 
-    /// Makes `git_ref` the primary of all unarchived chats of `owner` in `workspace` for which the
-    /// caller may report one.
-    pub(crate) async fn report_workspace_ref(
+    /// At most `limit` unarchived chats of `owner` in `workspace` for which the caller may report a git
+    /// ref, by id.
+    pub(crate) async fn list_workspace_chats(
         &self,
-        allowed: Authorized,
+        allowed: &Authorized,
         owner: UserId,
         workspace: WorkspaceId,
-        git_ref: &NewGitRef,
-    ) -> Result<ReportedRefs, StoreError> {
+        limit: usize,
+    ) -> Result<Vec<ChatId>, StoreError> {
         let mut params = Params::default();
         params.push(owner.0);
         params.push(workspace.0);
-        let lock = composed(LOCK_WORKSPACE_CHATS, params, &[(ALLOWED, &allowed)])?;
+        params.push(i64::try_from(limit).unwrap_or(i64::MAX));
+        let list = composed(LIST_WORKSPACE_CHATS, params, &[(ALLOWED, allowed)])?;
+        let connection = self.connection().await?;
+        column(
+            &connection.read(list.statement(), &list.values()).await?,
+            "id",
+        )
+    }
+
+    /// Makes `git_ref` the primary of those of `chats` that are still unarchived chats of `owner` in
+    /// `workspace` for which the caller may report one.
+    pub(crate) async fn report_workspace_ref(
+        &self,
+        allowed: &Authorized,
+        owner: UserId,
+        workspace: WorkspaceId,
+        chats: &[ChatId],
+        git_ref: &NewGitRef,
+    ) -> Result<ReportedRefs, StoreError> {
+        let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
+        let mut params = Params::default();
+        params.push(owner.0);
+        params.push(workspace.0);
+        params.push(chats);
+        let lock = composed(LOCK_WORKSPACE_CHATS, params, &[(ALLOWED, allowed)])?;
         self.transaction(async |tx: Tx| {
             let rows = tx.query(lock.statement(), &lock.values()).await?;
             let chats: Vec<Uuid> = column(&rows, "id")?;

@@ -1,6 +1,7 @@
-//! The guard of a write to one chat: it is locked, and policy is asked in the same round trip.
+//! The guard of a write to one chat. Policy is asked twice in one round trip: by the statement that
+//! locks the chat, so that a caller who may not write to it locks nothing and waits for nothing, and by the
+//! next one, which sees what was committed while the lock was waited for.
 
-use policy::UserId;
 use tokio_postgres::Row;
 
 use super::{
@@ -15,18 +16,19 @@ use crate::{
     id::ChatId,
 };
 
-pub(super) const LOCK_CHAT: Sql = sql!("lock_chat");
+const LOCK_CHAT: Sql = sql!("lock_chat");
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
 
 /// What must hold of a chat before it is written to.
 pub(super) struct Guard {
-    chat: ChatId,
-    authorize: Composed,
+    lock: Composed,
+    then: Composed,
     action: Action,
 }
 
 impl Guard {
-    /// The chat must be `readable`, and the write `allowed`.
+    /// The chat must be `readable`, and the write `allowed`. The row of [`Guard::pass`] says whose the
+    /// chat is.
     pub(super) fn new(
         readable: &Authorized,
         allowed: &Authorized,
@@ -34,32 +36,48 @@ impl Guard {
     ) -> Result<Self, StoreError> {
         let mut params = Params::default();
         params.push(chat.0);
+        Self::before(AUTHORIZE_CHAT, params, readable, allowed, chat)
+    }
+
+    /// As [`Guard::new`], but the statement that asks again is `sql`, with `params` before those of
+    /// the predicates. It returns a column `allowed`, and does nothing where that is false.
+    pub(super) fn before(
+        sql: Sql,
+        params: Params,
+        readable: &Authorized,
+        allowed: &Authorized,
+        chat: ChatId,
+    ) -> Result<Self, StoreError> {
         let marks = [(READABLE, readable), (ALLOWED, allowed)];
+        let mut locked = Params::default();
+        locked.push(chat.0);
         Ok(Self {
-            chat,
-            authorize: composed(AUTHORIZE_CHAT, params, &marks)?,
+            lock: composed(LOCK_CHAT, locked, &marks)?,
+            then: composed(sql, params, &marks)?,
             action: allowed.action(),
         })
     }
 
-    /// Locks the chat, and returns whose it is if the caller may write to it.
-    pub(super) async fn pass(&self, tx: &Tx) -> Result<UserId, StoreError> {
-        let [_, rows] = tx
+    /// Locks the chat, and returns what the statement that asks again returns, if the caller may write
+    /// to it.
+    pub(super) async fn pass(&self, tx: &Tx) -> Result<Row, StoreError> {
+        let [locked, rows] = tx
             .pipeline([
-                bind(LOCK_CHAT, &[&self.chat.0]),
-                bind(self.authorize.statement(), &self.authorize.values()),
+                bind(self.lock.statement(), &self.lock.values()),
+                bind(self.then.statement(), &self.then.values()),
             ])
             .await?;
-        passed(&rows, self.action)?.get_as("owner_id")
+        let row = rows.into_iter().next().ok_or(StoreError::NotVisible)?;
+        if !row.get_as::<bool>("allowed")? {
+            let action = self.action.name();
+            return Err(StoreError::NotAllowed { action });
+        }
+        if locked.is_empty() {
+            // Nothing was locked, so that what came after may be of an older state.
+            return Err(StoreError::Conflict {
+                source: "the caller was given the right between two statements".into(),
+            });
+        }
+        Ok(row)
     }
-}
-
-/// The row of a chat from a statement that asks whether `action` is allowed.
-pub(super) fn passed(rows: &[Row], action: Action) -> Result<&Row, StoreError> {
-    let row = rows.first().ok_or(StoreError::NotVisible)?;
-    if row.get_as("allowed")? {
-        return Ok(row);
-    }
-    let action = action.name();
-    Err(StoreError::NotAllowed { action })
 }

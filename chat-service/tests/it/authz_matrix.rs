@@ -3,6 +3,7 @@
 
 mod call;
 mod hidden;
+mod locked;
 mod recorder;
 
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -70,8 +71,13 @@ impl Cast {
 
     /// A chat of the owner's in the organization, shared with all that it should be.
     async fn chat(&self, stack: &Stack) -> Chat {
+        self.chat_in(stack, None).await
+    }
+
+    async fn chat_in(&self, stack: &Stack, workspace_id: Option<String>) -> Chat {
         let request = v1::CreateChatRequest {
             organization_id: Some(self.organization.to_string()),
+            workspace_id,
             ..v1::CreateChatRequest::default()
         };
         let chat = stack.chat_with(&self.owner, request).await;

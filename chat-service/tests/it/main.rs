@@ -29,3 +29,4 @@ mod stack;
 mod sync;
 mod watch;
 mod worker;
+mod workspace;

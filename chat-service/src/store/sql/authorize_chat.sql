@@ -1,6 +1,6 @@
 -- name: authorize_chat
--- Whether the caller may do it to the chat $1, which the transaction has locked, and whose it is. No
--- row: the chat does not exist for the caller.
+-- Whether the caller may do it to the chat $1, which the transaction has locked if so, and whose it
+-- is. No row: the chat does not exist for the caller.
 SELECT
     (/* allowed */ TRUE) AS allowed,
     c.owner_id

@@ -155,6 +155,25 @@ async fn watches(stack: &Stack, cast: &Cast, caller: &Caller, chat: &Chat) -> St
 }
 
 pub(super) async fn on_rest(stack: &Stack, cast: &Cast, caller: &Caller, rpc: &str) -> String {
+    if rpc == "UnlinkGitAccount" {
+        link(stack, &cast.owner).await;
+    }
+    rest(stack, cast, caller, rpc).await
+}
+
+/// Links an account that there is something to be done to.
+pub(super) async fn link(stack: &Stack, owner: &Caller) {
+    let link = v1::LinkGitAccountRequest {
+        provider_id: "github".to_owned(),
+        access_token: "token".to_owned(),
+        ..v1::LinkGitAccountRequest::default()
+    };
+    let linked = stack.accounts(owner).link_git_account(link).await;
+    linked.unwrap();
+}
+
+/// One call that is about no chat.
+pub(super) async fn rest(stack: &Stack, cast: &Cast, caller: &Caller, rpc: &str) -> String {
     let user_id = Some(cast.owner.id());
     let lease_token = Uuid::now_v7().to_string();
     let request_id = Uuid::now_v7().to_string();
@@ -176,13 +195,6 @@ pub(super) async fn on_rest(stack: &Stack, cast: &Cast, caller: &Caller, rpc: &s
             answer(stack.accounts(caller).list_git_accounts(request).await)
         }
         "UnlinkGitAccount" => {
-            let link = v1::LinkGitAccountRequest {
-                provider_id: "github".to_owned(),
-                access_token: "token".to_owned(),
-                ..v1::LinkGitAccountRequest::default()
-            };
-            let linked = stack.accounts(&cast.owner).link_git_account(link).await;
-            linked.unwrap();
             let request = v1::UnlinkGitAccountRequest {
                 user_id,
                 provider_id: "github".to_owned(),

@@ -16,7 +16,7 @@ use super::{
 use crate::stack::{Caller, Stack};
 
 /// All RPCs that name a chat, with what can be asked of them.
-const NAMING_A_CHAT: [(&str, &str); 6] = [
+pub(super) const NAMING_A_CHAT: [(&str, &str); 6] = [
     ("chat.v1.ChatService.GetChat", ""),
     ("chat.v1.ChatService.UpdateChat", "title"),
     ("chat.v1.ChatService.UpdateChat", "archived"),
@@ -26,7 +26,13 @@ const NAMING_A_CHAT: [(&str, &str); 6] = [
 ];
 
 /// The error of a call about a chat.
-async fn refusal(stack: &Stack, caller: &Caller, rpc: &str, what: &str, id: Uuid) -> Status {
+pub(super) async fn refusal(
+    stack: &Stack,
+    caller: &Caller,
+    rpc: &str,
+    what: &str,
+    id: Uuid,
+) -> Status {
     let mut client = stack.chats(caller);
     let chat_id = id.to_string();
     let method = rpc.trim_start_matches("chat.v1.ChatService.");
