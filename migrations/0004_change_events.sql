@@ -9,9 +9,13 @@ CREATE TABLE change_events (
     kind text NOT NULL,
     -- Whom a share was taken from, as [{"kind": "user", "id": "..."}]: they hear of it.
     removed_subjects jsonb,
+    -- What policies read of a chat that was deleted, for those who could read it.
+    former jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (
-        kind IN ('created', 'updated', 'status_changed', 'diff_status_changed', 'archived')
+        kind IN (
+            'created', 'updated', 'status_changed', 'diff_status_changed', 'archived', 'deleted'
+        )
     )
 );
 

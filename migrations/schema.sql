@@ -309,9 +309,12 @@ CREATE TABLE change_events (
     chat_id uuid NOT NULL,
     kind text NOT NULL,
     removed_subjects jsonb,
+    former jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (
-        kind IN ('created', 'updated', 'status_changed', 'diff_status_changed', 'archived')
+        kind IN (
+            'created', 'updated', 'status_changed', 'diff_status_changed', 'archived', 'deleted'
+        )
     )
 );
 

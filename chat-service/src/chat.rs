@@ -7,6 +7,7 @@ use policy::{ChatFacts, Level, Subject};
 
 use crate::{
     diff_status::DiffStatus,
+    etag::Etag,
     id::{ChatId, OrganizationId, UserId, WorkspaceId},
     text_enum::text_enum,
 };
@@ -72,6 +73,12 @@ pub struct Chat {
 }
 
 impl Chat {
+    /// Which state of it this is.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        Etag::of(self.updated_at)
+    }
+
     /// What policy can ask about it.
     #[must_use]
     pub fn facts(&self) -> ChatFacts<'_> {
@@ -118,6 +125,8 @@ pub struct ChatChanges {
     pub status: Option<ChatStatus>,
     /// All labels from now on.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Labels by key that are set, or taken away; others stay as they are.
+    pub single_labels: BTreeMap<String, Option<String>>,
     /// Whether it is archived from now on.
     pub archived: Option<bool>,
 }

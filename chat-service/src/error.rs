@@ -53,6 +53,9 @@ pub enum Error {
         /// Which state.
         reason: &'static str,
     },
+    /// The chat is not what the caller has read any more.
+    #[error("the chat has changed since its etag was read")]
+    Outdated,
     /// Another change won.
     #[error("another change came first; try again")]
     Conflict {
@@ -122,6 +125,7 @@ impl Error {
             Self::NotAllowed { .. } => (Code::PermissionDenied, reason::ACTION_NOT_ALLOWED),
             Self::InvalidArgument { reason, .. } => (Code::InvalidArgument, reason),
             Self::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Self::Outdated => (Code::Aborted, reason::ETAG_MISMATCH),
             Self::Conflict { .. } => (Code::Aborted, reason::CONCURRENT_CHANGE),
             Self::ResourceExhausted { reason, .. } => (Code::ResourceExhausted, reason),
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
@@ -225,6 +229,7 @@ mod tests {
                 problem: "the lease is lost",
                 reason: reason::LEASE_LOST,
             },
+            Error::Outdated,
             Error::Conflict { source: secret() },
             Error::ResourceExhausted {
                 problem: "too many streams".to_owned(),
@@ -257,6 +262,7 @@ mod tests {
         PermissionDenied | ACTION_NOT_ALLOWED | not allowed: updateChat
         InvalidArgument | FIELD_INVALID | page_size: must not be negative
         FailedPrecondition | LEASE_LOST | the lease is lost
+        Aborted | ETAG_MISMATCH | the chat has changed since its etag was read
         Aborted | CONCURRENT_CHANGE | another change came first; try again
         ResourceExhausted | TOO_MANY_REQUESTS | too many streams
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available

@@ -17,6 +17,7 @@ pub mod command;
 pub mod config;
 pub mod diff_status;
 pub mod error;
+pub mod etag;
 pub mod events;
 pub mod git_ref;
 mod grpc;

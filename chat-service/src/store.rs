@@ -15,6 +15,7 @@ mod connection;
 mod due;
 pub mod error;
 pub(crate) mod event;
+mod former;
 pub(crate) mod git_account;
 pub(crate) mod git_ref;
 mod guard;

@@ -50,6 +50,8 @@ pub const GIT_CREDENTIAL_REJECTED: &str = "GIT_CREDENTIAL_REJECTED";
 pub const GIT_ACCESS_DENIED: &str = "GIT_ACCESS_DENIED";
 /// The outcome could not be stored.
 pub const OUTCOME_NOT_STORED: &str = "OUTCOME_NOT_STORED";
+/// The chat was changed since its etag was read: read it again.
+pub const ETAG_MISMATCH: &str = "ETAG_MISMATCH";
 /// Another change won; the whole operation may be tried again.
 pub const CONCURRENT_CHANGE: &str = "CONCURRENT_CHANGE";
 /// Too much at once; try again later.

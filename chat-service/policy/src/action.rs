@@ -32,7 +32,7 @@ macro_rules! actions {
 }
 
 actions! {
-    /// `GetChats`, `GetChat`, `WatchChats`: seeing that a chat exists and what is in it.
+    /// `GetChats`, `GetChat`, `BatchGetChats`, `WatchChats`: seeing that a chat exists and what is in it.
     ReadChat = "readChat": Chat,
     /// `CreateChat`.
     CreateChat = "createChat": Chat,
@@ -40,6 +40,8 @@ actions! {
     UpdateChat = "updateChat": Chat,
     /// `UpdateChat` of archived.
     ArchiveChat = "archiveChat": Chat,
+    /// `DeleteChat`.
+    DeleteChat = "deleteChat": Chat,
     /// `UpdateChatSharing`.
     ShareChat = "shareChat": Chat,
     /// `RefreshChat`.

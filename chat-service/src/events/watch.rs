@@ -61,6 +61,8 @@ pub enum What {
     Changed(ChangeKind, Arc<Chat>),
     /// A chat may no longer be read.
     AccessLost(ChatId),
+    /// A chat does not exist any more.
+    Deleted(ChatId),
     /// Too much happened: list again.
     Resync,
 }
@@ -238,6 +240,13 @@ async fn load(
 
 impl Watcher {
     fn offer(&self, event: &ChangeEvent, chat: Option<&Arc<Chat>>) {
+        if let Some(former) = &event.former {
+            let watched = self.owner.is_none_or(|owner| owner == former.owner);
+            if watched && self.readable.holds(&former.facts()) {
+                self.add(event, What::Deleted(event.chat));
+            }
+            return;
+        }
         let Some(chat) = chat else { return };
         if self.owner.is_some_and(|owner| owner != chat.owner) {
             return;
@@ -253,12 +262,16 @@ impl Watcher {
         } else {
             return;
         };
+        self.add(event, what);
+    }
+
+    fn add(&self, event: &ChangeEvent, what: What) {
         let notice = Notice {
             position: event.position,
             at: Some(event.at),
             what,
         };
-        lock(&self.pending).add(chat.id, notice);
+        lock(&self.pending).add(event.chat, notice);
         self.arrived.notify_one();
     }
 }

@@ -1,6 +1,6 @@
 //! `chat.v1.ChatService`: per RPC authenticate, parse, make one call, render.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use proto::{
@@ -22,6 +22,7 @@ use crate::{
     authz::{Action, Authorizer, Principal},
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS},
     error::Error,
+    etag::Etag,
     events::{
         notifier::{Notifier, Topic},
         watch::Watchers,
@@ -31,7 +32,10 @@ use crate::{
     page_token::PageTokens,
     provider::Providers,
     refresh::{self, Refreshed},
-    store::{Store, chat::NewChat},
+    store::{
+        Store,
+        chat::{NewChat, Updated},
+    },
     sync::viewed::Views,
 };
 
@@ -130,6 +134,30 @@ impl ChatService for ChatGrpc {
         Ok(Response::new(v1::GetChatResponse { chat }))
     }
 
+    async fn batch_get_chats(
+        &self,
+        request: Request<v1::BatchGetChatsRequest>,
+    ) -> Result<Response<v1::BatchGetChatsResponse>, Status> {
+        let principal = Caller::of(&request)?.principal;
+        let ids = update::chat_ids(&request.into_inner().chat_ids)?;
+        let readable = self.authorizer.chats(&principal, Action::ReadChat);
+        let read = || async { Ok(self.store.get_chats(readable.clone(), &ids).await?) };
+        let found = self
+            .authorizer
+            .rechecked(&principal, Action::ReadChat, read, Vec::as_slice)
+            .await?;
+        let mut found: BTreeMap<ChatId, Chat> =
+            found.into_iter().map(|chat| (chat.id, chat)).collect();
+        let mut response = v1::BatchGetChatsResponse::default();
+        for id in ids {
+            match found.remove(&id) {
+                Some(chat) => response.chats.push(convert::chat(chat)),
+                None => response.missing_chat_ids.push(id.to_string()),
+            }
+        }
+        Ok(Response::new(response))
+    }
+
     async fn create_chat(
         &self,
         request: Request<v1::CreateChatRequest>,
@@ -149,10 +177,13 @@ impl ChatService for ChatGrpc {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
         let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let etag = request.etag.as_deref().map(Etag::parse);
         let changes = update::changes(request)?;
         let archives = changes.archived.is_some();
-        let changes_content =
-            changes.title.is_some() || changes.status.is_some() || changes.labels.is_some();
+        let changes_content = changes.title.is_some()
+            || changes.status.is_some()
+            || changes.labels.is_some()
+            || !changes.single_labels.is_empty();
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let updating = self.authorizer.chats(&principal, Action::UpdateChat);
         let archiving = self.authorizer.chats(&principal, Action::ArchiveChat);
@@ -161,12 +192,43 @@ impl ChatService for ChatGrpc {
             (true, false) => archiving,
             (false, _) => updating,
         };
-        let updated = self.store.update_chat(readable, allowed, id, &changes);
-        if updated.await.map_err(Error::from)? {
-            self.notifier.notify(Topic::Due);
+        let updated = self
+            .store
+            .update_chat(readable, allowed, id, &changes, etag)
+            .await
+            .map_err(Error::from)?;
+        match updated {
+            Updated::Done { due: true } => self.notifier.notify(Topic::Due),
+            Updated::Done { due: false } => {}
+            Updated::Outdated => return Err(Status::from(Error::Outdated)),
+            Updated::TooManyLabels => {
+                let problem = format!("the chat would have more than {MAX_LABELS}");
+                return Err(Status::from(Error::invalid("labels", problem)));
+            }
         }
         let chat = Some(self.changed(&principal, id).await?);
         Ok(Response::new(v1::UpdateChatResponse { chat }))
+    }
+
+    async fn delete_chat(
+        &self,
+        request: Request<v1::DeleteChatRequest>,
+    ) -> Result<Response<v1::DeleteChatResponse>, Status> {
+        let principal = Caller::of(&request)?.principal;
+        let request = request.into_inner();
+        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let etag = request.etag.as_deref().map(Etag::parse);
+        let readable = self.authorizer.chats(&principal, Action::ReadChat);
+        let allowed = self.authorizer.chats(&principal, Action::DeleteChat);
+        let deleted = self.store.delete_chat(readable, allowed, id, etag).await;
+        if !deleted.map_err(Error::from)? {
+            return Err(Status::from(Error::Outdated));
+        }
+        tracing::info!(chat.id = %id, principal = principal.name(), "a chat was deleted");
+        self.notifier.notify(Topic::Changes);
+        // RefreshChat may wait for its refs.
+        self.notifier.notify(Topic::Outcomes);
+        Ok(Response::new(v1::DeleteChatResponse {}))
     }
 
     async fn update_chat_sharing(

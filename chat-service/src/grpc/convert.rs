@@ -135,6 +135,7 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// A chat as clients see it. Takes it: a page has thousands of texts, which need not be copied.
 pub(crate) fn chat(chat: Chat) -> v1::Chat {
     let icon = chat.icon().to_owned();
+    let etag = chat.etag().to_string();
     let primary = chat.primary().cloned();
     let subjects = |wanted: Level| {
         chat.shares
@@ -159,6 +160,7 @@ pub(crate) fn chat(chat: Chat) -> v1::Chat {
         readers: subjects(Level::Reader),
         writers: subjects(Level::Writer),
         icon,
+        etag,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `UpdateChat`, `UpdateChatSharing` and `ReportGitRef`: from the request to what changes.
 
+use std::collections::BTreeSet;
+
 use policy::{Level, Subject};
 use proto::{chat::v1, reason};
 
@@ -17,8 +19,31 @@ use crate::{
     store::git_ref::NewGitRef,
 };
 
-/// Paths of a mask at most; there are four to name.
-const MAX_PATHS: usize = 16;
+/// Paths of a mask at most: every field, and every label of a chat replaced by another one.
+const MAX_PATHS: usize = 4 + 2 * MAX_LABELS;
+/// Chats that one call can ask for at most.
+const MAX_BATCH: usize = 100;
+
+/// The ids of `BatchGetChats`.
+pub(crate) fn chat_ids(ids: &[String]) -> Result<Vec<ChatId>, Error> {
+    if ids.is_empty() || ids.len() > MAX_BATCH {
+        let problem = format!("must have 1 to {MAX_BATCH} ids");
+        return Err(Error::invalid("chat_ids", problem));
+    }
+    let mut seen = BTreeSet::new();
+    ids.iter()
+        .enumerate()
+        .map(|(index, id)| {
+            let field = format!("chat_ids[{index}]");
+            let id = ChatId(convert::uuid(&field, id)?);
+            if seen.insert(id) {
+                Ok(id)
+            } else {
+                Err(Error::invalid(field, "is named twice"))
+            }
+        })
+        .collect()
+}
 
 /// The changes that the mask names.
 pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Error> {
@@ -60,15 +85,33 @@ pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Err
             }
             "archived" => changes.archived = Some(request.archived.ok_or_else(missing)?),
             _ => {
-                let shown: String = path.chars().take(100).collect();
-                return Err(Error::invalid(
-                    "update_mask",
-                    format!("{shown:?} is not one of title, status, labels, archived"),
-                ));
+                let key = path.strip_prefix("labels.").ok_or_else(|| {
+                    let shown: String = path.chars().take(100).collect();
+                    let fields = "title, status, labels, labels.KEY, archived";
+                    Error::invalid("update_mask", format!("{shown:?} is not one of {fields}"))
+                })?;
+                let key = label_key(key);
+                let value = request.labels.get(&key).cloned();
+                // Also one that goes: no label has another key.
+                let one = [(key.clone(), value.clone().unwrap_or_default())];
+                convert::labels("labels", one.into(), 1)?;
+                changes.single_labels.insert(key, value);
             }
         }
     }
+    // They are among all labels.
+    if changes.labels.is_some() {
+        changes.single_labels.clear();
+    }
     Ok(changes)
+}
+
+/// The key that the rest of a path names: as it is, or in backticks.
+fn label_key(text: &str) -> String {
+    let quoted = text
+        .strip_prefix('`')
+        .and_then(|rest| rest.strip_suffix('`'));
+    quoted.map_or_else(|| text.to_owned(), |quoted| quoted.replace("``", "`"))
 }
 
 /// Whom to share a chat with, and from whom to take it.
@@ -81,7 +124,7 @@ pub(crate) struct Sharing {
 
 /// What the request says about sharing; nobody is named twice.
 pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing, Error> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut parse = |field: &str, subjects: &[v1::Subject]| {
         if subjects.len() > MAX_SUBJECTS {
             return Err(Error::invalid(

@@ -16,7 +16,7 @@ use crate::{
     authz::{Action, Authorizer, Principal},
     error::Error,
     events::watch::{Notice, Watch, Watchers, What},
-    id::UserId,
+    id::{ChatId, UserId},
     store::event::ChangeKind,
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
 };
@@ -184,13 +184,8 @@ fn render(notice: Notice) -> v1::WatchChatsResponse {
     let (kind, chat) = match notice.what {
         What::Begin => (v1::WatchEventKind::Unspecified, None),
         What::Resync => (v1::WatchEventKind::Resync, None),
-        What::AccessLost(id) => (
-            v1::WatchEventKind::AccessLost,
-            Some(v1::Chat {
-                id: id.to_string(),
-                ..v1::Chat::default()
-            }),
-        ),
+        What::AccessLost(id) => (v1::WatchEventKind::AccessLost, Some(only_id(id))),
+        What::Deleted(id) => (v1::WatchEventKind::Deleted, Some(only_id(id))),
         What::Changed(kind, chat) => (
             match kind {
                 ChangeKind::Created => v1::WatchEventKind::Created,
@@ -198,6 +193,7 @@ fn render(notice: Notice) -> v1::WatchChatsResponse {
                 ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
                 ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
                 ChangeKind::Archived => v1::WatchEventKind::Archived,
+                ChangeKind::Deleted => v1::WatchEventKind::Deleted,
             },
             Some(convert::chat(Arc::unwrap_or_clone(chat))),
         ),
@@ -207,6 +203,13 @@ fn render(notice: Notice) -> v1::WatchChatsResponse {
         kind: kind.into(),
         changed_at: notice.at.map(convert::timestamp),
         chat,
+    }
+}
+
+fn only_id(id: ChatId) -> v1::Chat {
+    v1::Chat {
+        id: id.to_string(),
+        ..v1::Chat::default()
     }
 }
 

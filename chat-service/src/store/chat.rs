@@ -1,13 +1,16 @@
 //! Chats: reading, listing, creating, changing.
 
+use std::collections::BTreeMap;
+
 use policy::ChatFacts;
 use serde_json::json;
 use tokio_postgres::Row;
 
 use super::{
     Sql, Store, StoreError,
-    column::{Columns as _, first},
+    column::{Columns as _, column, first},
     connection::Connection,
+    due::{LIST_CHAT_ACCOUNTS, LOCK_CHAT_POLLS},
     guard::Guard,
     page, polling,
     predicate::{READABLE, composed},
@@ -17,8 +20,9 @@ use super::{
 };
 use crate::{
     authz::Authorized,
-    chat::{Chat, ChatChanges, ChatStatus},
+    chat::{Chat, ChatChanges, ChatStatus, MAX_LABELS},
     chat_filter::{ChatFilter, Cursor},
+    etag::Etag,
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
 };
 
@@ -28,6 +32,7 @@ const LIST_SHARES: Sql = sql!("list_shares");
 const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
+const DELETE_CHAT: Sql = sql!("delete_chat");
 
 /// A chat that is to be made.
 #[derive(Clone, Debug)]
@@ -38,8 +43,19 @@ pub(crate) struct NewChat {
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) title: String,
     pub(crate) status: ChatStatus,
-    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) request: Option<RequestId>,
+}
+
+/// What came of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Updated {
+    /// The chat is as asked; with `due`, refs became due for it.
+    Done { due: bool },
+    /// It is not as the etag says: nothing was changed.
+    Outdated,
+    /// It would have more labels than a chat can have: nothing was changed.
+    TooManyLabels,
 }
 
 impl NewChat {
@@ -65,12 +81,21 @@ impl Store {
         readable: Authorized,
         id: ChatId,
     ) -> Result<Option<Chat>, StoreError> {
+        Ok(self.get_chats(readable, &[id]).await?.pop())
+    }
+
+    /// Those of the chats `ids` for which `readable` holds, in no order.
+    pub(crate) async fn get_chats(
+        &self,
+        readable: Authorized,
+        ids: &[ChatId],
+    ) -> Result<Vec<Chat>, StoreError> {
         let mut params = Params::default();
-        params.push(vec![id.0]);
+        params.push(ids.iter().map(|id| id.0).collect::<Vec<_>>());
         let get = composed(GET_CHATS, params, &[(READABLE, &readable)])?;
         let connection = self.connection().await?;
         let rows = connection.read(get.statement(), &get.values()).await?;
-        Ok(with_parts(&connection, &rows).await?.pop())
+        with_parts(&connection, &rows).await
     }
 
     /// A page of chats in list order, and whether more follow.
@@ -142,34 +167,86 @@ impl Store {
             return Ok(id);
         }
         let rows = self.read(FIND_CREATED_CHAT, &[&owner, &request]).await?;
-        first(&rows, "id")?
-            .ok_or_else(|| StoreError::bug("create a chat", "neither made nor found"))
+        first(&rows, "id")?.ok_or_else(|| StoreError::Conflict {
+            source: "the chat that this request made was deleted between two statements".into(),
+        })
     }
 
-    /// Applies `changes` to the chat `id`; says whether refs became due for it.
+    /// Applies `changes` to the chat `id`, if it is as `etag` says.
     pub(crate) async fn update_chat(
         &self,
         readable: Authorized,
         allowed: Authorized,
         id: ChatId,
         changes: &ChatChanges,
-    ) -> Result<bool, StoreError> {
+        etag: Option<Etag>,
+    ) -> Result<Updated, StoreError> {
+        let (set, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = changes
+            .single_labels
+            .iter()
+            .partition(|(_, value)| value.is_some());
+        let gone: Vec<String> = gone.into_keys().cloned().collect();
         let mut params = Params::default();
         params.push(id.0);
         params.push(changes.title.clone());
         params.push(changes.status.map(ChatStatus::name));
         params.push(changes.labels.as_ref().map(|labels| json!(labels)));
         params.push(changes.archived);
+        params.push(etag.map(Etag::microseconds));
+        params.push(gone);
+        params.push(json!(set));
+        params.push(i32::try_from(MAX_LABELS).unwrap_or(i32::MAX));
         let guard = Guard::before(UPDATE_CHAT, params, &readable, &allowed, id)?;
         let archiving = changes.archived == Some(true);
         self.transaction(async |tx: Tx| {
-            let turned = guard.pass(&tx).await?.get_as("archived_changes")?;
+            let row = guard.pass(&tx).await?;
+            if !row.get_as::<bool>("current")? {
+                return Ok(Updated::Outdated);
+            }
+            if !row.get_as::<bool>("fits")? {
+                return Ok(Updated::TooManyLabels);
+            }
+            let turned = row.get_as("archived_changes")?;
             if turned {
                 polling::plan(tx, id, archiving).await?;
             } else {
                 tx.commit().await?;
             }
-            Ok(turned && !archiving)
+            Ok(Updated::Done {
+                due: turned && !archiving,
+            })
+        })
+        .await
+    }
+
+    /// Deletes the chat `id`, if it is as `etag` says, with its refs, their polls and its shares: there
+    /// are few of each. False when it is otherwise: nothing is deleted then.
+    pub(crate) async fn delete_chat(
+        &self,
+        readable: Authorized,
+        allowed: Authorized,
+        id: ChatId,
+        etag: Option<Etag>,
+    ) -> Result<bool, StoreError> {
+        let guard = Guard::new(&readable, &allowed, id)?;
+        let chats = [id.0];
+        let chats = chats.as_slice();
+        self.transaction(async |tx: Tx| {
+            let updated_at = guard.pass(&tx).await?.get_as("updated_at")?;
+            if etag.is_some_and(|etag| etag != Etag::of(updated_at)) {
+                return Ok(false);
+            }
+            // A row that goes is locked before, in the one order of all locks.
+            let [_, accounts] = tx
+                .pipeline([
+                    bind(LOCK_CHAT_POLLS, &[&chats]),
+                    bind(LIST_CHAT_ACCOUNTS, &[&chats]),
+                ])
+                .await?;
+            let accounts: Vec<uuid::Uuid> = column(&accounts, "id")?;
+            tx.commit_due([bind(DELETE_CHAT, &[&id.0])], &accounts)
+                .await?;
+            Ok(true)
         })
         .await
     }

@@ -11,6 +11,7 @@ use super::{
     Sql, Store, StoreError,
     column::{Columns as _, first},
     connection::{Durations, rows_of_each, run},
+    former::FormerChat,
     row::subject_of,
     sql::{bind, sql},
 };
@@ -39,6 +40,8 @@ text_enum! {
         Archived = "archived",
         /// It was made.
         Created = "created",
+        /// It is gone.
+        Deleted = "deleted",
     }
 }
 
@@ -49,6 +52,8 @@ pub(crate) struct ChangeEvent {
     pub(crate) chat: ChatId,
     pub(crate) kind: ChangeKind,
     pub(crate) removed: Vec<Subject>,
+    /// The chat before it was deleted.
+    pub(crate) former: Option<FormerChat>,
     pub(crate) at: Timestamp,
 }
 
@@ -86,11 +91,13 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let removed: Option<serde_json::Value> = row.get_as("removed_subjects")?;
+                let former: Option<serde_json::Value> = row.get_as("former")?;
                 Ok(ChangeEvent {
                     position: row.get_as("position")?,
                     chat: row.get_as("chat_id")?,
                     kind: row.get_as("kind")?,
                     removed: removed.map(subjects).transpose()?.unwrap_or_default(),
+                    former: former.map(FormerChat::read).transpose()?,
                     at: row.get_as("recorded_at")?,
                 })
             })

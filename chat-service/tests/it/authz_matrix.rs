@@ -102,13 +102,15 @@ impl Cast {
 }
 
 /// One line per RPC, or per thing that an RPC can be asked to do.
-const ROWS: [(&str, &str); 18] = [
+const ROWS: [(&str, &str); 20] = [
     ("chat.v1.ChatService.GetChats", "lists it"),
     ("chat.v1.ChatService.GetChats", "lists it as shared"),
     ("chat.v1.ChatService.GetChat", ""),
+    ("chat.v1.ChatService.BatchGetChats", "gets it"),
     ("chat.v1.ChatService.CreateChat", "for the owner"),
     ("chat.v1.ChatService.UpdateChat", "title"),
     ("chat.v1.ChatService.UpdateChat", "archived"),
+    ("chat.v1.ChatService.DeleteChat", ""),
     ("chat.v1.ChatService.UpdateChatSharing", ""),
     ("chat.v1.ChatService.RefreshChat", ""),
     ("chat.v1.ChatService.ReportGitRef", ""),

@@ -31,6 +31,7 @@ fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
         update_mask: Some(prost_types::FieldMask {
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
         }),
+        etag: None,
     }
 }
 

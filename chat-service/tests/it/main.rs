@@ -6,9 +6,12 @@
 )]
 
 mod authz_matrix;
+mod batch;
 mod chats;
 mod conflict;
 mod connection;
+mod delete;
+mod etag;
 mod explain;
 mod filters;
 mod get_chats;

@@ -5,6 +5,7 @@ SELECT
     e.chat_id,
     e.kind,
     e.removed_subjects,
+    e.former,
     e.recorded_at
 FROM change_events e
 WHERE e.position > $1

@@ -63,6 +63,22 @@ pub(super) async fn on_chat(
             if listed { "yes" } else { "no" }.to_owned()
         }
         ("GetChat", _) => answer(client.get_chat(v1::GetChatRequest { chat_id }).await),
+        ("BatchGetChats", _) => {
+            let chat_ids = vec![chat_id];
+            let request = v1::BatchGetChatsRequest { chat_ids };
+            let batch = client.batch_get_chats(request).await.unwrap().into_inner();
+            let got = batch.chats == [chat];
+            assert_ne!(got, batch.chats.is_empty());
+            if got { "yes" } else { "no" }.to_owned()
+        }
+        ("DeleteChat", _) => {
+            let etag = None;
+            answer(
+                client
+                    .delete_chat(v1::DeleteChatRequest { chat_id, etag })
+                    .await,
+            )
+        }
         ("CreateChat", _) => {
             let request = v1::CreateChatRequest {
                 owner_id: Some(cast.owner.id()),

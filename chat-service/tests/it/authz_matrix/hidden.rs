@@ -16,10 +16,11 @@ use super::{
 use crate::stack::{Caller, Stack};
 
 /// All RPCs that name a chat, with what can be asked of them.
-pub(super) const NAMING_A_CHAT: [(&str, &str); 6] = [
+pub(super) const NAMING_A_CHAT: [(&str, &str); 7] = [
     ("chat.v1.ChatService.GetChat", ""),
     ("chat.v1.ChatService.UpdateChat", "title"),
     ("chat.v1.ChatService.UpdateChat", "archived"),
+    ("chat.v1.ChatService.DeleteChat", ""),
     ("chat.v1.ChatService.UpdateChatSharing", ""),
     ("chat.v1.ChatService.RefreshChat", ""),
     ("chat.v1.ChatService.ReportGitRef", ""),
@@ -62,6 +63,11 @@ pub(super) async fn refusal(
                 ..UpdateChatSharingRequest::default()
             };
             client.update_chat_sharing(request).await.map(|_| ())
+        }
+        "DeleteChat" => {
+            let etag = None;
+            let request = v1::DeleteChatRequest { chat_id, etag };
+            client.delete_chat(request).await.map(|_| ())
         }
         "RefreshChat" => client
             .refresh_chat(v1::RefreshChatRequest { chat_id })

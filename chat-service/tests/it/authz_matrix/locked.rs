@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// RPCs that write nothing. Every other one is tried.
-const READING: [&str; 5] = [
+const READING: [&str; 6] = [
+    "chat.v1.ChatService.BatchGetChats",
     "chat.v1.ChatService.GetChat",
     "chat.v1.ChatService.GetChats",
     "chat.v1.ChatService.WatchChats",

@@ -1,0 +1,84 @@
+//! A chat as it was before a change, as far as policy reads it: an event keeps it for those who could
+//! read the chat then.
+
+use std::collections::BTreeMap;
+
+use policy::{ChatFacts, Level, Subject};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{StoreError, row::subject_of};
+use crate::id::{OrganizationId, UserId, WorkspaceId};
+
+/// What policy read of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FormerChat {
+    pub(crate) owner: UserId,
+    organization: Option<OrganizationId>,
+    workspace: Option<WorkspaceId>,
+    title: String,
+    status: String,
+    labels: BTreeMap<String, String>,
+    archived: bool,
+    shares: Vec<(Subject, Level)>,
+}
+
+/// As `delete_chat.sql` writes it.
+#[derive(Deserialize)]
+struct Stored {
+    owner_id: Uuid,
+    organization_id: Option<Uuid>,
+    workspace_id: Option<Uuid>,
+    title: String,
+    status: String,
+    labels: BTreeMap<String, String>,
+    archived: bool,
+    shares: Vec<StoredShare>,
+}
+
+#[derive(Deserialize)]
+struct StoredShare {
+    kind: String,
+    id: Uuid,
+    level: String,
+}
+
+impl FormerChat {
+    /// From `change_events.former`.
+    pub(super) fn read(value: serde_json::Value) -> Result<Self, StoreError> {
+        let stored: Stored = serde_json::from_value(value)
+            .map_err(|error| StoreError::bug("read a former chat", error))?;
+        let share = |share: StoredShare| {
+            let subject = subject_of(&share.kind, share.id)?;
+            let level = [Level::Reader, Level::Writer]
+                .into_iter()
+                .find(|level| level.name() == share.level)?;
+            Some((subject, level))
+        };
+        Ok(Self {
+            owner: UserId(stored.owner_id),
+            organization: stored.organization_id.map(OrganizationId),
+            workspace: stored.workspace_id.map(WorkspaceId),
+            title: stored.title,
+            status: stored.status,
+            labels: stored.labels,
+            archived: stored.archived,
+            // A share of a kind that a later release knows lets nobody in here.
+            shares: stored.shares.into_iter().filter_map(share).collect(),
+        })
+    }
+
+    /// What policy can ask about it.
+    pub(crate) fn facts(&self) -> ChatFacts<'_> {
+        ChatFacts {
+            owner: self.owner,
+            organization: self.organization,
+            workspace: self.workspace,
+            title: &self.title,
+            status: &self.status,
+            labels: &self.labels,
+            archived: self.archived,
+            shares: &self.shares,
+        }
+    }
+}

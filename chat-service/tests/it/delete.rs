@@ -1,0 +1,275 @@
+//! `DeleteChat`: what goes with a chat, who hears of it, and what was under way for it.
+
+use proto::chat::v1::{
+    self, OutcomeResultStatus, Subject, WatchChatsRequest, WatchChatsResponse, WatchEventKind,
+    subject,
+};
+use testkit::wait::{PATIENCE, until};
+use tonic::{Code, Status, Streaming};
+use uuid::Uuid;
+
+use crate::{
+    lock::{Holder, until_blocked},
+    stack::{Caller, Stack, refused},
+    worker::{Owner, Worker, found, git_ref, outcome, value},
+};
+
+async fn delete(stack: &Stack, caller: &Caller, chat: &str) -> Result<(), Status> {
+    delete_if(stack, caller, chat, None).await
+}
+
+async fn delete_if(
+    stack: &Stack,
+    caller: &Caller,
+    chat: &str,
+    etag: Option<String>,
+) -> Result<(), Status> {
+    let request = v1::DeleteChatRequest {
+        chat_id: chat.to_owned(),
+        etag,
+    };
+    let deleted = stack.chats(caller).delete_chat(request).await;
+    deleted.map(|_| ())
+}
+
+fn not_found() -> (Code, String, Option<String>) {
+    (Code::NotFound, "RESOURCE_NOT_FOUND".to_owned(), None)
+}
+
+async fn share_with_group(stack: &Stack, owner: &Caller, chat: &str, group: Uuid) {
+    let request = v1::UpdateChatSharingRequest {
+        chat_id: chat.to_owned(),
+        add_readers: vec![Subject {
+            subject: Some(subject::Subject::GroupId(group.to_string())),
+        }],
+        ..v1::UpdateChatSharingRequest::default()
+    };
+    let shared = stack.chats(owner).update_chat_sharing(request).await;
+    shared.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_chat_goes_with_its_refs_polls_and_shares() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        owner.report(&chat.id, "feat/y").await;
+        share_with_group(stack, &owner.caller, &chat.id, Uuid::now_v7()).await;
+        delete(stack, &owner.caller, &chat.id).await.unwrap();
+        let left = "SELECT (SELECT count(*) FROM chats) + (SELECT count(*) FROM chat_acl)
+            + (SELECT count(*) FROM git_refs) + (SELECT count(*) FROM git_ref_polls)
+            + (SELECT count(*) FROM git_budgets WHERE queue_at IS NOT NULL)";
+        assert_eq!(value::<i64>(stack, left).await, 0);
+        assert!(Worker::of(stack).lease().await.is_empty());
+        let get = v1::GetChatRequest {
+            chat_id: chat.id.clone(),
+        };
+        let gone = stack.chats(&owner.caller).get_chat(get).await;
+        assert_eq!(refused(gone), not_found());
+        let again = delete(stack, &owner.caller, &chat.id).await;
+        assert_eq!(refused(again), not_found(), "as a retry hears it");
+    })
+    .await;
+}
+
+async fn watch(
+    stack: &Stack,
+    caller: &Caller,
+    owner_id: Option<String>,
+) -> Streaming<WatchChatsResponse> {
+    let request = WatchChatsRequest {
+        owner_id,
+        since_revision: None,
+    };
+    let stream = stack.chats(caller).watch_chats(request).await;
+    let mut stream = stream.unwrap().into_inner();
+    let first = next(&mut stream).await;
+    assert_eq!(first.kind(), WatchEventKind::Unspecified);
+    stream
+}
+
+async fn next(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse {
+    let message = tokio::time::timeout(PATIENCE, stream.message()).await;
+    message
+        .expect("no message came")
+        .unwrap()
+        .expect("the stream ended")
+}
+
+/// The next event that is about a chat.
+async fn next_chat(stream: &mut Streaming<WatchChatsResponse>) -> (WatchEventKind, v1::Chat) {
+    loop {
+        let message = next(stream).await;
+        if let Some(chat) = message.chat.clone() {
+            return (message.kind(), chat);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_could_read_a_deleted_chat_hears_of_it_and_nobody_else() {
+    Stack::run(async |stack| {
+        let group = Uuid::now_v7();
+        let (owner, reader) = (Caller::user(), Caller::user().group(group));
+        let (stranger, admin) = (Caller::user(), Caller::user().site("admin"));
+        let chat = stack.chat(&owner).await;
+        share_with_group(stack, &owner, &chat.id, group).await;
+        let mut hearing = [
+            watch(stack, &owner, None).await,
+            watch(stack, &reader, None).await,
+            watch(stack, &admin, Some(owner.id())).await,
+        ];
+        let mut deaf = [
+            watch(stack, &stranger, None).await,
+            watch(stack, &admin, Some(stranger.id())).await,
+        ];
+        delete(stack, &owner, &chat.id).await.unwrap();
+        for stream in &mut hearing {
+            // What came before it may be coalesced with it, or not.
+            let (kind, deleted) = loop {
+                let (kind, chat) = next_chat(stream).await;
+                if kind == WatchEventKind::Deleted {
+                    break (kind, chat);
+                }
+            };
+            assert_eq!(kind, WatchEventKind::Deleted);
+            let only_id = v1::Chat {
+                id: chat.id.clone(),
+                ..v1::Chat::default()
+            };
+            assert_eq!(deleted, only_id);
+        }
+        // The first thing that the others hear of is a chat of the stranger's.
+        let mark = stack.chat(&stranger).await;
+        for stream in &mut deaf {
+            assert_eq!(next_chat(stream).await.1, mark);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_outcome_for_a_deleted_chat_is_rejected_and_the_others_are_applied() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let gone = owner.chat("feat/x").await;
+        let kept = owner.chat("feat/y").await;
+        let worker = Worker::of(stack);
+        let lease = worker.lease_one().await;
+        delete(stack, &owner.caller, &gone.id).await.unwrap();
+        let outcomes: Vec<_> = lease
+            .refs()
+            .into_iter()
+            .map(|leased| outcome(leased, found()))
+            .collect();
+        let expected: Vec<_> = lease
+            .refs()
+            .iter()
+            .map(|leased| match leased.branch.as_str() {
+                "feat/x" => OutcomeResultStatus::Rejected,
+                _ => OutcomeResultStatus::Applied,
+            })
+            .collect();
+        assert_eq!(expected.len(), 2);
+        assert_eq!(worker.finish(&lease, outcomes).await, expected);
+        assert_eq!(owner.status(&kept.id).await.pr_number, Some(7));
+        let late = "SELECT count(*) FROM change_events e
+            WHERE NOT EXISTS (SELECT FROM chats c WHERE c.id = e.chat_id)
+                AND e.id > (SELECT max(d.id) FROM change_events d WHERE d.kind = 'deleted')";
+        assert_eq!(value::<i64>(stack, late).await, 0, "nothing follows it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_waits_for_a_chat_ends_when_that_is_deleted() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let refreshing = async {
+            let request = v1::RefreshChatRequest {
+                chat_id: chat.id.clone(),
+            };
+            stack.chats(&owner.caller).refresh_chat(request).await
+        };
+        let deleting = async {
+            until("somebody waits", || async {
+                let waiting = "SELECT count(*) FROM git_ref_polls WHERE lane = 1";
+                let waiting: i64 = value(stack, waiting).await;
+                if waiting == 1 { Ok(()) } else { Err(waiting) }
+            })
+            .await;
+            delete(stack, &owner.caller, &chat.id).await.unwrap();
+        };
+        let (refreshed, ()) = tokio::join!(refreshing, deleting);
+        assert_eq!(refused(refreshed), not_found());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_that_waits_for_a_delete_finds_no_chat() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let holder = Holder::of(stack, "SELECT FROM git_ref_polls FOR UPDATE").await;
+        let reporting = async {
+            until_blocked(stack, 1).await;
+            let request = git_ref(&chat.id, "https://github.com/acme/web", "feat/y");
+            stack.chats(&owner.caller).report_git_ref(request).await
+        };
+        let meeting = async {
+            until_blocked(stack, 2).await;
+            holder.let_go().await;
+        };
+        let deleting = delete(stack, &owner.caller, &chat.id);
+        let (deleted, reported, ()) = tokio::join!(deleting, reporting, meeting);
+        deleted.unwrap();
+        assert_eq!(refused(reported), not_found());
+        assert_eq!(
+            value::<i64>(stack, "SELECT count(*) FROM git_refs").await,
+            0
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_chat_that_changed_since_it_was_read_is_not_deleted() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        let update = v1::UpdateChatRequest {
+            chat_id: chat.id.clone(),
+            title: Some("changed".to_owned()),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["title".to_owned()],
+            }),
+            ..v1::UpdateChatRequest::default()
+        };
+        let changed = stack.chats(&owner).update_chat(update).await.unwrap();
+        let changed = changed.into_inner().chat.unwrap();
+        let outdated = delete_if(stack, &owner, &chat.id, Some(chat.etag)).await;
+        let mismatch = (Code::Aborted, "ETAG_MISMATCH".to_owned(), None);
+        assert_eq!(refused(outdated), mismatch);
+        let current = delete_if(stack, &owner, &chat.id, Some(changed.etag)).await;
+        current.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_request_that_made_a_deleted_chat_makes_another() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let request = v1::CreateChatRequest {
+            request_id: Some(Uuid::now_v7().to_string()),
+            ..v1::CreateChatRequest::default()
+        };
+        let first = stack.chat_with(&owner, request.clone()).await;
+        delete(stack, &owner, &first.id).await.unwrap();
+        let second = stack.chat_with(&owner, request).await;
+        assert_ne!(second.id, first.id);
+    })
+    .await;
+}
