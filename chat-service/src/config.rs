@@ -19,7 +19,7 @@ use service_runtime::{
 
 pub use self::commands::{
     Cli, Command, KeysCommand, PolicyCheckSettings, PolicyCommand, PolicyExplainSettings,
-    TokenSettings,
+    ResealSettings, TokenSettings,
 };
 pub use service_runtime::config::ConfigError;
 

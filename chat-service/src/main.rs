@@ -8,8 +8,8 @@ use std::{
 use chat_service::{
     command::{keys, policy_check, token},
     config::{
-        self, Command, ConfigError, DatabaseSettings, KeysCommand, PolicyCommand, Settings,
-        TokenSettings,
+        self, Command, ConfigError, DatabaseSettings, KeysCommand, PolicyCommand, ResealSettings,
+        Settings, TokenSettings,
     },
     server::Service,
 };
@@ -31,9 +31,10 @@ fn main() -> ExitCode {
         Command::Migrate(settings) => migrate(&settings),
         Command::Token(settings) => print_token(&settings),
         Command::Policy { command } => policy(&command),
-        Command::Keys {
-            command: KeysCommand::Generate { dir },
-        } => keys::generate(&dir),
+        Command::Keys { command } => match command {
+            KeysCommand::Generate { dir } => keys::generate(&dir),
+            KeysCommand::Reseal(settings) => reseal(&settings),
+        },
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -92,6 +93,10 @@ fn policy(command: &PolicyCommand) -> anyhow::Result<()> {
             PolicyCommand::Explain(settings) => policy_check::explain(settings, &mut out).await,
         }
     })
+}
+
+fn reseal(settings: &ResealSettings) -> anyhow::Result<()> {
+    runtime()?.block_on(keys::reseal(settings, &mut std::io::stdout()))
 }
 
 fn print_token(settings: &TokenSettings) -> anyhow::Result<()> {

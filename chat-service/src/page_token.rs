@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use proto::reason;
 use uuid::Uuid;
 
-use crate::{chat_filter::Cursor, error::Error, id::ChatId};
+use crate::{accounts::Derived, chat_filter::Cursor, error::Error, id::ChatId};
 
 /// Of HMAC-SHA256.
 const TAG_BYTES: usize = 32;
@@ -18,7 +18,10 @@ const TAG_BYTES: usize = 32;
 /// Makes and reads page tokens.
 #[derive(Clone)]
 pub struct PageTokens {
-    key: hmac::Key,
+    /// Signs, and recognises.
+    active: hmac::Key,
+    /// Recognise what was signed before or after a rotation.
+    others: Vec<hmac::Key>,
 }
 
 /// What a token is bound to: the caller, the list and its filters.
@@ -82,11 +85,13 @@ impl Place for String {
 }
 
 impl PageTokens {
-    /// Signs with `key`.
+    /// Signs with the active one of `keys`, and recognises what any of them signed.
     #[must_use]
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub fn new(keys: &Derived) -> Self {
+        let key = |bytes: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            active: key(&keys.active),
+            others: keys.others.iter().map(key).collect(),
         }
     }
 
@@ -94,7 +99,7 @@ impl PageTokens {
     #[must_use]
     pub fn encode(&self, scope: &Scope, place: &impl Place) -> String {
         let place = place.bytes();
-        let tag = hmac::sign(&self.key, &scope.with(&place));
+        let tag = hmac::sign(&self.active, &scope.with(&place));
         let token = [tag.as_ref(), &place].concat();
         URL_SAFE_NO_PAD.encode(token)
     }
@@ -112,8 +117,12 @@ impl PageTokens {
         let place = || {
             let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
             let (tag, place) = bytes.split_at_checked(TAG_BYTES)?;
-            hmac::verify(&self.key, &scope.with(place), tag).ok()?;
-            P::read(place)
+            let signed = scope.with(place);
+            std::iter::once(&self.active)
+                .chain(&self.others)
+                .any(|key| hmac::verify(key, &signed, tag).is_ok())
+                .then(|| P::read(place))
+                .flatten()
         };
         place().map(Some).ok_or_else(|| Error::InvalidArgument {
             field: "page_token".to_owned(),
@@ -127,9 +136,39 @@ impl PageTokens {
 mod tests {
     use super::*;
 
+    fn keys(active: u8, others: &[u8]) -> Derived {
+        Derived {
+            active: [active; 32],
+            others: others.iter().map(|other| [*other; 32]).collect(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_by_who_has_its_key_wherever_that_stands() {
+        let scope = Scope::new("user:a", "list", b"");
+        let place = "place".to_owned();
+        let taken = |made_by: &Derived, read_by: &Derived| {
+            let token = PageTokens::new(made_by).encode(&scope, &place);
+            PageTokens::new(read_by)
+                .decode::<String>(&scope, &token)
+                .is_ok()
+        };
+        let (old, both, rotated, new) = (keys(1, &[]), keys(1, &[2]), keys(2, &[1]), keys(2, &[]));
+        for (made_by, read_by) in [
+            (&old, &both),
+            (&both, &rotated),
+            (&rotated, &both),
+            (&old, &rotated),
+        ] {
+            assert!(taken(made_by, read_by));
+        }
+        assert!(!taken(&old, &new));
+        assert!(!taken(&new, &old));
+    }
+
     #[test]
     fn a_token_names_its_place_and_no_byte_of_it_can_be_changed() {
-        let tokens = PageTokens::new(&[1; 32]);
+        let tokens = PageTokens::new(&keys(1, &[]));
         let scope = Scope::new("user:a", "chats", b"filters");
         let place = Cursor {
             updated_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
@@ -154,7 +193,7 @@ mod tests {
         let other = Scope::new("user:ac", "hats", b"filters");
         assert!(tokens.decode::<Cursor>(&other, &token).is_err());
         assert!(
-            PageTokens::new(&[2; 32])
+            PageTokens::new(&keys(2, &[]))
                 .decode::<Cursor>(&scope, &token)
                 .is_err()
         );

@@ -12,6 +12,7 @@
 pub(crate) mod chat;
 mod column;
 mod connection;
+pub(crate) mod credential;
 mod due;
 pub mod error;
 pub(crate) mod event;

@@ -1,8 +1,12 @@
 //! Sealing of tokens: AES-256-GCM under a key ring.
 //!
-//! The file of a ring holds one key per line, `id base64(32 bytes)`; the first seals, all open. To
-//! rotate, put a new line first; an old one may go when no row names it any more. What is sealed is
-//! bound to its row and column, so that a value copied elsewhere does not open.
+//! The file of a ring holds one key per line, `id base64(32 bytes)`; the first seals, all open. What is
+//! sealed is bound to its row and column, so that a value copied elsewhere does not open.
+//!
+//! A rotation is two rollouts, since old and new processes run side by side: a new line goes last, so
+//! that all can open what is sealed by it, and then first. What else is derived from a key (page
+//! tokens, hashes of tokens) is made by the first and recognised by all. `chat-service keys reseal`
+//! then frees the old lines.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
@@ -195,13 +199,29 @@ impl KeyRing {
         Ok(SecretString::from(opened))
     }
 
-    /// A key for another purpose, derived from the active one: each label has its own. It changes
-    /// with the active key.
+    /// Keys for another purpose, one of each key of the ring: each label has its own.
     #[must_use]
-    pub fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
+    pub fn derive(&self, label: &str) -> Derived {
+        Derived {
+            active: self.active.derive(label),
+            others: self.others.iter().map(|key| key.derive(label)).collect(),
+        }
+    }
+}
+
+/// Keys for one purpose, derived from those of a ring. Has no `Debug`.
+#[derive(Clone)]
+pub struct Derived {
+    /// From the key that seals: makes.
+    pub active: [u8; KEY_BYTES],
+    /// From the others: recognise, as the active one does, what was made before or after a rotation.
+    pub others: Vec<[u8; KEY_BYTES]>,
+}
+
+impl Key {
+    fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
         let mut derived = [0; KEY_BYTES];
         let filled = self
-            .active
             .derive
             .expand(&[label.as_bytes()], HKDF_SHA256)
             .and_then(|okm| okm.fill(&mut derived));
@@ -209,9 +229,7 @@ impl KeyRing {
         debug_assert!(filled.is_ok(), "HKDF gives one block");
         derived
     }
-}
 
-impl Key {
     fn parse(line: &str) -> Option<Self> {
         let (id, encoded) = line.split_once(char::is_whitespace)?;
         let plain = (1..=64).contains(&id.len())
@@ -298,10 +316,27 @@ mod tests {
     #[test]
     fn derived_keys_differ_by_label_and_by_ring() {
         let (one, other) = (ring(), ring());
-        assert_eq!(one.derive("a"), one.derive("a"));
-        assert_ne!(one.derive("a"), one.derive("b"));
-        assert_ne!(one.derive("a"), other.derive("a"));
-        assert_ne!(one.derive("a"), [0; 32]);
+        let active = |ring: &KeyRing, label| ring.derive(label).active;
+        assert_eq!(active(&one, "a"), active(&one, "a"));
+        assert_ne!(active(&one, "a"), active(&one, "b"));
+        assert_ne!(active(&one, "a"), active(&other, "a"));
+        assert_ne!(active(&one, "a"), [0; 32]);
+    }
+
+    #[test]
+    fn each_key_of_a_ring_derives_what_it_derives_wherever_it_stands() {
+        let texts = [0; 2].map(|_| KeyRing::generate_file_text());
+        let [one, other] = texts.each_ref().map(|text| text.expose_secret());
+        let first = KeyRing::parse(&format!("{one}{other}"))
+            .unwrap()
+            .derive("a");
+        let last = KeyRing::parse(&format!("{other}{one}"))
+            .unwrap()
+            .derive("a");
+        assert_eq!(
+            (first.active, first.others),
+            (last.others[0], vec![last.active])
+        );
     }
 
     #[test]

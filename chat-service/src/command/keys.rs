@@ -1,8 +1,9 @@
-//! `chat-service keys generate`: new keys as files, readable by their owner only.
+//! `chat-service keys generate`: new keys as files, readable by their owner only. `chat-service keys
+//! reseal`: the last step of a rotation of those that seal.
 
 use std::{
     fs::OpenOptions,
-    io::{self, Write as _},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -15,7 +16,14 @@ use aws_lc_rs::{
 use pem::{EncodeConfig, LineEnding, Pem};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::accounts::seal::KeyRing;
+use crate::{
+    accounts::{
+        reseal::{self, KeyUse},
+        seal::KeyRing,
+    },
+    config::ResealSettings,
+    store::{PoolOptions, Store},
+};
 
 /// Writes an Ed25519 key pair in PEM, `jwt.key` for the issuer of tokens and `jwt.pub` for the services,
 /// and a key ring, `seal.keys`, into `dir`, which is made if it is not there.
@@ -31,6 +39,31 @@ pub fn generate(dir: &Path) -> anyhow::Result<()> {
     write(dir, "jwt.key", &pem("PRIVATE KEY", private.as_ref()))?;
     write(dir, "jwt.pub", &pem("PUBLIC KEY", public.as_ref()))?;
     write(dir, "seal.keys", &KeyRing::generate_file_text())
+}
+
+/// Seals every credential under the first key of the ring, and prints which key seals how many then.
+///
+/// # Errors
+///
+/// When the database is away or its schema another one, or when a credential does not open: the others
+/// are sealed all the same.
+pub async fn reseal(settings: &ResealSettings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let url = settings.database.url()?.expose_secret();
+    let store = Store::new(url, &PoolOptions::default())?;
+    store.require_current_schema().await?;
+    let KeyUse {
+        credentials,
+        resealed,
+        unopened,
+    } = reseal::reseal(&store, &settings.keys, settings.dry_run).await?;
+    writeln!(out, "sealed anew: {resealed}")?;
+    for (key, count) in credentials {
+        writeln!(out, "sealed by {key}: {count}")?;
+    }
+    if unopened > 0 {
+        anyhow::bail!("{unopened} credentials do not open: their key is not in the ring");
+    }
+    Ok(())
 }
 
 fn pem(label: &str, der: &[u8]) -> SecretString {

@@ -1,6 +1,6 @@
 //! The commands, and the settings of those that do not serve.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use service_runtime::{
@@ -9,7 +9,8 @@ use service_runtime::{
 };
 use uuid::Uuid;
 
-use super::{DatabaseSettings, Settings};
+use super::{DatabaseSettings, Settings, value::key_ring};
+use crate::accounts::KeyRing;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Ten years: a token without an end cannot be revoked.
@@ -40,7 +41,7 @@ pub enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// Makes keys
+    /// Makes keys, and rotates those that seal
     Keys {
         /// What to do.
         #[command(subcommand)]
@@ -92,6 +93,20 @@ pub struct PolicyExplainSettings {
     pub database: DatabaseSettings,
 }
 
+/// Settings of `keys reseal`.
+#[derive(Args)]
+pub struct ResealSettings {
+    /// How to reach the database.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// File with the keys that seal credentials; the first one seals what any of them opens
+    #[arg(long = "keys-file", env = "CHAT_KEYS_FILE", value_parser = key_ring, value_name = "FILE")]
+    pub keys: Arc<KeyRing>,
+    /// Only counts which key seals how many credentials
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// What to do with keys.
 #[derive(Subcommand)]
 pub enum KeysCommand {
@@ -101,6 +116,9 @@ pub enum KeysCommand {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Seals every stored credential under the first key of the ring, and says which keys seal how
+    /// many then: the last step of a rotation, after which a key that seals none can go
+    Reseal(ResealSettings),
 }
 
 /// Settings of `token`.

@@ -73,9 +73,9 @@ impl GitAccountGrpc {
             .map(|refresh_token| token("refresh_token", refresh_token))
             .transpose()?;
         let expires_at = expires_at.map(timestamp).transpose()?;
-        let token_key = BudgetKey::of_token(&self.keys, provider, &access_token);
+        let token_key = BudgetKey::of_token(&self.keys, provider.api_host(), &access_token);
         let budget_key = match &installation_id {
-            None => token_key.clone(),
+            None => token_key.current.clone(),
             Some(id) if is_host_id(id) => BudgetKey::of_installation(provider, id),
             Some(_) => {
                 return Err(Error::invalid(
@@ -87,7 +87,8 @@ impl GitAccountGrpc {
         let account = NewGitAccount {
             user,
             provider_id: &provider.id,
-            token_key: &token_key.0,
+            token_key: &token_key.current.0,
+            other_token_keys: token_key.others.iter().map(|key| key.0.as_str()).collect(),
             budget_key: &budget_key.0,
             expires_at,
         };

@@ -18,6 +18,7 @@ use crate::id::{GitAccountId, UserId};
 
 const ENSURE_GIT_ACCOUNT: Sql = sql!("ensure_git_account");
 const LOCK_GIT_ACCOUNT: Sql = sql!("lock_git_account");
+const CARRY_TOKEN: Sql = sql!("carry_token");
 const USE_TOKEN: Sql = sql!("use_token");
 const INSERT_TOKEN_BUDGET: Sql = sql!("insert_token_budget");
 const NOTE_TOKEN: Sql = sql!("note_token");
@@ -75,6 +76,8 @@ pub(crate) struct NewGitAccount<'a> {
     /// The key of the budget that it spends: the same until its account is known, or its
     /// installation's.
     pub(crate) budget_key: &'a str,
+    /// What else the token may be known by.
+    pub(crate) other_token_keys: Vec<&'a str>,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -198,12 +201,14 @@ async fn link_once(
         provider_id,
         token_key,
         budget_key,
+        other_token_keys,
         expires_at,
     } = account;
-    let [_, locked, known_rows, _, noted] = tx
+    let [_, locked, _, known_rows, _, noted] = tx
         .pipeline([
             bind(ENSURE_GIT_ACCOUNT, &[&Uuid::now_v7(), &user.0, provider_id]),
             bind(LOCK_GIT_ACCOUNT, &[&user.0, provider_id]),
+            bind(CARRY_TOKEN, &[token_key, other_token_keys]).only_if(!other_token_keys.is_empty()),
             bind(USE_TOKEN, &[token_key]),
             bind(
                 INSERT_TOKEN_BUDGET,
