@@ -30,3 +30,4 @@ pub mod server;
 pub mod store;
 pub mod sync;
 mod text_enum;
+pub mod title;

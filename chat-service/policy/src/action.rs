@@ -66,6 +66,12 @@ actions! {
     ReadGitCredential = "readGitCredential": Sync,
     /// `GetSyncState`.
     GetSyncState = "getSyncState": Sync,
+    /// `ReleaseLeaseOf`.
+    ReleaseLeaseOf = "releaseLeaseOf": Sync,
+    /// `ResumeBudget`.
+    ResumeBudget = "resumeBudget": Sync,
+    /// `RequeueGitRefs`.
+    RequeueGitRefs = "requeueGitRefs": Sync,
 }
 
 impl Action {

@@ -139,7 +139,8 @@ impl ChatService for ChatGrpc {
         request: Request<v1::BatchGetChatsRequest>,
     ) -> Result<Response<v1::BatchGetChatsResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
-        let ids = update::chat_ids(&request.into_inner().chat_ids)?;
+        let ids = convert::ids("chat_ids", &request.into_inner().chat_ids)?;
+        let ids: Vec<ChatId> = ids.into_iter().map(ChatId).collect();
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let read = || async { Ok(self.store.get_chats(readable.clone(), &ids).await?) };
         let found = self

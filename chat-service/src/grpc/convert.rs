@@ -1,6 +1,6 @@
 //! Contract messages as domain values and back. Every conversion of input names the field at fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use policy::{Level, Subject};
@@ -11,11 +11,15 @@ use proto::{
 use uuid::Uuid;
 
 use crate::{
-    chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_TITLE_CHARS},
+    chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS},
     diff_status::{DiffStatus, Freshness},
     error::Error,
     id::{GroupId, UserId},
+    title::parse_title,
 };
+
+/// Ids that one call can name at most.
+const MAX_BATCH: usize = 100;
 
 /// A UUID in a field.
 pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, Error> {
@@ -31,20 +35,30 @@ pub(crate) fn maybe_uuid(field: &str, text: Option<&str>) -> Result<Option<Uuid>
     text.map(|text| uuid(field, text)).transpose()
 }
 
-/// A title; `None` when it is empty.
+/// 1 to [`MAX_BATCH`] UUIDs, none twice.
+pub(crate) fn ids(field: &str, ids: &[String]) -> Result<Vec<Uuid>, Error> {
+    if ids.is_empty() || ids.len() > MAX_BATCH {
+        let problem = format!("must have 1 to {MAX_BATCH} ids");
+        return Err(Error::invalid(field, problem));
+    }
+    let mut seen = BTreeSet::new();
+    ids.iter()
+        .enumerate()
+        .map(|(index, id)| {
+            let field = format!("{field}[{index}]");
+            let id = uuid(&field, id)?;
+            if seen.insert(id) {
+                Ok(id)
+            } else {
+                Err(Error::invalid(field, "is named twice"))
+            }
+        })
+        .collect()
+}
+
+/// A title.
 pub(crate) fn title(field: &str, text: &str) -> Result<String, Error> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Error::invalid(field, "must not be empty"));
-    }
-    if text.chars().count() > MAX_TITLE_CHARS {
-        return Err(Error::invalid(
-            field,
-            format!("has more than {MAX_TITLE_CHARS} characters"),
-        ));
-    }
-    no_nul(field, text)?;
-    Ok(text.to_owned())
+    parse_title(text).map_err(|problem| Error::invalid(field, problem))
 }
 
 /// PostgreSQL's text holds every character but NUL.

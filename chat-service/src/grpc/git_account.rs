@@ -33,6 +33,13 @@ use crate::{
 /// Characters of a token at most.
 const MAX_TOKEN_CHARS: usize = 4096;
 
+/// The first second of the year 1, and the last one of the year 9999: what
+/// `google.protobuf.Timestamp` allows.
+const FIRST_SECOND: i64 = -62_135_596_800;
+const LAST_SECOND: i64 = 253_402_300_799;
+/// The latest time that can be read from the database, a day before that.
+const LATEST: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// Serves git accounts.
 #[derive(Clone)]
 pub(crate) struct GitAccountGrpc {
@@ -72,7 +79,7 @@ impl GitAccountGrpc {
         let refresh_token = refresh_token
             .map(|refresh_token| token("refresh_token", refresh_token))
             .transpose()?;
-        let expires_at = expires_at.map(timestamp).transpose()?;
+        let expires_at = expires_at.map(expiry).transpose()?;
         let token_key = BudgetKey::of_token(&self.keys, provider.api_host(), &access_token);
         let budget_key = match &installation_id {
             None => token_key.current.clone(),
@@ -165,7 +172,6 @@ impl GitAccountGrpc {
         convert::no_nul("provider_id", &provider_id)?;
         // Also where an operator has removed the provider: its credentials must not stay.
         if !self.store.unlink_git_account(user, &provider_id).await? {
-            self.provider(&provider_id)?;
             return Err(Error::NotVisible {
                 resource: "git account",
             });
@@ -243,12 +249,28 @@ fn token(field: &str, text: String) -> Result<SecretString, Error> {
     Ok(token)
 }
 
-fn timestamp(at: prost_types::Timestamp) -> Result<Timestamp, Error> {
-    let whole = (0..1_000_000_000).contains(&at.nanos);
-    Timestamp::new(at.seconds, at.nanos)
-        .ok()
-        .filter(|_| whole)
-        .ok_or_else(|| Error::invalid("expires_at", "is not a time"))
+/// A time as the database keeps it, in microseconds: exactly what `google.protobuf.Timestamp` allows.
+fn expiry(at: prost_types::Timestamp) -> Result<Timestamp, Error> {
+    let prost_types::Timestamp { seconds, nanos } = at;
+    if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
+        let problem = "is no time between the years 1 and 9999";
+        return Err(Error::invalid("expires_at", problem));
+    }
+    if seconds >= LATEST.as_second() {
+        return Ok(LATEST);
+    }
+    Timestamp::new(seconds, nanos / 1000 * 1000).map_err(Error::internal)
+}
+
+/// The latest of our times is the contract's latest: a usual "never".
+fn render_expiry(at: Timestamp) -> prost_types::Timestamp {
+    if at == LATEST {
+        return prost_types::Timestamp {
+            seconds: LAST_SECOND,
+            nanos: 0,
+        };
+    }
+    convert::timestamp(at)
 }
 
 fn render(account: &GitAccount) -> v1::GitAccount {
@@ -259,13 +281,15 @@ fn render(account: &GitAccount) -> v1::GitAccount {
         linked_at,
         expires_at,
         credential_state,
+        retry_at,
     } = account;
     v1::GitAccount {
         id: id.to_string(),
         user_id: user.to_string(),
         provider_id: provider_id.clone(),
         linked_at: Some(convert::timestamp(*linked_at)),
-        expires_at: expires_at.map(convert::timestamp),
+        expires_at: expires_at.map(render_expiry),
         credential_state: (*credential_state).into(),
+        retry_at: retry_at.map(convert::timestamp),
     }
 }

@@ -1,4 +1,5 @@
-//! `chat.v1.SyncAdminService`: per RPC authenticate, make one call, render.
+//! `chat.v1.SyncAdminService`: per RPC authenticate, parse, make one call, render. What changes something
+//! is logged, with the name of who called.
 
 use proto::{
     chat::v1::{self, sync_admin_service_server::SyncAdminService},
@@ -6,10 +7,13 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
+use super::convert;
 use crate::{
     auth::Caller,
     authz::{Action, Authorizer},
     error::Error,
+    events::notifier::{Notifier, Topic},
+    id::GitRefId,
     store::{
         Store,
         sync::{BudgetState, LaneState, LeaseState},
@@ -21,6 +25,17 @@ use crate::{
 pub(crate) struct SyncAdminGrpc {
     pub(crate) store: Store,
     pub(crate) authorizer: Authorizer,
+    /// Wakes workers.
+    pub(crate) notifier: Notifier,
+}
+
+impl SyncAdminGrpc {
+    /// The caller's name, if policy lets it do `action`.
+    fn admitted<T>(&self, request: &Request<T>, action: Action) -> Result<String, Error> {
+        let caller = Caller::of(request)?;
+        self.authorizer.site(&caller.principal, action)?;
+        Ok(caller.principal.name())
+    }
 }
 
 #[tonic::async_trait]
@@ -29,9 +44,7 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::GetSyncStateRequest>,
     ) -> Result<Response<v1::GetSyncStateResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        self.authorizer
-            .site(&caller.principal, Action::GetSyncState)?;
+        self.admitted(&request, Action::GetSyncState)?;
         let state = self.store.sync_state().await.map_err(Error::from)?;
         Ok(Response::new(v1::GetSyncStateResponse {
             lanes: state.lanes.iter().map(lane).collect(),
@@ -47,6 +60,65 @@ impl SyncAdminService for SyncAdminGrpc {
                 .collect(),
         }))
     }
+
+    async fn release_lease_of(
+        &self,
+        request: Request<v1::ReleaseLeaseOfRequest>,
+    ) -> Result<Response<v1::ReleaseLeaseOfResponse>, Status> {
+        let principal = self.admitted(&request, Action::ReleaseLeaseOf)?;
+        let key = budget_key(request.into_inner().budget_key)?;
+        let ended = self.store.end_lease(&key).await.map_err(Error::from)?;
+        let worker_id = ended.ok_or(Error::NotVisible { resource: "lease" })?;
+        tracing::info!(
+            principal,
+            budget.key = key,
+            worker.id = worker_id,
+            "an operator ended a lease"
+        );
+        self.notifier.notify(Topic::Due);
+        Ok(Response::new(v1::ReleaseLeaseOfResponse { worker_id }))
+    }
+
+    async fn resume_budget(
+        &self,
+        request: Request<v1::ResumeBudgetRequest>,
+    ) -> Result<Response<v1::ResumeBudgetResponse>, Status> {
+        let principal = self.admitted(&request, Action::ResumeBudget)?;
+        let key = budget_key(request.into_inner().budget_key)?;
+        if !self.store.resume_budget(&key).await.map_err(Error::from)? {
+            return Err(Status::from(Error::NotVisible { resource: "budget" }));
+        }
+        tracing::info!(
+            principal,
+            budget.key = key,
+            "an operator ended the pauses of a budget"
+        );
+        self.notifier.notify(Topic::Due);
+        Ok(Response::new(v1::ResumeBudgetResponse {}))
+    }
+
+    async fn requeue_git_refs(
+        &self,
+        request: Request<v1::RequeueGitRefsRequest>,
+    ) -> Result<Response<v1::RequeueGitRefsResponse>, Status> {
+        let principal = self.admitted(&request, Action::RequeueGitRefs)?;
+        let ids = convert::ids("git_ref_ids", &request.into_inner().git_ref_ids)?;
+        let refs: Vec<GitRefId> = ids.into_iter().map(GitRefId).collect();
+        let due = self.store.requeue_refs(&refs).await.map_err(Error::from)?;
+        let git_ref_ids: Vec<String> = due.iter().map(|id| id.0.to_string()).collect();
+        tracing::info!(
+            principal,
+            git_ref.ids = ?git_ref_ids,
+            "an operator made git refs due"
+        );
+        self.notifier.notify(Topic::Due);
+        Ok(Response::new(v1::RequeueGitRefsResponse { git_ref_ids }))
+    }
+}
+
+fn budget_key(key: String) -> Result<String, Error> {
+    convert::no_nul("budget_key", &key)?;
+    Ok(key)
 }
 
 fn lane(state: &LaneState) -> v1::LaneState {

@@ -21,29 +21,6 @@ use crate::{
 
 /// Paths of a mask at most: every field, and every label of a chat replaced by another one.
 const MAX_PATHS: usize = 4 + 2 * MAX_LABELS;
-/// Chats that one call can ask for at most.
-const MAX_BATCH: usize = 100;
-
-/// The ids of `BatchGetChats`.
-pub(crate) fn chat_ids(ids: &[String]) -> Result<Vec<ChatId>, Error> {
-    if ids.is_empty() || ids.len() > MAX_BATCH {
-        let problem = format!("must have 1 to {MAX_BATCH} ids");
-        return Err(Error::invalid("chat_ids", problem));
-    }
-    let mut seen = BTreeSet::new();
-    ids.iter()
-        .enumerate()
-        .map(|(index, id)| {
-            let field = format!("chat_ids[{index}]");
-            let id = ChatId(convert::uuid(&field, id)?);
-            if seen.insert(id) {
-                Ok(id)
-            } else {
-                Err(Error::invalid(field, "is named twice"))
-            }
-        })
-        .collect()
-}
 
 /// The changes that the mask names.
 pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Error> {

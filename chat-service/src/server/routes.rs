@@ -45,6 +45,7 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
     let admin = SyncAdminGrpc {
         store: parts.store.clone(),
         authorizer: parts.authorizer.clone(),
+        notifier: parts.notifier.clone(),
     };
     let services = Services::new()
         .with(ChatServiceServer::new(chat))

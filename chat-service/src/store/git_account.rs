@@ -58,6 +58,8 @@ pub(crate) struct GitAccount {
     pub(crate) expires_at: Option<Timestamp>,
     /// What the host thinks of it.
     pub(crate) credential_state: CredentialState,
+    /// When a refused one is tried again.
+    pub(crate) retry_at: Option<Timestamp>,
 }
 
 /// Tokens as they are stored. Has no `Debug`.
@@ -270,6 +272,7 @@ async fn link_once(
         linked_at,
         expires_at: *expires_at,
         credential_state: CredentialState::Accepted,
+        retry_at: None,
     };
     Ok((account, is_due(&settled)?))
 }
@@ -322,6 +325,7 @@ fn git_account(row: &Row) -> Result<GitAccount, StoreError> {
         linked_at: row.get_as("linked_at")?,
         expires_at: row.get_as("expires_at")?,
         credential_state: row.get_as("credential_state")?,
+        retry_at: row.get_as("retry_at")?,
     })
 }
 

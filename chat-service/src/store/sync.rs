@@ -1,6 +1,7 @@
 //! Leases and outcomes: every statement that a worker's call runs, in transactions that begin and
 //! end here.
 
+mod admin;
 mod hand_out;
 mod lease;
 mod report;

@@ -102,7 +102,7 @@ impl Cast {
 }
 
 /// One line per RPC, or per thing that an RPC can be asked to do.
-const ROWS: [(&str, &str); 20] = [
+const ROWS: [(&str, &str); 23] = [
     ("chat.v1.ChatService.GetChats", "lists it"),
     ("chat.v1.ChatService.GetChats", "lists it as shared"),
     ("chat.v1.ChatService.GetChat", ""),
@@ -119,6 +119,12 @@ const ROWS: [(&str, &str); 20] = [
     ("chat.v1.GitAccountService.ListGitAccounts", "the owner's"),
     ("chat.v1.GitAccountService.UnlinkGitAccount", "the owner's"),
     ("chat.v1.SyncAdminService.GetSyncState", ""),
+    (
+        "chat.v1.SyncAdminService.ReleaseLeaseOf",
+        "an unknown budget",
+    ),
+    ("chat.v1.SyncAdminService.ResumeBudget", "an unknown one"),
+    ("chat.v1.SyncAdminService.RequeueGitRefs", "an unknown one"),
     ("chat.v1.SyncService.LeaseDiffStatuses", ""),
     ("chat.v1.SyncService.RenewLease", "an unknown one"),
     ("chat.v1.SyncService.ReportOutcomes", "an unknown lease"),

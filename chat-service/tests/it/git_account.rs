@@ -1,6 +1,7 @@
 //! Linked accounts.
 
 mod budget;
+mod state;
 
 use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass};
 use tonic::Code;

@@ -33,12 +33,13 @@ const TEXTS: [&str; 12] = [
 ];
 
 /// All answers that a request with a wrong text may get: none of them is a failure of ours.
-const ANSWERS: [Code; 5] = [
+const ANSWERS: [Code; 6] = [
     Code::Ok,
     Code::InvalidArgument,
     Code::NotFound,
     Code::PermissionDenied,
     Code::FailedPrecondition,
+    Code::Aborted,
 ];
 
 /// Sends a message of the right type.
@@ -58,10 +59,14 @@ async fn call(
     message: &DynamicMessage,
 ) -> Result<(), Status> {
     let (mut chats, mut accounts) = (stack.chats(caller), stack.accounts(caller));
-    let mut sync = stack.sync(caller);
+    let (mut sync, mut admin) = (stack.sync(caller), stack.admin(caller));
     match rpc {
         "chat.v1.ChatService.GetChats" => send!(chats, get_chats, GetChatsRequest, message),
         "chat.v1.ChatService.GetChat" => send!(chats, get_chat, GetChatRequest, message),
+        "chat.v1.ChatService.BatchGetChats" => {
+            send!(chats, batch_get_chats, BatchGetChatsRequest, message)
+        }
+        "chat.v1.ChatService.DeleteChat" => send!(chats, delete_chat, DeleteChatRequest, message),
         "chat.v1.ChatService.CreateChat" => send!(chats, create_chat, CreateChatRequest, message),
         "chat.v1.ChatService.UpdateChat" => send!(chats, update_chat, UpdateChatRequest, message),
         "chat.v1.ChatService.UpdateChatSharing" => send!(
@@ -100,6 +105,15 @@ async fn call(
         }
         "chat.v1.SyncService.ReleaseLease" => {
             send!(sync, release_lease, ReleaseLeaseRequest, message)
+        }
+        "chat.v1.SyncAdminService.ReleaseLeaseOf" => {
+            send!(admin, release_lease_of, ReleaseLeaseOfRequest, message)
+        }
+        "chat.v1.SyncAdminService.ResumeBudget" => {
+            send!(admin, resume_budget, ResumeBudgetRequest, message)
+        }
+        "chat.v1.SyncAdminService.RequeueGitRefs" => {
+            send!(admin, requeue_git_refs, RequeueGitRefsRequest, message)
         }
         _ => panic!("{rpc} takes a text, and is not tried"),
     }

@@ -26,6 +26,7 @@ mod policy_random;
 mod prune;
 mod refresh;
 mod report;
+mod rotation;
 mod sharing;
 mod sql;
 mod stack;

@@ -10,6 +10,7 @@ mod credentials;
 mod failure;
 mod killed;
 mod main_job;
+mod operator;
 mod outage;
 mod race;
 mod rate_limit;

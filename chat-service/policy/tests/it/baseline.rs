@@ -80,6 +80,7 @@ fn the_shipped_policies_say_what_the_baseline_says() {
       createChat: (owner is me and (organization is administered or joined or not (has an organization)))
       updateChat: (owner is me or group mine is writer or user me is writer)
       archiveChat: owner is me
+      deleteChat: owner is me
       shareChat: owner is me
       refreshChat: owner is me
       reportGitRef: owner is me
@@ -91,6 +92,7 @@ fn the_shipped_policies_say_what_the_baseline_says() {
       createChat: always
       updateChat: always
       archiveChat: always
+      deleteChat: always
       shareChat: always
       refreshChat: always
       reportGitRef: owner is me
@@ -98,11 +100,15 @@ fn the_shipped_policies_say_what_the_baseline_says() {
       listGitAccounts: owner is me
       unlinkGitAccount: owner is me
       getSyncState: always
+      releaseLeaseOf: always
+      resumeBudget: always
+      requeueGitRefs: always
     site auditor
       readChat: always
       createChat: (owner is me and (organization is administered or joined or not (has an organization)))
       updateChat: (owner is me or group mine is writer or user me is writer)
       archiveChat: owner is me
+      deleteChat: owner is me
       shareChat: owner is me
       refreshChat: owner is me
       reportGitRef: owner is me
@@ -115,6 +121,7 @@ fn the_shipped_policies_say_what_the_baseline_says() {
       createChat: always
       updateChat: always
       archiveChat: always
+      deleteChat: always
       refreshChat: always
       reportGitRef: always
       linkGitAccount: always

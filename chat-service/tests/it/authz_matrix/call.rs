@@ -67,8 +67,8 @@ pub(super) async fn on_chat(
             let chat_ids = vec![chat_id];
             let request = v1::BatchGetChatsRequest { chat_ids };
             let batch = client.batch_get_chats(request).await.unwrap().into_inner();
-            let got = batch.chats == [chat];
-            assert_ne!(got, batch.chats.is_empty());
+            let got = batch.chats.iter().any(|got| got.id == chat.id);
+            assert_ne!(got, batch.missing_chat_ids.contains(&chat.id));
             if got { "yes" } else { "no" }.to_owned()
         }
         ("DeleteChat", _) => {
@@ -223,6 +223,21 @@ pub(super) async fn rest(stack: &Stack, cast: &Cast, caller: &Caller, rpc: &str)
                 .get_sync_state(v1::GetSyncStateRequest {})
                 .await,
         ),
+        "ReleaseLeaseOf" => {
+            let budget_key = "unknown".to_owned();
+            let request = v1::ReleaseLeaseOfRequest { budget_key };
+            answer(stack.admin(caller).release_lease_of(request).await)
+        }
+        "ResumeBudget" => {
+            let budget_key = "unknown".to_owned();
+            let request = v1::ResumeBudgetRequest { budget_key };
+            answer(stack.admin(caller).resume_budget(request).await)
+        }
+        "RequeueGitRefs" => {
+            let git_ref_ids = vec![some_uuid()];
+            let request = v1::RequeueGitRefsRequest { git_ref_ids };
+            answer(stack.admin(caller).requeue_git_refs(request).await)
+        }
         "LeaseDiffStatuses" => {
             let request = v1::LeaseDiffStatusesRequest {
                 request_id,

@@ -29,11 +29,14 @@ const READING: [&str; 6] = [
     "chat.v1.SyncAdminService.GetSyncState",
 ];
 /// RPCs that write and name no chat, or not only one.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 11] = [
     "chat.v1.ChatService.CreateChat",
     "chat.v1.ChatService.ReportGitRef",
     "chat.v1.GitAccountService.LinkGitAccount",
     "chat.v1.GitAccountService.UnlinkGitAccount",
+    "chat.v1.SyncAdminService.ReleaseLeaseOf",
+    "chat.v1.SyncAdminService.ResumeBudget",
+    "chat.v1.SyncAdminService.RequeueGitRefs",
     "chat.v1.SyncService.LeaseDiffStatuses",
     "chat.v1.SyncService.RenewLease",
     "chat.v1.SyncService.ReportOutcomes",

@@ -197,19 +197,11 @@ async fn an_account_at_a_provider_that_was_removed_can_be_unlinked() {
             .await
             .unwrap();
         assert_eq!(row.try_get::<_, i64>(0).unwrap(), 0);
-        let (code, reason, field) = refused(try_unlink(&owner, "former").await);
-        assert_eq!(
-            (code, reason.as_str(), field.as_deref()),
-            (
-                Code::InvalidArgument,
-                "PROVIDER_NOT_CONFIGURED",
-                Some("provider_id")
-            )
-        );
-        assert_eq!(
-            refused(try_unlink(&owner, "github").await).0,
-            Code::NotFound
-        );
+        // As the retry of an unlink that was done hears it.
+        for provider in ["former", "github"] {
+            let refusal = refused(try_unlink(&owner, provider).await);
+            assert_eq!(refusal.0, Code::NotFound, "{provider}");
+        }
     })
     .await;
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{lease_request, parts};
 use crate::{
     stack::{Caller, Stack, refused},
-    worker::{Leased, Owner, Worker, request, run, settle_all},
+    worker::{Leased, Owner, Worker, request, run, settle_all, value},
 };
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_token_copied_to_another_users_row_does_not_open_there() {
 }
 
 #[tokio::test]
-async fn refs_of_a_provider_that_is_no_longer_configured_are_told_so() {
+async fn refs_of_a_provider_that_is_no_longer_configured_say_so_and_wait_for_an_hour() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
@@ -188,6 +188,9 @@ async fn refs_of_a_provider_that_is_no_longer_configured_are_told_so() {
         let problem = owner.status(&chat.id).await.problem.unwrap();
         assert_eq!(problem.class(), v1::ProblemClass::ProviderUnsupported);
         assert!(worker.lease().await.is_empty());
+        let wait = "SELECT extract(epoch FROM due_at - now())::float8 FROM git_ref_polls";
+        let wait: f64 = value(stack, wait).await;
+        assert!((3500.0..=3600.0).contains(&wait), "{wait} s");
     })
     .await;
 }

@@ -19,6 +19,9 @@ pub(super) const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
 
 /// How long a ref waits that failed here: the next outcome is likely the same.
 const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
+/// When a ref is leased again whose provider is not configured: only an operator ends that, and there
+/// may be very many such refs.
+const NOT_CONFIGURED_BACKOFF: Duration = Duration::from_secs(60 * 60);
 
 /// The outcomes of a report on their way.
 pub(super) struct Batch {
@@ -133,7 +136,11 @@ pub(crate) fn own_failure(git_ref: GitRefId, fence: Fence, class: ProblemClass) 
             repository_wide: false,
         },
         next: Next {
-            refresh_in: Some(OWN_FAILURE_BACKOFF),
+            refresh_in: Some(if class == ProblemClass::ProviderUnsupported {
+                NOT_CONFIGURED_BACKOFF
+            } else {
+                OWN_FAILURE_BACKOFF
+            }),
             lane: Lane::Idle,
             base: None,
         },

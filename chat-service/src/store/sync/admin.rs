@@ -1,0 +1,78 @@
+//! What operators do to the synchronisation: end a lease, lift the pauses of a budget, have refs
+//! looked up.
+
+use uuid::Uuid;
+
+use crate::{
+    id::GitRefId,
+    store::{
+        Sql, Store, StoreError,
+        column::{Columns as _, column, first},
+        due::{LOCK_POLLS, NONE, SETTLE_BUDGETS},
+        sql::{bind, sql},
+        transaction::Tx,
+    },
+};
+
+const LIST_REF_ACCOUNTS: Sql = sql!("list_ref_accounts");
+const LOCK_LEASED_BUDGET: Sql = sql!("lock_leased_budget");
+const RESUME_BUDGET: Sql = sql!("resume_budget");
+const REQUEUE_NAMED_REFS: Sql = sql!("requeue_named_refs");
+
+impl Store {
+    /// Ends the lease of the budget with this key, and returns the worker that held it: its token
+    /// proves nothing any more. `None` when it is not leased.
+    pub(crate) async fn end_lease(&self, budget_key: &str) -> Result<Option<String>, StoreError> {
+        self.transaction(async |tx: Tx| {
+            let rows = tx.query(LOCK_LEASED_BUDGET, &[&budget_key]).await?;
+            let Some(row) = rows.first() else {
+                return Ok(None);
+            };
+            let budgets: [Uuid; 1] = [row.get_as("id")?];
+            let worker = row.get_as("lease_worker")?;
+            let budgets = budgets.as_slice();
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &NONE])])
+                .await?;
+            Ok(Some(worker))
+        })
+        .await
+    }
+
+    /// Lifts every pause and rest of the budget with this key. False when there is no such budget.
+    pub(crate) async fn resume_budget(&self, budget_key: &str) -> Result<bool, StoreError> {
+        self.transaction(async |tx: Tx| {
+            let rows = tx.query(RESUME_BUDGET, &[&budget_key]).await?;
+            let Some(id) = first::<Uuid>(&rows, "id")? else {
+                return Ok(false);
+            };
+            let budgets = [id];
+            let budgets = budgets.as_slice();
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &false, &NONE])])
+                .await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Makes `refs` due now, and returns those that exist.
+    pub(crate) async fn requeue_refs(
+        &self,
+        refs: &[GitRefId],
+    ) -> Result<Vec<GitRefId>, StoreError> {
+        let refs: Vec<Uuid> = refs.iter().map(|id| id.0).collect();
+        self.transaction(async |tx: Tx| {
+            let [locked, accounts] = tx
+                .pipeline([
+                    bind(LOCK_POLLS, &[&refs]),
+                    bind(LIST_REF_ACCOUNTS, &[&refs]),
+                ])
+                .await?;
+            let accounts: Vec<Uuid> = column(&accounts, "account_id")?;
+            let found: Vec<GitRefId> = column(&locked, "ref_id")?;
+            tx.commit_due([bind(REQUEUE_NAMED_REFS, &[&refs])], &accounts)
+                .await?;
+            Ok(found)
+        })
+        .await
+    }
+}
