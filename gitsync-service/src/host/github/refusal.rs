@@ -43,7 +43,7 @@ pub(super) fn refusal(
     let body = body.to_ascii_lowercase();
     // A refused token says nothing about limits: its headers are of the address it came from.
     if status == 401 {
-        return if is_own(&body) {
+        return if is_own(limits, &body) {
             Refusal::Credential
         } else {
             Refusal::NotTheHost
@@ -53,8 +53,8 @@ pub(super) fn refusal(
         return limit;
     }
     match status {
-        403 => forbidden(sso, &body),
-        404 if is_own(&body) => Refusal::Missing,
+        403 => forbidden(limits, sso, &body),
+        404 if is_own(limits, &body) => Refusal::Missing,
         404 => Refusal::NotTheHost,
         451 => Refusal::Failed(ProblemClass::RepositoryBlocked),
         408 | 500 | 502 | 504 => Refusal::Overloaded,
@@ -84,12 +84,12 @@ fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
     (status == 429 || body.contains("rate limit")).then_some(Refusal::Secondary(None))
 }
 
-fn forbidden(sso: Option<&str>, body: &str) -> Refusal {
+fn forbidden(limits: &LimitHeaders, sso: Option<&str>, body: &str) -> Refusal {
     // `partial-results` is of an answer that is one.
     if sso.is_some_and(|sso| sso.trim_start().starts_with("required")) {
         return Refusal::Failed(ProblemClass::SsoRequired);
     }
-    if !is_own(body) {
+    if !is_own(limits, body) {
         return Refusal::NotTheHost;
     }
     if says_locked(body) {
@@ -98,9 +98,11 @@ fn forbidden(sso: Option<&str>, body: &str) -> Refusal {
     Refusal::Failed(denied(body))
 }
 
-/// Whether the host itself refuses: its refusals are JSON objects with a message. In lower case.
-fn is_own(body: &str) -> bool {
-    body.trim_start().starts_with('{') && body.contains("\"message\"")
+/// Whether the host itself refuses: its refusals are JSON objects with a message, or in an answer
+/// that names its request. In lower case.
+fn is_own(limits: &LimitHeaders, body: &str) -> bool {
+    let names_itself = limits.request_id.is_some() || body.contains("\"message\"");
+    body.trim_start().starts_with('{') && names_itself
 }
 
 /// Why something may not be seen, by the host's words in lower case.
@@ -276,6 +278,12 @@ mod tests {
         assert_eq!(of(401, "Bad credentials"), Refusal::Credential);
         let html = refusal(401, &headers("4999", None), None, "<html>Sign in</html>");
         assert_eq!(html, Refusal::NotTheHost);
+        // GitHub has refused tokens without a word, in an answer that names its request.
+        let named = LimitHeaders {
+            request_id: Some("EE6F:3AF2".to_owned()),
+            ..headers("58", None)
+        };
+        assert_eq!(refusal(401, &named, None, "{}"), Refusal::Credential);
         for status in [408, 500, 502, 504] {
             assert_eq!(of(status, ""), Refusal::Overloaded, "{status}");
         }
