@@ -1,7 +1,7 @@
 //! Git hosts: the questions that are asked of one, and its answers.
 //!
 //! A [`Host`] is one git host as one credential sees it, for as long as a lease lasts. Batching,
-//! splitting, conditional requests, and which of a host's interfaces is used are its own business:
+//! splitting, and which of a host's interfaces is used are its own business:
 //! a question has the same answer whichever way it was asked. What may be sent at all is decided by
 //! [`crate::budget`]; what is asked next, and which pull request is a branch's, by
 //! [`crate::resolve`].
@@ -19,14 +19,12 @@ use crate::budget::Withheld;
 /// A question about one pull request or branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Whether a pull request changed since `fingerprint` and `validator` were made.
+    /// Whether a pull request changed since `fingerprint` was made.
     Changed {
         /// Which.
         known: KnownPullRequest,
         /// As an earlier [`Observed`] gave it.
-        fingerprint: Option<String>,
-        /// As an earlier [`Observed`] gave it.
-        validator: Option<String>,
+        fingerprint: String,
         /// It is time to see the whole again: it is answered with the whole, unless that costs more
         /// than others beside it leave room for.
         overdue: bool,
@@ -104,8 +102,6 @@ pub struct Observed {
     pub head_repository: Option<RepositoryPath>,
     /// Tells whether it changed since, opaque.
     pub fingerprint: Option<String>,
-    /// Lets the host answer that it did not, opaque.
-    pub validator: Option<String>,
 }
 
 /// What a host says about a branch: candidates, and no verdict.

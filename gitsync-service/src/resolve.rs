@@ -20,7 +20,7 @@ use proto::sync::{Finding, Learned, LeasedRef, RepositoryPath, Upstream};
 use crate::host::{Answer, Ask};
 
 use group::BranchGroup;
-use task::BranchTask;
+use task::{About, BranchTask};
 
 /// What was found of one ref.
 #[derive(Clone, Debug)]
@@ -37,8 +37,9 @@ pub struct Resolved<'a> {
 #[derive(Debug)]
 pub struct Resolver<'a> {
     tasks: Vec<BranchTask<'a>>,
-    /// For each question that was given out and is not answered: the tasks that ask it.
-    asked: Vec<Vec<usize>>,
+    /// For each question that was given out and is not answered: the tasks that ask it, and about
+    /// what.
+    asked: Vec<Vec<(usize, About)>>,
     resolved: Vec<Resolved<'a>>,
 }
 
@@ -64,25 +65,24 @@ impl<'a> Resolver<'a> {
         let mut asks: Vec<Ask> = Vec::new();
         self.asked.clear();
         for (index, task) in self.tasks.iter().enumerate() {
-            let Some((question, lane)) = task.question() else {
-                continue;
-            };
-            let same = asks.iter().position(|ask| ask.question == *question);
-            match same {
-                Some(place) => {
-                    if let (Some(ask), Some(tasks)) =
-                        (asks.get_mut(place), self.asked.get_mut(place))
-                    {
-                        ask.lane = ask.lane.min(lane);
-                        tasks.push(index);
+            for (about, question, lane) in task.questions() {
+                let same = asks.iter().position(|ask| ask.question == *question);
+                match same {
+                    Some(place) => {
+                        if let (Some(ask), Some(tasks)) =
+                            (asks.get_mut(place), self.asked.get_mut(place))
+                        {
+                            ask.lane = ask.lane.min(lane);
+                            tasks.push((index, about));
+                        }
                     }
-                }
-                None => {
-                    asks.push(Ask {
-                        question: question.clone(),
-                        lane,
-                    });
-                    self.asked.push(vec![index]);
+                    None => {
+                        asks.push(Ask {
+                            question: question.clone(),
+                            lane,
+                        });
+                        self.asked.push(vec![(index, about)]);
+                    }
                 }
             }
         }
@@ -93,9 +93,13 @@ impl<'a> Resolver<'a> {
     /// answer to the same question is ignored.
     pub fn answer(&mut self, place: usize, answer: &Answer) {
         let tasks = self.asked.get_mut(place).map(std::mem::take);
-        for index in tasks.unwrap_or_default() {
+        for (index, about) in tasks.unwrap_or_default() {
             if let Some(task) = self.tasks.get_mut(index) {
-                task.answer(answer.clone(), &mut resolved_sink(&mut self.resolved));
+                task.answer(
+                    about,
+                    answer.clone(),
+                    &mut resolved_sink(&mut self.resolved),
+                );
             }
         }
     }

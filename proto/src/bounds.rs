@@ -37,7 +37,7 @@ pub const MAX_REPOSITORY_BYTES: usize = 1024;
 /// Bytes of a host's own id of a pull request at most: GitHub's are about 30.
 pub const MAX_HOST_ID_BYTES: usize = 1024;
 
-/// Bytes of a fingerprint or a validator at most.
+/// Bytes of a fingerprint at most.
 pub const MAX_OPAQUE_BYTES: usize = 512;
 
 /// Bytes of an account's id, as a host tells it, at most.

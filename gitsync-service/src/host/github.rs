@@ -18,7 +18,6 @@ mod rest;
 mod review_summary;
 mod session;
 mod sizes;
-mod validator;
 
 use std::{
     collections::HashMap,

@@ -133,12 +133,10 @@ impl<'a> PullRequestQuery<'a> {
 
     /// Whether its open pull request changed, where an earlier answer lets that be asked.
     pub(super) fn changed(&self, known: &KnownPullRequest) -> Option<Question> {
-        let (fingerprint, validator) = (self.fingerprint(), self.validator());
-        let may_be_unchanged = self.is_open() && (fingerprint.is_some() || validator.is_some());
-        may_be_unchanged.then(|| Question::Changed {
+        let fingerprint = self.fingerprint().filter(|_| self.is_open())?;
+        Some(Question::Changed {
             known: known.clone(),
-            fingerprint: fingerprint.map(str::to_owned),
-            validator: validator.map(str::to_owned),
+            fingerprint: fingerprint.to_owned(),
             overdue: self.is_overdue(),
         })
     }
@@ -153,24 +151,18 @@ impl<'a> PullRequestQuery<'a> {
 
     /// As the last outcome gave it, if all refs have the same.
     fn fingerprint(&self) -> Option<&'a str> {
-        self.agreed(|git_ref| git_ref.fingerprint.as_deref())
-    }
-
-    /// As the last outcome gave it, if all refs have the same.
-    fn validator(&self) -> Option<&'a str> {
-        self.agreed(|git_ref| git_ref.validator.as_deref())
+        let mut all = self
+            .refs
+            .iter()
+            .map(|git_ref| git_ref.fingerprint.as_deref());
+        let first = all.next()??;
+        all.all(|other| other == Some(first)).then_some(first)
     }
 
     /// Since the first report of the ref that was reported first.
     pub(super) fn since_first_reported(&self) -> Duration {
         let since = self.refs.iter().map(|git_ref| git_ref.since_first_reported);
         since.max().unwrap_or_default()
-    }
-
-    fn agreed(&self, of: impl Fn(&'a LeasedRef) -> Option<&'a str>) -> Option<&'a str> {
-        let mut all = self.refs.iter().map(|git_ref| of(git_ref));
-        let first = all.next()??;
-        all.all(|other| other == Some(first)).then_some(first)
     }
 }
 

@@ -19,11 +19,11 @@ use super::{
 pub(super) type Sink<'s, 'a> = dyn FnMut(&'a LeasedRef, Finding, Learned) + 's;
 
 /// What a question is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    Branch,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About {
     /// The pull request that the query knows.
     Known,
+    Branch,
     /// A settled pull request that the query adopts.
     Settled,
 }
@@ -68,7 +68,9 @@ pub(super) struct BranchTask<'a> {
     /// The query that is on its way, and what was found out for it.
     query: usize,
     progress: Progress,
-    asked: Option<(About, Question)>,
+    /// What is asked now, and the answers that are there already.
+    asked: Vec<(About, Question)>,
+    answers: Vec<(About, Answer)>,
 }
 
 impl<'a> BranchTask<'a> {
@@ -78,24 +80,23 @@ impl<'a> BranchTask<'a> {
             group,
             query: 0,
             progress: Progress::default(),
-            asked: None,
+            asked: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
     /// What is asked now, and how urgent it is: the branch is asked about for all of its refs.
-    pub(super) fn question(&self) -> Option<(&Question, Lane)> {
-        let (about, question) = self.asked.as_ref()?;
-        let lane = match about {
-            About::Branch => self
-                .group
-                .queries
-                .iter()
-                .skip(self.query)
-                .map(PullRequestQuery::lane)
-                .min(),
-            About::Known | About::Settled => self.query().map(PullRequestQuery::lane),
-        };
-        Some((question, lane?))
+    pub(super) fn questions(&self) -> impl Iterator<Item = (About, &Question, Lane)> {
+        self.asked.iter().filter_map(|(about, question)| {
+            let lane = match about {
+                About::Branch => {
+                    let queries = self.group.queries.iter().skip(self.query);
+                    queries.map(PullRequestQuery::lane).min()
+                }
+                About::Known | About::Settled => self.query().map(PullRequestQuery::lane),
+            };
+            Some((*about, question, lane?))
+        })
     }
 
     fn query(&self) -> Option<&PullRequestQuery<'a>> {
@@ -104,11 +105,12 @@ impl<'a> BranchTask<'a> {
 
     /// Goes on until something is to be asked, or every ref has its finding.
     pub(super) fn advance(&mut self, sink: &mut Sink<'_, 'a>) {
-        self.asked = None;
         while let Some(query) = self.query() {
             match self.step(query) {
                 Step::Ask(about, question) => {
-                    self.asked = Some((about, question));
+                    let branch = self.beside(query, about);
+                    self.asked.push((about, question));
+                    self.asked.extend(branch);
                     return;
                 }
                 Step::Found(observed, settled_ago) => self.found(*observed, settled_ago, sink),
@@ -120,9 +122,33 @@ impl<'a> BranchTask<'a> {
         }
     }
 
-    /// Takes the answer to its question.
-    pub(super) fn answer(&mut self, answer: Answer, sink: &mut Sink<'_, 'a>) {
-        let (Some((about, _)), Some(query)) = (self.asked.take(), self.query()) else {
+    /// What else is asked at once: of one that was settled, the branch is asked about whatever it
+    /// is now, unless it was opened again.
+    fn beside(&self, query: &PullRequestQuery<'a>, about: About) -> Option<(About, Question)> {
+        let known = query.known.filter(|_| about == About::Known)?;
+        let is_settled = known.state != PullRequestState::Open;
+        let question = self.lookup.question(&self.group).filter(|_| is_settled)?;
+        Some((About::Branch, question))
+    }
+
+    /// Takes the answer to a question of its own.
+    pub(super) fn answer(&mut self, about: About, answer: Answer, sink: &mut Sink<'_, 'a>) {
+        self.answers.push((about, answer));
+        if self.answers.len() < self.asked.len() {
+            return;
+        }
+        self.asked.clear();
+        // What is known tells what the branch's answer means.
+        let mut answers = std::mem::take(&mut self.answers);
+        answers.sort_by_key(|(about, _)| *about);
+        for (about, answer) in answers {
+            self.take(about, answer, sink);
+        }
+        self.advance(sink);
+    }
+
+    fn take(&mut self, about: About, answer: Answer, sink: &mut Sink<'_, 'a>) {
+        let Some(query) = self.query() else {
             return;
         };
         if let Answer::Unsent(_) = answer {
@@ -130,13 +156,12 @@ impl<'a> BranchTask<'a> {
             let held = self.progress.held.take().filter(|held| {
                 self.lookup.may_be_ours(held) && Some(held.found.shown.state) != last
             });
-            match held {
+            return match held {
                 // A change that was seen is a finding all the same.
                 Some(held) => self.found(*held, None, sink),
                 // The other queries of the branch would not be sent either.
                 None => self.query = self.group.queries.len(),
-            }
-            return self.advance(sink);
+            };
         }
         match about {
             About::Branch => {
@@ -154,7 +179,6 @@ impl<'a> BranchTask<'a> {
                 }
             },
         }
-        self.advance(sink);
     }
 
     /// Takes the answer about the known pull request.
@@ -286,7 +310,6 @@ impl<'a> BranchTask<'a> {
         let Observed {
             mut found,
             fingerprint,
-            validator,
             head_repository: _,
         } = observed;
         if found.shown.state == PullRequestState::Merged {
@@ -298,7 +321,6 @@ impl<'a> BranchTask<'a> {
         }
         let learned = Learned {
             fingerprint,
-            validator,
             ..self.lookup.learned.clone()
         };
         let none = (Finding::NoPullRequest, self.lookup.learned.clone());

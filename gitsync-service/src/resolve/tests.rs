@@ -78,7 +78,6 @@ fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) ->
         }),
         head_repository: head.map(path),
         fingerprint: Some(format!("print-{number}")),
-        validator: None,
     })
 }
 
@@ -142,16 +141,23 @@ fn name(question: &Question) -> String {
     }
 }
 
-/// Resolves one ref by a script: each question by its name, and its answer.
+/// Resolves one ref by a script: each question by its name, and its answer; those that are asked
+/// together follow one another.
 #[track_caller]
 fn resolve(git_ref: &LeasedRef, script: Vec<(&str, Answer)>) -> Option<(Finding, Learned)> {
     let refs = [git_ref.clone()];
     let mut resolver = Resolver::new(&refs);
-    for (expected, answer) in script {
+    let mut script = script.into_iter().peekable();
+    while script.peek().is_some() {
         let asks = resolver.questions();
         let names: Vec<_> = asks.iter().map(|ask| name(&ask.question)).collect();
-        assert_eq!(names, [expected]);
-        resolver.answer(0, &answer);
+        let answers: Vec<_> = script.by_ref().take(asks.len().max(1)).collect();
+        let expected: Vec<_> = answers.iter().map(|(expected, _)| *expected).collect();
+        assert_eq!(names, expected);
+        // In whatever order they come.
+        for (place, (_, answer)) in answers.iter().enumerate().rev() {
+            resolver.answer(place, answer);
+        }
     }
     assert!(
         resolver.questions().is_empty(),

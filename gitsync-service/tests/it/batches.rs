@@ -22,7 +22,6 @@ pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
         since_found: Some(Duration::from_secs(60)),
         since_reported: Duration::from_secs(60 * 60),
         fingerprint: learned.fingerprint.clone().or(next.fingerprint),
-        validator: learned.validator.clone().or(next.validator),
         ..next
     }
 }

@@ -2,12 +2,12 @@
 
 use gitsync_service::worker::Refresher;
 use proto::sync::{BudgetView, Finding, LeasedRef, ProblemClass};
-use testkit::github::{Fault, GitHub, Matching, ReviewState};
+use testkit::github::{Fault, GitHub, Matching};
 
 use crate::{
-    batches::{after, linked, operations},
+    batches::{linked, operations},
     support::{
-        Refreshed, engine, git_ref, group, lease, lease_of, lease_with, paths, ref_name, refresh,
+        Refreshed, engine, git_ref, group, lease, lease_of, lease_with, ref_name, refresh,
         refresher, world,
     },
 };
@@ -18,11 +18,6 @@ fn feature() -> LeasedRef {
 
 async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Refreshed {
     refresh(refresher, lease(vec![group(github, token, vec![git_ref])])).await
-}
-
-/// How many requests were counted against the limit of REST.
-fn spent(github: &GitHub) -> u64 {
-    github.budget("ann").get().used
 }
 
 #[tokio::test]
@@ -110,84 +105,6 @@ async fn a_host_that_lacks_what_a_status_needs_is_served_over_rest_and_no_ref_is
         }
     }
     assert!(github.count(Matching::graphql()) <= 2);
-}
-
-#[tokio::test]
-async fn what_did_not_change_costs_nothing_over_rest() {
-    let (github, token) = world().await;
-    let pull = github.pull_request("acme/web").head("feature").open();
-    let refresher = refresher();
-    let first = ask(&refresher, &github, &token, feature()).await;
-    let known = after(&first.outcomes["r"], feature());
-    let before = spent(&github);
-    let again = ask(&refresher, &github, &token, known.clone()).await;
-    assert_eq!(*again.finding("r"), Finding::Unchanged);
-    assert_eq!(spent(&github), before);
-
-    github.edit_pull_request("acme/web", pull, |pull| pull.title.push('!'));
-    let changed = ask(&refresher, &github, &token, known).await;
-    assert!(changed.found("r").shown.title.ends_with('!'));
-    let known = after(&changed.outcomes["r"], feature());
-    github.review("acme/web", pull, "bob", ReviewState::Approved);
-    let reviewed = ask(&refresher, &github, &token, known).await;
-    assert!(reviewed.found("r").shown.approved);
-}
-
-#[tokio::test]
-async fn a_single_ref_with_a_validator_is_asked_over_rest_for_nothing() {
-    let (github, token) = world().await;
-    github.pull_request("acme/web").head("feature").open();
-    let first = ask(&refresher(), &github, &token, feature()).await;
-    let known = after(&first.outcomes["r"], feature());
-    let before = spent(&github);
-    github.clear_requests();
-    let again = ask(&engine(), &github, &token, known).await;
-    assert_eq!(*again.finding("r"), Finding::Unchanged);
-    assert_eq!(spent(&github), before);
-    assert_eq!(github.count(Matching::graphql()), 0);
-    assert_eq!(
-        paths(&github),
-        ["/repos/acme/web/pulls/1", "/repos/acme/web/pulls/1/reviews"]
-    );
-}
-
-#[tokio::test]
-async fn a_validator_is_never_sent_with_another_token() {
-    let (github, token) = world().await;
-    github.pull_request("acme/web").head("feature").open();
-    let first = ask(&refresher(), &github, &token, feature()).await;
-    let known = after(&first.outcomes["r"], feature());
-    github.clear_requests();
-    let second = github.user("ann").token();
-    let again = ask(&refresher(), &github, &second, known).await;
-    again.found("r");
-    for request in github.requests() {
-        assert_eq!(request.header("if-none-match"), None);
-    }
-}
-
-#[tokio::test]
-async fn a_validator_is_not_believed_for_ever() {
-    let (github, token) = world().await;
-    github.pull_request("acme/web").head("feature").open();
-    let first = ask(&refresher(), &github, &token, feature()).await;
-    let overdue = LeasedRef {
-        unchanged_count: 5,
-        ..after(&first.outcomes["r"], feature())
-    };
-    let again = ask(&refresher(), &github, &token, overdue).await;
-    again.found("r");
-}
-
-#[tokio::test]
-async fn more_than_a_page_of_reviews_has_no_validator() {
-    let (github, token) = world().await;
-    let pull = github.pull_request("acme/web").head("feature").open();
-    for _ in 0..101 {
-        github.review("acme/web", pull, "bob", ReviewState::Approved);
-    }
-    let first = ask(&refresher(), &github, &token, feature()).await;
-    assert_eq!(first.outcomes["r"].learned.validator, None);
 }
 
 #[tokio::test]

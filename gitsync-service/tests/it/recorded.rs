@@ -19,12 +19,9 @@ use self::{
     line::{Asked, Line, lines},
     replay::{Canned, Replay},
 };
-use crate::{
-    batches::after,
-    support::{
-        Refreshed, engine, git_ref, group_at, knowing, lease, lease_with, path as path_of, refresh,
-        refresher,
-    },
+use crate::support::{
+    Refreshed, engine, git_ref, group_at, knowing, lease, lease_with, path as path_of, refresh,
+    refresher,
 };
 
 const FILE: &str = "RECORDED_ANSWERS";
@@ -65,7 +62,6 @@ async fn replayed(line: &Line) -> String {
             None => "of no use to the client".to_owned(),
         },
         301 => moved(line).await,
-        304 => not_modified(line).await,
         _ => refused(line).await,
     }
 }
@@ -163,12 +159,20 @@ async fn understood(line: &Line, asked: &Asked) -> String {
                 let path = format!("/repos/{repository}/pulls/{}", item["number"]);
                 Canned::ok(&path, &whole(item))
             });
-            let replay = Replay::start(pulls.chain([line.canned()]).collect()).await;
             let mut git_ref = match items.first() {
                 Some(item) => head_of(item, repository),
                 None => git_ref("r", repository, "feature"),
             };
             git_ref.repository = path_of(repository);
+            // A commit is asked about where the branch had a pull request that may hold it.
+            let earlier = json!([{
+                "number": 1_000_000,
+                "state": "closed",
+                "head": {"ref": git_ref.branch, "sha": "abc", "repo": {"full_name": repository}},
+                "base": {"ref": "main", "repo": {"full_name": repository}},
+            }]);
+            let list = Canned::ok(&format!("/repos/{repository}/pulls"), &earlier);
+            let replay = Replay::start(pulls.chain([list, line.canned()]).collect()).await;
             git_ref.commit = Some(commit.clone());
             let refreshed = looked_up(&replay, git_ref).await;
             // Whether one that was settled long ago counts is not for the list to say.
@@ -288,33 +292,6 @@ async fn moved(line: &Line) -> String {
     "understood: moved for good".to_owned()
 }
 
-/// "Not modified", to a question with a validator.
-async fn not_modified(line: &Line) -> String {
-    let path = "/repos/acme/web/pulls/1";
-    let item = json!({
-        "number": 1,
-        "head": {"ref": "feature", "sha": "abc", "repo": {"full_name": "acme/web"}},
-        "base": {"ref": "main", "repo": {"full_name": "acme/web"}},
-    });
-    let tagged = |path: &str, body: &Value| Canned {
-        headers: vec![("etag".to_owned(), "\"tag\"".to_owned())],
-        ..Canned::ok(path, body)
-    };
-    let replay = Replay::start(vec![
-        tagged(path, &whole(&item)),
-        tagged("/repos/acme/web/pulls/1/reviews", &json!([])),
-    ])
-    .await;
-    let known = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 1);
-    let first = looked_up(&replay, known.clone()).await;
-    let known = after(&first.outcomes["r"], known);
-    assert!(known.validator.is_some());
-    let replay = Replay::start(vec![line.for_any()]).await;
-    let again = looked_up(&replay, known).await;
-    assert_eq!(*again.finding("r"), Finding::Unchanged, "{}", line.case);
-    "understood: not modified".to_owned()
-}
-
 /// A refusal has the class that its status and its words have, and is never "no pull request".
 async fn refused(line: &Line) -> String {
     let git_ref = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 1);
@@ -339,9 +316,8 @@ fn expected(line: &Line) -> ProblemClass {
         403 | 429 if line.header("retry-after").is_some() => ProblemClass::SecondaryLimited,
         403 | 429 if spent => ProblemClass::RateLimited,
         403 => ProblemClass::AccessDenied,
-        // What has no words may be of something before the host. GitHub answers so where its status
-        // is all that is asked for (`/gists/1/star`), which the client does not.
-        404 if line.body["message"].is_null() => ProblemClass::HostUnavailable,
+        // What the client does not ask, since it says of nothing that it knows it.
+        304 => ProblemClass::HostAnswerInvalid,
         404 => ProblemClass::RepositoryNotFound,
         400 | 422 => ProblemClass::HostIncompatible,
         503 => ProblemClass::HostUnavailable,

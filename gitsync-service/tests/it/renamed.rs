@@ -69,8 +69,7 @@ async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
     github.pull_request("acme/web").head("feature").open();
     github.rename("acme/web", "acme/site");
     let outcome = ask(&refresher(), &github, &token, feature()).await;
-    let mut linked = after(&outcome, feature());
-    linked.validator = None;
+    let linked = after(&outcome, feature());
     for (git_ref, expected) in [
         (
             called(feature(), "acme/site"),

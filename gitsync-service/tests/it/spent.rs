@@ -6,10 +6,8 @@ use proto::sync::{BudgetView, Finding, Lane, LeasedRef, Pause, ProblemClass, Win
 use testkit::github::{Fault, GitHub, LimitSpelling, Matching, Resource};
 
 use crate::{
-    batches::{after, linked, operations},
-    support::{
-        Refreshed, engine, git_ref, group, lease, lease_of, lease_with, refresh, refresher, world,
-    },
+    batches::{linked, operations},
+    support::{Refreshed, engine, git_ref, group, lease, lease_of, lease_with, refresh, world},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -69,8 +67,6 @@ async fn a_spent_budget_is_told_in_both_spellings_and_rest_serves_who_is_looked_
         let refreshed = ask(&github, &token, refs).await;
         assert_eq!(github.count(Matching::graphql()), 1);
         for name in ["b0", "b1", "b2"] {
-            let learned = &refreshed.outcomes[name].learned;
-            assert!(learned.validator.is_some(), "{name}");
             refreshed.found(name);
         }
         assert!(refreshed.is_unsent("b3"));
@@ -143,43 +139,6 @@ async fn a_leased_pause_is_honoured_without_a_request() {
     assert_eq!(*refreshed.finding("viewed"), Finding::NoPullRequest);
     assert!(refreshed.is_unsent("idle"));
     assert!(rest(&refreshed, Lane::Idle) > HOUR - Duration::from_secs(10));
-}
-
-#[tokio::test]
-async fn a_single_ref_with_a_validator_is_asked_over_graphql_while_rest_is_paused() {
-    let (github, token) = world().await;
-    github.pull_request("acme/web").head("feature").open();
-    let feature = git_ref("r", "acme/web", "feature");
-    let groups = vec![group(&github, &token, vec![feature.clone()])];
-    let over_rest = refresh(&refresher(), lease(groups)).await;
-    let known = after(&over_rest.outcomes["r"], feature);
-    github.clear_requests();
-    let paused = Window {
-        pause_for: Some(HOUR),
-        ..Window::default()
-    };
-    let groups = vec![group(&github, &token, vec![known])];
-    let lease = lease_with("key", groups, windows(&["core"], &paused));
-    let refreshed = refresh(&engine(), lease).await;
-    assert_eq!(refreshed.found("r").shown.number, 1);
-    assert_eq!(operations(&github), ["Detail"]);
-}
-
-#[tokio::test]
-async fn a_single_ref_with_a_validator_is_asked_over_graphql_when_rest_turns_out_to_be_spent() {
-    let (github, token) = world().await;
-    github.pull_request("acme/web").head("feature").open();
-    let feature = git_ref("r", "acme/web", "feature");
-    let groups = vec![group(&github, &token, vec![feature.clone()])];
-    let over_rest = refresh(&refresher(), lease(groups)).await;
-    let known = after(&over_rest.outcomes["r"], feature);
-    let core = github.budget_of("ann", Resource::Core);
-    core.spend_all().resets_in(HOUR);
-    let refreshed = ask(&github, &token, vec![known]).await;
-    assert_eq!(refreshed.found("r").shown.number, 1);
-    let budget = refreshed.budget.as_ref().unwrap();
-    assert_eq!((budget.rest, budget.pause), (None, None));
-    assert!(refreshed.window("core").pause_for.is_some());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use testkit::github::GitHub;
 
 use crate::{
     batches::{after, linked, opened},
-    support::{engine, git_ref, group, lease, refresh, refresher, world},
+    support::{engine, git_ref, group, lease, refresh, world},
 };
 
 const TABLE: &str = include_str!("../../../tests/bench/README.md");
@@ -23,13 +23,12 @@ fn promised(flow: &str) -> (usize, u64) {
 }
 
 /// What was sent since the requests were forgotten last, and what it cost: points of GraphQL, and
-/// one for each REST request but those answered "not modified".
+/// one for each REST request.
 fn taken(github: &GitHub) -> (usize, u64) {
     let requests = github.requests();
-    let points = requests.iter().map(|request| match &request.graphql {
-        Some(query) => query.cost,
-        None => u64::from(request.status != Some(304)),
-    });
+    let points = requests
+        .iter()
+        .map(|request| request.graphql.as_ref().map_or(1, |query| query.cost));
     (requests.len(), points.sum())
 }
 
@@ -56,15 +55,6 @@ async fn a_first_look_and_an_unchanged_one_take_one_request_each() {
 }
 
 #[tokio::test]
-async fn an_unchanged_one_with_a_validator_takes_no_point() {
-    let (github, token) = world().await;
-    let mut refs = opened(&github, 1);
-    let first = refresh(&refresher(), leased(&github, &token, &refs)).await;
-    refs[0] = after(&first.outcomes["b0"], refs[0].clone());
-    keeps("unchanged, asked over REST before", &github, &token, &refs).await;
-}
-
-#[tokio::test]
 async fn a_fork_whose_pull_request_is_upstream_takes_two_requests() {
     let (github, token) = world().await;
     github.fork("acme/web", "ann");
@@ -76,6 +66,18 @@ async fn a_fork_whose_pull_request_is_upstream_takes_two_requests() {
         ..git_ref("r", "ann/web", "feature")
     };
     keeps("fork with upstream", &github, &token, &[git_ref]).await;
+}
+
+#[tokio::test]
+async fn a_few_refs_of_every_sort_take_one_request() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 2).await;
+    github.merge("acme/web", 2);
+    let merged = refresh(&engine(), leased(&github, &token, &refs)).await;
+    refs[1] = after(&merged.outcomes["b1"], refs[1].clone());
+    refs.push(git_ref("none", "acme/web", "none"));
+    let flow = "one open, one without a pull request, one merged";
+    keeps(flow, &github, &token, &refs).await;
 }
 
 #[tokio::test]

@@ -157,8 +157,6 @@ message! {
         lenient since_found: Option<Duration>,
         /// As the last outcome gave it.
         fingerprint: Option<String>,
-        /// As the last outcome gave it.
-        validator: Option<String>,
     }
 }
 
@@ -190,7 +188,6 @@ impl LeasedRef {
             known: None,
             since_found: None,
             fingerprint: None,
-            validator: None,
         }
     }
 }

@@ -67,8 +67,6 @@ pub struct Learned {
     pub canonical_repository: Option<RepositoryPath>,
     /// Tells whether the pull request changed since; opaque.
     pub fingerprint: Option<String>,
-    /// Lets the host answer that nothing changed; opaque.
-    pub validator: Option<String>,
 }
 
 words! {
@@ -91,7 +89,6 @@ impl Outcome {
     #[must_use]
     pub fn fitted(mut self) -> Option<Self> {
         drop_unfit(&mut self.learned.fingerprint, MAX_OPAQUE_BYTES);
-        drop_unfit(&mut self.learned.validator, MAX_OPAQUE_BYTES);
         if let Finding::PullRequest(found) = self.finding {
             self.finding = Finding::PullRequest(Arc::new(Arc::unwrap_or_clone(found).fitted()?));
         }
@@ -115,7 +112,6 @@ impl Outcome {
                 upstream: Upstream::from_text(message.upstream_repository.as_deref()),
                 canonical_repository: canonical.and_then(RepositoryPath::parse),
                 fingerprint: message.fingerprint,
-                validator: message.validator,
             },
         })
     }
@@ -131,7 +127,6 @@ impl Outcome {
             upstream_repository: self.learned.upstream.message(),
             canonical_repository: self.learned.canonical_repository.message(),
             fingerprint: self.learned.fingerprint.clone(),
-            validator: self.learned.validator.clone(),
         }
     }
 }

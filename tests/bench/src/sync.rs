@@ -125,7 +125,6 @@ async fn fifty(table: &mut Table) -> anyhow::Result<Fifty> {
         let worker = world.worker().await;
         // Its first request finds out that there is no GraphQL.
         world.cycle(PATIENCE, false).await?;
-        world.forget_validators().await?;
         let rest = table.add(&what("REST"), world.cycle(PATIENCE, false).await?);
         drop(worker);
         measured.push(Fifty {

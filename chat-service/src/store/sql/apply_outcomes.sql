@@ -23,7 +23,7 @@ WITH judged AS (
     FROM jsonb_to_recordset($2::jsonb) AS o (
         id uuid, report_seq bigint, looks bigint, generation bigint, kind text, found jsonb,
         repository text, host_id text, updated_at timestamptz, problem_class text, upstream text,
-        canonical text, fingerprint text, validator text, next_seconds double precision,
+        canonical text, fingerprint text, next_seconds double precision,
         next_lane smallint, base_seconds real
     )
     JOIN git_ref_polls p ON p.ref_id = o.id
@@ -94,8 +94,6 @@ WITH judged AS (
             WHEN n.effect IN ('failed', 'superseded', 'outdated') THEN p.unchanged_count ELSE 0 END,
         fingerprint = CASE WHEN n.effect IN ('superseded', 'outdated') THEN p.fingerprint
             ELSE coalesce(n.fingerprint, CASE WHEN d.keeps THEN p.fingerprint END) END,
-        validator = CASE WHEN n.effect IN ('superseded', 'outdated') THEN p.validator
-            ELSE coalesce(n.validator, CASE WHEN d.keeps THEN p.validator END) END,
         refreshed_at = CASE WHEN n.current AND n.effect NOT IN ('failed', 'gone') THEN now()
             WHEN n.effect = 'found' THEN greatest(p.refreshed_at, n.before_report)
             ELSE p.refreshed_at END,

@@ -159,7 +159,6 @@ fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
             known: known(row)?,
             since_found: row.get_as("found_seconds")?,
             fingerprint: row.get_as("fingerprint")?,
-            validator: row.get_as("validator")?,
         },
     })
 }

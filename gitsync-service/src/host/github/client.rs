@@ -21,7 +21,7 @@ use std::{
 
 use reqwest::{
     Method, RequestBuilder, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
     redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -36,16 +36,15 @@ use super::{
     CORE, GRAPHQL, NoAnswer, OpenError,
     instance::{Instance, NO_GRAPHQL},
     rate_limit::LimitHeaders,
-    validator::{Validator, token_tag},
 };
 
 pub use proxy::EgressProxy;
 
-pub(super) use answer::{Answer, Fetched, Moved, Reply};
+pub(super) use answer::{Answer, Moved, Reply};
 
 use base::ApiBase;
 use body::{Broken, read};
-use exchange::{Exchange, Refused, limit_headers, text};
+use exchange::{Exchange, Refused, limit_headers};
 
 /// One question's requests over REST. What was begun is brought to its end.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-ver
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How GitHub begins the tokens of installations. What follows has any length.
 const INSTALLATION_TOKEN: &str = "ghs_";
-/// What a REST request costs; one that is answered "not modified" costs nothing.
+/// What a REST request costs.
 const REST_POINTS: i64 = 1;
 
 /// HTTP connections, shared by all leases. Knows no token.
@@ -145,8 +144,6 @@ pub(super) struct Client {
     pub(super) base: ApiBase,
     graphql: Url,
     authorization: HeaderValue,
-    /// Tells the token from others, where something holds for one only.
-    token_tag: String,
     /// The token of an app's installation, which is not whom the host names as its user.
     pub(super) is_installation: bool,
     pub(super) admission: Admission,
@@ -173,7 +170,6 @@ impl Client {
             graphql: base.graphql(),
             base,
             authorization: authorization(token)?,
-            token_tag: token_tag(token.expose_secret()),
             is_installation: token.expose_secret().starts_with(INSTALLATION_TOKEN),
             admission,
             instance,
@@ -234,39 +230,20 @@ impl Client {
         true
     }
 
-    /// The host understood a query.
-    pub(super) fn understood(&self) {
-        for state in self.instance.note_graphql(self.admission.key()) {
+    /// The host understood a query that was sent without the `dropped` fields.
+    pub(super) fn understood(&self, dropped: &[&str]) {
+        for state in self.instance.note_graphql(self.admission.key(), dropped) {
             self.admission.note_host(state, false, None);
         }
     }
 
-    /// Reads what was given for this token.
-    pub(super) fn validator(&self, text: &str) -> Option<Validator> {
-        Validator::parse(text, &self.token_tag)
-    }
-
-    /// Puts entity tags together, to be used with this token.
-    pub(super) fn validate(
-        &self,
-        pull: &Option<String>,
-        reviews: &Option<String>,
-    ) -> Option<String> {
-        let validator = Validator {
-            pull: pull.clone()?,
-            reviews: reviews.clone()?,
-        };
-        validator.text(&self.token_tag)
-    }
-
-    /// Asks for `url`, or whether it changed since `validator` was given.
+    /// Asks for `url`. `None`: it does not exist for this token.
     pub(super) async fn get<T: DeserializeOwned + Send>(
         &self,
         turn: &Turn,
         endpoint: Endpoint,
         url: Url,
-        validator: Option<&str>,
-    ) -> Result<Fetched<T>, NoAnswer> {
+    ) -> Result<Option<Answer<T>>, NoAnswer> {
         let lane = turn.lane;
         let permit = if turn.begun.load(Ordering::Relaxed) {
             self.admission.permit_begun(CORE, lane, REST_POINTS).await
@@ -276,7 +253,7 @@ impl Client {
         let permit = permit.map_err(NoAnswer::Withheld)?;
         turn.begun.store(true, Ordering::Relaxed);
         permit
-            .run(self.get_admitted(lane, endpoint, url, validator))
+            .run(self.get_admitted(lane, endpoint, url))
             .await
             .unwrap_or_else(|| Err(NoAnswer::unavailable("it did not answer within the turn")))
     }
@@ -286,8 +263,7 @@ impl Client {
         lane: Lane,
         endpoint: Endpoint,
         mut url: Url,
-        validator: Option<&str>,
-    ) -> Result<Fetched<T>, NoAnswer> {
+    ) -> Result<Option<Answer<T>>, NoAnswer> {
         let exchange = Exchange::new(self, CORE, endpoint);
         let mut moved = Moved::No;
         for _ in 0..=MAX_REDIRECTS {
@@ -296,27 +272,21 @@ impl Client {
             if versioned {
                 request = request.header(API_VERSION_HEADER, API_VERSION);
             }
-            if let Some(validator) = validator {
-                request = request.header(IF_NONE_MATCH, validator);
-            }
             let response = exchange.send(request).await?;
             match response.status() {
                 StatusCode::OK => {
                     let next = self.base.next_page(response.headers())?;
-                    let validator = text(response.headers(), &ETAG);
                     let limits = limit_headers(response.headers());
                     let bytes = read(response, MAX_BODY_BYTES).await?;
                     let body = serde_json::from_slice(&bytes)
                         .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
-                    return Ok(Fetched::Answer(Box::new(Answer {
+                    return Ok(Some(Answer {
                         body,
                         limits,
                         next,
                         moved,
-                        validator,
-                    })));
+                    }));
                 }
-                StatusCode::NOT_MODIFIED if validator.is_some() => return Ok(Fetched::Unchanged),
                 status @ (StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::TEMPORARY_REDIRECT
@@ -339,7 +309,7 @@ impl Client {
                 _ => {
                     return match exchange.refused(response).await {
                         Refused::NoAnswer(reason) => Err(reason),
-                        Refused::Missing => Ok(Fetched::Missing),
+                        Refused::Missing => Ok(None),
                         Refused::Overloaded => Err(NoAnswer::unavailable("it gave up")),
                     };
                 }

@@ -10,10 +10,10 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use proto::sync::{ProblemClass, PullRequestState};
+use proto::sync::ProblemClass;
 
 use super::{
-    CORE, GRAPHQL, NoAnswer,
+    GRAPHQL, NoAnswer,
     client::Client,
     graphql::{Diverted, Round},
     instance::Instance,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     budget::Withheld,
-    host::{Answer, Ask, Host, Question},
+    host::{Answer, Ask, Host},
 };
 
 /// A GitHub as one credential sees it, for as long as a lease lasts.
@@ -60,12 +60,6 @@ impl Host for Connection {
                 });
             }
         }
-        if let ([ask], [index]) = (asks, over_graphql.as_slice())
-            && self.is_conditional(ask)
-            && self.ask_conditionally(asks, &sink, *index).await
-        {
-            return;
-        }
         let round = Round::new(&self.session, asks, &sink, &over_graphql);
         let (diverted, ()) = tokio::join!(round.run(), self.ask_rest(asks, &sink, over_rest));
         self.ask_rest(asks, &sink, diverted).await;
@@ -80,47 +74,6 @@ impl Connection {
             rest: rest::Answers::default(),
             identified: AtomicBool::new(false),
         }
-    }
-
-    /// Whether REST answers it for nothing as long as nothing changed, and may be asked.
-    fn is_conditional(&self, ask: &Ask) -> bool {
-        match &ask.question {
-            Question::Changed {
-                known,
-                fingerprint: _,
-                validator: Some(validator),
-                overdue: false,
-            } => {
-                known.state == PullRequestState::Open
-                    && self.session.client.validator(validator).is_some()
-                    && self
-                        .session
-                        .client
-                        .admission
-                        .check(CORE, ask.lane, 1)
-                        .is_ok()
-            }
-            Question::Changed { .. }
-            | Question::Status { .. }
-            | Question::ByNumber { .. }
-            | Question::OfBranch { .. } => false,
-        }
-    }
-
-    /// Has REST answer a question. Returns whether it may be asked: where its window is closed,
-    /// GraphQL still serves the budget.
-    async fn ask_conditionally(&self, asks: &[Ask], sink: &Sink<'_>, index: usize) -> bool {
-        let Some(ask) = asks.get(index) else {
-            return false;
-        };
-        let answer = self.rest.answer(&self.session.client, ask).await;
-        self.session.note_rest(&answer);
-        match answer {
-            Err(NoAnswer::Withheld(Withheld::WindowPaused | Withheld::Reserved)) => return false,
-            Err(reason) => self.session.fail(sink, asks, index, reason),
-            Ok(answer) => sink.give(index, answer),
-        }
-        true
     }
 
     async fn ask_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Vec<Diverted>) {

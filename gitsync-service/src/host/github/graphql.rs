@@ -29,7 +29,7 @@ use crate::host::BranchFacts;
 pub(super) use round::{Diverted, Round};
 
 use answer::Envelope;
-use document::Document;
+use document::only_sort;
 use row::{BranchRow, Row, Sort};
 use status::Whole;
 
@@ -92,28 +92,17 @@ struct Query<'a> {
     variables: Map<String, Value>,
 }
 
-/// Sends the rows, which are all of one sort, without the `dropped` fields. The caller holds the
-/// permit.
-async fn send(
-    client: &Client,
-    sort: Sort,
-    dropped: &[&str],
-    rows: &[&Row<'_>],
-) -> Result<Queried, NoAnswer> {
-    let document = match sort {
-        Sort::Probe => Document::Probe,
-        Sort::Detail => Document::Detail,
-        Sort::Numbers => Document::Numbers(rows.len()),
-        Sort::Discover => Document::Discover(rows.len()),
-    };
+/// Sends the rows, without the `dropped` fields. The caller holds the permit.
+async fn send(client: &Client, dropped: &[&str], rows: &[&Row<'_>]) -> Result<Queried, NoAnswer> {
     let query = Query {
-        query: &document.text(dropped),
+        query: &document::text(rows, dropped),
         variables: variables(rows),
     };
-    match client.query(document.name(), &query).await? {
+    let endpoint = document::endpoint(only_sort(rows.iter().copied()));
+    match client.query(endpoint, &query).await? {
         Reply::Body(bytes, limits) => {
             let answered = Envelope::read(&bytes, &limits, client)?;
-            Ok(answered.parts(|envelope| read(envelope, &limits, sort, rows)))
+            Ok(answered.parts(|envelope| read(envelope, &limits, rows)))
         }
         Reply::Missing | Reply::Refused => Ok(Queried::Elsewhere),
         Reply::Overloaded => Ok(Queried::Overloaded),
@@ -158,40 +147,36 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     variables
 }
 
-fn read(
-    mut envelope: Envelope,
-    limits: &LimitHeaders,
-    sort: Sort,
-    rows: &[&Row<'_>],
-) -> Vec<Part<Told>> {
+/// Reads what became of each row.
+fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Vec<Part<Told>> {
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
-    match sort {
-        Sort::Probe => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),
-        Sort::Detail => told(envelope.nodes(&ids, status::whole), Told::PullRequest),
-        Sort::Numbers => {
-            let read = |_, repository: &Value| match repository.get("pullRequest") {
+    // What is asked of ids is the same for all of them.
+    let nodes = match rows.iter().find(|row| row.id().is_some()) {
+        None => Vec::new(),
+        Some(Row::Probe(_)) => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),
+        Some(_) => told(envelope.nodes(&ids, status::whole), Told::PullRequest),
+    };
+    let mut nodes = nodes.into_iter();
+    let parts = rows.iter().enumerate().map(|(place, row)| match row {
+        Row::Probe(_) | Row::Detail(_) => nodes
+            .next()
+            .unwrap_or_else(|| Part::Failed(answer::lacking())),
+        Row::Number(..) => {
+            let read = |repository: &Value| match repository.get("pullRequest") {
                 Some(Value::Null) => Ok(None),
                 Some(found) => status::whole(found).map(Some),
                 None => Err(answer::lacking()),
             };
-            let nothing = |_, found: &Option<Whole>| found.is_none();
-            told(
-                envelope.aliases(rows.len(), read, nothing),
-                Told::PullRequest,
-            )
+            let part = envelope.alias(place, read, Option::is_none);
+            part.map(Told::PullRequest)
         }
-        Sort::Discover => {
-            let row = |index: usize| rows.get(index).and_then(|row| row.branch());
-            let read = |index, repository: &Value| {
-                let row = row(index).ok_or_else(answer::lacking)?;
-                branch::facts(&row, repository, limits)
-            };
-            let nothing = |index, facts: &BranchFacts| {
-                row(index).is_none_or(|row| branch::is_nothing(facts, &row))
-            };
-            told(envelope.aliases(rows.len(), read, nothing), Told::Branch)
+        Row::Branch(row) => {
+            let read = |repository: &Value| branch::facts(row, repository, limits);
+            let part = envelope.alias(place, read, |facts| branch::is_nothing(facts, row));
+            part.map(Told::Branch)
         }
-    }
+    });
+    parts.collect()
 }
 
 fn told<T>(parts: Vec<Part<T>>, tell: fn(T) -> Told) -> Vec<Part<Told>> {

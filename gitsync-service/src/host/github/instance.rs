@@ -70,16 +70,25 @@ impl Instance {
         self.settings.graphql && self.capability().is_usable(Instant::now())
     }
 
-    /// The host understood a query of `key`. Returns what it was taken to lack until now.
-    pub(super) fn note_graphql(&self, key: &BudgetKey) -> Vec<&'static str> {
-        let now = Instant::now();
+    /// The host understood a query of `key`, which was sent `without` some fields: of these it tells
+    /// nothing. Returns what the host was taken to lack until now.
+    pub(super) fn note_graphql(&self, key: &BudgetKey, without: &[&str]) -> Vec<&'static str> {
+        self.note_graphql_at(key, without, Instant::now())
+    }
+
+    fn note_graphql_at(
+        &self,
+        key: &BudgetKey,
+        without: &[&str],
+        now: Instant,
+    ) -> Vec<&'static str> {
         let mut back = Vec::new();
         back.extend(self.capability().answered(key, now).then_some(NO_GRAPHQL));
         let mut dropped = self.dropped();
-        let ended = dropped
+        let asked = dropped
             .iter_mut()
-            .filter_map(|(field, lack)| lack.end(now).then_some(*field));
-        back.extend(ended);
+            .filter(|(field, _)| !without.contains(*field));
+        back.extend(asked.filter_map(|(field, lack)| lack.end(now).then_some(*field)));
         back
     }
 
@@ -186,6 +195,19 @@ mod tests {
             }
             assert_eq!(!instance.has_graphql(), is_left, "{base}");
         }
+    }
+
+    #[test]
+    fn a_query_without_a_field_does_not_say_that_the_host_has_it() {
+        let instance = Instance::new(Settings::default(), "https://github.acme.com/api/v3");
+        let (ann, field) = (BudgetKey("ann".to_owned()), "isInMergeQueue");
+        assert!(instance.drop_field(field));
+        // It was sent while the field was dropped, and answered when it is to be asked for again.
+        let later = Instant::now() + Duration::from_secs(60 * 60);
+        let none: [&str; 0] = [];
+        assert_eq!(instance.note_graphql_at(&ann, &[field], later), none);
+        assert!(!instance.drop_field(field), "it is still lacking");
+        assert_eq!(instance.note_graphql_at(&ann, &[], later), [field]);
     }
 
     #[test]

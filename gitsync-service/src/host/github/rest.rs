@@ -1,8 +1,8 @@
 //! GitHub over REST: one question at a time.
 //!
 //! [`questions`] are the requests, [`model`] is what is read of their answers, [`reviews`] what
-//! reviews amount to, and [`super::validator`] how to ask whether anything changed. A question that failed
-//! anywhere has failed: it never looks like "no pull request".
+//! reviews amount to. A question that failed anywhere has failed: it never looks like "no pull
+//! request".
 
 mod memo;
 mod model;
@@ -11,9 +11,7 @@ mod reviews;
 
 use std::{collections::HashSet, sync::Arc};
 
-use proto::sync::{
-    KnownPullRequest, Lane, ProblemClass, PullRequestState, RepositoryPath, Upstream,
-};
+use proto::sync::{KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream};
 
 use super::{
     NoAnswer,
@@ -25,7 +23,7 @@ use crate::host::{Answer, Ask, BranchFacts, Candidate, Observed, Question, is_ot
 
 use memo::Memo;
 use model::{Pull, Viewer};
-use questions::{Fresh, Listed, NOT_FOUND, State, Told, is_of};
+use questions::{Listed, NOT_FOUND, State, Told, is_of};
 
 /// The most pages of reviews that are read. A pull request with more (2,000 reviews) is refused
 /// rather than judged by its oldest ones.
@@ -37,8 +35,8 @@ type ListKey = (RepositoryPath, RepositoryPath, String, State);
 /// What REST answered, for as long as a lease lasts.
 #[derive(Default)]
 pub(super) struct Answers {
-    pulls: Memo<PullKey, Option<Arc<Fresh<Pull>>>>,
-    reviews: Memo<PullKey, Fresh<ReviewSummary>>,
+    pulls: Memo<PullKey, Option<Arc<Pull>>>,
+    reviews: Memo<PullKey, ReviewSummary>,
     repositories: Memo<RepositoryPath, Option<Arc<Told>>>,
     lists: Memo<ListKey, Listed>,
     commits: Memo<(RepositoryPath, String), Option<Listed>>,
@@ -60,9 +58,8 @@ impl Answers {
 pub(super) async fn identify(client: &Client) -> Result<bool, NoAnswer> {
     let url = client.base.url(&["user"], &[])?;
     let viewer = client
-        .get::<Viewer>(&Turn::new(Lane::Active), Endpoint::GetUser, url, None)
-        .await?
-        .answer()?;
+        .get::<Viewer>(&Turn::new(Lane::Active), Endpoint::GetUser, url)
+        .await?;
     if let Some(viewer) = &viewer {
         client.admission.identify(viewer.body.id.to_string());
     }
@@ -79,16 +76,8 @@ struct Lookup<'a> {
 impl Lookup<'_> {
     async fn answer(&self, question: &Question) -> Result<Answer, NoAnswer> {
         match question {
-            Question::Changed {
-                known,
-                fingerprint: _,
-                validator,
-                overdue,
-            } => {
-                let validator = validator.as_deref().filter(|_| !overdue);
-                self.changed(known, validator).await
-            }
-            Question::Status { known } => self.known(known).await,
+            // REST tells whether it changed only by all of it.
+            Question::Changed { known, .. } | Question::Status { known } => self.known(known).await,
             Question::ByNumber { repository, number } => self.whole(repository, *number).await,
             Question::OfBranch {
                 at,
@@ -110,33 +99,12 @@ impl Lookup<'_> {
         }
     }
 
-    /// Whether a known pull request changed, or else all of it: REST has no answer between the two.
-    async fn changed(
-        &self,
-        known: &KnownPullRequest,
-        validator: Option<&str>,
-    ) -> Result<Answer, NoAnswer> {
-        let repository = repository_of(known)?;
-        let validator = validator
-            // Of a settled one more is asked than whether it changed.
-            .filter(|_| known.state == PullRequestState::Open)
-            .and_then(|text| self.client.validator(text));
-        if let Some(validator) = &validator
-            && self
-                .is_unchanged(&repository, known.number, validator)
-                .await?
-        {
-            return Ok(Answer::Unchanged);
-        }
-        self.known(known).await
-    }
-
     /// A known pull request. Where another repository has taken its repository's name, which says
     /// nothing of where that is now, a fork of it leads there.
     async fn known(&self, known: &KnownPullRequest) -> Result<Answer, NoAnswer> {
         let (repository, number) = (repository_of(known)?, known.number);
-        let is_it = |pull: &Option<Arc<Fresh<Pull>>>| {
-            let id = pull.as_ref().and_then(|pull| pull.what.node_id.as_deref());
+        let is_it = |pull: &Option<Arc<Pull>>| {
+            let id = pull.as_ref().and_then(|pull| pull.node_id.as_deref());
             pull.is_some() && !is_other(known, id)
         };
         if known.host_id.is_none() || is_it(&self.pull(&repository, number).await?) {
@@ -177,9 +145,8 @@ impl Lookup<'_> {
         let Some(pull) = self.pull(repository, number).await? else {
             return Ok(None);
         };
-        let present = pull.what.repository()?;
-        let reviews = self.reviews(&present, pull.what.number).await?;
-        self.both(&pull, &reviews).map(Some)
+        let reviews = self.reviews(&pull.repository()?, pull.number).await?;
+        observed(&pull, reviews).map(Some)
     }
 
     /// A pull request that was just listed, and its reviews, at once: both are needed, and the
@@ -194,22 +161,9 @@ impl Lookup<'_> {
             self.reviews(repository, number)
         );
         match pull? {
-            Some(pull) => self.both(&pull, &reviews?).map(Some),
+            Some(pull) => observed(&pull, reviews?).map(Some),
             None => Ok(None),
         }
-    }
-
-    fn both(
-        &self,
-        pull: &Fresh<Pull>,
-        reviews: &Fresh<ReviewSummary>,
-    ) -> Result<Observed, NoAnswer> {
-        Ok(Observed {
-            found: pull.what.found(reviews.what)?,
-            head_repository: pull.what.head.repository()?,
-            fingerprint: None,
-            validator: self.client.validate(&pull.validator, &reviews.validator),
-        })
     }
 
     /// The candidates of a branch in the repository `at`.
@@ -305,6 +259,14 @@ impl Lookup<'_> {
         }
         Ok(facts)
     }
+}
+
+fn observed(pull: &Pull, reviews: ReviewSummary) -> Result<Observed, NoAnswer> {
+    Ok(Observed {
+        found: pull.found(reviews)?,
+        head_repository: pull.head.repository()?,
+        fingerprint: None,
+    })
 }
 
 /// Reads lists of pull requests.

@@ -46,7 +46,7 @@ pub(super) struct Cycle {
     /// Requests to the host, of every kind.
     pub(super) requests: usize,
     /// What those cost of the limits: points of GraphQL by the host's formula, and one for each REST
-    /// request that was not answered with "not modified".
+    /// request.
     pub(super) points: u64,
     /// From when they were due until the last was written.
     pub(super) seconds: f64,
@@ -143,15 +143,6 @@ impl World {
         }
     }
 
-    /// Forgets what lets the host say that nothing changed.
-    pub(super) async fn forget_validators(&self) -> anyhow::Result<()> {
-        let client = self.stack.database.client().await;
-        client
-            .execute("UPDATE git_ref_polls SET validator = NULL", &[])
-            .await?;
-        Ok(())
-    }
-
     /// Makes everything due at once and waits until it is written, or until `enough` says so.
     pub(super) async fn cycle(
         &self,
@@ -229,10 +220,7 @@ async fn wal_position(client: &Client) -> anyhow::Result<i64> {
 }
 
 fn points(request: &RecordedRequest) -> u64 {
-    match &request.graphql {
-        Some(query) => query.cost,
-        None => u64::from(request.status != Some(304)),
-    }
+    request.graphql.as_ref().map_or(1, |query| query.cost)
 }
 
 fn owner_id(owner: &Caller) -> anyhow::Result<Uuid> {

@@ -35,7 +35,6 @@ pub(super) fn outcome_row(outcome: &Outcome) -> Value {
         "upstream": learned.upstream.text(),
         "canonical": canonical.map(proto::sync::RepositoryPath::as_str),
         "fingerprint": learned.fingerprint,
-        "validator": learned.validator,
         "next_seconds": next.refresh_in.map(seconds),
         "next_lane": next.lane.number(),
         // An interval of zero would be an endless rate.

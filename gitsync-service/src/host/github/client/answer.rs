@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use url::Url;
 
-use super::super::{NoAnswer, rate_limit::LimitHeaders};
+use super::super::rate_limit::LimitHeaders;
 
 /// An answer, and what its headers say about it.
 #[derive(Debug)]
@@ -15,8 +15,6 @@ pub(in super::super) struct Answer<T> {
     pub(in super::super) next: Option<Url>,
     /// Whether the resource was asked for by a name that it does not have.
     pub(in super::super) moved: Moved,
-    /// Sent with the next question, it lets the host answer that nothing changed.
-    pub(in super::super) validator: Option<String>,
 }
 
 /// Whether an answer came from another address.
@@ -39,28 +37,6 @@ impl Moved {
         match self {
             Self::No | Self::ForGood if for_good => Self::ForGood,
             Self::No | Self::ForNow | Self::ForGood => Self::ForNow,
-        }
-    }
-}
-
-/// What became of a question.
-#[derive(Debug)]
-pub(in super::super) enum Fetched<T> {
-    /// It does not exist for this token.
-    Missing,
-    /// It is as it was when the validator was given.
-    Unchanged,
-    /// The answer.
-    Answer(Box<Answer<T>>),
-}
-
-impl<T> Fetched<T> {
-    /// The answer to a question without a validator. `None`: it does not exist for this token.
-    pub(in super::super) fn answer(self) -> Result<Option<Answer<T>>, NoAnswer> {
-        match self {
-            Self::Missing => Ok(None),
-            Self::Answer(answer) => Ok(Some(*answer)),
-            Self::Unchanged => Err(NoAnswer::invalid("not modified since never")),
         }
     }
 }

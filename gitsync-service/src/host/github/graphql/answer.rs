@@ -325,31 +325,25 @@ impl Envelope {
             .collect()
     }
 
-    /// What became of the aliases `r0` to `r{count - 1}`, each a repository. An answer that is
-    /// `nothing` says that something does not exist.
-    pub(super) fn aliases<T>(
-        mut self,
-        count: usize,
-        read: impl Fn(usize, &Value) -> Result<T, NoAnswer>,
-        nothing: impl Fn(usize, &T) -> bool,
-    ) -> Vec<Part<T>> {
-        (0..count)
-            .map(|index| {
-                let alias = format!("r{index}");
-                let verdict = self.by_alias.get(&alias).copied();
-                let repository = self.data.remove(&alias);
-                match (repository, verdict) {
-                    (None, None) if self.whole.is_none() && !self.again => Part::Failed(lacking()),
-                    (None | Some(Value::Null), verdict) => self.unanswered(verdict, None),
-                    (Some(_), Some(Verdict::Again)) => Part::Unresolved,
-                    (Some(_), Some(Verdict::Failed(reason))) => Part::Failed(reason),
-                    (Some(repository), Some(Verdict::NotFound) | None) => {
-                        let found = read(index, &repository);
-                        self.part(found, |found| nothing(index, found))
-                    }
-                }
-            })
-            .collect()
+    /// What became of the row at `place`, whose alias is a repository. An answer that is `nothing`
+    /// says that something does not exist.
+    pub(super) fn alias<T>(
+        &mut self,
+        place: usize,
+        read: impl Fn(&Value) -> Result<T, NoAnswer>,
+        nothing: impl Fn(&T) -> bool,
+    ) -> Part<T> {
+        let alias = format!("r{place}");
+        let verdict = self.by_alias.get(&alias).copied();
+        match (self.data.remove(&alias), verdict) {
+            (None, None) if self.whole.is_none() && !self.again => Part::Failed(lacking()),
+            (None | Some(Value::Null), verdict) => self.unanswered(verdict, None),
+            (Some(_), Some(Verdict::Again)) => Part::Unresolved,
+            (Some(_), Some(Verdict::Failed(reason))) => Part::Failed(reason),
+            (Some(repository), Some(Verdict::NotFound) | None) => {
+                self.part(read(&repository), nothing)
+            }
+        }
     }
 
     /// What was read, unless that is nothing and may be missing for another reason.

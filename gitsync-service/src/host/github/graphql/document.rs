@@ -1,70 +1,104 @@
 //! The texts of the queries. No value is ever written into one: all of them are variables.
 
-const PROBE: &str = include_str!("../queries/probe.graphql");
-const DETAIL: &str = include_str!("../queries/detail.graphql");
-const NUMBERS: &str = include_str!("../queries/numbers.graphql");
-const DISCOVER: &str = include_str!("../queries/discover.graphql");
+use super::row::{Row, Sort};
+
+const LOOK: &str = include_str!("../queries/look.graphql");
 const FINGERPRINT: &str = include_str!("../queries/fingerprint.graphql");
 const STATUS: &str = include_str!("../queries/status.graphql");
 const LINK: &str = include_str!("../queries/link.graphql");
 
-/// Lines around what is there once for each question.
-const EACH: &str = "# each";
+/// The operation's name in the source.
+const NAME: &str = "query Look(";
+/// The line before which a section ends.
 const END: &str = "# end";
 
-/// A query, and for how many questions.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Document {
-    Probe,
-    Detail,
-    Numbers(usize),
-    Discover(usize),
+/// The sort of all rows, if they are of one.
+pub(super) fn only_sort<'r, 'a: 'r>(rows: impl IntoIterator<Item = &'r Row<'a>>) -> Option<Sort> {
+    let mut sorts = rows.into_iter().map(Row::sort);
+    let first = sorts.next()?;
+    sorts.all(|sort| sort == first).then_some(first)
 }
 
-impl Document {
-    /// The name in metrics.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Probe => "graphql_probe",
-            Self::Detail => "graphql_detail",
-            Self::Numbers(_) => "graphql_numbers",
-            Self::Discover(_) => "graphql_discover",
-        }
-    }
-
-    /// The whole text, with the fragments that it needs and without its comments and the `dropped`
-    /// fields, each of which has a line of its own.
-    pub(super) fn text(self, dropped: &[&str]) -> String {
-        let (query, count) = match self {
-            Self::Probe => (PROBE, 1),
-            Self::Detail => (DETAIL, 1),
-            Self::Numbers(count) => (NUMBERS, count),
-            Self::Discover(count) => (DISCOVER, count),
-        };
-        let mut text = String::with_capacity(query.len() * count);
-        write_repeated(&mut text, query, count, &[]);
-        write_repeated(&mut text, FINGERPRINT, 1, dropped);
-        if !matches!(self, Self::Probe) {
-            write_repeated(&mut text, STATUS, 1, &[]);
-        }
-        if matches!(self, Self::Discover(_)) {
-            write_repeated(&mut text, LINK, 1, &[]);
-        }
-        text
+/// The name in metrics of a query for rows of this sort, or of several.
+pub(super) fn endpoint(sort: Option<Sort>) -> &'static str {
+    match sort {
+        Some(Sort::Probe) => "graphql_probe",
+        Some(Sort::Detail) => "graphql_detail",
+        Some(Sort::Numbers) => "graphql_numbers",
+        Some(Sort::Discover) => "graphql_discover",
+        None => "graphql_mixed",
     }
 }
 
-/// Writes the lines of `source`; those between [`EACH`] and [`END`] `count` times, each time with
-/// another number in place of 0.
-fn write_repeated(text: &mut String, source: &str, count: usize, dropped: &[&str]) {
+fn operation(sort: Option<Sort>) -> &'static str {
+    match sort {
+        Some(Sort::Probe) => "query Probe(",
+        Some(Sort::Detail) => "query Detail(",
+        Some(Sort::Numbers) => "query Numbers(",
+        Some(Sort::Discover) => "query Discover(",
+        None => "query Mixed(",
+    }
+}
+
+/// The whole text of a query for these rows, with the fragments that it needs and without its
+/// comments and the `dropped` fields, each of which has a line of its own.
+pub(super) fn text(rows: &[&Row<'_>], dropped: &[&str]) -> String {
+    let sort = only_sort(rows.iter().copied());
+    let has = |sort: Sort| rows.iter().any(|row| row.sort() == sort);
+    let mut text = String::with_capacity(LOOK.len() * rows.len());
+    let sections = |section: &str| sections(section, rows);
+    write(
+        &mut text,
+        &LOOK.replace(NAME, operation(sort)),
+        sections,
+        &[],
+    );
+    write(&mut text, FINGERPRINT, |_| None, dropped);
+    if sort != Some(Sort::Probe) {
+        write(&mut text, STATUS, |_| None, &[]);
+    }
+    if has(Sort::Discover) {
+        write(&mut text, LINK, |_| None, &[]);
+    }
+    text
+}
+
+/// The places that a section of the source is written for. `None`: it is a comment, and no section.
+fn sections(line: &str, rows: &[&Row<'_>]) -> Option<Vec<usize>> {
+    let places = |of: &dyn Fn(Sort) -> bool| -> Vec<usize> {
+        let rows = rows.iter().enumerate();
+        let rows = rows.filter(|(_, row)| of(row.sort()));
+        rows.map(|(place, _)| place).collect()
+    };
+    let once = |of: &dyn Fn(Sort) -> bool| places(of).into_iter().take(1).collect();
+    Some(match line {
+        "# ids" => once(&|sort| matches!(sort, Sort::Probe | Sort::Detail)),
+        "# probes" => once(&|sort| sort == Sort::Probe),
+        "# details" => once(&|sort| sort == Sort::Detail),
+        "# branches" => once(&|sort| sort == Sort::Discover),
+        "# repository" => places(&|sort| matches!(sort, Sort::Numbers | Sort::Discover)),
+        "# number" => places(&|sort| sort == Sort::Numbers),
+        "# branch" => places(&|sort| sort == Sort::Discover),
+        _ => return None,
+    })
+}
+
+/// Writes the lines of `source`; those of a section once for each of its places, with the place in
+/// place of 0.
+fn write(
+    text: &mut String,
+    source: &str,
+    sections: impl Fn(&str) -> Option<Vec<usize>>,
+    dropped: &[&str],
+) {
     let mut lines = source.lines().map(str::trim);
     while let Some(line) = lines.next() {
-        if line == EACH {
+        if let Some(places) = sections(line) {
             let block: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
-            for index in 0..count {
-                let index = index.to_string();
+            for place in places {
+                let place = place.to_string();
                 for line in &block {
-                    text.push_str(&line.replace('0', &index));
+                    text.push_str(&line.replace('0', &place));
                     text.push('\n');
                 }
             }
@@ -77,31 +111,55 @@ fn write_repeated(text: &mut String, source: &str, count: usize, dropped: &[&str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proto::sync::RepositoryPath;
+
+    use super::{super::row::BranchRow, *};
 
     /// Written into the folder `SENT_QUERIES`, if that is set: `.ci/validate-queries` checks them
     /// against GitHub's published schema.
     #[test]
-    fn each_question_has_its_own_names_and_a_query_no_fragment_that_it_does_not_use() {
-        for document in [
-            Document::Probe,
-            Document::Detail,
-            Document::Numbers(2),
-            Document::Discover(2),
+    fn each_row_has_its_own_names_and_a_query_nothing_that_it_does_not_use() {
+        let path = RepositoryPath::parse("acme/web").unwrap();
+        let branch = Row::Branch(BranchRow {
+            at: &path,
+            head: &path,
+            branch: "feature",
+            commit: None,
+            whole: true,
+        });
+        let number = Row::Number(path.clone(), 7);
+        let (probe, detail) = (Row::Probe("id"), Row::Detail("id"));
+        for rows in [
+            vec![&probe],
+            vec![&detail],
+            vec![&number, &number],
+            vec![&branch, &branch],
+            vec![&branch, &detail, &number],
+            vec![&probe, &branch],
         ] {
-            let text = document.text(&[]);
-            for fragment in ["Fingerprint", "Status"] {
+            let text = text(&rows, &[]);
+            for fragment in ["Fingerprint", "Status", "Link"] {
                 let count = |part: String| text.matches(&part).count();
                 let defined = count(format!("fragment {fragment} "));
                 let used = count(format!("...{fragment}"));
-                assert_eq!(defined, usize::from(used > 0), "{fragment} in {document:?}");
+                assert_eq!(defined, usize::from(used > 0), "{fragment} in {text}");
+            }
+            let has = |sort: Sort| rows.iter().any(|row| row.sort() == sort);
+            let has_ids = has(Sort::Probe) || has(Sort::Detail);
+            assert_eq!(text.contains("nodes(ids: $ids)"), has_ids, "{text}");
+            assert_eq!(text.contains("$whole"), has(Sort::Discover), "{text}");
+            for (place, row) in rows.iter().enumerate() {
+                let own = format!("r{place}: repository(owner: $owner{place}, name: $name{place},");
+                assert_eq!(text.contains(&own), row.id().is_none(), "{text}");
             }
             if let Some(folder) = std::env::var_os("SENT_QUERIES") {
-                let file = std::path::Path::new(&folder).join(document.name());
+                let name: Vec<_> = rows.iter().map(|row| endpoint(Some(row.sort()))).collect();
+                let file = std::path::Path::new(&folder).join(name.join("_"));
                 std::fs::write(file.with_extension("graphql"), text).unwrap();
             }
         }
-        let text = Document::Discover(12).text(&[]);
+        let many = vec![&branch; 12];
+        let text = text(&many, &[]);
         assert!(text.contains("r11: repository(owner: $owner11, name: $name11"));
         assert_eq!(text.matches("$owner1:").count(), 1);
         assert!(!text.contains("r12"));

@@ -1,11 +1,13 @@
 //! The rows that wait for their answers, and the next request that is made of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{Row, Sort};
+use super::{super::sizes::Kind, Row, Sort, only_sort};
 
 /// As many repositories fit in one request, whatever is asked of them.
 const MOST_ALIASES: usize = 20;
+/// The parts of a request that its rows fill.
+const FULL: usize = 10_000;
 
 /// A row, and all questions of which it is the next step.
 #[derive(Debug)]
@@ -22,29 +24,46 @@ pub(super) struct Asked<'a> {
 /// One request.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
-    pub(super) sort: Sort,
     pub(super) rows: Vec<Asked<'a>>,
     /// Which request this is a half of, by its index among those that were split.
     pub(super) half_of: Option<usize>,
 }
 
 impl Batch<'_> {
+    /// What all of its rows ask for, if that is the same.
+    pub(super) fn sort(&self) -> Option<Sort> {
+        only_sort(self.rows.iter().map(|asked| &asked.row))
+    }
+
+    /// The name in metrics.
+    pub(super) fn name(&self) -> &'static str {
+        self.sort().map_or("mixed", |sort| sort.kind().name())
+    }
+
+    /// What its rows are learned as, and how many are.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (Kind, usize)> {
+        let count = |kind: Kind| {
+            let rows = self.rows.iter();
+            rows.filter(|asked| asked.row.sort().kind() == kind).count()
+        };
+        let kinds = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| (kind, count(kind)));
+        kinds.into_iter().filter(|(_, rows)| *rows > 0)
+    }
+
     /// The most that it costs: a point for a hundred connections. A branch has its lists, and with
     /// their status the commits and reviews of what they hold.
     pub(super) fn cost(&self) -> i64 {
         const CONNECTIONS_OF_DETAIL: usize = 2;
         const CONNECTIONS_OF_BRANCH: usize = 10;
         const CONNECTIONS_OF_LISTS: usize = 4;
-        let is_whole = |asked: &Asked<'_>| asked.row.branch().is_some_and(|row| row.whole);
-        let connections = match self.sort {
-            Sort::Probe => 0,
-            Sort::Detail | Sort::Numbers => self.rows.len() * CONNECTIONS_OF_DETAIL,
-            Sort::Discover if self.rows.iter().any(is_whole) => {
-                self.rows.len() * CONNECTIONS_OF_BRANCH
-            }
-            Sort::Discover => self.rows.len() * CONNECTIONS_OF_LISTS,
-        };
-        i64::try_from(connections.div_ceil(100).max(1)).unwrap_or(i64::MAX)
+        let connections = self.rows.iter().map(|asked| match asked.row {
+            Row::Probe(_) => 0,
+            Row::Detail(_) | Row::Number(..) => CONNECTIONS_OF_DETAIL,
+            Row::Branch(row) if row.whole => CONNECTIONS_OF_BRANCH,
+            Row::Branch(_) => CONNECTIONS_OF_LISTS,
+        });
+        let points = connections.sum::<usize>().div_ceil(100).max(1);
+        i64::try_from(points).unwrap_or(i64::MAX)
     }
 }
 
@@ -68,31 +87,59 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// The next request: a half of an earlier one, or as many as fit of the sort that waits
-    /// longest.
-    pub(super) fn next(&mut self, size: impl FnOnce(Sort) -> usize) -> Option<Batch<'a>> {
+    /// Has the rows of a request asked again, each sort by itself.
+    pub(super) fn push_sorts(&mut self, mut rows: Vec<Asked<'a>>) {
+        while let Some(sort) = rows.first().map(|asked| asked.row.sort()) {
+            let (same, others) = rows.into_iter().partition(|asked| asked.row.sort() == sort);
+            self.push_half(Batch {
+                rows: same,
+                half_of: None,
+            });
+            rows = others;
+        }
+    }
+
+    /// The next request: a half of an earlier one, or everything where that fits into one, or as
+    /// many as fit of the sort that waits longest.
+    pub(super) fn next(&mut self, size: impl Fn(Sort) -> usize) -> Option<Batch<'a>> {
         if let Some(half) = self.halves.pop_front() {
             return Some(half);
         }
+        let size = |sort| match sort {
+            Sort::Probe | Sort::Detail => size(sort).max(1),
+            Sort::Numbers | Sort::Discover => size(sort).clamp(1, MOST_ALIASES),
+        };
         let sort = self.waiting.front()?.1.sort();
-        let size = match sort {
-            Sort::Probe | Sort::Detail => size(sort),
-            Sort::Numbers | Sort::Discover => size(sort).min(MOST_ALIASES),
+        let rows = if self.fit_together(size) {
+            self.collect(|_| true, usize::MAX)
+        } else {
+            self.collect(|other| other == sort, size(sort))
         };
         Some(Batch {
-            sort,
-            rows: self.collect(sort, size.max(1)),
+            rows,
             half_of: None,
         })
     }
 
-    /// Takes as many rows of one sort as a request may have, equal ones together.
-    fn collect(&mut self, sort: Sort, size: usize) -> Vec<Asked<'a>> {
+    /// Whether all rows that wait are no more than one request: each fills a part of it, as many
+    /// as there may be of its sort. That costs a point, like any of those requests.
+    fn fit_together(&self, size: impl Fn(Sort) -> usize) -> bool {
+        let rows: HashSet<&Row<'a>> = self.waiting.iter().map(|(_, row)| row).collect();
+        let of = |sort: Sort| rows.iter().filter(|row| row.sort() == sort).count();
+        // Ids are asked for one thing or the other.
+        let is_one_list = of(Sort::Probe) == 0 || of(Sort::Detail) == 0;
+        let aliases = of(Sort::Numbers) + of(Sort::Discover);
+        let filled = rows.iter().map(|row| FULL / size(row.sort()));
+        is_one_list && aliases <= MOST_ALIASES && filled.sum::<usize>() <= FULL
+    }
+
+    /// Takes as many rows of some sorts as a request may have, equal ones together.
+    fn collect(&mut self, takes: impl Fn(Sort) -> bool, size: usize) -> Vec<Asked<'a>> {
         let mut places: HashMap<Row<'a>, usize> = HashMap::new();
         let mut rows: Vec<Asked<'a>> = Vec::new();
         let mut left = VecDeque::new();
         for (ask, row) in std::mem::take(&mut self.waiting) {
-            if row.sort() != sort {
+            if !takes(row.sort()) {
                 left.push_back((ask, row));
             } else if let Some(same) = places.get(&row).and_then(|place| rows.get_mut(*place)) {
                 same.asks.push(ask);
@@ -143,34 +190,38 @@ mod tests {
     }
 
     #[test]
-    fn equal_rows_are_asked_once_and_each_sort_by_itself() {
-        let mut queue = Queue::default();
-        for (ask, row) in [
+    fn equal_rows_are_asked_once_and_all_in_one_request_where_they_fit() {
+        let rows = [
             number(1),
             Row::Detail("a"),
             number(2),
             Row::Detail("a"),
             number(1),
-            Row::Probe("a"),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            queue.push(ask, row);
-        }
-        let mut batches = Vec::new();
-        while let Some(batch) = queue.next(|_| 100) {
-            let asks: Vec<_> = batch.rows.into_iter().map(|row| row.asks).collect();
-            batches.push((batch.sort, asks));
-        }
-        assert_eq!(
-            batches,
-            [
-                (Sort::Numbers, vec![vec![0, 4], vec![2]]),
-                (Sort::Detail, vec![vec![1, 3]]),
-                (Sort::Probe, vec![vec![5]]),
-            ]
-        );
+        ];
+        let batches = |rows: &[Row<'static>], size: usize| {
+            let mut queue = Queue::default();
+            for (ask, row) in rows.iter().enumerate() {
+                queue.push(ask, row.clone());
+            }
+            let mut batches = Vec::new();
+            while let Some(batch) = queue.next(|_| size) {
+                let sort = batch.sort();
+                let asks: Vec<_> = batch.rows.into_iter().map(|row| row.asks).collect();
+                batches.push((sort, asks));
+            }
+            batches
+        };
+        let (one, two, detail) = (vec![0, 4], vec![2], vec![1, 3]);
+        let all = vec![one.clone(), detail.clone(), two.clone()];
+        assert_eq!(batches(&rows, 3), [(None, all)]);
+        let apart = [
+            (Some(Sort::Numbers), vec![one, two]),
+            (Some(Sort::Detail), vec![detail]),
+        ];
+        assert_eq!(batches(&rows, 2), apart);
+        // Of ids one thing is asked.
+        let ids = [Row::Detail("a"), Row::Probe("b")];
+        assert_eq!(batches(&ids, 100).len(), 2);
     }
 
     #[test]

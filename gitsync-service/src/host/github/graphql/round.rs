@@ -1,8 +1,8 @@
 //! Many questions in one request, one request after the other.
 //!
-//! A request asks one sort of row, as many as the host is known to answer at once. What it answers
-//! is answered; what is left is asked again in two halves, down to the row that is too heavy by
-//! itself. What GraphQL does not answer, or may not be asked, is diverted to REST.
+//! A request asks all rows, or where they are many one sort of them, as many as the host is known to
+//! answer at once. What it answers is answered; what is left is asked again sort by sort and in two
+//! halves, down to the row that is too heavy by itself. What GraphQL does not answer, or may not be asked, is diverted to REST.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -145,48 +145,43 @@ impl<'a> Round<'a> {
             Ok(permit) => permit,
             Err(withheld) => return self.withhold(batch.rows, withheld),
         };
-        let kind = batch.sort.kind();
         admission
             .metrics()
-            .observe_batch(kind.name(), batch.rows.len());
+            .observe_batch(batch.name(), batch.rows.len());
         let begun = Instant::now();
         let rows: Vec<&Row<'_>> = batch.rows.iter().map(|asked| &asked.row).collect();
         let dropped = self.session.instance.dropped_fields();
         let queried = permit
-            .run(send(&self.session.client, batch.sort, &dropped, &rows))
+            .run(send(&self.session.client, &dropped, &rows))
             .await;
         drop(permit);
         let Some(queried) = queried else {
             return self.cut_off(batch.rows);
         };
-        if kind == Kind::Detail {
+        if batch.kinds().any(|(kind, _)| kind == Kind::Detail) {
             let instance = &self.session.instance;
             instance.note_detail(admission.key(), begun.elapsed());
         }
         match queried {
-            Ok(queried) => self.settle(batch, begun.elapsed(), queried),
+            Ok(queried) => self.settle(batch, begun.elapsed(), &dropped, queried),
             Err(NoAnswer::Withheld(withheld)) => self.withhold(batch.rows, withheld),
             Err(reason) => self.refused(batch.rows, reason),
         }
     }
 
-    /// Takes what came of a request.
-    fn settle(&mut self, batch: Batch<'a>, took: Duration, queried: Queried) {
+    /// Takes what came of a request that was sent without the `dropped` fields.
+    fn settle(&mut self, batch: Batch<'a>, took: Duration, dropped: &[&str], queried: Queried) {
         let session = self.session;
         match queried {
             Queried::Parts { parts, gave_up } => {
-                session.client.understood();
+                session.client.understood(dropped);
                 self.lost = 0;
                 if parts.iter().any(|part| matches!(part, Part::Answered(_))) {
                     self.is_well = true;
                     session.client.admission.answered_well();
                 }
-                let Batch {
-                    sort,
-                    rows,
-                    half_of,
-                } = batch;
-                let asked = rows.len();
+                let kinds: Vec<(Kind, usize)> = batch.kinds().collect();
+                let Batch { rows, half_of } = batch;
                 let mut left = Vec::new();
                 for (row, part) in rows.into_iter().zip(parts) {
                     match part {
@@ -200,13 +195,14 @@ impl<'a> Round<'a> {
                     }
                 }
                 if left.is_empty() {
-                    session.instance.sizes.clean(sort.kind(), asked, took);
+                    for (kind, asked) in kinds {
+                        session.instance.sizes.clean(kind, asked, took);
+                    }
                     if let Some(split) = half_of {
                         self.evidence.answered(split);
                     }
                 } else {
                     let rest = Batch {
-                        sort,
                         rows: left,
                         half_of,
                     };
@@ -239,19 +235,24 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Has what was not answered asked again, with fewer beside it. What fails by itself again and
-    /// again is too heavy for GraphQL.
-    fn split(&mut self, batch: Batch<'a>, gave_up: bool) {
-        let Batch { sort, mut rows, .. } = batch;
+    /// Has what was not answered asked again, with fewer beside it: each sort by itself, and then
+    /// by halves. What fails by itself again and again is too heavy for GraphQL.
+    fn split(&mut self, mut batch: Batch<'a>, gave_up: bool) {
         let admission = &self.session.client.admission;
         if gave_up {
             let pause = self.session.instance.settings.heavy_pause;
             let spread = (pause * 2).mul_f64(share(admission.key(), HEAVY_TURN));
             self.resumes_at = Some(Instant::now() + pause + spread);
-            rows.iter_mut().for_each(|asked| asked.lost = true);
+            batch.rows.iter_mut().for_each(|asked| asked.lost = true);
         }
+        if batch.rows.len() > 1 {
+            admission.metrics().count_too_heavy(batch.name());
+        }
+        let Some(sort) = batch.sort() else {
+            return self.queue.push_sorts(batch.rows);
+        };
+        let mut rows = batch.rows;
         if rows.len() > 1 {
-            admission.metrics().count_too_heavy(sort.kind().name());
             let half_of = if gave_up {
                 Some(self.evidence.split(sort.kind(), rows.len()))
             } else {
@@ -260,11 +261,7 @@ impl<'a> Round<'a> {
             };
             let rest = rows.split_off(rows.len().div_ceil(2));
             for rows in [rows, rest] {
-                self.queue.push_half(Batch {
-                    sort,
-                    rows,
-                    half_of,
-                });
+                self.queue.push_half(Batch { rows, half_of });
             }
             return;
         }
@@ -272,7 +269,6 @@ impl<'a> Round<'a> {
             asked.alone += 1;
             if asked.alone < MOST_ALONE {
                 self.queue.push_half(Batch {
-                    sort,
                     rows: vec![asked],
                     half_of: None,
                 });
@@ -305,9 +301,7 @@ impl<'a> Round<'a> {
                 }
                 Told::Fingerprint(Some(seen)) => {
                     match self.asks.get(ask).map(|ask| &ask.question) {
-                        Some(Question::Changed { fingerprint, .. })
-                            if fingerprint.as_ref() == Some(seen) =>
-                        {
+                        Some(Question::Changed { fingerprint, .. }) if fingerprint == seen => {
                             Answer::Unchanged
                         }
                         _ => Answer::Changed,

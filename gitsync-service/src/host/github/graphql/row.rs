@@ -1,6 +1,6 @@
 //! The rows of a request: what a question asks GraphQL for.
 
-use proto::sync::{ProblemClass, PullRequestState, RepositoryPath};
+use proto::sync::{ProblemClass, RepositoryPath};
 
 use super::super::{NoAnswer, normalised, sizes::Kind};
 use crate::host::Question;
@@ -29,8 +29,8 @@ pub(super) struct BranchRow<'a> {
     pub(super) whole: bool,
 }
 
-/// What all rows of one request ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a row asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sort {
     Probe,
     Detail,
@@ -64,13 +64,9 @@ impl<'a> Row<'a> {
         let (known, may_probe) = match question {
             Question::Changed {
                 known,
-                fingerprint,
-                validator: _,
+                fingerprint: _,
                 overdue,
-            } => {
-                let is_open = known.state == PullRequestState::Open;
-                (known, is_open && !overdue && fingerprint.is_some())
-            }
+            } => (known, !overdue),
             Question::Status { known } => (known, false),
             Question::ByNumber { .. } => return Self::by_number(question),
             Question::OfBranch {

@@ -197,7 +197,6 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
         found,
         head_repository: head_repository.transpose()?,
         fingerprint: Some(fingerprint),
-        validator: None,
     })))
 }
 

@@ -9,11 +9,10 @@ use url::Url;
 use super::{
     super::{
         NoAnswer,
-        client::{Endpoint, Fetched, Moved},
+        client::{Endpoint, Moved},
         normalised,
         rate_limit::LimitHeaders,
         review_summary::ReviewSummary,
-        validator::Validator,
     },
     Lookup, MAX_REVIEW_PAGES,
     model::{ListedPull, Pull, RepositoryInfo, Review},
@@ -25,13 +24,6 @@ const REVIEWS_PER_PAGE: &str = "100";
 const PULLS_PER_PAGE: &str = "30";
 /// Pages of a list of pull requests that are read; what is beyond is not known.
 const MAX_PULL_PAGES: usize = 10;
-
-/// What was just fetched, and how to ask whether it changed.
-#[derive(Clone, Debug)]
-pub(super) struct Fresh<T> {
-    pub(super) what: T,
-    pub(super) validator: Option<String>,
-}
 
 /// What a repository's list of pull requests says about a branch name.
 #[derive(Clone, Debug)]
@@ -94,57 +86,17 @@ impl Told {
 }
 
 impl Lookup<'_> {
-    /// Whether the pull request and its reviews are as they were. What was not is kept for the
-    /// questions that follow.
-    pub(super) async fn is_unchanged(
-        &self,
-        repository: &RepositoryPath,
-        number: i32,
-        validator: &Validator,
-    ) -> Result<bool, NoAnswer> {
-        let url = self.pull_url(repository, number)?;
-        let pull = self
-            .client
-            .get::<Pull>(&self.turn, Endpoint::GetPull, url, Some(&validator.pull))
-            .await?;
-        let fresh = match pull {
-            Fetched::Unchanged => {
-                let url = self.reviews_url(repository, number)?;
-                let tag = Some(validator.reviews.as_str());
-                let reviews = self
-                    .client
-                    .get::<Vec<Review>>(&self.turn, Endpoint::ListReviews, url, tag)
-                    .await?;
-                return Ok(matches!(reviews, Fetched::Unchanged));
-            }
-            Fetched::Missing => None,
-            Fetched::Answer(answer) => Some(Arc::new(Fresh {
-                what: answer.body,
-                validator: answer.validator,
-            })),
-        };
-        let question = (repository.clone(), number);
-        let pulls = &self.answers.pulls;
-        pulls.get(question, || async { Ok(fresh) }).await?;
-        Ok(false)
-    }
-
     /// `None`: it does not exist for this token.
     pub(super) async fn pull(
         &self,
         repository: &RepositoryPath,
         number: i32,
-    ) -> Result<Option<Arc<Fresh<Pull>>>, NoAnswer> {
+    ) -> Result<Option<Arc<Pull>>, NoAnswer> {
         let question = (repository.clone(), number);
         let ask = || async {
             let url = self.pull_url(repository, number)?;
-            let fetched = self.client.get(&self.turn, Endpoint::GetPull, url, None);
-            Ok(fetched.await?.answer()?.map(|answer| {
-                Arc::new(Fresh {
-                    what: answer.body,
-                    validator: answer.validator,
-                })
-            }))
+            let pull = self.client.get(&self.turn, Endpoint::GetPull, url).await?;
+            Ok(pull.map(|answer| Arc::new(answer.body)))
         };
         self.answers.pulls.get(question, ask).await
     }
@@ -157,10 +109,11 @@ impl Lookup<'_> {
         let ask = || async {
             let (owner, name) = owner_and_name(repository)?;
             let url = self.client.base.url(&["repos", owner, name], &[])?;
-            let fetched = self
+            let told = self
                 .client
-                .get(&self.turn, Endpoint::GetRepository, url, None);
-            Ok(fetched.await?.answer()?.map(|answer| {
+                .get(&self.turn, Endpoint::GetRepository, url)
+                .await?;
+            Ok(told.map(|answer| {
                 Arc::new(Told {
                     info: answer.body,
                     moved: answer.moved,
@@ -245,14 +198,14 @@ impl Lookup<'_> {
     ) -> Result<Option<Listed>, NoAnswer> {
         let page = |url| {
             self.client
-                .get::<Vec<ListedPull>>(&self.turn, endpoint, url, None)
+                .get::<Vec<ListedPull>>(&self.turn, endpoint, url)
         };
-        let Some(first) = page(url).await?.answer()? else {
+        let Some(first) = page(url).await? else {
             return Ok(None);
         };
         let (mut pulls, mut next, mut read) = (first.body, first.next, 1);
         while let Some(url) = next.take_if(|_| read < MAX_PULL_PAGES && !pulls.iter().any(&ends)) {
-            let answer = page(url).await?.answer()?.ok_or(NOT_FOUND)?;
+            let answer = page(url).await?.ok_or(NOT_FOUND)?;
             pulls.extend(answer.body);
             next = answer.next;
             read += 1;
@@ -270,7 +223,7 @@ impl Lookup<'_> {
         &self,
         repository: &RepositoryPath,
         number: i32,
-    ) -> Result<Fresh<ReviewSummary>, NoAnswer> {
+    ) -> Result<ReviewSummary, NoAnswer> {
         let question = (repository.clone(), number);
         let ask = || self.ask_reviews(repository, number);
         self.answers.reviews.get(question, ask).await
@@ -280,26 +233,19 @@ impl Lookup<'_> {
         &self,
         repository: &RepositoryPath,
         number: i32,
-    ) -> Result<Fresh<ReviewSummary>, NoAnswer> {
+    ) -> Result<ReviewSummary, NoAnswer> {
         let mut url = self.reviews_url(repository, number)?;
         let mut reviews = Vec::new();
-        for page_number in 0..MAX_REVIEW_PAGES {
+        for _ in 0..MAX_REVIEW_PAGES {
             let page = self
                 .client
-                .get::<Vec<Review>>(&self.turn, Endpoint::ListReviews, url, None)
+                .get::<Vec<Review>>(&self.turn, Endpoint::ListReviews, url)
                 .await?
-                .answer()?
                 .ok_or(NoAnswer::Failed(ProblemClass::NotReady))?;
             reviews.extend(page.body);
             match page.next {
                 Some(next) => url = next,
-                None => {
-                    return Ok(Fresh {
-                        what: summarize(&reviews),
-                        // That a first page is as it was says nothing about a second one.
-                        validator: page.validator.filter(|_| page_number == 0),
-                    });
-                }
+                None => return Ok(summarize(&reviews)),
             }
         }
         Err(NoAnswer::invalid("too many pages of reviews"))
