@@ -43,14 +43,9 @@ enum Told {
 
 /// What came of a request.
 #[derive(Debug)]
-enum Queried {
-    /// What became of each row.
-    Parts {
-        /// In the rows' order.
-        parts: Vec<Part<Told>>,
-        /// What is unresolved is so because the host gave up, and not because it was too much.
-        gave_up: bool,
-    },
+enum Queried<T> {
+    /// Something came back for some of the rows.
+    InPart(T),
     /// It is more than the host answers at once; no row is answered.
     TooHeavy,
     /// The host gave up: on this query or altogether.
@@ -60,6 +55,27 @@ enum Queried {
     /// The interface is not there, is of another version, or is refused to this token: REST may
     /// answer.
     Elsewhere,
+}
+
+impl<T> Queried<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Queried<U> {
+        match self {
+            Self::InPart(answer) => Queried::InPart(change(answer)),
+            Self::TooHeavy => Queried::TooHeavy,
+            Self::Overloaded => Queried::Overloaded,
+            Self::Leaner => Queried::Leaner,
+            Self::Elsewhere => Queried::Elsewhere,
+        }
+    }
+}
+
+/// What became of each row of a request.
+#[derive(Debug)]
+struct Parts {
+    /// In the rows' order.
+    parts: Vec<Part<Told>>,
+    /// What is unresolved is so because the host gave up, and not because it was too much.
+    gave_up: bool,
 }
 
 /// What became of one row.
@@ -93,7 +109,11 @@ struct Query<'a> {
 }
 
 /// Sends the rows, without the `dropped` fields. The caller holds the permit.
-async fn send(client: &Client, dropped: &[&str], rows: &[&Row<'_>]) -> Result<Queried, NoAnswer> {
+async fn send(
+    client: &Client,
+    dropped: &[&str],
+    rows: &[&Row<'_>],
+) -> Result<Queried<Parts>, NoAnswer> {
     let query = Query {
         query: &document::text(rows, dropped),
         variables: variables(rows),
@@ -102,7 +122,7 @@ async fn send(client: &Client, dropped: &[&str], rows: &[&Row<'_>]) -> Result<Qu
     match client.query(endpoint, &query).await? {
         Reply::Body(bytes, limits) => {
             let answered = Envelope::read(&bytes, &limits, client)?;
-            Ok(answered.parts(|envelope| read(envelope, &limits, rows)))
+            Ok(answered.map(|envelope| read(envelope, &limits, rows)))
         }
         Reply::Missing | Reply::Refused => Ok(Queried::Elsewhere),
         Reply::Overloaded => Ok(Queried::Overloaded),
@@ -148,7 +168,8 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
 }
 
 /// Reads what became of each row.
-fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Vec<Part<Told>> {
+fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Parts {
+    let gave_up = envelope.gave_up;
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
     // What is asked of ids is the same for all of them.
     let nodes = match rows.iter().find(|row| row.id().is_some()) {
@@ -176,7 +197,10 @@ fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Vec
             part.map(Told::Branch)
         }
     });
-    parts.collect()
+    Parts {
+        parts: parts.collect(),
+        gave_up,
+    }
 }
 
 fn told<T>(parts: Vec<Part<T>>, tell: fn(T) -> Told) -> Vec<Part<Told>> {

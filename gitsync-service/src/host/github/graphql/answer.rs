@@ -14,7 +14,7 @@ use super::{
         client::Client,
         rate_limit::{self, LimitHeaders},
     },
-    Part, Queried, Told,
+    Part, Queried,
     error::{LIST, Meaning, Place, by_message, dispensable, meaning},
 };
 
@@ -43,20 +43,6 @@ const DISPENSABLE: [&str; 7] = [
 /// A list whose items may be in repositories that this token may not see.
 const NETWORK_LIST: &str = "associatedPullRequests";
 
-/// What came of a query as a whole.
-pub(super) enum Answered {
-    /// Something came back for some of the questions.
-    InPart(Envelope),
-    /// It is more than the host gives at once.
-    TooHeavy,
-    /// The host gave up, on this query or altogether.
-    Overloaded,
-    /// The same is to be asked without a field that the host lacks.
-    Leaner,
-    /// The interface is not there, has another schema, or is refused.
-    Elsewhere,
-}
-
 /// An answer whose body is one.
 pub(super) struct Envelope {
     data: Map<String, Value>,
@@ -65,7 +51,7 @@ pub(super) struct Envelope {
     /// Whether that is to be asked again, in smaller parts.
     again: bool,
     /// Whether the host gave up on any of it.
-    gave_up: bool,
+    pub(super) gave_up: bool,
     by_alias: HashMap<String, Verdict>,
     by_index: HashMap<usize, Verdict>,
 }
@@ -90,29 +76,13 @@ impl Verdict {
     }
 }
 
-impl Answered {
-    /// Reads what became of each question.
-    pub(super) fn parts(self, read: impl FnOnce(Envelope) -> Vec<Part<Told>>) -> Queried {
-        match self {
-            Self::InPart(envelope) => Queried::Parts {
-                gave_up: envelope.gave_up,
-                parts: read(envelope),
-            },
-            Self::TooHeavy => Queried::TooHeavy,
-            Self::Overloaded => Queried::Overloaded,
-            Self::Leaner => Queried::Leaner,
-            Self::Elsewhere => Queried::Elsewhere,
-        }
-    }
-}
-
 impl Envelope {
     /// Reads a body and notes what it says of limits and of whose account it is.
     pub(super) fn read(
         bytes: &[u8],
         limits: &LimitHeaders,
         client: &Client,
-    ) -> Result<Answered, NoAnswer> {
+    ) -> Result<Queried<Self>, NoAnswer> {
         const NO_ANSWER: &str = "not an answer to a query";
         let Ok(Value::Object(mut body)) = serde_json::from_slice(bytes) else {
             return Err(NoAnswer::invalid(NO_ANSWER));
@@ -144,9 +114,9 @@ impl Envelope {
                     let request = limits.request_id.as_deref();
                     let goes_on = client.lack_field(dispensable(error), request);
                     return Some(if goes_on {
-                        Answered::Leaner
+                        Queried::Leaner
                     } else {
-                        Answered::Elsewhere
+                        Queried::Elsewhere
                     });
                 }
                 Meaning::Denied(class) => {
@@ -193,16 +163,16 @@ impl Envelope {
         envelope.gave_up |= overloaded;
         if envelope.again && envelope.whole.is_none() && envelope.is_bare() {
             return Ok(if too_heavy {
-                Answered::TooHeavy
+                Queried::TooHeavy
             } else {
-                Answered::Overloaded
+                Queried::Overloaded
             });
         }
         let is_refused = envelope.whole.is_some_and(NoAnswer::is_of_repository);
         if is_refused && envelope.is_bare() {
-            return Ok(Answered::Elsewhere);
+            return Ok(Queried::Elsewhere);
         }
-        Ok(Answered::InPart(envelope))
+        Ok(Queried::InPart(envelope))
     }
 
     fn secondary(&mut self, limits: &LimitHeaders, client: &Client) {

@@ -15,7 +15,7 @@ use super::{
         session::{Session, Sink},
         sizes::Kind,
     },
-    Part, Queried, Row, Told, Whole,
+    Part, Parts, Queried, Row, Told, Whole,
     evidence::Evidence,
     queue::{Asked, Batch, Queue},
     row::has_id,
@@ -170,10 +170,16 @@ impl<'a> Round<'a> {
     }
 
     /// Takes what came of a request that was sent without the `dropped` fields.
-    fn settle(&mut self, batch: Batch<'a>, took: Duration, dropped: &[&str], queried: Queried) {
+    fn settle(
+        &mut self,
+        batch: Batch<'a>,
+        took: Duration,
+        dropped: &[&str],
+        queried: Queried<Parts>,
+    ) {
         let session = self.session;
         match queried {
-            Queried::Parts { parts, gave_up } => {
+            Queried::InPart(Parts { parts, gave_up }) => {
                 session.client.understood(dropped);
                 self.lost = 0;
                 if parts.iter().any(|part| matches!(part, Part::Answered(_))) {
