@@ -1,7 +1,7 @@
 //! From a branch to its pull request.
 
 use proto::sync::{Finding, ProblemClass, PullRequestState};
-use testkit::github::{API_VERSIONS, ReviewState};
+use testkit::github::{API_VERSIONS, Fault, ReviewState};
 
 use crate::support::{
     class_of, found, git_ref, group, group_at, knowing, lease, number, paths, refresh, refresh_one,
@@ -308,5 +308,30 @@ async fn branches_with_any_characters_are_found() {
         let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", branch)).await;
         assert_eq!(found(&outcome).shown.number, number(pull), "{branch}");
         assert_eq!(found(&outcome).shown.head.branch, branch);
+    }
+}
+
+/// GitHub leaves a filter out that it does not like, and then lists all.
+#[tokio::test]
+async fn of_a_list_that_was_not_filtered_only_the_branchs_own_counts() {
+    for (branch, expected) in [("mine", Some(1)), ("none", None)] {
+        let (github, token) = world().await;
+        for branch in ["mine", "other"] {
+            github.pull_request("acme/web").head(branch).open();
+        }
+        github
+            .fault("/acme/web/pulls$")
+            .once()
+            .respond(Fault::Redirect {
+                status: 307,
+                location: "/repos/acme/web/pulls?state=open".to_owned(),
+            });
+        let outcome = refresh_one(&github, &token, git_ref("r", "acme/web", branch)).await;
+        let number = match &outcome.finding {
+            Finding::PullRequest(found) => Some(found.shown.number),
+            Finding::NoPullRequest => None,
+            other => panic!("{branch}: {other:?}"),
+        };
+        assert_eq!(number, expected, "{branch}");
     }
 }
