@@ -20,11 +20,11 @@ mod window;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use proto::sync::{BudgetKey, BudgetView, Lease};
+use proto::sync::{BudgetKey, Lease};
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -35,6 +35,7 @@ pub use lease_budget::LeaseBudget;
 
 use ceiling::LocalCeiling;
 use host_state::HostState;
+use lease_budget::UnreportedPauses;
 use slots::Slots;
 
 /// Percent of a limit that is kept for the account's owner: what this service spends of it is
@@ -47,6 +48,8 @@ const INTERACTIVE_FLOOR_PERCENT: u32 = 10;
 /// Hosts that are remembered. They are those of chat-service's configuration, so this many are
 /// plenty.
 const MOST_HOSTS: usize = 1_000;
+/// Budgets whose unreported pauses are remembered; what is forgotten is met again.
+const MOST_UNREPORTED: usize = 1_000;
 
 /// How much of a rate limit is spent, and how long pauses are.
 #[derive(Clone, Debug)]
@@ -110,6 +113,8 @@ pub struct Budgets {
     ceiling: LocalCeiling,
     /// By API base.
     hosts: Mutex<HashMap<String, Arc<HostState>>>,
+    /// What leases that were lost could not report.
+    unreported: Mutex<HashMap<BudgetKey, UnreportedPauses>>,
 }
 
 impl Budgets {
@@ -120,21 +125,43 @@ impl Budgets {
             ceiling: LocalCeiling::new(settings.local_ceiling),
             slots: Arc::new(Slots::new(concurrency)),
             hosts: Mutex::default(),
+            unreported: Mutex::default(),
             metrics,
             settings,
         })
     }
 
-    /// The budget of a lease whose turn ends at `deadline` at the latest.
+    /// The budget of a lease whose turn ends at `deadline` at the latest, with the pauses that its
+    /// last lease met here and could not report.
     #[must_use]
     pub fn open(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Arc<LeaseBudget> {
-        Arc::new(LeaseBudget::new(Arc::clone(self), lease, deadline))
+        let pauses = self.unreported().remove(&lease.budget_key);
+        let pauses = pauses.unwrap_or_default();
+        Arc::new(LeaseBudget::new(Arc::clone(self), lease, deadline, pauses))
     }
 
-    /// The factor by which the intervals of a budget's refs are scaled.
+    /// Keeps what a lost lease could not report for the budget's next lease.
+    fn keep_unreported(&self, key: &BudgetKey, pauses: UnreportedPauses) {
+        let (mut unreported, now) = (self.unreported(), Instant::now());
+        unreported.retain(|_, pauses| pauses.last(now));
+        if pauses.last(now) && unreported.len() < MOST_UNREPORTED {
+            unreported.insert(key.clone(), pauses);
+        }
+    }
+
+    fn unreported(&self) -> MutexGuard<'_, HashMap<BudgetKey, UnreportedPauses>> {
+        self.unreported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The factor by which the intervals of a leased budget's refs are scaled.
     #[must_use]
-    pub fn demand_factor(&self, budget: &BudgetView, supply: &Supply) -> DemandFactor {
-        let factor = DemandFactor::of(&self.settings, budget, supply);
+    pub fn demand_factor(&self, lease: &Lease, supply: &Supply) -> DemandFactor {
+        let ceiling = self
+            .ceiling
+            .per_second(&lease.budget_key, &supply.window.name);
+        let factor = DemandFactor::of(&self.settings, &lease.budget, supply, ceiling);
         self.metrics.interval_stretch.observe(factor.value());
         factor
     }

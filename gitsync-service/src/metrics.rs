@@ -70,6 +70,7 @@ macro_rules! metrics {
 metrics! {
     refs_leased: Counter, "Refs leased from chat-service";
     leases_lost: Counter, "Leases that ran out or were taken away while work went on";
+    leases_panicked: Counter, "Leases whose work panicked; they run out by themselves";
     rate_limit_pauses: Counter,
         "Pauses of a budget or one of its windows that a host asked for";
     outcomes: Counters<2>, "Outcomes that chat-service accepted, by result and problem class";

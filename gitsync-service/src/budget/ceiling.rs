@@ -51,6 +51,14 @@ impl LocalCeiling {
         });
     }
 
+    /// Requests a second of a budget to this window. `None`: the host states a limit, or nothing is
+    /// known of it.
+    pub(super) fn per_second(&self, key: &BudgetKey, window: &str) -> Option<f64> {
+        let budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = budgets.get(&key.0)?.unlimited.contains(window);
+        (is_ours && self.per_minute > 0).then(|| f64::from(self.per_minute) / 60.0)
+    }
+
     /// Counts a request.
     ///
     /// # Errors

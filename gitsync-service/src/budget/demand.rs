@@ -16,12 +16,12 @@ const WINDOW: Duration = Duration::from_secs(60 * 60);
 const MARGIN: Duration = Duration::from_secs(15);
 
 /// What the refs of a budget mostly spend, as its host knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Supply {
     /// The window.
     pub window: Window,
-    /// How many refs a request or point of it serves.
-    pub refs_per_request: u32,
+    /// Requests or points of it that a ref takes.
+    pub requests_per_ref: f64,
 }
 
 /// The factor by which intervals of one budget are scaled.
@@ -33,14 +33,20 @@ impl DemandFactor {
     pub const ONE: Self = Self(1.0);
 
     /// Need over supply, from 1 to 16. The need is what all refs of the budget ask for at their
-    /// base intervals, at a request for each batch; the supply is what may be spent until the
-    /// window ends. A closed form: nothing is tried and corrected, so nothing swings.
+    /// base intervals; the supply is what may be spent until the window ends, or where the host
+    /// states no limit the worker's own `ceiling`, in requests a second. A closed form: nothing is
+    /// tried and corrected, so nothing swings.
     #[must_use]
-    pub fn of(settings: &Settings, budget: &BudgetView, supply: &Supply) -> Self {
-        let Some(per_second) = per_second(settings, &supply.window) else {
+    pub fn of(
+        settings: &Settings,
+        budget: &BudgetView,
+        supply: &Supply,
+        ceiling: Option<f64>,
+    ) -> Self {
+        let Some(per_second) = per_second(settings, &supply.window).or(ceiling) else {
             return Self::ONE;
         };
-        let need = budget.demand / f64::from(supply.refs_per_request.max(1));
+        let need = budget.demand * supply.requests_per_ref;
         if need <= 0.0 {
             return Self::ONE;
         }
@@ -100,9 +106,9 @@ mod tests {
                 reset_in: Some(WINDOW),
                 ..Window::default()
             },
-            refs_per_request: 25,
+            requests_per_ref: 1.0 / 25.0,
         };
-        DemandFactor::of(&Settings::default(), &budget, &supply).value()
+        DemandFactor::of(&Settings::default(), &budget, &supply, None).value()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use proto::sync::{
@@ -59,7 +60,40 @@ struct Unsent {
     window_paused: Option<Lane>,
 }
 
+/// Pauses that a host asked for and no report told of.
+#[derive(Debug, Default)]
+pub(super) struct UnreportedPauses {
+    budget: Option<Received<Pause>>,
+    windows: Vec<(&'static str, Received<Duration>)>,
+}
+
+impl UnreportedPauses {
+    /// Whether any of them goes on at `now`.
+    pub(super) fn last(&self, now: Instant) -> bool {
+        let budget = self
+            .budget
+            .and_then(|pause| pause.left(pause.value.duration, now));
+        let mut windows = self.windows.iter();
+        budget.is_some() || windows.any(|(_, pause)| pause.left(pause.value, now).is_some())
+    }
+}
+
 impl State {
+    /// Begins with pauses that go on.
+    fn new(view: &BudgetView, pauses: UnreportedPauses) -> Self {
+        let mut windows = BTreeMap::new();
+        for (name, pause) in pauses.windows {
+            let mut window = RateLimitWindow::new(view.window(name));
+            window.resume(pause);
+            windows.insert(name, window);
+        }
+        Self {
+            windows,
+            pause: pauses.budget,
+            ..Self::default()
+        }
+    }
+
     /// Whether the host wants no requests at `now`.
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         let left = self
@@ -70,7 +104,12 @@ impl State {
 }
 
 impl LeaseBudget {
-    pub(super) fn new(budgets: Arc<Budgets>, lease: &Lease, deadline: Instant) -> Self {
+    pub(super) fn new(
+        budgets: Arc<Budgets>,
+        lease: &Lease,
+        deadline: Instant,
+        pauses: UnreportedPauses,
+    ) -> Self {
         Self {
             budgets,
             key: lease.budget_key.clone(),
@@ -78,7 +117,7 @@ impl LeaseBudget {
             deadline,
             load: Arc::default(),
             stop: CancellationToken::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(&lease.budget, pauses)),
             changed: Notify::new(),
         }
     }
@@ -161,6 +200,20 @@ impl LeaseBudget {
             secondary_refusals: state.secondary_refusals,
         };
         (observation != BudgetObservation::default()).then_some(observation)
+    }
+
+    /// No report can be sent any more: the next lease of the budget goes on with the pauses.
+    pub(crate) fn undeliverable(&self) {
+        let state = self.lock();
+        let windows = state.windows.iter();
+        let pauses = UnreportedPauses {
+            budget: state.pause,
+            windows: windows
+                .filter_map(|(name, window)| Some((*name, window.paused()?)))
+                .collect(),
+        };
+        drop(state);
+        self.budgets.keep_unreported(&self.key, pauses);
     }
 
     /// The report with the last observation arrived.

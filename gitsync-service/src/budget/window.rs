@@ -84,6 +84,16 @@ impl RateLimitWindow {
         }
     }
 
+    /// Its own pause, which began before.
+    pub(super) fn paused(&self) -> Option<Received<Duration>> {
+        self.pause
+    }
+
+    /// Goes on with a pause that began before.
+    pub(super) fn resume(&mut self, pause: Received<Duration>) {
+        self.pause = Some(pause);
+    }
+
     pub(super) fn serial(&mut self) {
         self.serial = true;
     }

@@ -43,6 +43,9 @@ pub const CORE: &str = "core";
 /// The window that GraphQL spends, as GitHub names it.
 pub const GRAPHQL: &str = "graphql";
 
+/// What REST takes for a ref: its pull request, and the reviews.
+const REQUESTS_OF_REST: f64 = 2.0;
+
 /// Instances that are remembered. They are those of chat-service's configuration.
 const MOST_INSTANCES: usize = 1_000;
 
@@ -129,21 +132,21 @@ impl Github {
         Ok(Connection::new(client, instance))
     }
 
-    /// What the refs of a budget mostly spend at this API base: GraphQL, unless there is none, at a
-    /// point for as many pull requests as one request asks for.
+    /// What the refs of a budget mostly spend at this API base: GraphQL, a point for as many pull
+    /// requests as one request asks for, or else REST, which takes two requests for each.
     #[must_use]
     pub fn supply(&self, api_base_url: &str, budget: &BudgetView) -> Supply {
-        let graphql = budget.window(GRAPHQL);
-        if graphql.limit.is_some_and(|limit| limit > 0) {
-            let size = self.instance(api_base_url).sizes.size(Kind::Detail);
+        let instance = self.instance(api_base_url);
+        if instance.has_graphql() {
+            let size = u32::try_from(instance.sizes.size(Kind::Detail)).unwrap_or(u32::MAX);
             Supply {
-                window: graphql,
-                refs_per_request: u32::try_from(size).unwrap_or(u32::MAX),
+                window: budget.window(GRAPHQL),
+                requests_per_ref: 1.0 / f64::from(size.max(1)),
             }
         } else {
             Supply {
                 window: budget.window(CORE),
-                refs_per_request: 1,
+                requests_per_ref: REQUESTS_OF_REST,
             }
         }
     }

@@ -329,9 +329,9 @@ fn a_short_budget_scales_what_is_idle_and_the_base_tells_what_was_wanted() {
             remaining: Some(0),
             ..Window::default()
         },
-        refs_per_request: 25,
+        requests_per_ref: 1.0 / 25.0,
     };
-    let demand = DemandFactor::of(&budget::Settings::default(), &budget, &spent);
+    let demand = DemandFactor::of(&budget::Settings::default(), &budget, &spent, None);
     let next = schedule().next(&key(), &git_ref(), &Finding::Unchanged, demand);
     let wanted = Duration::from_secs(360);
     assert_eq!(next.base, Some(wanted));

@@ -86,7 +86,7 @@ impl Refresher {
         let demand = lease.groups.first().map(|group| {
             let base = &group.provider.api_base_url;
             let supply = self.github.supply(base, &lease.budget);
-            self.budgets.demand_factor(&lease.budget, &supply)
+            self.budgets.demand_factor(&lease, &supply)
         });
         Refresh {
             budget: self.budgets.open(&lease, deadline),
@@ -219,6 +219,11 @@ impl Refresh {
     /// The report with the last observation arrived: what it counted is not counted again.
     pub(super) fn delivered(&self) {
         self.budget.delivered();
+    }
+
+    /// No report can be sent any more: the budget's next lease goes on with its pauses.
+    pub(super) fn undeliverable(&self) {
+        self.budget.undeliverable();
     }
 
     /// What is said of a ref in place of an outcome that chat-service refuses: a ref without any

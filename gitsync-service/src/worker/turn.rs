@@ -57,6 +57,9 @@ pub(super) async fn work(context: LeaseContext, active: ActiveLease) {
         worked = working => worked.err(),
         () = active.keep(&refresh) => Some(LeaseEnd::Lost),
     };
+    if over.is_some() {
+        refresh.undeliverable();
+    }
     match over {
         None => {}
         Some(LeaseEnd::Lost) => {

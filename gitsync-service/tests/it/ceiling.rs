@@ -6,10 +6,12 @@ use gitsync_service::{
     budget,
     worker::{Refresher, RefresherSettings},
 };
-use proto::sync::{Finding, Lane, Lease, LeasedRef};
+use proto::sync::{BudgetView, Finding, Lane, Lease, LeasedRef};
 use testkit::github::GitHub;
 
-use crate::support::{git_ref, group, lease, lease_of, refresh, refresh_until, rest, world};
+use crate::support::{
+    git_ref, group, lease, lease_of, lease_with, refresh, refresh_until, rest, world,
+};
 
 const CEILING: u32 = 6;
 /// Far less than until one more request may be sent.
@@ -114,4 +116,27 @@ async fn a_host_that_tells_its_limit_has_none_of_ours() {
     let lease = leased(&github, &token, refs());
     let refreshed = refresh(&with_ceiling(rest()), lease).await;
     assert_eq!(refreshed.outcomes.len(), 40);
+}
+
+/// Where it lets fewer refs through than are due, they would be leased again and again.
+#[tokio::test]
+async fn where_the_host_tells_no_limit_intervals_grow_by_what_the_ceiling_lets_through() {
+    let (github, token) = unlimited().await;
+    let refresher = with_ceiling(rest());
+    let mut refreshed = Vec::new();
+    // The first answer finds out that there is no limit; by our own, REST takes two for a ref.
+    for demand in [0.0, 0.0, 0.2] {
+        let groups = vec![group(&github, &token, vec![refs().remove(0)])];
+        let budget = BudgetView {
+            account_known: true,
+            demand,
+            ..BudgetView::default()
+        };
+        let lease = lease_with("key", groups, budget);
+        refreshed.push(refresh(&refresher, lease).await.next("b0").unwrap());
+    }
+    assert_eq!(refreshed[0], refreshed[1]);
+    // 0.4 requests a second are due, and 0.1 may be sent.
+    let error = refreshed[2].abs_diff(refreshed[0] * 4);
+    assert!(error < Duration::from_millis(1), "{refreshed:?}");
 }

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use proto::chat::v1 as pb;
-use testkit::{github::Matching, wait::until};
+use testkit::{
+    github::{Fault, Matching},
+    wait::until,
+};
 
 use crate::{
     stack::{Stack, short_lived},
     support::ref_id,
+    sync_server::Trouble,
 };
 
 /// The reserve of an account is kept, and what is told of it does not outlive the next report.
@@ -98,6 +102,42 @@ async fn the_answer_to_a_report_ends_a_turn_as_well() {
         stack.released("lease").await;
         assert_eq!(stack.chat().outcomes().len(), 40);
         assert_eq!(stack.github.requests().len(), 2);
+    })
+    .await;
+}
+
+/// The next lease would ask again what the host has just refused.
+#[tokio::test]
+async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_lease() {
+    Stack::run(async |stack| {
+        let of_one_budget = |name: &str| pb::Lease {
+            budget_key: "key".to_owned(),
+            ..stack.lease(name, &["a"])
+        };
+        stack
+            .github
+            .fault(Matching::any())
+            .respond(Fault::SecondaryLimit {
+                status: 403,
+                retry_after: Some(60),
+            });
+        stack.chat().trouble("report", &[Trouble::LeaseLost]);
+        stack.chat().queue(of_one_budget("lost"));
+        stack.start_worker();
+        until("the loss is counted", || async {
+            stack
+                .metric("gitsync_leases_lost_total 1")
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+        stack.chat().queue(of_one_budget("next"));
+        stack.released("next").await;
+        assert_eq!(stack.github.count(Matching::any()), 1);
+        let reports = stack.chat().reports();
+        let told = reports.last().unwrap().budget.as_ref().unwrap();
+        let pause = told.pause.as_ref().unwrap();
+        assert_eq!(pause.class(), pb::ProblemClass::SecondaryLimited);
     })
     .await;
 }
