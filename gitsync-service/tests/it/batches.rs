@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use proto::sync::{Finding, Lease, LeasedRef, Outcome, Upstream};
+use proto::sync::{Finding, Lane, Lease, LeasedRef, Outcome, Upstream};
 use testkit::github::{GitHub, Matching, ReviewState};
 
 use crate::support::{
@@ -218,6 +218,21 @@ async fn up_to_five_unknown_branches_are_looked_up_together_in_one_round_trip() 
         assert!(outcome.learned.fingerprint.is_some());
         assert_eq!(outcome.learned.upstream, Upstream::NoFork);
     }
+    assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
+}
+
+/// What was just pushed is seen at once, whatever else is due with it.
+#[tokio::test]
+async fn an_urgent_branch_is_one_round_trip_also_beside_many_that_are_not() {
+    let (github, token) = world().await;
+    let mut refs = opened(&github, 1);
+    refs.extend((0..9).map(|index| LeasedRef {
+        lane: Lane::Idle,
+        ..git_ref(&format!("n{index}"), "acme/web", &format!("none-{index}"))
+    }));
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    assert_eq!(refreshed.found("b0").shown.number, 1);
+    assert_eq!(operations(&github), ["Discover"]);
     assert_eq!(github.requests()[0].graphql.clone().unwrap().cost, 1);
 }
 

@@ -140,10 +140,6 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     if !ids.is_empty() {
         variables.insert("ids".to_owned(), Value::Array(ids));
     }
-    // It is the same for all branches of one call.
-    if let Some(branch) = rows.iter().find_map(|row| row.branch()) {
-        variables.insert("whole".to_owned(), branch.whole.into());
-    }
     for (index, row) in rows.iter().enumerate() {
         let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
         let repository = match row {
@@ -157,6 +153,7 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
                 set("ref", format!("refs/heads/{}", row.branch).into());
                 set("commit", row.commit.into());
                 set("pushed", row.commit.is_some().into());
+                set("whole", row.whole.into());
                 row.at
             }
         };

@@ -75,7 +75,6 @@ fn sections(line: &str, rows: &[&Row<'_>]) -> Option<Vec<usize>> {
         "# ids" => once(&|sort| matches!(sort, Sort::Probe | Sort::Detail)),
         "# probes" => once(&|sort| sort == Sort::Probe),
         "# details" => once(&|sort| sort == Sort::Detail),
-        "# branches" => once(&|sort| sort == Sort::Discover),
         "# repository" => places(&|sort| matches!(sort, Sort::Numbers | Sort::Discover)),
         "# number" => places(&|sort| sort == Sort::Numbers),
         "# branch" => places(&|sort| sort == Sort::Discover),
@@ -147,10 +146,15 @@ mod tests {
             let has = |sort: Sort| rows.iter().any(|row| row.sort() == sort);
             let has_ids = has(Sort::Probe) || has(Sort::Detail);
             assert_eq!(text.contains("nodes(ids: $ids)"), has_ids, "{text}");
-            assert_eq!(text.contains("$whole"), has(Sort::Discover), "{text}");
             for (place, row) in rows.iter().enumerate() {
                 let own = format!("r{place}: repository(owner: $owner{place}, name: $name{place},");
                 assert_eq!(text.contains(&own), row.id().is_none(), "{text}");
+                let whole = format!("$whole{place}: Boolean!");
+                assert_eq!(
+                    text.contains(&whole),
+                    matches!(row, Row::Branch(_)),
+                    "{text}"
+                );
             }
             if let Some(folder) = std::env::var_os("SENT_QUERIES") {
                 let name: Vec<_> = rows.iter().map(|row| endpoint(Some(row.sort()))).collect();

@@ -32,7 +32,8 @@ const MOST_LOST: u32 = 6;
 const MOST_LEANER: u32 = 2;
 /// A row that failed this often by itself is too heavy.
 const MOST_ALONE: u32 = 2;
-/// The most branches that are asked for with the status of their open pull requests.
+/// The most branches that are asked for with the status of their open pull requests, the most
+/// urgent ones.
 const FEW_BRANCHES: usize = 5;
 /// Which of a key's shares spreads the pause after a query that the host gave up on.
 const HEAVY_TURN: u64 = 6;
@@ -84,11 +85,17 @@ impl<'a> Round<'a> {
             leaner: 0,
         };
         let probes = round.pays_to_probe(indices);
-        let whole = round.is_few(indices);
+        let lanes = round.branch_lanes(indices);
+        // Of many branches most have no pull request, and the lists alone are light enough for
+        // twice as many in a request.
+        let is_few = |lane: Lane| {
+            let as_urgent = lanes.iter().filter(|other| **other <= lane);
+            as_urgent.count() <= FEW_BRANCHES
+        };
         for &ask in indices {
             match asks
                 .get(ask)
-                .map(|ask| Row::first(&ask.question, probes, whole))
+                .map(|ask| Row::first(&ask.question, probes, is_few(ask.lane)))
             {
                 Some(Ok(row)) => round.queue.push(ask, row),
                 Some(Err(reason)) => round.fail(&[ask], reason),
@@ -123,12 +130,11 @@ impl<'a> Round<'a> {
             || instance.is_slow(self.session.client.admission.key())
     }
 
-    /// Whether so few branches are asked for that the status of each comes with it. Of many, most
-    /// have no pull request, and the lists alone are light enough for twice as many in a request.
-    fn is_few(&self, indices: &[usize]) -> bool {
+    /// How urgent each branch is that is asked for.
+    fn branch_lanes(&self, indices: &[usize]) -> Vec<Lane> {
         let asks = indices.iter().filter_map(|ask| self.asks.get(*ask));
         let branches = asks.filter(|ask| matches!(ask.question, Question::OfBranch { .. }));
-        branches.count() <= FEW_BRANCHES
+        branches.map(|ask| ask.lane).collect()
     }
 
     /// Sends one request, if it may be sent.

@@ -130,13 +130,6 @@ impl<'a> Row<'a> {
             Self::Number(..) | Self::Branch(_) => None,
         }
     }
-
-    pub(super) fn branch(&self) -> Option<BranchRow<'a>> {
-        match self {
-            Self::Branch(row) => Some(*row),
-            Self::Probe(_) | Self::Detail(_) | Self::Number(..) => None,
-        }
-    }
 }
 
 /// Whether a question is about a pull request whose id is known.
