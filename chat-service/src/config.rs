@@ -27,6 +27,7 @@ use self::value::{key_ring, policies, postgres_url, postgres_url_file};
 use crate::{
     accounts::seal::KeyRing,
     authz::{DEFAULT_EVERY, Policies},
+    limits::Bounds,
     provider::Providers,
     store::PoolOptions,
     sync::LEASE_DURATION,
@@ -38,6 +39,7 @@ const PREFIX: &str = "CHAT_";
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIB: usize = 1024 * 1024;
 
 /// How to reach the database.
 #[derive(Clone, Default, Args)]
@@ -103,7 +105,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_STATEMENT_TIMEOUT", value_parser = span(SECOND / 10, MINUTE))]
     #[arg(default_value_t = PoolOptions::default().statement_timeout.into())]
     pub statement_timeout: Span,
-    /// Longest deadline of a call; a call without a deadline has this one
+    /// Longest deadline of a call, the default too; its answer is to be taken within as long again
     #[arg(long, env = "CHAT_CALL_TIMEOUT", value_parser = span(SECOND, 5 * MINUTE))]
     #[arg(default_value_t = (30 * SECOND).into())]
     pub call_timeout: Span,
@@ -123,6 +125,42 @@ pub struct Settings {
     #[arg(long, env = "CHAT_MAX_CONNECTION_AGE", value_parser = span(10 * SECOND, DAY))]
     #[arg(default_value_t = (30 * MINUTE).into())]
     pub max_connection_age: Span,
+    /// Calls of one user at once at most, each until its answer is taken; watches not counted
+    #[arg(long, env = "CHAT_USER_CALLS", value_parser = count(1..=100_000_usize))]
+    #[arg(default_value_t = 100)]
+    pub user_calls: usize,
+    /// Calls of one user a second at most, on the average of two seconds
+    #[arg(long, env = "CHAT_USER_CALLS_PER_SECOND", value_parser = count(1..=1_000_000_u32))]
+    #[arg(default_value_t = 100)]
+    pub user_calls_per_second: u32,
+    /// `WatchChats` streams of one user at once at most
+    #[arg(long, env = "CHAT_USER_WATCHES", value_parser = count(1..=10_000_usize))]
+    #[arg(default_value_t = 20)]
+    pub user_watches: usize,
+    /// Calls of one user that wait for a worker at most, as `RefreshChat` does
+    #[arg(long, env = "CHAT_USER_WAITING_CALLS", value_parser = count(1..=10_000_usize))]
+    #[arg(default_value_t = 20)]
+    pub user_waiting_calls: usize,
+    /// Answers that one user has not taken yet at most, in MiB, before further calls are refused
+    #[arg(long, env = "CHAT_USER_UNREAD_MIB", value_parser = count(1..=1024_usize))]
+    #[arg(default_value_t = 16)]
+    pub user_unread_mib: usize,
+    /// Number of users whose limits one service has, since it acts for many
+    #[arg(long, env = "CHAT_SERVICE_WEIGHT", value_parser = count(1..=1000_usize))]
+    #[arg(default_value_t = 20)]
+    pub service_weight: usize,
+    /// Calls and streams of all callers at once at most
+    #[arg(long, env = "CHAT_MAX_CALLS", value_parser = count(100..=1_000_000_usize))]
+    #[arg(default_value_t = 20_000)]
+    pub max_calls: usize,
+    /// Calls of all callers that wait for a worker or for work at most
+    #[arg(long, env = "CHAT_MAX_WAITING_CALLS", value_parser = count(10..=100_000_usize))]
+    #[arg(default_value_t = 2000)]
+    pub max_waiting_calls: usize,
+    /// Answers that no caller has taken yet at most, in MiB, before further calls are refused
+    #[arg(long, env = "CHAT_MAX_UNREAD_MIB", value_parser = count(1..=65_536_usize))]
+    #[arg(default_value_t = 128)]
+    pub max_unread_mib: usize,
     /// Interval between checks of a result by Cedar, in calls that return chats; 0: no checks
     #[arg(long, env = "CHAT_POLICY_RECHECK", value_parser = count(0..=1_000_000_u64))]
     #[arg(default_value_t = DEFAULT_EVERY)]
@@ -163,6 +201,24 @@ impl Settings {
             size: self.database_connections,
             statement_timeout: *self.statement_timeout,
             ..PoolOptions::default()
+        }
+    }
+
+    /// What callers, and the process, may use.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            user_calls: self.user_calls,
+            user_calls_per_second: self.user_calls_per_second,
+            user_watches: self.user_watches,
+            user_waiting_calls: self.user_waiting_calls,
+            user_unread_bytes: self.user_unread_mib * MIB,
+            service_weight: self.service_weight,
+            calls: self.max_calls,
+            waiting_calls: self.max_waiting_calls,
+            unread_bytes: self.max_unread_mib * MIB,
+            answer_timeout: *self.call_timeout,
+            database_connections: self.database_connections,
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod events;
 pub mod git_ref;
 mod grpc;
 pub mod id;
+pub mod limits;
 pub mod metrics;
 pub mod page_token;
 pub mod provider;

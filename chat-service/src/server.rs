@@ -18,6 +18,7 @@ use crate::{
     authz::{Authorizer, Guard},
     config::Settings,
     events::{notifier::Notifier, relay, watch::Watchers},
+    limits::Limits,
     metrics::Metrics,
     store::Store,
     sync::viewed::{Sampler, Views},
@@ -63,6 +64,7 @@ struct Parts {
     auth: Auth,
     keys: Arc<KeyRing>,
     metrics: Metrics,
+    limits: Limits,
     registry: Arc<Registry>,
     stop: CancellationToken,
 }
@@ -100,6 +102,7 @@ impl Service {
             auth: Auth::new(settings.verifier.clone()),
             keys: settings.keys.clone(),
             metrics,
+            limits: Limits::new(settings.bounds(), &mut registry),
             registry: Arc::new(registry),
             stop,
         };
@@ -149,6 +152,10 @@ impl Service {
             let (watchers, store) = (parts.watchers.clone(), parts.store.clone());
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
             tasks.spawn(async move { watchers.run(store, notifier, stop).await });
+        }
+        {
+            let (limits, stop) = (parts.limits.clone(), background.clone());
+            tasks.spawn(async move { limits.run(stop).await });
         }
         tasks.spawn(sampler.run(
             parts.store.clone(),

@@ -54,8 +54,18 @@ pub const OUTCOME_NOT_STORED: &str = "OUTCOME_NOT_STORED";
 pub const ETAG_MISMATCH: &str = "ETAG_MISMATCH";
 /// Another change won; the whole operation may be tried again.
 pub const CONCURRENT_CHANGE: &str = "CONCURRENT_CHANGE";
-/// Too much at once; try again later.
+/// The server as a whole has too much to do; try again later.
 pub const TOO_MANY_REQUESTS: &str = "TOO_MANY_REQUESTS";
+/// The caller has too many calls in flight; one is, until its answer is read.
+pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
+/// The caller makes too many calls a second.
+pub const CALL_RATE_EXCEEDED: &str = "CALL_RATE_EXCEEDED";
+/// The caller has too many calls that wait, as `RefreshChat` does.
+pub const TOO_MANY_WAITING_CALLS: &str = "TOO_MANY_WAITING_CALLS";
+/// The caller has too many `WatchChats` streams.
+pub const TOO_MANY_WATCHES: &str = "TOO_MANY_WATCHES";
+/// The caller has too much of earlier answers to read first.
+pub const ANSWERS_NOT_READ: &str = "ANSWERS_NOT_READ";
 /// The database or another dependency is away; try again later.
 pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
 /// The call's deadline passed.

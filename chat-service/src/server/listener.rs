@@ -16,6 +16,7 @@ use super::Parts;
 use crate::{
     config::Settings,
     grpc::call::{CallLayer, REQUEST_ID},
+    limits::{AnswerLayer, LimitLayer},
 };
 
 /// HTTP/2 pings this often tell a dead peer from an idle one.
@@ -47,22 +48,28 @@ pub(super) async fn serve(
     let auth = parts.auth.clone();
     let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
     let admission = AdmissionLayer::new(methods, Arc::new(authenticate));
+    let answers = AnswerLayer::new(parts.limits.clone());
+    let limits = LimitLayer::new(parts.limits.clone());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = stop.clone().cancelled_owned();
     let serving = async move {
         if web {
             server
+                .layer(answers)
                 .layer(cors())
                 .layer(tonic_web::GrpcWebLayer::new())
                 .layer(calls)
                 .layer(admission)
+                .layer(limits)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stopped)
                 .await
         } else {
             server
+                .layer(answers)
                 .layer(calls)
                 .layer(admission)
+                .layer(limits)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stopped)
                 .await

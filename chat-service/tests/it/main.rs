@@ -19,6 +19,7 @@ mod git_account;
 mod git_ref;
 mod hostile;
 mod large_message;
+mod limits;
 mod lock;
 mod page_walk;
 mod policy_command;

@@ -24,6 +24,8 @@ use uuid::Uuid;
 pub(crate) struct Stack {
     pub(crate) database: Database,
     pub(crate) public: Channel,
+    /// Where the public listener is.
+    pub(crate) public_url: String,
     sync: Channel,
     ops_url: String,
     /// Tells the service to stop, as at the end of the test.
@@ -77,6 +79,10 @@ impl Stack {
             "--ops-listen=127.0.0.1:0".to_owned(),
             file("jwt-public-key-file", &public_key),
             file("keys-file", &seal),
+            // A test's callers ask as fast as they can.
+            "--user-calls-per-second=1000000".to_owned(),
+            "--user-calls=10000".to_owned(),
+            "--user-watches=1000".to_owned(),
             // Whatever a test is about, all that it is given is checked again.
             "--policy-recheck=1".to_owned(),
         ];
@@ -94,6 +100,7 @@ impl Stack {
         let channel = |address| clients::channel(&format!("http://{address}"));
         let stack = Self {
             database,
+            public_url: format!("http://{}", addresses.grpc),
             public: channel(addresses.grpc),
             sync: channel(addresses.sync),
             ops_url: format!("http://{}", addresses.ops),

@@ -4,6 +4,7 @@
 mod caller;
 mod keys;
 mod refusal;
+mod stalled;
 
 use proto::{
     bounds::MAX_PAGE_BYTES,
@@ -25,6 +26,7 @@ pub use self::{
     caller::Caller,
     keys::{KEYS, KeyPair},
     refusal::{facts, refused},
+    stalled::{Stalled, Untaken, header_bomb},
 };
 
 /// A channel that authenticates.

@@ -1,0 +1,281 @@
+//! What one caller uses of its share.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::{
+    Bounds, lock,
+    metrics::{Limit, LimitMetrics},
+};
+
+/// So much of the calls a second may come at once.
+const BURST: Duration = Duration::from_secs(2);
+/// The stream that lasts.
+const WATCH: &str = "/chat.v1.ChatService/WatchChats";
+/// Calls that hold nothing while they wait, for as long as their deadlines allow.
+const WAITING: [&str; 2] = [
+    "/chat.v1.ChatService/RefreshChat",
+    "/chat.v1.SyncService/LeaseDiffStatuses",
+];
+
+/// What kind of caller: it decides the share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A person.
+    User,
+    /// One of our own services, which works for many.
+    Service,
+    /// All calls that need no token.
+    Anonymous,
+}
+
+/// What a caller may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) calls: usize,
+    pub(super) calls_per_second: f64,
+    pub(super) watches: usize,
+    pub(super) waiting_calls: usize,
+    pub(super) unread_bytes: usize,
+    /// Calls that use the database at once.
+    pub(super) turns: usize,
+}
+
+/// What a call takes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// The database, for a moment.
+    Work,
+    /// Nothing, for long.
+    Wait,
+    /// A watcher's place.
+    Watch,
+}
+
+impl Use {
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            WATCH => Self::Watch,
+            path if WAITING.contains(&path) => Self::Wait,
+            _ => Self::Work,
+        }
+    }
+}
+
+/// What a caller uses now.
+pub(super) struct Account {
+    share: Share,
+    calls: AtomicUsize,
+    waiting_calls: AtomicUsize,
+    watches: AtomicUsize,
+    unread_bytes: AtomicUsize,
+    /// A token bucket as one time (the generic cell rate algorithm): when it is full again.
+    full_at: Mutex<Instant>,
+    turns: Arc<Semaphore>,
+}
+
+impl Account {
+    pub(super) fn new(share: Share, now: Instant) -> Self {
+        Self {
+            share,
+            calls: AtomicUsize::new(0),
+            waiting_calls: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
+            unread_bytes: AtomicUsize::new(0),
+            full_at: Mutex::new(now),
+            turns: Arc::new(Semaphore::new(share.turns)),
+        }
+    }
+
+    /// Takes a token for a call, or says how long until there is one.
+    pub(super) fn pace(&self, now: Instant) -> Result<(), Duration> {
+        let mut full_at = lock(&self.full_at);
+        let next = (*full_at).max(now) + Duration::from_secs_f64(1.0 / self.share.calls_per_second);
+        match next.saturating_duration_since(now).checked_sub(BURST) {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            Some(_) | None => {
+                *full_at = next;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether forgetting it changes nothing, once it has no call in flight.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        *lock(&self.full_at) <= now
+    }
+}
+
+/// A call's place among those in flight. Dropping it frees the place.
+pub(super) struct Place {
+    account: Arc<Account>,
+    metrics: LimitMetrics,
+    of: Use,
+}
+
+impl Place {
+    /// Takes a place, or says which limit is in the way.
+    pub(super) fn take(
+        account: Arc<Account>,
+        metrics: &LimitMetrics,
+        bounds: &Bounds,
+        of: Use,
+    ) -> Result<Self, Limit> {
+        let share = account.share;
+        let (counter, most, limit) = match of {
+            Use::Work => (&account.calls, share.calls, Limit::Calls),
+            Use::Wait => (
+                &account.waiting_calls,
+                share.waiting_calls,
+                Limit::WaitingCalls,
+            ),
+            Use::Watch => (&account.watches, share.watches, Limit::Watches),
+        };
+        if counter.fetch_add(1, Ordering::Relaxed) >= most {
+            counter.fetch_sub(1, Ordering::Relaxed);
+            return Err(limit);
+        }
+        // From here on a refusal gives back what was taken, by dropping it.
+        let place = Self {
+            account,
+            metrics: metrics.clone(),
+            of,
+        };
+        let beyond =
+            |gauge: &Gauge, most: usize| gauge.get() > i64::try_from(most).unwrap_or(i64::MAX);
+        metrics.calls.inc();
+        if let Some(gauge) = place.gauge() {
+            gauge.inc();
+        }
+        if beyond(&metrics.calls, bounds.calls) {
+            return Err(Limit::ProcessCalls);
+        }
+        if of == Use::Wait && beyond(&metrics.waiting_calls, bounds.waiting_calls) {
+            return Err(Limit::ProcessWaitingCalls);
+        }
+        Ok(place)
+    }
+
+    fn gauge(&self) -> Option<&Gauge> {
+        match self.of {
+            Use::Work => None,
+            Use::Wait => Some(&self.metrics.waiting_calls),
+            Use::Watch => Some(&self.metrics.watches),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let counter = match self.of {
+            Use::Work => &self.account.calls,
+            Use::Wait => &self.account.waiting_calls,
+            Use::Watch => &self.account.watches,
+        };
+        counter.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.calls.dec();
+        if let Some(gauge) = self.gauge() {
+            gauge.dec();
+        }
+    }
+}
+
+/// What a call holds until the last byte of its answer was written.
+pub(super) struct Ticket {
+    place: Place,
+    /// Held until the answer is made: then it needs the database no more, and its bytes count.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Ticket {
+    pub(super) fn new(place: Place) -> Self {
+        Self {
+            place,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Waits until it is the call's turn to use the database, where it uses it at length. Cancel safe.
+    pub(super) async fn take_turn(&self) {
+        if self.place.of != Use::Work {
+            return;
+        }
+        // Fails only for a closed semaphore, and none is closed.
+        let turn = self.place.account.turns.clone().acquire_owned().await.ok();
+        *lock(&self.turn) = turn;
+    }
+
+    /// Lets the caller's next call have its turn.
+    pub(super) fn end_turn(&self) {
+        drop(lock(&self.turn).take());
+    }
+
+    /// The limit, if there is too much that was not taken yet.
+    pub(super) fn unread_limit(&self, bounds: &Bounds) -> Option<Limit> {
+        let Place {
+            account, metrics, ..
+        } = &self.place;
+        if account.unread_bytes.load(Ordering::Relaxed) >= account.share.unread_bytes {
+            Some(Limit::UnreadAnswers)
+        } else if metrics.unread_bytes.get()
+            >= i64::try_from(bounds.unread_bytes).unwrap_or(i64::MAX)
+        {
+            Some(Limit::ProcessUnreadAnswers)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is a stream, which can wait with its next message.
+    pub(super) fn is_stream(&self) -> bool {
+        self.place.of == Use::Watch
+    }
+}
+
+/// Bytes of an answer that were not taken yet. Dropping it takes them off the account.
+pub(super) struct Unread {
+    ticket: Arc<Ticket>,
+    bytes: usize,
+}
+
+impl Unread {
+    pub(super) fn new(ticket: Arc<Ticket>, bytes: usize) -> Self {
+        let place = &ticket.place;
+        place
+            .account
+            .unread_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        place.metrics.unread_bytes.inc_by(gauged(bytes));
+        Self { ticket, bytes }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let place = &self.ticket.place;
+        place
+            .account
+            .unread_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+        place.metrics.unread_bytes.dec_by(gauged(self.bytes));
+    }
+}
+
+fn gauged(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,313 @@
+//! Answers on their way: counted until their last byte is written, and ended when that takes too long.
+//!
+//! The HTTP server asks a body for a piece before it knows whether the peer takes any, keeps the piece
+//! until the peer does, and asks for nothing meanwhile: a body that is not asked cannot end. So a body
+//! here gives small pieces, few ahead of what was written, and keeps the rest where [`Answer::sweep`] can
+//! drop it. What a peer that takes nothing can pin is two pieces for each stream, and the stream's place,
+//! until its connection ends.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use prost::bytes::{Buf as _, Bytes};
+use tokio::time::Instant;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::{
+    Limits,
+    account::{Ticket, Unread},
+    lock,
+};
+
+/// Bytes of a piece at most: what fits one DATA frame of HTTP/2 by default (RFC 9113, 4.2).
+const PIECE: usize = 16 * 1024;
+/// The next piece is given while no more than this was not written: one is written, one is ready.
+const AHEAD: usize = PIECE;
+
+/// What a body may fail with.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Counts answers as they are written. The outermost layer: what is outside of it is not seen.
+#[derive(Clone)]
+pub(crate) struct AnswerLayer(Limits);
+
+impl AnswerLayer {
+    /// Counts the answers of the calls that were let in within these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self(limits)
+    }
+}
+
+impl<S> Layer<S> for AnswerLayer {
+    type Service = Answering<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Answering {
+            inner,
+            limits: self.0.clone(),
+        }
+    }
+}
+
+/// A service whose answers are counted.
+#[derive(Clone)]
+pub(crate) struct Answering<S> {
+    inner: S,
+    limits: Limits,
+}
+
+impl<S, B> Service<Request<B>> for Answering<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<AnswerBody>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let limits = self.limits.clone();
+        let call = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = call.await?;
+            let ticket = response.extensions_mut().remove::<Arc<Ticket>>();
+            Ok(response.map(|body| match ticket {
+                // A refusal is all head.
+                Some(ticket) if !body.is_end_stream() => limits.answer(ticket, body),
+                Some(_) | None => AnswerBody::Plain(body),
+            }))
+        })
+    }
+}
+
+impl Limits {
+    pub(super) fn answer(&self, ticket: Arc<Ticket>, body: Body) -> AnswerBody {
+        let answer = Arc::new(Answer {
+            limits: self.clone(),
+            ticket,
+            unwritten: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+            state: Mutex::new(State {
+                body: Some(body),
+                rest: Bytes::new(),
+                unread: None,
+                since: None,
+                overdue: false,
+                stalled: false,
+            }),
+        });
+        lock(&self.0.answers).push(Arc::downgrade(&answer));
+        AnswerBody::Counted(answer)
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    /// Of a call that was not let in.
+    Plain(Body),
+    /// Counted.
+    Counted(Arc<Answer>),
+}
+
+/// An answer on its way: shared by its body, by the pieces that were not written yet, and by the sweep.
+pub(crate) struct Answer {
+    limits: Limits,
+    ticket: Arc<Ticket>,
+    /// Bytes in pieces that were given and not written yet.
+    unwritten: AtomicUsize,
+    waker: AtomicWaker,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// What is left to ask for.
+    body: Option<Body>,
+    /// What is left to give of the message that was asked for last.
+    rest: Bytes,
+    /// Of that message.
+    unread: Option<Unread>,
+    /// When that message was made.
+    since: Option<Instant>,
+    /// It was not taken in time.
+    overdue: bool,
+    /// It waits until others' answers are taken.
+    stalled: bool,
+}
+
+impl State {
+    /// Drops all that is not given yet.
+    fn end(&mut self) {
+        self.body = None;
+        self.rest = Bytes::new();
+        self.unread = None;
+    }
+}
+
+impl Answer {
+    /// Ends it if its peer has not taken a message within `timeout`. True when it just did.
+    pub(super) fn sweep(&self, now: Instant, timeout: Duration) -> bool {
+        // One that is being written is looked at the next time.
+        let Ok(mut state) = self.state.try_lock() else {
+            return false;
+        };
+        let waits = !state.rest.is_empty() || self.unwritten.load(Ordering::Acquire) > 0;
+        let late = state
+            .since
+            .is_some_and(|since| now.saturating_duration_since(since) > timeout);
+        let ended = waits && late && !state.overdue;
+        if ended {
+            state.overdue = true;
+            state.end();
+        }
+        let stalled = std::mem::take(&mut state.stalled);
+        drop(state);
+        if ended || stalled {
+            self.waker.wake();
+        }
+        ended
+    }
+
+    fn poll(
+        self: &Arc<Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut state = lock(&self.state);
+        // Before looking, so that what is written meanwhile is not missed.
+        self.waker.register(context.waker());
+        if state.overdue {
+            // RST_STREAM with this is RESOURCE_EXHAUSTED to a gRPC client.
+            let reason = h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM);
+            return Poll::Ready(Some(Err(reason.into())));
+        }
+        if self.unwritten.load(Ordering::Acquire) > AHEAD {
+            return Poll::Pending;
+        }
+        if state.rest.is_empty() {
+            let bounds = &self.limits.0.bounds;
+            if self.ticket.is_stream() && self.ticket.unread_limit(bounds).is_some() {
+                // Looks again after the next sweep; what happens meanwhile is coalesced per chat.
+                state.stalled = true;
+                return Poll::Pending;
+            }
+            let Some(body) = &mut state.body else {
+                return Poll::Ready(None);
+            };
+            let frame = ready!(Pin::new(body).poll_frame(context));
+            self.ticket.end_turn();
+            let data = match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                Some(Err(status)) => return Poll::Ready(Some(Err(status.into()))),
+                None => {
+                    state.body = None;
+                    return Poll::Ready(None);
+                }
+            };
+            if data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            state.unread = Some(Unread::new(self.ticket.clone(), data.len()));
+            state.rest = data;
+            state.since = Some(Instant::now());
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.piece(&mut state)))))
+    }
+
+    /// Takes a piece off the rest.
+    fn piece(self: &Arc<Self>, state: &mut State) -> Bytes {
+        let small = state
+            .unread
+            .take_if(|unread| unread.bytes() <= PIECE)
+            .map(|unread| (std::mem::take(&mut state.rest), unread));
+        let (bytes, unread) = small.unwrap_or_else(|| {
+            // A copy: a slice of a message holds all of it for as long as the peer likes.
+            let length = state.rest.len().min(PIECE);
+            let bytes = Bytes::copy_from_slice(&state.rest.split_to(length));
+            if !state.rest.has_remaining() {
+                state.rest = Bytes::new();
+                state.unread = None;
+            }
+            (bytes, Unread::new(self.ticket.clone(), length))
+        });
+        self.unwritten.fetch_add(bytes.len(), Ordering::AcqRel);
+        Bytes::from_owner(Piece {
+            bytes,
+            answer: self.clone(),
+            _unread: unread,
+        })
+    }
+}
+
+/// Bytes that the HTTP server drops once they are written, or will not be.
+struct Piece {
+    bytes: Bytes,
+    answer: Arc<Answer>,
+    _unread: Unread,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let bytes = self.bytes.len();
+        self.answer.unwritten.fetch_sub(bytes, Ordering::AcqRel);
+        self.answer.waker.wake();
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Plain(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
+            Self::Counted(answer) => answer.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Plain(body) => body.is_end_stream(),
+            Self::Counted(answer) => {
+                let state = lock(&answer.state);
+                let asked_for_all = state.body.as_ref().is_none_or(Body::is_end_stream);
+                asked_for_all && state.rest.is_empty() && !state.overdue
+            }
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Self::Counted(answer) = self {
+            // The peer is gone, or all is given; pieces that are not written yet have what they need.
+            lock(&answer.state).end();
+        }
+    }
+}
