@@ -29,7 +29,7 @@ use crate::{
     authz::{DEFAULT_EVERY, Policies},
     limits::Bounds,
     provider::Providers,
-    store::PoolOptions,
+    store::{BESIDE_THE_POOL, PoolOptions},
     sync::LEASE_DURATION,
 };
 
@@ -97,9 +97,15 @@ pub struct Settings {
     #[arg(long = "policy-dir", env = "CHAT_POLICY_DIR", value_parser = policies, value_name = "DIR")]
     pub policies: Option<Arc<Policies>>,
 
-    /// Connections of this process to the database at most
-    #[arg(long, env = "CHAT_DATABASE_CONNECTIONS", value_parser = count(2..=500_usize))]
-    #[arg(default_value_t = PoolOptions::default().size)]
+    /// URL of the same database that leads past a pooler, for notifications; required behind one
+    #[arg(long, env = "CHAT_DATABASE_DIRECT_URL", hide_env_values = true, value_parser = postgres_url)]
+    pub database_direct_url: Option<SecretString>,
+    /// File that holds the direct URL; read unless that itself is set
+    #[arg(long, env = "CHAT_DATABASE_DIRECT_URL_FILE", value_parser = postgres_url_file)]
+    pub database_direct_url_file: Option<SecretString>,
+    /// Connections of this process to the database at most, of every kind
+    #[arg(long, env = "CHAT_DATABASE_CONNECTIONS", value_parser = count(6..=500_usize))]
+    #[arg(default_value_t = PoolOptions::default().size + BESIDE_THE_POOL)]
     pub database_connections: usize,
     /// Timeout of one database statement, enforced by PostgreSQL
     #[arg(long, env = "CHAT_STATEMENT_TIMEOUT", value_parser = span(SECOND / 10, MINUTE))]
@@ -194,11 +200,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The database's URL that leads past a pooler, if there is one.
+    #[must_use]
+    pub fn database_direct_url(&self) -> Option<&SecretString> {
+        let url = self.database_direct_url.as_ref();
+        url.or(self.database_direct_url_file.as_ref())
+    }
+
     /// How the pool is set up.
     #[must_use]
     pub fn pool(&self) -> PoolOptions {
         PoolOptions {
-            size: self.database_connections,
+            size: self.database_connections - BESIDE_THE_POOL,
             statement_timeout: *self.statement_timeout,
             ..PoolOptions::default()
         }

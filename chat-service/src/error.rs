@@ -1,7 +1,11 @@
 //! What can go wrong, and what a client hears of it. A [`tonic::Status`] is made here and nowhere
 //! else, and it is logged here, once, with all that the client does not hear.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use prost::Message as _;
 use proto::{
@@ -10,6 +14,9 @@ use proto::{
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
+
+/// Warnings of one reason are this far apart at least.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What failed, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -89,6 +96,20 @@ pub enum Error {
     /// The call's own deadline passed.
     #[error("the deadline passed")]
     Deadline,
+    /// The database takes too long for it. Nothing happened.
+    #[error("this takes the database too long; nothing was changed")]
+    SlowStatement {
+        /// Which statement, for the log.
+        #[source]
+        source: Source,
+    },
+    /// Another change holds what this one needs for too long. Nothing happened.
+    #[error("another change takes too long; nothing was changed; try again")]
+    Locked {
+        /// Which statement, for the log.
+        #[source]
+        source: Source,
+    },
     /// Our fault; the client hears nothing more.
     #[error("internal error")]
     Internal {
@@ -130,6 +151,8 @@ impl Error {
             Self::ResourceExhausted { reason, .. } => (Code::ResourceExhausted, reason),
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
             Self::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
+            Self::SlowStatement { .. } => (Code::DeadlineExceeded, reason::STATEMENT_TIMEOUT),
+            Self::Locked { .. } => (Code::Aborted, reason::LOCK_TIMEOUT),
             Self::Internal { .. } => (Code::Internal, reason::INTERNAL),
         }
     }
@@ -165,6 +188,8 @@ impl Error {
             }
         } else if let Self::Conflict { .. } = self {
             details.set_retry_info(Some(Duration::from_millis(50)));
+        } else if let Self::Locked { .. } = self {
+            details.set_retry_info(Some(Duration::from_secs(1)));
         }
         details
     }
@@ -173,16 +198,40 @@ impl Error {
         let source = std::error::Error::source(self).map(chain);
         if let Self::Internal { .. } = self {
             tracing::error!(error = %self, source, "call failed");
-        } else if let Self::Unavailable { .. } | Self::Conflict { .. } = self {
-            tracing::warn!(error = %self, source, "call failed");
+        } else if let Self::Unavailable { .. }
+        | Self::Conflict { .. }
+        | Self::SlowStatement { .. }
+        | Self::Locked { .. } = self
+            && let Some(left_out) = left_out(self.code_and_reason().1)
+        {
+            tracing::warn!(error = %self, source, left_out, "call failed");
         } else {
             tracing::debug!(error = %self, source, "call refused");
         }
     }
 }
 
+/// Of what fails for many calls at once, one line a second for each reason is enough: how many were left out
+/// since the last one, or `None` if this one is.
+fn left_out(reason: &'static str) -> Option<u64> {
+    static LINES: Mutex<BTreeMap<&str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    match lines.get_mut(reason) {
+        Some((last, left_out)) if now.duration_since(*last) < LINE_INTERVAL => {
+            *left_out += 1;
+            None
+        }
+        Some(line) => Some(std::mem::replace(line, (now, 0)).1),
+        None => {
+            lines.insert(reason, (now, 0));
+            Some(0)
+        }
+    }
+}
+
 /// The texts of an error and of all that caused it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
@@ -243,6 +292,8 @@ mod tests {
                 source: Some(secret()),
             },
             Error::Deadline,
+            Error::SlowStatement { source: secret() },
+            Error::Locked { source: secret() },
             Error::internal("internals"),
         ];
         let mut table = String::new();
@@ -267,6 +318,8 @@ mod tests {
         ResourceExhausted | TOO_MANY_REQUESTS | too many streams
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available
         DeadlineExceeded | DEADLINE | the deadline passed
+        DeadlineExceeded | STATEMENT_TIMEOUT | this takes the database too long; nothing was changed
+        Aborted | LOCK_TIMEOUT | another change takes too long; nothing was changed; try again
         Internal | INTERNAL | internal error
         ");
     }

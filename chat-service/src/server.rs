@@ -20,7 +20,7 @@ use crate::{
     events::{notifier::Notifier, relay, watch::Watchers},
     limits::Limits,
     metrics::Metrics,
-    store::Store,
+    store::{self, Store},
     sync::viewed::{Sampler, Views},
 };
 
@@ -78,7 +78,8 @@ impl Service {
     pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Result<Self> {
         let url = settings.database.url()?.expose_secret();
         let store = Store::new(url, &settings.pool())?;
-        store.require_current_schema().await?;
+        let direct_url = settings.database_direct_url();
+        store.require_fit(direct_url.is_some()).await?;
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         store.register_metrics(&mut registry);
@@ -138,18 +139,23 @@ impl Service {
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let database_url = settings.database.url()?.clone();
+        let direct_url = match settings.database_direct_url() {
+            Some(url) => url,
+            None => settings.database.url()?,
+        };
+        let listener = store::listener(direct_url.expose_secret(), *settings.statement_timeout)?;
         {
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
-            tasks.spawn(async move { notifier.run(database_url.expose_secret(), stop).await });
+            tasks.spawn(async move { notifier.run(listener, stop).await });
         }
+        let store = parts.store.reserved();
         tasks.spawn(relay::run(
-            parts.store.clone(),
+            store.clone(),
             parts.notifier.clone(),
             background.clone(),
         ));
         {
-            let (watchers, store) = (parts.watchers.clone(), parts.store.clone());
+            let (watchers, store) = (parts.watchers.clone(), store.clone());
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
             tasks.spawn(async move { watchers.run(store, notifier, stop).await });
         }
@@ -157,11 +163,7 @@ impl Service {
             let (limits, stop) = (parts.limits.clone(), background.clone());
             tasks.spawn(async move { limits.run(stop).await });
         }
-        tasks.spawn(sampler.run(
-            parts.store.clone(),
-            parts.notifier.clone(),
-            background.clone(),
-        ));
+        tasks.spawn(sampler.run(store, parts.notifier.clone(), background.clone()));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
             tasks.spawn(async move {

@@ -68,6 +68,12 @@ pub const TOO_MANY_WATCHES: &str = "TOO_MANY_WATCHES";
 pub const ANSWERS_NOT_READ: &str = "ANSWERS_NOT_READ";
 /// The database or another dependency is away; try again later.
 pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
+/// All connections to the database are in use; nothing was changed; try again later.
+pub const DATABASE_SATURATED: &str = "DATABASE_SATURATED";
+/// The database takes too long for this; nothing was changed.
+pub const STATEMENT_TIMEOUT: &str = "STATEMENT_TIMEOUT";
+/// Another change holds for too long what this one needs; nothing was changed; try again.
+pub const LOCK_TIMEOUT: &str = "LOCK_TIMEOUT";
 /// The call's deadline passed.
 pub const DEADLINE: &str = "DEADLINE";
 /// Our fault.

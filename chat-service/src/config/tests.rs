@@ -51,7 +51,7 @@ fn all_problems_are_reported_at_once_by_name() {
             "CHAT_LISTN is no setting of this service",
             "CHAT_LISTEN is \"nowhere\"; it must be an address and a port, as in 127.0.0.1:50051",
             "CHAT_DRAIN_TIMEOUT is \"soon\"; it must be a number with a unit, as in 250ms, 10s, 2m or 24h",
-            "CHAT_DATABASE_CONNECTIONS is \"0\"; it must be 2 to 500",
+            "CHAT_DATABASE_CONNECTIONS is \"0\"; it must be 6 to 500",
             "CHAT_LOG_FORMAT is \"xml\"; it must be json or text",
             "CHAT_LOG is \"info,=,\"; it must be a log filter, as in info,tonic=debug",
             "CHAT_POLICY_RECHECK is \"sometimes\"; it must be 0 to 1000000",

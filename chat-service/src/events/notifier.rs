@@ -24,11 +24,11 @@ use tokio::sync::{
     broadcast::{self, error::RecvError},
     watch,
 };
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::{AsyncMessage, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{store::detect_dead_peers, text_enum::text_enum};
+use crate::{error::chain, text_enum::text_enum};
 
 text_enum! {
     /// What happened, and the channel on which replicas are notified.
@@ -186,13 +186,15 @@ impl Notifier {
     }
 
     /// Notifies the other replicas, and is notified by them, until `stop`.
-    pub async fn run(&self, database_url: &str, stop: CancellationToken) {
+    pub(crate) async fn run(&self, mut database: Config, stop: CancellationToken) {
+        database.connect_timeout(CONNECT_TIMEOUT);
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.connection(database_url) => {
+                result = self.connection(&database) => {
                     if let Err(error) = result {
-                        tracing::warn!(%error, "the notification connection broke; connecting anew");
+                        let error = chain(&error);
+                        tracing::warn!(error, "the notification connection broke; connecting anew");
                     }
                 }
             }
@@ -204,12 +206,8 @@ impl Notifier {
     }
 
     /// Serves one connection until it breaks.
-    async fn connection(&self, database_url: &str) -> Result<(), tokio_postgres::Error> {
-        let mut config: tokio_postgres::Config = database_url.parse()?;
-        config.application_name("chat-service notifier");
-        detect_dead_peers(&mut config);
-        config.connect_timeout(CONNECT_TIMEOUT);
-        let (client, mut connection) = config.connect(NoTls).await?;
+    async fn connection(&self, database: &Config) -> Result<(), tokio_postgres::Error> {
+        let (client, mut connection) = database.connect(NoTls).await?;
         let receive = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message?
@@ -276,8 +274,8 @@ mod tests {
             stop.cancel();
         };
         let running = join(
-            one.run(database.url(), stop.clone()),
-            other.run(database.url(), stop.clone()),
+            one.run(database.url().parse().unwrap(), stop.clone()),
+            other.run(database.url().parse().unwrap(), stop.clone()),
         );
         tokio::join!(body, running);
     }

@@ -9,8 +9,6 @@ use crate::store::Store;
 
 /// The database is asked this often whether it is there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
-/// The database answers within this, or it is not there.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Says what is true about readiness until `stop`, and then that it is over.
 pub(super) async fn report(
@@ -20,14 +18,13 @@ pub(super) async fn report(
     stop: &CancellationToken,
 ) {
     loop {
-        let ping = stop.run_until_cancelled(tokio::time::timeout(PING_TIMEOUT, store.ping()));
-        let serving = matches!(ping.await, Some(Ok(Ok(()))));
-        if serving {
+        let ping = stop.run_until_cancelled(store.ping()).await;
+        if let Some(Err(unfit)) = ping {
+            readiness.not_ready(unfit.to_string());
+        } else if ping.is_some() {
             readiness.ready();
-        } else {
-            readiness.not_ready("the database does not answer");
         }
-        say(healths, serving).await;
+        say(healths, ping == Some(Ok(()))).await;
         if stop
             .run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL))
             .await

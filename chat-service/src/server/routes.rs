@@ -57,7 +57,7 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
 /// What gitsync-service calls.
 pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
     let dispatcher = Dispatcher::new(DispatcherParts {
-        store: parts.store.clone(),
+        store: parts.store.reserved(),
         authorizer: parts.authorizer.clone(),
         notifier: parts.notifier.clone(),
         keys: parts.keys.clone(),

@@ -1,6 +1,6 @@
 //! Chats: reading, listing, creating, changing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use policy::ChatFacts;
 use serde_json::json;
@@ -33,6 +33,9 @@ const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
 const DELETE_CHAT: Sql = sql!("delete_chat");
+
+/// A statement of a list takes this long at most: whoever waits for it has asked for something else by then.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
 
 /// A chat that is to be made.
 #[derive(Clone, Debug)]
@@ -112,7 +115,7 @@ impl Store {
     ) -> Result<(Vec<Chat>, bool), StoreError> {
         // One more than asked for tells whether this is the last page.
         let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
-        let connection = self.connection().await?;
+        let connection = self.connection().await?.within(LIST_LIMIT);
         let readable = readable.pred();
         let matches = match page::explain_search(readable, filter) {
             Some(explain) => {

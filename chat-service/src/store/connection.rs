@@ -1,97 +1,93 @@
 //! One connection to the database: statements are prepared once, timed, and their failures classified.
 
 use std::{
-    future::Future,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use deadpool_postgres::{Client, ClientWrapper};
 use futures_util::{
     FutureExt as _,
     future::{MaybeDone, maybe_done},
 };
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
-};
-use tokio_postgres::{Error as PgError, Row};
+use tokio::{runtime::Handle, time::error::Elapsed};
+use tokio_postgres::{Error as PgError, Row, Statement as Prepared, error::SqlState};
 
 use super::{
     Sql, StoreError,
+    error::is_of_the_session,
+    metrics::{StoreMetrics, Timeouts},
+    pool::{Pool, Slot},
+    session::Session,
     sql::{Bound, Statement, Values, bind},
 };
 
-/// Upper bounds in seconds, as OpenTelemetry's semantic conventions advise for this metric.
-const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Operation {
-    operation: &'static str,
-}
-
-/// How long statements take, by name. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Durations(Family<Operation, Histogram>);
-
-impl Durations {
-    pub(super) fn new() -> Self {
-        Self(Family::new_with_constructor(
-            (|| Histogram::new(BUCKETS)) as fn() -> Histogram,
-        ))
-    }
-
-    /// OpenTelemetry's `db.client.operation.duration`.
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register_with_unit(
-            "db_client_operation_duration",
-            "Time from sending a statement to its answer, by statement; of several that are sent \
-             together, each includes those before it",
-            Unit::Seconds,
-            self.0.clone(),
-        );
-    }
-
-    /// Runs `call`, and notes how long that took.
-    pub(super) async fn time<T>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = T>,
-    ) -> T {
-        let since = Instant::now();
-        let result = call.await;
-        self.0
-            .get_or_create(&Operation { operation })
-            .observe(since.elapsed().as_secs_f64());
-        result
-    }
-}
+/// The protocol counts parameters in 16 bits.
+pub(super) const MAX_PARAMETERS: usize = 65_535;
 
 /// Begins a transaction.
 pub(super) const BEGIN: Sql = Sql {
     name: "begin",
     text: "BEGIN",
+    composed: false,
 };
 /// Ends a transaction.
 pub(super) const COMMIT: Sql = Sql {
     name: "commit",
     text: "COMMIT",
+    composed: false,
 };
 
 /// How the failure of a statement is classified: [`StoreError::from_read`] if it changed nothing or
 /// will be rolled back, [`StoreError::from_write`] if it may have happened.
 pub(super) type Classify = fn(PgError) -> StoreError;
 
-/// A connection from the pool, for statements that follow one another outside a transaction.
+/// A connection from the pool, for statements that follow one another.
+///
+/// It goes back when it is dropped, at rest: what is still under way then, since its caller went away or
+/// does not want to wait any longer, is cancelled first, and a transaction is rolled back. Until that is
+/// done nobody else gets it.
 pub(crate) struct Connection {
-    client: Client,
-    durations: Durations,
+    session: Arc<Session>,
+    /// There until it is dropped.
+    slot: Option<Slot>,
+    pool: Pool,
+    metrics: StoreMetrics,
+    /// How long a round trip may take, if its caller set that; the server minds its own limits.
+    limit: Option<Duration>,
+    /// After so long the server does not mind them: it hangs.
+    silence: Duration,
+    /// Round trips without an answer.
+    under_way: AtomicUsize,
+    /// `BEGIN` was sent, and no end.
+    open: AtomicBool,
+    /// The server is of no use any more.
+    failed: AtomicBool,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, durations: Durations) -> Self {
-        Self { client, durations }
+    pub(super) fn new(session: Arc<Session>, slot: Slot, pool: Pool) -> Self {
+        Self {
+            session,
+            slot: Some(slot),
+            silence: pool.silence(),
+            metrics: pool.metrics(),
+            pool,
+            limit: None,
+            under_way: AtomicUsize::new(0),
+            open: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, where each round trip takes at most `limit`: then it is cancelled, and its error is
+    /// [`StoreError::Timeout`]. The server is not asked to mind it, so that it costs no round trip. After
+    /// that the connection is to be dropped.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
     }
 
     /// Runs a statement that changes nothing.
@@ -109,7 +105,7 @@ impl Connection {
         &self,
         statements: [Bound<'_>; N],
     ) -> Result<[Vec<Row>; N], StoreError> {
-        rows_of_each(self.run(&statements, None, StoreError::from_read).await?)
+        rows_of_each(self.run(&statements, StoreError::from_read).await?)
     }
 
     /// Runs a statement that changes something, in a transaction of its own.
@@ -119,91 +115,198 @@ impl Connection {
         values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         let statements = [bind(statement, values)];
-        let run = self.run(&statements, None, StoreError::from_write);
+        let run = self.run(&statements, StoreError::from_write);
         let [rows] = rows_of_each(run.await?)?;
         Ok(rows)
     }
 
-    /// Takes the connection out of its pool for good.
-    pub(super) fn detach(self) -> (ClientWrapper, Durations) {
-        (Client::take(self.client), self.durations)
+    /// Runs a statement once: it is not kept prepared.
+    pub(super) async fn read_once(
+        &self,
+        text: &str,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let rows = self.session.client.query(text, values).await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        rows.map_err(StoreError::from_read)
     }
 
+    /// Has it closed when it is dropped: what the session holds ends with it.
+    pub(super) fn close_when_dropped(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// As PostgreSQL's own client.
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        &self.session.client
+    }
+
+    /// Prepares statements, once per connection, and sends them together: the server runs them in their
+    /// order. Returns the rows of each.
     pub(super) async fn run(
         &self,
         statements: &[Bound<'_>],
-        open: Option<&AtomicBool>,
         classify: Classify,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        run(&self.client, &self.durations, statements, open, classify).await
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let exchange = self.exchange(statements, classify);
+        let limit = self.limit.unwrap_or(self.silence);
+        let answer = tokio::time::timeout(limit, exchange).await;
+        answer.map_or_else(
+            // It stays under way.
+            |elapsed| Err(self.unanswered(statements, elapsed)),
+            |answer| {
+                self.under_way.fetch_sub(1, Ordering::Relaxed);
+                answer
+            },
+        )
+    }
+
+    fn unanswered(&self, statements: &[Bound<'_>], elapsed: Elapsed) -> StoreError {
+        let source = Box::new(elapsed);
+        if self.limit.is_none() {
+            self.failed.store(true, Ordering::Relaxed);
+            return StoreError::Uncertain { source };
+        }
+        self.metrics.timed_out(Timeouts::Limit);
+        let first = statements.iter().find(|bound| !bound.skipped);
+        StoreError::Timeout {
+            statement: first.map_or("", |bound| bound.statement.name),
+            source,
+        }
+    }
+
+    /// Ends when all that was sent is answered.
+    async fn exchange(
+        &self,
+        statements: &[Bound<'_>],
+        classify: Classify,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for bound in statements {
+            prepared.push(self.prepare(bound).await?);
+        }
+        let mut sent = Vec::with_capacity(statements.len());
+        let mut unsent = None;
+        for (bound, prepared) in statements.iter().zip(&prepared) {
+            let mut query = Box::pin(maybe_done(async move {
+                match prepared {
+                    Some(prepared) => {
+                        let query = self.session.client.query(prepared, bound.values);
+                        self.metrics.time(bound.statement.name, query).await
+                    }
+                    None => Ok(Vec::new()),
+                }
+            }));
+            // A call is sent when it is first polled.
+            query.as_mut().now_or_never();
+            // Without an answer yet, its values cannot be encoded. What follows, like COMMIT, must not be
+            // sent.
+            if matches!(&*query, MaybeDone::Done(Err(_))) {
+                unsent = query.as_mut().take_output().and_then(Result::err);
+                break;
+            }
+            if bound.statement.name == BEGIN.name && !bound.skipped {
+                self.open.store(true, Ordering::Relaxed);
+            } else if bound.statement.name == COMMIT.name {
+                self.open.store(false, Ordering::Relaxed);
+            }
+            sent.push(query);
+        }
+        let mut rows = Vec::with_capacity(sent.len());
+        let mut failed = None;
+        for (bound, mut query) in statements.iter().zip(sent) {
+            query.as_mut().await;
+            match query.as_mut().take_output() {
+                Some(Err(error)) if failed.is_none() => {
+                    let refused = bound.statement.name == BEGIN.name && error.code().is_some();
+                    // Without a beginning, the rest ran by itself.
+                    let classify = if refused {
+                        StoreError::uncertain
+                    } else {
+                        classify
+                    };
+                    failed = Some(self.failure(bound.statement, error, classify));
+                }
+                Some(Ok(answer)) => rows.push(answer),
+                Some(Err(_)) | None => {}
+            }
+        }
+        match (failed, unsent) {
+            (Some(failed), _) => Err(failed),
+            (None, Some(error)) => Err(StoreError::bug("send a statement", error)),
+            (None, None) => Ok(rows),
+        }
+    }
+
+    /// Of what is skipped, nothing. Whatever fails here was not run.
+    async fn prepare(&self, bound: &Bound<'_>) -> Result<Option<Prepared>, StoreError> {
+        if bound.skipped {
+            return Ok(None);
+        }
+        if bound.values.len() > MAX_PARAMETERS {
+            let count = format!(
+                "{} has {} parameters",
+                bound.statement.name,
+                bound.values.len()
+            );
+            return Err(StoreError::bug("prepare a statement", count));
+        }
+        match self.session.prepare(bound.statement).await {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(error) => Err(self.failure(bound.statement, error, StoreError::from_read)),
+        }
+    }
+
+    /// What the failure of `statement` means, also for this connection and for others.
+    fn failure(&self, statement: Statement<'_>, error: PgError, classify: Classify) -> StoreError {
+        let state = error.code();
+        if state == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+            // It was demoted, and so were the servers behind the other connections.
+            self.pool.renew();
+        }
+        if state.is_none_or(is_of_the_session) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let error = classify(error).of(statement.name);
+        if let StoreError::Timeout { .. } = &error {
+            self.metrics.timed_out(Timeouts::Statement);
+        } else if let StoreError::Locked { .. } = &error {
+            self.metrics.timed_out(Timeouts::Lock);
+        }
+        error
     }
 
     /// Sends `text`, of which nothing is expected, without waiting for the answer.
     pub(super) fn send_and_forget(&self, text: &str) {
         // Polled once, it is sent.
-        let _ = self.client.batch_execute(text).now_or_never();
+        let _ = self.session.client.batch_execute(text).now_or_never();
     }
 }
 
-/// Prepares statements, once per connection, and sends them together: the server runs them in their
-/// order. `open`: whether a transaction is open on the connection, kept up to date.
-pub(super) async fn run(
-    client: &ClientWrapper,
-    durations: &Durations,
-    statements: &[Bound<'_>],
-    open: Option<&AtomicBool>,
-    classify: Classify,
-) -> Result<Vec<Vec<Row>>, StoreError> {
-    let mut prepared = Vec::with_capacity(statements.len());
-    for bound in statements {
-        if bound.skipped {
-            prepared.push(None);
-        } else {
-            // Whatever fails here was not run.
-            let statement = client.prepare_cached(bound.statement.text).await;
-            prepared.push(Some(statement.map_err(StoreError::from_read)?));
-        }
-    }
-    let mut sent = Vec::with_capacity(statements.len());
-    for (bound, prepared) in statements.iter().zip(&prepared) {
-        if let Some(flag) = open {
-            flag.store(bound.statement.name != COMMIT.name, Ordering::Relaxed);
-        }
-        let mut query = Box::pin(maybe_done(async move {
-            match prepared {
-                Some(prepared) => {
-                    let query = client.query(prepared, bound.values);
-                    durations.time(bound.statement.name, query).await
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let (busy, open) = (*self.under_way.get_mut() > 0, *self.open.get_mut());
+        let (Some(slot), false) = (self.slot.take(), *self.failed.get_mut()) else {
+            return;
+        };
+        let (session, pool) = (self.session.clone(), self.pool.clone());
+        if !busy && !open {
+            pool.put(session, slot);
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if session.settle(busy, open).await {
+                    pool.put(session, slot);
                 }
-                None => Ok(Vec::new()),
-            }
-        }));
-        // A call is sent when it is first polled.
-        query.as_mut().now_or_never();
-        // Without an answer yet, its values cannot be encoded. What follows, like COMMIT, must not be sent.
-        if matches!(&*query, MaybeDone::Done(Err(_)))
-            && let Some(Err(error)) = query.as_mut().take_output()
-        {
-            return Err(StoreError::bug("send a statement", error));
+            });
         }
-        sent.push(query);
     }
-    let mut rows = Vec::with_capacity(sent.len());
-    for (bound, mut query) in statements.iter().zip(sent) {
-        query.as_mut().await;
-        let answer = query
-            .as_mut()
-            .take_output()
-            .unwrap_or_else(|| Ok(Vec::new()));
-        rows.push(answer.map_err(|error| {
-            if bound.statement.name == BEGIN.name && error.code().is_some() {
-                // The server refused to begin, so that the rest ran by itself.
-                return StoreError::Uncertain { source: error };
-            }
-            classify(error)
-        })?);
-    }
-    Ok(rows)
 }
 
 /// As an array, since their number is known.

@@ -24,12 +24,15 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The connection broke during a write: it may have happened or not.
-    #[error("the connection broke during a write")]
+    /// Did not happen: all connections to the database are in use.
+    #[error("all connections to the database are in use")]
+    Saturated,
+    /// The connection broke, or the server fell silent: it may have happened or not.
+    #[error("the database did not say whether it did it")]
     Uncertain {
         /// What failed.
         #[source]
-        source: PgError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Did not happen: the chat does not exist for the caller.
     #[error("the chat does not exist for the caller")]
@@ -44,15 +47,19 @@ pub enum StoreError {
     #[error("the request id was used for a call of another kind")]
     OtherKind,
     /// Did not happen: it took too long.
-    #[error("the statement took too long")]
+    #[error("the statement {statement} took too long")]
     Timeout {
-        /// What the server said.
+        /// Its name, or that of the first of those that were sent with it.
+        statement: &'static str,
+        /// What the server said, or whose limit it was.
         #[source]
-        source: PgError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Did not happen: somebody else kept a lock for too long.
-    #[error("a lock was held for too long")]
+    /// Did not happen: another transaction held a lock for too long.
+    #[error("the statement {statement} waited too long for a lock")]
     Locked {
+        /// Its name.
+        statement: &'static str,
         /// What the server said.
         #[source]
         source: PgError,
@@ -106,8 +113,23 @@ impl StoreError {
     pub(crate) fn from_write(source: PgError) -> Self {
         match Self::from_server(source) {
             Ok(error) => error,
-            Err(source) => Self::Uncertain { source },
+            Err(source) => Self::uncertain(source),
         }
+    }
+
+    /// Whatever the server said, the write may have happened.
+    pub(super) fn uncertain(source: PgError) -> Self {
+        Self::Uncertain {
+            source: Box::new(source),
+        }
+    }
+
+    /// The same, as the failure of the statement with that name.
+    pub(super) fn of(mut self, name: &'static str) -> Self {
+        if let Self::Timeout { statement, .. } | Self::Locked { statement, .. } = &mut self {
+            *statement = name;
+        }
+        self
     }
 
     /// Classifies what the server itself said; gives back what it did not say.
@@ -125,14 +147,24 @@ impl StoreError {
                     source: Box::new(source),
                 }
             } else if state == SqlState::LOCK_NOT_AVAILABLE {
-                Self::Locked { source }
+                Self::Locked {
+                    statement: "",
+                    source,
+                }
             } else if state == SqlState::QUERY_CANCELED {
-                Self::Timeout { source }
+                Self::Timeout {
+                    statement: "",
+                    source: Box::new(source),
+                }
             } else if matches!(state.code().get(..2), Some("22" | "23")) {
                 Self::Data { source }
-            } else if matches!(state.code().get(..2), Some("08" | "53" | "57")) {
-                // Connection exceptions, insufficient resources, operator intervention (shutdown). A
-                // server that says so has rolled back.
+            } else if matches!(
+                state.code().get(..2),
+                Some("08" | "25" | "28" | "3D" | "53" | "57")
+            ) {
+                // Connection exceptions, a transaction that may not write or was ended, refused logins, a
+                // database that does not exist (yet), insufficient resources, operator intervention
+                // (shutdown). A server that says so has rolled back.
                 Self::Unavailable {
                     source: Box::new(source),
                 }
@@ -141,6 +173,19 @@ impl StoreError {
             },
         )
     }
+}
+
+/// Whether a session that has failed so is of no use: it is not the server's that takes writes, or it ended.
+pub(super) fn is_of_the_session(state: &SqlState) -> bool {
+    matches!(state.code().get(..2), Some("08" | "25"))
+}
+
+/// Whether a connection was refused since the server takes no writes.
+pub(super) fn is_read_only(error: &PgError) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 impl From<StoreError> for Error {
@@ -160,7 +205,17 @@ impl From<StoreError> for Error {
             StoreError::OtherKind => {
                 Self::invalid("request_id", "was used for a call of another kind")
             }
-            StoreError::Timeout { .. } | StoreError::Locked { .. } => Self::Deadline,
+            StoreError::Saturated => Self::ResourceExhausted {
+                problem: "all connections to the database are in use".to_owned(),
+                reason: reason::DATABASE_SATURATED,
+                retry_after: Some(Duration::from_secs(1)),
+            },
+            StoreError::Timeout { .. } => Self::SlowStatement {
+                source: Box::new(error),
+            },
+            StoreError::Locked { .. } => Self::Locked {
+                source: Box::new(error),
+            },
             StoreError::Data { .. } | StoreError::Bug { .. } => Self::internal(error),
         }
     }

@@ -1,6 +1,5 @@
 //! Change events: placing them in order, and reading them in that order.
 
-use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use policy::Subject;
 use serde::Deserialize;
@@ -10,10 +9,10 @@ use uuid::Uuid;
 use super::{
     Sql, Store, StoreError,
     column::{Columns as _, first},
-    connection::{Durations, rows_of_each, run},
+    connection::Connection,
     former::FormerChat,
     row::subject_of,
-    sql::{bind, sql},
+    sql::sql,
 };
 use crate::{id::ChatId, text_enum::text_enum};
 
@@ -59,9 +58,8 @@ pub(crate) struct ChangeEvent {
 
 /// The right to place events: one connection in all replicas has it, as long as it lives.
 pub(crate) struct RelayLock {
-    /// Out of the pool for good: the lock lives as long as its connection, so it must close with it.
-    client: ClientWrapper,
-    durations: Durations,
+    /// The lock lives as long as the session, so this closes when it is dropped.
+    connection: Connection,
 }
 
 impl Store {
@@ -70,8 +68,8 @@ impl Store {
         let connection = self.connection().await?;
         let rows = connection.read(TRY_LOCK_RELAY, &[&RELAY_LOCK]).await?;
         Ok(first(&rows, "locked")?.unwrap_or(false).then(|| {
-            let (client, durations) = connection.detach();
-            RelayLock { client, durations }
+            connection.close_when_dropped();
+            RelayLock { connection }
         }))
     }
 
@@ -119,16 +117,7 @@ impl RelayLock {
     }
 
     async fn place_batch(&self) -> Result<Vec<Row>, StoreError> {
-        let statements = [bind(PLACE_CHANGE_EVENTS, &[&BATCH])];
-        let placed = run(
-            &self.client,
-            &self.durations,
-            &statements,
-            None,
-            StoreError::from_write,
-        );
-        let [rows] = rows_of_each(placed.await?)?;
-        Ok(rows)
+        self.connection.write(PLACE_CHANGE_EVENTS, &[&BATCH]).await
     }
 }
 

@@ -33,7 +33,7 @@ impl Store {
         chats: &[Chat],
         preds: &[Printable<'_>],
     ) -> Result<HashMap<ChatId, Vec<Option<bool>>>, StoreError> {
-        let client = self.client().await?;
+        let connection = self.connection().await?;
         let (rows, shares) = (rows(chats), shares(chats));
         let mut decided: HashMap<ChatId, Vec<Option<bool>>> = HashMap::new();
         for preds in preds.chunks(BATCH) {
@@ -50,8 +50,7 @@ impl Store {
                 .text
                 .replace("/* predicates */ TRUE", &texts.join(",\n"));
             // It runs once, so that it is not kept prepared.
-            let answers = client.query(&text, &params.as_refs()).await;
-            for row in answers.map_err(StoreError::from_read)? {
+            for row in connection.read_once(&text, &params.as_refs()).await? {
                 let held: Vec<Option<bool>> = row.get_as("held")?;
                 decided.entry(row.get_as("id")?).or_default().extend(held);
             }

@@ -8,6 +8,8 @@ pub(crate) struct Statement<'a> {
     /// Also its file's, and in its first comment.
     pub(crate) name: &'static str,
     pub(crate) text: &'a str,
+    /// Put together at run time: callers choose how many different ones there are.
+    pub(crate) composed: bool,
 }
 
 /// A statement that stands in a file as it is sent.
@@ -24,6 +26,7 @@ macro_rules! sql {
                 $name,
                 ".sql"
             )),
+            composed: false,
         }
     };
 }
@@ -92,6 +95,7 @@ impl Composed {
         Statement {
             name: self.name,
             text: &self.text,
+            composed: true,
         }
     }
 

@@ -1,11 +1,7 @@
 //! Transactions: begun with their first statement, rolled back unless committed, and run again after a
 //! conflict.
 
-use std::{
-    future::Future,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use tokio_postgres::Row;
 
@@ -22,10 +18,12 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
 const SAVEPOINT: Sql = Sql {
     name: "savepoint",
     text: "SAVEPOINT alone",
+    composed: false,
 };
 const RELEASE: Sql = Sql {
     name: "release_savepoint",
     text: "RELEASE SAVEPOINT alone",
+    composed: false,
 };
 
 impl Store {
@@ -39,7 +37,6 @@ impl Store {
         loop {
             let tx = Tx {
                 connection: self.connection().await?,
-                open: AtomicBool::new(false),
             };
             match attempt(tx).await {
                 Err(StoreError::Conflict { source }) if attempts < ATTEMPTS => {
@@ -57,8 +54,6 @@ impl Store {
 /// changed anything; only the commit's may be [`StoreError::Uncertain`].
 pub(crate) struct Tx {
     connection: Connection,
-    /// `BEGIN` was sent, and no end.
-    open: AtomicBool,
 }
 
 impl Tx {
@@ -129,31 +124,20 @@ impl Tx {
         end: &[Sql],
         classify: Classify,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let begin = bind(BEGIN, &[]).only_if(!self.open.load(Ordering::Relaxed));
+        let begin = bind(BEGIN, &[]).only_if(!self.connection.is_open());
         let mut all = vec![begin];
         all.extend_from_slice(statements);
         all.extend(end.iter().map(|end| bind(*end, &[])));
-        let mut rows = self
-            .connection
-            .run(&all, Some(&self.open), classify)
-            .await?;
+        let mut rows = self.connection.run(&all, classify).await?;
         rows.truncate(1 + statements.len());
         rows.remove(0);
         Ok(rows)
     }
 }
 
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if *self.open.get_mut() {
-            self.connection.send_and_forget("ROLLBACK");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use serde_json::json;
     use uuid::Uuid;
@@ -172,7 +156,7 @@ mod tests {
             ..PoolOptions::default()
         };
         let store = Store::new(database.url(), &options).unwrap();
-        (database, store)
+        (database, store.reserved())
     }
 
     async fn insert(tx: &Tx, id: Uuid, title: &str) -> Result<Vec<Row>, StoreError> {

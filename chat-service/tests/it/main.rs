@@ -10,6 +10,7 @@ mod batch;
 mod chats;
 mod conflict;
 mod connection;
+mod database;
 mod delete;
 mod etag;
 mod explain;

@@ -7,6 +7,7 @@
 
 mod admission;
 mod credentials;
+mod database;
 mod failure;
 mod killed;
 mod main_job;

@@ -85,7 +85,6 @@ fn sql_stays_in_the_store() {
         &["chat-service/src/store", config, notifier],
     );
     only_in("gitsync-service/src", "tokio_postgres", &[]);
-    only_in("gitsync-service/src", "deadpool", &[]);
 }
 
 #[test]

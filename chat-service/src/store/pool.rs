@@ -1,0 +1,209 @@
+//! The connections of this process to its database: so many and no more, a part of them kept for those whose
+//! work others wait for.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::{Error as PgError, error::SqlState};
+
+use super::{
+    StoreError,
+    connection::Connection,
+    metrics::{StoreMetrics, Timeouts},
+    session::{Server, Session},
+};
+
+/// One of so many connections is kept for workers, relay and watchers: what they do is short, and all callers
+/// wait for it.
+const RESERVED: usize = 4;
+/// As long as it is the relay, a process has one of them in use.
+const LEAST_RESERVED: usize = 2;
+/// A server that has no connection left for this process is asked again after so long, or as soon as
+/// another call gives one back.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that runs ends a statement at its limit; one that does not within this hangs.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Calls of users and services.
+    Calls,
+    /// Workers, relay and watchers: they may also have the reserve.
+    Reserved,
+}
+
+/// A bounded set of connections. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Inner>);
+
+struct Inner {
+    server: Server,
+    /// The one given back last is at the end, and is used next: it has the most prepared.
+    idle: Mutex<Vec<Arc<Session>>>,
+    given_back: Notify,
+    /// One permit per connection.
+    slots: Arc<Semaphore>,
+    /// One permit per connection that calls may have.
+    unreserved: Arc<Semaphore>,
+    wait: Duration,
+    /// Grows when sessions that were opened before are of no use.
+    generation: AtomicUsize,
+    /// What health found last.
+    answers: AtomicBool,
+    metrics: StoreMetrics,
+}
+
+/// The right to have one connection open.
+pub(super) struct Slot {
+    _unreserved: Option<OwnedSemaphorePermit>,
+    _any: OwnedSemaphorePermit,
+    generation: usize,
+    metrics: StoreMetrics,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.metrics.used.dec();
+    }
+}
+
+impl Pool {
+    /// Connections are opened when they are wanted, `size` at most. A call waits for one for `wait`.
+    pub(super) fn new(server: Server, size: usize, wait: Duration, metrics: StoreMetrics) -> Self {
+        let reserved = size
+            .div_ceil(RESERVED)
+            .max(LEAST_RESERVED)
+            .min(size.saturating_sub(1));
+        Self(Arc::new(Inner {
+            server,
+            idle: Mutex::default(),
+            given_back: Notify::new(),
+            slots: Arc::new(Semaphore::new(size)),
+            unreserved: Arc::new(Semaphore::new(size - reserved)),
+            wait,
+            generation: AtomicUsize::new(0),
+            answers: AtomicBool::new(true),
+            metrics,
+        }))
+    }
+
+    /// A connection at rest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Saturated`] when all are in use for too long, [`StoreError::Unavailable`] when the database
+    /// is away.
+    pub(super) async fn get(&self, lane: Lane) -> Result<Connection, StoreError> {
+        let waited = self.0.metrics.wait();
+        let taken = tokio::time::timeout(self.0.wait, self.take(lane)).await;
+        drop(waited);
+        taken.unwrap_or_else(|elapsed| {
+            self.0.metrics.timed_out(Timeouts::Connection);
+            Err(if self.0.answers.load(Ordering::Relaxed) {
+                StoreError::Saturated
+            } else {
+                StoreError::Unavailable {
+                    source: Box::new(elapsed),
+                }
+            })
+        })
+    }
+
+    async fn take(&self, lane: Lane) -> Result<Connection, StoreError> {
+        let slot = self.slot(lane).await?;
+        loop {
+            let idle = self.idle().pop();
+            if let Some(session) = idle {
+                self.0.metrics.idle.dec();
+                if session.is_usable() {
+                    return Ok(self.lend(session, slot));
+                }
+                continue;
+            }
+            match self.0.server.connect().await {
+                Ok(session) => return Ok(self.lend(Arc::new(session), slot)),
+                Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+                    let given_back = self.0.given_back.notified();
+                    let _ = tokio::time::timeout(FULL_PAUSE, given_back).await;
+                }
+                Err(error) => return Err(StoreError::from_read(error)),
+            }
+        }
+    }
+
+    /// Calls wait for one another first, so that those of the other lane find what is kept for them.
+    async fn slot(&self, lane: Lane) -> Result<Slot, StoreError> {
+        let closed = |error| StoreError::bug("wait for a connection", error);
+        let unreserved = match lane {
+            Lane::Calls => {
+                let permit = self.0.unreserved.clone().acquire_owned();
+                Some(permit.await.map_err(closed)?)
+            }
+            Lane::Reserved => None,
+        };
+        let any = self.0.slots.clone().acquire_owned().await.map_err(closed)?;
+        self.0.metrics.used.inc();
+        Ok(Slot {
+            _unreserved: unreserved,
+            _any: any,
+            generation: 0,
+            metrics: self.0.metrics.clone(),
+        })
+    }
+
+    fn lend(&self, session: Arc<Session>, mut slot: Slot) -> Connection {
+        slot.generation = self.0.generation.load(Ordering::Relaxed);
+        Connection::new(session, slot, self.clone())
+    }
+
+    /// Gives back a connection at rest.
+    pub(super) fn put(&self, session: Arc<Session>, slot: Slot) {
+        let fresh = slot.generation == self.0.generation.load(Ordering::Relaxed);
+        if fresh && session.is_usable() {
+            self.idle().push(session);
+            self.0.metrics.idle.inc();
+            self.0.given_back.notify_one();
+        }
+    }
+
+    /// Has all connections closed that are open now: the server behind them is not the one that takes writes.
+    pub(super) fn renew(&self) {
+        self.0.generation.fetch_add(1, Ordering::Relaxed);
+        let stale = std::mem::take(&mut *self.idle());
+        self.0
+            .metrics
+            .idle
+            .dec_by(stale.len().try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Opens a session outside of the pool.
+    pub(super) async fn connect(&self) -> Result<Session, PgError> {
+        self.0.server.connect().await
+    }
+
+    /// Says whether the database answers; calls that wait too long are told accordingly.
+    pub(super) fn set_answers(&self, answers: bool) {
+        self.0.answers.store(answers, Ordering::Relaxed);
+    }
+
+    /// After so long without an answer the server hangs: it minds its own limit no more.
+    pub(super) fn silence(&self) -> Duration {
+        self.0.server.statement_timeout + SILENCE
+    }
+
+    pub(super) fn metrics(&self) -> StoreMetrics {
+        self.0.metrics.clone()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

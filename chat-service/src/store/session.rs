@@ -1,0 +1,248 @@
+//! Sessions with the server: how they are opened, under which limits, and how a statement that runs in one
+//! is cancelled.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{task::AbortHandle, time::Instant};
+use tokio_postgres::{
+    Client, Config, Error as PgError, NoTls, Statement as Prepared, config::TargetSessionAttrs,
+    error::SqlState,
+};
+use uuid::Uuid;
+
+use super::{StoreError, sql::Statement, statements::Statements};
+
+/// After so long without a sign of life a connection is given up, by either side. Without this, a query
+/// into the void waits for as long as the kernel repeats its packets, which is a quarter of an hour,
+/// and the server keeps the session of a host that is gone, with its locks, for two hours.
+const DEAD_PEER: Duration = Duration::from_secs(10);
+/// Then an idle connection is probed this often,
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// and given up after so many probes.
+const PROBES: u32 = 3;
+/// A cancelled statement ends within this, or it is cancelled again: the first attempt may have come
+/// between two statements.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
+/// A session that is still busy after so long is closed.
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Shows whether what the startup packet asked for arrived: poolers drop or refuse it.
+pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
+
+/// What every session runs under, whoever sets it; in PostgreSQL's units.
+///
+/// No statement here runs for long enough to make up for being compiled first, which takes half a second;
+/// PostgreSQL decides by its estimates, and those of large statements are wide. Each is written for
+/// one plan, whatever is bound: to plan it again for each execution, as PostgreSQL likes to, takes
+/// several times what most of them run for. The limits are the server's, so that they hold for a
+/// statement whose caller went away, too.
+pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 5] {
+    let milliseconds = statement_timeout.as_millis().to_string();
+    [
+        ("jit", "off".to_owned()),
+        ("plan_cache_mode", "force_generic_plan".to_owned()),
+        ("statement_timeout", milliseconds.clone()),
+        ("lock_timeout", milliseconds.clone()),
+        ("idle_in_transaction_session_timeout", milliseconds),
+    ]
+}
+
+/// How a session of its own with the server at `database_url` is opened, one that may write: with `limits`,
+/// and with both sides noticing within seconds that the other is gone.
+pub(super) fn direct(
+    database_url: &str,
+    application_name: &str,
+    limits: &[(&'static str, String)],
+) -> Result<Config, StoreError> {
+    let mut config = pooled(database_url, application_name)?;
+    let own = config.get_options().unwrap_or_default();
+    let keepalives = [
+        ("tcp_keepalives_idle", DEAD_PEER.as_secs().to_string()),
+        (
+            "tcp_keepalives_interval",
+            PROBE_INTERVAL.as_secs().to_string(),
+        ),
+        ("tcp_keepalives_count", PROBES.to_string()),
+        ("tcp_user_timeout", DEAD_PEER.as_millis().to_string()),
+        (MARK.0, MARK.1.to_owned()),
+    ];
+    let options = limits.iter().chain(&keepalives);
+    let options: String = options
+        .map(|(name, value)| format!(" -c {name}={value}"))
+        .collect();
+    config.options(format!("{own}{options}").trim_start());
+    Ok(config)
+}
+
+/// The same through a pooler, which refuses to set anything: the limits are then those of the role.
+fn pooled(database_url: &str, application_name: &str) -> Result<Config, StoreError> {
+    let mut config: Config = database_url
+        .parse()
+        .map_err(|error| StoreError::bug("parse the database URL", error))?;
+    config
+        .application_name(application_name)
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
+        .tcp_user_timeout(DEAD_PEER)
+        .keepalives_idle(DEAD_PEER)
+        .keepalives_interval(PROBE_INTERVAL)
+        .keepalives_retries(PROBES);
+    Ok(config)
+}
+
+/// Opens sessions.
+pub(super) struct Server {
+    direct: Config,
+    pooled: Config,
+    /// What the startup packet asks for is refused there.
+    is_pooler: AtomicBool,
+    /// Sessions are used for about so long.
+    max_age: Duration,
+    /// The server ends a statement that takes longer.
+    pub(super) statement_timeout: Duration,
+}
+
+impl Server {
+    pub(super) fn new(
+        database_url: &str,
+        connect_timeout: Duration,
+        statement_timeout: Duration,
+        max_age: Duration,
+    ) -> Result<Self, StoreError> {
+        let name = "chat-service";
+        let mut direct = direct(database_url, name, &limits(statement_timeout))?;
+        direct.connect_timeout(connect_timeout);
+        let mut pooled = pooled(database_url, name)?;
+        pooled.connect_timeout(connect_timeout);
+        Ok(Self {
+            direct,
+            pooled,
+            is_pooler: AtomicBool::new(false),
+            max_age,
+            statement_timeout,
+        })
+    }
+
+    pub(super) async fn connect(&self) -> Result<Session, PgError> {
+        if !self.is_pooler.load(Ordering::Relaxed) {
+            match Session::open(&self.direct, self.max_age).await {
+                Err(error) if refuses_options(&error) => {
+                    self.is_pooler.store(true, Ordering::Relaxed);
+                }
+                opened => return opened,
+            }
+        }
+        Session::open(&self.pooled, self.max_age).await
+    }
+}
+
+/// `PgBouncer`: "unsupported startup parameter in options: jit", or "unsupported startup parameter: options".
+fn refuses_options(error: &PgError) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        *error.code() == SqlState::PROTOCOL_VIOLATION
+            && error.message().contains("startup parameter")
+    })
+}
+
+/// One connection with the server, and what is prepared on it. Dropping it closes it.
+pub(super) struct Session {
+    pub(super) client: Client,
+    driver: AbortHandle,
+    statements: Mutex<Statements>,
+    retire_at: Instant,
+}
+
+impl Session {
+    async fn open(config: &Config, max_age: Duration) -> Result<Self, PgError> {
+        let (client, connection) = config.connect(NoTls).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                // Whatever waits for an answer fails, and says so.
+                tracing::debug!(%error, "a connection to the database broke");
+            }
+        });
+        Ok(Self {
+            client,
+            driver: driver.abort_handle(),
+            statements: Mutex::default(),
+            retire_at: Instant::now() + staggered(max_age),
+        })
+    }
+
+    /// Whether it may be used once more.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.client.is_closed() && Instant::now() < self.retire_at
+    }
+
+    /// Prepares `statement`, unless that was done.
+    pub(super) async fn prepare(&self, statement: Statement<'_>) -> Result<Prepared, PgError> {
+        let found = self.with_statements(|statements| statements.get(statement));
+        if let Some(prepared) = found {
+            return Ok(prepared);
+        }
+        let prepared = self.client.prepare(statement.text).await?;
+        self.with_statements(|statements| statements.insert(statement, prepared.clone()));
+        Ok(prepared)
+    }
+
+    fn with_statements<T>(&self, change: impl FnOnce(&mut Statements) -> T) -> T {
+        change(
+            &mut self
+                .statements
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Cancels what is under way (if `busy`) and rolls back (if a transaction is `open`); says whether the
+    /// session is at rest then. When it is, no cancellation is on its way that could hit a later statement:
+    /// the server has acted on each before its connection closes, and has answered a statement since.
+    pub(super) async fn settle(&self, mut busy: bool, open: bool) -> bool {
+        let end = if open { "ROLLBACK" } else { "" };
+        let settled = async {
+            loop {
+                if busy
+                    && self
+                        .client
+                        .cancel_token()
+                        .cancel_query(NoTls)
+                        .await
+                        .is_err()
+                {
+                    return false;
+                }
+                let answer = self.client.batch_execute(end);
+                match tokio::time::timeout(CANCEL_INTERVAL, answer).await {
+                    Ok(Ok(())) => return true,
+                    // The cancellation came late, and hit this.
+                    Ok(Err(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+                        busy = false;
+                    }
+                    Ok(Err(_)) => return false,
+                    Err(_) => {}
+                }
+            }
+        };
+        tokio::time::timeout(SETTLE_LIMIT, settled)
+            .await
+            .unwrap_or(false)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Three to five quarters of `age`: what was opened together does not end together.
+fn staggered(age: Duration) -> Duration {
+    let [first, second, ..] = Uuid::new_v4().into_bytes();
+    let random = f64::from(u16::from_be_bytes([first, second])) / f64::from(u16::MAX);
+    age.mul_f64(0.75 + random / 2.0)
+}

@@ -1,0 +1,378 @@
+//! What connections are bounded by, and what becomes of statements that are given up.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use testkit::{
+    postgres::{Client, Database},
+    wait,
+};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::{
+    PoolOptions, Sql, Store, StoreError, column::first, connection::MAX_PARAMETERS, sql::Statement,
+    statements::MAX_COMPOSED,
+};
+use crate::{
+    authz::{Action, Authorizer, Principal},
+    chat::ChatStatus,
+    chat_filter::{ChatFilter, PullRequestFilter},
+    id::{UserId, WorkspaceId},
+};
+
+const BACKEND: Sql = fixed("backend", "SELECT pg_backend_pid() AS pid");
+const SLEEP: Sql = fixed("sleep", "SELECT pg_sleep(60)");
+const COUNT_PREPARED: Sql = fixed(
+    "count_prepared",
+    "SELECT count(*) AS count FROM pg_prepared_statements",
+);
+/// Waits for what the test holds.
+const WAIT: Sql = fixed("wait", "SELECT pg_advisory_xact_lock(7)");
+
+const LOCK_OTHER: Sql = fixed("lock_other", "SELECT pg_advisory_xact_lock(8)");
+const LOCK_WAIT: Sql = fixed(
+    "lock_wait",
+    "SELECT set_config('lock_timeout', '50ms', TRUE)",
+);
+const DEMOTE: Sql = fixed(
+    "demote",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+);
+const CREATE: Sql = fixed("create", "CREATE TABLE made (id integer)");
+
+const fn fixed(name: &'static str, text: &'static str) -> Sql {
+    Statement {
+        name,
+        text,
+        composed: false,
+    }
+}
+
+async fn store(size: usize) -> (Database, Store) {
+    store_with(PoolOptions {
+        size,
+        ..PoolOptions::default()
+    })
+    .await
+}
+
+async fn store_with(options: PoolOptions) -> (Database, Store) {
+    let database = testkit::postgres::database().await;
+    let store = Store::new(database.url(), &options).unwrap();
+    (database, store)
+}
+
+async fn pid(store: &Store) -> i32 {
+    let rows = store.read(BACKEND, &[]).await.unwrap();
+    rows.first().unwrap().try_get("pid").unwrap()
+}
+
+/// A session of the test that holds what [`WAIT`] waits for.
+async fn holder(database: &Database) -> Client {
+    let client = database.client().await;
+    client
+        .batch_execute("SELECT pg_advisory_lock(7)")
+        .await
+        .unwrap();
+    client
+}
+
+/// Waits until so many statements of the store run.
+async fn until_running(database: &Database, wanted: i64) {
+    let client = database.client().await;
+    wait::until("statements run", || async {
+        let text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'chat-service' AND state <> 'idle'";
+        let running: i64 = client
+            .query_one(text, &[])
+            .await
+            .unwrap()
+            .try_get(0)
+            .unwrap();
+        if running == wanted {
+            Ok(())
+        } else {
+            Err(running)
+        }
+    })
+    .await;
+}
+
+/// Every combination of the filters.
+fn filters() -> impl Iterator<Item = ChatFilter> {
+    (0..512_u32).map(|bits| {
+        let has = |bit: u32| bits & (1 << bit) != 0;
+        let id = Uuid::now_v7();
+        ChatFilter {
+            owner: has(0).then_some(UserId(id)),
+            workspace: has(1).then_some(WorkspaceId(id)),
+            archived: has(2).then_some(false),
+            statuses: has(3).then_some(ChatStatus::Running).into_iter().collect(),
+            labels: has(4)
+                .then(|| ("a".to_owned(), "b".to_owned()))
+                .into_iter()
+                .collect(),
+            pull_requests: has(5)
+                .then_some(PullRequestFilter::Open)
+                .into_iter()
+                .collect(),
+            repository: has(6).then(|| "acme/web".to_owned()),
+            pull_request_number: has(7).then_some(7),
+            title: has(8).then(|| "title".to_owned()),
+        }
+    })
+}
+
+async fn list(store: &Store, filter: &ChatFilter) {
+    let caller = Principal::Service("internal".to_owned());
+    let readable = Authorizer::new().chats(&caller, Action::ReadChat);
+    store.list_chats(readable, filter, None, 50).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_storm_of_filter_combinations_keeps_a_bounded_number_of_statements_prepared() {
+    let (_database, store) = store(1).await;
+    for filter in filters() {
+        list(&store, &filter).await;
+    }
+    let rows = store.read(COUNT_PREPARED, &[]).await.unwrap();
+    let prepared: i64 = first(&rows, "count").unwrap().unwrap();
+    // The composed ones, and this one.
+    assert_eq!(prepared, i64::try_from(MAX_COMPOSED).unwrap() + 1);
+    // What was forgotten is prepared anew.
+    list(&store, &filters().next().unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_a_call_gives_up_is_cancelled_and_the_next_one_has_its_connection_at_once() {
+    let (database, store) = store(1).await;
+    let before = pid(&store).await;
+    tokio::select! {
+        slept = store.read(SLEEP, &[]) => panic!("it ended: {slept:?}"),
+        () = until_running(&database, 1) => {}
+    }
+    let after = tokio::time::timeout(Duration::from_secs(2), pid(&store)).await;
+    assert_eq!(after.unwrap(), before);
+    until_running(&database, 0).await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_in_a_statement_is_rolled_back_and_its_connection_is_used_again()
+ {
+    let (database, store) = store(1).await;
+    let before = pid(&store).await;
+    let holder = holder(&database).await;
+    let waiting = store.transaction(async |tx| {
+        tx.query(LOCK_OTHER, &[]).await?;
+        tx.query(WAIT, &[]).await?;
+        tx.commit().await
+    });
+    tokio::select! {
+        waited = waiting => panic!("it ended: {waited:?}"),
+        () = until_running(&database, 1) => {}
+    }
+    let after = tokio::time::timeout(Duration::from_secs(2), pid(&store)).await;
+    assert_eq!(after.unwrap(), before);
+    let free = "SELECT pg_try_advisory_lock(8)";
+    let free: bool = holder
+        .query_one(free, &[])
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    assert!(free, "the transaction holds its lock");
+}
+
+/// A cancellation may come when its statement has just ended.
+#[tokio::test]
+async fn the_cancellation_of_a_call_never_hits_the_next_one() {
+    let (_database, store) = store(1).await;
+    for microseconds in (0..4_000).step_by(40) {
+        let nap = fixed("nap", "SELECT pg_sleep(0.002)");
+        let limit = Duration::from_micros(microseconds);
+        let _ = tokio::time::timeout(limit, store.read(nap, &[])).await;
+        pid(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_statement_beyond_the_limit_of_its_caller_is_cancelled_and_named() {
+    let (database, store) = store(1).await;
+    let connection = store.connection().await.unwrap();
+    let connection = connection.within(Duration::from_millis(100));
+    let failed = connection.read(SLEEP, &[]).await.unwrap_err();
+    assert!(
+        matches!(
+            failed,
+            StoreError::Timeout {
+                statement: "sleep",
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
+    drop(connection);
+    until_running(&database, 0).await;
+    assert_shown(&store, "db_client_timeouts_total{kind=\"Limit\"} 1");
+}
+
+#[tokio::test]
+async fn the_limits_of_the_server_name_the_statement_that_met_them() {
+    let (database, store) = store_with(PoolOptions {
+        size: 1,
+        statement_timeout: Duration::from_millis(200),
+        ..PoolOptions::default()
+    })
+    .await;
+    let failed = store.read(SLEEP, &[]).await.unwrap_err();
+    assert!(
+        matches!(
+            failed,
+            StoreError::Timeout {
+                statement: "sleep",
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
+    assert_shown(&store, "db_client_timeouts_total{kind=\"Statement\"} 1");
+    let _holder = holder(&database).await;
+    let failed = store.transaction(async |tx| {
+        tx.query(LOCK_WAIT, &[]).await?;
+        tx.query(WAIT, &[]).await
+    });
+    let failed = failed.await.unwrap_err();
+    assert!(
+        matches!(
+            failed,
+            StoreError::Locked {
+                statement: "wait",
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
+    assert_shown(&store, "db_client_timeouts_total{kind=\"Lock\"} 1");
+}
+
+#[tokio::test]
+async fn a_call_hears_whether_all_connections_are_in_use_or_the_database_is_away() {
+    let (_database, store) = store_with(PoolOptions {
+        size: 1,
+        wait: Duration::from_millis(100),
+        ..PoolOptions::default()
+    })
+    .await;
+    let _held = store.connection().await.unwrap();
+    let failed = store.read(BACKEND, &[]).await.unwrap_err();
+    assert!(matches!(failed, StoreError::Saturated), "{failed:?}");
+    store.ping().await.unwrap();
+    store.pool.set_answers(false);
+    let failed = store.read(BACKEND, &[]).await.unwrap_err();
+    assert!(
+        matches!(failed, StoreError::Unavailable { .. }),
+        "{failed:?}"
+    );
+    assert_shown(&store, "db_client_timeouts_total{kind=\"Connection\"} 2");
+    assert_shown(&store, "db_client_connection_used 1");
+}
+
+#[tokio::test]
+async fn workers_find_a_connection_when_calls_have_all_of_theirs() {
+    let (_database, store) = store_with(PoolOptions {
+        size: 5,
+        wait: Duration::from_millis(100),
+        ..PoolOptions::default()
+    })
+    .await;
+    let taken = join_all((0..5).map(|_| store.connection())).await;
+    let calls = taken.iter().filter(|taken| taken.is_ok()).count();
+    assert_eq!(calls, 3);
+    store.reserved().read(BACKEND, &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pool_that_may_not_grow_waits_for_a_connection_of_its_own() {
+    let database = testkit::postgres::database().await;
+    let role = format!("limited_{}", Uuid::now_v7().simple());
+    let create = format!("CREATE ROLE {role} LOGIN PASSWORD 'limited' CONNECTION LIMIT 1");
+    let client = database.client().await;
+    client.batch_execute(&create).await.unwrap();
+    let mut url = url::Url::parse(database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("limited")).unwrap();
+    let store = Store::new(url.as_str(), &PoolOptions::default()).unwrap();
+    let first = store.connection().await.unwrap();
+    let second = store.read(BACKEND, &[]);
+    let give_back = async {
+        // The second call has been refused a connection of its own by then.
+        wait::until("it was refused", || async {
+            let used = shown(&store).contains("db_client_connection_used 2");
+            if used { Ok(()) } else { Err(()) }
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(first);
+    };
+    let (second, ()) = tokio::join!(second, give_back);
+    second.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_at_its_age() {
+    let (_database, store) = store_with(PoolOptions {
+        max_age: Duration::from_millis(200),
+        ..PoolOptions::default()
+    })
+    .await;
+    let before = pid(&store).await;
+    wait::until("another connection is used", || async {
+        let now = pid(&store).await;
+        if now == before { Err(now) } else { Ok(()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_on_a_server_that_was_demoted_is_unavailable_and_all_its_connections_are_closed() {
+    let (_database, store) = store(2).await;
+    let store = store.reserved();
+    let other = store.connection().await.unwrap();
+    let other_pid: i32 = first(&other.read(BACKEND, &[]).await.unwrap(), "pid")
+        .unwrap()
+        .unwrap();
+    let before = pid(&store).await;
+    store.read(DEMOTE, &[]).await.unwrap();
+    let failed = store.write(CREATE, &[]).await.unwrap_err();
+    assert!(
+        matches!(failed, StoreError::Unavailable { .. }),
+        "{failed:?}"
+    );
+    drop(other);
+    let after = pid(&store).await;
+    assert!(after != before && after != other_pid);
+    store.write(CREATE, &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn more_parameters_than_the_protocol_counts_are_a_bug() {
+    let (_database, store) = store(1).await;
+    let values = vec![&1_i32 as &(dyn ToSql + Sync); MAX_PARAMETERS + 1];
+    let failed = store.read(BACKEND, &values).await.unwrap_err();
+    assert!(matches!(failed, StoreError::Bug { .. }), "{failed:?}");
+}
+
+fn shown(store: &Store) -> String {
+    let mut registry = Registry::default();
+    store.register_metrics(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    text
+}
+
+fn assert_shown(store: &Store, line: &str) {
+    let text = shown(store);
+    assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+}

@@ -1,0 +1,113 @@
+//! A database that refuses: the service says that it is away, quietly, and goes on when it takes work again.
+
+use e2e::stack::Stack;
+use proto::chat::v1::{CreateChatRequest, GetChatsRequest};
+use testkit::{
+    clients::Caller,
+    postgres::{self, Client, Options, Server},
+    wait,
+};
+use tonic::{Code, Status};
+
+/// A warning of one reason is written once a second.
+const MOST_WARNINGS: usize = 30;
+
+/// Runs `body` with everything on a server of its own, and a session of the test on that.
+async fn on_a_server(body: impl AsyncFnOnce(&mut Stack, &Client)) {
+    let server = Server::start(Options::default()).await.unwrap();
+    let database = postgres::database_on(&server).await;
+    let client = database.client().await;
+    Stack::run_on(database, &[], async |stack| {
+        body(stack, &client).await;
+        Vec::new()
+    })
+    .await;
+    server.stop().await.unwrap();
+}
+
+async fn list(stack: &Stack, caller: &Caller) -> Result<(), Status> {
+    let request = GetChatsRequest::default();
+    stack.chats(caller).get_chats(request).await.map(|_| ())
+}
+
+async fn create(stack: &Stack, caller: &Caller) -> Result<(), Status> {
+    let request = CreateChatRequest::default();
+    stack.chats(caller).create_chat(request).await.map(|_| ())
+}
+
+/// Whether `/readyz` says so.
+async fn until_ready_is(stack: &Stack, wanted: &str) {
+    wait::until("readiness says so", || async {
+        let answer = testkit::http::get(stack.ops_url(), "/readyz").await;
+        if answer.contains(wanted) {
+            Ok(())
+        } else {
+            Err(answer)
+        }
+    })
+    .await;
+}
+
+fn assert_quiet(stack: &Stack) {
+    let log = stack.chat_service.log();
+    let of_level = |level: &str| log.iter().filter(|line| line["level"] == level).count();
+    assert!(log.len() > 5, "there is a log to look through");
+    assert_eq!(of_level("ERROR"), 0, "{}", stack.chat_service.tail(20));
+    let warnings = of_level("WARN");
+    assert!(warnings <= MOST_WARNINGS, "{warnings} warnings");
+}
+
+/// As after a failover in place, or when a managed server's disk is full.
+#[tokio::test]
+async fn a_server_that_became_read_only_is_unavailable_and_makes_the_replica_unready() {
+    on_a_server(async |stack, client| {
+        let caller = Caller::user();
+        create(stack, &caller).await.unwrap();
+        let set = |value: &str| format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        client.batch_execute(&set("on")).await.unwrap();
+        client
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .unwrap();
+        until_ready_is(stack, "read-only").await;
+        for _ in 0..50 {
+            let refused = create(stack, &caller).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        }
+        client.batch_execute(&set("off")).await.unwrap();
+        client
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .unwrap();
+        wait::until("writes are taken again", || create(stack, &caller)).await;
+        assert_quiet(stack);
+    })
+    .await;
+}
+
+/// As while a password is replaced.
+#[tokio::test]
+async fn refused_logins_are_unavailable_and_fill_no_log() {
+    on_a_server(async |stack, client| {
+        let caller = Caller::user();
+        list(stack, &caller).await.unwrap();
+        client
+            .batch_execute("ALTER ROLE postgres NOLOGIN")
+            .await
+            .unwrap();
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                   WHERE application_name LIKE 'chat-service%'";
+        client.query(end, &[]).await.unwrap();
+        for _ in 0..50 {
+            let refused = list(stack, &caller).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        }
+        client
+            .batch_execute("ALTER ROLE postgres LOGIN")
+            .await
+            .unwrap();
+        wait::until("calls are answered again", || list(stack, &caller)).await;
+        assert_quiet(stack);
+    })
+    .await;
+}
