@@ -1,8 +1,9 @@
 //! Many questions in one request, one request after the other.
 //!
-//! A request asks all rows, or where they are many one sort of them, as many as the host is known to
-//! answer at once. What it answers is answered; what is left is asked again sort by sort and in two
-//! halves, down to the row that is too heavy by itself. What GraphQL does not answer, or may not be asked, is diverted to REST.
+//! A request asks all rows, or where they are many one sort of them, as many as the host is known
+//! to answer at once. What it answers is answered; what is left is asked again sort by sort and in
+//! two halves, down to the row that is too heavy by itself. What GraphQL does not answer, or may
+//! not be asked, is diverted to REST.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
