@@ -13,7 +13,7 @@ pub use policy::{
     Action, Atom, ChatFacts, Level, Pattern, Policies, Pred, Principal, Subject, User,
 };
 
-pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard};
+pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard, Sample};
 use crate::{chat::Chat, error::Error, id::UserId};
 
 /// A predicate that policy made for a principal and an action. Store functions take it by value:
@@ -158,24 +158,27 @@ impl Authorizer {
         }
     }
 
-    /// What `read` gives; of a sample of calls, Cedar itself decides again about its chats.
+    /// Whether the next call is one of those about which Cedar itself decides again.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        self.guard.sample()
+    }
+
+    /// Has Cedar itself decide again about the chats of a call, if that is in the sample.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] when it decides otherwise: better no answer than one chat too many.
-    pub async fn rechecked<T, F>(
+    pub fn recheck(
         &self,
+        sample: Sample,
         principal: &Principal,
         action: Action,
-        read: impl Fn() -> F,
-        chats: impl Fn(&T) -> &[Chat],
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
+        chats: &[Chat],
+    ) -> Result<(), Error> {
+        let policies = &self.policies;
         self.guard
-            .reread(&self.policies, principal, action, read, chats)
-            .await
+            .recheck(sample, policies, principal, action, chats)
     }
 
     fn decide(

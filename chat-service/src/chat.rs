@@ -43,6 +43,15 @@ text_enum! {
     }
 }
 
+/// How much of a chat is read, and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// What a row of a list shows: of the git refs the primary, and no shares.
+    Basic,
+    /// All that there is, and that the caller may see.
+    Full,
+}
+
 /// A chat with its git refs and shares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chat {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proto::sync::PullRequestState;
 
 use crate::{
-    chat::ChatStatus,
+    chat::{ChatStatus, View},
     id::{ChatId, UserId, WorkspaceId},
 };
 
@@ -34,7 +34,7 @@ pub struct ChatFilter {
     pub repository: Option<String>,
     /// Whose primary ref's pull request has this number.
     pub pull_request_number: Option<i32>,
-    /// With this text in the title, in any case.
+    /// With this text in the title, in upper or lower case.
     pub title: Option<String>,
 }
 
@@ -56,4 +56,24 @@ pub struct Cursor {
     pub updated_at: Timestamp,
     /// Its id.
     pub id: ChatId,
+}
+
+/// What a list reads of each chat.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Which of its git refs.
+    pub view: View,
+    /// Whether its shares: else there are none, and policy cannot be asked about it.
+    pub shares: bool,
+}
+
+impl Listed {
+    /// What a view shows.
+    #[must_use]
+    pub fn of(view: View) -> Self {
+        Self {
+            view,
+            shares: view == View::Full,
+        }
+    }
 }

@@ -8,4 +8,5 @@ mod list;
 pub(crate) mod sync;
 pub(crate) mod sync_admin;
 mod update;
+mod viewer;
 mod watch;

@@ -74,6 +74,9 @@ pub const DATABASE_SATURATED: &str = "DATABASE_SATURATED";
 pub const STATEMENT_TIMEOUT: &str = "STATEMENT_TIMEOUT";
 /// Another change holds for too long what this one needs; nothing was changed; try again.
 pub const LOCK_TIMEOUT: &str = "LOCK_TIMEOUT";
+/// The list matches so much, and so little of it that the caller may read, that it takes the database too long:
+/// narrow it.
+pub const LIST_TOO_BROAD: &str = "LIST_TOO_BROAD";
 /// The call's deadline passed.
 pub const DEADLINE: &str = "DEADLINE";
 /// Our fault.

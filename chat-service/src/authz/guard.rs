@@ -38,6 +38,18 @@ impl Disagreements {
     }
 }
 
+/// Whether one call is checked again.
+#[derive(Debug)]
+pub struct Sample(bool);
+
+impl Sample {
+    /// Then its chats are to be read with their shares, in the statement that selects them.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.0
+    }
+}
+
 /// Which calls are checked again. Cheap to clone; clones count calls together.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
@@ -58,42 +70,35 @@ impl Guard {
         }
     }
 
-    /// Reads, and if this call is in the sample, has Cedar decide again about the chats of what was
-    /// read. When it decides otherwise, reads once more: a share may have gone between the statement
-    /// that decided and the one that listed the shares, and does not go twice.
-    pub(super) async fn reread<T, F>(
-        &self,
-        policies: &Policies,
-        principal: &Principal,
-        action: Action,
-        read: impl Fn() -> F,
-        chats: impl Fn(&T) -> &[Chat],
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let answer = read().await?;
-        let sampled = self.every > 0
+    /// Whether the next call is in the sample.
+    pub(super) fn sample(&self) -> Sample {
+        let taken = self.every > 0
             && self
                 .calls
                 .fetch_add(1, Ordering::Relaxed)
                 .is_multiple_of(self.every);
-        if !sampled
-            || self
-                .check(policies, principal, action, chats(&answer))
-                .is_ok()
-        {
-            return Ok(answer);
+        Sample(taken)
+    }
+
+    /// If the call is in the sample, has Cedar decide again about its chats.
+    pub(super) fn recheck(
+        &self,
+        sample: Sample,
+        policies: &Policies,
+        principal: &Principal,
+        action: Action,
+        chats: &[Chat],
+    ) -> Result<(), Error> {
+        if !sample.0 {
+            return Ok(());
         }
-        let answer = read().await?;
-        self.check(policies, principal, action, chats(&answer))
+        self.check(policies, principal, action, chats)
             .map_err(|disagreement| {
                 self.disagreements.0.inc();
                 Error::Internal {
                     source: disagreement.into(),
                 }
-            })?;
-        Ok(answer)
+            })
     }
 
     /// Fails with what the log says.

@@ -15,12 +15,14 @@ use super::{
     convert,
     list::ListChats,
     update::{self, Sharing},
+    viewer::Viewer,
     watch::{self, WatchStream},
 };
 use crate::{
     auth::Caller,
     authz::{Action, Authorizer, Principal},
-    chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS},
+    chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS, View},
+    chat_filter::Listed,
     error::Error,
     etag::Etag,
     events::{
@@ -68,21 +70,25 @@ impl ChatGrpc {
     /// The chat as the caller sees it now.
     async fn visible(&self, principal: &Principal, id: ChatId) -> Result<Chat, Error> {
         let readable = self.authorizer.chats(principal, Action::ReadChat);
-        let read = || async {
-            self.store
-                .get_chat(readable.clone(), id)
-                .await?
-                .ok_or(Error::NotVisible { resource: "chat" })
-        };
+        let sample = self.authorizer.sample();
+        let chat = self.store.get_chat(readable, id).await?;
+        let chat = chat.ok_or(Error::NotVisible { resource: "chat" })?;
+        let chats = std::slice::from_ref(&chat);
         self.authorizer
-            .rechecked(principal, Action::ReadChat, read, std::slice::from_ref)
-            .await
+            .recheck(sample, principal, Action::ReadChat, chats)?;
+        Ok(chat)
+    }
+
+    /// All that the caller may see of the chat now.
+    async fn shown(&self, principal: &Principal, id: ChatId) -> Result<v1::Chat, Error> {
+        let chat = self.visible(principal, id).await?;
+        Ok(Viewer::of(&self.authorizer, principal).shown(chat, View::Full))
     }
 
     /// Tells watchers of a change; the chat as the caller sees it since.
     async fn changed(&self, principal: &Principal, id: ChatId) -> Result<v1::Chat, Error> {
         self.notifier.notify(Topic::Changes);
-        Ok(convert::chat(self.visible(principal, id).await?))
+        self.shown(principal, id).await
     }
 }
 
@@ -101,23 +107,26 @@ impl ChatService for ChatGrpc {
         } else {
             self.authorizer.chats(&principal, Action::ReadChat)
         };
-        let read = || async {
-            let readable = readable.clone();
-            Ok(self
-                .store
-                .list_chats(readable, &list.filter, list.cursor, list.page_size)
-                .await?)
-        };
+        let sample = self.authorizer.sample();
+        let mut listed = Listed::of(list.view);
+        listed.shares |= sample.is_taken();
         let (chats, more) = self
-            .authorizer
-            .rechecked(&principal, Action::ReadChat, read, |(chats, _)| chats)
-            .await?;
+            .store
+            .list_chats(readable, &list.filter, list.cursor, list.page_size, listed)
+            .await
+            .map_err(Error::from)?;
+        self.authorizer
+            .recheck(sample, &principal, Action::ReadChat, &chats)?;
         let next_page_token = match chats.last() {
             Some(last) if more => list.token_after(&self.page_tokens, last),
             _ => String::new(),
         };
+        let viewer = Viewer::of(&self.authorizer, &principal);
         Ok(Response::new(v1::GetChatsResponse {
-            chats: chats.into_iter().map(convert::chat).collect(),
+            chats: chats
+                .into_iter()
+                .map(|chat| viewer.shown(chat, list.view))
+                .collect(),
             next_page_token,
         }))
     }
@@ -127,10 +136,12 @@ impl ChatService for ChatGrpc {
         request: Request<v1::GetChatRequest>,
     ) -> Result<Response<v1::GetChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
-        let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
+        let request = request.into_inner();
+        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let view = convert::view("view", request.view, View::Full)?;
         let chat = self.visible(&principal, id).await?;
         self.views.read(&principal, &chat);
-        let chat = Some(convert::chat(chat));
+        let chat = Some(Viewer::of(&self.authorizer, &principal).shown(chat, view));
         Ok(Response::new(v1::GetChatResponse { chat }))
     }
 
@@ -142,17 +153,18 @@ impl ChatService for ChatGrpc {
         let ids = convert::ids("chat_ids", &request.into_inner().chat_ids)?;
         let ids: Vec<ChatId> = ids.into_iter().map(ChatId).collect();
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
-        let read = || async { Ok(self.store.get_chats(readable.clone(), &ids).await?) };
-        let found = self
-            .authorizer
-            .rechecked(&principal, Action::ReadChat, read, Vec::as_slice)
-            .await?;
+        let sample = self.authorizer.sample();
+        let found = self.store.get_chats(readable, &ids).await;
+        let found = found.map_err(Error::from)?;
+        self.authorizer
+            .recheck(sample, &principal, Action::ReadChat, &found)?;
+        let viewer = Viewer::of(&self.authorizer, &principal);
         let mut found: BTreeMap<ChatId, Chat> =
             found.into_iter().map(|chat| (chat.id, chat)).collect();
         let mut response = v1::BatchGetChatsResponse::default();
         for id in ids {
             match found.remove(&id) {
-                Some(chat) => response.chats.push(convert::chat(chat)),
+                Some(chat) => response.chats.push(viewer.shown(chat, View::Full)),
                 None => response.missing_chat_ids.push(id.to_string()),
             }
         }
@@ -276,7 +288,7 @@ impl ChatService for ChatGrpc {
             refresh::patience(left),
         )
         .await?;
-        let chat = convert::chat(self.visible(&principal, id).await?);
+        let chat = self.shown(&principal, id).await?;
         match refreshed {
             Refreshed::Fresh => Ok(Response::new(v1::RefreshChatResponse { chat: Some(chat) })),
             Refreshed::Failed(error) => Err(error.with_known(KNOWN_TYPE, &known(chat))),

@@ -11,7 +11,7 @@ use proto::{
 use uuid::Uuid;
 
 use crate::{
-    chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS},
+    chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, View},
     diff_status::{DiffStatus, Freshness},
     error::Error,
     id::{GroupId, UserId},
@@ -146,15 +146,32 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// A chat as clients see it. Takes it: a page has thousands of texts, which need not be copied.
-pub(crate) fn chat(chat: Chat) -> v1::Chat {
+/// How much of a chat a client asks for; `unspecified` if it does not say.
+pub(crate) fn view(field: &str, value: i32, unspecified: View) -> Result<View, Error> {
+    match v1::ChatView::try_from(value) {
+        Ok(v1::ChatView::Unspecified) => Ok(unspecified),
+        Ok(v1::ChatView::Basic) => Ok(View::Basic),
+        Ok(v1::ChatView::Full) => Ok(View::Full),
+        Err(_) => Err(Error::invalid(field, format!("{value} is not a view"))),
+    }
+}
+
+/// A chat as clients see it; whom it is shared with only if `shares`. Takes it: a page has thousands of
+/// texts, which need not be copied.
+pub(crate) fn chat(chat: Chat, view: View, shares: bool) -> v1::Chat {
     let icon = chat.icon().to_owned();
     let etag = chat.etag().to_string();
-    let primary = chat.primary().cloned();
+    let (primary, all) = match view {
+        View::Basic => {
+            let mut refs = chat.diff_statuses.into_iter();
+            (refs.find(|status| status.primary), Vec::new())
+        }
+        View::Full => (chat.primary().cloned(), chat.diff_statuses),
+    };
     let subjects = |wanted: Level| {
         chat.shares
             .iter()
-            .filter(|(_, level)| *level == wanted)
+            .filter(|(_, level)| shares && *level == wanted)
             .map(|(subject, _)| render_subject(*subject))
             .collect()
     };
@@ -169,8 +186,11 @@ pub(crate) fn chat(chat: Chat) -> v1::Chat {
         archived: chat.archived,
         created_at: Some(timestamp(chat.created_at)),
         updated_at: Some(timestamp(chat.updated_at)),
-        diff_status: primary.map(diff_status),
-        diff_statuses: chat.diff_statuses.into_iter().map(diff_status).collect(),
+        diff_status: primary.map(diff_status).map(|status| match view {
+            View::Basic => list_row(status),
+            View::Full => status,
+        }),
+        diff_statuses: all.into_iter().map(diff_status).collect(),
         readers: subjects(Level::Reader),
         writers: subjects(Level::Writer),
         icon,
@@ -242,6 +262,20 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         fill_pull_request(&mut message, pull_request);
     }
     message
+}
+
+/// Without what no row of a list shows.
+fn list_row(status: v1::ChatDiffStatus) -> v1::ChatDiffStatus {
+    v1::ChatDiffStatus {
+        chat_id: String::new(),
+        git_remote_origin: String::new(),
+        reported_at: None,
+        head_branch: None,
+        base_branch: None,
+        head_sha: None,
+        author_avatar_url: None,
+        ..status
+    }
 }
 
 fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest) {

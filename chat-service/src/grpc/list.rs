@@ -6,6 +6,7 @@ use proto::{chat::v1, sync::PullRequestState};
 use super::convert;
 use crate::{
     authz::Principal,
+    chat::View,
     chat_filter::{ChatFilter, Cursor, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PullRequestFilter},
     error::Error,
     id::{UserId, WorkspaceId},
@@ -25,6 +26,7 @@ const MAX_REPOSITORY_BYTES: usize = 255;
 pub(crate) struct ListChats {
     pub(crate) filter: ChatFilter,
     pub(crate) shared_with_me: bool,
+    pub(crate) view: View,
     pub(crate) page_size: usize,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) scope: Scope,
@@ -63,6 +65,7 @@ impl ListChats {
         Ok(Self {
             filter,
             shared_with_me: request.shared_with_me,
+            view: convert::view("view", request.view, View::Basic)?,
             page_size: parse_page_size(request.page_size)?,
             cursor,
             scope,
@@ -90,11 +93,12 @@ pub(crate) fn parse_page_size(size: i32) -> Result<usize, Error> {
     }
 }
 
-/// Whose list, narrowed to what: everything but page size and token.
+/// Whose list, narrowed to what: everything but page size, token and view.
 fn scope(request: &v1::GetChatsRequest, principal: &Principal) -> Scope {
     let arguments = v1::GetChatsRequest {
         page_size: 0,
         page_token: String::new(),
+        view: 0,
         ..request.clone()
     };
     Scope::new(&principal.name(), "chats", &arguments.encode_to_vec())

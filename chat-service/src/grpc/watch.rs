@@ -10,10 +10,11 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::convert;
+use super::{convert, viewer::Viewer};
 use crate::{
     auth::Caller,
     authz::{Action, Authorizer, Principal},
+    chat::View,
     error::Error,
     events::watch::{Notice, Watch, Watchers, What},
     id::{ChatId, UserId},
@@ -80,6 +81,7 @@ pub(super) fn start(
     Ok(stream_of(
         first,
         watch,
+        Viewer::of(streams.authorizer, &caller.principal),
         viewing,
         caller.expires_at,
         streams.stop.clone(),
@@ -147,6 +149,7 @@ fn subjects(principal: &Principal) -> BTreeSet<Subject> {
 fn stream_of(
     first: Vec<Notice>,
     watch: Watch,
+    viewer: Viewer,
     viewing: Option<Viewing>,
     expires_at: Timestamp,
     stop: CancellationToken,
@@ -154,10 +157,17 @@ fn stream_of(
     // The token was just accepted; what is left of it is measured once, on this process's clock.
     let left = expires_at.duration_since(Timestamp::now());
     let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
-    let live = stream::unfold(Some((watch, viewing, stop)), move |state| async move {
-        let (watch, mut viewing, stop) = state?;
+    let begin: Vec<_> = first
+        .into_iter()
+        .map(|notice| Ok(render(notice, &viewer)))
+        .collect();
+    let state = Some((watch, viewer, viewing, stop));
+    let live = stream::unfold(state, move |state| async move {
+        let (watch, viewer, mut viewing, stop) = state?;
         tokio::select! {
-            notice = watch.next() => Some((Ok(render(notice)), Some((watch, viewing, stop)))),
+            notice = watch.next() => {
+                Some((Ok(render(notice, &viewer)), Some((watch, viewer, viewing, stop))))
+            }
             never = Viewing::sample(&mut viewing) => match never {},
             () = tokio::time::sleep_until(expiry) => {
                 Some((Err(Error::CredentialsInvalid.into()), None))
@@ -165,10 +175,7 @@ fn stream_of(
             () = stop.cancelled() => Some((Err(draining().into()), None)),
         }
     });
-    Box::pin(futures_util::StreamExt::chain(
-        stream::iter(first.into_iter().map(|notice| Ok(render(notice)))),
-        live,
-    ))
+    Box::pin(futures_util::StreamExt::chain(stream::iter(begin), live))
 }
 
 fn draining() -> Error {
@@ -180,7 +187,7 @@ fn draining() -> Error {
     }
 }
 
-fn render(notice: Notice) -> v1::WatchChatsResponse {
+fn render(notice: Notice, viewer: &Viewer) -> v1::WatchChatsResponse {
     let (kind, chat) = match notice.what {
         What::Begin => (v1::WatchEventKind::Unspecified, None),
         What::Resync => (v1::WatchEventKind::Resync, None),
@@ -195,7 +202,7 @@ fn render(notice: Notice) -> v1::WatchChatsResponse {
                 ChangeKind::Archived => v1::WatchEventKind::Archived,
                 ChangeKind::Deleted => v1::WatchEventKind::Deleted,
             },
-            Some(convert::chat(Arc::unwrap_or_clone(chat))),
+            Some(viewer.shown(Arc::unwrap_or_clone(chat), View::Full)),
         ),
     };
     v1::WatchChatsResponse {

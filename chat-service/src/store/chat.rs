@@ -1,6 +1,6 @@
 //! Chats: reading, listing, creating, changing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use policy::ChatFacts;
 use serde_json::json;
@@ -15,20 +15,19 @@ use super::{
     page, polling,
     predicate::{READABLE, composed},
     row,
-    sql::{Params, bind, sql},
+    sql::{Params, Statement, bind, sql},
     transaction::Tx,
 };
 use crate::{
     authz::Authorized,
-    chat::{Chat, ChatChanges, ChatStatus, MAX_LABELS},
-    chat_filter::{ChatFilter, Cursor},
+    chat::{Chat, ChatChanges, ChatStatus, MAX_LABELS, View},
+    chat_filter::{ChatFilter, Cursor, Listed},
     etag::Etag,
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
 };
 
 const GET_CHATS: Sql = sql!("get_chats");
 const LIST_DIFF_STATUSES: Sql = sql!("list_diff_statuses");
-const LIST_SHARES: Sql = sql!("list_shares");
 const INSERT_CHAT: Sql = sql!("insert_chat");
 const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
@@ -36,6 +35,15 @@ const DELETE_CHAT: Sql = sql!("delete_chat");
 
 /// A statement of a list takes this long at most: whoever waits for it has asked for something else by then.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where a page's statement says whether it reads shares.
+const WITH_SHARES: &str = "/* with shares */ FALSE";
+/// [`LIST_DIFF_STATUSES`] of primary refs alone.
+static PRIMARY_DIFF_STATUSES: LazyLock<String> = LazyLock::new(|| {
+    LIST_DIFF_STATUSES
+        .text
+        .replace("/* which */ TRUE", "r.is_primary")
+});
 
 /// A chat that is to be made.
 #[derive(Clone, Debug)]
@@ -98,10 +106,10 @@ impl Store {
         let get = composed(GET_CHATS, params, &[(READABLE, &readable)])?;
         let connection = self.connection().await?;
         let rows = connection.read(get.statement(), &get.values()).await?;
-        with_parts(&connection, &rows).await
+        with_refs(&connection, &rows, View::Full).await
     }
 
-    /// A page of chats in list order, and whether more follow.
+    /// A page of chats in list order, as much of each as `what` says, and whether more follow.
     ///
     /// # Errors
     ///
@@ -112,6 +120,7 @@ impl Store {
         filter: &ChatFilter,
         cursor: Option<Cursor>,
         page_size: usize,
+        what: Listed,
     ) -> Result<(Vec<Chat>, bool), StoreError> {
         // One more than asked for tells whether this is the last page.
         let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
@@ -130,10 +139,18 @@ impl Store {
         let Some(page) = page::plan(readable, filter, cursor, limit, matches, bounds) else {
             return Ok((Vec::new(), false));
         };
-        let mut rows = connection.read(page.statement(), &page.values()).await?;
+        let page = if what.shares {
+            page.with(WITH_SHARES, "TRUE")
+        } else {
+            page
+        };
+        let mut rows = connection
+            .read(page.statement(), &page.values())
+            .await
+            .map_err(too_broad)?;
         let more = rows.len() > page_size;
         rows.truncate(page_size);
-        Ok((with_parts(&connection, &rows).await?, more))
+        Ok((with_refs(&connection, &rows, what.view).await?, more))
     }
 
     /// The chats `ids` as they are now, unchecked: for events, where the predicate of each watcher is
@@ -145,7 +162,7 @@ impl Store {
         let connection = self.connection().await?;
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = connection.read(GET_CHATS, &[&ids]).await?;
-        with_parts(&connection, &rows).await
+        with_refs(&connection, &rows, View::Full).await
     }
 
     /// Creates `chat`, or returns the id of the one that the same request made before.
@@ -255,19 +272,34 @@ impl Store {
     }
 }
 
-/// Chats from their rows, in the rows' order, with their refs and shares.
-async fn with_parts(connection: &Connection, rows: &[Row]) -> Result<Vec<Chat>, StoreError> {
+/// A list that takes too long would take as long again: its caller is to ask for less.
+fn too_broad(error: StoreError) -> StoreError {
+    if !matches!(error, StoreError::Timeout { .. }) {
+        return error;
+    }
+    let source = Box::new(error);
+    StoreError::ListTooBroad { source }
+}
+
+/// Chats from their rows, in the rows' order, with their refs.
+async fn with_refs(
+    connection: &Connection,
+    rows: &[Row],
+    view: View,
+) -> Result<Vec<Chat>, StoreError> {
     let mut chats = rows.iter().map(row::chat).collect::<Result<Vec<_>, _>>()?;
     if chats.is_empty() {
         return Ok(chats);
     }
     let ids: Vec<uuid::Uuid> = chats.iter().map(|chat| chat.id.0).collect();
-    let [refs, shares] = connection
-        .read_all([
-            bind(LIST_DIFF_STATUSES, &[&ids]),
-            bind(LIST_SHARES, &[&ids]),
-        ])
-        .await?;
+    let statement = match view {
+        View::Full => LIST_DIFF_STATUSES,
+        View::Basic => Statement {
+            text: &PRIMARY_DIFF_STATUSES,
+            ..LIST_DIFF_STATUSES
+        },
+    };
+    let refs = connection.read(statement, &[&ids]).await?;
     let places: std::collections::HashMap<ChatId, usize> = chats
         .iter()
         .enumerate()
@@ -280,12 +312,6 @@ async fn with_parts(connection: &Connection, rows: &[Row]) -> Result<Vec<Chat>, 
             .and_then(|place| chats.get_mut(*place))
         {
             chat.diff_statuses.push(status);
-        }
-    }
-    for row in &shares {
-        let (id, subject, level) = row::share(row)?;
-        if let Some(chat) = places.get(&id).and_then(|place| chats.get_mut(*place)) {
-            chat.shares.push((subject, level));
         }
     }
     Ok(chats)

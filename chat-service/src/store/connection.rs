@@ -321,7 +321,8 @@ pub(super) fn rows_of_each<const N: usize>(
 mod tests {
     use crate::{
         authz::{Action, Authorizer, Principal},
-        chat_filter::ChatFilter,
+        chat::View,
+        chat_filter::{ChatFilter, Listed},
         store::{PoolOptions, Sql, Store, sql},
     };
 
@@ -339,7 +340,11 @@ mod tests {
         let caller = Principal::Service("internal".to_owned());
         let readable = Authorizer::new().chats(&caller, Action::ReadChat);
         let filter = ChatFilter::default();
-        store.list_chats(readable, &filter, None, 50).await.unwrap();
+        let what = Listed::of(View::Basic);
+        store
+            .list_chats(readable, &filter, None, 50, what)
+            .await
+            .unwrap();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [

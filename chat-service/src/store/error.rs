@@ -55,6 +55,13 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Did not happen: a list took longer than lists may.
+    #[error("the list took too long")]
+    ListTooBroad {
+        /// What the server said, or whose limit it was.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// Did not happen: another transaction held a lock for too long.
     #[error("the statement {statement} waited too long for a lock")]
     Locked {
@@ -205,6 +212,11 @@ impl From<StoreError> for Error {
             StoreError::OtherKind => {
                 Self::invalid("request_id", "was used for a call of another kind")
             }
+            StoreError::ListTooBroad { .. } => Self::ResourceExhausted {
+                problem: "the list takes the database too long: narrow it".to_owned(),
+                reason: reason::LIST_TOO_BROAD,
+                retry_after: None,
+            },
             StoreError::Saturated => Self::ResourceExhausted {
                 problem: "all connections to the database are in use".to_owned(),
                 reason: reason::DATABASE_SATURATED,

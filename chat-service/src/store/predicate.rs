@@ -124,10 +124,13 @@ fn print_share(kind: &str, subjects: usize, level: Level, out: &mut String) -> s
         Level::Reader => "",
         Level::Writer => " AND a.level = 'writer'",
     };
+    // A user is one way down the index by chat and subject. Groups may be hundreds: in this form they are no
+    // condition for that index, which would go down once for each, but compared with the chat's few shares.
+    let holds = if kind == "user" { "" } else { " IS TRUE" };
     write!(
         out,
         "EXISTS (SELECT FROM chat_acl a WHERE a.chat_id = c.id AND a.subject_kind = '{kind}' \
-         AND a.subject_id = ANY(${subjects}){least})"
+         AND (a.subject_id = ANY(${subjects})){holds}{least})"
     )
 }
 

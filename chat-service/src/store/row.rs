@@ -2,7 +2,7 @@
 
 use policy::{Level, Subject};
 use proto::sync::ProblemClass;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -12,10 +12,10 @@ use super::{
 use crate::{
     chat::Chat,
     diff_status::{DiffStatus, Problem},
-    id::{ChatId, GroupId, UserId},
+    id::{GroupId, UserId},
 };
 
-/// A chat without its refs and shares.
+/// A chat without its refs; without its shares, too, if the statement was not asked for them.
 pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
     Ok(Chat {
         id: row.get_as("id")?,
@@ -29,7 +29,7 @@ pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
         created_at: row.get_as("created_at")?,
         updated_at: row.get_as("updated_at")?,
         diff_statuses: Vec::new(),
-        shares: Vec::new(),
+        shares: shares(row)?,
     })
 }
 
@@ -88,7 +88,26 @@ impl Column for Level {
     }
 }
 
-/// A share: of which chat, to whom, at what level.
-pub(crate) fn share(row: &Row) -> Result<(ChatId, Subject, Level), StoreError> {
-    Ok((row.get_as("chat_id")?, subject(row)?, row.get_as("level")?))
+/// A kind, an id and a level.
+type WireShare = (String, Uuid, String);
+
+/// Whom the chat is shared with, and at what level.
+fn shares(row: &Row) -> Result<Vec<(Subject, Level)>, StoreError> {
+    let shares: Option<Json<Vec<WireShare>>> = row.try_get("shares").map_err(StoreError::row)?;
+    let Some(Json(shares)) = shares else {
+        return Ok(Vec::new());
+    };
+    shares
+        .into_iter()
+        .map(|(kind, id, level)| {
+            let subject = subject_of(&kind, id);
+            let level = Level::from_wire(level);
+            match (subject, level) {
+                (Some(subject), Ok(level)) => Ok((subject, level)),
+                (None, _) => Err(format!("subject_kind: {kind:?}")),
+                (Some(_), Err(problem)) => Err(format!("level: {problem}")),
+            }
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|problem| StoreError::bug("read a row", problem))
 }

@@ -99,6 +99,12 @@ impl Composed {
         }
     }
 
+    /// With the whole of `mark` replaced.
+    pub(crate) fn with(mut self, mark: &str, text: &str) -> Self {
+        self.text = self.text.replace(mark, text);
+        self
+    }
+
     /// What is prepared.
     #[must_use]
     pub fn text(&self) -> &str {

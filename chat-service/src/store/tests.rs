@@ -18,7 +18,8 @@ use super::{
 use crate::{
     authz::{Action, Authorizer, Principal},
     chat::ChatStatus,
-    chat_filter::{ChatFilter, PullRequestFilter},
+    chat::View,
+    chat_filter::{ChatFilter, Listed, PullRequestFilter},
     id::{UserId, WorkspaceId},
 };
 
@@ -128,7 +129,11 @@ fn filters() -> impl Iterator<Item = ChatFilter> {
 async fn list(store: &Store, filter: &ChatFilter) {
     let caller = Principal::Service("internal".to_owned());
     let readable = Authorizer::new().chats(&caller, Action::ReadChat);
-    store.list_chats(readable, filter, None, 50).await.unwrap();
+    let what = Listed::of(View::Basic);
+    store
+        .list_chats(readable, filter, None, 50, what)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

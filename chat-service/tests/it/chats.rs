@@ -198,6 +198,7 @@ async fn a_chat_that_may_not_be_read_is_as_one_that_does_not_exist() {
                 client
                     .get_chat(GetChatRequest {
                         chat_id: chat_id.clone(),
+                        ..GetChatRequest::default()
                     })
                     .await
                     .unwrap_err(),
@@ -307,6 +308,7 @@ async fn malformed_changes_are_refused_by_field_and_write_nothing() {
             .chats(&owner)
             .get_chat(GetChatRequest {
                 chat_id: chat.id.clone(),
+                ..GetChatRequest::default()
             })
             .await
             .unwrap()

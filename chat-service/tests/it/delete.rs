@@ -63,6 +63,7 @@ async fn a_deleted_chat_goes_with_its_refs_polls_and_shares() {
         assert!(Worker::of(stack).lease().await.is_empty());
         let get = v1::GetChatRequest {
             chat_id: chat.id.clone(),
+            ..v1::GetChatRequest::default()
         };
         let gone = stack.chats(&owner.caller).get_chat(get).await;
         assert_eq!(refused(gone), not_found());

@@ -204,3 +204,26 @@ async fn a_malformed_filter_is_refused_by_the_name_of_its_field() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_list_that_takes_the_database_too_long_is_to_be_narrowed() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        stack.chat(&owner).await;
+        let holder = stack.database.client().await;
+        holder
+            .batch_execute("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let answer = stack.chats(&owner).get_chats(page(50)).await;
+        let (code, reason, _) = refused(answer);
+        assert_eq!(
+            (code, reason.as_str()),
+            (Code::ResourceExhausted, "LIST_TOO_BROAD")
+        );
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        let listed = stack.chats(&owner).get_chats(page(50)).await.unwrap();
+        assert_eq!(listed.into_inner().chats.len(), 1);
+    })
+    .await;
+}

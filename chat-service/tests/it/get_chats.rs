@@ -120,6 +120,7 @@ async fn pages_are_exact_under_authorization() {
                 match client
                     .get_chat(GetChatRequest {
                         chat_id: id.clone(),
+                        ..GetChatRequest::default()
                     })
                     .await
                 {

@@ -392,7 +392,10 @@ async fn hostile_titles_and_labels_are_kept_as_they_are_and_match_only_themselve
 async fn a_hostile_name_of_a_service_or_a_role_is_no_other_name() {
     Stack::run(async |stack| {
         let chat = stack.chat(&Caller::user()).await;
-        let get = v1::GetChatRequest { chat_id: chat.id };
+        let get = v1::GetChatRequest {
+            chat_id: chat.id,
+            ..v1::GetChatRequest::default()
+        };
         for text in TEXTS {
             for caller in [
                 Caller::service(text),

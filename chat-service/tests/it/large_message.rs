@@ -104,6 +104,7 @@ async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
 
         let page_of = |page_size| GetChatsRequest {
             page_size,
+            view: v1::ChatView::Full.into(),
             ..GetChatsRequest::default()
         };
         let page = stack

@@ -33,6 +33,7 @@ mod sharing;
 mod sql;
 mod stack;
 mod sync;
+mod view;
 mod watch;
 mod worker;
 mod workspace;

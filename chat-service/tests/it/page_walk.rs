@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chat_service::{
     authz::{Authorized, Authorizer},
-    chat::{Chat, ChatStatus},
-    chat_filter::{ChatFilter, Cursor, PullRequestFilter},
+    chat::{Chat, ChatStatus, View},
+    chat_filter::{ChatFilter, Cursor, Listed, PullRequestFilter},
     id::{ChatId, UserId, WorkspaceId},
     store::{
         PoolOptions, Store,
@@ -206,7 +206,8 @@ pub(crate) async fn walk(
     let mut chats: Vec<Chat> = Vec::new();
     let mut cursor = None;
     loop {
-        let page = store.list_chats(readable.clone(), filter, cursor, size);
+        let what = Listed::of(View::Full);
+        let page = store.list_chats(readable.clone(), filter, cursor, size, what);
         let (page, more) = page.await.unwrap();
         assert!(!more || page.len() == size, "a page of {}", page.len());
         chats.extend(page);

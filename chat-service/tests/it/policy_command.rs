@@ -264,7 +264,10 @@ async fn a_directory_of_policies_replaces_those_of_the_binary() {
         let hidden = refused(client.create_chat(labelled("100% '_\\")).await);
         assert_eq!(hidden.0, Code::PermissionDenied);
         let chat = stack.chat_with(&owner, labelled("100% '_")).await;
-        let get = GetChatRequest { chat_id: chat.id };
+        let get = GetChatRequest {
+            chat_id: chat.id,
+            ..GetChatRequest::default()
+        };
         assert!(client.get_chat(get.clone()).await.is_ok());
         // A chat that becomes hidden is not found by any caller.
         let database = stack.database.client().await;

@@ -7,7 +7,10 @@ use proto::chat::v1::{
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::stack::{Caller, Stack, refused};
+use crate::{
+    sql::statement,
+    stack::{Caller, Stack, refused},
+};
 
 fn user(caller: &Caller) -> Subject {
     Subject {
@@ -241,4 +244,85 @@ async fn a_share_is_found_in_lists_of_its_owners_chats() {
         }
     })
     .await;
+}
+
+/// Each share carries what lists sort and filter by, and is written anew.
+#[tokio::test]
+async fn a_status_change_of_a_chat_with_a_hundred_shares_writes_at_most_66_kb() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let mut chats = Vec::new();
+        for _ in 0..10 {
+            let chat = stack.chat(&owner).await;
+            let share = UpdateChatSharingRequest {
+                chat_id: chat.id.clone(),
+                add_readers: (0..100).map(|_| user(&Caller::user())).collect(),
+                ..UpdateChatSharingRequest::default()
+            };
+            stack
+                .chats(&owner)
+                .update_chat_sharing(share)
+                .await
+                .unwrap();
+            chats.push(chat.id);
+        }
+        let client = stack.database.client().await;
+        let text = statement("update_chat");
+        client
+            .batch_execute(&format!("PREPARE update_chat AS {text}"))
+            .await
+            .unwrap();
+        let mut written = Vec::new();
+        for status in ["running", "completed", "running"] {
+            for chat in &chats {
+                let explain = format!(
+                    "EXPLAIN (ANALYZE, WAL, FORMAT JSON) \
+                     EXECUTE update_chat \
+                     ('{chat}', NULL, '{status}', NULL, NULL, NULL, '{{}}', '{{}}', 32)"
+                );
+                let row = client.query_one(&explain, &[]).await.unwrap();
+                let mut wal = Wal::default();
+                wal.add(&row.try_get::<_, serde_json::Value>(0).unwrap()[0]["Plan"]);
+                // Whole pages follow a checkpoint, and are not what this is about.
+                if wal.pages == 0 {
+                    written.push(wal.bytes);
+                }
+            }
+        }
+        assert!(written.len() > 5, "{written:?}");
+        let mean = written.iter().sum::<u64>() / u64::try_from(written.len()).unwrap();
+        assert!(mean <= 66 * 1024, "{mean} bytes: {written:?}");
+        assert!(mean > 20 * 1024, "{mean} bytes: {written:?}");
+    })
+    .await;
+}
+
+/// What a plan wrote to the write-ahead log.
+#[derive(Default)]
+struct Wal {
+    bytes: u64,
+    pages: u64,
+}
+
+impl Wal {
+    /// Of each write what it wrote itself: what it reads may be the rows of another write.
+    fn add(&mut self, node: &serde_json::Value) {
+        let parts = node["Plans"].as_array().map_or(&[][..], Vec::as_slice);
+        if node["Node Type"] == "ModifyTable" {
+            let own = |name: &str| {
+                let of = |node: &serde_json::Value| node[name].as_u64().unwrap_or(0);
+                let read: u64 = parts
+                    .iter()
+                    .filter(|part| part["Parent Relationship"] == "Outer")
+                    .map(of)
+                    .sum();
+                of(node) - read
+            };
+            self.bytes += own("WAL Bytes");
+            self.pages += own("WAL FPI");
+        }
+        for part in parts {
+            self.add(part);
+        }
+    }
 }

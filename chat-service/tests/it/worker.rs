@@ -352,6 +352,7 @@ impl<'a> Owner<'a> {
     pub(crate) async fn get(&self, chat: &str) -> v1::Chat {
         let request = v1::GetChatRequest {
             chat_id: chat.to_owned(),
+            ..v1::GetChatRequest::default()
         };
         self.stack
             .chats(&self.caller)

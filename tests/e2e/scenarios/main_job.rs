@@ -371,6 +371,7 @@ async fn a_chat_shared_with_a_writer_cannot_be_pointed_elsewhere_by_that_writer(
         }
         let request = GetChatRequest {
             chat_id: chat.id.clone(),
+            ..GetChatRequest::default()
         };
         let now = stack
             .chats(&writer)

@@ -372,6 +372,7 @@ impl Stack {
     pub async fn status(&self, caller: &Caller, chat: &Chat) -> ChatDiffStatus {
         let request = v1::GetChatRequest {
             chat_id: chat.id.clone(),
+            ..v1::GetChatRequest::default()
         };
         let response = self
             .chats(caller)

@@ -142,7 +142,7 @@ impl Composer {
             ("/* search */ TRUE", &search),
             ("/* after */ TRUE", &after),
             ("/* candidates */ 1", &most),
-            ("/* filter of candidate */ TRUE", &of_chat(&rest, "k.id")),
+            ("/* filter of candidate */ TRUE", &rest),
             ("/* limit */ 1", wanted.limit),
             (&*format!("/* walk */ {NOTHING} WHERE FALSE"), &walk),
         ];

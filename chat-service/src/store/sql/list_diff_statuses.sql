@@ -64,4 +64,5 @@ CROSS JOIN LATERAL (
         AND s.lane <= p.lane
 ) AS w
 WHERE r.chat_id = ANY($1::uuid[])
+    AND (/* which */ TRUE)
 ORDER BY r.chat_id, r.is_primary DESC, r.reported_at DESC, r.id DESC

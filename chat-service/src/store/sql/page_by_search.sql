@@ -8,7 +8,8 @@
 WITH matching AS MATERIALIZED (
     SELECT
         c.updated_at,
-        c.id
+        c.id,
+        (/* filter of candidate */ TRUE) AS wanted
     FROM chats c
     WHERE (/* needed */ TRUE)
         AND (/* search */ TRUE)
@@ -17,7 +18,8 @@ WITH matching AS MATERIALIZED (
 candidates AS MATERIALIZED (
     SELECT
         m.updated_at,
-        m.id
+        m.id,
+        m.wanted
     FROM matching m
     LIMIT /* candidates */ 1
 ),
@@ -30,7 +32,7 @@ many AS MATERIALIZED (
         k.id
     FROM candidates k
     WHERE NOT (SELECT m.holds FROM many m)
-        AND (/* filter of candidate */ TRUE)
+        AND k.wanted
     ORDER BY k.updated_at DESC, k.id DESC
     LIMIT /* limit */ 1
 )

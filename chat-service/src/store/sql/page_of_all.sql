@@ -12,7 +12,18 @@ SELECT
     c.labels,
     c.archived,
     c.created_at,
-    c.updated_at
+    c.updated_at,
+    CASE
+        WHEN (/* with shares */ FALSE)
+            THEN (
+                SELECT jsonb_agg(
+                    jsonb_build_array(a.subject_kind, a.subject_id, a.level)
+                    ORDER BY a.subject_kind, a.subject_id
+                )
+                FROM chat_acl a
+                WHERE a.chat_id = c.id
+            )
+    END AS shares
 FROM chats c
 WHERE (/* under key */ TRUE)
     AND (/* filter */ TRUE)

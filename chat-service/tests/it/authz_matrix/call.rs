@@ -62,7 +62,14 @@ pub(super) async fn on_chat(
             let listed = page.chats.iter().any(|listed| listed.id == chat_id);
             if listed { "yes" } else { "no" }.to_owned()
         }
-        ("GetChat", _) => answer(client.get_chat(v1::GetChatRequest { chat_id }).await),
+        ("GetChat", _) => answer(
+            client
+                .get_chat(v1::GetChatRequest {
+                    chat_id,
+                    ..v1::GetChatRequest::default()
+                })
+                .await,
+        ),
         ("BatchGetChats", _) => {
             let chat_ids = vec![chat_id];
             let request = v1::BatchGetChatsRequest { chat_ids };

@@ -39,7 +39,10 @@ pub(super) async fn refusal(
     let method = rpc.trim_start_matches("chat.v1.ChatService.");
     let result = match method {
         "GetChat" => client
-            .get_chat(v1::GetChatRequest { chat_id })
+            .get_chat(v1::GetChatRequest {
+                chat_id,
+                ..v1::GetChatRequest::default()
+            })
             .await
             .map(|_| ()),
         "UpdateChat" => {

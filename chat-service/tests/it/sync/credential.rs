@@ -27,6 +27,7 @@ async fn the_gitsync_identity_reads_a_leased_credential_and_nothing_else() {
 
         let get = v1::GetChatRequest {
             chat_id: chat.id.clone(),
+            ..v1::GetChatRequest::default()
         };
         assert_eq!(
             refused(stack.chats(&gitsync).get_chat(get).await).0,

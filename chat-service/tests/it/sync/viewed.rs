@@ -53,6 +53,7 @@ async fn settled_chat_of(stack: &Stack, result: v1::outcome::Result) -> (Owner<'
 async fn read(stack: &Stack, caller: &Caller, chat: &str) {
     let request = v1::GetChatRequest {
         chat_id: chat.to_owned(),
+        ..v1::GetChatRequest::default()
     };
     stack.chats(caller).get_chat(request).await.unwrap();
 }

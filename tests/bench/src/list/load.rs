@@ -10,7 +10,8 @@ use std::{
 use anyhow::bail;
 use chat_service::{
     accounts::seal::KeyRing,
-    chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE},
+    chat::View,
+    chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE, Listed},
     config::{self, Command},
     server::Service,
     store::{PoolOptions, Store},
@@ -78,7 +79,8 @@ async fn measure_at(
         let pool = pool.clone();
         async move {
             let filter = ChatFilter::default();
-            let page = pool.list_chats(caller.readable(), &filter, None, DEFAULT_PAGE_SIZE);
+            let what = Listed::of(View::Basic);
+            let page = pool.list_chats(caller.readable(), &filter, None, DEFAULT_PAGE_SIZE, what);
             Ok(page.await?.0.len())
         }
     })
