@@ -20,6 +20,8 @@ use super::database::{Database, connect};
 /// Everybody who asks, and what they ask.
 pub(super) struct World {
     callers: Vec<Caller>,
+    /// Who may read very many, each in one way; the auditor is among the others.
+    heavy: Vec<Caller>,
     /// Things that filters name.
     owner: Uuid,
     workspace: Uuid,
@@ -44,6 +46,20 @@ pub(super) struct Case {
     pub(super) caller: Caller,
     pub(super) filter_name: &'static str,
     pub(super) filter: ChatFilter,
+    pub(super) kind: Kind,
+}
+
+/// What is expected of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Of all that were always measured.
+    Plain,
+    /// Filtered by what stands in every way's index: as fast, whatever the way and the table have.
+    Filtered,
+    /// Searched for what at most one chat of a thousand matches.
+    Searched,
+    /// Searched for what more match.
+    Common,
 }
 
 impl Case {
@@ -96,6 +112,21 @@ impl World {
         let in_groups = groups
             .into_iter()
             .fold(user(nobody), clients::Caller::group);
+        let mut many_groups = user(nobody);
+        for number in 1000..1200 {
+            many_groups = many_groups.group(id("group", number).await?);
+        }
+        let (tenth, reader) = (id("owner", 3).await?, id("owner", 4).await?);
+        let heavy = vec![
+            caller("owns a tenth", &user(tenth), false)?,
+            caller(
+                "admin of six tenths",
+                &user(nobody).member(large, "admin"),
+                false,
+            )?,
+            caller("is shown 10,000", &user(reader), false)?,
+            caller("200 groups of 1,000", &many_groups, false)?,
+        ];
         let callers = vec![
             caller("owns 200 recent", &user(recent).group(own_group), true)?,
             caller("owns 200 old", &user(old), true)?,
@@ -130,6 +161,7 @@ impl World {
             .await?;
         Ok(Self {
             callers,
+            heavy,
             repository: row.try_get(0)?,
             pull_request_number: row.try_get(1)?,
             workspace: row.try_get(2)?,
@@ -147,6 +179,7 @@ impl World {
             caller: caller.clone(),
             filter_name: "",
             filter: ChatFilter::default(),
+            kind: Kind::Plain,
         });
         let auditor = self.callers.last().cloned().into_iter();
         let filtered = auditor.flat_map(|auditor| {
@@ -156,9 +189,28 @@ impl World {
                     caller: auditor.clone(),
                     filter_name,
                     filter,
+                    kind: Kind::Plain,
                 })
         });
         plain.chain(filtered).collect()
+    }
+
+    /// Those who may read very many chats, with each filter and pair of filters.
+    pub(super) fn filtered_cases(&self) -> Vec<Case> {
+        let auditor = self.callers.last();
+        let callers = self.heavy.iter().chain(auditor);
+        callers
+            .flat_map(|caller| {
+                heavy_filters()
+                    .into_iter()
+                    .map(|(filter_name, filter, kind)| Case {
+                        caller: caller.clone(),
+                        filter_name,
+                        filter,
+                        kind,
+                    })
+            })
+            .collect()
     }
 
     fn filters(&self) -> Vec<(&'static str, ChatFilter)> {
@@ -230,6 +282,114 @@ impl World {
             ),
         ]
     }
+}
+
+/// What is asked of everybody who may read very many chats.
+fn heavy_filters() -> Vec<(&'static str, ChatFilter, Kind)> {
+    let none = ChatFilter::default;
+    let archived = |archived| ChatFilter {
+        archived: Some(archived),
+        ..none()
+    };
+    let statuses = |statuses: &[ChatStatus], filter| ChatFilter {
+        statuses: statuses.to_vec(),
+        ..filter
+    };
+    let pull_requests = |states: &[PullRequestFilter], filter| ChatFilter {
+        pull_requests: states.to_vec(),
+        ..filter
+    };
+    let title = |text: &str, filter| ChatFilter {
+        title: Some(text.to_owned()),
+        ..filter
+    };
+    let label = |key: &str, value: &str, filter| ChatFilter {
+        labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+        ..filter
+    };
+    let merged = PullRequestFilter::Settled(PullRequestState::Merged);
+    let closed = PullRequestFilter::Settled(PullRequestState::Closed);
+    let (open, draft) = (PullRequestFilter::Open, PullRequestFilter::Draft);
+    let pending = &[ChatStatus::Pending];
+    let halted = &[ChatStatus::Error, ChatStatus::Paused];
+    vec![
+        ("archived", archived(true), Kind::Filtered),
+        ("not archived", archived(false), Kind::Filtered),
+        ("pending", statuses(pending, none()), Kind::Filtered),
+        ("error or paused", statuses(halted, none()), Kind::Filtered),
+        ("open", pull_requests(&[open], none()), Kind::Filtered),
+        ("draft", pull_requests(&[draft], none()), Kind::Filtered),
+        (
+            "merged or closed",
+            pull_requests(&[merged, closed], none()),
+            Kind::Filtered,
+        ),
+        (
+            "archived, pending",
+            statuses(pending, archived(true)),
+            Kind::Filtered,
+        ),
+        (
+            "not archived, error or paused",
+            statuses(halted, archived(false)),
+            Kind::Filtered,
+        ),
+        (
+            "archived, open",
+            pull_requests(&[open], archived(true)),
+            Kind::Filtered,
+        ),
+        (
+            "pending, closed",
+            pull_requests(&[closed], statuses(pending, none())),
+            Kind::Filtered,
+        ),
+        (
+            "error or paused, draft",
+            pull_requests(&[draft], statuses(halted, none())),
+            Kind::Filtered,
+        ),
+        (
+            "title, none",
+            title("no such words", none()),
+            Kind::Searched,
+        ),
+        (
+            "title, 1 of 50,000",
+            title("zanzibar", none()),
+            Kind::Searched,
+        ),
+        (
+            "title, 1 of 1,000",
+            title("Flamingo:", none()),
+            Kind::Searched,
+        ),
+        (
+            "title, 1 of 1,000, archived",
+            title("Flamingo:", archived(true)),
+            Kind::Searched,
+        ),
+        (
+            "label, 1 of 20,000",
+            label("incident", "inc-77", none()),
+            Kind::Searched,
+        ),
+        (
+            "label, 1 of 20,000, error or paused",
+            label("incident", "inc-77", statuses(halted, none())),
+            Kind::Searched,
+        ),
+        (
+            "title, 1 of 120",
+            title("migrate the slow", none()),
+            Kind::Common,
+        ),
+        (
+            "label, 1 of 50",
+            label("team", "team-7", none()),
+            Kind::Common,
+        ),
+    ]
 }
 
 /// A caller as the service itself would know them, from their token.

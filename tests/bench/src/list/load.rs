@@ -16,7 +16,8 @@ use chat_service::{
     server::Service,
     store::{PoolOptions, Store},
 };
-use proto::chat::v1::GetChatsRequest;
+use prost::{Message as _, bytes::Bytes};
+use proto::chat::v1::{ChatView, GetChatsRequest};
 use secrecy::ExposeSecret as _;
 use testkit::{
     clients::{self, KEYS},
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use super::{
     cases::{Caller, World},
     database::Database,
+    echo,
 };
 
 /// Calls at once.
@@ -40,14 +42,31 @@ pub(super) struct Throughput {
     pub(super) concurrency: usize,
     pub(super) bare: f64,
     pub(super) grpc: f64,
+    /// The same bytes from memory.
+    pub(super) echo: f64,
 }
 
-/// Pages a second of all callers who see full pages, in turn.
+impl Throughput {
+    /// Of what could be reached, if a page over gRPC took as long as the store and the server's stack
+    /// take for it by themselves.
+    pub(super) fn of_ceiling(self) -> f64 {
+        self.grpc * (1.0 / self.bare + 1.0 / self.echo)
+    }
+}
+
+/// Bytes of a full page, over all callers who see one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageBytes {
+    pub(super) basic: usize,
+    pub(super) full: usize,
+}
+
+/// Pages a second of all callers who see full pages, in turn; and how large these are.
 pub(super) async fn measure(
     database: &Database,
     world: &World,
     seconds: u64,
-) -> anyhow::Result<Vec<Throughput>> {
+) -> anyhow::Result<(Vec<Throughput>, PageBytes)> {
     let callers: Arc<[Caller]> = world
         .callers()
         .iter()
@@ -58,13 +77,42 @@ pub(super) async fn measure(
     let (url, service) = start(database).await?;
     service
         .during(async {
-            let mut found = Vec::new();
-            for concurrency in CONCURRENCIES {
-                found.push(measure_at(concurrency, duration, &callers, database, &url).await?);
-            }
-            Ok(found)
+            let basic = pages(&url, &callers, ChatView::Basic).await?;
+            let full = pages(&url, &callers, ChatView::Full).await?;
+            let mean = |pages: &[Bytes]| pages.iter().map(Bytes::len).sum::<usize>() / pages.len();
+            let bytes = PageBytes {
+                basic: mean(&basic),
+                full: mean(&full),
+            };
+            let (echo_url, echo) = echo::start(basic).await?;
+            let measured = echo.during(async {
+                let mut found = Vec::new();
+                for concurrency in CONCURRENCIES {
+                    let urls = (url.as_str(), echo_url.as_str());
+                    found.push(measure_at(concurrency, duration, &callers, database, urls).await?);
+                }
+                Ok(found)
+            });
+            let measured: anyhow::Result<_> = measured.await;
+            Ok((measured?, bytes))
         })
         .await
+}
+
+/// The first page of each caller, as it is sent.
+async fn pages(url: &str, callers: &[Caller], view: ChatView) -> anyhow::Result<Vec<Bytes>> {
+    let channel = clients::channel(url);
+    let mut pages = Vec::new();
+    for caller in callers {
+        let mut client = clients::chats(channel.clone(), caller.bearer.clone());
+        let request = GetChatsRequest {
+            view: view.into(),
+            ..GetChatsRequest::default()
+        };
+        let page = client.get_chats(request).await?.into_inner();
+        pages.push(page.encode_to_vec().into());
+    }
+    Ok(pages)
 }
 
 async fn measure_at(
@@ -72,7 +120,7 @@ async fn measure_at(
     duration: Duration,
     callers: &Arc<[Caller]>,
     database: &Database,
-    url: &str,
+    (url, echo_url): (&str, &str),
 ) -> anyhow::Result<Throughput> {
     let pool = Store::new(&database.url, &PoolOptions::default())?;
     let bare = rate(concurrency, duration, callers.clone(), move |_, caller| {
@@ -85,9 +133,23 @@ async fn measure_at(
         }
     })
     .await?;
+    Ok(Throughput {
+        concurrency,
+        bare,
+        grpc: over_grpc(concurrency, duration, callers, url).await?,
+        echo: over_grpc(concurrency, duration, callers, echo_url).await?,
+    })
+}
+
+async fn over_grpc(
+    concurrency: usize,
+    duration: Duration,
+    callers: &Arc<[Caller]>,
+    url: &str,
+) -> anyhow::Result<f64> {
     // A connection each, as so many clients would have.
     let channels: Vec<_> = (0..concurrency).map(|_| clients::channel(url)).collect();
-    let grpc = rate(
+    rate(
         concurrency,
         duration,
         callers.clone(),
@@ -99,12 +161,7 @@ async fn measure_at(
             }
         },
     )
-    .await?;
-    Ok(Throughput {
-        concurrency,
-        bare,
-        grpc,
-    })
+    .await
 }
 
 /// Keeps `concurrency` calls under way, and counts those that end; each must bring a full page.

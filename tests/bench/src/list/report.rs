@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, io::Write};
 
 use serde_json::json;
 
-use super::{cases::Case, load::Throughput, statement::Measured};
+use super::{
+    cases::{Case, Kind},
+    load::{PageBytes, Throughput},
+    statement::Measured,
+};
 
 /// A caller is served badly by the OR form when its page takes longer than this: what a page may take
 /// at most, of any caller.
@@ -17,6 +21,7 @@ pub(super) struct Row {
     chats: u32,
     name: String,
     steady: bool,
+    kind: Kind,
     measured: Measured,
     or_form: Option<Measured>,
 }
@@ -32,6 +37,7 @@ impl Row {
             chats,
             name: case.name(),
             steady: case.caller.steady && case.caller_only(),
+            kind: case.kind,
             measured,
             or_form,
         }
@@ -43,6 +49,7 @@ impl Row {
 pub(super) struct Report {
     rows: Vec<Row>,
     pub(super) throughput: Vec<Throughput>,
+    pub(super) page_bytes: Option<PageBytes>,
 }
 
 impl Report {
@@ -81,19 +88,20 @@ impl Report {
         writeln!(out)?;
         writeln!(
             out,
-            "{:<44} | {:>12} | {:>12} | {:>6}",
-            "full pages a second", "store alone", "over gRPC", "ratio"
+            "{:<44} | {:>12} | {:>12} | {:>12} | {:>6}",
+            "full pages a second", "store alone", "from memory", "over gRPC", "ratio"
         )?;
         for Throughput {
             concurrency,
             bare,
             grpc,
+            echo,
         } in &self.throughput
         {
             let name = format!("{concurrency} at once");
             writeln!(
                 out,
-                "{name:<44} | {bare:>12.0} | {grpc:>12.0} | {:>6.2}",
+                "{name:<44} | {bare:>12.0} | {echo:>12.0} | {grpc:>12.0} | {:>6.2}",
                 grpc / bare
             )?;
         }
@@ -121,28 +129,31 @@ impl Report {
     fn summary(&self) -> serde_json::Value {
         let cases = self.by_name();
         let last = |rows: &[&Row]| rows.last().map(|row| row.measured).unwrap_or_default();
-        let max_statement = cases
-            .iter()
+        let of_kind = |kind: Kind| {
+            let mine = move |rows: &[&Row]| rows.iter().all(|row| row.kind == kind);
+            cases.iter().filter(move |(_, rows)| mine(rows))
+        };
+        let slowest = |kind: Kind| {
+            of_kind(kind)
+                .map(|(_, rows)| last(rows).milliseconds)
+                .fold(0.0, f64::max)
+        };
+        let max_filtered_ratio = of_kind(Kind::Filtered)
+            .filter_map(|(_, rows)| growth(rows.first()?, rows.last()?))
+            .fold(0.0, f64::max);
+        let max_statement = of_kind(Kind::Plain)
             .map(|(_, rows)| last(rows).milliseconds)
             .fold(0.0, f64::max);
         let max_scale = cases
             .iter()
             .filter(|(_, rows)| rows.iter().all(|row| row.steady))
-            .filter_map(|(_, rows)| {
-                let (first, last) = (rows.first()?.measured, rows.last()?.measured);
-                let ratio = |small: u64, large: u64| {
-                    // Counts of pages are far below 2^32.
-                    let [small, large] =
-                        [small, large].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-                    f64::from(large) / f64::from(small.max(1))
-                };
-                Some(ratio(first.buffers, last.buffers))
-            })
+            .filter_map(|(_, rows)| growth(rows.first()?, rows.last()?))
             .fold(0.0, f64::max);
         let min_throughput = self
             .throughput
             .last()
             .map(|throughput| throughput.grpc / throughput.bare);
+        let ceiling = self.throughput.last().map(|found| found.of_ceiling());
         let min_or_form = cases
             .iter()
             .take(COMPARED)
@@ -159,9 +170,23 @@ impl Report {
             "max_statement_ms": rounded(max_statement),
             "max_scale_ratio": rounded(max_scale),
             "min_throughput_ratio": min_throughput.map(rounded),
+            "ceiling_ratio": ceiling.map(rounded),
             "min_or_form_ratio": min_or_form.map(rounded),
+            "max_filtered_ms": rounded(slowest(Kind::Filtered)),
+            "max_filtered_buffers_ratio": rounded(max_filtered_ratio),
+            "max_searched_ms": rounded(slowest(Kind::Searched)),
+            "max_common_search_ms": rounded(slowest(Kind::Common)),
+            "basic_page_bytes": self.page_bytes.map(|bytes| bytes.basic),
+            "full_page_bytes": self.page_bytes.map(|bytes| bytes.full),
         })
     }
+}
+
+/// Buffers of the one over those of the other.
+fn growth(small: &Row, large: &Row) -> Option<f64> {
+    // Counts of pages are far below 2^32.
+    let count = |row: &Row| u32::try_from(row.measured.buffers).ok();
+    Some(f64::from(count(large)?) / f64::from(count(small)?.max(1)))
 }
 
 fn rounded(value: f64) -> f64 {

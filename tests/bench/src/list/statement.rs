@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::{
-    cases::Case,
+    cases::{Case, Kind},
     database::{Database, connect},
 };
 
@@ -21,6 +21,8 @@ const WARM_UP: u32 = 10;
 const RUNS: usize = 200;
 /// So long they may take in all, after three.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for each of the many cases of filters.
+const FILTERED_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a case costs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,16 +40,24 @@ pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<
     let limit = i64::try_from(DEFAULT_PAGE_SIZE + 1)?;
     let readable = case.readable();
     let (readable, filter) = (readable.pred(), &case.filter);
+    let patience = match case.kind {
+        Kind::Plain => PATIENCE,
+        Kind::Filtered | Kind::Searched | Kind::Common => FILTERED_PATIENCE,
+    };
     let measured = async {
         let connection = connect(&database.url).await?;
         let client = &connection.client;
+        // As the service has it.
+        client
+            .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+            .await?;
         // Some searches ask first; that is a part of what they cost.
         let (asked, matches) = match measure::explain_search(readable, filter) {
             Some(question) => {
                 let prepared = client.prepare(question.text()).await?;
                 let row = client.query_one(&prepared, &question.values()).await?;
                 let matches = Matches::from_plan(&row.try_get(0)?);
-                (time(client, &question).await?.0, matches)
+                (time(client, &question, patience).await?.0, matches)
             }
             None => (Duration::ZERO, Matches::Often),
         };
@@ -55,7 +65,7 @@ pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<
         let Some(page) = measure::plan(readable, filter, None, limit, matches, bounds) else {
             return Ok(Measured::default());
         };
-        run(client, &page, asked).await
+        run(client, &page, asked, patience).await
     };
     measured.await.with_context(|| case.name())
 }
@@ -65,13 +75,18 @@ pub(super) async fn measure_or_form(database: &Database, case: &Case) -> anyhow:
     let limit = i64::try_from(DEFAULT_PAGE_SIZE + 1)?;
     let statement = measure::one_or(case.readable().pred(), limit);
     let connection = connect(&database.url).await?;
-    run(&connection.client, &statement, Duration::ZERO)
+    run(&connection.client, &statement, Duration::ZERO, PATIENCE)
         .await
         .with_context(|| format!("{} as one OR", case.name()))
 }
 
-async fn run(client: &Client, statement: &Composed, asked: Duration) -> anyhow::Result<Measured> {
-    let (median, rows) = time(client, statement).await?;
+async fn run(
+    client: &Client,
+    statement: &Composed,
+    asked: Duration,
+    patience: Duration,
+) -> anyhow::Result<Measured> {
+    let (median, rows) = time(client, statement, patience).await?;
     Ok(Measured {
         milliseconds: (asked + median).as_secs_f64() * 1000.0,
         buffers: buffers(client, statement).await?,
@@ -80,20 +95,24 @@ async fn run(client: &Client, statement: &Composed, asked: Duration) -> anyhow::
 }
 
 /// The median time of a statement, and how many rows it has.
-async fn time(client: &Client, statement: &Composed) -> anyhow::Result<(Duration, usize)> {
+async fn time(
+    client: &Client,
+    statement: &Composed,
+    patience: Duration,
+) -> anyhow::Result<(Duration, usize)> {
     let prepared = client.prepare(statement.text()).await?;
     let params = statement.values();
     let began = Instant::now();
     for index in 0..WARM_UP {
         client.query(&prepared, &params).await?;
-        if began.elapsed() > PATIENCE && index > 1 {
+        if began.elapsed() > patience && index > 1 {
             break;
         }
     }
     let mut times = Vec::with_capacity(RUNS);
     let mut rows = 0;
     let began = Instant::now();
-    while times.len() < RUNS && (times.len() < 3 || began.elapsed() < PATIENCE) {
+    while times.len() < RUNS && (times.len() < 3 || began.elapsed() < patience) {
         let start = Instant::now();
         rows = client.query(&prepared, &params).await?.len();
         times.push(start.elapsed());

@@ -1,7 +1,7 @@
 -- name: fill_shares
 -- Shares: of every hundred chats twelve with a user, five with one large group, one or two with one of
--- a hundred small groups; and what the first owner is shown by others, from the new end. One user has a
--- tenth of the table, and each of two hundred groups a thousand chats from all over it, or one of a hundred
+-- a hundred small groups; and what the first owner is shown by others, from the new end. One user has
+-- ten thousand, and each of two hundred groups a thousand chats from all over the table, or one of a hundred
 -- if that is less.
 WITH numbered AS MATERIALIZED (
     SELECT
@@ -47,7 +47,7 @@ CROSS JOIN LATERAL (
     WHERE k.from_new < 1800 AND k.from_new % 60 = 11
     UNION ALL
     SELECT 'user', bench_id('owner', 4)
-    WHERE k.i % 10 = 6
+    WHERE k.i % greatest($1::int / 10000, 1) = 0
 ) AS s
 UNION ALL
 SELECT k.id, 'group', t.subject, 'reader', k.updated_at, k.owner_id, k.archived, k.list_status, k.list_pr
