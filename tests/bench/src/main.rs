@@ -2,8 +2,10 @@
 //!
 //! `bench list`: what a page of chats costs, for whom, and by which filter. `bench sync`: what it takes to
 //! keep statuses fresh. `bench accounts`: what a budget with very many accounts costs. `bench ledger`: whether
-//! every acknowledged report is looked up while workers die. See the README.
+//! every acknowledged report is looked up while workers die. `bench abuse`: what one tenant can do to
+//! another. See the README.
 
+mod abuse;
 mod accounts;
 mod ledger;
 mod list;
@@ -31,6 +33,8 @@ enum Command {
     Accounts(accounts::Options),
     /// Whether every acknowledged report is looked up while workers are killed.
     Ledger(ledger::Options),
+    /// What one tenant can do to another, and to the processes.
+    Abuse(abuse::Options),
 }
 
 #[tokio::main]
@@ -41,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Sync(options) => Box::pin(sync::run(options)).await,
         Command::Accounts(options) => Box::pin(accounts::run(options)).await,
         Command::Ledger(options) => Box::pin(ledger::run(options)).await,
+        Command::Abuse(options) => Box::pin(abuse::run(options)).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,5 +2,6 @@
 //!
 //! This crate links neither service. It starts them as an operator would and speaks the contract.
 
+pub mod abuse;
 pub mod lease;
 pub mod stack;

@@ -1,6 +1,8 @@
 //! Everything that runs in production, started for one test.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, process::Command};
+mod directory;
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, process::Command};
 
 use futures_util::FutureExt as _;
 use proto::chat::v1::{
@@ -22,6 +24,8 @@ use testkit::{
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
+
+use self::directory::Directory;
 
 /// Id of the provider that the stand-in plays.
 pub const PROVIDER: &str = "github";
@@ -455,21 +459,6 @@ impl Stack {
             "{:?}",
             self.github.unexpected()
         );
-    }
-}
-
-/// Keys and tokens of one stack; goes with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
