@@ -134,7 +134,7 @@ impl Store {
 
     /// A connection for several statements that are no transaction.
     pub(crate) async fn connection(&self) -> Result<Connection, StoreError> {
-        self.pool.get(self.lane).await
+        Ok(Connection::new(self.pool.get(self.lane).await?))
     }
 
     /// Runs a statement that changes nothing.

@@ -19,7 +19,7 @@ use super::{
     Sql, StoreError,
     error::is_of_the_session,
     metrics::{StoreMetrics, Timeouts},
-    pool::{Pool, Slot},
+    pool::{Lent, Pool, Slot},
     session::Session,
     sql::{Bound, Statement, Values, bind},
 };
@@ -68,7 +68,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(session: Arc<Session>, slot: Slot, pool: Pool) -> Self {
+    pub(super) fn new(lent: Lent) -> Self {
+        let Lent {
+            session,
+            slot,
+            pool,
+        } = lent;
         Self {
             session,
             slot: Some(slot),

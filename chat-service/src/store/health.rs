@@ -9,7 +9,6 @@ use super::{
     Sql, Store, StoreError,
     column::Columns as _,
     error::is_read_only,
-    pool::Lane,
     session::{MARK, Session, limits},
     sql::sql,
 };
@@ -131,8 +130,8 @@ impl Store {
 
     async fn ask_writable_in_the_pool(&self) -> Result<(), Unfit> {
         let away = |_: StoreError| Unfit::Away;
-        let connection = self.pool.get(Lane::Reserved).await.map_err(away)?;
-        let rows = connection.read(ASK_WRITABLE, &[]).await.map_err(away)?;
+        let asked = self.reserved();
+        let rows = asked.read(ASK_WRITABLE, &[]).await.map_err(away)?;
         let row = rows.first().ok_or(Unfit::Away)?;
         match row.get_as("writable") {
             Ok(true) => Ok(()),

@@ -14,7 +14,6 @@ use tokio_postgres::{Error as PgError, error::SqlState};
 
 use super::{
     StoreError,
-    connection::Connection,
     metrics::{StoreMetrics, Timeouts},
     session::{Server, Session},
 };
@@ -69,6 +68,13 @@ pub(super) struct Slot {
     metrics: StoreMetrics,
 }
 
+/// A session that is at rest, and whose it is.
+pub(super) struct Lent {
+    pub(super) session: Arc<Session>,
+    pub(super) slot: Slot,
+    pub(super) pool: Pool,
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.metrics.used.dec();
@@ -101,7 +107,7 @@ impl Pool {
     ///
     /// [`StoreError::Saturated`] when all are in use for too long, [`StoreError::Unavailable`] when the database
     /// is away.
-    pub(super) async fn get(&self, lane: Lane) -> Result<Connection, StoreError> {
+    pub(super) async fn get(&self, lane: Lane) -> Result<Lent, StoreError> {
         let waited = self.0.metrics.wait();
         let taken = tokio::time::timeout(self.0.wait, self.take(lane)).await;
         drop(waited);
@@ -117,7 +123,7 @@ impl Pool {
         })
     }
 
-    async fn take(&self, lane: Lane) -> Result<Connection, StoreError> {
+    async fn take(&self, lane: Lane) -> Result<Lent, StoreError> {
         let slot = self.slot(lane).await?;
         loop {
             let idle = self.idle().pop();
@@ -159,9 +165,13 @@ impl Pool {
         })
     }
 
-    fn lend(&self, session: Arc<Session>, mut slot: Slot) -> Connection {
+    fn lend(&self, session: Arc<Session>, mut slot: Slot) -> Lent {
         slot.generation = self.0.generation.load(Ordering::Relaxed);
-        Connection::new(session, slot, self.clone())
+        Lent {
+            session,
+            slot,
+            pool: self.clone(),
+        }
     }
 
     /// Gives back a connection at rest.
