@@ -67,7 +67,7 @@ CREATE UNIQUE INDEX git_refs_primary_key ON git_refs (chat_id) WHERE is_primary;
 -- An account's refs in one repository: what a problem of the repository concerns.
 CREATE INDEX git_refs_account_id_idx ON git_refs (account_id, repository_key);
 -- The refs of one branch: all its chats are shown the same pull request.
-CREATE INDEX git_refs_branch_idx ON git_refs (repository_key, git_branch);
+CREATE INDEX git_refs_branch_idx ON git_refs (repository_key, git_branch, id);
 -- The refs that follow a pull request that one owner's lookup has seen to change.
 CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
     WHERE pr_host_id IS NOT NULL;

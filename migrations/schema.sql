@@ -255,7 +255,7 @@ CREATE TABLE git_refs (
 
 CREATE UNIQUE INDEX git_refs_primary_key ON git_refs (chat_id) WHERE is_primary;
 CREATE INDEX git_refs_account_id_idx ON git_refs (account_id, repository_key);
-CREATE INDEX git_refs_branch_idx ON git_refs (repository_key, git_branch);
+CREATE INDEX git_refs_branch_idx ON git_refs (repository_key, git_branch, id);
 CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
     WHERE pr_host_id IS NOT NULL;
 CREATE INDEX git_refs_failed_idx ON git_refs (account_id) WHERE octet_length(problem_class) > 0;

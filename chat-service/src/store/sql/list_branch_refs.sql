@@ -22,6 +22,7 @@ CROSS JOIN LATERAL (
     FROM git_refs r
     WHERE r.repository_key = seen.repository_key
         AND r.git_branch = seen.git_branch
+    ORDER BY r.id
     LIMIT $3
 ) AS s
 JOIN git_ref_polls p ON p.ref_id = s.id

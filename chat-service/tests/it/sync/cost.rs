@@ -255,8 +255,9 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
     .await;
 }
 
-/// Pages that it takes to find who else follows a pull request, when that many do and know as much.
-async fn hint_cost(followers: i32) -> f64 {
+/// Pages that it takes to find who else follows a pull request, and who else has a branch, when that many
+/// follow it, one of twenty on that branch, and know as much.
+async fn hint_costs(followers: i32) -> [f64; 2] {
     Stack::run(async |stack| {
         tenant_with(stack, [followers / 20, 20], 3, -3600).await;
         let seen = tenant(stack, 1, 3, -3600).await;
@@ -282,17 +283,24 @@ async fn hint_cost(followers: i32) -> f64 {
             .unwrap();
         let seen: Uuid = row.try_get(0).unwrap();
         let arguments = format!("'{{{seen}}}', 200, 1000");
-        pages(&client, "list_hinted_refs", &arguments).await
+        let followers = pages(&client, "list_hinted_refs", &arguments).await;
+        let arguments = format!("'{{{seen}}}', 50, 50");
+        [
+            followers,
+            pages(&client, "list_branch_refs", &arguments).await,
+        ]
     })
     .await
 }
 
 #[tokio::test]
-async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request() {
-    let small = hint_cost(2_000).await;
-    let large = hint_cost(20_000).await;
-    assert!(
-        large <= small * 2.0 + 100.0,
-        "{small} pages at two thousand, {large} at twenty thousand"
-    );
+async fn what_a_hint_costs_does_not_grow_with_how_many_follow_a_pull_request_or_have_a_branch() {
+    let small = hint_costs(2_000).await;
+    let large = hint_costs(20_000).await;
+    for (small, large) in small.into_iter().zip(large) {
+        assert!(
+            large <= small * 2.0 + 100.0,
+            "{small} pages at two thousand, {large} at twenty thousand"
+        );
+    }
 }
