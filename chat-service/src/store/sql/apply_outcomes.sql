@@ -23,8 +23,7 @@ WITH judged AS (
     FROM jsonb_to_recordset($2::jsonb) AS o (
         id uuid, report_seq bigint, looks bigint, generation bigint, kind text, found jsonb,
         repository text, host_id text, updated_at timestamptz, problem_class text, upstream text,
-        canonical text, fingerprint text, next_seconds double precision,
-        next_lane smallint, base_seconds real
+        canonical text, fingerprint text, next_seconds float8, next_lane smallint, base_seconds real
     )
     JOIN git_ref_polls p ON p.ref_id = o.id
     JOIN git_refs r ON r.id = o.id
@@ -142,8 +141,7 @@ WITH judged AS (
     WHERE n.differs OR n.problem IS DISTINCT FROM n.known_problem
     RETURNING id
 )
-SELECT
-    n.id, n.effect = 'found' AND NOT n.same AS is_another,
+SELECT n.id, n.effect = 'found' AND NOT n.same AS is_another,
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
         THEN 'rejected' ELSE 'applied' END AS status,
     n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,

@@ -27,6 +27,14 @@ async fn on_branch<'a>(
     branch: &str,
     result: v1::outcome::Result,
 ) -> (Owner<'a>, v1::Chat) {
+    // What was made due for its branch meanwhile is not leased along with it.
+    run(
+        stack,
+        "UPDATE git_ref_polls SET due_at = now() + interval '1 h',
+            early_at = now() + interval '1 h'",
+    )
+    .await;
+    settle_all(stack).await;
     let owner = Owner::linked(stack).await;
     let chat = owner.chat(branch).await;
     Worker::of(stack).answer(result).await;
