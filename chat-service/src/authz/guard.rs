@@ -89,7 +89,8 @@ impl Guard {
         action: Action,
         chats: &[Chat],
     ) -> Result<(), Error> {
-        if !sample.0 {
+        let Sample(taken) = sample;
+        if !taken {
             return Ok(());
         }
         self.check(policies, principal, action, chats)
