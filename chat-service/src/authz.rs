@@ -114,7 +114,7 @@ impl Authorizer {
         // A user's own chats were shared with others, whatever else they match.
         let own = principal
             .user_id()
-            .map_or(Pred::False, |user| Pred::Atom(Atom::Owner(user)));
+            .map_or(Pred::False, |user| Pred::Atom(Atom::Owner([user].into())));
         Authorized {
             action,
             pred: Pred::all([shared, own.negated()]),

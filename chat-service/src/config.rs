@@ -18,8 +18,8 @@ use service_runtime::{
 };
 
 pub use self::commands::{
-    Cli, Command, KeysCommand, PolicyCheckSettings, PolicyCommand, PolicyExplainSettings,
-    ResealSettings, TokenSettings,
+    Cli, Command, KeysCommand, MAX_EVALUATIONS, PolicyCheckSettings, PolicyCommand,
+    PolicyExplainSettings, ResealSettings, TokenSettings,
 };
 pub use service_runtime::config::ConfigError;
 

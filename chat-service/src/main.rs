@@ -67,6 +67,8 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
+    // What it waits for is to be seen.
+    telemetry::init(telemetry::LogFormat::default(), "info")?;
     let url = settings.url()?;
     runtime()?.block_on(async {
         let applied = chat_service::store::migrate(url.expose_secret()).await?;

@@ -11,7 +11,7 @@ mod error;
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 pub use self::error::MigrationError;
 
@@ -44,9 +44,20 @@ const LOCK: i64 = 0x6d69_6772_6174_6500;
 /// How often a runner that waits for another one asks again.
 const LOCK_RETRY: Duration = Duration::from_millis(200);
 
-/// A statement that waits for a table's lock makes every later reader wait behind it. Rather fail,
-/// and let the job run again.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
+/// A statement that waits for a table's lock makes every later reader wait behind it: it gives up
+/// after a second, well before the services' own timeouts, and lets them pass before it tries again.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
+
+/// The pause after a lock was not to be had, for the first time; then twice as long, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two tries for a lock.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// Tries for the locks of a file: some ten minutes, in which a dump of a large database may end.
+const LOCK_TRIES: u32 = 45;
+
+/// The server notices within a quarter of a minute that this host is gone, and frees the lock.
+const SESSION: &str = "
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
 
 /// The first line of a file that cannot run in a transaction (`CREATE INDEX CONCURRENTLY`).
 const NO_TRANSACTION: &str = "-- no-transaction";
@@ -102,6 +113,8 @@ pub async fn apply_list(
     client: &mut Client,
     list: &[Migration],
 ) -> Result<Applied, MigrationError> {
+    let session = client.batch_execute(SESSION).await;
+    session.map_err(MigrationError::doing("set up the session"))?;
     lock(client).await?;
     let result = apply_locked(client, list).await;
     let unlocked = client
@@ -186,7 +199,24 @@ async fn apply_locked(client: &mut Client, list: &[Migration]) -> Result<Applied
     let mut names = Vec::new();
     for migration in list.iter().skip(from) {
         let name = migration.name;
-        let ran = apply_one(client, migration).await;
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
+        let ran = loop {
+            let ran = apply_one(client, migration).await;
+            let locked = ran.as_ref().err().and_then(tokio_postgres::Error::code)
+                == Some(&SqlState::LOCK_NOT_AVAILABLE);
+            if !locked || tries == LOCK_TRIES {
+                break ran;
+            }
+            tracing::info!(
+                migration.name = name,
+                pause_ms = pause.as_millis(),
+                "a table is in use by a long transaction; trying again after a pause"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+            tries += 1;
+        };
         ran.map_err(MigrationError::doing(format!("apply {name}")))?;
         tracing::info!(migration.name = name, "migration applied");
         names.push(name);
@@ -201,9 +231,10 @@ async fn apply_one(
 ) -> Result<(), tokio_postgres::Error> {
     let Migration { name, sql } = migration;
     if sql.lines().next() == Some(NO_TRANSACTION) {
-        // A crash between the two leaves the statement done but unrecorded. The next run then fails
-        // on the name that exists, which is better than taking an invalid index for a good one.
-        client.batch_execute(sql).await?;
+        // A crash between the two leaves the statement done but unrecorded, or an invalid index.
+        if !is_built(client, sql).await? {
+            client.batch_execute(sql).await?;
+        }
         client.execute(INSERT_RECORD, &[name, sql]).await?;
         return Ok(());
     }
@@ -212,4 +243,46 @@ async fn apply_one(
     transaction.batch_execute(sql).await?;
     transaction.execute(INSERT_RECORD, &[name, sql]).await?;
     transaction.commit().await
+}
+
+/// Whether the index that a file builds concurrently is there already, by a run that ended before it was
+/// recorded. One that such a run left invalid is dropped.
+async fn is_built(client: &Client, sql: &str) -> Result<bool, tokio_postgres::Error> {
+    let Some((index, table)) = concurrent_index(sql) else {
+        return Ok(false);
+    };
+    let rows = client.query(FIND_INDEX, &[&index, &table]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(false);
+    };
+    let is_valid = row.try_get(0)?;
+    if is_valid {
+        tracing::info!(
+            index,
+            "the index was built by a run that ended before it was recorded"
+        );
+    } else {
+        tracing::info!(
+            index,
+            "the index was left invalid by a run that ended; building it anew"
+        );
+        let drop = format!("DROP INDEX CONCURRENTLY {index}");
+        client.batch_execute(&drop).await?;
+    }
+    Ok(is_valid)
+}
+
+const FIND_INDEX: &str = "
+    SELECT indisvalid FROM pg_index
+    WHERE indexrelid = to_regclass($1) AND indrelid = to_regclass($2)";
+
+/// The names of the index and of its table, in `CREATE [UNIQUE] INDEX CONCURRENTLY index ON table`.
+fn concurrent_index(sql: &str) -> Option<(&str, &str)> {
+    let code = sql.lines().filter(|line| !line.starts_with("--"));
+    let words = code.flat_map(|line| line.split([' ', '(']));
+    let mut words = words.filter(|word| !word.is_empty());
+    words.find(|word| word.eq_ignore_ascii_case("CONCURRENTLY"))?;
+    let index = words.next()?;
+    words.find(|word| word.eq_ignore_ascii_case("ON"))?;
+    Some((index, words.next()?))
 }

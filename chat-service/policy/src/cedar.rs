@@ -74,11 +74,18 @@ impl Scene {
     }
 }
 
+/// Stack of a decision about a policy without nesting, in bytes, with what Cedar keeps in reserve.
+const BASE_STACK: usize = 256 << 10;
+/// Stack that Cedar's evaluator takes for a level, in bytes: measured, and twice that.
+const LEVEL_STACK: usize = 128 << 10;
+
 /// Decides as Cedar does.
 pub struct Oracle {
     schema: Schema,
     set: PolicySet,
     authorizer: Authorizer,
+    /// What a decision takes, in bytes.
+    stack: usize,
     actions: BTreeMap<Action, EntityUid>,
 }
 
@@ -87,7 +94,8 @@ fn problem(error: impl std::error::Error + 'static) -> OracleError {
 }
 
 impl Oracle {
-    pub(crate) fn new(schema: Schema, set: PolicySet) -> Result<Self, LoadError> {
+    /// `depth`: levels of the deepest policy.
+    pub(crate) fn new(schema: Schema, set: PolicySet, depth: usize) -> Result<Self, LoadError> {
         let action_type = EntityTypeName::from_str("Action")
             .map_err(|error| LoadError::one(error.to_string()))?;
         let uid = |action: Action| {
@@ -97,6 +105,7 @@ impl Oracle {
             schema,
             set,
             authorizer: Authorizer::new(),
+            stack: BASE_STACK + depth * LEVEL_STACK,
             actions: Action::ALL.map(|action| (action, uid(action))).into(),
         })
     }
@@ -135,9 +144,11 @@ impl Oracle {
             Some(&self.schema),
         )
         .map_err(problem)?;
-        let response = self
-            .authorizer
-            .is_authorized(&request, &self.set, &scene.entities);
+        // The same on every thread: what is decided in one process is decided in another.
+        let response = stacker::maybe_grow(self.stack, self.stack, || {
+            self.authorizer
+                .is_authorized(&request, &self.set, &scene.entities)
+        });
         let diagnostics = response.diagnostics();
         if let Some(error) = diagnostics.errors().next() {
             return Err(problem(error.clone()));

@@ -59,15 +59,7 @@ impl Cond {
                 kept.retain(|cond| !guards.contains(cond));
                 Self::all(kept)
             }
-            Self::Any(conds) => {
-                let mut kept: Vec<Self> = Vec::new();
-                for cond in conds.into_iter().map(Self::tidied) {
-                    if !kept.iter_mut().any(|other| other.takes_in(&cond)) {
-                        kept.push(cond);
-                    }
-                }
-                Self::any(kept)
-            }
+            Self::Any(conds) => Self::any(united(conds.into_iter().map(Self::tidied).collect())),
             Self::Not(cond) => cond.tidied().negated(),
             cond @ (Self::True | Self::False | Self::Atom(_)) => cond,
         }
@@ -93,9 +85,15 @@ impl Cond {
     fn takes_in(&mut self, other: &Self) -> bool {
         match (&mut *self, other) {
             (Self::Atom(Fact::Chat(atom)), Self::Atom(Fact::Chat(more))) => match (atom, more) {
+                (Atom::Owner(ids), Atom::Owner(more)) => unite(ids, more),
                 (Atom::Organization(ids), Atom::Organization(more)) => unite(ids, more),
                 (Atom::Workspace(ids), Atom::Workspace(more)) => unite(ids, more),
                 (Atom::Status(names), Atom::Status(more)) => unite(names, more),
+                (Atom::SharedWithUser(ids, level), Atom::SharedWithUser(more, same))
+                    if level == same =>
+                {
+                    unite(ids, more)
+                }
                 (Atom::SharedWithGroup(ids, level), Atom::SharedWithGroup(more, same))
                     if level == same =>
                 {
@@ -111,6 +109,22 @@ impl Cond {
     pub(crate) fn filled(&self, caller: &Caller<'_>) -> Pred {
         self.replaced(&|fact| caller.pred(fact))
     }
+}
+
+/// The same alternatives, fewer. By halves, so that a set of ids is copied a few times, and not once
+/// for each id.
+fn united(mut conds: Vec<Cond>) -> Vec<Cond> {
+    if conds.len() < 2 {
+        return conds;
+    }
+    let second = united(conds.split_off(conds.len() / 2));
+    let mut kept = united(conds);
+    for cond in second {
+        if !kept.iter_mut().any(|other| other.takes_in(&cond)) {
+            kept.push(cond);
+        }
+    }
+    kept
 }
 
 fn unite<T: Clone + Ord>(set: &mut Arc<[T]>, more: &[T]) -> bool {
@@ -171,8 +185,10 @@ impl<'a> Caller<'a> {
             Fact::SiteRole(role) => user.site_roles.contains(role).into(),
             Fact::NoSiteRole => user.site_roles.is_empty().into(),
             Fact::Suspended => user.suspended.into(),
-            Fact::OwnerIsCaller => Pred::Atom(Atom::Owner(user.id)),
-            Fact::SharedWithCaller(level) => Pred::Atom(Atom::SharedWithUser(user.id, *level)),
+            Fact::OwnerIsCaller => Pred::Atom(Atom::Owner([user.id].into())),
+            Fact::SharedWithCaller(level) => {
+                Pred::Atom(Atom::SharedWithUser([user.id].into(), *level))
+            }
             // No chat satisfies an empty set.
             Fact::OrganizationOfCaller(membership) => match self.organizations(*membership) {
                 ids if ids.is_empty() => Pred::False,

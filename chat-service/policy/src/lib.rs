@@ -11,6 +11,7 @@
 mod action;
 mod cedar;
 mod cond;
+mod depth;
 mod error;
 mod id;
 mod literals;
@@ -20,6 +21,7 @@ mod pattern;
 mod policies;
 mod pred;
 mod principal;
+mod size;
 mod source;
 
 pub use action::{Action, ResourceKind};

@@ -11,12 +11,17 @@ use crate::{
     action::Action,
     cedar::Oracle,
     cond::Cond,
+    depth::{MAX_DEPTH, Nesting, nestings},
     error::{LoadError, with_causes},
     literals::Literals,
     lower::{CallerKind, Scope},
     policies::{Policies, Rule, Slice},
     source::{SCHEMA, SCHEMA_FILE, Source},
 };
+
+/// Stack for loading, in bytes: measured with the deepest policies in a debug build, and twice that.
+/// It is address space; what is not needed is never touched.
+const LOAD_STACK: usize = 256 << 20;
 
 /// A policy that was parsed.
 struct Parsed {
@@ -33,46 +38,51 @@ impl Policies {
     ///
     /// All problems at once, each with the policy and the construct that it is about.
     pub fn load(sources: &[Source]) -> Result<Self, LoadError> {
-        let mut problems = Vec::new();
-        let schema = schema()?;
-        let mut policies = BTreeMap::new();
-        for source in sources {
-            if source.name != SCHEMA_FILE {
-                parse(source, &mut policies, &mut problems);
-            } else if !same_schema(source)? {
-                problems.push(format!(
-                    "{} is not the schema of this version of chat-service: leave it out, or copy \
-                     that one",
-                    source.name
-                ));
-            }
-        }
-        let mut literals = Literals::default();
-        let mut parsed = Vec::new();
-        for (id, policy) in &policies {
-            match understood(id, policy, &mut literals) {
-                Ok(policy) => parsed.push(policy),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let set = PolicySet::from_policies(policies.into_values())
-            .map_err(|error| LoadError::one(syntax("the policies", &error)))?;
-        let warnings = validate(&schema, &set, &mut problems);
-        if !problems.is_empty() {
-            return Err(LoadError(problems));
-        }
-        let slices = translate(&parsed, &mut problems);
-        if !problems.is_empty() {
-            return Err(LoadError(problems));
-        }
-        Ok(Self {
-            slices,
-            oracle: Oracle::new(schema, set)?,
-            count: parsed.len(),
-            literals,
-            warnings,
-        })
+        stacker::grow(LOAD_STACK, || load(sources))
     }
+}
+
+fn load(sources: &[Source]) -> Result<Policies, LoadError> {
+    let mut problems = Vec::new();
+    let schema = schema()?;
+    let mut policies = BTreeMap::new();
+    let mut depth = 0;
+    for source in sources {
+        if source.name != SCHEMA_FILE {
+            depth = depth.max(parse(source, &mut policies, &mut problems));
+        } else if !same_schema(source)? {
+            problems.push(format!(
+                "{} is not the schema of this version of chat-service: leave it out, or copy that \
+                 one",
+                source.name
+            ));
+        }
+    }
+    let mut literals = Literals::default();
+    let mut parsed = Vec::new();
+    for (id, policy) in &policies {
+        match understood(id, policy, &mut literals) {
+            Ok(policy) => parsed.push(policy),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let set = PolicySet::from_policies(policies.into_values())
+        .map_err(|error| LoadError::one(syntax("the policies", &error)))?;
+    let warnings = validate(&schema, &set, &mut problems);
+    if !problems.is_empty() {
+        return Err(LoadError(problems));
+    }
+    let slices = translate(&parsed, &mut problems);
+    if !problems.is_empty() {
+        return Err(LoadError(problems));
+    }
+    Ok(Policies {
+        slices,
+        oracle: Oracle::new(schema, set, depth)?,
+        count: parsed.len(),
+        literals,
+        warnings,
+    })
 }
 
 fn syntax(file: &str, error: &(dyn std::error::Error + 'static)) -> String {
@@ -106,9 +116,29 @@ fn same_schema(source: &Source) -> Result<bool, LoadError> {
     Ok(meaning(&source.text)? == meaning(SCHEMA)?)
 }
 
-/// Adds the policies of a file under their names.
-fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mut Vec<String>) {
+/// Adds the policies of a file under their names; returns the levels of the deepest one.
+fn parse(
+    source: &Source,
+    policies: &mut BTreeMap<String, Policy>,
+    problems: &mut Vec<String>,
+) -> usize {
     let file = &source.name;
+    let nestings = nestings(&source.text);
+    let depth = nestings
+        .iter()
+        .map(|policy| policy.depth)
+        .max()
+        .unwrap_or(0);
+    if depth > MAX_DEPTH {
+        let deep = nestings.iter().filter(|policy| policy.depth > MAX_DEPTH);
+        problems.extend(deep.map(|Nesting { id, line, depth }| {
+            format!(
+                "{file}: line {line}: policy {id:?} nests {depth} levels, more than {MAX_DEPTH}: \
+                 write a set in place of a long chain, or several policies"
+            )
+        }));
+        return 0;
+    }
     let set: PolicySet = match source.text.parse() {
         Ok(set) => set,
         Err(error) => {
@@ -118,7 +148,7 @@ fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mu
                 .map(|error| line_of(&source.text, error))
                 .collect();
             problems.push(format!("{file}: {}", errors.join("; ")));
-            return;
+            return 0;
         }
     };
     for template in set.templates() {
@@ -148,6 +178,7 @@ fn parse(source: &Source, policies: &mut BTreeMap<String, Policy>, problems: &mu
             policies.insert(id.to_owned(), policy.new_id(PolicyId::new(id)));
         }
     }
+    depth
 }
 
 /// A parse error with its line.
@@ -245,7 +276,15 @@ fn translate(
         }
     }
     let slices = rules.into_iter();
-    slices.map(|(of, rules)| (of, Slice::new(rules))).collect()
+    let slices: BTreeMap<_, _> = slices.map(|(of, rules)| (of, Slice::new(rules))).collect();
+    for ((_, action), slice) in &slices {
+        if let Some(problem) = slice.too_large(*action)
+            && !problems.contains(&problem)
+        {
+            problems.push(problem);
+        }
+    }
+    slices
 }
 
 /// Whether a policy is about `action`. Our schema has no groups of actions.

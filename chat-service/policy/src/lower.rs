@@ -29,6 +29,7 @@ use crate::{
     cond::{Cond, Fact, Membership},
     pattern::Pattern,
     pred::{Atom, Level},
+    size::MAX_COMPARISONS,
 };
 
 /// What kind of caller a policy is translated for.
@@ -62,13 +63,30 @@ pub(crate) struct Refusal {
     pub(crate) why: &'static str,
 }
 
+/// Characters of a construct that a refusal shows.
+const MAX_SHOWN: usize = 300;
+
 type Result<T> = std::result::Result<T, Refusal>;
 
 fn refuse<T>(construct: &impl ToString, why: &'static str) -> Result<T> {
-    Err(Refusal {
-        construct: construct.to_string(),
-        why,
-    })
+    let mut construct = construct.to_string();
+    if let Some((end, _)) = construct.char_indices().nth(MAX_SHOWN) {
+        construct.truncate(end);
+        construct.push_str("...");
+    }
+    Err(Refusal { construct, why })
+}
+
+/// Refuses what would be written twice if that makes it too large: every level doubles it.
+fn may_be_repeated(conds: &[&Cond], construct: &Expr) -> Result<()> {
+    let atoms = conds.iter().map(|cond| cond.atoms());
+    if atoms.fold(0, usize::saturating_add) > MAX_COMPARISONS / 2 {
+        return refuse(
+            construct,
+            "SQL has both sides of it twice, which makes it too large; compare less",
+        );
+    }
+    Ok(())
 }
 
 /// The entity of a policy's head.
@@ -187,10 +205,13 @@ impl Scope {
             } => match self.cond(cond)? {
                 Cond::True => self.term(then_expr),
                 Cond::False => self.term(else_expr),
-                cond => Ok(Term::Bool(Cond::any([
-                    Cond::all([cond.clone(), self.cond(then_expr)?]),
-                    Cond::all([cond.negated(), self.cond(else_expr)?]),
-                ]))),
+                cond => {
+                    may_be_repeated(&[&cond], construct)?;
+                    Ok(Term::Bool(Cond::any([
+                        Cond::all([cond.clone(), self.cond(then_expr)?]),
+                        Cond::all([cond.negated(), self.cond(else_expr)?]),
+                    ])))
+                }
             },
             Expr::Set(items) => Ok(Term::Set(
                 items

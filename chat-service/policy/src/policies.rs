@@ -11,6 +11,7 @@ use crate::{
     lower::CallerKind,
     pred::Pred,
     principal::Principal,
+    size::{MAX_BRANCHES, MAX_COMPARISONS},
     source::Source,
 };
 
@@ -53,6 +54,25 @@ impl Slice {
             shares: Cond::all([spared, any(|rule| rule.share)]).tidied(),
             rules,
         }
+    }
+}
+
+impl Slice {
+    /// What is wrong with it if no list could ask for it.
+    pub(crate) fn too_large(&self, action: Action) -> Option<String> {
+        let size = self.all.size();
+        if size.fits() {
+            return None;
+        }
+        let largest = self.rules.iter().max_by_key(|rule| rule.when.atoms())?;
+        Some(format!(
+            "the policies about {} take {} comparisons in {} branches of a list, more than \
+             {MAX_COMPARISONS} in {MAX_BRANCHES}; the largest is policy {:?}",
+            action.name(),
+            size.comparisons,
+            size.branches,
+            largest.id,
+        ))
     }
 }
 

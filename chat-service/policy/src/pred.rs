@@ -36,8 +36,8 @@ pub type Pred = Formula<Atom>;
 /// the SQL does not depend on how many there are; sets are shared, not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Atom {
-    /// This user's.
-    Owner(UserId),
+    /// One of these users'.
+    Owner(Arc<[UserId]>),
     /// In one of these organizations. A chat without one is in none.
     Organization(Arc<[OrganizationId]>),
     /// In some organization, whichever.
@@ -46,8 +46,8 @@ pub enum Atom {
     Workspace(Arc<[WorkspaceId]>),
     /// In some workspace, whichever.
     InSomeWorkspace,
-    /// Shared with this user, at this level or a higher one.
-    SharedWithUser(UserId, Level),
+    /// Shared with one of these users, at this level or a higher one.
+    SharedWithUser(Arc<[UserId]>, Level),
     /// Shared with one of these groups, at this level or a higher one.
     SharedWithGroup(Arc<[GroupId]>, Level),
     /// Archived.
@@ -227,8 +227,8 @@ impl Pred {
     #[must_use]
     pub fn of_owner(&self, owner: UserId) -> Self {
         self.replaced(&|atom| {
-            if let Atom::Owner(other) = atom {
-                Self::from(*other == owner)
+            if let Atom::Owner(others) = atom {
+                Self::from(others.contains(&owner))
             } else {
                 Self::Atom(atom.clone())
             }
@@ -244,14 +244,15 @@ impl Atom {
                 .any(|(subject, level)| *level >= least && matches(*subject))
         };
         match self {
-            Self::Owner(user) => chat.owner == *user,
+            Self::Owner(users) => users.contains(&chat.owner),
             Self::Organization(ids) => chat.organization.is_some_and(|id| ids.contains(&id)),
             Self::InSomeOrganization => chat.organization.is_some(),
             Self::Workspace(ids) => chat.workspace.is_some_and(|id| ids.contains(&id)),
             Self::InSomeWorkspace => chat.workspace.is_some(),
-            Self::SharedWithUser(user, least) => {
-                shared(&|subject| subject == Subject::User(*user), *least)
-            }
+            Self::SharedWithUser(users, least) => shared(
+                &|subject| matches!(subject, Subject::User(user) if users.contains(&user)),
+                *least,
+            ),
             Self::SharedWithGroup(groups, least) => shared(
                 &|subject| matches!(subject, Subject::Group(group) if groups.contains(&group)),
                 *least,

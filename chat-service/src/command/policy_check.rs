@@ -20,6 +20,10 @@ use crate::{
     store::{PoolOptions, Store, predicate},
 };
 
+/// Callers at most that are asked about chats: each takes statements of its own.
+const MAX_CALLERS: usize = 1_000;
+/// Callers, and owners of accounts, at most that are put together without SQL.
+const MAX_OWNERS: usize = 100;
 /// PostgreSQL decides about thousands of made-up chats at once.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -58,7 +62,7 @@ pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyh
         };
         Some(Store::new(url.expose_secret(), &options)?)
     };
-    check_chats(&policies, store.as_ref(), out).await?;
+    check_chats(&policies, store.as_ref(), settings.max_evaluations, out).await?;
     check_rest(&policies, out)
 }
 
@@ -66,6 +70,7 @@ pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyh
 async fn check_chats(
     policies: &Policies,
     store: Option<&Store>,
+    max_evaluations: usize,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let actions: Vec<Action> = Action::ALL
@@ -73,7 +78,33 @@ async fn check_chats(
         .filter(|action| action.resource() == ResourceKind::Chat)
         .collect();
     let (chats, combinations) = abstraction::chats(policies);
-    let world = World::new(policies, abstraction::principals(policies), chats)?;
+    let callers = abstraction::principals(policies);
+    let kinds = callers.len();
+    // Evaluations of one caller's decisions about one chat.
+    let each = actions.len() * policies.count().max(1);
+    let callers = sample(callers, MAX_CALLERS.min(max_evaluations / each));
+    let mut world = World::new(policies, callers, chats)?;
+    let share = max_evaluations / (each * world.principals.len());
+    world.share = share.clamp(1, world.chats.len());
+    if world.principals.len() < kinds {
+        writeln!(
+            out,
+            "warning: a sample; {} of {kinds} callers are asked about",
+            world.principals.len()
+        )?;
+    }
+    if world.share < combinations {
+        let of = if combinations == usize::MAX {
+            format!("more than {}", i64::MAX)
+        } else {
+            combinations.to_string()
+        };
+        writeln!(
+            out,
+            "warning: a sample; each caller is asked about {} of {of} chats",
+            world.share
+        )?;
+    }
     let translate = |principal: &_, action| Translation::new(policies, principal, action);
     let comparison = agree::compare(policies, translate, &world, &actions, store).await?;
     if let Some(difference) = comparison.difference {
@@ -93,13 +124,21 @@ async fn check_chats(
     Ok(())
 }
 
+/// At most `most` of them, evenly; one at least.
+fn sample<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let step = all.len().div_ceil(most.max(1)).max(1);
+    all.into_iter().step_by(step).collect()
+}
+
 /// The actions on accounts, and on none: without SQL.
 fn check_rest(policies: &Policies, out: &mut impl Write) -> anyhow::Result<()> {
     let mut decisions = 0;
+    let callers = sample(abstraction::principals(policies), MAX_OWNERS);
+    let owners = sample(abstraction::owners(policies), MAX_OWNERS);
     for action in Action::ALL {
-        for principal in abstraction::principals(policies) {
-            let pred = policies.compile(&principal, action);
-            for owner in abstraction::owners(policies) {
+        for principal in &callers {
+            let pred = policies.compile(principal, action);
+            for owner in owners.iter().copied() {
                 let (resource, ours) = match action.resource() {
                     ResourceKind::Chat => continue,
                     ResourceKind::GitAccount => {
@@ -109,7 +148,7 @@ fn check_rest(policies: &Policies, out: &mut impl Write) -> anyhow::Result<()> {
                     ResourceKind::Sync => (Resource::Sync, pred == Pred::True),
                 };
                 let oracle = policies.oracle();
-                let cedar = oracle.is_authorized(&principal, action, &resource)?.allowed;
+                let cedar = oracle.is_authorized(principal, action, &resource)?.allowed;
                 if ours != cedar {
                     bail!(
                         "the ways of deciding differ:\n{} of {}: Cedar says {cedar}, the \

@@ -70,7 +70,14 @@ pub struct PolicyCheckSettings {
     /// Checks without running the SQL, and so without a database: a third of the proof is missing
     #[arg(long)]
     pub without_sql: bool,
+    /// Evaluations of single policies by Cedar at most, each of about a microsecond; of larger
+    /// policies, each caller is asked about a sample of the chats, whose size is printed
+    #[arg(long, default_value_t = MAX_EVALUATIONS)]
+    pub max_evaluations: usize,
 }
+
+/// A minute or so, which a start may wait for.
+pub const MAX_EVALUATIONS: usize = 60_000_000;
 
 /// Settings of `policy explain`.
 #[derive(Args)]

@@ -123,7 +123,10 @@ fn within<'a>(pred: &'a Pred, filter: &'a ChatFilter) -> (Cow<'a, Pred>, Cow<'a,
         owner: None,
         ..filter.clone()
     };
-    let of_owner = Pred::all([Pred::Atom(Atom::Owner(owner)), pred.of_owner(owner)]);
+    let of_owner = Pred::all([
+        Pred::Atom(Atom::Owner([owner].into())),
+        pred.of_owner(owner),
+    ]);
     (Cow::Owned(of_owner), Cow::Owned(rest))
 }
 

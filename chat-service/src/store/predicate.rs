@@ -78,7 +78,10 @@ fn print_list(preds: &[Pred], between: &str, empty: &str, params: &mut Params, o
 fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = match atom {
-        Atom::Owner(user) => write!(out, "c.owner_id = ${}", params.push(user.0)),
+        Atom::Owner(users) => {
+            let users: Vec<Uuid> = users.iter().map(|id| id.0).collect();
+            write!(out, "c.owner_id = ANY(${})", params.push(users))
+        }
         // COALESCE, because a predicate is two-valued: under NOT, a NULL would drop the row.
         Atom::Organization(ids) => {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -92,8 +95,9 @@ fn print_atom(atom: &Atom, params: &mut Params, out: &mut String) {
             write!(out, "COALESCE(c.workspace_id = ANY(${ids}), FALSE)")
         }
         Atom::InSomeWorkspace => write!(out, "c.workspace_id IS NOT NULL"),
-        Atom::SharedWithUser(user, level) => {
-            let subjects = params.push(vec![user.0]);
+        Atom::SharedWithUser(users, level) => {
+            let users: Vec<Uuid> = users.iter().map(|id| id.0).collect();
+            let subjects = params.push(users);
             print_share("user", subjects, *level, out)
         }
         Atom::SharedWithGroup(groups, level) => {

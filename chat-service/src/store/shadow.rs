@@ -30,7 +30,7 @@ impl Store {
     /// When a predicate's text does not run, or the database is away.
     pub async fn decide(
         &self,
-        chats: &[Chat],
+        chats: &[&Chat],
         preds: &[Printable<'_>],
     ) -> Result<HashMap<ChatId, Vec<Option<bool>>>, StoreError> {
         let connection = self.connection().await?;
@@ -59,8 +59,8 @@ impl Store {
     }
 }
 
-fn rows(chats: &[Chat]) -> Value {
-    let row = |chat: &Chat| {
+fn rows(chats: &[&Chat]) -> Value {
+    let row = |chat: &&Chat| {
         json!({
             "id": chat.id.0,
             "owner_id": chat.owner.0,
@@ -75,7 +75,7 @@ fn rows(chats: &[Chat]) -> Value {
     chats.iter().map(row).collect()
 }
 
-fn shares(chats: &[Chat]) -> Value {
+fn shares(chats: &[&Chat]) -> Value {
     let shares = chats.iter().flat_map(|chat| {
         chat.shares.iter().map(|(subject, level)| {
             let (kind, subject) = subject_columns(*subject);

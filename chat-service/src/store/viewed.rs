@@ -47,8 +47,8 @@ impl Store {
     ) -> Result<Vec<ChatId>, StoreError> {
         let of_groups = Atom::SharedWithGroup(watcher.groups.as_slice().into(), Level::Reader);
         let pred = Pred::any([
-            Pred::Atom(Atom::Owner(watcher.user)),
-            Pred::Atom(Atom::SharedWithUser(watcher.user, Level::Reader)),
+            Pred::Atom(Atom::Owner([watcher.user].into())),
+            Pred::Atom(Atom::SharedWithUser([watcher.user].into(), Level::Reader)),
             Pred::Atom(of_groups),
         ]);
         let filter = ChatFilter {

@@ -3,16 +3,17 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use chat_service::{
     authz::Policies,
     command::policy_check::{self, abstraction},
-    config::{DatabaseSettings, PolicyCheckSettings, Settings},
+    config::{DatabaseSettings, MAX_EVALUATIONS, PolicyCheckSettings, Settings},
 };
-use proto::chat::v1::{CreateChatRequest, GetChatRequest};
+use proto::chat::v1::{CreateChatRequest, GetChatRequest, GetChatsRequest};
 use serde_json::json;
 use testkit::postgres::Database;
 use tonic::Code;
@@ -81,7 +82,12 @@ async fn the_shipped_policies_decide_alike_in_cedar_memory_and_sql() {
     let (chats, combinations) = abstraction::chats(&policies);
     assert_eq!(chats.len(), combinations);
     let callers = abstraction::principals(&policies).len();
-    let all = format!("{combinations} chats of {combinations} x {callers} callers x 7 actions");
+    let actions = policy::Action::ALL
+        .iter()
+        .filter(|action| action.resource() == policy::ResourceKind::Chat)
+        .count();
+    let all =
+        format!("{combinations} chats of {combinations} x {callers} callers x {actions} actions");
     assert!(report.contains(&all), "{all} is not in {report}");
     // The real tables were not touched.
     let client = database.client().await;
@@ -128,6 +134,7 @@ async fn a_check_without_a_database_fails_unless_that_is_wanted() {
         dir: Some(directory.0.clone()),
         database: DatabaseSettings::default(),
         without_sql: false,
+        max_evaluations: MAX_EVALUATIONS,
     };
     let refused = check(&settings).await.unwrap_err();
     assert!(refused.contains("the SQL cannot be run"), "{refused}");
@@ -162,7 +169,7 @@ async fn explain_names_decision_policies_predicate_and_sql() {
             "decided by: owner-own-chats",
             "permit owner-own-chats (applies here): owner is",
             "permit reader-user (does not apply here)",
-            "c.owner_id = $",
+            "c.owner_id = ANY($",
         ] {
             assert!(allowed.contains(part), "{part} is not in {allowed}");
         }
@@ -239,6 +246,151 @@ fn policies_that_cannot_be_used_stop_the_start_with_their_name_and_construct() {
             }
         }
     }
+}
+
+/// A directory with one more policy, under this condition.
+fn with_condition(condition: &str) -> Directory {
+    Directory::new(|files| {
+        let text = format!(
+            "@id(\"large\")\npermit (principal, action == Action::\"readChat\", resource)\n\
+             when {{ {condition} }};"
+        );
+        files.insert("large.cedar".to_owned(), text);
+    })
+}
+
+fn compared(levels: usize) -> String {
+    (1..levels).fold("resource.archived".to_owned(), |left, number| {
+        format!("({left}) == (resource.title == \"{number}\")")
+    })
+}
+
+fn terms(count: usize) -> String {
+    let terms: Vec<String> = (0..count)
+        .map(|number| format!("resource.title == \"{number}\""))
+        .collect();
+    terms.join(" || ")
+}
+
+#[test]
+fn policies_beyond_a_bound_are_refused_by_name_and_none_ends_the_process_by_a_signal() {
+    for condition in [
+        format!(
+            "{}resource.archived{}",
+            "(".repeat(2_500),
+            ")".repeat(2_500)
+        ),
+        format!("{}resource.archived", "!".repeat(5_000)),
+        compared(22),
+        terms(2_500),
+    ] {
+        let directory = with_condition(&condition);
+        let path = directory.0.to_str().unwrap();
+        for arguments in [
+            vec!["serve", "--policy-dir", path],
+            vec!["policy", "check", path, "--without-sql"],
+        ] {
+            let output = run(&arguments);
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{text}");
+            assert!(text.contains("policy \"large\""), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_check_passes_runs_in_production_though_every_answer_is_checked_again() {
+    let users: Vec<String> = (0..10_000)
+        .map(|number| format!("User::\"{}\"", Uuid::from_u128(number)))
+        .collect();
+    let users = users.join(", ");
+    for condition in [
+        terms(600),
+        compared(8),
+        format!("resource.owner in [{users}]"),
+        format!("resource.readerUsers.containsAny([{users}])"),
+    ] {
+        let directory = with_condition(&condition);
+        let database = testkit::postgres::database().await;
+        let path = directory.0.to_str().unwrap();
+        let (code, report, errors) = told(&[
+            "policy",
+            "check",
+            path,
+            "--max-evaluations=10000",
+            "--database-url",
+            database.url(),
+        ]);
+        assert_eq!(code, Some(0), "{report}{errors}");
+        let policies = Arc::new(Policies::directory(&directory.0).unwrap());
+        let change = |settings: &mut Settings, _: &mut _| {
+            settings.policies = Some(policies);
+            settings.policy_recheck = 1;
+        };
+        Stack::run_with(change, async |stack| {
+            let owner = Caller::user();
+            let chat = stack.chat(&owner).await;
+            let listed = stack
+                .chats(&owner)
+                .get_chats(GetChatsRequest::default())
+                .await;
+            let listed = listed.unwrap().into_inner().chats;
+            assert_eq!(listed.len(), 1, "{listed:?}");
+            assert_eq!(listed[0].id, chat.id);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_policies_are_checked_in_bounded_memory_and_the_sample_is_named() {
+    let policies: String = (0..500)
+        .map(|number| {
+            let group = Uuid::from_u128(0x1000 + number);
+            format!(
+                "@id(\"policy-{number}\")\npermit (principal is User, action == Action::\"readChat\", \
+                 resource)\nwhen {{ resource.readerGroups.contains(Group::\"{group}\") || \
+                 (resource.hasTag(\"l{number}\") && resource.getTag(\"l{number}\") like \"a*{number}\") }};\n"
+            )
+        })
+        .collect();
+    let directory = Directory::new(|files| {
+        files.insert("many.cedar".to_owned(), policies);
+    });
+    let database = testkit::postgres::database().await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chat-service"))
+        .args(["policy", "check", directory.0.to_str().unwrap()])
+        .args([
+            "--max-evaluations=1000000",
+            "--database-url",
+            database.url(),
+        ])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        peak_kib = kib.unwrap_or(0).max(peak_kib);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = child.wait_with_output().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{report}{:?}",
+        String::from_utf8(output.stderr)
+    );
+    assert!(
+        report.contains("warning: a sample; each caller is asked about 1 of more than"),
+        "{report}"
+    );
+    assert!((1..512 << 10).contains(&peak_kib), "{peak_kib} KiB");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! From empty to head, alone and at once.
 
+use std::time::Duration;
+
 use migrations::{ALL, Applied, Migration, apply, apply_list, require_current};
 use tokio::task::JoinSet;
 
@@ -40,4 +42,76 @@ async fn of_runners_at_once_one_applies_and_the_others_find_nothing_to_do() {
         applied.sort_unstable();
         assert_eq!(applied, [0, 0, 0, 0, 0, list.len()]);
     }
+}
+
+const TABLE: Migration = Migration {
+    name: "0001_table",
+    sql: "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)",
+};
+const INDEX: Migration = Migration {
+    name: "0002_index",
+    sql: "-- no-transaction\nCREATE INDEX CONCURRENTLY t_a_idx ON t (a)",
+};
+
+/// A statement that waits for a lock makes every later reader wait behind it.
+#[tokio::test]
+async fn a_file_that_waits_for_a_long_read_lets_others_read_and_is_applied_after_it() {
+    let db = testkit::postgres::empty_database().await;
+    let (mut client, mut reader, other) = (db.client().await, db.client().await, db.client().await);
+    apply_list(&mut client, &[TABLE]).await.unwrap();
+    let column = Migration {
+        name: "0002_column",
+        sql: "ALTER TABLE t ADD COLUMN b int",
+    };
+    let long = reader.transaction().await.unwrap();
+    long.batch_execute("SELECT FROM t").await.unwrap();
+    let applying =
+        tokio::spawn(async move { apply_list(&mut client, &[TABLE, column]).await.unwrap() });
+    // It waits behind the long read.
+    let waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+    while other.query(waits, &[]).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // So does every later reader, for a second at most: less than a call's timeout.
+    other
+        .batch_execute("SET statement_timeout = '5s'; SELECT FROM t")
+        .await
+        .unwrap();
+    assert!(!applying.is_finished());
+    long.commit().await.unwrap();
+    assert_eq!(applying.await.unwrap().names, ["0002_column"]);
+}
+
+#[tokio::test]
+async fn an_index_that_a_killed_run_built_or_left_invalid_is_recognised() {
+    for left in [
+        "",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_a_idx'::regclass",
+    ] {
+        let db = testkit::postgres::empty_database().await;
+        let mut client = db.client().await;
+        apply_list(&mut client, &[TABLE]).await.unwrap();
+        // As a run leaves it that was killed before it recorded the file.
+        client.batch_execute(INDEX.sql).await.unwrap();
+        client.batch_execute(left).await.unwrap();
+        let applied = apply_list(&mut client, &[TABLE, INDEX]).await.unwrap();
+        assert_eq!(applied.names, ["0002_index"]);
+        let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 't_a_idx'::regclass";
+        let row = client.query_one(valid, &[]).await.unwrap();
+        assert!(row.get::<_, bool>(0), "{left}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_of_that_name_on_another_table_is_not_taken_for_the_files_own() {
+    let db = testkit::postgres::empty_database().await;
+    let mut client = db.client().await;
+    apply_list(&mut client, &[TABLE]).await.unwrap();
+    let other = "CREATE TABLE u (a int); CREATE INDEX t_a_idx ON u (a)";
+    client.batch_execute(other).await.unwrap();
+    let error = apply_list(&mut client, &[TABLE, INDEX]).await.unwrap_err();
+    assert!(
+        error.to_string().contains("already exists (42P07)"),
+        "{error}"
+    );
 }

@@ -3,7 +3,7 @@
 use cedar_policy::pst::Expr;
 
 use super::{
-    CallerKind, Result, Scope, refuse,
+    CallerKind, Result, Scope, may_be_repeated, refuse,
     term::{Column, Named, SubjectKind, Term},
 };
 use crate::{
@@ -41,6 +41,9 @@ impl Scope {
     }
 
     pub(super) fn equal(&self, left: &Term, right: &Term, construct: &Expr) -> Result<Cond> {
+        if let (Term::Bool(left), Term::Bool(right)) = (left, right) {
+            may_be_repeated(&[left, right], construct)?;
+        }
         match (left, right) {
             (Term::Column(_), Term::Column(_)) => {
                 refuse(construct, "compares two attributes of the resource")
@@ -171,7 +174,7 @@ fn any(items: &[Term], holds: impl Fn(&Term) -> Result<Cond>) -> Result<Cond> {
 /// Whether the column holds this entity.
 fn column_is(column: &Column, entity: &Named) -> Cond {
     Cond::chat(match (column, entity) {
-        (Column::Owner, Named::User(id)) => Atom::Owner(*id),
+        (Column::Owner, Named::User(id)) => Atom::Owner([*id].into()),
         (Column::Organization, Named::Organization(id)) => Atom::Organization([*id].into()),
         (Column::Workspace, Named::Workspace(id)) => Atom::Workspace([*id].into()),
         (Column::Status, Named::Status(name)) => Atom::Status([name.clone()].into()),
@@ -181,7 +184,7 @@ fn column_is(column: &Column, entity: &Named) -> Cond {
 
 fn shared_with(kind: SubjectKind, level: Level, entity: &Named) -> Cond {
     Cond::chat(match (kind, entity) {
-        (SubjectKind::User, Named::User(id)) => Atom::SharedWithUser(*id, level),
+        (SubjectKind::User, Named::User(id)) => Atom::SharedWithUser([*id].into(), level),
         (SubjectKind::Group, Named::Group(id)) => Atom::SharedWithGroup([*id].into(), level),
         _ => return Cond::False,
     })

@@ -31,12 +31,12 @@ fn list(f: &mut Formatter<'_>, preds: &[Pred], between: &str) -> fmt::Result {
 impl Display for Atom {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Owner(id) => write!(f, "owner is {id}"),
+            Self::Owner(of) => write!(f, "owner is {}", ids(of)),
             Self::Organization(of) => write!(f, "organization is {}", ids(of)),
             Self::InSomeOrganization => f.write_str("has an organization"),
             Self::Workspace(of) => write!(f, "workspace is {}", ids(of)),
             Self::InSomeWorkspace => f.write_str("has a workspace"),
-            Self::SharedWithUser(id, level) => write!(f, "user {id} is {}", level.name()),
+            Self::SharedWithUser(of, level) => write!(f, "user {} is {}", ids(of), level.name()),
             Self::SharedWithGroup(of, level) => write!(f, "group {} is {}", ids(of), level.name()),
             Self::Archived => f.write_str("archived"),
             Self::Status(names) => write!(f, "status is {}", names.join(" or ")),

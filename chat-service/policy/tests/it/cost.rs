@@ -48,6 +48,28 @@ fn microseconds(rounds: u32, mut run: impl FnMut()) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
 }
 
+/// Loads one policy of so many terms, which is about every action; prints how long that takes.
+#[test]
+fn a_long_chain_loads_in_the_time_of_its_square() {
+    for (between, name) in [(" || ", "or"), (" && ", "and")] {
+        for terms in [125, 250, 500, 990] {
+            let chain: Vec<String> = (0..terms)
+                .map(|number| format!("resource.title like \"{number}*\""))
+                .collect();
+            let text = format!(
+                "@id(\"long\")\npermit (principal, action, resource is Chat)\nwhen {{ {} }};",
+                chain.join(between)
+            );
+            let start = Instant::now();
+            Policies::load(&[Source::new("long.cedar", text)]).unwrap();
+            println!(
+                "{terms} terms, {name}: {:.1} ms",
+                start.elapsed().as_secs_f64() * 1e3
+            );
+        }
+    }
+}
+
 #[test]
 fn compiling_for_a_request_takes_microseconds() {
     for more in [0, 30, 180] {

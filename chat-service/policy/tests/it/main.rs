@@ -8,4 +8,5 @@
 
 mod baseline;
 mod cost;
+mod deep;
 mod load;

@@ -6,7 +6,10 @@
 //! chats. What to vary is taken from Cedar's own syntax tree, not from the translation: an attribute
 //! that the translation overlooked is varied all the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use policy::{Level, Literals, Policies, Principal, Subject, User};
@@ -19,6 +22,8 @@ use crate::{
 
 /// Chats at most; of more combinations, an even sample.
 const MAX_CHATS: usize = 4096;
+/// Columns of these chats at most, all together: labels and shares take memory three times over.
+const MAX_CELLS: usize = 200_000;
 
 const CALLER: UserId = UserId(Uuid::from_u128(0x01));
 const OTHER_USER: UserId = UserId(Uuid::from_u128(0x02));
@@ -110,27 +115,22 @@ pub fn owners(policies: &Policies) -> Vec<UserId> {
 }
 
 /// What one column can be.
-type Choice = Box<dyn Fn(&mut Chat)>;
-
-/// How far apart `count` of `total` combinations are, evenly spread over all of them.
-///
-/// It has no divisor in common with `total`, so that it does not pass by a choice of a column for
-/// ever, and is about the golden section, so that few of them meet all.
-fn step(total: usize, count: usize) -> usize {
-    if total == count {
-        return 1;
-    }
-    let golden = total / 1000 * 618;
-    (golden.max(1)..total)
-        .find(|step| is_coprime(*step, total))
-        .unwrap_or(1)
+struct Column {
+    /// How many choices there are.
+    choices: usize,
+    /// Makes one of them.
+    choose: Box<dyn Fn(&mut Chat, usize)>,
 }
 
-fn is_coprime(mut one: usize, mut other: usize) -> bool {
-    while other != 0 {
-        (one, other) = (other, one % other);
-    }
-    one == 1
+/// The place of `column` in the sampled chat `index`: as good as random, and the same in every run.
+fn sampled(index: usize, column: usize) -> usize {
+    // SplitMix64, whose neighbouring seeds give independent values.
+    let mut z = (index as u64) << 32 | column as u64;
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // Without the highest bits, so that it fits on every machine.
+    usize::try_from((z ^ (z >> 31)) >> 33).unwrap_or(0)
 }
 
 /// The chats that `policies` can tell apart, and how many combinations there are.
@@ -139,10 +139,9 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
     let columns = columns(policies);
     let total = columns
         .iter()
-        .try_fold(1_usize, |total, choices| total.checked_mul(choices.len()))
+        .try_fold(1_usize, |total, column| total.checked_mul(column.choices))
         .unwrap_or(usize::MAX);
-    let count = total.min(MAX_CHATS);
-    let step = step(total, count);
+    let count = total.min(MAX_CHATS).min(MAX_CELLS / columns.len());
     let chats = (0..count)
         .map(|index| {
             let mut chat = Chat {
@@ -159,13 +158,15 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
                 diff_statuses: Vec::new(),
                 shares: Vec::new(),
             };
-            let mut place =
-                usize::try_from(index as u128 * step as u128 % total as u128).unwrap_or(0);
-            for choices in &columns {
-                if let Some(choice) = choices.get(place % choices.len()) {
-                    choice(&mut chat);
-                }
-                place /= choices.len();
+            let mut place = index;
+            for (number, Column { choices, choose }) in columns.iter().enumerate() {
+                let chosen = if count == total {
+                    place
+                } else {
+                    sampled(index, number)
+                };
+                choose(&mut chat, chosen % choices);
+                place /= choices;
             }
             chat
         })
@@ -174,7 +175,7 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
 }
 
 /// The choices of every column that some policy names.
-fn columns(policies: &Policies) -> Vec<Vec<Choice>> {
+fn columns(policies: &Policies) -> Vec<Column> {
     let literals = policies.literals();
     let mut columns = vec![choices(owners(policies), |chat, id| chat.owner = id)];
     let mut add = |attribute, choices| {
@@ -205,9 +206,11 @@ fn columns(policies: &Policies) -> Vec<Vec<Choice>> {
         "archived",
         choices([false, true], |chat, archived| chat.archived = archived),
     );
+    // All labels have the same values, which are kept once.
+    let values: Arc<[_]> = or_none(texts(literals)).collect();
     for key in &literals.label_keys {
         let key = key.clone();
-        columns.push(choices(or_none(texts(literals)), move |chat, value| {
+        columns.push(column(values.clone(), move |chat, value| {
             chat.labels.extend(value.map(|value| (key.clone(), value)));
         }));
     }
@@ -240,15 +243,20 @@ fn columns(policies: &Policies) -> Vec<Vec<Choice>> {
 
 fn choices<T: Clone + 'static>(
     values: impl IntoIterator<Item = T>,
-    set: impl Fn(&mut Chat, T) + Clone + 'static,
-) -> Vec<Choice> {
-    values
-        .into_iter()
-        .map(|value| {
-            let set = set.clone();
-            Box::new(move |chat: &mut Chat| set(chat, value.clone())) as Choice
-        })
-        .collect()
+    set: impl Fn(&mut Chat, T) + 'static,
+) -> Column {
+    column(values.into_iter().collect(), set)
+}
+
+fn column<T: Clone + 'static>(values: Arc<[T]>, set: impl Fn(&mut Chat, T) + 'static) -> Column {
+    Column {
+        choices: values.len(),
+        choose: Box::new(move |chat, place| {
+            if let Some(value) = values.get(place) {
+                set(chat, value.clone());
+            }
+        }),
+    }
 }
 
 fn or_none<T>(values: impl IntoIterator<Item = T>) -> impl Iterator<Item = Option<T>> {
@@ -256,7 +264,7 @@ fn or_none<T>(values: impl IntoIterator<Item = T>) -> impl Iterator<Item = Optio
 }
 
 /// Not shared with `subject`, or at one of these levels.
-fn shares(subject: Subject, levels: &[Level]) -> Vec<Choice> {
+fn shares(subject: Subject, levels: &[Level]) -> Column {
     choices(or_none(levels.iter().copied()), move |chat, level| {
         chat.shares.extend(level.map(|level| (subject, level)));
     })
@@ -288,12 +296,10 @@ mod tests {
 
     #[test]
     fn no_choice_of_a_column_is_passed_by_for_ever() {
-        for total in [4_097, 6_912, 11_664, 1_000_000] {
-            let step = step(total, MAX_CHATS);
-            for choices in (2..=18).filter(|choices| total % choices == 0) {
-                let met = (0..MAX_CHATS).map(|index| index * step % total % choices);
-                assert_eq!(met.collect::<HashSet<_>>().len(), choices, "{total}");
-            }
+        for (column, choices) in (2..=500).enumerate() {
+            let met = (0..MAX_CHATS).map(|index| sampled(index, column) % choices);
+            let met = met.collect::<HashSet<_>>().len();
+            assert!(met > choices * 99 / 100, "{met} of {choices}");
         }
     }
 }

@@ -32,18 +32,20 @@ impl Translation {
     }
 }
 
-/// Callers and chats, as Cedar sees each pair. Made once, and asked about by many policies.
+/// Callers and chats, as Cedar sees them.
 pub struct World {
     /// Who asks.
     pub principals: Vec<Principal>,
     /// About what.
     pub chats: Vec<Chat>,
-    /// By principal, then by chat.
-    scenes: Vec<Vec<Scene>>,
+    /// How many of the chats each caller is asked about: the next caller about those that follow.
+    pub share: usize,
+    seen: Vec<Seen>,
 }
 
 impl World {
-    /// Puts callers and chats together. The policies only lend their schema.
+    /// Puts callers and chats together: each caller is asked about every chat. The policies only lend
+    /// their schema.
     ///
     /// # Errors
     ///
@@ -56,22 +58,20 @@ impl World {
         let oracle = policies.oracle();
         let seen = chats
             .iter()
-            .map(|chat| oracle.resource(&Resource::Chat(chat.id.0, chat.facts())))
-            .collect::<Result<Vec<Seen>, _>>()?;
-        let scenes = principals
-            .iter()
-            .map(|principal| {
-                let principal = oracle.principal(principal)?;
-                seen.iter()
-                    .map(|chat| Scene::new(&principal, chat))
-                    .collect()
-            })
-            .collect::<Result<_, _>>()?;
+            .map(|chat| oracle.resource(&Resource::Chat(chat.id.0, chat.facts())));
         Ok(Self {
+            seen: seen.collect::<Result<_, _>>()?,
+            share: chats.len(),
             principals,
             chats,
-            scenes,
         })
+    }
+
+    /// The chats that a caller is asked about.
+    fn of_caller(&self, caller: usize) -> impl Iterator<Item = (&Chat, &Seen)> + Clone {
+        let chats = self.chats.iter().zip(&self.seen).cycle();
+        let first = caller * self.share % self.chats.len().max(1);
+        chats.skip(first).take(self.share.min(self.chats.len()))
     }
 }
 
@@ -101,26 +101,30 @@ pub async fn compare(
     actions: &[Action],
     store: Option<&Store>,
 ) -> anyhow::Result<Comparison> {
-    let mut translations = Vec::new();
-    for principal in &world.principals {
-        translations.extend(actions.iter().map(|action| translate(principal, *action)));
-    }
     let mut comparison = Comparison::default();
-    let mut answers = None;
-    if let Some(store) = store {
-        let printed = translations.iter().map(|one| (&one.printed, one.edit));
-        let printed: Vec<_> = printed.collect();
-        comparison.predicates = printed.len();
-        answers = Some(store.decide(&world.chats, &printed).await?);
-    }
-    for (of, (principal, scenes)) in world.principals.iter().zip(&world.scenes).enumerate() {
-        for (chat, scene) in world.chats.iter().zip(scenes) {
-            let first = of * actions.len();
-            for (place, action) in (first..).zip(actions) {
-                let Some(Translation { pred, .. }) = translations.get(place) else {
-                    continue;
-                };
-                let cedar = policies.oracle().decide(scene, *action)?.allowed;
+    // One caller at a time: all of them at once would be held in memory, by Cedar and by PostgreSQL.
+    for (number, principal) in world.principals.iter().enumerate() {
+        let translations: Vec<_> = actions
+            .iter()
+            .map(|action| translate(principal, *action))
+            .collect();
+        let chats = world.of_caller(number);
+        let answers = match store {
+            None => None,
+            Some(store) => {
+                let printed = translations.iter().map(|one| (&one.printed, one.edit));
+                let asked: Vec<&Chat> = chats.clone().map(|(chat, _)| chat).collect();
+                Some(store.decide(&asked, &printed.collect::<Vec<_>>()).await?)
+            }
+        };
+        comparison.predicates += answers.as_ref().map_or(0, |_| translations.len());
+        let caller = policies.oracle().principal(principal)?;
+        for (chat, seen) in chats {
+            let scene = Scene::new(&caller, seen)?;
+            for (place, (Translation { pred, .. }, action)) in
+                translations.iter().zip(actions).enumerate()
+            {
+                let cedar = policies.oracle().decide(&scene, *action)?.allowed;
                 let interpreter = pred.holds(&chat.facts());
                 // An answer that is missing is as bad as NULL.
                 let sql = answers.as_ref().map(|answers| {

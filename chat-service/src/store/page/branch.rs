@@ -219,8 +219,8 @@ impl Known {
 fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
     match pred {
         Pred::False => {}
-        // One walk of the owner's chats is less than that and another.
-        Pred::Any(_) if known.owner.is_some() && !has_index(pred) => {
+        // One walk of all of them is less than that and another for each part.
+        Pred::Any(_) if !has_index(pred) => {
             known.residual.push(pred.clone());
             branches.push(known.whole());
         }
@@ -236,8 +236,8 @@ fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
             }
             Some(_) | None => walk_all(preds, known, branches),
         },
-        Pred::Atom(Atom::Owner(owner)) if known.owner.is_none() => {
-            known.owner = Some(*owner);
+        Pred::Atom(Atom::Owner(owners)) if known.owner.is_none() && owners.len() == 1 => {
+            known.owner = owners.first().copied();
             branches.push(known.whole());
         }
         Pred::Atom(atom) => match indexed(atom) {
@@ -277,8 +277,10 @@ fn walk_all(preds: &[Pred], mut known: Known, branches: &mut Vec<Branch>) {
 /// Whose chats alone satisfy all of `preds`, if these say so.
 fn owner_among(preds: &[Pred]) -> Option<UserId> {
     preds.iter().find_map(|pred| {
-        if let Pred::Atom(Atom::Owner(owner)) = pred {
-            Some(*owner)
+        if let Pred::Atom(Atom::Owner(owners)) = pred
+            && let [owner] = **owners
+        {
+            Some(owner)
         } else {
             None
         }
@@ -290,13 +292,20 @@ fn owner_among(preds: &[Pred]) -> Option<UserId> {
 /// begins with the owner.
 fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
     // Not a `match`: a fact that policies learn to ask about needs no index.
-    if let Atom::Organization(organizations) = atom {
+    if let Atom::Owner(owners) = atom {
+        let keys = Keys::Ids(owners.iter().map(|id| id.0).collect());
+        Some((Branch::new("c.owner_id = key.id", keys), true))
+    } else if let Atom::Organization(organizations) = atom {
         let keys = Keys::Ids(organizations.iter().map(|id| id.0).collect());
         Some((Branch::new("c.organization_id = key.id", keys), true))
-    } else if let Atom::SharedWithUser(user, level) = atom {
+    } else if let Atom::SharedWithUser(users, level) = atom {
         // The walk finds shares of every level; the exact one is checked on the row.
         let holds = "a.subject_kind = 'user' AND a.subject_id = key.id";
-        let branch = Branch::of_shares(holds, Keys::Id(user.0));
+        let keys = match **users {
+            [user] => Keys::Id(user.0),
+            _ => Keys::Ids(users.iter().map(|id| id.0).collect()),
+        };
+        let branch = Branch::of_shares(holds, keys);
         Some((branch, *level == Level::Reader))
     } else if let Atom::SharedWithGroup(groups, level) = atom {
         let holds = "a.subject_kind = 'group' AND a.subject_id = key.id";
@@ -310,7 +319,6 @@ fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
 /// Whether every way of satisfying `pred` has an ordered index.
 fn has_index(pred: &Pred) -> bool {
     match pred {
-        Pred::Atom(Atom::Owner(_)) => true,
         Pred::Atom(atom) => indexed(atom).is_some(),
         Pred::Any(preds) => preds.iter().all(has_index),
         Pred::All(preds) => preds.iter().any(has_index),

@@ -92,9 +92,10 @@ pub(crate) const MUTANTS: [Mutant; 16] = [
     Mutant {
         name: "a reader is enough where a writer is asked for (> for >=)",
         fault: Fault::Pred(|atom| match atom {
-            Atom::SharedWithUser(user, Level::Writer) => {
-                Some(Pred::Atom(Atom::SharedWithUser(*user, Level::Reader)))
-            }
+            Atom::SharedWithUser(user, Level::Writer) => Some(Pred::Atom(Atom::SharedWithUser(
+                user.clone(),
+                Level::Reader,
+            ))),
             Atom::SharedWithGroup(groups, Level::Writer) => Some(Pred::Atom(
                 Atom::SharedWithGroup(groups.clone(), Level::Reader),
             )),
