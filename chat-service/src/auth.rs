@@ -14,12 +14,10 @@ use crate::{
     id::{GroupId, OrganizationId, UserId},
 };
 
-/// Organizations, and groups, that a token may name at most.
-///
-/// A page has one branch for all
-/// organizations and one for all groups, whose cost grows with their number; and more would not fit
-/// into [`service_runtime::token::MAX_TOKEN_BYTES`], of which each takes about 52.
-pub const MAX_MEMBERSHIPS: usize = 200;
+/// Organizations, and groups, that a token may name at most: so many of both fit into
+/// [`service_runtime::token::MAX_TOKEN_BYTES`]. A page has one branch for all organizations and one for
+/// all groups, whose cost grows with their number.
+pub const MAX_MEMBERSHIPS: usize = 1000;
 
 /// A caller, and until when their token is good.
 #[derive(Clone, Debug)]
@@ -59,14 +57,14 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or [`Error::InvalidArgument`]
-    /// for a token with too many memberships.
+    /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or [`Error::CredentialsTooLarge`].
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let claims = self
             .verifier
             .verify_headers(headers)
             .map_err(|error| match error {
                 TokenError::Missing => Error::CredentialsMissing,
+                TokenError::TooLong => Error::CredentialsTooLarge,
                 TokenError::Invalid { source } => {
                     let why = source.map(|source| source.to_string());
                     tracing::debug!(why, "a token was refused");
@@ -103,10 +101,7 @@ pub(crate) fn principal(claims: Claims) -> Result<Principal, Error> {
         }
         Kind::User => {
             if claims.organizations.len().max(claims.groups.len()) > MAX_MEMBERSHIPS {
-                return Err(Error::invalid(
-                    "authorization",
-                    format!("the token names more than {MAX_MEMBERSHIPS} organizations or groups"),
-                ));
+                return Err(Error::CredentialsTooLarge);
             }
             let id = claims
                 .sub

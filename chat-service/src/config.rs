@@ -123,10 +123,20 @@ pub struct Settings {
     #[arg(long, env = "CHAT_LEASE_DURATION", value_parser = span(2 * SECOND, 10 * MINUTE))]
     #[arg(default_value_t = LEASE_DURATION.into())]
     pub lease_duration: Span,
+    /// Duration for which a stop goes on to accept calls, after /readyz and health have said that
+    /// it does not: until balancers have heard
+    #[arg(long, env = "CHAT_DRAIN_DELAY", value_parser = span(Duration::ZERO, 5 * MINUTE))]
+    #[arg(default_value_t = (5 * SECOND).into())]
+    pub drain_delay: Span,
     /// Duration for which a stop waits for calls that are under way
     #[arg(long, env = "CHAT_DRAIN_TIMEOUT", value_parser = span(Duration::ZERO, 5 * MINUTE))]
     #[arg(default_value_t = (20 * SECOND).into())]
     pub drain_timeout: Span,
+    /// Connections of each gRPC listener at most, further ones are refused; the process needs as many
+    /// file descriptors, and a hundred more
+    #[arg(long, env = "CHAT_MAX_CONNECTIONS", value_parser = count(1..=1_000_000_usize))]
+    #[arg(default_value_t = 800)]
+    pub max_connections: usize,
     /// Age at which a client's connection is asked to reconnect, so that calls spread over replicas
     #[arg(long, env = "CHAT_MAX_CONNECTION_AGE", value_parser = span(10 * SECOND, DAY))]
     #[arg(default_value_t = (30 * MINUTE).into())]

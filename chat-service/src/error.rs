@@ -30,6 +30,9 @@ pub enum Error {
     /// A bearer token that is not valid (any more).
     #[error("the bearer token is not valid")]
     CredentialsInvalid,
+    /// A bearer token of too many bytes or memberships.
+    #[error("the bearer token has too many bytes, organizations or groups")]
+    CredentialsTooLarge,
     /// Does not exist for the caller.
     #[error("{resource} not found")]
     NotVisible {
@@ -142,6 +145,7 @@ impl Error {
         match self {
             Self::CredentialsMissing => (Code::Unauthenticated, reason::CREDENTIALS_MISSING),
             Self::CredentialsInvalid => (Code::Unauthenticated, reason::CREDENTIALS_INVALID),
+            Self::CredentialsTooLarge => (Code::Unauthenticated, reason::CREDENTIALS_TOO_LARGE),
             Self::NotVisible { .. } => (Code::NotFound, reason::RESOURCE_NOT_FOUND),
             Self::NotAllowed { .. } => (Code::PermissionDenied, reason::ACTION_NOT_ALLOWED),
             Self::InvalidArgument { reason, .. } => (Code::InvalidArgument, reason),
@@ -269,6 +273,7 @@ mod tests {
         let errors = [
             Error::CredentialsMissing,
             Error::CredentialsInvalid,
+            Error::CredentialsTooLarge,
             Error::NotVisible { resource: "chat" },
             Error::NotAllowed {
                 action: "updateChat",
@@ -309,6 +314,7 @@ mod tests {
         insta::assert_snapshot!(table, @r"
         Unauthenticated | CREDENTIALS_MISSING | a bearer token is required
         Unauthenticated | CREDENTIALS_INVALID | the bearer token is not valid
+        Unauthenticated | CREDENTIALS_TOO_LARGE | the bearer token has too many bytes, organizations or groups
         NotFound | RESOURCE_NOT_FOUND | chat not found
         PermissionDenied | ACTION_NOT_ALLOWED | not allowed: updateChat
         InvalidArgument | FIELD_INVALID | page_size: must not be negative

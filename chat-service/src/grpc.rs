@@ -1,4 +1,4 @@
-//! The RPCs: authenticate, parse, make one call, render. Contract types stop here.
+//! The RPCs: take the caller, parse, make one call, render. Contract types stop here.
 
 pub(crate) mod call;
 pub(crate) mod chat;

@@ -13,6 +13,7 @@ use prometheus_client::{
 };
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
+use service_runtime::listener::ConnectionMetrics;
 use tonic::Code;
 
 use crate::{authz::Disagreements, sync::metrics::SyncMetrics};
@@ -44,6 +45,8 @@ static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
 pub struct Metrics {
     /// Calls.
     pub calls: Calls,
+    /// Connections.
+    pub connections: ConnectionMetrics,
     /// Leases, outcomes, credentials.
     pub sync: SyncMetrics,
     /// Decisions that Cedar would have made otherwise.
@@ -55,6 +58,7 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         Self {
             calls: Calls::new(registry),
+            connections: ConnectionMetrics::register(registry),
             sync: SyncMetrics::register(registry),
             disagreements: Disagreements::register(registry),
         }

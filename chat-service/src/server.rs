@@ -12,6 +12,7 @@ use service_runtime::{ops, ops::Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::listener::Listening;
 use crate::{
     accounts::KeyRing,
     auth::Auth,
@@ -66,7 +67,10 @@ struct Parts {
     metrics: Metrics,
     limits: Limits,
     registry: Arc<Registry>,
+    /// The process should end: balancers hear of it, and calls are taken as before.
     stop: CancellationToken,
+    /// Follows `stop` when balancers have heard: no call is taken any more.
+    close: CancellationToken,
 }
 
 impl Service {
@@ -106,6 +110,7 @@ impl Service {
             limits: Limits::new(settings.bounds(), &mut registry),
             registry: Arc::new(registry),
             stop,
+            close: CancellationToken::new(),
         };
         Ok(Self {
             addresses,
@@ -130,7 +135,7 @@ impl Service {
             parts,
             sampler,
         } = self;
-        let stop = parts.stop.clone();
+        let (stop, close) = (parts.stop.clone(), parts.close.clone());
         let readiness = Readiness::default();
         let public = routes::public(&settings, &parts).await?;
         let sync = routes::sync(&settings, &parts).await?;
@@ -171,6 +176,14 @@ impl Service {
             });
         }
         {
+            let (stop, close, delay) = (stop.clone(), close.clone(), *settings.drain_delay);
+            tasks.spawn(async move {
+                stop.cancelled().await;
+                tokio::time::sleep(delay).await;
+                close.cancel();
+            });
+        }
+        {
             let stopped = background.clone().cancelled_owned();
             let ops = ops::serve(listeners.ops, readiness, parts.registry.clone(), stopped);
             tasks.spawn(async move {
@@ -193,8 +206,19 @@ impl Service {
             ops::write_ready_file(path, &[("grpc", grpc), ("sync", sync), ("ops", ops)])?;
         }
 
-        let public = listener::serve(&settings, &parts, public, listeners.grpc, &stop, true);
-        let sync = listener::serve(&settings, &parts, sync, listeners.sync, &stop, false);
+        let serve = |listening: Listening| listening.serve(&settings, &parts, &close);
+        let public = serve(Listening {
+            listener: listeners.grpc,
+            served: public,
+            metrics: parts.metrics.connections.of("grpc"),
+            web: true,
+        });
+        let sync = serve(Listening {
+            listener: listeners.sync,
+            served: sync,
+            metrics: parts.metrics.connections.of("sync"),
+            web: false,
+        });
         let result = tokio::try_join!(public, sync);
         background.cancel();
         tasks.close();

@@ -19,18 +19,26 @@ pub enum Error {
         /// For the log only.
         source: TokenError,
     },
+    /// The bearer token is longer than is accepted.
+    #[error("the bearer token has too many bytes")]
+    CredentialsTooLarge,
     /// The caller is known and may not do this.
     #[error("only site admins may do this")]
     NotAllowed,
+    /// The call took too long, or its request came too slowly.
+    #[error("the deadline passed")]
+    Deadline,
 }
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = match error {
             Error::CredentialsMissing => (Code::Unauthenticated, reason::CREDENTIALS_MISSING),
+            Error::CredentialsTooLarge => (Code::Unauthenticated, reason::CREDENTIALS_TOO_LARGE),
             Error::CredentialsInvalid { .. } => {
                 (Code::Unauthenticated, reason::CREDENTIALS_INVALID)
             }
+            Error::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
             Error::NotAllowed => (Code::PermissionDenied, reason::ACTION_NOT_ALLOWED),
         };
         // The one place where a refused call is logged: it is the caller's fault, so quietly.

@@ -31,6 +31,7 @@ pub(crate) fn authenticate(verifier: Verifier) -> Authenticate<Claims> {
         verifier.verify_headers(headers).map_err(|error| {
             Status::from(match error {
                 TokenError::Missing => Error::CredentialsMissing,
+                TokenError::TooLong => Error::CredentialsTooLarge,
                 source @ TokenError::Invalid { .. } => Error::CredentialsInvalid { source },
             })
         })

@@ -1,6 +1,6 @@
 //! What is counted. Units are in the names; no id, repository or token is ever a label.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -57,10 +57,10 @@ macro_rules! metrics {
 
         /// A registry with everything in it.
         #[must_use]
-        pub fn registry(metrics: &Metrics) -> Arc<Registry> {
+        pub fn registry(metrics: &Metrics) -> Registry {
             let mut registry = Registry::with_prefix("gitsync");
             $(registry.register(stringify!($name), $help, metrics.$name.clone());)*
-            Arc::new(registry)
+            registry
         }
     };
     (@begin) => { Default::default() };

@@ -9,6 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
 use service_runtime::{
     admission::{AdmissionLayer, Authenticate},
+    listener::{self, ConnectionMetrics, ConnectionOptions, ListenerMetrics},
     ops::{self, Readiness},
     services::{Health, Served, Services},
     shutdown,
@@ -16,10 +17,12 @@ use service_runtime::{
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::Status;
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::{
     config::Settings,
+    error::Error,
     grpc::{WorkerApi, authenticate},
     metrics::{self, Metrics},
     sync_client::SyncClient,
@@ -37,8 +40,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Behind a balancer that works on connections, long ones never move to a new pod.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const CALLS_PER_CONNECTION: usize = 32;
+/// Operators and probes: no one else calls a worker.
+const MAX_CONNECTIONS: usize = 100;
+const CALLS_PER_CONNECTION: u32 = 32;
 
 /// Runs the process until a signal comes and everything is drained.
 ///
@@ -78,10 +82,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let signals = stop.clone();
     tasks.spawn(async move { Ok(shutdown::cancel_on_signal(signals).await?) });
     tasks.spawn(reload_token(sync, stop.clone()));
+    let mut registry = metrics::registry(&metrics);
+    let connections = ConnectionMetrics::register(&mut registry).of("grpc");
     let ops_served = ops::serve(
         ops_listener,
         readiness.clone(),
-        metrics::registry(&metrics),
+        Arc::new(registry),
         close.clone().cancelled_owned(),
     );
     let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -100,6 +106,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         grpc_listener,
         served,
         authenticate(settings.verifier.clone()),
+        connections,
         close.clone(),
     ));
 
@@ -176,18 +183,25 @@ async fn serve_grpc(
     listener: TcpListener,
     served: Served,
     authenticate: Authenticate<Claims>,
+    metrics: ListenerMetrics,
     close: CancellationToken,
 ) -> anyhow::Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .timeout(CALL_TIMEOUT)
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
-        .max_connection_age(MAX_CONNECTION_AGE)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .layer(AdmissionLayer::new(served.methods, authenticate))
-        .add_routes(served.routes)
-        .serve_with_incoming_shutdown(incoming, close.cancelled_owned())
-        .await?;
+    let service = AdmissionLayer::new(served.methods, authenticate)
+        .layer(served.routes.prepare())
+        .map_future(|answer| async {
+            let late = |_| Ok(Status::from(Error::Deadline).into_http());
+            tokio::time::timeout(CALL_TIMEOUT, answer)
+                .await
+                .unwrap_or_else(late)
+        });
+    let options = ConnectionOptions {
+        most: MAX_CONNECTIONS,
+        streams: CALLS_PER_CONNECTION,
+        max_age: MAX_CONNECTION_AGE,
+        grace: CALL_TIMEOUT,
+        http1: false,
+    };
+    listener::serve(listener, service, options, metrics, close).await?;
     Ok(())
 }
 

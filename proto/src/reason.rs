@@ -8,6 +8,8 @@ pub const DOMAIN: &str = "chat.v1";
 pub const CREDENTIALS_MISSING: &str = "CREDENTIALS_MISSING";
 /// The bearer token is malformed, forged, expired, or for somebody else.
 pub const CREDENTIALS_INVALID: &str = "CREDENTIALS_INVALID";
+/// The bearer token is longer, or names more organizations or groups, than is accepted.
+pub const CREDENTIALS_TOO_LARGE: &str = "CREDENTIALS_TOO_LARGE";
 /// The resource does not exist for the caller.
 pub const RESOURCE_NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
 /// The caller may see the resource but not do this to it.

@@ -1,4 +1,4 @@
-//! `chat.v1.ChatService`: per RPC authenticate, parse, make one call, render.
+//! `chat.v1.ChatService`: per RPC take the caller, parse, make one call, render.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use proto::{
     chat::v1::{self, chat_service_server::ChatService},
     reason,
 };
+use service_runtime::listener::Closing;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -62,8 +63,6 @@ pub(crate) struct ChatGrpc {
     pub(crate) providers: Arc<Providers>,
     /// How long `RefreshChat` waits at most.
     pub(crate) refresh_timeout: Duration,
-    /// Ends streams when the server drains.
-    pub(crate) stop: CancellationToken,
 }
 
 impl ChatGrpc {
@@ -320,11 +319,13 @@ impl ChatService for ChatGrpc {
         request: Request<v1::WatchChatsRequest>,
     ) -> Result<Response<WatchStream>, Status> {
         let caller = Caller::of(&request)?;
+        // A call that came over no connection, as in a test, has no end but its own.
+        let closing = request.extensions().get::<Closing>().cloned();
         let streams = watch::Streams {
             authorizer: &self.authorizer,
             watchers: &self.watchers,
             views: &self.views,
-            stop: &self.stop,
+            closing: closing.map_or_else(CancellationToken::new, |Closing(token)| token),
         };
         let stream = watch::start(streams, &caller, request.into_inner())?;
         Ok(Response::new(stream))

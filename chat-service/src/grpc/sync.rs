@@ -1,4 +1,4 @@
-//! `chat.v1.SyncService`: per RPC authenticate, parse, make one call, render.
+//! `chat.v1.SyncService`: per RPC take the caller, parse, make one call, render.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `chat.v1.SyncAdminService`: per RPC authenticate, parse, make one call, render. What changes something
+//! `chat.v1.SyncAdminService`: per RPC take the caller, parse, make one call, render. What changes something
 //! is logged, with the name of who called.
 
 use proto::{

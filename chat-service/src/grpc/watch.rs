@@ -27,13 +27,12 @@ pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
 
 /// What a stream is made from.
-#[derive(Clone, Copy)]
 pub(super) struct Streams<'a> {
     pub(super) authorizer: &'a Authorizer,
     pub(super) watchers: &'a Watchers,
     pub(super) views: &'a Views,
-    /// Ends the stream when the server drains.
-    pub(super) stop: &'a CancellationToken,
+    /// Ends the stream when its connection is to end, by its age or since the server drains.
+    pub(super) closing: CancellationToken,
 }
 
 /// Starts a stream for `caller`: first where it begins, then what changes.
@@ -84,7 +83,7 @@ pub(super) fn start(
         Viewer::of(streams.authorizer, &caller.principal),
         viewing,
         caller.expires_at,
-        streams.stop.clone(),
+        streams.closing,
     ))
 }
 
@@ -145,14 +144,14 @@ fn subjects(principal: &Principal) -> BTreeSet<Subject> {
     }
 }
 
-/// What a watcher hears, until its token expires or the server drains.
+/// What a watcher hears, until its token expires or its connection is to end.
 fn stream_of(
     first: Vec<Notice>,
     watch: Watch,
     viewer: Viewer,
     viewing: Option<Viewing>,
     expires_at: Timestamp,
-    stop: CancellationToken,
+    closing: CancellationToken,
 ) -> WatchStream {
     // The token was just accepted; what is left of it is measured once, on this process's clock.
     let left = expires_at.duration_since(Timestamp::now());
@@ -161,26 +160,26 @@ fn stream_of(
         .into_iter()
         .map(|notice| Ok(render(notice, &viewer)))
         .collect();
-    let state = Some((watch, viewer, viewing, stop));
+    let state = Some((watch, viewer, viewing, closing));
     let live = stream::unfold(state, move |state| async move {
-        let (watch, viewer, mut viewing, stop) = state?;
+        let (watch, viewer, mut viewing, closing) = state?;
         tokio::select! {
             notice = watch.next() => {
-                Some((Ok(render(notice, &viewer)), Some((watch, viewer, viewing, stop))))
+                Some((Ok(render(notice, &viewer)), Some((watch, viewer, viewing, closing))))
             }
             never = Viewing::sample(&mut viewing) => match never {},
             () = tokio::time::sleep_until(expiry) => {
                 Some((Err(Error::CredentialsInvalid.into()), None))
             }
-            () = stop.cancelled() => Some((Err(draining().into()), None)),
+            () = closing.cancelled() => Some((Err(ended().into()), None)),
         }
     });
     Box::pin(futures_util::StreamExt::chain(stream::iter(begin), live))
 }
 
-fn draining() -> Error {
+fn ended() -> Error {
     Error::Unavailable {
-        problem: "the server is shutting down",
+        problem: "the connection ends; connect again",
         reason: reason::DEPENDENCY_UNAVAILABLE,
         retry_after: Some(Duration::from_millis(100)),
         source: None,

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, header};
-use service_runtime::{admission::AdmissionLayer, services::Served};
+use service_runtime::{
+    admission::AdmissionLayer,
+    listener::{self, ConnectionOptions, ListenerMetrics},
+    services::Served,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::Status;
+use tower::{Layer as _, ServiceBuilder};
 use tower_http::cors::{Any, CorsLayer};
 
 use super::Parts;
@@ -19,73 +21,75 @@ use crate::{
     limits::{AnswerLayer, LimitLayer},
 };
 
-/// HTTP/2 pings this often tell a dead peer from an idle one.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// A peer that does not answer a ping for so long is gone.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls on one connection at once at most.
 const MAX_STREAMS: u32 = 1000;
+/// After a connection's age, calls have so long beyond their own deadline to have their answers read.
+const GRACE_MARGIN: Duration = Duration::from_secs(10);
 
-/// Serves until `stop`; then finishes what is under way, within the drain timeout.
-pub(super) async fn serve(
-    settings: &Settings,
-    parts: &Parts,
-    served: Served,
-    listener: TcpListener,
-    stop: &CancellationToken,
-    web: bool,
-) -> anyhow::Result<()> {
-    let calls = CallLayer::new(*settings.call_timeout, parts.metrics.calls.clone());
-    let server = Server::builder()
-        .accept_http1(web)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_connection_age(*settings.max_connection_age);
-    let Served {
-        routes, methods, ..
-    } = served;
-    let auth = parts.auth.clone();
-    let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
-    let admission = AdmissionLayer::new(methods, Arc::new(authenticate));
-    let answers = AnswerLayer::new(parts.limits.clone());
-    let limits = LimitLayer::new(parts.limits.clone());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let stopped = stop.clone().cancelled_owned();
-    let serving = async move {
-        if web {
-            server
-                .layer(answers)
-                .layer(cors())
-                .layer(tonic_web::GrpcWebLayer::new())
-                .layer(calls)
-                .layer(admission)
-                .layer(limits)
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, stopped)
-                .await
-        } else {
-            server
-                .layer(answers)
-                .layer(calls)
-                .layer(admission)
-                .layer(limits)
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, stopped)
-                .await
-        }
-    };
-    // A peer that went silent would keep the server's own shutdown waiting for ever.
-    let timeout = *settings.drain_timeout;
-    let drained = async {
-        stop.cancelled().await;
-        tokio::time::sleep(timeout).await;
-    };
-    tokio::select! {
-        result = serving => Ok(result?),
-        () = drained => {
-            tracing::warn!(timeout_ms = timeout.as_millis(), "the drain took too long; closing");
-            Ok(())
+/// One of the process's gRPC listeners.
+pub(super) struct Listening {
+    pub(super) listener: TcpListener,
+    pub(super) served: Served,
+    pub(super) metrics: ListenerMetrics,
+    /// Whether browsers call here too.
+    pub(super) web: bool,
+}
+
+impl Listening {
+    /// Serves until `close`; then finishes what is under way, within the drain timeout.
+    pub(super) async fn serve(
+        self,
+        settings: &Settings,
+        parts: &Parts,
+        close: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Served {
+            routes, methods, ..
+        } = self.served;
+        let auth = parts.auth.clone();
+        let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
+        let service = ServiceBuilder::new()
+            .layer(CallLayer::new(
+                *settings.call_timeout,
+                parts.metrics.calls.clone(),
+            ))
+            .layer(AdmissionLayer::new(methods, Arc::new(authenticate)))
+            .layer(LimitLayer::new(parts.limits.clone()))
+            .service(routes.prepare());
+        let options = ConnectionOptions {
+            most: settings.max_connections,
+            streams: MAX_STREAMS,
+            max_age: *settings.max_connection_age,
+            grace: *settings.call_timeout + GRACE_MARGIN,
+            http1: self.web,
+        };
+        let answers = AnswerLayer::new(parts.limits.clone());
+        let (listener, metrics) = (self.listener, self.metrics);
+        let serving = async {
+            if self.web {
+                let web = ServiceBuilder::new()
+                    .layer(answers)
+                    .layer(cors())
+                    .layer(tonic_web::GrpcWebLayer::new());
+                let service = web.service(service);
+                listener::serve(listener, service, options, metrics, close.clone()).await
+            } else {
+                let service = answers.layer(service);
+                listener::serve(listener, service, options, metrics, close.clone()).await
+            }
+        };
+        // A peer that went silent would keep the listener's own end waiting.
+        let timeout = *settings.drain_timeout;
+        let drained = async {
+            close.cancelled().await;
+            tokio::time::sleep(timeout).await;
+        };
+        tokio::select! {
+            result = serving => Ok(result?),
+            () = drained => {
+                tracing::warn!(timeout_ms = timeout.as_millis(), "the drain took too long; closing");
+                Ok(())
+            }
         }
     }
 }

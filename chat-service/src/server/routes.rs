@@ -32,7 +32,6 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
         page_tokens: page_tokens.clone(),
         providers: providers.clone(),
         refresh_timeout: *settings.refresh_timeout,
-        stop: parts.stop.clone(),
     };
     let accounts = GitAccountGrpc {
         store: parts.store.clone(),
@@ -64,7 +63,7 @@ pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<S
         providers: Arc::new(settings.providers.clone()),
         metrics: parts.metrics.sync.clone(),
         lease_duration: *settings.lease_duration,
-        draining: parts.stop.clone(),
+        draining: parts.close.clone(),
     });
     let sync = SyncServiceServer::new(SyncGrpc { dispatcher });
     let services = Services::new().with(sync.max_decoding_message_size(MAX_SYNC_BYTES));

@@ -77,6 +77,8 @@ impl Stack {
             "--listen=127.0.0.1:0".to_owned(),
             "--sync-listen=127.0.0.1:0".to_owned(),
             "--ops-listen=127.0.0.1:0".to_owned(),
+            // No balancer has to hear of an end.
+            "--drain-delay=0s".to_owned(),
             file("jwt-public-key-file", &public_key),
             file("keys-file", &seal),
             // A test's callers ask as fast as they can.

@@ -72,6 +72,8 @@ impl Stack {
         let mut command = program(&binaries.chat_service, "CHAT_");
         command
             .arg("serve")
+            // No balancer has to hear of an end.
+            .env("CHAT_DRAIN_DELAY", "0s")
             .env("CHAT_DATABASE_URL", &database_url)
             .env_remove("CHAT_DATABASE_URL_FILE")
             .env("GIT_PROVIDER_0_TYPE", "github")

@@ -2,8 +2,10 @@
 //! type and an encoding that are gRPC's, and a bearer token, unless its service is open.
 //!
 //! The caller that the token names is put into the request's extensions. A handler finds it there, and
-//! cannot be reached without it.
+//! cannot be reached without it. The body is scanned as it is read, and refused at the first byte that
+//! cannot be of a request.
 
+mod body;
 mod refusal;
 
 use std::{
@@ -18,7 +20,10 @@ use proto::reason;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use self::refusal::{Refusal, conformed};
+use self::{
+    body::scanned,
+    refusal::{Refusal, conformed},
+};
 use crate::services::Methods;
 
 /// Content types of gRPC with protobuf messages.
@@ -126,7 +131,8 @@ impl<C: Clone + Send + Sync + 'static> AdmissionLayer<C> {
             let caller = caller.map_err(|status| Box::new(status.into_http()))?;
             request.extensions_mut().insert(caller);
         }
-        Ok(request)
+        let scanner = self.methods.scanner(method);
+        Ok(request.map(|body| scanned(body, scanner)))
     }
 }
 

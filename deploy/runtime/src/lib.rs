@@ -1,5 +1,5 @@
 //! Process plumbing that both services need: settings, telemetry, the operations endpoint, shutdown,
-//! the services of a listener and whose calls reach them, and the tokens with which callers and services
+//! listeners with their services, connections and admission of calls, and the tokens with which callers and services
 //! prove who they are.
 //!
 //! Admission: a module here has two callers today, and depends on no domain type. What only one
@@ -7,8 +7,10 @@
 
 pub mod admission;
 pub mod config;
+pub mod listener;
 pub mod ops;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;
+pub mod wire;

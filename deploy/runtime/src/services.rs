@@ -10,6 +10,7 @@ use std::{
 use axum::response::IntoResponse;
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use proto::bounds::{MAX_REQUEST_BYTES, MAX_REQUESTS};
 use tokio::sync::Mutex;
 use tonic::{
     body::Body,
@@ -19,6 +20,8 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 use tower::Service;
+
+use crate::wire::{Scanner, Shapes};
 
 /// Services that need no token.
 ///
@@ -148,38 +151,68 @@ impl Health {
     }
 }
 
-/// What may be called on one listener. Cheap to clone.
+/// What may be called on one listener, with what. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Methods(Arc<BTreeMap<String, Method>>);
+pub struct Methods(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    by_path: BTreeMap<String, Method>,
+    shapes: Arc<Shapes>,
+}
 
 /// One RPC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Method {
     /// It needs no token.
     pub(crate) open: bool,
+    /// Which of the shapes its requests have.
+    shape: usize,
+    /// Bytes of a request at most.
+    most: usize,
 }
 
 impl Methods {
     fn of(names: &[&str]) -> Self {
-        let mut methods = BTreeMap::new();
-        for file in files_of(names) {
+        let files = files_of(names);
+        let shapes = Shapes::of(&files);
+        let mut by_path = BTreeMap::new();
+        for file in &files {
             for service in &file.service {
-                let name = full_name(&file, service.name());
+                let name = full_name(file, service.name());
                 if !names.contains(&name.as_str()) {
                     continue;
                 }
                 let open = OPEN.contains(&name.as_str());
                 for method in &service.method {
-                    methods.insert(format!("/{name}/{}", method.name()), Method { open });
+                    let input = method.input_type();
+                    // The files have all that they import.
+                    let Some(shape) = shapes.find(input) else {
+                        continue;
+                    };
+                    let most = MAX_REQUESTS
+                        .iter()
+                        .find(|(request, _)| *request == input.trim_start_matches('.'));
+                    let method = format!("/{name}/{}", method.name());
+                    let most = most.map_or(MAX_REQUEST_BYTES, |(_, most)| *most);
+                    by_path.insert(method, Method { open, shape, most });
                 }
             }
         }
-        Self(Arc::new(methods))
+        Self(Arc::new(Table {
+            by_path,
+            shapes: Arc::new(shapes),
+        }))
     }
 
     /// The RPC with this path, as in `/chat.v1.ChatService/GetChat`.
     pub(crate) fn get(&self, path: &str) -> Option<Method> {
-        self.0.get(path).copied()
+        self.0.by_path.get(path).copied()
+    }
+
+    /// For the body of a call of `method`.
+    pub(crate) fn scanner(&self, method: Method) -> Scanner {
+        Scanner::new(Arc::clone(&self.0.shapes), method.shape, method.most)
     }
 }
 
@@ -188,7 +221,7 @@ fn full_name(file: &FileDescriptorProto, name: &str) -> String {
 }
 
 /// The files that define the services with these names, and all that these import.
-fn files_of(names: &[&str]) -> Vec<FileDescriptorProto> {
+pub(crate) fn files_of(names: &[&str]) -> Vec<FileDescriptorProto> {
     let mut files: BTreeMap<String, FileDescriptorProto> = [
         proto::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -249,5 +282,18 @@ mod tests {
             "{names:?}"
         );
         assert!(!names.contains("chat/v1/chat_service.proto"), "{names:?}");
+    }
+
+    #[test]
+    fn each_bound_of_a_request_is_of_one_that_there_is() {
+        let files = files_of(&["chat.v1.SyncService"]);
+        let shapes = Shapes::of(&files);
+        for (request, _) in MAX_REQUESTS {
+            assert!(shapes.find(&format!(".{request}")).is_some(), "{request}");
+        }
+        for (list, _) in proto::bounds::MAX_LISTS {
+            let (message, field) = list.rsplit_once('.').unwrap();
+            assert!(shapes.is_list(&format!(".{message}"), field), "{list}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Bearer tokens: JWTs signed with Ed25519. A service holds only the public key, so that no service
 //! can speak for a user; whoever issues tokens holds the private one.
 
+mod memberships;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -10,7 +12,7 @@ use std::{
 use http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::Error};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use uuid::Uuid;
@@ -21,15 +23,17 @@ pub const AUDIENCE: &str = "chat";
 /// Clock difference that is forgiven between issuer and service, in seconds.
 pub const LEEWAY_SECONDS: u64 = 5;
 
-/// A token longer than this is not even parsed. Large enough for a user in a hundred groups.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// A token longer than this is not even parsed. Large enough for a user in a thousand organizations and a
+/// thousand groups, in short; nearly all that proxies such as Envoy take of headers.
+pub const MAX_TOKEN_BYTES: usize = 59 * 1024;
 
 /// What a token says about its bearer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// A user's UUID, or a service's name.
     pub sub: String,
-    /// Must be [`AUDIENCE`].
+    /// Must be [`AUDIENCE`], or a list with it.
+    #[serde(deserialize_with = "audience")]
     pub aud: String,
     /// When the token expires, in seconds since 1970.
     pub exp: i64,
@@ -39,10 +43,18 @@ pub struct Claims {
     /// Whose token it is.
     pub kind: Kind,
     /// The organizations that a user belongs to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "memberships::organizations"
+    )]
     pub organizations: Vec<Organization>,
     /// The groups that a user belongs to, closed over nesting.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeSet::is_empty",
+        with = "memberships::groups"
+    )]
     pub groups: BTreeSet<Uuid>,
     /// Roles over the whole site: `admin`, `auditor`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -50,6 +62,24 @@ pub struct Claims {
     /// A suspended user may do nothing.
     #[serde(default)]
     pub suspended: bool,
+}
+
+/// One audience, or the list of which RFC 7519 speaks: then ours, if it is one of them.
+fn audience<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(String),
+        Listed(Vec<String>),
+    }
+    match Either::deserialize(deserializer)? {
+        Either::One(audience) => Ok(audience),
+        Either::Listed(audiences) => {
+            let mut ours = audiences.into_iter();
+            let ours = ours.find(|audience| audience == AUDIENCE);
+            ours.ok_or_else(|| serde::de::Error::custom("is for another audience"))
+        }
+    }
 }
 
 /// Whose token it is.
@@ -72,12 +102,15 @@ pub struct Organization {
     pub roles: BTreeSet<String>,
 }
 
-/// Why a token is refused. Neither variant tells the client more than its name.
+/// Why a token is refused. No variant tells the client more than its name.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// There is no `authorization: Bearer` metadata.
     #[error("no bearer token")]
     Missing,
+    /// The token is longer than [`MAX_TOKEN_BYTES`].
+    #[error("the bearer token is too long")]
+    TooLong,
     /// The token is malformed, forged, expired, or for another audience.
     #[error("the bearer token is not valid")]
     Invalid {
@@ -121,7 +154,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`TokenError::Missing`] or [`TokenError::Invalid`].
+    /// [`TokenError`].
     pub fn verify_headers(&self, headers: &HeaderMap) -> Result<Claims, TokenError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = values.next().ok_or(TokenError::Missing)?;
@@ -142,10 +175,10 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`TokenError::Invalid`].
+    /// [`TokenError::TooLong`] or [`TokenError::Invalid`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::Invalid { source: None });
+            return Err(TokenError::TooLong);
         }
         jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
             .map(|data| data.claims)
@@ -294,6 +327,74 @@ mod tests {
             let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap();
             let verified = verifier.verify(&token).ok();
             assert_eq!(verified, accepted.then_some(claims), "{token}");
+        }
+    }
+
+    fn claims_of(json: &str) -> Result<Claims, serde_json::Error> {
+        let json = format!(r#"{{"sub":"x","exp":1,"kind":"user",{json}}}"#);
+        serde_json::from_str(&json)
+    }
+
+    #[test]
+    fn an_audience_may_be_a_list_with_ours() {
+        for (aud, accepted) in [
+            (r#""chat""#, true),
+            (r#"["other","chat"]"#, true),
+            (r#"["other"]"#, false),
+            ("[]", false),
+            ("1", false),
+        ] {
+            let claims = claims_of(&format!(r#""aud":{aud}"#));
+            assert_eq!(
+                claims.is_ok_and(|claims| claims.aud == AUDIENCE),
+                accepted,
+                "{aud}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_thousand_organizations_and_groups_are_short_enough_and_come_back_as_they_were() {
+        let roles = |number: u128| match number % 3 {
+            0 => BTreeSet::new(),
+            1 => BTreeSet::from(["admin".to_owned()]),
+            _ => BTreeSet::from(["member".to_owned()]),
+        };
+        for count in [1, 32, 33, 1000] {
+            let organizations = (0..count).map(|number| Organization {
+                id: Uuid::from_u128((number << 64) | 7),
+                roles: roles(number),
+            });
+            let claims = Claims {
+                organizations: organizations.collect(),
+                groups: (0..count)
+                    .map(|number| Uuid::from_u128(number << 32))
+                    .collect(),
+                ..claims(FAR)
+            };
+            let (private, public) = key_pair();
+            let token = Signer::from_private_key_pem(private.as_bytes()).unwrap();
+            let token = token.sign(&claims).unwrap();
+            let verifier = Verifier::from_public_key_pem(public.as_bytes()).unwrap();
+            let token = secrecy::ExposeSecret::expose_secret(&token);
+            assert_eq!(verifier.verify(token).unwrap(), claims, "{count}");
+        }
+    }
+
+    #[test]
+    fn ids_in_short_that_are_none_are_refused() {
+        for (short, accepted) in [
+            (r#""aud":"chat","groups":"AAAAAAAAAAAAAAAAAAAAAQ""#, true),
+            (r#""aud":"chat","groups":"""#, true),
+            (r#""aud":"chat","groups":"AAAA""#, false),
+            (r#""aud":"chat","groups":"AAAAAAAAAAAAAAAAAAAAAQ==""#, false),
+            (
+                r#""aud":"chat","organizations":{"member":"AAAAAAAAAAAAAAAAAAAAAQ"}"#,
+                true,
+            ),
+            (r#""aud":"chat","organizations":{"member":"%"}"#, false),
+        ] {
+            assert_eq!(claims_of(short).is_ok(), accepted, "{short}");
         }
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod connections;
 mod credentials;
 mod database;
 mod failure;

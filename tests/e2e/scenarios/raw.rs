@@ -9,11 +9,13 @@ use tonic::{Code, Status};
 /// No answer takes so long; a call that hangs fails its test here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One HTTP/2 request, to be changed and sent.
+/// One request, to be changed and sent.
+#[derive(Debug)]
 pub(crate) struct Call {
     url: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    http1: bool,
 }
 
 /// An answer that ended with its headers, as a refusal does.
@@ -34,6 +36,7 @@ impl Call {
             url: format!("{url}/{method}"),
             headers,
             body: [&[0], &length[..], message].concat(),
+            http1: false,
         }
     }
 
@@ -53,6 +56,12 @@ impl Call {
         self
     }
 
+    /// As a browser calls: gRPC-Web over HTTP/1.1.
+    pub(crate) fn web(mut self) -> Self {
+        self.http1 = true;
+        self.header("content-type", "application/grpc-web+proto")
+    }
+
     /// These bytes in place of one whole message.
     pub(crate) fn body(mut self, body: &[u8]) -> Self {
         body.clone_into(&mut self.body);
@@ -60,11 +69,13 @@ impl Call {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let client = reqwest::Client::builder()
-            .http2_prior_knowledge()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
+        let client = reqwest::Client::builder().timeout(PATIENCE);
+        let client = if self.http1 {
+            client.http1_only()
+        } else {
+            client.http2_prior_knowledge()
+        };
+        let client = client.build().unwrap();
         let request = client.post(&self.url).headers(self.headers).body(self.body);
         let answer = request.send().await.unwrap();
         Answer {
@@ -75,6 +86,12 @@ impl Call {
 }
 
 impl Answer {
+    /// The code of a refusal; none of an answer that has begun well.
+    pub(crate) fn grpc_status(&self) -> Option<Code> {
+        let status = self.headers.get("grpc-status")?;
+        Some(Code::from_bytes(status.as_bytes()))
+    }
+
     /// Code, reason and field.
     pub(crate) fn facts(&self) -> (Code, String, Option<String>) {
         facts(&Status::from_header_map(&self.headers).expect("a refusal in the headers"))

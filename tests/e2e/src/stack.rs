@@ -168,6 +168,8 @@ impl Stack {
             ("CHAT_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_JWT_PUBLIC_KEY_FILE", file("jwt.pub")),
             ("CHAT_KEYS_FILE", file("seal.keys")),
+            // No balancer has to hear of an end.
+            ("CHAT_DRAIN_DELAY", "0s".to_owned()),
             ("CHAT_DRAIN_TIMEOUT", "5s".to_owned()),
             // A test's callers ask as fast as they can.
             ("CHAT_USER_CALLS_PER_SECOND", "100000".to_owned()),

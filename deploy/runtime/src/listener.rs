@@ -1,0 +1,290 @@
+//! A gRPC listener and its connections: how many there are, how long each lives, and how they end.
+//!
+//! tonic's own server has no limit of connections, tries again at once when no descriptor is left, and
+//! cuts calls without notice when an age and a grace are both set.
+
+mod metrics;
+
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+
+use axum::body::HttpBody;
+use http::{Request, Response};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::{BoxError, Service, ServiceExt as _};
+use uuid::Uuid;
+
+pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
+use crate::token::MAX_TOKEN_BYTES;
+
+/// What HTTP/2 clients send first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A peer that connects says something within this. Generous: three lost packets take seven seconds.
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between looks at a preface that has arrived in part.
+const PEEK_PAUSE: Duration = Duration::from_millis(50);
+/// After the system had no descriptor or memory for a connection. Some end meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// Refused connections are told of this often at most.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// HTTP/2 pings this often tell a dead peer from an idle one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// A peer that does not answer a ping for so long is gone.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Cancelled calls that were not taken up yet, on one connection. h2's default of 20 ends the other calls
+/// of a proxy's connection when a few short deadlines pass at once; each costs some hundred bytes.
+const MAX_PENDING_RESETS: usize = 1000;
+/// Bytes of a request's headers. Above what a token may have, so that a longer one is refused by name and
+/// not by HTTP status 431.
+const MAX_HEADER_BYTES: u32 = 128 * 1024;
+const _: () = assert!(
+    MAX_TOKEN_BYTES + 8 * 1024 < MAX_HEADER_BYTES as usize,
+    "a token of the greatest length fits beside other headers"
+);
+
+/// How the connections of a listener are treated.
+#[derive(Clone, Debug)]
+pub struct ConnectionOptions {
+    /// Connections at once at most; further ones are closed as they come.
+    pub most: usize,
+    /// Calls on one connection at once at most.
+    pub streams: u32,
+    /// Age at which the client is asked to connect again; up to a tenth more or less, so that the clients
+    /// of a replica that started do not move all at once.
+    pub max_age: Duration,
+    /// After it was asked, calls under way have so long; then the connection is closed.
+    pub grace: Duration,
+    /// Whether HTTP/1.1 is spoken too, for gRPC-Web.
+    pub http1: bool,
+}
+
+/// Cancelled when the connection of a call should end: at its age, or as the process drains. In the
+/// extensions of each request; a stream without an end of its own ends with it.
+#[derive(Clone, Debug)]
+pub struct Closing(pub CancellationToken);
+
+/// Serves `service` until `close`, and then until no connection is left. Dropping the future closes all.
+///
+/// # Errors
+///
+/// When the listener itself is of no use any more.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    options: ConnectionOptions,
+    metrics: ListenerMetrics,
+    close: CancellationToken,
+) -> io::Result<()>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let slots = Arc::new(Semaphore::new(options.most));
+    let mut connections = JoinSet::new();
+    let mut told: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = close.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted; trying again");
+                tokio::select! {
+                    () = close.cancelled() => break,
+                    () = sleep(ACCEPT_PAUSE) => continue,
+                }
+            }
+        };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            metrics.refused.inc();
+            if told.is_none_or(|at| at.elapsed() >= REFUSAL_LOG_INTERVAL) {
+                told = Some(Instant::now());
+                tracing::warn!(most = options.most, "too many connections; refusing more");
+            }
+            continue;
+        };
+        let connection = Connection {
+            options: options.clone(),
+            closing: close.child_token(),
+            close: close.clone(),
+            _slot: Slot::new(slot, metrics.clone()),
+        };
+        connections.spawn(connection.serve(stream, service.clone()));
+    }
+    // New clients are refused by the system, and do not wait for who drains.
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// The next connection may well be accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A place among the connections; counted as open while it lasts.
+struct Slot {
+    metrics: ListenerMetrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    fn new(permit: OwnedSemaphorePermit, metrics: ListenerMetrics) -> Self {
+        metrics.open.inc();
+        Self {
+            metrics,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+struct Connection {
+    options: ConnectionOptions,
+    /// Of this connection alone.
+    closing: CancellationToken,
+    /// Of the listener.
+    close: CancellationToken,
+    _slot: Slot,
+}
+
+impl Connection {
+    async fn serve<S, B>(self, stream: TcpStream, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let begun = tokio::select! {
+            begun = has_begun(&stream) => begun,
+            () = self.close.cancelled() => false,
+        };
+        if !begun {
+            return;
+        }
+        // Only a peer that has gone already can make it fail.
+        let _ = stream.set_nodelay(true);
+        let closing = self.closing.clone();
+        let service = service.map_request(move |request: Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Closing(closing.clone()));
+            request
+        });
+        let builder = self.protocol();
+        let served =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut served = pin!(served);
+        tokio::select! {
+            result = &mut served => return log(result),
+            () = sleep(jittered(self.options.max_age)) => {}
+            () = self.close.cancelled() => {}
+        }
+        self.closing.cancel();
+        served.as_mut().graceful_shutdown();
+        match timeout(self.options.grace, served).await {
+            Ok(result) => log(result),
+            Err(_) => tracing::debug!("a connection was closed with calls under way"),
+        }
+    }
+
+    fn protocol(&self) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        if !self.options.http1 {
+            builder = builder.http2_only();
+        }
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.options.streams)
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_header_list_size(MAX_HEADER_BYTES);
+        // With a timer, hyper waits 30 s at most for the head of a request.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .max_buf_size(MAX_HEADER_BYTES as usize);
+        builder
+    }
+}
+
+/// Whether the peer says in time what it speaks: the whole preface of HTTP/2, or something else, for which
+/// HTTP/1.1 has a timeout of its own.
+async fn has_begun(stream: &TcpStream) -> bool {
+    let mut bytes = [0; PREFACE.len()];
+    let arrived = async {
+        loop {
+            match stream.peek(&mut bytes).await {
+                Ok(0) | Err(_) => return false,
+                Ok(count) if count < PREFACE.len() && PREFACE.starts_with(&bytes[..count]) => {
+                    sleep(PEEK_PAUSE).await;
+                }
+                Ok(_) => return true,
+            }
+        }
+    };
+    timeout(FIRST_BYTES_TIMEOUT, arrived).await.unwrap_or(false)
+}
+
+/// Up to a tenth more or less.
+fn jittered(age: Duration) -> Duration {
+    let id = Uuid::new_v4();
+    // The first field of a version 4 UUID is random throughout.
+    let (random, ..) = id.as_fields();
+    age.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}
+
+fn log(result: Result<(), BoxError>) {
+    if let Err(error) = result {
+        tracing::debug!(error, "a connection failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_a_tenth_at_most() {
+        let age = Duration::from_secs(1000);
+        let ages: Vec<_> = (0..100).map(|_| jittered(age)).collect();
+        let span = Duration::from_secs(900)..=Duration::from_secs(1100);
+        assert!(ages.iter().all(|age| span.contains(age)), "{ages:?}");
+        assert!(ages.iter().any(|age| *age != ages[0]), "{ages:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What listeners count.
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+type Label = [(&'static str, &'static str); 1];
+
+/// The connections of all listeners of the process, by listener.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionMetrics {
+    open: Family<Label, Gauge>,
+    refused: Family<Label, Counter>,
+}
+
+/// The connections of one listener. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerMetrics {
+    pub(super) open: Gauge,
+    pub(super) refused: Counter,
+}
+
+impl ConnectionMetrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "connections_open",
+            "Connections now open, by listener",
+            metrics.open.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once, since the listener had too many",
+            metrics.refused.clone(),
+        );
+        metrics
+    }
+
+    /// Of the listener with this name.
+    #[must_use]
+    pub fn of(&self, listener: &'static str) -> ListenerMetrics {
+        let label = [("listener", listener)];
+        ListenerMetrics {
+            open: self.open.get_or_create(&label).clone(),
+            refused: self.refused.get_or_create(&label).clone(),
+        }
+    }
+}
