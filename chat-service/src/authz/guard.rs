@@ -39,7 +39,7 @@ impl Disagreements {
 }
 
 /// Whether one call is checked again.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sample(bool);
 
 impl Sample {

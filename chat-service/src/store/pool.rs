@@ -182,6 +182,8 @@ impl Pool {
             self.0.metrics.idle.inc();
             self.0.given_back.notify_one();
         }
+        // Its place is free only now that the connection is there to be taken.
+        drop(slot);
     }
 
     /// Has all connections closed that are open now: the server behind them is not the one that takes writes.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_postgres::{
     Client, Config, Error as PgError, NoTls, Statement as Prepared, config::TargetSessionAttrs,
     error::SqlState,
@@ -152,7 +152,8 @@ fn refuses_options(error: &PgError) -> bool {
 /// One connection with the server, and what is prepared on it. Dropping it closes it.
 pub(super) struct Session {
     pub(super) client: Client,
-    driver: AbortHandle,
+    /// Talks with the server until it is dropped.
+    _driver: JoinSet<()>,
     statements: Mutex<Statements>,
     retire_at: Instant,
 }
@@ -160,7 +161,8 @@ pub(super) struct Session {
 impl Session {
     async fn open(config: &Config, max_age: Duration) -> Result<Self, PgError> {
         let (client, connection) = config.connect(NoTls).await?;
-        let driver = tokio::spawn(async move {
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
             if let Err(error) = connection.await {
                 // Whatever waits for an answer fails, and says so.
                 tracing::debug!(%error, "a connection to the database broke");
@@ -168,7 +170,7 @@ impl Session {
         });
         Ok(Self {
             client,
-            driver: driver.abort_handle(),
+            _driver: driver,
             statements: Mutex::default(),
             retire_at: Instant::now() + staggered(max_age),
         })
@@ -231,12 +233,6 @@ impl Session {
         tokio::time::timeout(SETTLE_LIMIT, settled)
             .await
             .unwrap_or(false)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

@@ -114,12 +114,14 @@ pub fn owners(policies: &Policies) -> Vec<UserId> {
     [CALLER, OTHER_USER].into_iter().chain(named).collect()
 }
 
+/// Makes one of a column's choices, by its number.
+type Choose = Box<dyn Fn(&mut Chat, usize)>;
+
 /// What one column can be.
 struct Column {
     /// How many choices there are.
     choices: usize,
-    /// Makes one of them.
-    choose: Box<dyn Fn(&mut Chat, usize)>,
+    choose: Choose,
 }
 
 /// The place of `column` in the sampled chat `index`: as good as random, and the same in every run.

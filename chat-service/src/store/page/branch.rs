@@ -3,7 +3,7 @@
 use policy::{Atom, Level, Pred};
 use uuid::Uuid;
 
-use super::{facets::Facets, narrow::Answered};
+use super::facets::Facets;
 use crate::{
     id::UserId,
     store::{
@@ -32,6 +32,16 @@ pub(super) struct Branch {
     pub(super) answered: Answered,
     /// Only this owner's chats, by an index that begins with it.
     pub(super) owner: Option<UserId>,
+}
+
+/// What of a filter an index answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    Nothing,
+    Workspace,
+    Repository,
+    Number,
+    Facets,
 }
 
 /// Whose index is walked.

@@ -5,22 +5,12 @@ use std::fmt::Write as _;
 use proto::sync::PullRequestState;
 use serde_json::json;
 
-use super::branch::{Branch, Keys};
+use super::branch::{Answered, Branch, Keys};
 
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
     store::sql::Params,
 };
-
-/// What of a filter an index answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
-    Nothing,
-    Workspace,
-    Repository,
-    Number,
-    Facets,
-}
 
 impl Answered {
     /// What else of the filter must be asked.
