@@ -196,8 +196,17 @@ impl App {
 
 async fn client(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    drive(connection);
     client
+}
+
+/// Talks with the server for as long as its client lives.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with the client, and its errors are the client's"
+)]
+fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
+    tokio::spawn(connection);
 }
 
 #[tokio::test]
@@ -282,7 +291,7 @@ async fn every_session_of_the_service_has_limits_and_notices_a_host_that_is_gone
         store.require_fit(false).await.unwrap();
         let listener = store::listener(stack.database.url(), Duration::from_secs(10)).unwrap();
         let (client, connection) = listener.connect(NoTls).await.unwrap();
-        tokio::spawn(connection);
+        drive(connection);
         for (name, wanted) in [
             ("statement_timeout", "10s"),
             ("lock_timeout", "10s"),

@@ -110,7 +110,10 @@ async fn refs_that_an_operator_made_due_are_looked_up_whatever_was_planned() {
         let git_ref: Uuid = value(stack, "SELECT id FROM git_refs WHERE NOT is_primary").await;
         let id = git_ref.to_string();
         let named = vec![Uuid::now_v7().to_string(), id.clone()];
-        assert_eq!(requeue(stack, named).await.unwrap(), [id.clone()]);
+        assert_eq!(
+            requeue(stack, named).await.unwrap(),
+            std::slice::from_ref(&id)
+        );
         let leases = worker.wait_for_lease().await;
         let lease = crate::worker::Leased(leases.into_iter().next().unwrap());
         assert_eq!(lease.ids(), [id.as_str()]);
