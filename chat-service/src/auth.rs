@@ -14,8 +14,9 @@ use crate::{
     id::{GroupId, OrganizationId, UserId},
 };
 
-/// Organizations, and groups, that a token may name at most: so many of both fit into
-/// [`service_runtime::token::MAX_TOKEN_BYTES`]. A page has one branch for all organizations and one for
+/// Organizations, and groups, that a token may name at most.
+///
+/// As many of both fit into [`service_runtime::token::MAX_TOKEN_BYTES`]. A page has one branch for all organizations and one for
 /// all groups, whose cost grows with their number.
 pub const MAX_MEMBERSHIPS: usize = 1000;
 
