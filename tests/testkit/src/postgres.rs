@@ -19,11 +19,13 @@ mod binaries;
 mod database;
 mod embedded;
 mod error;
+mod pgbouncer;
 mod server;
 
 pub use self::{
     database::{Client, Database},
     error::StartError,
+    pgbouncer::PgBouncer,
     server::{Durability, Options, Server},
 };
 

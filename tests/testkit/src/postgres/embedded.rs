@@ -43,7 +43,7 @@ pub(super) enum FetchError {
     },
 }
 
-fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchError {
+pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchError {
     let path = path.to_owned();
     move |source| FetchError::Io {
         doing,
@@ -60,20 +60,32 @@ pub(super) async fn fetch() -> Result<PathBuf, FetchError> {
     let cache = cache_directory()?;
     let ready = cache.join(format!("postgres-{VERSION}"));
     if !ready.exists() {
-        // Unpacked aside and renamed, so that a half-done one is never used, and so that several
-        // test processes may do it at once.
-        let aside = Aside(cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple())));
-        std::fs::create_dir(&aside.0).map_err(io("create", &aside.0))?;
+        let aside = Aside::within(&cache)?;
         let package = unpack(&aside.0).await?;
-        std::fs::rename(&package, &ready)
-            .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
-            .map_err(io("rename", &package))?;
+        aside.keep(&package, &ready)?;
     }
     Ok(ready.join("native/bin"))
 }
 
 /// A directory that goes with this, however that goes.
-struct Aside(PathBuf);
+#[derive(Debug)]
+pub(super) struct Aside(pub(super) PathBuf);
+
+impl Aside {
+    pub(super) fn within(cache: &Path) -> Result<Self, FetchError> {
+        let aside = Self(cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple())));
+        std::fs::create_dir(&aside.0).map_err(io("create", &aside.0))?;
+        Ok(aside)
+    }
+
+    /// What was unpacked aside is renamed, so that a half-done one is never used, and so that several
+    /// test processes may do it at once.
+    pub(super) fn keep(&self, unpacked: &Path, ready: &Path) -> Result<(), FetchError> {
+        std::fs::rename(unpacked, ready)
+            .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
+            .map_err(io("rename", unpacked))
+    }
+}
 
 impl Drop for Aside {
     fn drop(&mut self) {
@@ -84,7 +96,7 @@ impl Drop for Aside {
 
 /// A directory that the user who runs the server can reach: as root that is another user, who
 /// cannot look into root's home.
-fn cache_directory() -> Result<PathBuf, FetchError> {
+pub(super) fn cache_directory() -> Result<PathBuf, FetchError> {
     let base = if we_are_root() {
         PathBuf::from("/var/cache")
     } else if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
@@ -147,7 +159,7 @@ fn restore_links(package: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-async fn run(
+pub(super) async fn run(
     name: &'static str,
     mut command: Command,
     directory: &Path,
