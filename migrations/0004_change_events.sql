@@ -22,7 +22,27 @@ CREATE TABLE change_events (
 CREATE INDEX change_events_unplaced_idx ON change_events (id) WHERE position IS NULL;
 CREATE INDEX change_events_recorded_at_idx ON change_events (recorded_at);
 
-CREATE SEQUENCE change_positions;
+-- The relay: the process that gives events their positions. One row for all replicas, whose lock puts
+-- placements and takeovers in one order: a relay that was replaced can place nothing.
+CREATE TABLE change_relay (
+    -- There is one row: true.
+    id boolean NOT NULL DEFAULT true CONSTRAINT change_relay_pkey PRIMARY KEY,
+    -- Which process, until when by the clock of this database, and which takeover that was.
+    holder uuid,
+    epoch bigint NOT NULL DEFAULT 0,
+    expires_at timestamptz NOT NULL DEFAULT '-infinity',
+    -- The last position that was given. There may be gaps.
+    position bigint NOT NULL DEFAULT 0,
+    -- Events up to this position may have been forgotten.
+    forgotten_position bigint NOT NULL DEFAULT 0,
+    -- Another one where positions may have gone back. Random: a counter would go back with them.
+    generation uuid NOT NULL DEFAULT gen_random_uuid(),
+    -- The server that gave the last position, and its timeline; NULL where that cannot be read.
+    server text,
+    CONSTRAINT change_relay_id_check CHECK (id)
+);
+
+INSERT INTO change_relay DEFAULT VALUES;
 
 -- Lease and report calls that took effect, so that a repeated one returns the first answer.
 CREATE TABLE sync_requests (

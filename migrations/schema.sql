@@ -319,7 +319,17 @@ CREATE TABLE change_events (
 CREATE INDEX change_events_unplaced_idx ON change_events (id) WHERE position IS NULL;
 CREATE INDEX change_events_recorded_at_idx ON change_events (recorded_at);
 
-CREATE SEQUENCE change_positions;
+CREATE TABLE change_relay (
+    id boolean NOT NULL DEFAULT true CONSTRAINT change_relay_pkey PRIMARY KEY,
+    holder uuid,
+    epoch bigint NOT NULL DEFAULT 0,
+    expires_at timestamptz NOT NULL DEFAULT '-infinity',
+    position bigint NOT NULL DEFAULT 0,
+    forgotten_position bigint NOT NULL DEFAULT 0,
+    generation uuid NOT NULL DEFAULT gen_random_uuid(),
+    server text,
+    CONSTRAINT change_relay_id_check CHECK (id)
+);
 
 CREATE TABLE sync_requests (
     request_id uuid NOT NULL CONSTRAINT sync_requests_pkey PRIMARY KEY,

@@ -27,7 +27,7 @@ pub const DEFAULT_TITLE: &str = "New chat";
 
 text_enum! {
     /// What the agent is doing.
-    ChatStatus {
+    ChatStatus, else Unspecified {
         /// For the user.
         Waiting = "waiting",
         /// About to run.
@@ -110,7 +110,7 @@ impl Chat {
     }
 
     /// The icon of its row in a list. A pull request's icon stands in only where the agent is idle:
-    /// what is going on matters more than what it led to.
+    /// what is going on matters more than what it led to. Empty for a status of a later release.
     #[must_use]
     pub fn icon(&self) -> &'static str {
         let own = match self.status {
@@ -118,6 +118,7 @@ impl Chat {
             ChatStatus::Running | ChatStatus::Pending => return "spinner",
             ChatStatus::Paused => return "pause",
             ChatStatus::Error => return "error-triangle",
+            ChatStatus::Unspecified => return "",
         };
         self.primary()
             .and_then(DiffStatus::icon)

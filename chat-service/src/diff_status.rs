@@ -14,7 +14,7 @@ pub const MAX_GIT_REFS: i64 = 20;
 
 text_enum! {
     /// How fresh the knowledge is.
-    Freshness {
+    Freshness, else Unspecified {
         /// Never looked up.
         Unknown = "unknown",
         /// Known, and not due.

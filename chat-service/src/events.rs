@@ -5,6 +5,8 @@
 //! [`notifier`]; the [`relay`] gives committed events their order; every replica reads them in that
 //! order and offers them to its watchers ([`watch`]).
 
+pub mod metrics;
 pub mod notifier;
 pub mod relay;
+pub mod revision;
 pub mod watch;

@@ -12,6 +12,7 @@ use chat_service::{
         Settings, TokenSettings,
     },
     server::Service,
+    store::{PoolOptions, Store},
 };
 use secrecy::ExposeSecret as _;
 use service_runtime::{
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Serve(settings) => serve(*settings),
         Command::Migrate(settings) => migrate(&settings),
+        Command::NewGeneration(settings) => new_generation(&settings),
         Command::Token(settings) => print_token(&settings),
         Command::Policy { command } => policy(&command),
         Command::Keys { command } => match command {
@@ -83,6 +85,17 @@ fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
                 .map(|name| format!("\n  applied {name}"))
                 .collect::<String>()
         )?;
+        Ok(())
+    })
+}
+
+fn new_generation(settings: &DatabaseSettings) -> anyhow::Result<()> {
+    let url = settings.url()?;
+    runtime()?.block_on(async {
+        let store = Store::new(url.expose_secret(), &PoolOptions::default())?;
+        store.require_current_schema().await?;
+        store.begin_generation(None).await?;
+        writeln!(std::io::stdout(), "all watchers will list again")?;
         Ok(())
     })
 }

@@ -16,7 +16,7 @@ use prost_types::FileDescriptorSet;
 use service_runtime::listener::ConnectionMetrics;
 use tonic::Code;
 
-use crate::{authz::Disagreements, sync::metrics::SyncMetrics};
+use crate::{authz::Disagreements, events::metrics::EventMetrics, sync::metrics::SyncMetrics};
 
 /// The paths of all methods that this process may serve.
 static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
@@ -49,6 +49,8 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// Leases, outcomes, credentials.
     pub sync: SyncMetrics,
+    /// The way from a commit to the watchers.
+    pub events: EventMetrics,
     /// Decisions that Cedar would have made otherwise.
     pub disagreements: Disagreements,
 }
@@ -60,6 +62,7 @@ impl Metrics {
             calls: Calls::new(registry),
             connections: ConnectionMetrics::register(registry),
             sync: SyncMetrics::register(registry),
+            events: EventMetrics::register(registry),
             disagreements: Disagreements::register(registry),
         }
     }

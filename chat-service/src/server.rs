@@ -100,7 +100,7 @@ impl Service {
         };
         let parts = Parts {
             notifier: Notifier::new(),
-            watchers: Watchers::new(store.last_position().await?),
+            watchers: Watchers::new(&store).await?,
             store,
             views,
             authorizer: authorizer(&settings, &metrics),
@@ -157,12 +157,14 @@ impl Service {
         tasks.spawn(relay::run(
             store.clone(),
             parts.notifier.clone(),
+            parts.metrics.events.clone(),
             background.clone(),
         ));
         {
             let (watchers, store) = (parts.watchers.clone(), store.clone());
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
-            tasks.spawn(async move { watchers.run(store, notifier, stop).await });
+            let metrics = parts.metrics.events.clone();
+            tasks.spawn(async move { watchers.run(store, notifier, metrics, stop).await });
         }
         {
             let (limits, stop) = (parts.limits.clone(), background.clone());
@@ -171,8 +173,9 @@ impl Service {
         tasks.spawn(sampler.run(store, parts.notifier.clone(), background.clone()));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
+            let watchers = parts.watchers.clone();
             tasks.spawn(async move {
-                health::report(&store, &readiness, &healths, &stop).await;
+                health::report(&store, &watchers, &readiness, &healths, &stop).await;
             });
         }
         {

@@ -37,6 +37,7 @@ mod sql;
 mod statements;
 pub(crate) mod sync;
 mod transaction;
+mod unknown;
 pub mod viewed;
 
 use std::{sync::Arc, time::Duration};
@@ -127,8 +128,10 @@ impl Store {
         }
     }
 
-    /// Has `registry` show how long statements take, and what becomes of connections.
+    /// Has `registry` show how long statements take, what becomes of connections, and which values of rows
+    /// are unknown.
     pub fn register_metrics(&self, registry: &mut Registry) {
+        unknown::register(registry);
         self.metrics.register(registry);
     }
 

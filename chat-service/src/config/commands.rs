@@ -33,6 +33,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// Brings the database's schema up to this binary's version
     Migrate(DatabaseSettings),
+    /// Has all watchers list again; to be run after the database was restored from a backup
+    NewGeneration(DatabaseSettings),
     /// Prints a bearer token, for development and for services
     Token(TokenSettings),
     /// Checks and explains policies

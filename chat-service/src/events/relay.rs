@@ -3,76 +3,129 @@
 //!
 //! Identity values are handed out before the commit, so an event with a smaller one may become
 //! visible after one with a larger one; a reader that goes by them would skip it. The relay looks
-//! at what is committed and numbers that: what commits later gets a later number. One connection in
-//! all replicas holds the advisory lock and does it; when it closes, another replica takes over.
+//! at what is committed and numbers that: what commits later gets a later number. One process of all
+//! replicas does it, for as long as it renews that in time by the database's clock; then another
+//! takes over. Each takeover begins an epoch, and a statement of an earlier one places nothing.
 
 use std::{convert::Infallible, time::Duration};
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::notifier::{Notifier, Topic};
-use crate::store::{Store, StoreError, event::RelayLock, git_account::FollowUp};
+use super::{
+    metrics::EventMetrics,
+    notifier::{Notifier, Topic},
+};
+use crate::store::{
+    Store, StoreError,
+    event::{Placement, RELAY_LEASE, Relay},
+    git_account::FollowUp,
+};
 
-/// Look at least this often: a notification may be lost.
+/// Whether there is a relay is looked at this often, and failures are tried again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The relay renews its right this often. It also places what no notification told of: one may be lost.
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a round of forgetting begins.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// A round forgets this many batches of each kind at most.
 const BATCHES_A_ROUND: u32 = 200;
 /// Events are kept for an hour: long enough for a watcher to reconnect, short enough to stay small.
-pub const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
+const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// Is the relay, or waits to become it, until `stop`.
-pub async fn run(store: Store, notifier: Notifier, stop: CancellationToken) {
+pub async fn run(store: Store, notifier: Notifier, metrics: EventMetrics, stop: CancellationToken) {
+    let holder = Uuid::now_v7();
+    let mut failing = false;
     loop {
-        if let Err(error) = stop
-            .run_until_cancelled(relay(&store, &notifier))
-            .await
-            .unwrap_or(Ok(()))
+        let taken = stop.run_until_cancelled(store.take_over_relay(holder));
+        let ended = match taken.await {
+            None => return,
+            Some(Ok(None)) => Ok(()),
+            Some(Ok(Some(mut relay))) => {
+                tracing::info!("this process is the relay");
+                metrics.relay.set(1);
+                let work = stop.run_until_cancelled(work(&store, &notifier, &mut relay));
+                let ended = Box::pin(work).await;
+                metrics.relay.set(0);
+                let Some(ended) = ended else {
+                    if let Err(error) = relay.give_up().await {
+                        tracing::info!(%error, "the relay could not be given up; it expires");
+                    }
+                    return;
+                };
+                tracing::info!("this process is not the relay any more");
+                ended
+            }
+            Some(Err(error)) => Err(error),
+        };
+        if let Err(error) = &ended
+            && !failing
         {
-            tracing::warn!(%error, "the relay stopped; trying again");
+            tracing::warn!(%error, "the relay failed; trying again");
         }
-        if stop
-            .run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL))
-            .await
-            .is_none()
-        {
+        failing = ended.is_err();
+        let pause = tokio::time::sleep(LOOK_INTERVAL);
+        if stop.run_until_cancelled(pause).await.is_none() {
             return;
         }
     }
 }
 
-/// Relays while this process has the lock; returns at once when it has not.
-async fn relay(store: &Store, notifier: &Notifier) -> Result<(), StoreError> {
-    let Some(lock) = store.try_lock_relay().await? else {
-        return Ok(());
-    };
-    tracing::info!("this process is the relay");
-    // Side by side, on connections of their own: forgetting delays no event, and ends nothing.
+/// Relays until the right to do so is lost.
+///
+/// The rest is done side by side, on connections of its own: it delays no event. It ends with the
+/// right; a process that was stopped and wakes may still have a statement of it under way beside the
+/// next relay. That does no harm: what is old is forgotten once, whoever does it, and an account is
+/// followed up under its row's lock, from what the row says then.
+async fn work(store: &Store, notifier: &Notifier, relay: &mut Relay) -> Result<(), StoreError> {
     tokio::select! {
-        result = place(&lock, notifier) => result,
+        biased;
+        result = place(relay, notifier) => result,
         never = Box::pin(follow_up(store, notifier)) => match never {},
         never = prune(store) => match never {},
     }
 }
 
-/// Places what is committed, until that fails.
-async fn place(lock: &RelayLock, notifier: &Notifier) -> Result<(), StoreError> {
+/// Places what is committed, until that fails or another process is the relay.
+async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError> {
     let mut changes = notifier.subscribe(Topic::Changes);
+    // By this process's clock, from before what renewed it was sent: no later than the row's.
+    let mut expires_at = Instant::now() + RELAY_LEASE;
+    let mut looked_at: Option<Instant> = None;
     loop {
         changes.mark_unchanged();
-        if lock.place().await? {
-            notifier.notify(Topic::Placed);
+        let sent_at = Instant::now();
+        let placing = async {
+            if looked_at.is_none_or(|at| at.elapsed() >= RENEW_INTERVAL) {
+                relay.look_at_server().await?;
+                if looked_at.is_none() && !relay.knows_server() {
+                    tracing::warn!(
+                        "the database does not tell which server it is: after a failover that lost \
+                         commits, run `chat-service new-generation`"
+                    );
+                }
+                looked_at = Some(sent_at);
+            }
+            relay.place(Topic::Placed.name()).await
+        };
+        match tokio::time::timeout_at(expires_at, placing).await {
+            Ok(Ok(Placement::All)) => {}
+            Ok(Ok(Placement::Part)) => {
+                expires_at = sent_at + RELAY_LEASE;
+                continue;
+            }
+            Ok(Ok(Placement::Lost)) | Err(_) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
         }
+        expires_at = sent_at + RELAY_LEASE;
         tokio::select! {
             _ = changes.changed() => {}
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = tokio::time::sleep(RENEW_INTERVAL) => {}
         }
     }
 }
-
 /// Follows changes of accounts up: watchers hear of them, and refs that wait for them are due.
 async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
     let mut changes = notifier.subscribe(Topic::Changes);

@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use policy::Subject;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
+    metrics::EventMetrics,
     notifier::{Notifier, Topic},
-    relay::EVENT_RETENTION,
 };
 use crate::{
     authz::Authorized,
@@ -26,7 +27,7 @@ use crate::{
     id::{ChatId, UserId},
     store::{
         Store, StoreError,
-        event::{ChangeEvent, ChangeKind},
+        event::{ChangeEvent, ChangeKind, Head, Point},
     },
 };
 
@@ -36,16 +37,14 @@ const MAX_PENDING: usize = 1000;
 pub const MAX_WATCHERS: usize = 10_000;
 /// Events read at once.
 const BATCH: i64 = 500;
-/// Who could not read for so long may have missed events that were forgotten meanwhile.
-const MAX_SILENCE: Duration = Duration::from_secs(EVENT_RETENTION.as_secs() / 2);
 /// Look at least this often: a notification may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a watcher is told.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// The event's position; opaque to clients.
-    pub position: i64,
+    /// The event's, or where the watcher begins or goes on.
+    pub point: Point,
     /// When the change was recorded.
     pub at: Option<Timestamp>,
     /// What to say.
@@ -76,7 +75,10 @@ struct State {
     watchers: HashMap<u64, Arc<Watcher>>,
     next: u64,
     /// All events up to this one were offered to all watchers.
-    position: i64,
+    point: Point,
+    /// When events were last read, and for how long the first one without a position had waited then.
+    read_at: Instant,
+    unplaced_for: Duration,
 }
 
 struct Watcher {
@@ -92,7 +94,7 @@ struct Pending {
     /// By position, so that whoever resumes after the last one taken misses none.
     order: BTreeMap<i64, ChatId>,
     notices: HashMap<ChatId, Notice>,
-    resync: Option<i64>,
+    resync: Option<Point>,
 }
 
 /// One watcher's end. Dropping it ends the watch.
@@ -103,26 +105,40 @@ pub struct Watch {
 }
 
 impl Watchers {
-    /// Watchers of what is placed after `position`; there are none yet.
-    #[must_use]
-    pub fn new(position: i64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+    /// Watchers of what `store` places from now on; there are none yet.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn new(store: &Store) -> Result<Self, StoreError> {
+        let head = store.read_relay().await?;
+        Ok(Self(Arc::new(Mutex::new(State {
             watchers: HashMap::new(),
             next: 0,
-            position,
-        })))
+            point: head.last,
+            read_at: Instant::now(),
+            unplaced_for: head.unplaced_for.unwrap_or_default(),
+        }))))
+    }
+
+    /// How old a change may be of which the watchers of this process have not heard: since when it
+    /// could not read, and for how long an event has waited for its position.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        let state = lock(&self.0);
+        state.read_at.elapsed() + state.unplaced_for
     }
 
     /// Watches the chats for which `readable` holds, of `owner` if given. `subjects` are the user
-    /// and the groups by which a share reaches the watcher. Returns the position from which on
-    /// every change reaches the watcher; `None` when there are too many watchers.
+    /// and the groups by which a share reaches the watcher. Returns the point from which on every
+    /// change reaches the watcher; `None` when there are too many watchers.
     #[must_use]
     pub fn watch(
         &self,
         readable: Authorized,
         owner: Option<UserId>,
         subjects: BTreeSet<Subject>,
-    ) -> Option<(Watch, i64)> {
+    ) -> Option<(Watch, Point)> {
         let watcher = Arc::new(Watcher {
             readable,
             owner,
@@ -142,25 +158,26 @@ impl Watchers {
             watcher,
             watchers: self.clone(),
         };
-        Some((watch, state.position))
+        Some((watch, state.point))
     }
 
     /// Follows the events until `stop`.
-    pub async fn run(&self, store: Store, notifier: Notifier, stop: CancellationToken) {
+    pub async fn run(
+        &self,
+        store: Store,
+        notifier: Notifier,
+        metrics: EventMetrics,
+        stop: CancellationToken,
+    ) {
         let mut placed = notifier.subscribe(Topic::Placed);
-        let mut read_at = Instant::now();
         loop {
             placed.mark_unchanged();
-            let reading = async {
-                if read_at.elapsed() > MAX_SILENCE {
-                    self.start_over(&store).await
-                } else {
-                    self.follow(&store).await
-                }
-            };
-            match stop.run_until_cancelled(reading).await {
+            match stop
+                .run_until_cancelled(self.follow(&store, &metrics))
+                .await
+            {
                 None => return,
-                Some(Ok(())) => read_at = Instant::now(),
+                Some(Ok(())) => {}
                 Some(Err(error)) => {
                     tracing::warn!(%error, "change events cannot be read; trying again");
                 }
@@ -174,64 +191,92 @@ impl Watchers {
     }
 
     /// Offers everything that was placed since the last time.
-    async fn follow(&self, store: &Store) -> Result<(), StoreError> {
-        let mut position = lock(&self.0).position;
+    async fn follow(&self, store: &Store, metrics: &EventMetrics) -> Result<(), StoreError> {
         loop {
-            let events = store.list_change_events(position, BATCH).await?;
-            let Some(last) = events.last() else {
-                return Ok(());
-            };
-            position = last.position;
-            if !self.pass_unwatched(position) {
-                let chats = load(store, &events).await?;
-                for watcher in self.pass(position) {
-                    for event in &events {
-                        watcher.offer(event, chats.get(&event.chat));
+            let point = lock(&self.0).point;
+            let (events, head) = store.list_change_events(point.position, BATCH).await?;
+            let is_last = i64::try_from(events.len()).unwrap_or(BATCH) < BATCH;
+            let Head { last, .. } = head;
+            if last.generation == point.generation && last.position < point.position {
+                // Positions went back. Other watchers' revisions are of no use either.
+                store.begin_generation(Some(point.generation)).await?;
+                continue;
+            }
+            if last.generation != point.generation || point.position < head.forgotten {
+                self.start_over(last);
+            } else if let Some(event) = events.last() {
+                let point = Point {
+                    position: event.position,
+                    ..point
+                };
+                if !self.pass_unwatched(point) {
+                    let chats = load(store, &events).await?;
+                    for watcher in self.pass(point) {
+                        for event in &events {
+                            watcher.offer(point.generation, event, chats.get(&event.chat));
+                        }
                     }
                 }
             }
-            if i64::try_from(events.len()).unwrap_or(BATCH) < BATCH {
+            let unplaced_for = head.unplaced_for.unwrap_or_default();
+            metrics.observe_unplaced(unplaced_for);
+            let mut state = lock(&self.0);
+            state.read_at = Instant::now();
+            state.unplaced_for = unplaced_for;
+            if is_last {
                 return Ok(());
             }
         }
     }
 
-    /// Goes on to `position` if there is no watcher, which saves loading the chats.
-    fn pass_unwatched(&self, position: i64) -> bool {
+    /// Goes on to `point` if there is no watcher, which saves loading the chats.
+    fn pass_unwatched(&self, point: Point) -> bool {
         let mut state = lock(&self.0);
         let unwatched = state.watchers.is_empty();
         if unwatched {
-            state.position = position;
+            state.point = point;
         }
         unwatched
     }
 
-    /// Goes on to `position`; returns the watchers that began before it.
-    fn pass(&self, position: i64) -> Vec<Arc<Watcher>> {
+    /// Goes on to `point`; returns the watchers that began before it.
+    fn pass(&self, point: Point) -> Vec<Arc<Watcher>> {
         let mut state = lock(&self.0);
-        state.position = position;
+        state.point = point;
         state.watchers.values().cloned().collect()
     }
 
-    /// Has everybody list again, after events may have been forgotten before they were read.
-    async fn start_over(&self, store: &Store) -> Result<(), StoreError> {
-        let position = store.last_position().await?;
-        for watcher in self.pass(position) {
-            lock(&watcher.pending).start_over(position);
+    /// Has everybody list again and goes on at `point`: what happened before cannot be told.
+    fn start_over(&self, point: Point) {
+        for watcher in self.pass(point) {
+            lock(&watcher.pending).start_over(point);
             watcher.arrived.notify_one();
         }
-        Ok(())
     }
 }
 
-/// The chats of `events` as they are now.
+/// The chats of `events` as they are now. One that cannot be read holds up no event of another.
 async fn load(
     store: &Store,
     events: &[ChangeEvent],
 ) -> Result<HashMap<ChatId, Arc<Chat>>, StoreError> {
     let ids: HashSet<ChatId> = events.iter().map(|event| event.chat).collect();
     let ids: Vec<ChatId> = ids.into_iter().collect();
-    let chats = store.list_chats_for_events(&ids).await?;
+    let chats = match store.list_chats_for_events(&ids).await {
+        Err(StoreError::Bug { .. }) => {
+            let mut readable = Vec::new();
+            for id in ids {
+                match store.list_chats_for_events(&[id]).await {
+                    Err(error @ StoreError::Bug { .. }) => {
+                        tracing::error!(chat = %id, %error, "a changed chat cannot be read");
+                    }
+                    chats => readable.extend(chats?),
+                }
+            }
+            readable
+        }
+        chats => chats?,
+    };
     Ok(chats
         .into_iter()
         .map(|chat| (chat.id, Arc::new(chat)))
@@ -239,11 +284,11 @@ async fn load(
 }
 
 impl Watcher {
-    fn offer(&self, event: &ChangeEvent, chat: Option<&Arc<Chat>>) {
+    fn offer(&self, generation: Uuid, event: &ChangeEvent, chat: Option<&Arc<Chat>>) {
         if let Some(former) = &event.former {
             let watched = self.owner.is_none_or(|owner| owner == former.owner);
             if watched && self.readable.holds(&former.facts()) {
-                self.add(event, What::Deleted(event.chat));
+                self.add(generation, event, What::Deleted(event.chat));
             }
             return;
         }
@@ -262,12 +307,16 @@ impl Watcher {
         } else {
             return;
         };
-        self.add(event, what);
+        self.add(generation, event, what);
     }
 
-    fn add(&self, event: &ChangeEvent, what: What) {
+    fn add(&self, generation: Uuid, event: &ChangeEvent, what: What) {
+        let position = event.position;
         let notice = Notice {
-            position: event.position,
+            point: Point {
+                generation,
+                position,
+            },
             at: Some(event.at),
             what,
         };
@@ -280,37 +329,37 @@ impl Pending {
     /// Keeps the latest of each chat, under the most telling kind of what was coalesced.
     fn add(&mut self, chat: ChatId, mut notice: Notice) {
         if self.resync.is_some() {
-            self.resync = Some(notice.position);
+            self.resync = Some(notice.point);
             return;
         }
         if let Some(earlier) = self.notices.remove(&chat) {
-            self.order.remove(&earlier.position);
+            self.order.remove(&earlier.point.position);
             if let (What::Changed(earlier, _), What::Changed(kind, _)) =
                 (&earlier.what, &mut notice.what)
             {
                 *kind = (*kind).max(*earlier);
             }
         }
-        let position = notice.position;
-        self.order.insert(position, chat);
+        let point = notice.point;
+        self.order.insert(point.position, chat);
         self.notices.insert(chat, notice);
         if self.order.len() > MAX_PENDING {
-            self.start_over(position);
+            self.start_over(point);
         }
     }
 
     /// Forgets everything but that the watcher has to list again.
-    fn start_over(&mut self, position: i64) {
+    fn start_over(&mut self, point: Point) {
         *self = Self {
-            resync: Some(position),
+            resync: Some(point),
             ..Self::default()
         };
     }
 
     fn take(&mut self) -> Option<Notice> {
-        if let Some(position) = self.resync.take() {
+        if let Some(point) = self.resync.take() {
             return Some(Notice {
-                position,
+                point,
                 at: None,
                 what: What::Resync,
             });

@@ -28,6 +28,7 @@ use crate::{
     etag::Etag,
     events::{
         notifier::{Notifier, Topic},
+        revision::Revisions,
         watch::Watchers,
     },
     git_ref,
@@ -56,6 +57,7 @@ pub(crate) struct ChatGrpc {
     /// Wakes relay and workers.
     pub(crate) notifier: Notifier,
     pub(crate) watchers: Watchers,
+    pub(crate) revisions: Revisions,
     /// Takes notice of who looks at what.
     pub(crate) views: Views,
     pub(crate) page_tokens: PageTokens,
@@ -324,6 +326,7 @@ impl ChatService for ChatGrpc {
         let streams = watch::Streams {
             authorizer: &self.authorizer,
             watchers: &self.watchers,
+            revisions: &self.revisions,
             views: &self.views,
             closing: closing.map_or_else(CancellationToken::new, |Closing(token)| token),
         };

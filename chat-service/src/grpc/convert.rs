@@ -209,6 +209,7 @@ fn render_subject(subject: Subject) -> v1::Subject {
 
 fn render_chat_status(status: ChatStatus) -> v1::ChatStatus {
     match status {
+        ChatStatus::Unspecified => v1::ChatStatus::Unspecified,
         ChatStatus::Waiting => v1::ChatStatus::Waiting,
         ChatStatus::Pending => v1::ChatStatus::Pending,
         ChatStatus::Running => v1::ChatStatus::Running,
@@ -335,7 +336,7 @@ fn pull_request_state(state: PullRequestState, draft: bool) -> v1::PullRequestSt
 
 fn render_freshness(freshness: Freshness) -> v1::Freshness {
     match freshness {
-        Freshness::Unknown => v1::Freshness::Unspecified,
+        Freshness::Unspecified | Freshness::Unknown => v1::Freshness::Unspecified,
         Freshness::Fresh => v1::Freshness::Fresh,
         Freshness::Due => v1::Freshness::Due,
         Freshness::Refreshing => v1::Freshness::Refreshing,

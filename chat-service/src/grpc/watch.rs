@@ -16,7 +16,10 @@ use crate::{
     authz::{Action, Authorizer, Principal},
     chat::View,
     error::Error,
-    events::watch::{Notice, Watch, Watchers, What},
+    events::{
+        revision::{Revision, Revisions, Rights},
+        watch::{Notice, Watch, Watchers, What},
+    },
     id::{ChatId, UserId},
     store::event::ChangeKind,
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
@@ -30,6 +33,7 @@ pub(crate) type WatchStream =
 pub(super) struct Streams<'a> {
     pub(super) authorizer: &'a Authorizer,
     pub(super) watchers: &'a Watchers,
+    pub(super) revisions: &'a Revisions,
     pub(super) views: &'a Views,
     /// Ends the stream when its connection is to end, by its age or since the server drains.
     pub(super) closing: CancellationToken,
@@ -42,14 +46,19 @@ pub(super) fn start(
     request: v1::WatchChatsRequest,
 ) -> Result<WatchStream, Error> {
     let owner = convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId);
-    if let Some(revision) = &request.since_revision {
-        parse_revision(revision)?;
-    }
+    let since = request.since_revision;
+    let since = since.map(|text| streams.revisions.decode(&text));
+    let since = since.transpose()?;
     let readable = streams
         .authorizer
         .chats(&caller.principal, Action::ReadChat);
+    let renderer = Renderer {
+        viewer: Viewer::of(streams.authorizer, &caller.principal),
+        revisions: streams.revisions.clone(),
+        rights: Rights::of(&readable),
+    };
     let subjects = subjects(&caller.principal);
-    let Some((watch, position)) = streams.watchers.watch(readable, owner, subjects) else {
+    let Some((watch, point)) = streams.watchers.watch(readable, owner, subjects) else {
         return Err(Error::ResourceExhausted {
             problem: "too many watchers".to_owned(),
             reason: reason::TOO_MANY_REQUESTS,
@@ -57,17 +66,15 @@ pub(super) fn start(
         });
     };
     let mut first = vec![Notice {
-        position,
+        point,
         at: None,
         what: What::Begin,
     }];
-    if request
-        .since_revision
-        .is_some_and(|revision| revision != render_revision(position))
-    {
+    let rights = renderer.rights;
+    if since.is_some_and(|since| since != Some(Revision { point, rights })) {
         // What happened since is not replayed: the client lists again.
         first.push(Notice {
-            position,
+            point,
             at: None,
             what: What::Resync,
         });
@@ -78,9 +85,9 @@ pub(super) fn start(
         samples: samples(),
     });
     Ok(stream_of(
+        renderer,
         first,
         watch,
-        Viewer::of(streams.authorizer, &caller.principal),
         viewing,
         caller.expires_at,
         streams.closing,
@@ -146,9 +153,9 @@ fn subjects(principal: &Principal) -> BTreeSet<Subject> {
 
 /// What a watcher hears, until its token expires or its connection is to end.
 fn stream_of(
+    renderer: Renderer,
     first: Vec<Notice>,
     watch: Watch,
-    viewer: Viewer,
     viewing: Option<Viewing>,
     expires_at: Timestamp,
     closing: CancellationToken,
@@ -156,16 +163,16 @@ fn stream_of(
     // The token was just accepted; what is left of it is measured once, on this process's clock.
     let left = expires_at.duration_since(Timestamp::now());
     let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
-    let begin: Vec<_> = first
+    let first: Vec<_> = first
         .into_iter()
-        .map(|notice| Ok(render(notice, &viewer)))
+        .map(|notice| renderer.render(notice))
         .collect();
-    let state = Some((watch, viewer, viewing, closing));
+    let state = Some((watch, renderer, viewing, closing));
     let live = stream::unfold(state, move |state| async move {
-        let (watch, viewer, mut viewing, closing) = state?;
+        let (watch, renderer, mut viewing, closing) = state?;
         tokio::select! {
             notice = watch.next() => {
-                Some((Ok(render(notice, &viewer)), Some((watch, viewer, viewing, closing))))
+                Some((renderer.render(notice), Some((watch, renderer, viewing, closing))))
             }
             never = Viewing::sample(&mut viewing) => match never {},
             () = tokio::time::sleep_until(expiry) => {
@@ -174,7 +181,7 @@ fn stream_of(
             () = closing.cancelled() => Some((Err(ended().into()), None)),
         }
     });
-    Box::pin(futures_util::StreamExt::chain(stream::iter(begin), live))
+    Box::pin(futures_util::StreamExt::chain(stream::iter(first), live))
 }
 
 fn ended() -> Error {
@@ -186,29 +193,43 @@ fn ended() -> Error {
     }
 }
 
-fn render(notice: Notice, viewer: &Viewer) -> v1::WatchChatsResponse {
-    let (kind, chat) = match notice.what {
-        What::Begin => (v1::WatchEventKind::Unspecified, None),
-        What::Resync => (v1::WatchEventKind::Resync, None),
-        What::AccessLost(id) => (v1::WatchEventKind::AccessLost, Some(only_id(id))),
-        What::Deleted(id) => (v1::WatchEventKind::Deleted, Some(only_id(id))),
-        What::Changed(kind, chat) => (
-            match kind {
-                ChangeKind::Created => v1::WatchEventKind::Created,
-                ChangeKind::Updated => v1::WatchEventKind::Updated,
-                ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
-                ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
-                ChangeKind::Archived => v1::WatchEventKind::Archived,
-                ChangeKind::Deleted => v1::WatchEventKind::Deleted,
-            },
-            Some(viewer.shown(Arc::unwrap_or_clone(chat), View::Full)),
-        ),
-    };
-    v1::WatchChatsResponse {
-        revision: render_revision(notice.position),
-        kind: kind.into(),
-        changed_at: notice.at.map(convert::timestamp),
-        chat,
+/// Makes messages for one watcher.
+struct Renderer {
+    viewer: Viewer,
+    revisions: Revisions,
+    rights: Rights,
+}
+
+impl Renderer {
+    fn render(&self, notice: Notice) -> Result<v1::WatchChatsResponse, Status> {
+        let (kind, chat) = match notice.what {
+            What::Begin => (v1::WatchEventKind::Unspecified, None),
+            What::Resync => (v1::WatchEventKind::Resync, None),
+            What::AccessLost(id) => (v1::WatchEventKind::AccessLost, Some(only_id(id))),
+            What::Deleted(id) => (v1::WatchEventKind::Deleted, Some(only_id(id))),
+            What::Changed(kind, chat) => (
+                match kind {
+                    ChangeKind::Unspecified => v1::WatchEventKind::Unspecified,
+                    ChangeKind::Created => v1::WatchEventKind::Created,
+                    ChangeKind::Updated => v1::WatchEventKind::Updated,
+                    ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
+                    ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
+                    ChangeKind::Archived => v1::WatchEventKind::Archived,
+                    ChangeKind::Deleted => v1::WatchEventKind::Deleted,
+                },
+                Some(self.viewer.shown(Arc::unwrap_or_clone(chat), View::Full)),
+            ),
+        };
+        let revision = Revision {
+            point: notice.point,
+            rights: self.rights,
+        };
+        Ok(v1::WatchChatsResponse {
+            revision: self.revisions.encode(&revision)?,
+            kind: kind.into(),
+            changed_at: notice.at.map(convert::timestamp),
+            chat,
+        })
     }
 }
 
@@ -217,17 +238,6 @@ fn only_id(id: ChatId) -> v1::Chat {
         id: id.to_string(),
         ..v1::Chat::default()
     }
-}
-
-fn render_revision(position: i64) -> String {
-    format!("r{position:x}")
-}
-
-fn parse_revision(text: &str) -> Result<i64, Error> {
-    text.strip_prefix('r')
-        .and_then(|digits| i64::from_str_radix(digits, 16).ok())
-        .filter(|position| *position >= 0)
-        .ok_or_else(|| Error::invalid("since_revision", "is not a revision of this service"))
 }
 
 #[cfg(test)]

@@ -5,18 +5,26 @@ use std::time::Duration;
 use service_runtime::{ops::Readiness, services::Health};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::{events::watch::Watchers, store::Store};
 
 /// The database is asked this often whether it is there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Whether changes reach those who watch at this process. It is not of `readyz`, nor of the service: a lost
+/// relay would take all replicas out of rotation at once.
+pub(super) const WATCHING: &str = "chat.v1.ChatService/WatchChats";
+/// Changes reach watchers within this, whatever process or host is lost.
+const MAX_LAG: Duration = Duration::from_secs(15);
+
 /// Says what is true about readiness until `stop`, and then that it is over.
 pub(super) async fn report(
     store: &Store,
+    watchers: &Watchers,
     readiness: &Readiness,
-    healths: &[Health],
+    healths: &[Health; 2],
     stop: &CancellationToken,
 ) {
+    let [public, _] = healths;
     loop {
         let ping = stop.run_until_cancelled(store.ping()).await;
         if let Some(Err(unfit)) = ping {
@@ -24,7 +32,10 @@ pub(super) async fn report(
         } else if ping.is_some() {
             readiness.ready();
         }
-        say(healths, ping == Some(Ok(()))).await;
+        let serving = ping == Some(Ok(()));
+        say(healths, serving).await;
+        let watching = serving && watchers.lag() <= MAX_LAG;
+        public.set_one(WATCHING, watching).await;
         if stop
             .run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL))
             .await
@@ -32,6 +43,7 @@ pub(super) async fn report(
         {
             readiness.not_ready("draining");
             say(healths, false).await;
+            public.set_one(WATCHING, false).await;
             return;
         }
     }

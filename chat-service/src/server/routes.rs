@@ -9,9 +9,10 @@ use proto::chat::v1::{
 };
 use service_runtime::services::{Served, Services};
 
-use super::Parts;
+use super::{Parts, health::WATCHING};
 use crate::{
     config::Settings,
+    events::revision::Revisions,
     grpc::{
         chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc, sync_admin::SyncAdminGrpc,
     },
@@ -28,6 +29,7 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
         authorizer: parts.authorizer.clone(),
         notifier: parts.notifier.clone(),
         watchers: parts.watchers.clone(),
+        revisions: Revisions::new(&parts.keys.derive("watch-revision")),
         views: parts.views.clone(),
         page_tokens: page_tokens.clone(),
         providers: providers.clone(),
@@ -50,7 +52,10 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
         .with(ChatServiceServer::new(chat))
         .with(GitAccountServiceServer::new(accounts))
         .with(SyncAdminServiceServer::new(admin));
-    Ok(services.finish(settings.reflection).await?)
+    let served = services.finish(settings.reflection).await?;
+    // Registered before anybody can ask.
+    served.health.set_one(WATCHING, false).await;
+    Ok(served)
 }
 
 /// What gitsync-service calls.

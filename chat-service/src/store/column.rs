@@ -1,9 +1,11 @@
-//! Columns as domain types, by name. A column that is not as this binary thinks is a bug.
+//! Columns as domain types, by name. A column whose type is not as this binary thinks is a bug; a name in
+//! it that this binary does not know is not.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _, PullRequest};
+use policy::Level;
+use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _};
 use serde_json::Value;
 use tokio_postgres::{
     Row,
@@ -11,7 +13,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, unknown::count_unknown};
 use crate::{
     id::{
         ChatId, GitAccountId, GitRefId, GroupId, LeaseToken, OrganizationId, RequestId, UserId,
@@ -25,8 +27,8 @@ pub(crate) trait Column: Sized {
     /// As PostgreSQL sends it.
     type Wire: for<'a> FromSql<'a>;
 
-    /// Says what is wrong with a value that means nothing here.
-    fn from_wire(wire: Self::Wire) -> Result<Self, String>;
+    /// The value of the column of that name. A name of a later release is unspecified, and counted.
+    fn from_wire(wire: Self::Wire, column: &str) -> Self;
 }
 
 /// Reads rows by column name.
@@ -38,8 +40,7 @@ pub(crate) trait Columns {
 impl Columns for Row {
     fn get_as<T: Column>(&self, name: &str) -> Result<T, StoreError> {
         let wire = self.try_get(name).map_err(StoreError::row)?;
-        T::from_wire(wire)
-            .map_err(|problem| StoreError::bug("read a row", format!("{name}: {problem}")))
+        Ok(T::from_wire(wire, name))
     }
 }
 
@@ -58,8 +59,8 @@ macro_rules! as_sent {
         impl Column for $type {
             type Wire = Self;
 
-            fn from_wire(wire: Self) -> Result<Self, String> {
-                Ok(wire)
+            fn from_wire(wire: Self, _: &str) -> Self {
+                wire
             }
         }
     )*};
@@ -72,8 +73,8 @@ macro_rules! ids {
         impl Column for $id {
             type Wire = Uuid;
 
-            fn from_wire(wire: Uuid) -> Result<Self, String> {
-                Ok(Self(wire))
+            fn from_wire(wire: Uuid, _: &str) -> Self {
+                Self(wire)
             }
         }
     )*};
@@ -86,8 +87,11 @@ ids! {
 impl<T: TextEnum> Column for T {
     type Wire = String;
 
-    fn from_wire(wire: String) -> Result<Self, String> {
-        Self::parse(&wire).ok_or_else(|| format!("unknown name {wire:?}"))
+    fn from_wire(wire: String, column: &str) -> Self {
+        Self::parse(&wire).unwrap_or_else(|| {
+            count_unknown(column, &wire);
+            Self::UNKNOWN
+        })
     }
 }
 
@@ -95,44 +99,59 @@ impl<T: TextEnum> Column for T {
 impl Column for Duration {
     type Wire = f64;
 
-    fn from_wire(wire: f64) -> Result<Self, String> {
-        Ok(Self::try_from_secs_f64(wire).unwrap_or_default())
+    fn from_wire(wire: f64, _: &str) -> Self {
+        Self::try_from_secs_f64(wire).unwrap_or_default()
     }
 }
 
-/// A class that a later release added is unspecified here: that costs its text, and no chat.
 impl Column for ProblemClass {
     type Wire = String;
 
-    fn from_wire(wire: String) -> Result<Self, String> {
-        Ok(Self::from_name(&wire).unwrap_or(Self::Unspecified))
+    fn from_wire(wire: String, column: &str) -> Self {
+        Self::from_name(&wire).unwrap_or_else(|| {
+            count_unknown(column, &wire);
+            Self::Unspecified
+        })
     }
 }
 
+/// A lane of a later release is as urgent as anything that is not.
 impl Column for Lane {
     type Wire = i16;
 
-    fn from_wire(wire: i16) -> Result<Self, String> {
-        Self::from_number(wire).ok_or_else(|| format!("{wire} is no lane"))
+    fn from_wire(wire: i16, column: &str) -> Self {
+        Self::from_number(wire).unwrap_or_else(|| {
+            count_unknown(column, &wire.to_string());
+            Self::Idle
+        })
     }
 }
 
 impl Column for CredentialState {
     type Wire = String;
 
-    /// A name of a later release is shown as unspecified.
-    fn from_wire(wire: String) -> Result<Self, String> {
+    fn from_wire(wire: String, column: &str) -> Self {
         let name = format!("CREDENTIAL_STATE_{}", wire.to_uppercase());
-        Ok(Self::from_str_name(&name).unwrap_or_default())
+        Self::from_str_name(&name).unwrap_or_else(|| {
+            count_unknown(column, &wire);
+            Self::Unspecified
+        })
     }
 }
 
-/// What is shown of a pull request, as `jsonb` has it.
-impl Column for PullRequest {
-    type Wire = Json<Self>;
+/// A level of a later release allows at least what the least one does, as for the SQL of predicates.
+impl Column for Level {
+    type Wire = String;
 
-    fn from_wire(Json(pull_request): Json<Self>) -> Result<Self, String> {
-        Ok(pull_request)
+    fn from_wire(wire: String, column: &str) -> Self {
+        match wire.as_str() {
+            "reader" => Self::Reader,
+            "writer" => Self::Writer,
+            _ => {
+                count_unknown(column, &wire);
+                Self::Reader
+            }
+        }
     }
 }
 
@@ -140,8 +159,8 @@ impl Column for PullRequest {
 impl Column for BTreeMap<String, String> {
     type Wire = Json<Self>;
 
-    fn from_wire(Json(labels): Json<Self>) -> Result<Self, String> {
-        Ok(labels)
+    fn from_wire(Json(labels): Json<Self>, _: &str) -> Self {
+        labels
     }
 }
 
@@ -149,8 +168,8 @@ impl Column for BTreeMap<String, String> {
 impl<T: Column> Column for Option<T> {
     type Wire = Option<T::Wire>;
 
-    fn from_wire(wire: Option<T::Wire>) -> Result<Self, String> {
-        wire.map(T::from_wire).transpose()
+    fn from_wire(wire: Option<T::Wire>, column: &str) -> Self {
+        wire.map(|wire| T::from_wire(wire, column))
     }
 }
 
@@ -158,7 +177,9 @@ impl<T: Column> Column for Option<T> {
 impl<T: Column> Column for Vec<T> {
     type Wire = Vec<T::Wire>;
 
-    fn from_wire(wire: Vec<T::Wire>) -> Result<Self, String> {
-        wire.into_iter().map(T::from_wire).collect()
+    fn from_wire(wire: Vec<T::Wire>, column: &str) -> Self {
+        wire.into_iter()
+            .map(|wire| T::from_wire(wire, column))
+            .collect()
     }
 }

@@ -137,11 +137,6 @@ impl Connection {
         rows.map_err(StoreError::from_read)
     }
 
-    /// Has it closed when it is dropped: what the session holds ends with it.
-    pub(super) fn close_when_dropped(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
     /// Whether a transaction is open.
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
@@ -331,7 +326,7 @@ mod tests {
         store::{PoolOptions, Sql, Store, sql},
     };
 
-    const LAST_POSITION: Sql = sql!("last_position");
+    const READ_RELAY: Sql = sql!("read_relay");
 
     #[tokio::test]
     async fn each_statement_is_timed_under_its_name_composed_ones_too() {
@@ -340,7 +335,7 @@ mod tests {
         let mut registry = prometheus_client::registry::Registry::default();
         store.register_metrics(&mut registry);
         for _ in 0..2 {
-            store.read(LAST_POSITION, &[]).await.unwrap();
+            store.read(READ_RELAY, &[]).await.unwrap();
         }
         let caller = Principal::Service("internal".to_owned());
         let readable = Authorizer::new().chats(&caller, Action::ReadChat);
@@ -353,7 +348,7 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "db_client_operation_duration_seconds_count{operation=\"last_position\"} 2",
+            "db_client_operation_duration_seconds_count{operation=\"read_relay\"} 2",
             "db_client_operation_duration_seconds_count{operation=\"list_chats\"} 1",
         ] {
             assert!(text.contains(line), "{text}");

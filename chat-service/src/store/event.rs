@@ -1,4 +1,6 @@
-//! Change events: placing them in order, and reading them in that order.
+//! Change events, in the order of their positions.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use policy::Subject;
@@ -12,23 +14,27 @@ use super::{
     connection::Connection,
     former::FormerChat,
     row::subject_of,
-    sql::sql,
+    sql::{bind, sql},
+    unknown::count_unknown,
 };
 use crate::{id::ChatId, text_enum::text_enum};
 
+const TAKE_OVER_RELAY: Sql = sql!("take_over_relay");
+const GIVE_UP_RELAY: Sql = sql!("give_up_relay");
+const READ_SERVER: Sql = sql!("read_server");
 const PLACE_CHANGE_EVENTS: Sql = sql!("place_change_events");
-const LAST_POSITION: Sql = sql!("last_position");
+const READ_RELAY: Sql = sql!("read_relay");
 const LIST_CHANGE_EVENTS: Sql = sql!("list_change_events");
-const TRY_LOCK_RELAY: Sql = sql!("try_lock_relay");
+const BEGIN_GENERATION: Sql = sql!("begin_generation");
 
-/// Names the relay's advisory lock: "chatrely" in ASCII.
-const RELAY_LOCK: i64 = 0x6368_6174_7265_6c79;
+/// For so long a process is the relay after it renewed that: a lost one is replaced within it.
+pub(crate) const RELAY_LEASE: Duration = Duration::from_secs(10);
 /// Events that one statement places at most.
 const BATCH: i64 = 1000;
 
 text_enum! {
-    /// What happened to a chat.
-    ChangeKind {
+    /// What happened to a chat. Of what happened to one chat, the greatest is told.
+    ChangeKind, else Unspecified {
         /// Pull request or git ref.
         DiffStatusChanged = "diff_status_changed",
         /// Title, labels or sharing.
@@ -56,69 +62,160 @@ pub(crate) struct ChangeEvent {
     pub(crate) at: Timestamp,
 }
 
-/// The right to place events: one connection in all replicas has it, as long as it lives.
-pub(crate) struct RelayLock {
-    /// The lock lives as long as the session, so this closes when it is dropped.
+/// A point in the order of events. Points of two generations cannot be compared: between them,
+/// positions may have gone back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Of the positions.
+    pub generation: Uuid,
+    /// Of an event, or before the first one.
+    pub position: i64,
+}
+
+/// How far the order of events goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// The last position that was given.
+    pub(crate) last: Point,
+    /// Events up to this position may have been forgotten.
+    pub(crate) forgotten: i64,
+    /// For how long the first event without a position has waited for it.
+    pub(crate) unplaced_for: Option<Duration>,
+}
+
+/// What became of a placement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Nothing is left to be placed.
+    All,
+    /// There may be more.
+    Part,
+    /// Nothing was placed: another process is the relay, or may be.
+    Lost,
+}
+
+/// The right to place events, for as long as it is renewed and no other process took it over.
+pub(crate) struct Relay {
     connection: Connection,
+    epoch: i64,
+    server: Option<String>,
 }
 
 impl Store {
-    /// The relay's lock, if nobody else has it.
-    pub(crate) async fn try_lock_relay(&self) -> Result<Option<RelayLock>, StoreError> {
+    /// Makes the process `holder` the relay, unless another is.
+    pub(crate) async fn take_over_relay(&self, holder: Uuid) -> Result<Option<Relay>, StoreError> {
         let connection = self.connection().await?;
-        let rows = connection.read(TRY_LOCK_RELAY, &[&RELAY_LOCK]).await?;
-        Ok(first(&rows, "locked")?.unwrap_or(false).then(|| {
-            connection.close_when_dropped();
-            RelayLock { connection }
+        let rows = connection
+            .write(TAKE_OVER_RELAY, &[&holder, &RELAY_LEASE.as_secs_f64()])
+            .await?;
+        Ok(first(&rows, "epoch")?.map(|epoch| Relay {
+            connection,
+            epoch,
+            server: None,
         }))
     }
 
-    /// The position of the last event that was placed.
-    pub(crate) async fn last_position(&self) -> Result<i64, StoreError> {
-        let rows = self.read(LAST_POSITION, &[]).await?;
-        Ok(first(&rows, "position")?.unwrap_or(0))
+    /// How far the order of events goes.
+    pub(crate) async fn read_relay(&self) -> Result<Head, StoreError> {
+        head(&self.read(READ_RELAY, &[]).await?)
     }
 
-    /// Up to `limit` events after `position`, in order.
+    /// Up to `limit` events after `position`, in order, and how far the order goes after they were
+    /// read: if they were forgotten or placed anew meanwhile, that says so.
     pub(crate) async fn list_change_events(
         &self,
         position: i64,
         limit: i64,
-    ) -> Result<Vec<ChangeEvent>, StoreError> {
-        let rows = self.read(LIST_CHANGE_EVENTS, &[&position, &limit]).await?;
-        rows.iter()
-            .map(|row| {
-                let removed: Option<serde_json::Value> = row.get_as("removed_subjects")?;
-                let former: Option<serde_json::Value> = row.get_as("former")?;
-                Ok(ChangeEvent {
-                    position: row.get_as("position")?,
-                    chat: row.get_as("chat_id")?,
-                    kind: row.get_as("kind")?,
-                    removed: removed.map(subjects).transpose()?.unwrap_or_default(),
-                    former: former.map(FormerChat::read).transpose()?,
-                    at: row.get_as("recorded_at")?,
-                })
-            })
-            .collect()
+    ) -> Result<(Vec<ChangeEvent>, Head), StoreError> {
+        let connection = self.connection().await?;
+        let [rows, relay] = connection
+            .read_all([
+                bind(LIST_CHANGE_EVENTS, &[&position, &limit]),
+                bind(READ_RELAY, &[]),
+            ])
+            .await?;
+        let events = rows.iter().map(event).collect::<Result<_, _>>()?;
+        Ok((events, head(&relay)?))
+    }
+
+    /// Begins another generation of positions after `ended`, once however many processes ask for it;
+    /// whichever there is ends if that is `None`. All watchers list again.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn begin_generation(&self, ended: Option<Uuid>) -> Result<(), StoreError> {
+        self.write(BEGIN_GENERATION, &[&ended]).await?;
+        Ok(())
     }
 }
 
-impl RelayLock {
-    /// Places what was committed; says whether there was anything.
-    pub(crate) async fn place(&self) -> Result<bool, StoreError> {
-        let mut any = false;
-        loop {
-            let rows = self.place_batch().await?;
-            any |= !rows.is_empty();
-            if i64::try_from(rows.len()).unwrap_or(BATCH) < BATCH {
-                return Ok(any);
-            }
-        }
+impl Relay {
+    /// Looks which server this is, so that the next placement notes whether it is another than before.
+    pub(crate) async fn look_at_server(&mut self) -> Result<(), StoreError> {
+        self.server = match self.connection.read(READ_SERVER, &[]).await {
+            Ok(rows) => first(&rows, "server")?,
+            // The server answered, and not with that: a role may be kept from asking.
+            Err(StoreError::Bug { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(())
     }
 
-    async fn place_batch(&self) -> Result<Vec<Row>, StoreError> {
-        self.connection.write(PLACE_CHANGE_EVENTS, &[&BATCH]).await
+    /// Whether it is known which server this is.
+    pub(crate) fn knows_server(&self) -> bool {
+        self.server.is_some()
     }
+
+    /// Places what was committed, tells all that listen on `channel`, and renews the right to do so.
+    pub(crate) async fn place(&self, channel: &str) -> Result<Placement, StoreError> {
+        let seconds = RELAY_LEASE.as_secs_f64();
+        let rows = self
+            .connection
+            .write(
+                PLACE_CHANGE_EVENTS,
+                &[&self.epoch, &seconds, &self.server, &channel, &BATCH],
+            )
+            .await?;
+        Ok(match first::<i64>(&rows, "placed")? {
+            None => Placement::Lost,
+            Some(placed) if placed < BATCH => Placement::All,
+            Some(_) => Placement::Part,
+        })
+    }
+
+    /// Lets another process be the relay at once.
+    pub(crate) async fn give_up(&self) -> Result<(), StoreError> {
+        self.connection.write(GIVE_UP_RELAY, &[&self.epoch]).await?;
+        Ok(())
+    }
+}
+
+fn head(rows: &[Row]) -> Result<Head, StoreError> {
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::bug("read the relay", "it has no row"))?;
+    Ok(Head {
+        last: Point {
+            generation: row.get_as("generation")?,
+            position: row.get_as("position")?,
+        },
+        forgotten: row.get_as("forgotten_position")?,
+        unplaced_for: row.get_as("unplaced_seconds")?,
+    })
+}
+
+fn event(row: &Row) -> Result<ChangeEvent, StoreError> {
+    let removed: Option<serde_json::Value> = row.get_as("removed_subjects")?;
+    let former: Option<serde_json::Value> = row.get_as("former")?;
+    Ok(ChangeEvent {
+        position: row.get_as("position")?,
+        chat: row.get_as("chat_id")?,
+        kind: row.get_as("kind")?,
+        removed: removed.map(subjects).unwrap_or_default(),
+        former: former.and_then(|former| known("former", FormerChat::read(former))),
+        at: row.get_as("recorded_at")?,
+    })
 }
 
 #[derive(Deserialize)]
@@ -127,14 +224,19 @@ struct RemovedSubject {
     id: Uuid,
 }
 
-fn subjects(value: serde_json::Value) -> Result<Vec<Subject>, StoreError> {
-    let removed: Vec<RemovedSubject> = serde_json::from_value(value)
-        .map_err(|error| StoreError::bug("read removed subjects", error))?;
+/// Those of a kind that is known: to no other was anything shown.
+fn subjects(value: serde_json::Value) -> Vec<Subject> {
+    let column = "removed_subjects";
+    let removed: Option<Vec<RemovedSubject>> = known(column, serde_json::from_value(value));
     removed
+        .unwrap_or_default()
         .into_iter()
-        .map(|RemovedSubject { kind, id }| {
-            subject_of(&kind, id)
-                .ok_or_else(|| StoreError::bug("read removed subjects", format!("kind {kind:?}")))
-        })
+        .filter_map(|RemovedSubject { kind, id }| subject_of(column, &kind, id))
         .collect()
+}
+
+/// What was read; `None`, and counted, where a later release wrote it in a way that this one cannot read.
+fn known<T, E: std::fmt::Display>(column: &str, read: Result<T, E>) -> Option<T> {
+    read.inspect_err(|error| count_unknown(column, &error.to_string()))
+        .ok()
 }

@@ -49,7 +49,7 @@ impl FormerChat {
         let stored: Stored = serde_json::from_value(value)
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {
-            let subject = subject_of(&share.kind, share.id)?;
+            let subject = subject_of("former", &share.kind, share.id)?;
             let level = [Level::Reader, Level::Writer]
                 .into_iter()
                 .find(|level| level.name() == share.level)?;

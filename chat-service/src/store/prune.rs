@@ -15,11 +15,8 @@ const BATCH: i64 = 1000;
 impl Store {
     /// Forgets placed events older than `seconds`; says whether there may be more.
     pub(crate) async fn prune_change_events(&self, seconds: f64) -> Result<bool, StoreError> {
-        let pruned = self
-            .write(PRUNE_CHANGE_EVENTS, &[&seconds, &BATCH])
-            .await?
-            .len();
-        Ok(is_full(pruned))
+        let rows = self.write(PRUNE_CHANGE_EVENTS, &[&seconds, &BATCH]).await?;
+        Ok(first::<i64>(&rows, "forgotten")? >= Some(BATCH))
     }
 
     /// Forgets requests that are too old to be repeated; says whether there may be more. To be

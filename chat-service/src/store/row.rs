@@ -1,13 +1,15 @@
 //! Rows of chats, refs and shares as domain types, by column name.
 
 use policy::{Level, Subject};
-use proto::sync::ProblemClass;
+use proto::sync::{ProblemClass, PullRequest};
+use serde_json::Value;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::{
     StoreError,
-    column::{Column, Columns as _},
+    column::{Column as _, Columns as _},
+    unknown::count_unknown,
 };
 use crate::{
     chat::Chat,
@@ -33,9 +35,16 @@ pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
     })
 }
 
-/// A git ref with its pull request.
+/// A git ref with its pull request. One that a later release wrote in a way that this one cannot read is
+/// not shown, which is a problem of ours.
 pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
-    let class: Option<ProblemClass> = row.get_as("problem_class")?;
+    let shown: Option<Value> = row.get_as("pull_request")?;
+    let shown = shown.map(serde_json::from_value::<PullRequest>).transpose();
+    let mut class: Option<ProblemClass> = row.get_as("problem_class")?;
+    if let Err(error) = &shown {
+        count_unknown("pull_request", &error.to_string());
+        class = class.or(Some(ProblemClass::Internal));
+    }
     let since = row.get_as("problem_since")?;
     let until = row.get_as("problem_until")?;
     Ok(DiffStatus {
@@ -47,7 +56,7 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
         repository: row.get_as("repository")?,
         primary: row.get_as("is_primary")?,
         reported_at: row.get_as("reported_at")?,
-        pull_request: row.get_as("pull_request")?,
+        pull_request: shown.unwrap_or_default(),
         refreshed_at: row.get_as("refreshed_at")?,
         freshness: row.get_as("freshness")?,
         next_refresh_at: row.get_as("next_refresh_at")?,
@@ -59,31 +68,22 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
     })
 }
 
-/// A subject, from its kind and id.
-pub(crate) fn subject(row: &Row) -> Result<Subject, StoreError> {
-    let id = row.get_as("subject_id")?;
-    let kind: String = row.get_as("subject_kind")?;
-    subject_of(&kind, id)
-        .ok_or_else(|| StoreError::bug("read a row", format!("subject_kind: {kind:?}")))
+/// A subject, from its kind and id; `None` for a kind of a later release.
+pub(crate) fn subject(row: &Row) -> Result<Option<Subject>, StoreError> {
+    let column = "subject_kind";
+    let kind: String = row.get_as(column)?;
+    Ok(subject_of(column, &kind, row.get_as("subject_id")?))
 }
 
-/// A subject as the database spells it.
-pub(crate) fn subject_of(kind: &str, id: Uuid) -> Option<Subject> {
+/// A subject as the database spells it in `column`; `None` for a kind of a later release: no predicate
+/// of this one asks for it.
+pub(crate) fn subject_of(column: &str, kind: &str, id: Uuid) -> Option<Subject> {
     match kind {
         "user" => Some(Subject::User(UserId(id))),
         "group" => Some(Subject::Group(GroupId(id))),
-        _ => None,
-    }
-}
-
-impl Column for Level {
-    type Wire = String;
-
-    fn from_wire(wire: String) -> Result<Self, String> {
-        match wire.as_str() {
-            "reader" => Ok(Self::Reader),
-            "writer" => Ok(Self::Writer),
-            _ => Err(format!("unknown name {wire:?}")),
+        _ => {
+            count_unknown(column, kind);
+            None
         }
     }
 }
@@ -91,23 +91,15 @@ impl Column for Level {
 /// A kind, an id and a level.
 type WireShare = (String, Uuid, String);
 
-/// Whom the chat is shared with, and at what level.
+/// Whom the chat is shared with, and at what level, but for subjects of a kind of a later release.
 fn shares(row: &Row) -> Result<Vec<(Subject, Level)>, StoreError> {
     let shares: Option<Json<Vec<WireShare>>> = row.try_get("shares").map_err(StoreError::row)?;
-    let Some(Json(shares)) = shares else {
-        return Ok(Vec::new());
-    };
-    shares
+    let shares = shares.map(|Json(shares)| shares).unwrap_or_default();
+    Ok(shares
         .into_iter()
-        .map(|(kind, id, level)| {
-            let subject = subject_of(&kind, id);
-            let level = Level::from_wire(level);
-            match (subject, level) {
-                (Some(subject), Ok(level)) => Ok((subject, level)),
-                (None, _) => Err(format!("subject_kind: {kind:?}")),
-                (Some(_), Err(problem)) => Err(format!("level: {problem}")),
-            }
+        .filter_map(|(kind, id, level)| {
+            let subject = subject_of("subject_kind", &kind, id)?;
+            Some((subject, Level::from_wire(level, "level")))
         })
-        .collect::<Result<_, _>>()
-        .map_err(|problem| StoreError::bug("read a row", problem))
+        .collect())
 }

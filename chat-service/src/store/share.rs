@@ -74,8 +74,9 @@ fn columns(subjects: impl Iterator<Item = Subject>) -> (Vec<&'static str>, Vec<U
 /// As `change_events.removed_subjects` holds them.
 fn subjects_json(rows: &[Row]) -> Result<serde_json::Value, StoreError> {
     rows.iter()
-        .map(|row| {
-            let (kind, id) = subject_columns(row::subject(row)?);
+        .filter_map(|row| row::subject(row).transpose())
+        .map(|subject| {
+            let (kind, id) = subject_columns(subject?);
             Ok(json!({ "kind": kind, "id": id }))
         })
         .collect()

@@ -10,7 +10,11 @@ pub(crate) struct Holder(Client);
 impl Holder {
     /// Begins a transaction that runs `sql`.
     pub(crate) async fn of(stack: &Stack, sql: &str) -> Self {
-        let client = stack.database.client().await;
+        Self::begin(stack.database.client().await, sql).await
+    }
+
+    /// The same on a connection of the test.
+    pub(crate) async fn begin(client: Client, sql: &str) -> Self {
         client
             .batch_execute(&format!("BEGIN; {sql}"))
             .await
@@ -31,7 +35,11 @@ impl Holder {
 
 /// Waits until that many statements of the service wait for locks.
 pub(crate) async fn until_blocked(stack: &Stack, count: i64) {
-    let client = stack.database.client().await;
+    until_blocked_in(&stack.database.client().await, count).await;
+}
+
+/// The same in the database of `client`.
+pub(crate) async fn until_blocked_in(client: &Client, count: i64) {
     testkit::wait::until("calls wait for locks", || async {
         let row = client
             .query_one(

@@ -10,30 +10,21 @@ use crate::{
     worker::{Owner, run, value},
 };
 
-async fn number(stack: &Stack, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
+pub(crate) async fn number(stack: &Stack, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
     let client = stack.database.client().await;
     let row = client.query_one(sql, params).await.unwrap();
     row.try_get(0).unwrap()
 }
 
-/// Has another connection take over as the relay, which begins by forgetting what is old.
-async fn take_over(stack: &Stack) {
-    testkit::wait::until("there is a relay", || async {
-        let ended = number(
-            stack,
-            "SELECT count(*) FILTER (WHERE pg_terminate_backend(l.pid))
-             FROM pg_locks l
-             WHERE l.locktype = 'advisory' AND l.granted
-                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            &[],
-        )
-        .await;
-        if ended > 0 { Ok(()) } else { Err(()) }
-    })
-    .await;
+/// Has a relay take over, which begins by forgetting what is old.
+pub(crate) async fn take_over(stack: &Stack) {
+    let client = stack.database.client().await;
+    let expired =
+        "UPDATE change_relay SET holder = NULL, epoch = epoch + 1, expires_at = '-infinity'";
+    client.batch_execute(expired).await.unwrap();
 }
 
-async fn until_none(stack: &Stack, sql: &str) {
+pub(crate) async fn until_none(stack: &Stack, sql: &str) {
     testkit::wait::until("nothing is left", || async {
         let left = number(stack, sql, &[]).await;
         if left == 0 { Ok(()) } else { Err(left) }
@@ -52,13 +43,14 @@ async fn run_after<T>(sql: &str, body: impl AsyncFnOnce(&Stack) -> T) -> T {
 async fn old_events_and_requests_go_however_many_there_are() {
     run_after(
         "INSERT INTO change_events (position, chat_id, kind, recorded_at)
-         SELECT nextval('change_positions'), gen_random_uuid(), 'updated', now() - interval '2 h'
-         FROM generate_series(1, 4500);
+         SELECT n, gen_random_uuid(), 'updated', now() - interval '2 h'
+         FROM generate_series(1, 4500) n;
+         UPDATE change_relay SET position = 4501;
          INSERT INTO sync_requests (request_id, budget_ids, created_at)
          SELECT gen_random_uuid(), '{}', now() - interval '2 h'
          FROM generate_series(1, 4500);
          INSERT INTO change_events (position, chat_id, kind)
-         VALUES (nextval('change_positions'), gen_random_uuid(), 'updated');
+         VALUES (4501, gen_random_uuid(), 'updated');
          INSERT INTO sync_requests (request_id, budget_ids) VALUES (gen_random_uuid(), '{}')",
         async |stack| {
             let old_events =
@@ -216,6 +208,11 @@ async fn a_pause_of_any_kind_keeps_a_budget_that_is_unused() {
 /// Budgets that are unused, and a transaction that `change`s one of them, while they are forgotten.
 /// Returns whether that failed.
 async fn forget_during(stack: &Stack, change: &str) -> bool {
+    testkit::wait::until("the relay's first round is over", || async {
+        let rounds = stack.statements("prune_budgets").await;
+        if rounds > 0 { Ok(()) } else { Err(rounds) }
+    })
+    .await;
     run(
         stack,
         "INSERT INTO git_budgets (id, budget_key, provider_id)

@@ -27,7 +27,7 @@ pub(crate) struct Stack {
     /// Where the public listener is.
     pub(crate) public_url: String,
     sync: Channel,
-    ops_url: String,
+    pub(crate) ops_url: String,
     /// Tells the service to stop, as at the end of the test.
     pub(crate) stop: CancellationToken,
 }

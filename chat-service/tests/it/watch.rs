@@ -8,7 +8,7 @@ use tonic::{Code, Streaming};
 
 use crate::stack::{Caller, Stack, facts};
 
-async fn watch(stack: &Stack, caller: &Caller) -> Streaming<WatchChatsResponse> {
+pub(crate) async fn watch(stack: &Stack, caller: &Caller) -> Streaming<WatchChatsResponse> {
     let mut stream = stack
         .chats(caller)
         .watch_chats(WatchChatsRequest::default())
@@ -24,7 +24,7 @@ async fn watch(stack: &Stack, caller: &Caller) -> Streaming<WatchChatsResponse> 
     stream
 }
 
-async fn next(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse {
+pub(crate) async fn next(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse {
     tokio::time::timeout(testkit::wait::PATIENCE, stream.message())
         .await
         .expect("no message came")

@@ -130,14 +130,22 @@ impl Default for Services {
 pub struct Health {
     reporter: HealthReporter,
     names: Arc<[&'static str]>,
-    said: Arc<Mutex<Option<bool>>>,
+    said: Arc<Mutex<BTreeMap<&'static str, bool>>>,
 }
 
 impl Health {
     /// Says the same of all services, to whoever watches only if it is news.
     pub async fn set(&self, serving: bool) {
+        for name in self.names.iter() {
+            self.set_one(name, serving).await;
+        }
+    }
+
+    /// Says it of one name, which may be that of a part of a service, to whoever watches only if it is
+    /// news.
+    pub async fn set_one(&self, name: &'static str, serving: bool) {
         let mut said = self.said.lock().await;
-        if said.replace(serving) == Some(serving) {
+        if said.insert(name, serving) == Some(serving) {
             return;
         }
         let status = if serving {
@@ -145,9 +153,7 @@ impl Health {
         } else {
             ServingStatus::NotServing
         };
-        for name in self.names.iter() {
-            self.reporter.set_service_status(name, status).await;
-        }
+        self.reporter.set_service_status(name, status).await;
     }
 }
 

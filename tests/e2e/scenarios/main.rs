@@ -18,5 +18,6 @@ mod race;
 mod rate_limit;
 mod raw;
 mod refresh;
+mod relay;
 mod repo_rules;
 mod thrift;

@@ -1,6 +1,7 @@
 //! Everything that runs in production, started for one test.
 
 mod directory;
+mod replica;
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, process::Command};
 
@@ -26,6 +27,7 @@ use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
 
 use self::directory::Directory;
+pub use self::replica::Replica;
 
 /// Id of the provider that the stand-in plays.
 pub const PROVIDER: &str = "github";

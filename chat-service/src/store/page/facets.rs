@@ -123,6 +123,7 @@ fn runs(numbers: &BTreeSet<i16>) -> Vec<(i16, i16)> {
 /// A status as the column `list_status` has it.
 fn status(status: ChatStatus) -> i16 {
     match status {
+        ChatStatus::Unspecified => 0,
         ChatStatus::Waiting => 1,
         ChatStatus::Pending => 2,
         ChatStatus::Running => 3,

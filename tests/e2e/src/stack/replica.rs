@@ -1,0 +1,87 @@
+//! Further replicas of chat-service, and its commands.
+
+use proto::chat::v1::chat_service_client::ChatServiceClient;
+use testkit::{
+    clients::{self, Authorized, Caller, channel},
+    process::{Process, binaries, command},
+    proxy::Proxy,
+};
+
+use super::{Addresses, Stack, start_chat_service};
+
+/// Another chat-service on the same database.
+pub struct Replica {
+    /// The process.
+    pub process: Process,
+    /// Between it and its database.
+    pub database_proxy: Proxy,
+    addresses: Addresses,
+}
+
+impl Replica {
+    /// Where it serves its operations endpoint.
+    #[must_use]
+    pub fn ops_url(&self) -> &str {
+        &self.addresses.ops
+    }
+}
+
+impl Stack {
+    /// Starts another chat-service, behind a proxy of its own to the database.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn replica(&self) -> Replica {
+        self.replica_of(self.database.address(), &[]).await
+    }
+
+    /// The same, with a proxy to `database`, and with more variables.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn replica_of(&self, database: String, more: &[(&str, &str)]) -> Replica {
+        let database_proxy = Proxy::start(database).await;
+        let mut variables = self.chat_variables.clone();
+        for (name, value) in more {
+            variables.insert((*name).to_owned(), (*value).to_owned());
+        }
+        for name in ["CHAT_LISTEN", "CHAT_SYNC_LISTEN", "CHAT_OPS_LISTEN"] {
+            variables.insert(name.to_owned(), "127.0.0.1:0".to_owned());
+        }
+        variables.insert(
+            "CHAT_DATABASE_URL".to_owned(),
+            self.database.url_through(database_proxy.address()),
+        );
+        let (process, addresses) = start_chat_service(&variables).await;
+        Replica {
+            process,
+            database_proxy,
+            addresses,
+        }
+    }
+
+    /// `ChatService` of a replica as `caller`.
+    #[must_use]
+    pub fn chats_at(&self, replica: &Replica, caller: &Caller) -> ChatServiceClient<Authorized> {
+        clients::chats(channel(&replica.addresses.grpc), self.bearer(caller))
+    }
+
+    /// Runs a command of chat-service on the database, and returns what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[must_use]
+    pub fn chat_service_command(&self, arguments: &[&str]) -> String {
+        let mut chat_service = command(&binaries().chat_service);
+        chat_service
+            .args(arguments)
+            .env("CHAT_DATABASE_URL", self.database.url());
+        let output = chat_service.output().expect("run chat-service");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
