@@ -251,12 +251,15 @@ fn policies_that_cannot_be_used_stop_the_start_with_their_name_and_construct() {
 /// A directory with one more policy, under this condition.
 fn with_condition(condition: &str) -> Directory {
     Directory::new(|files| {
-        let text = format!(
-            "@id(\"large\")\npermit (principal, action == Action::\"readChat\", resource)\n\
-             when {{ {condition} }};"
-        );
-        files.insert("large.cedar".to_owned(), text);
+        files.insert("large.cedar".to_owned(), policy_of("large", condition));
     })
+}
+
+fn policy_of(id: &str, condition: &str) -> String {
+    format!(
+        "@id(\"{id}\")\npermit (principal, action == Action::\"readChat\", resource)\n\
+         when {{ {condition} }};"
+    )
 }
 
 fn compared(levels: usize) -> String {
@@ -304,42 +307,48 @@ async fn what_the_check_passes_runs_in_production_though_every_answer_is_checked
         .map(|number| format!("User::\"{}\"", Uuid::from_u128(number)))
         .collect();
     let users = users.join(", ");
-    for condition in [
+    let conditions = [
         terms(600),
         compared(8),
         format!("resource.owner in [{users}]"),
         format!("resource.readerUsers.containsAny([{users}])"),
-    ] {
-        let directory = with_condition(&condition);
-        let database = testkit::postgres::database().await;
-        let path = directory.0.to_str().unwrap();
-        let (code, report, errors) = told(&[
-            "policy",
-            "check",
-            path,
-            "--max-evaluations=10000",
-            "--database-url",
-            database.url(),
-        ]);
-        assert_eq!(code, Some(0), "{report}{errors}");
-        let policies = Arc::new(Policies::directory(&directory.0).unwrap());
-        let change = |settings: &mut Settings, _: &mut _| {
-            settings.policies = Some(policies);
-            settings.policy_recheck = 1;
-        };
-        Stack::run_with(change, async |stack| {
-            let owner = Caller::user();
-            let chat = stack.chat(&owner).await;
-            let listed = stack
-                .chats(&owner)
-                .get_chats(GetChatsRequest::default())
-                .await;
-            let listed = listed.unwrap().into_inner().chats;
-            assert_eq!(listed.len(), 1, "{listed:?}");
-            assert_eq!(listed[0].id, chat.id);
-        })
-        .await;
-    }
+    ];
+    let directory = Directory::new(|files| {
+        for (number, condition) in conditions.iter().enumerate() {
+            files.insert(
+                format!("{number}.cedar"),
+                policy_of(&number.to_string(), condition),
+            );
+        }
+    });
+    let database = testkit::postgres::database().await;
+    let path = directory.0.to_str().unwrap();
+    let (code, report, errors) = told(&[
+        "policy",
+        "check",
+        path,
+        "--max-evaluations=2000",
+        "--database-url",
+        database.url(),
+    ]);
+    assert_eq!(code, Some(0), "{report}{errors}");
+    let policies = Arc::new(Policies::directory(&directory.0).unwrap());
+    let change = |settings: &mut Settings, _: &mut _| {
+        settings.policies = Some(policies);
+        settings.policy_recheck = 1;
+    };
+    Stack::run_with(change, async |stack| {
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        let listed = stack
+            .chats(&owner)
+            .get_chats(GetChatsRequest::default())
+            .await;
+        let listed = listed.unwrap().into_inner().chats;
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(listed[0].id, chat.id);
+    })
+    .await;
 }
 
 #[tokio::test]

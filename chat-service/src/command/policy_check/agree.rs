@@ -32,6 +32,9 @@ impl Translation {
     }
 }
 
+/// Callers at most that one statement is about.
+const CALLERS_TOGETHER: usize = 8;
+
 /// Callers and chats, as Cedar sees them.
 pub struct World {
     /// Who asks.
@@ -65,6 +68,15 @@ impl World {
             principals,
             chats,
         })
+    }
+
+    /// How many callers are asked about the same chats.
+    fn together(&self) -> usize {
+        if self.share < self.chats.len() {
+            1
+        } else {
+            CALLERS_TOGETHER
+        }
     }
 
     /// The chats that a caller is asked about.
@@ -102,13 +114,17 @@ pub async fn compare(
     store: Option<&Store>,
 ) -> anyhow::Result<Comparison> {
     let mut comparison = Comparison::default();
-    // One caller at a time: all of them at once would be held in memory, by Cedar and by PostgreSQL.
-    for (number, principal) in world.principals.iter().enumerate() {
-        let translations: Vec<_> = actions
-            .iter()
-            .map(|action| translate(principal, *action))
-            .collect();
-        let chats = world.of_caller(number);
+    // A few callers at a time: all at once would be held in memory, by Cedar and by PostgreSQL.
+    let together = world.together();
+    for (group, principals) in world.principals.chunks(together).enumerate() {
+        let each = principals.iter().flat_map(|principal| {
+            let translate = &translate;
+            actions
+                .iter()
+                .map(move |action| translate(principal, *action))
+        });
+        let translations: Vec<_> = each.collect();
+        let chats = world.of_caller(group * together);
         let answers = match store {
             None => None,
             Some(store) => {
@@ -118,35 +134,36 @@ pub async fn compare(
             }
         };
         comparison.predicates += answers.as_ref().map_or(0, |_| translations.len());
-        let caller = policies.oracle().principal(principal)?;
-        for (chat, seen) in chats {
-            let scene = Scene::new(&caller, seen)?;
-            for (place, (Translation { pred, .. }, action)) in
-                translations.iter().zip(actions).enumerate()
-            {
-                let cedar = policies.oracle().decide(&scene, *action)?.allowed;
-                let interpreter = pred.holds(&chat.facts());
-                // An answer that is missing is as bad as NULL.
-                let sql = answers.as_ref().map(|answers| {
-                    let held = answers.get(&chat.id).and_then(|held| held.get(place));
-                    held.copied().flatten()
-                });
-                comparison.decisions += 1;
-                comparison.allowed += usize::from(cedar);
-                if cedar != interpreter || sql.is_some_and(|sql| sql != Some(cedar)) {
-                    let sql = match sql {
-                        None => "not asked",
-                        Some(None) => "NULL",
-                        Some(Some(true)) => "true",
-                        Some(Some(false)) => "false",
-                    };
-                    comparison.difference = Some(format!(
-                        "{} of {}: Cedar says {cedar}, the interpreter {interpreter}, PostgreSQL \
-                         {sql}\nprincipal: {principal:#?}\nchat: {chat:#?}\npredicate: {pred:#?}",
-                        action.name(),
-                        principal.name(),
-                    ));
-                    return Ok(comparison);
+        for (of, principal) in principals.iter().enumerate() {
+            let caller = policies.oracle().principal(principal)?;
+            for (chat, seen) in chats.clone() {
+                let scene = Scene::new(&caller, seen)?;
+                let of_caller = translations.iter().enumerate().skip(of * actions.len());
+                for ((place, Translation { pred, .. }), action) in of_caller.zip(actions) {
+                    let cedar = policies.oracle().decide(&scene, *action)?.allowed;
+                    let interpreter = pred.holds(&chat.facts());
+                    // An answer that is missing is as bad as NULL.
+                    let sql = answers.as_ref().map(|answers| {
+                        let held = answers.get(&chat.id).and_then(|held| held.get(place));
+                        held.copied().flatten()
+                    });
+                    comparison.decisions += 1;
+                    comparison.allowed += usize::from(cedar);
+                    if cedar != interpreter || sql.is_some_and(|sql| sql != Some(cedar)) {
+                        let sql = match sql {
+                            None => "not asked",
+                            Some(None) => "NULL",
+                            Some(Some(true)) => "true",
+                            Some(Some(false)) => "false",
+                        };
+                        comparison.difference = Some(format!(
+                            "{} of {}: Cedar says {cedar}, the interpreter {interpreter}, PostgreSQL \
+                             {sql}\nprincipal: {principal:#?}\nchat: {chat:#?}\npredicate: {pred:#?}",
+                            action.name(),
+                            principal.name(),
+                        ));
+                        return Ok(comparison);
+                    }
                 }
             }
         }
