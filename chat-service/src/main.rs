@@ -60,10 +60,11 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     );
     runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        let service = Service::start(settings, stop.clone()).await?;
+        let signals = shutdown::cancel_on_signal(stop.clone())?;
+        let service = Service::start(settings, stop).await?;
         tokio::select! {
             result = Box::pin(service.run()) => result,
-            result = shutdown::cancel_on_signal(stop) => Ok(result?),
+            never = signals => match never {},
         }
     })
 }

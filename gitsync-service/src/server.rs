@@ -50,6 +50,8 @@ const CALLS_PER_CONNECTION: u32 = 32;
 ///
 /// When something cannot be set up or served, or a part of the process panicked.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let signals = shutdown::cancel_on_signal(stop.clone())?;
     let grpc_listener = ops::bind(settings.listen).await?;
     let ops_listener = ops::bind(settings.ops_listen).await?;
     let grpc_address = grpc_listener.local_addr()?;
@@ -75,12 +77,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     )?;
     let worker = build_worker(&settings, sync.clone(), Arc::clone(&metrics))?;
     let readiness = Readiness::default();
-    let stop = CancellationToken::new();
     let close = CancellationToken::new();
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let signals = stop.clone();
-    tasks.spawn(async move { Ok(shutdown::cancel_on_signal(signals).await?) });
+    tasks.spawn(async move { match signals.await {} });
     tasks.spawn(reload_token(sync, stop.clone()));
     let mut registry = metrics::registry(&metrics);
     let connections = ConnectionMetrics::register(&mut registry).of("grpc");

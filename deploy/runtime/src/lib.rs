@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod config;
+mod described;
 pub mod listener;
 pub mod ops;
 pub mod services;

@@ -1,15 +1,10 @@
 //! The services of one listener. Routes, health, reflection and [`Methods`] are made from the same list,
 //! so that each of them names what the listener serves and nothing else.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use axum::response::IntoResponse;
-use prost::Message as _;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::FileDescriptorSet;
 use proto::bounds::{MAX_REQUEST_BYTES, MAX_REQUESTS};
 use tokio::sync::Mutex;
 use tonic::{
@@ -21,7 +16,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 use tower::Service;
 
-use crate::wire::{Scanner, Shapes};
+use crate::{
+    described::{files_of, full_name},
+    wire::{Scanner, Shapes},
+};
 
 /// Services that need no token.
 ///
@@ -222,44 +220,12 @@ impl Methods {
     }
 }
 
-fn full_name(file: &FileDescriptorProto, name: &str) -> String {
-    format!("{}.{name}", file.package())
-}
-
-/// The files that define the services with these names, and all that these import.
-pub(crate) fn files_of(names: &[&str]) -> Vec<FileDescriptorProto> {
-    let mut files: BTreeMap<String, FileDescriptorProto> = [
-        proto::FILE_DESCRIPTOR_SET,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    ]
-    .into_iter()
-    .filter_map(|bytes| FileDescriptorSet::decode(bytes).ok())
-    .flat_map(|set| set.file)
-    .map(|file| (file.name().to_owned(), file))
-    .collect();
-    let mut wanted: BTreeSet<String> = files
-        .values()
-        .filter(|file| {
-            let mut services = file.service.iter();
-            services.any(|service| names.contains(&full_name(file, service.name()).as_str()))
-        })
-        .map(|file| file.name().to_owned())
-        .collect();
-    let mut found = Vec::new();
-    while let Some(name) = wanted.pop_first() {
-        // A file that is found was taken out, so that none is found twice.
-        if let Some(file) = files.remove(&name) {
-            wanted.extend(file.dependency.iter().cloned());
-            found.push(file);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use prost_types::FileDescriptorProto;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use proto::{
 };
 
 use super::*;
-use crate::services::files_of;
+use crate::described::files_of;
 
 const MOST: usize = 64 * 1024;
 
