@@ -7,7 +7,7 @@
 //! its turn at the database a call waits, so that a burst of one caller delays nobody but that caller.
 //!
 //! A call is in flight until the last byte of its answer was written to the socket: an answer that is
-//! not taken counts, and has a deadline ([`answer`]).
+//! not taken counts, and has a deadline (`answer`).
 
 mod account;
 mod answer;

@@ -109,7 +109,7 @@ impl Default for Notifier {
 }
 
 impl Notifier {
-    /// Notifies this process; [`Notifier::run`] connects it with the other replicas.
+    /// Notifies this process; `run` connects it with the other replicas.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
