@@ -16,25 +16,25 @@ use crate::{
 
 /// Organizations, and groups, that a token may name at most.
 ///
-/// As many of both fit into [`service_runtime::token::MAX_TOKEN_BYTES`]. A page has one branch for all organizations and one for
-/// all groups, whose cost grows with their number.
+/// As many of both fit into [`service_runtime::token::MAX_TOKEN_BYTES`]. A page has one branch for
+/// all organizations and one for all groups, whose cost grows with their number.
 pub const MAX_MEMBERSHIPS: usize = 1000;
 
 /// A caller, and until when their token is good.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who.
+    /// The user or the service.
     pub principal: Principal,
     /// When the token expires: a stream ends then.
     pub expires_at: Timestamp,
 }
 
 impl Caller {
-    /// Who was authenticated before the call's body was read.
+    /// The caller that was authenticated before the call's body was read.
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsMissing`] for a call that was not: nothing is done for it.
+    /// [`Error::CredentialsMissing`] for a call without one: nothing is done for it.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         let caller = request.extensions().get::<Self>();
         caller.cloned().ok_or(Error::CredentialsMissing)
@@ -54,11 +54,12 @@ impl Auth {
         Self { verifier }
     }
 
-    /// Who calls, by the headers of the call.
+    /// Authenticates a call by its headers.
     ///
     /// # Errors
     ///
-    /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or [`Error::CredentialsTooLarge`].
+    /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`], or
+    /// [`Error::CredentialsTooLarge`].
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let claims = self
             .verifier

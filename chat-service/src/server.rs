@@ -126,7 +126,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When a listener fails, or the ready file cannot be written.
+    /// When a part cannot be set up, or the ready file cannot be written.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self {
             addresses,
@@ -222,7 +222,7 @@ impl Service {
             metrics: parts.metrics.connections.of("sync"),
             web: false,
         });
-        let result = tokio::try_join!(public, sync);
+        tokio::join!(public, sync);
         background.cancel();
         tasks.close();
         if tokio::time::timeout(CLOSE_MARGIN, tasks.wait())
@@ -231,7 +231,7 @@ impl Service {
         {
             tracing::warn!("background tasks did not stop in time");
         }
-        result.map(|_| ())
+        Ok(())
     }
 }
 

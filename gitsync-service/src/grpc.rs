@@ -25,7 +25,7 @@ use crate::{
 /// The site role that may look into a worker.
 const ADMIN: &str = "admin";
 
-/// Whose call a bearer token makes it.
+/// Authenticates calls by their bearer tokens.
 pub(crate) fn authenticate(verifier: Verifier) -> Authenticate<Claims> {
     Arc::new(move |headers| {
         verifier.verify_headers(headers).map_err(|error| {
@@ -44,7 +44,7 @@ pub(crate) struct WorkerApi {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Who was authenticated before the call's body was read is an admin.
+/// Refuses a call whose caller, authenticated before its body was read, is not an admin.
 fn require_admin<T>(request: &Request<T>) -> Result<(), Error> {
     let claims = request.extensions().get::<Claims>();
     let claims = claims.ok_or(Error::CredentialsMissing)?;

@@ -201,7 +201,7 @@ async fn serve_grpc(
         grace: CALL_TIMEOUT,
         http1: false,
     };
-    listener::serve(listener, service, options, metrics, close).await?;
+    listener::serve(listener, service, options, metrics, close).await;
     Ok(())
 }
 

@@ -10,8 +10,9 @@ use crate::{events::watch::Watchers, store::Store};
 /// The database is asked this often whether it is there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Whether changes reach those who watch at this process. It is not of `readyz`, nor of the service: a lost
-/// relay would take all replicas out of rotation at once.
+/// Health name that says whether changes reach the watchers of this process. It is part neither of
+/// `readyz` nor of the service's health: a lost relay would take all replicas out of rotation at
+/// once.
 pub(super) const WATCHING: &str = "chat.v1.ChatService/WatchChats";
 /// Changes reach watchers within this, whatever process or host is lost.
 const MAX_LAG: Duration = Duration::from_secs(15);
@@ -27,12 +28,13 @@ pub(super) async fn report(
     let [public, _] = healths;
     loop {
         let ping = stop.run_until_cancelled(store.ping()).await;
-        if let Some(Err(unfit)) = ping {
-            readiness.not_ready(unfit.to_string());
-        } else if ping.is_some() {
-            readiness.ready();
-        }
         let serving = ping == Some(Ok(()));
+        match ping {
+            Some(Ok(())) => readiness.ready(),
+            Some(Err(unfit)) => readiness.not_ready(unfit.to_string()),
+            // Stopping: reported at the end of this round.
+            None => {}
+        }
         say(healths, serving).await;
         let watching = serving && watchers.lag() <= MAX_LAG;
         public.set_one(WATCHING, watching).await;

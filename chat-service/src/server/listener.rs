@@ -23,7 +23,8 @@ use crate::{
 
 /// Calls on one connection at once at most.
 const MAX_STREAMS: u32 = 1000;
-/// After a connection's age, calls have so long beyond their own deadline to have their answers read.
+/// Added to the deadline of the calls of a connection that has reached its age: time to have their
+/// answers read.
 const GRACE_MARGIN: Duration = Duration::from_secs(10);
 
 /// One of the process's gRPC listeners.
@@ -37,12 +38,7 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Serves until `close`; then finishes what is under way, within the drain timeout.
-    pub(super) async fn serve(
-        self,
-        settings: &Settings,
-        parts: &Parts,
-        close: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn serve(self, settings: &Settings, parts: &Parts, close: &CancellationToken) {
         let Served {
             routes, methods, ..
         } = self.served;
@@ -72,10 +68,10 @@ impl Listening {
                     .layer(cors())
                     .layer(tonic_web::GrpcWebLayer::new());
                 let service = web.service(service);
-                listener::serve(listener, service, options, metrics, close.clone()).await
+                listener::serve(listener, service, options, metrics, close.clone()).await;
             } else {
                 let service = answers.layer(service);
-                listener::serve(listener, service, options, metrics, close.clone()).await
+                listener::serve(listener, service, options, metrics, close.clone()).await;
             }
         };
         // A peer that went silent would keep the listener's own end waiting.
@@ -85,10 +81,9 @@ impl Listening {
             tokio::time::sleep(timeout).await;
         };
         tokio::select! {
-            result = serving => Ok(result?),
+            () = serving => {}
             () = drained => {
                 tracing::warn!(timeout_ms = timeout.as_millis(), "the drain took too long; closing");
-                Ok(())
             }
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
         .with(GitAccountServiceServer::new(accounts))
         .with(SyncAdminServiceServer::new(admin));
     let served = services.finish(settings.reflection).await?;
-    // Registered before anybody can ask.
+    // Set before the listener serves, so that no probe finds it unknown.
     served.health.set_one(WATCHING, false).await;
     Ok(served)
 }

@@ -1,9 +1,9 @@
-//! What a call must have before any of its body is read: a method that its listener serves, a content
-//! type and an encoding that are gRPC's, and a bearer token, unless its service is open.
+//! Checks of a call before any of its body is read: its listener serves the method, its content
+//! type and encoding are gRPC's, and it has a bearer token, unless its service is open.
 //!
-//! The caller that the token names is put into the request's extensions. A handler finds it there, and
-//! cannot be reached without it. The body is scanned as it is read, and refused at the first byte that
-//! cannot be of a request.
+//! The caller that the token names is put into the request's extensions. A handler finds it there,
+//! and cannot be reached without it. The body is scanned as it is read, and refused at the first
+//! byte that cannot be part of a request.
 
 mod body;
 mod refusal;
@@ -29,10 +29,11 @@ use crate::services::Methods;
 /// Content types of gRPC with protobuf messages.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// From a call's headers to who calls.
+/// Authenticates a call by its headers.
 pub type Authenticate<C> = Arc<dyn Fn(&HeaderMap) -> Result<C, Status> + Send + Sync>;
 
-/// Admits calls, and puts who calls, a `C`, into the extensions of each that is not of an open service.
+/// Admits calls, and puts the caller, a `C`, into the extensions of each call of a service that is
+/// not open.
 pub struct AdmissionLayer<C> {
     methods: Methods,
     authenticate: Authenticate<C>,
@@ -49,7 +50,7 @@ impl<C> AdmissionLayer<C> {
     }
 }
 
-// Not derived: that would ask the same of `C`.
+// Not derived: the derive would require `C: Clone`.
 impl<C> Clone for AdmissionLayer<C> {
     fn clone(&self) -> Self {
         Self::new(self.methods.clone(), Arc::clone(&self.authenticate))

@@ -1,4 +1,4 @@
-//! The contract as its descriptors say it: the files of ours, and those of health and reflection.
+//! Descriptors of the services that a listener may serve: ours, health and reflection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub(crate) fn files_of(names: &[&str]) -> Vec<FileDescriptorProto> {
         .collect();
     let mut found = Vec::new();
     while let Some(name) = wanted.pop_first() {
-        // A file that is found was taken out, so that none is found twice.
+        // Removed, so that a file that two others import is found once.
         if let Some(file) = files.remove(&name) {
             wanted.extend(file.dependency.iter().cloned());
             found.push(file);

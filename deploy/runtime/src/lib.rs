@@ -1,8 +1,8 @@
 //! Process plumbing that both services need: settings, telemetry, the operations endpoint, shutdown,
-//! listeners with their services, connections and admission of calls, and the tokens with which callers and services
-//! prove who they are.
+//! listeners with their services and connections, the admission of calls, and the tokens with which
+//! callers and services prove who they are.
 //!
-//! Admission: a module here has two callers today, and depends on no domain type. What only one
+//! A module belongs here if it has two callers today and depends on no domain type. What only one
 //! service needs lives in that service.
 
 pub mod admission;

@@ -1,7 +1,7 @@
 //! A gRPC listener and its connections: how many there are, how long each lives, and how they end.
 //!
-//! tonic's own server has no limit of connections, tries again at once when no descriptor is left, and
-//! cuts calls without notice when an age and a grace are both set.
+//! tonic's own server has no limit of connections, tries again at once when no descriptor is left,
+//! and cuts calls without notice when an age and a grace are both set.
 
 mod metrics;
 
@@ -30,23 +30,25 @@ use crate::token::MAX_TOKEN_BYTES;
 
 /// What HTTP/2 clients send first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A peer that connects says something within this. Generous: three lost packets take seven seconds.
+/// How long a peer that has connected may be silent. Generous: three lost packets take seven
+/// seconds.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between looks at a preface that has arrived in part.
+/// Between polls for the rest of a preface that has arrived in part.
 const PEEK_PAUSE: Duration = Duration::from_millis(50);
-/// After the system had no descriptor or memory for a connection. Some end meanwhile.
+/// Backoff when the system has no descriptor or memory for a connection: some end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// Refused connections are told of this often at most.
+/// Refused connections are logged this often at most.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// HTTP/2 pings this often tell a dead peer from an idle one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// A peer that does not answer a ping for so long is gone.
+/// A peer that does not answer a ping within this is gone.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Cancelled calls that were not taken up yet, on one connection. h2's default of 20 ends the other calls
-/// of a proxy's connection when a few short deadlines pass at once; each costs some hundred bytes.
+/// Calls of one connection that are cancelled before they are accepted, at most. h2's default of 20
+/// ends the other calls of a proxy's connection when a few short deadlines pass at once; each costs
+/// some hundred bytes.
 const MAX_PENDING_RESETS: usize = 1000;
-/// Bytes of a request's headers. Above what a token may have, so that a longer one is refused by name and
-/// not by HTTP status 431.
+/// Bytes of a request's headers at most. Above the bound of a token, so that a longer one is
+/// refused by name and not with HTTP status 431.
 const MAX_HEADER_BYTES: u32 = 128 * 1024;
 const _: () = assert!(
     MAX_TOKEN_BYTES + 8 * 1024 < MAX_HEADER_BYTES as usize,
@@ -60,10 +62,10 @@ pub struct ConnectionOptions {
     pub most: usize,
     /// Calls on one connection at once at most.
     pub streams: u32,
-    /// Age at which the client is asked to connect again; up to a tenth more or less, so that the clients
-    /// of a replica that started do not move all at once.
+    /// Age at which the client is asked to connect again; up to a tenth more or less, so that the
+    /// clients of a replica that has just started do not all move at once.
     pub max_age: Duration,
-    /// After it was asked, calls under way have so long; then the connection is closed.
+    /// How long calls in flight have after that; then the connection is closed.
     pub grace: Duration,
     /// Whether HTTP/1.1 is spoken too, for gRPC-Web.
     pub http1: bool,
@@ -74,19 +76,15 @@ pub struct ConnectionOptions {
 #[derive(Clone, Debug)]
 pub struct Closing(pub CancellationToken);
 
-/// Serves `service` until `close`, and then until no connection is left. Dropping the future closes all.
-///
-/// # Errors
-///
-/// When the listener itself is of no use any more.
+/// Serves `service` until `close`, and then until no connection is left. Dropping the future closes
+/// all. When no connection can be accepted, it tries again.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
     options: ConnectionOptions,
     metrics: ListenerMetrics,
     close: CancellationToken,
-) -> io::Result<()>
-where
+) where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: HttpBody + Send + 'static,
@@ -95,7 +93,7 @@ where
 {
     let slots = Arc::new(Semaphore::new(options.most));
     let mut connections = JoinSet::new();
-    let mut told: Option<Instant> = None;
+    let mut refusal_logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             () = close.cancelled() => break,
@@ -115,8 +113,8 @@ where
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             metrics.refused.inc();
-            if told.is_none_or(|at| at.elapsed() >= REFUSAL_LOG_INTERVAL) {
-                told = Some(Instant::now());
+            if refusal_logged.is_none_or(|at| at.elapsed() >= REFUSAL_LOG_INTERVAL) {
+                refusal_logged = Some(Instant::now());
                 tracing::warn!(most = options.most, "too many connections; refusing more");
             }
             continue;
@@ -129,13 +127,12 @@ where
         };
         connections.spawn(connection.serve(stream, service.clone()));
     }
-    // New clients are refused by the system, and do not wait for who drains.
+    // Closed first, so that the system refuses new clients while the others drain.
     drop(listener);
     while connections.join_next().await.is_some() {}
-    Ok(())
 }
 
-/// The next connection may well be accepted.
+/// The error is of one connection: the next one may well be accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -243,7 +240,7 @@ impl Connection {
     }
 }
 
-/// Whether the peer says in time what it speaks: the whole preface of HTTP/2, or something else, for which
+/// Whether the peer sends, in time, the whole preface of HTTP/2, or something else, for which
 /// HTTP/1.1 has a timeout of its own.
 async fn has_begun(stream: &TcpStream) -> bool {
     let mut bytes = [0; PREFACE.len()];

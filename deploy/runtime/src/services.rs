@@ -1,5 +1,5 @@
-//! The services of one listener. Routes, health, reflection and [`Methods`] are made from the same list,
-//! so that each of them names what the listener serves and nothing else.
+//! The services of one listener. Routes, health, reflection and [`Methods`] are made from the same
+//! list, so that each of them names the services of the listener and no others.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
@@ -23,9 +23,8 @@ use crate::{
 
 /// Services that need no token.
 ///
-/// Balancers and probes ask for health without one, and reflection tells only what the published
-/// `.proto` files say. Neither reads anything of a user, and a service that is not named here needs a
-/// token.
+/// Balancers and probes ask for health without one, and reflection answers only from the published
+/// `.proto` files. Neither reads data of a user. A service that is not named here needs a token.
 const OPEN: [&str; 3] = ["grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA];
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
@@ -78,7 +77,7 @@ impl Services {
         self
     }
 
-    /// These, as nothing else is added: described by reflection if `reflection`, in both versions that
+    /// These, ready to be served: described by reflection if `reflection`, in both versions that
     /// clients ask for, and not serving until [`Health::set`] says so.
     ///
     /// # Errors
@@ -103,7 +102,7 @@ impl Services {
         }
         let health = Health {
             reporter: self.reporter,
-            // The empty name is all of them.
+            // The empty name stands for all of them.
             names: [""].into_iter().chain(self.names.iter().copied()).collect(),
             said: Arc::default(),
         };
@@ -132,15 +131,15 @@ pub struct Health {
 }
 
 impl Health {
-    /// Says the same of all services, to whoever watches only if it is news.
+    /// Sets the status of all services. Watchers are notified only if it has changed.
     pub async fn set(&self, serving: bool) {
         for name in self.names.iter() {
             self.set_one(name, serving).await;
         }
     }
 
-    /// Says it of one name, which may be that of a part of a service, to whoever watches only if it is
-    /// news.
+    /// Sets the status of one name, which may be that of a part of a service. Watchers are notified
+    /// only if it has changed.
     pub async fn set_one(&self, name: &'static str, serving: bool) {
         let mut said = self.said.lock().await;
         if said.insert(name, serving) == Some(serving) {
@@ -190,7 +189,7 @@ impl Methods {
                 let open = OPEN.contains(&name.as_str());
                 for method in &service.method {
                     let input = method.input_type();
-                    // The files have all that they import.
+                    // Always found: the files include all that they import.
                     let Some(shape) = shapes.find(input) else {
                         continue;
                     };
@@ -214,7 +213,7 @@ impl Methods {
         self.0.by_path.get(path).copied()
     }
 
-    /// For the body of a call of `method`.
+    /// A scanner for the body of a call of `method`.
     pub(crate) fn scanner(&self, method: Method) -> Scanner {
         Scanner::new(Arc::clone(&self.0.shapes), method.shape, method.most)
     }

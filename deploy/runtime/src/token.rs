@@ -23,8 +23,8 @@ pub const AUDIENCE: &str = "chat";
 /// Clock difference that is forgiven between issuer and service, in seconds.
 pub const LEEWAY_SECONDS: u64 = 5;
 
-/// A token longer than this is not even parsed. Large enough for a user in a thousand organizations and a
-/// thousand groups, in short; nearly all that proxies such as Envoy take of headers.
+/// A token longer than this is not even parsed. Large enough for a user in a thousand organizations
+/// and a thousand groups, in short; nearly all that proxies such as Envoy accept of headers.
 pub const MAX_TOKEN_BYTES: usize = 59 * 1024;
 
 /// What a token says about its bearer.
@@ -149,8 +149,8 @@ impl Verifier {
         Ok(Self { key, validation })
     }
 
-    /// Returns the claims of the call's `authorization` header. Two of them are refused: a proxy may have
-    /// looked at the other one.
+    /// Returns the claims of the call's `authorization` header. Two of them are refused: a proxy
+    /// may have checked the other one.
     ///
     /// # Errors
     ///

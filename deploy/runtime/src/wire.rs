@@ -119,7 +119,7 @@ fn most(message: &str, field: &str) -> usize {
     named.map_or(MAX_LIST, |(_, most)| *most)
 }
 
-/// None of a group, which proto3 does not have: then as a field that is not known.
+/// None for a group, which proto3 does not have: it is scanned as an unknown field.
 fn kind(of: Type, message: Option<usize>) -> Option<Kind> {
     match of {
         Type::Double | Type::Fixed64 | Type::Sfixed64 => Some(Kind::Eight),

@@ -8,8 +8,8 @@ use tower::BoxError;
 use super::refusal::Refusal;
 use crate::wire::{Fault, Scanner};
 
-/// The same body, which ends with a status of the contract at the first byte that `scanner` does not
-/// accept. Trailers of a request are dropped: gRPC has none.
+/// The same body, which ends with a status of the contract at the first byte that `scanner` does
+/// not accept. Trailers of a request are dropped: gRPC has none.
 pub(super) fn scanned(body: Body, scanner: Scanner) -> Body {
     let parts = axum::body::Body::new(body).into_data_stream();
     let checked = stream::try_unfold((parts, scanner), |(mut parts, mut scanner)| async move {
@@ -27,18 +27,25 @@ pub(super) fn scanned(body: Body, scanner: Scanner) -> Body {
 
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
-        let (field, problem) = match &fault {
-            Fault::TooLarge(most) => (None, format!("the request has more than {most} bytes")),
+        let (code, reason, field, problem) = match &fault {
+            Fault::TooLarge(most) => (
+                Code::ResourceExhausted,
+                reason::REQUEST_TOO_LARGE,
+                None,
+                format!("the request has more than {most} bytes"),
+            ),
             Fault::TooMany { field, most } => (
+                Code::InvalidArgument,
+                reason::FIELD_INVALID,
                 Some(field.as_str()),
                 format!("has more than {most} elements"),
             ),
-            Fault::Malformed { field, problem } => (field.as_deref(), (*problem).to_owned()),
-        };
-        let (code, reason) = match &fault {
-            Fault::TooLarge(_) => (Code::ResourceExhausted, reason::REQUEST_TOO_LARGE),
-            Fault::TooMany { .. } => (Code::InvalidArgument, reason::FIELD_INVALID),
-            Fault::Malformed { .. } => (Code::InvalidArgument, reason::REQUEST_MALFORMED),
+            Fault::Malformed { field, problem } => (
+                Code::InvalidArgument,
+                reason::REQUEST_MALFORMED,
+                field.as_deref(),
+                (*problem).to_owned(),
+            ),
         };
         Self::from(Refusal {
             code,

@@ -1,4 +1,4 @@
-//! What a client hears of a call that does not reach its handler, in the words of the contract.
+//! Statuses for calls that do not reach their handlers, with the contract's codes and reasons.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Refusal<'a> {
     pub(super) code: Code,
     pub(super) reason: &'static str,
     pub(super) problem: &'a str,
-    /// Path of the field that is in the way, if it is one.
+    /// Path of the field that is at fault, if one is.
     pub(super) field: Option<&'a str>,
 }
 
@@ -38,8 +38,8 @@ impl From<Refusal<'_>> for Status {
     }
 }
 
-/// The response, with the contract's code and reason if its status was made below the handlers, which
-/// knows neither. What a handler answers has details already.
+/// The response, with the contract's code and reason if its status comes from the framework, which
+/// knows neither. A status of a handler has details already.
 pub(super) fn conformed(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     if !headers.contains_key("grpc-status") || headers.contains_key("grpc-status-details-bin") {
@@ -60,7 +60,7 @@ pub(super) fn conformed(mut response: Response<Body>) -> Response<Body> {
             Code::ResourceExhausted,
             reason::REQUEST_TOO_LARGE,
         ),
-        // Of health and reflection.
+        // From health and reflection.
         (Code::NotFound, Code::NotFound, reason::RESOURCE_NOT_FOUND),
         (
             Code::InvalidArgument,
@@ -76,7 +76,7 @@ pub(super) fn conformed(mut response: Response<Body>) -> Response<Body> {
             problem: status.message(),
             field: None,
         };
-        // What does not fit a header stays as it was.
+        // A status that does not fit into headers stays as it was.
         let _ = Status::from(refusal).add_header(response.headers_mut());
     }
     response

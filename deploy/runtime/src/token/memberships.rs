@@ -1,6 +1,6 @@
-//! Memberships in a token: a list while they are few, which people read, and else 16 bytes an id, in
-//! base64. A thousand organizations and a thousand groups are 57 KiB of token so, and 150 KiB as lists,
-//! of which proxies take 60 KiB at most.
+//! Memberships in a token: a readable list while they are few, and else 16 bytes an id, in base64.
+//! A thousand organizations and a thousand groups make a token of 57 KiB this way, and one of 150
+//! KiB as lists; proxies accept 60 KiB at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Organization;
 
-/// More than so many are written in short.
+/// Longer lists are written in short.
 const MOST_LISTED: usize = 32;
 
 /// Ids as `base64url(id, id, ...)`, 16 bytes each.

@@ -21,7 +21,7 @@ pub enum Fault {
         /// How many it may have.
         most: usize,
     },
-    /// These are not messages as the method's request is one.
+    /// The bytes are no message of the method's request type.
     Malformed {
         /// Path of the field, where it is known.
         field: Option<String>,
@@ -34,7 +34,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Scanner {
     shapes: Arc<Shapes>,
-    /// Each of the body's messages.
+    /// Shape of each of the body's messages.
     message: usize,
     /// Bytes of each of them at most.
     most: usize,
@@ -49,7 +49,7 @@ pub struct Scanner {
 #[derive(Debug)]
 struct Open {
     message: usize,
-    /// The field that it is of the one around it.
+    /// Number of its field in the message around it.
     field: u32,
     /// Where it ends.
     end: usize,
@@ -67,7 +67,7 @@ enum State {
     Number(Varint),
     /// How long the field's value is.
     Length(Varint, u32),
-    /// The value of a field, so many more bytes of it.
+    /// The value of a field: the bytes left of it, how it is checked, and the field's number.
     Value(usize, Value, u32),
 }
 
@@ -306,7 +306,7 @@ impl Scanner {
         self.count(number, elements)
     }
 
-    /// There are so many more elements of this field.
+    /// Counts `more` elements of this field, and holds their number against its bound.
     fn count(&mut self, number: u32, more: usize) -> Result<(), Fault> {
         let Some(open) = self.open.last_mut() else {
             return Ok(());
