@@ -1,13 +1,14 @@
 //! Limits that keep one caller from costing another, in this process.
 //!
-//! A caller is the user or the service that a call's token names. What is bounded for each: calls a
-//! second, calls in flight, watches, calls that wait for a worker or for work, database work at once, and
-//! the bytes of answers that were not taken yet. The process as a whole has bounds of its own. Who is
-//! beyond one is refused with `RESOURCE_EXHAUSTED`, that limit's reason, and when to come back; only for
-//! its turn at the database a call waits, so that a burst of one caller delays nobody but that caller.
+//! A caller is the user or the service that a call's token names. Each has bounds: calls a second,
+//! calls in flight, watches, calls that wait for a worker or for work, database work at once, and
+//! the bytes of answers that were not taken yet. The process as a whole has bounds of its own. A
+//! call beyond a bound is refused with `RESOURCE_EXHAUSTED`, that limit's reason, and a retry
+//! delay. Only for its turn at the database a call waits, so that a burst of one caller delays no
+//! other caller.
 //!
-//! A call is in flight until the last byte of its answer was written to the socket: an answer that is
-//! not taken counts, and has a deadline (`answer`).
+//! A call is in flight until the last byte of its answer was written to the socket: an answer that
+//! is not taken counts, and has a deadline (`answer`).
 
 mod account;
 mod answer;
@@ -31,16 +32,17 @@ use tokio_util::sync::CancellationToken;
 use self::{
     account::{Account, Kind, Place, Share, Ticket, Use},
     answer::Answer,
-    metrics::{Limit, LimitMetrics},
+    metrics::{Limit, LimitMetrics, gauged},
 };
 pub(crate) use self::{answer::AnswerLayer, limited::LimitLayer};
 use crate::{authz::Principal, error::Error};
 
-/// Answers that are not taken, and callers that are idle, are looked for this often.
+/// Answers that are not taken, and idle callers, are swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Who is refused may come back after this, but for the rate of calls, where it is known.
+/// Retry delay of a refusal, but for the rate of calls, where the delay is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// A user's database work at once is the pool's connections over this: it takes four users to fill it.
+/// A user's database work at once is the pool's connections over this: it takes four users to fill
+/// the pool.
 const USER_POOL_SHARE: usize = 4;
 /// A service works for many users, and yet not with the whole pool.
 const SERVICE_POOL_SHARE: usize = 2;
@@ -76,16 +78,18 @@ pub struct Bounds {
 
 impl Bounds {
     fn share(&self, kind: Kind) -> Share {
-        let weight = match kind {
-            Kind::User => 1,
-            Kind::Service | Kind::Anonymous => self.service_weight,
+        let turns = |pool_share: usize| (self.database_connections / pool_share).max(1);
+        let (weight, turns) = match kind {
+            Kind::User => (1, turns(USER_POOL_SHARE)),
+            Kind::Service => (self.service_weight, turns(SERVICE_POOL_SHARE)),
+            // Health and reflection use no database, and must not wait for one another.
+            Kind::Anonymous => (self.service_weight, Semaphore::MAX_PERMITS),
         };
-        let (pool_share, unread_bytes) = match kind {
-            Kind::User => (USER_POOL_SHARE, self.user_unread_bytes),
-            Kind::Service | Kind::Anonymous => (
-                SERVICE_POOL_SHARE,
-                (self.user_unread_bytes * weight).min(self.unread_bytes / SERVICE_UNREAD_SHARE),
-            ),
+        let unread_bytes = match kind {
+            Kind::User => self.user_unread_bytes,
+            Kind::Service | Kind::Anonymous => {
+                (self.user_unread_bytes * weight).min(self.unread_bytes / SERVICE_UNREAD_SHARE)
+            }
         };
         Share {
             calls: self.user_calls * weight,
@@ -94,25 +98,21 @@ impl Bounds {
             watches: self.user_watches * weight,
             waiting_calls: self.user_waiting_calls * weight,
             unread_bytes,
-            turns: match kind {
-                Kind::User | Kind::Service => (self.database_connections / pool_share).max(1),
-                // Health and reflection use no database, and must not wait for one another.
-                Kind::Anonymous => Semaphore::MAX_PERMITS,
-            },
+            turns,
         }
     }
 }
 
-/// Whose calls count together.
+/// Key of an account: calls with the same one count together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Caller {
+enum AccountKey {
     User(uuid::Uuid),
     Service(String),
     /// Calls that need no token: health and reflection.
     Anonymous,
 }
 
-impl Caller {
+impl AccountKey {
     fn of(principal: Option<&Principal>) -> Self {
         match principal {
             Some(Principal::User(user)) => Self::User(user.id.0),
@@ -137,8 +137,8 @@ pub struct Limits(Arc<Inner>);
 struct Inner {
     bounds: Bounds,
     metrics: LimitMetrics,
-    /// Those with a call in flight, and those whose calls a second are not forgotten yet.
-    callers: Mutex<HashMap<Caller, Arc<Account>>>,
+    /// Callers with a call in flight, and those whose token buckets are not full again yet.
+    callers: Mutex<HashMap<AccountKey, Arc<Account>>>,
     /// Answers that are on their way, and, until the next sweep, those that have arrived.
     answers: Mutex<Vec<Weak<Answer>>>,
 }
@@ -174,10 +174,9 @@ impl Limits {
         }
         lock(&inner.answers).retain(|answer| answer.strong_count() > 0);
         let mut callers = lock(&inner.callers);
-        // Under the lock nobody else can come to hold one of those that only the table holds.
+        // Under the lock, an account that only the table holds gets no other holder.
         callers.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle(now));
-        let number = i64::try_from(callers.len()).unwrap_or(i64::MAX);
-        inner.metrics.callers.set(number);
+        inner.metrics.callers.set(gauged(callers.len()));
     }
 
     /// Lets a call in, or says which limit is in the way.
@@ -187,10 +186,10 @@ impl Limits {
         path: &str,
         now: Instant,
     ) -> Result<Ticket, Error> {
-        let caller = Caller::of(principal);
-        let account = self.account(&caller, now);
-        // Health must be told however often it is asked for; its calls are cheap, and one caller's.
-        if caller != Caller::Anonymous
+        let key = AccountKey::of(principal);
+        let account = self.account(&key, now);
+        // Calls of health are not paced: they are cheap, and all of them count as one caller's.
+        if key != AccountKey::Anonymous
             && let Err(wait) = account.pace(now)
         {
             return Err(self.refused(Limit::CallRate, wait));
@@ -207,13 +206,13 @@ impl Limits {
         limit.map_or(Ok(()), |limit| Err(self.refused(limit, RETRY_AFTER)))
     }
 
-    fn account(&self, caller: &Caller, now: Instant) -> Arc<Account> {
+    fn account(&self, key: &AccountKey, now: Instant) -> Arc<Account> {
         let mut callers = lock(&self.0.callers);
-        if let Some(account) = callers.get(caller) {
+        if let Some(account) = callers.get(key) {
             return account.clone();
         }
-        let account = Arc::new(Account::new(self.0.bounds.share(caller.kind()), now));
-        callers.insert(caller.clone(), account.clone());
+        let account = Arc::new(Account::new(self.0.bounds.share(key.kind()), now));
+        callers.insert(key.clone(), account.clone());
         account
     }
 

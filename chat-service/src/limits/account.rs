@@ -16,10 +16,10 @@ use tokio::{
 
 use super::{
     Bounds, lock,
-    metrics::{Limit, LimitMetrics},
+    metrics::{Limit, LimitMetrics, gauged},
 };
 
-/// So much of the calls a second may come at once.
+/// Size of the token bucket: the calls of this long at the caller's rate.
 const BURST: Duration = Duration::from_secs(2);
 /// The stream that lasts.
 const WATCH: &str = "/chat.v1.ChatService/WatchChats";
@@ -115,6 +115,15 @@ impl Account {
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         *lock(&self.full_at) <= now
     }
+
+    /// Calls in flight that take up the same.
+    fn in_flight(&self, of: Use) -> &AtomicUsize {
+        match of {
+            Use::Work => &self.calls,
+            Use::Wait => &self.waiting_calls,
+            Use::Watch => &self.watches,
+        }
+    }
 }
 
 /// A call's place among those in flight. Dropping it frees the place.
@@ -133,15 +142,12 @@ impl Place {
         of: Use,
     ) -> Result<Self, Limit> {
         let share = account.share;
-        let (counter, most, limit) = match of {
-            Use::Work => (&account.calls, share.calls, Limit::Calls),
-            Use::Wait => (
-                &account.waiting_calls,
-                share.waiting_calls,
-                Limit::WaitingCalls,
-            ),
-            Use::Watch => (&account.watches, share.watches, Limit::Watches),
+        let (most, limit) = match of {
+            Use::Work => (share.calls, Limit::Calls),
+            Use::Wait => (share.waiting_calls, Limit::WaitingCalls),
+            Use::Watch => (share.watches, Limit::Watches),
         };
+        let counter = account.in_flight(of);
         if counter.fetch_add(1, Ordering::Relaxed) >= most {
             counter.fetch_sub(1, Ordering::Relaxed);
             return Err(limit);
@@ -152,8 +158,7 @@ impl Place {
             metrics: metrics.clone(),
             of,
         };
-        let beyond =
-            |gauge: &Gauge, most: usize| gauge.get() > i64::try_from(most).unwrap_or(i64::MAX);
+        let beyond = |gauge: &Gauge, most: usize| gauge.get() > gauged(most);
         metrics.calls.inc();
         if let Some(gauge) = place.gauge() {
             gauge.inc();
@@ -178,11 +183,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let counter = match self.of {
-            Use::Work => &self.account.calls,
-            Use::Wait => &self.account.waiting_calls,
-            Use::Watch => &self.account.watches,
-        };
+        let counter = self.account.in_flight(self.of);
         counter.fetch_sub(1, Ordering::Relaxed);
         self.metrics.calls.dec();
         if let Some(gauge) = self.gauge() {
@@ -206,7 +207,8 @@ impl Ticket {
         }
     }
 
-    /// Waits until it is the call's turn to use the database, where it uses it at length. Cancel safe.
+    /// Waits for the call's turn to use the database, unless the call mostly waits or watches.
+    /// Cancel safe.
     pub(super) async fn take_turn(&self) {
         if self.place.of != Use::Work {
             return;
@@ -228,9 +230,7 @@ impl Ticket {
         } = &self.place;
         if account.unread_bytes.load(Ordering::Relaxed) >= account.share.unread_bytes {
             Some(Limit::UnreadAnswers)
-        } else if metrics.unread_bytes.get()
-            >= i64::try_from(bounds.unread_bytes).unwrap_or(i64::MAX)
-        {
+        } else if metrics.unread_bytes.get() >= gauged(bounds.unread_bytes) {
             Some(Limit::ProcessUnreadAnswers)
         } else {
             None
@@ -274,8 +274,4 @@ impl Drop for Unread {
             .fetch_sub(self.bytes, Ordering::Relaxed);
         place.metrics.unread_bytes.dec_by(gauged(self.bytes));
     }
-}
-
-fn gauged(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

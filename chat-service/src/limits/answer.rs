@@ -1,10 +1,11 @@
-//! Answers on their way: counted until their last byte is written, and ended when that takes too long.
+//! Answers on their way: counted until their last byte is written, and ended when that takes too
+//! long.
 //!
-//! The HTTP server asks a body for a piece before it knows whether the peer takes any, keeps the piece
-//! until the peer does, and asks for nothing meanwhile: a body that is not asked cannot end. So a body
-//! here gives small pieces, few ahead of what was written, and keeps the rest where [`Answer::sweep`] can
-//! drop it. What a peer that takes nothing can pin is two pieces for each stream, and the stream's place,
-//! until its connection ends.
+//! The HTTP server polls a body for a piece before it knows whether the peer takes any, keeps the
+//! piece until the peer does, and does not poll meanwhile: a body that is not polled cannot end. So
+//! a body here gives small pieces, few ahead of those that were written, and keeps the rest where
+//! [`Answer::sweep`] can drop it. A peer that takes nothing can pin two pieces for each stream, and
+//! the stream's place, until its connection ends.
 
 use std::{
     future::Future,
@@ -23,7 +24,7 @@ use http_body::{Body as _, Frame};
 use prost::bytes::{Buf as _, Bytes};
 use tokio::time::Instant;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
 use super::{
     Limits,
@@ -35,9 +36,6 @@ use super::{
 const PIECE: usize = 16 * 1024;
 /// The next piece is given while no more than this was not written: one is written, one is ready.
 const AHEAD: usize = PIECE;
-
-/// What a body may fail with.
-type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Counts answers as they are written. The outermost layer: what is outside of it is not seen.
 #[derive(Clone)]
@@ -125,7 +123,8 @@ pub(crate) enum AnswerBody {
     Counted(Arc<Answer>),
 }
 
-/// An answer on its way: shared by its body, by the pieces that were not written yet, and by the sweep.
+/// An answer on its way: shared by its body, by the pieces that were not written yet, and by the
+/// sweep.
 pub(crate) struct Answer {
     limits: Limits,
     ticket: Arc<Ticket>,
@@ -146,7 +145,7 @@ struct State {
     since: Option<Instant>,
     /// It was not taken in time.
     overdue: bool,
-    /// It waits until others' answers are taken.
+    /// It waits until less is unread; the sweep wakes it.
     stalled: bool,
 }
 
@@ -186,9 +185,9 @@ impl Answer {
     fn poll(
         self: &Arc<Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut state = lock(&self.state);
-        // Before looking, so that what is written meanwhile is not missed.
+        // Register before checking, so that a write between the two is not missed.
         self.waker.register(context.waker());
         if state.overdue {
             // RST_STREAM with this is RESOURCE_EXHAUSTED to a gRPC client.
@@ -201,7 +200,7 @@ impl Answer {
         if state.rest.is_empty() {
             let bounds = &self.limits.0.bounds;
             if self.ticket.is_stream() && self.ticket.unread_limit(bounds).is_some() {
-                // Looks again after the next sweep; what happens meanwhile is coalesced per chat.
+                // The next sweep wakes it; events until then are coalesced per chat.
                 state.stalled = true;
                 return Poll::Pending;
             }
@@ -279,14 +278,14 @@ impl Drop for Piece {
 
 impl http_body::Body for AnswerBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.get_mut() {
-            Self::Plain(body) => Pin::new(body).poll_frame(context).map_err(BodyError::from),
+            Self::Plain(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
             Self::Counted(answer) => answer.poll(context),
         }
     }
@@ -306,7 +305,7 @@ impl http_body::Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         if let Self::Counted(answer) = self {
-            // The peer is gone, or all is given; pieces that are not written yet have what they need.
+            // The peer is gone, or all is given. Pieces that are not written yet own their bytes.
             lock(&answer.state).end();
         }
     }

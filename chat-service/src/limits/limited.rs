@@ -1,5 +1,5 @@
-//! The layer before the services: who is beyond a limit is refused before the body is read, and who is not
-//! waits for its turn.
+//! The layer before the services: a call beyond a limit is refused before its body is read, and any
+//! other waits for its turn.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use super::Limits;
 use crate::auth::Caller;
 
-/// Lets calls in.
+/// Admits calls within the limits.
 #[derive(Clone)]
 pub(crate) struct LimitLayer(Limits);
 

@@ -116,3 +116,8 @@ impl LimitMetrics {
         self.refused.get_or_create(&LimitLabel { limit }).inc();
     }
 }
+
+/// A count as gauges hold it.
+pub(super) fn gauged(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

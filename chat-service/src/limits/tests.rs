@@ -147,7 +147,7 @@ fn calls_a_second_are_refused_with_the_time_until_the_next_one() {
     assert!(call_at(&other, now).is_ok());
     assert!(call_at(&fast, now + wait).is_ok());
     assert!(call_at(&fast, now + wait).is_err());
-    // Health is told however often it is asked for.
+    // Calls of health are not paced.
     for _ in 0..1000 {
         assert!(
             limits
