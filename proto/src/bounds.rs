@@ -18,16 +18,15 @@ pub const SMALL_PAGE_SIZE: i32 = 25;
 /// with every text as long as it may be.
 pub const MAX_SYNC_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of any other request at most: 32 labels of the greatest length, four bytes a character, are two
-/// thirds of it.
+/// Bytes of any other request at most: 32 labels of the greatest length, four bytes a character,
+/// are two thirds of it.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// Elements of a list or map of a request at most, but for [`MAX_LISTS`]: more than its method takes of
-/// any. Beyond it a request is not even decoded.
+/// Elements of a list or map of a request at most, but for [`MAX_LISTS`]: more than any method
+/// takes. A request beyond it is not even decoded.
 pub const MAX_LIST: usize = 256;
 
-/// Lists of requests, by the full name of the field, that may have more elements than [`MAX_LIST`], or that
-/// are worth fewer.
+/// Lists of requests, by the full name of the field, whose bound is not [`MAX_LIST`].
 pub const MAX_LISTS: [(&str, usize); 3] = [
     ("chat.v1.ReportOutcomesRequest.outcomes", MAX_OUTCOMES),
     ("chat.v1.ReportOutcomesRequest.credentials", MAX_OUTCOMES),

@@ -232,8 +232,8 @@ async fn call_untaken(client: &Stalled, caller: &Caller) -> Result<Untaken, Stat
     client.call(method, &token, &page).await
 }
 
-/// Promise 10: what a caller leaves unread is bounded, and no other caller's calls wait for it. A page is
-/// of two MiB here, and each reader may owe one.
+/// Promise 10: the answers that a caller leaves unread are bounded, and no other caller's calls
+/// wait for them. A page is of two MiB here, and each reader may owe one.
 #[tokio::test]
 async fn an_answer_that_is_not_taken_counts_against_its_caller_and_is_ended_at_its_deadline() {
     let change = |settings: &mut chat_service::config::Settings, _: &mut _| {

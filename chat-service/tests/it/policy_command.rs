@@ -15,7 +15,7 @@ use chat_service::{
 };
 use proto::chat::v1::{CreateChatRequest, GetChatRequest, GetChatsRequest};
 use serde_json::json;
-use testkit::postgres::Database;
+use testkit::{postgres::Database, process::status_kib};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -379,12 +379,9 @@ async fn five_hundred_policies_are_checked_in_bounded_memory_and_the_sample_is_n
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let status = format!("/proc/{}/status", child.id());
     let mut peak_kib = 0;
     while child.try_wait().unwrap().is_none() {
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        let kib = status_kib(child.id(), "VmHWM:");
         peak_kib = kib.unwrap_or(0).max(peak_kib);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,10 +1,10 @@
-//! `bench abuse`: what a tenant who does not behave does to a neighbour who does, and to the processes.
+//! `bench abuse`: the effect of a tenant who does not behave on a neighbour who does, and on the
+//! processes.
 //!
 //! chat-service is the real binary and PostgreSQL a process; the tenants are in this one.
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Write as _,
     sync::{
         Arc,
@@ -19,10 +19,11 @@ use e2e::{
     stack::Stack,
 };
 use serde_json::json;
+use testkit::process::status_kib;
 use tokio::task::JoinSet;
 
-/// Between two looks at memory and readiness.
-const LOOK: Duration = Duration::from_millis(250);
+/// Between two samples of memory and readiness.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 /// After each kind, so that the next one does not meet what it left behind.
 const REST: Duration = Duration::from_secs(2);
 /// KiB of a MiB.
@@ -87,7 +88,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 async fn once(options: &Options) -> anyhow::Result<Run> {
     let variables = [
-        // As an operator has it who sets nothing.
+        // The default, in place of the high rate of other tests.
         ("CHAT_USER_CALLS_PER_SECOND", "100"),
         ("CHAT_LOG", "error,chat_service::server=info"),
     ];
@@ -103,9 +104,9 @@ async fn once(options: &Options) -> anyhow::Result<Run> {
     let time = Duration::from_secs(options.seconds);
     let memory = Arc::new(AtomicUsize::new(0));
     let unready = Arc::new(AtomicUsize::new(0));
-    let mut looks = JoinSet::new();
-    looks.spawn(watch_database(&stack, memory.clone()).await?);
-    looks.spawn(watch_readiness(stack.ops_url().to_owned(), unready.clone()));
+    let mut samplers = JoinSet::new();
+    samplers.spawn(watch_database(&stack, memory.clone()).await?);
+    samplers.spawn(watch_readiness(stack.ops_url().to_owned(), unready.clone()));
 
     let (_, alone) = neighbour.behave_during(tokio::time::sleep(time)).await;
     tell("nobody else", &alone, &stack)?;
@@ -149,8 +150,8 @@ fn tell(what: &str, met: &Met, stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks again and again at what the database's backends have of their own, in KiB above the start; keeps
-/// the most.
+/// Samples the private memory of the database's backends, in KiB above the start, and keeps the
+/// most.
 async fn watch_database(
     stack: &Stack,
     most: Arc<AtomicUsize>,
@@ -168,7 +169,7 @@ async fn watch_database(
                 let sum = usize::try_from(above.sum::<u64>()).unwrap_or(usize::MAX);
                 most.fetch_max(sum, Ordering::Relaxed);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     })
 }
@@ -194,19 +195,12 @@ async fn watch_readiness(url: String, failures: Arc<AtomicUsize>) {
         if !answer.starts_with("HTTP/1.1 200") {
             failures.fetch_add(1, Ordering::Relaxed);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
 }
 
 fn status_mib(pid: u32, line: &str) -> Option<u64> {
     Some(status_kib(pid, line)? / MIB)
-}
-
-/// A line of `/proc/<pid>/status` that counts kB.
-fn status_kib(pid: u32, line: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|found| found.strip_prefix(line))?;
-    value.trim().trim_end_matches(" kB").parse().ok()
 }
 
 fn milliseconds(duration: &Duration) -> f64 {

@@ -1,4 +1,4 @@
-//! What happens to a call before its handler: whose it is, and whether it is one.
+//! Checks of a call before its handler: by whom it is, and whether it is well formed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::raw::{Call, peak_mib};
 
-/// What all that a call without a token sends may cost: less than one of its bodies.
+/// Memory that calls with bodies of 15 MB may cost together: less than one of the bodies.
 const MAX_GROWTH_MIB: u64 = 12;
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn bytes_that_are_no_request_are_the_clients_mistake_and_name_the_field() 
     .await;
 }
 
-/// A user in so many organizations, in one of three ways, and groups.
+/// A user in `count` organizations, with one of three sets of roles in each, and in `count` groups.
 fn member_of(count: u128) -> Caller {
     let mut caller = Caller::user();
     caller.claims.organizations = (0..count)

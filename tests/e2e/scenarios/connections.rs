@@ -22,7 +22,7 @@ use tokio::{
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-/// Longer than a silent peer is waited for, and than the shortest age of a connection.
+/// Longer than the timeout of a silent peer, and than the shortest age of a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connected(url: &str) -> TcpStream {
@@ -167,7 +167,7 @@ async fn cancelled_calls_end_no_other_call_of_their_connection() {
             .unwrap();
         let mut watch = watch.into_inner();
         watch.message().await.unwrap().unwrap();
-        // Stopped, it takes up none before all are cancelled.
+        // A stopped process accepts no call before all are cancelled.
         stack.chat_service.signal(Signal::Stop).unwrap();
         let cancelled = (0..300).map(|_| {
             let mut chats = chats.clone();

@@ -1,12 +1,15 @@
 //! Calls as bytes: what no generated client would send.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use testkit::{clients::facts, process::Process};
+use testkit::{
+    clients::facts,
+    process::{Process, status_kib},
+};
 use tonic::{Code, Status};
 
-/// No answer takes so long; a call that hangs fails its test here.
+/// Longer than any answer takes, so that a call that hangs fails its test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One request, to be changed and sent.
@@ -100,13 +103,5 @@ impl Answer {
 
 /// Most memory that the process ever had, in MiB.
 pub(crate) fn peak_mib(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: u64 = peak
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
-    kib / 1024
+    status_kib(process.id(), "VmHWM:").unwrap() / 1024
 }

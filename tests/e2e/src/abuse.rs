@@ -1,6 +1,6 @@
 //! A tenant who does not behave, in each way that is known, and a neighbour who does and is timed.
 //!
-//! Whoever is refused repeats the call after a second, as the refusal advises at most.
+//! A refused call is repeated after a second, the longest delay that refusals advise.
 
 use std::{
     io::ErrorKind,
@@ -31,12 +31,14 @@ INSERT INTO chats (id, owner_id, title, status, labels)
 SELECT gen_random_uuid(), $1, 'x', 'running',
     (SELECT jsonb_object_agg('key' || i, repeat('v', 320)) FROM generate_series(1, 32) i)
 FROM generate_series(1, 200) i";
-/// After a refusal.
+/// Before a refused call is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between the neighbour's rounds, and between headers that are refused.
 const ROUND: Duration = Duration::from_millis(10);
 /// Connections that calls at once share.
 const CONNECTIONS: usize = 4;
+/// Calls at once of a storm of filters.
+const STORM_CALLS: usize = 16;
 
 /// A way not to behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub enum Abuse {
     ManyCalls,
     /// New credentials without end, while workers wait for work.
     Relinking,
-    /// Updates of the neighbour's chat, by who may not read it.
+    /// Updates of the neighbour's chat, by a user without access to it.
     StrangersUpdates,
     /// Headers far beyond what is accepted, on ever new connections.
     HeaderBombs,
@@ -101,7 +103,7 @@ impl Abuse {
 }
 
 impl<'a> Abuser<'a> {
-    /// A new user with 200 large chats, and who knows the neighbour's.
+    /// A new user with 200 large chats, who knows the id of the neighbour's chat.
     ///
     /// # Panics
     ///
@@ -140,8 +142,8 @@ impl<'a> Abuser<'a> {
         Connections::default()
     }
 
-    /// Does not behave for `time`, while the neighbour behaves: on a thread of its own, so that the neighbour
-    /// waits for the services, and not for the abuser's share of this process.
+    /// Does not behave for `time`, while the neighbour behaves: on a thread of its own, so that the
+    /// neighbour waits for the services, and not for the abuser's share of this process.
     ///
     /// # Panics
     ///
@@ -178,13 +180,13 @@ impl<'a> Abuser<'a> {
     }
 
     fn storm(&self, tasks: &mut JoinSet<()>) {
-        for (first, mut client) in self.clients(&self.user, 16).enumerate() {
+        for (first, mut client) in self.clients(&self.user, STORM_CALLS).enumerate() {
             tasks.spawn(async move {
                 let mut number = first;
                 loop {
                     let listed = client.get_chats(filtered(number)).await;
                     back_off(listed).await;
-                    number += 16;
+                    number += STORM_CALLS;
                 }
             });
         }
@@ -369,7 +371,7 @@ pub struct Met {
 }
 
 impl Met {
-    /// What so many of a hundred calls took at most.
+    /// The time that `of_hundred` of a hundred calls took at most.
     #[must_use]
     pub fn percentile(&self, of_hundred: usize) -> Duration {
         let mut times = self.times.clone();
@@ -379,6 +381,11 @@ impl Met {
             .get(index.saturating_sub(1))
             .copied()
             .unwrap_or_default()
+    }
+
+    fn note<T>(&mut self, begun: Instant, answer: Result<T, Status>) {
+        self.times.push(begun.elapsed());
+        self.failures.extend(answer.err());
     }
 }
 
@@ -423,12 +430,5 @@ impl Neighbour {
             never = rounds => never,
         };
         (result, met)
-    }
-}
-
-impl Met {
-    fn note<T>(&mut self, begun: Instant, answer: Result<T, Status>) {
-        self.times.push(begun.elapsed());
-        self.failures.extend(answer.err());
     }
 }

@@ -57,6 +57,15 @@ impl Signal {
     }
 }
 
+/// A line of `/proc/<id>/status` that counts KiB, as `VmHWM:`, which is the most memory that the
+/// process `id` ever had. `None` once the process is gone.
+#[must_use]
+pub fn status_kib(id: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// A command in an environment that has nothing but `PATH` and `HOME`: what the machine's user has
 /// set does not decide a test.
 #[must_use]

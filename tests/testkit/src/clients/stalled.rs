@@ -1,5 +1,5 @@
-//! Clients that harm: one takes nothing of any answer but its head, since the windows of its streams are 0
-//! bytes; another sends headers far beyond what a server accepts.
+//! Clients that harm: one takes nothing of any answer but its head, since the windows of its
+//! streams are 0 bytes; another sends headers far beyond those that a server accepts.
 
 use std::sync::Arc;
 
@@ -106,7 +106,8 @@ impl Untaken {
     }
 }
 
-/// Makes one call with a megabyte of headers, on a connection of its own, and waits until it is refused.
+/// Makes one call with a megabyte of headers, on a connection of its own, and waits until it is
+/// refused.
 ///
 /// # Panics
 ///
