@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use axum::response::IntoResponse;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use proto::bounds::{MAX_REQUEST_BYTES, MAX_REQUESTS};
 use tokio::sync::Mutex;
 use tonic::{
@@ -89,9 +89,12 @@ impl Services {
     ) -> Result<Served, tonic_reflection::server::Error> {
         if reflection {
             self.names.extend([REFLECTION, REFLECTION_ALPHA]);
+        }
+        let files = files_of(&self.names);
+        if reflection {
             let builder = || {
                 let described = FileDescriptorSet {
-                    file: files_of(&self.names),
+                    file: files.clone(),
                 };
                 let builder = Builder::configure().register_file_descriptor_set(described);
                 let named = self.names.iter().copied();
@@ -109,7 +112,7 @@ impl Services {
         health.set(false).await;
         Ok(Served {
             routes: self.routes.routes(),
-            methods: Methods::of(&self.names),
+            methods: Methods::of(&self.names, &files),
             health,
         })
     }
@@ -176,11 +179,11 @@ pub(crate) struct Method {
 }
 
 impl Methods {
-    fn of(names: &[&str]) -> Self {
-        let files = files_of(names);
-        let shapes = Shapes::of(&files);
+    /// The methods of the services with these names, which `files` describe.
+    fn of(names: &[&str], files: &[FileDescriptorProto]) -> Self {
+        let shapes = Shapes::of(files);
         let mut by_path = BTreeMap::new();
-        for file in &files {
+        for file in files {
             for service in &file.service {
                 let name = full_name(file, service.name());
                 if !names.contains(&name.as_str()) {
@@ -193,12 +196,9 @@ impl Methods {
                     let Some(shape) = shapes.find(input) else {
                         continue;
                     };
-                    let most = MAX_REQUESTS
-                        .iter()
-                        .find(|(request, _)| *request == input.trim_start_matches('.'));
-                    let method = format!("/{name}/{}", method.name());
-                    let most = most.map_or(MAX_REQUEST_BYTES, |(_, most)| *most);
-                    by_path.insert(method, Method { open, shape, most });
+                    let path = format!("/{name}/{}", method.name());
+                    let most = max_bytes(input);
+                    by_path.insert(path, Method { open, shape, most });
                 }
             }
         }
@@ -219,17 +219,23 @@ impl Methods {
     }
 }
 
+/// Bytes of a request at most, by its message's name as in `.chat.v1.GetChatRequest`.
+fn max_bytes(request: &str) -> usize {
+    let request = request.trim_start_matches('.');
+    let named = MAX_REQUESTS.iter().find(|(name, _)| *name == request);
+    named.map_or(MAX_REQUEST_BYTES, |(_, most)| *most)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use prost_types::FileDescriptorProto;
 
     use super::*;
 
     #[test]
     fn only_the_methods_of_the_services_named_are_known_and_only_health_is_open() {
-        let methods = Methods::of(&["chat.v1.SyncService", "grpc.health.v1.Health"]);
+        let names = ["chat.v1.SyncService", "grpc.health.v1.Health"];
+        let methods = Methods::of(&names, &files_of(&names));
         let open = |path| methods.get(path).map(|method| method.open);
         assert_eq!(open("/chat.v1.SyncService/ReportOutcomes"), Some(false));
         assert_eq!(open("/grpc.health.v1.Health/Watch"), Some(true));
