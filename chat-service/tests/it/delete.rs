@@ -1,8 +1,7 @@
 //! `DeleteChat`: what goes with a chat, who hears of it, and what was under way for it.
 
 use proto::chat::v1::{
-    self, OutcomeResultStatus, Subject, WatchChatsRequest, WatchChatsResponse, WatchEventKind,
-    subject,
+    self, OutcomeResultStatus, WatchChatsRequest, WatchChatsResponse, WatchEventKind,
 };
 use testkit::wait::{PATIENCE, until};
 use tonic::{Code, Status, Streaming};
@@ -10,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     lock::{Holder, until_blocked},
-    stack::{Caller, Stack, refused},
+    stack::{Caller, Stack, group, refused},
     worker::{Owner, Worker, found, git_ref, outcome, value},
 };
 
@@ -36,25 +35,14 @@ fn not_found() -> (Code, String, Option<String>) {
     (Code::NotFound, "RESOURCE_NOT_FOUND".to_owned(), None)
 }
 
-async fn share_with_group(stack: &Stack, owner: &Caller, chat: &str, group: Uuid) {
-    let request = v1::UpdateChatSharingRequest {
-        chat_id: chat.to_owned(),
-        add_readers: vec![Subject {
-            subject: Some(subject::Subject::GroupId(group.to_string())),
-        }],
-        ..v1::UpdateChatSharingRequest::default()
-    };
-    let shared = stack.chats(owner).update_chat_sharing(request).await;
-    shared.unwrap();
-}
-
 #[tokio::test]
 async fn a_deleted_chat_goes_with_its_refs_polls_and_shares() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         owner.report(&chat.id, "feat/y").await;
-        share_with_group(stack, &owner.caller, &chat.id, Uuid::now_v7()).await;
+        let readers = vec![group(Uuid::now_v7())];
+        stack.share(&owner.caller, &chat.id, readers).await;
         delete(stack, &owner.caller, &chat.id).await.unwrap();
         let left = "SELECT (SELECT count(*) FROM chats) + (SELECT count(*) FROM chat_acl)
             + (SELECT count(*) FROM git_refs) + (SELECT count(*) FROM git_ref_polls)
@@ -110,11 +98,11 @@ async fn next_chat(stream: &mut Streaming<WatchChatsResponse>) -> (WatchEventKin
 #[tokio::test]
 async fn who_could_read_a_deleted_chat_hears_of_it_and_nobody_else() {
     Stack::run(async |stack| {
-        let group = Uuid::now_v7();
-        let (owner, reader) = (Caller::user(), Caller::user().group(group));
+        let team = Uuid::now_v7();
+        let (owner, reader) = (Caller::user(), Caller::user().group(team));
         let (stranger, admin) = (Caller::user(), Caller::user().site("admin"));
         let chat = stack.chat(&owner).await;
-        share_with_group(stack, &owner, &chat.id, group).await;
+        stack.share(&owner, &chat.id, vec![group(team)]).await;
         let mut hearing = [
             watch(stack, &owner, None).await,
             watch(stack, &reader, None).await,

@@ -3,30 +3,17 @@
 use std::collections::BTreeSet;
 
 use proto::chat::v1::{
-    CreateChatRequest, GetChatRequest, GetChatsRequest, Subject, UpdateChatRequest,
-    UpdateChatSharingRequest, subject,
+    CreateChatRequest, GetChatRequest, GetChatsRequest, UpdateChatRequest, UpdateChatSharingRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::stack::{Caller, Stack, refused};
+use crate::stack::{Caller, Stack, group, refused, user};
 
 fn page(size: i32) -> GetChatsRequest {
     GetChatsRequest {
         page_size: size,
         ..GetChatsRequest::default()
-    }
-}
-
-fn user(caller: &Caller) -> Subject {
-    Subject {
-        subject: Some(subject::Subject::UserId(caller.id())),
-    }
-}
-
-fn group(id: Uuid) -> Subject {
-    Subject {
-        subject: Some(subject::Subject::GroupId(id.to_string())),
     }
 }
 
@@ -86,16 +73,8 @@ async fn pages_are_exact_under_authorization() {
                 )
                 .await;
             if visible {
-                let share = UpdateChatSharingRequest {
-                    chat_id: chat.id.clone(),
-                    add_readers: vec![user(&reader), group(team)],
-                    ..UpdateChatSharingRequest::default()
-                };
-                stack
-                    .chats(&owner)
-                    .update_chat_sharing(share)
-                    .await
-                    .unwrap();
+                let readers = vec![user(&reader), group(team)];
+                stack.share(&owner, &chat.id, readers).await;
             }
             all.push(chat.id);
         }
@@ -178,20 +157,12 @@ async fn shared_with_me_lists_what_others_shared_and_nothing_seen_by_role() {
         for index in 0..6 {
             let chat = stack.chat(&owner).await;
             if index % 3 != 0 {
-                let share = UpdateChatSharingRequest {
-                    chat_id: chat.id.clone(),
-                    add_readers: vec![if index % 3 == 1 {
-                        user(&admin)
-                    } else {
-                        group(team)
-                    }],
-                    ..UpdateChatSharingRequest::default()
+                let reader = if index % 3 == 1 {
+                    user(&admin)
+                } else {
+                    group(team)
                 };
-                stack
-                    .chats(&owner)
-                    .update_chat_sharing(share)
-                    .await
-                    .unwrap();
+                stack.share(&owner, &chat.id, vec![reader]).await;
                 shared.insert(chat.id);
             }
         }

@@ -2,21 +2,15 @@
 
 use proto::chat::v1::{
     Chat, ChatStatus, GetChatsRequest, RefreshChatRequest, Subject, UpdateChatRequest,
-    UpdateChatSharingRequest, subject,
+    UpdateChatSharingRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
     sql::statement,
-    stack::{Caller, Stack, refused},
+    stack::{Caller, Stack, refused, user},
 };
-
-fn user(caller: &Caller) -> Subject {
-    Subject {
-        subject: Some(subject::Subject::UserId(caller.id())),
-    }
-}
 
 fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
     UpdateChatRequest {
@@ -219,12 +213,7 @@ async fn a_share_is_found_in_lists_of_its_owners_chats() {
         stack.chat(&owner).await;
         let of_other = stack.chat(&other).await;
         for (by, chat) in [(&owner, &shared), (&other, &of_other)] {
-            let request = UpdateChatSharingRequest {
-                chat_id: chat.id.clone(),
-                add_readers: vec![user(&reader)],
-                ..UpdateChatSharingRequest::default()
-            };
-            stack.chats(by).update_chat_sharing(request).await.unwrap();
+            stack.share(by, &chat.id, vec![user(&reader)]).await;
         }
         let listed = async |of: &Caller, shared_with_me| {
             let request = GetChatsRequest {
@@ -254,16 +243,8 @@ async fn a_status_change_of_a_chat_with_a_hundred_shares_writes_at_most_66_kb() 
         let mut chats = Vec::new();
         for _ in 0..10 {
             let chat = stack.chat(&owner).await;
-            let share = UpdateChatSharingRequest {
-                chat_id: chat.id.clone(),
-                add_readers: (0..100).map(|_| user(&Caller::user())).collect(),
-                ..UpdateChatSharingRequest::default()
-            };
-            stack
-                .chats(&owner)
-                .update_chat_sharing(share)
-                .await
-                .unwrap();
+            let readers = (0..100).map(|_| user(&Caller::user())).collect();
+            stack.share(&owner, &chat.id, readers).await;
             chats.push(chat.id);
         }
         let client = stack.database.client().await;

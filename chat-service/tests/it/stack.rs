@@ -161,6 +161,19 @@ impl Stack {
             .unwrap()
     }
 
+    /// Shares the chat `id` of `owner` with `readers`.
+    pub(crate) async fn share(&self, owner: &Caller, id: &str, readers: Vec<v1::Subject>) {
+        let request = v1::UpdateChatSharingRequest {
+            chat_id: id.to_owned(),
+            add_readers: readers,
+            ..v1::UpdateChatSharingRequest::default()
+        };
+        self.chats(owner)
+            .update_chat_sharing(request)
+            .await
+            .unwrap();
+    }
+
     /// All chats that `caller` lists, page by page, each page checked to be full until the last.
     pub(crate) async fn walk(&self, caller: &Caller, request: v1::GetChatsRequest) -> Vec<Chat> {
         let size = usize::try_from(request.page_size).unwrap();
@@ -185,5 +198,19 @@ impl Stack {
             }
             request.page_token = page.next_page_token;
         }
+    }
+}
+
+/// A user as a chat is shared with one.
+pub(crate) fn user(caller: &Caller) -> v1::Subject {
+    v1::Subject {
+        subject: Some(v1::subject::Subject::UserId(caller.id())),
+    }
+}
+
+/// A group as a chat is shared with one.
+pub(crate) fn group(id: Uuid) -> v1::Subject {
+    v1::Subject {
+        subject: Some(v1::subject::Subject::GroupId(id.to_string())),
     }
 }

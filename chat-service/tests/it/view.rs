@@ -2,34 +2,15 @@
 
 use proto::chat::v1::{
     self, Chat, ChatDiffStatus, ChatView, GetChatRequest, GetChatsRequest, PullRequestState,
-    Subject, UpdateChatSharingRequest, subject,
+    UpdateChatSharingRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    stack::{Caller, Stack, refused},
+    stack::{Caller, Stack, group, refused, user},
     worker::{Owner, Worker, found, found_in, make_all_due},
 };
-
-fn user(caller: &Caller) -> Subject {
-    Subject {
-        subject: Some(subject::Subject::UserId(caller.id())),
-    }
-}
-
-async fn share(stack: &Stack, owner: &Caller, chat: &str, reader: &Caller) {
-    let request = UpdateChatSharingRequest {
-        chat_id: chat.to_owned(),
-        add_readers: vec![user(reader)],
-        ..UpdateChatSharingRequest::default()
-    };
-    stack
-        .chats(owner)
-        .update_chat_sharing(request)
-        .await
-        .unwrap();
-}
 
 async fn get(stack: &Stack, caller: &Caller, chat: &str, view: ChatView) -> Chat {
     let request = GetChatRequest {
@@ -58,7 +39,8 @@ async fn a_list_has_basic_rows_unless_it_is_asked_for_all() {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         Worker::of(stack).answer(found()).await;
-        share(stack, &owner.caller, &chat.id, &Caller::user()).await;
+        let reader = user(&Caller::user());
+        stack.share(&owner.caller, &chat.id, vec![reader]).await;
         let all = get(stack, &owner.caller, &chat.id, ChatView::Unspecified).await;
         assert_eq!((all.diff_statuses.len(), all.readers.len()), (1, 1));
         assert_eq!(all.diff_status, all.diff_statuses.first().cloned());
@@ -104,7 +86,7 @@ async fn whom_a_chat_is_shared_with_is_shown_only_to_who_may_share_it() {
         let watch = stack.chats(&reader).watch_chats(begin).await;
         let mut watch = watch.unwrap().into_inner();
         watch.message().await.unwrap();
-        share(stack, &owner, &chat.id, &reader).await;
+        stack.share(&owner, &chat.id, vec![user(&reader)]).await;
         let heard = tokio::time::timeout(testkit::wait::PATIENCE, watch.message()).await;
         let heard = heard.unwrap().unwrap().unwrap().chat.unwrap();
         assert_eq!((heard.id, heard.readers), (chat.id.clone(), Vec::new()));
@@ -137,7 +119,9 @@ async fn lists_of_what_is_shared_follow_the_pull_requests_state() {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         let reader = Caller::user();
-        share(stack, &owner.caller, &chat.id, &reader).await;
+        stack
+            .share(&owner.caller, &chat.id, vec![user(&reader)])
+            .await;
         let worker = Worker::of(stack);
         let listed = async |state: PullRequestState| {
             let request = GetChatsRequest {
@@ -168,8 +152,8 @@ mod race {
     async fn shares_that_come_and_go_while_lists_are_read_raise_no_alarm() {
         Stack::run(async |stack| {
             let owner = Caller::user();
-            let group = Uuid::now_v7();
-            let reader = Caller::user().group(group);
+            let team = Uuid::now_v7();
+            let reader = Caller::user().group(team);
             let mut chats = Vec::new();
             for _ in 0..20 {
                 chats.push(stack.chat(&owner).await);
@@ -179,9 +163,7 @@ mod race {
                 let chats = chats.clone();
                 let mut client = stack.chats(&owner);
                 tasks.spawn(async move {
-                    let member = Subject {
-                        subject: Some(subject::Subject::GroupId(group.to_string())),
-                    };
+                    let member = group(team);
                     for round in 0..6 {
                         for chat in chats.iter().skip(turn).step_by(4) {
                             let mut request = UpdateChatSharingRequest {
