@@ -18,7 +18,7 @@ use self::{
     report::{Report, Row},
 };
 
-/// Filters of those who may read very many chats are measured from this size of the table on.
+/// From this size of the table on, callers with very many readable chats are measured with filters.
 const FILTERED_FROM: u32 = 100_000;
 
 /// Settings of `bench list`.
@@ -66,9 +66,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         }
         if *chats == largest {
             say("measuring throughput")?;
-            let load = load::measure(&database, &world, options.load_seconds).await?;
-            report.throughput = load.0;
-            report.page_bytes = Some(load.1);
+            let (throughput, page_bytes) =
+                load::measure(&database, &world, options.load_seconds).await?;
+            report.throughput = throughput;
+            report.page_bytes = Some(page_bytes);
         }
         if !options.keep {
             databases.drop(database).await?;

@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use super::database::{Database, connect};
 
-/// Everybody who asks, and what they ask.
+/// All callers, and what their filters name.
 pub(super) struct World {
     callers: Vec<Caller>,
-    /// Who may read very many, each in one way; the auditor is among the others.
+    /// Callers with very many readable chats, each in one way; the auditor is among `callers`.
     heavy: Vec<Caller>,
     /// Things that filters name.
     owner: Uuid,
@@ -29,7 +29,7 @@ pub(super) struct World {
     pull_request_number: i32,
 }
 
-/// Somebody who asks.
+/// A caller of lists.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) name: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Caller {
     pub(super) full: bool,
 }
 
-/// A list that somebody asks for.
+/// A list that a caller asks for.
 pub(super) struct Case {
     pub(super) caller: Caller,
     pub(super) filter_name: &'static str,
@@ -52,7 +52,7 @@ pub(super) struct Case {
 /// What is expected of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Of all that were always measured.
+    /// A caller's list without a filter, or the auditor's with one.
     Plain,
     /// Filtered by what stands in every way's index: as fast, whatever the way and the table have.
     Filtered,
@@ -195,7 +195,7 @@ impl World {
         plain.chain(filtered).collect()
     }
 
-    /// Those who may read very many chats, with each filter and pair of filters.
+    /// Callers with very many readable chats, with each filter and pair of filters.
     pub(super) fn filtered_cases(&self) -> Vec<Case> {
         let auditor = self.callers.last();
         let callers = self.heavy.iter().chain(auditor);
@@ -284,7 +284,7 @@ impl World {
     }
 }
 
-/// What is asked of everybody who may read very many chats.
+/// The filters of each caller with very many readable chats.
 fn heavy_filters() -> Vec<(&'static str, ChatFilter, Kind)> {
     let none = ChatFilter::default;
     let archived = |archived| ChatFilter {

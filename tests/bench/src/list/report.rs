@@ -141,9 +141,6 @@ impl Report {
         let max_filtered_ratio = of_kind(Kind::Filtered)
             .filter_map(|(_, rows)| growth(rows.first()?, rows.last()?))
             .fold(0.0, f64::max);
-        let max_statement = of_kind(Kind::Plain)
-            .map(|(_, rows)| last(rows).milliseconds)
-            .fold(0.0, f64::max);
         let max_scale = cases
             .iter()
             .filter(|(_, rows)| rows.iter().all(|row| row.steady))
@@ -167,7 +164,7 @@ impl Report {
         json!({
             "bench": "list",
             "chats": self.rows.last().map(|row| row.chats),
-            "max_statement_ms": rounded(max_statement),
+            "max_statement_ms": rounded(slowest(Kind::Plain)),
             "max_scale_ratio": rounded(max_scale),
             "min_throughput_ratio": min_throughput.map(rounded),
             "ceiling_ratio": ceiling.map(rounded),
