@@ -144,7 +144,7 @@ impl Oracle {
             Some(&self.schema),
         )
         .map_err(problem)?;
-        // The same on every thread: what is decided in one process is decided in another.
+        // With the same stack on every thread, what one thread can decide is decided on all.
         let response = stacker::maybe_grow(self.stack, self.stack, || {
             self.authorizer
                 .is_authorized(&request, &self.set, &scene.entities)

@@ -1,7 +1,8 @@
 //! How deep a policy's condition nests, counted in its text: Cedar's parser, its conversions and its
 //! evaluator all recurse, so that this is known before any of them sees it.
 
-/// Levels of one policy at most: enough for a thousand terms joined by `||`. What is longer is a set.
+/// Levels of one policy at most: enough for a thousand terms joined by `||`. A longer chain can be
+/// written as a set.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
 /// A policy of a file, as far as its text tells.
@@ -33,8 +34,8 @@ impl Frame {
         1 + self.chain + self.operand.max(self.local + self.brackets)
     }
 
-    /// An operand ends.
-    fn next(&mut self) {
+    /// Takes the operand that was read among those before the next one.
+    fn end_operand(&mut self) {
         self.operand = self.operand.max(self.local + self.brackets);
         self.local = 0;
         self.brackets = 0;
@@ -48,8 +49,8 @@ pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
     let mut frames = vec![Frame::default()];
     let mut line = 1;
     let mut rest = text;
-    // Whether the next text is the policy's name.
-    let mut names = false;
+    // Whether the next literal is the policy's `@id`.
+    let mut id_follows = false;
     while let Some(first) = rest.chars().next() {
         let word = rest
             .find(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -87,12 +88,12 @@ pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
                 };
             }
             "&&" | "||" | "if" | "then" | "else" | "when" | "unless" => {
-                frame.next();
+                frame.end_operand();
                 frame.chain += usize::from(!matches!(token, "then" | "else"));
             }
-            "=" | "<" | ">" | "in" | "like" | "has" | "is" => frame.next(),
+            "=" | "<" | ">" | "in" | "like" | "has" | "is" => frame.end_operand(),
             "." | "!" | "-" | "+" | "*" => frame.local += 1,
-            "id" if policy.id.is_empty() && outside => names = true,
+            "id" if policy.id.is_empty() && outside => id_follows = true,
             ";" => {
                 let depth = frames.drain(..).rev().fold(0, |below, mut frame| {
                     frame.brackets = frame.brackets.max(below);
@@ -104,9 +105,9 @@ pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
                 });
                 frames.push(Frame::default());
             }
-            _ if first == '"' && names => {
+            _ if first == '"' && id_follows => {
                 token.trim_matches('"').clone_into(&mut policy.id);
-                names = false;
+                id_follows = false;
             }
             _ => {}
         }

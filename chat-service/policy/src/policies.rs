@@ -55,9 +55,7 @@ impl Slice {
             rules,
         }
     }
-}
 
-impl Slice {
     /// What is wrong with it if no list could ask for it.
     pub(crate) fn too_large(&self, action: Action) -> Option<String> {
         let size = self.all.size();

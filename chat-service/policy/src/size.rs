@@ -1,5 +1,5 @@
-//! How large the SQL of a condition becomes, before it is printed: what nobody bounds here fails in
-//! PostgreSQL, at request time.
+//! How large the SQL of a condition becomes, before it is printed: what is not bounded when
+//! policies are loaded fails in PostgreSQL, at request time.
 
 use crate::{
     cond::{Cond, Fact},

@@ -48,7 +48,7 @@ fn microseconds(rounds: u32, mut run: impl FnMut()) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
 }
 
-/// Loads one policy of so many terms, which is about every action; prints how long that takes.
+/// Loads one policy of many terms, which is about every action; prints how long that takes.
 #[test]
 fn a_long_chain_loads_in_the_time_of_its_square() {
     for (between, name) in [(" || ", "or"), (" && ", "and")] {

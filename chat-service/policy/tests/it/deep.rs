@@ -47,7 +47,7 @@ fn chain(terms: usize, between: &str) -> String {
     terms.join(between)
 }
 
-/// Conditions of so many levels, of every kind that nests.
+/// Conditions of `levels` levels, one for each construct that nests.
 fn deep(levels: usize) -> Vec<(&'static str, String)> {
     vec![
         ("or", chain(levels, " || ")),
@@ -82,7 +82,7 @@ fn the_deepest_policies_load_and_decide_on_any_thread() {
     }
 }
 
-/// Conditions compared, or chosen, by conditions, so many levels of them.
+/// Conditions that compare conditions, and that choose by conditions, `levels` deep.
 fn doubling(levels: usize) -> [String; 2] {
     let term = |number| format!("resource.title == \"{number}\"");
     let compared = (1..levels).fold(term(0), |left, number| {
@@ -110,7 +110,13 @@ fn what_doubles_at_every_level_is_refused_before_it_is_large() {
 #[test]
 fn policies_that_no_list_could_ask_for_are_refused_with_the_largest() {
     let set = |name: &str, count: usize| {
-        (0..count).map(|number| format!("@id(\"{name}-{number}\")\npermit (principal, action == Action::\"readChat\", resource)\nwhen {{ {} }};\n", chain(3, " && ").replace("title", &format!("title == \"{number}\" || resource.title")))).collect::<String>()
+        let policies = (0..count).map(|number| {
+            let condition = chain(3, " && ");
+            let other = format!("title == \"{number}\" || resource.title");
+            let text = policy(&condition.replace("title", &other)).text;
+            text.replace("deep", &format!("{name}-{number}")) + "\n"
+        });
+        policies.collect::<String>()
     };
     let load = |text: String| Policies::load(&[Source::new("many.cedar", text)]);
     load(set("fits", 500)).unwrap();
