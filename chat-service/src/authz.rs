@@ -106,7 +106,7 @@ impl Authorizer {
         }
     }
 
-    /// The chats that somebody else shared with `principal`: those it may read for that reason.
+    /// The chats that another user shared with `principal`: those it may read for that reason.
     #[must_use]
     pub fn shared_chats(&self, principal: &Principal) -> Authorized {
         let action = Action::ReadChat;

@@ -46,7 +46,7 @@ impl Disagreements {
 pub struct Sample(bool);
 
 impl Sample {
-    /// Then its chats are to be read with their shares, in the statement that selects them.
+    /// If so, the statement that selects its chats must read their shares, too.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.0
@@ -105,7 +105,7 @@ impl Guard {
             })
     }
 
-    /// Fails with what the log says.
+    /// Fails with a disagreement, in words for the log.
     fn check(
         &self,
         policies: &Policies,
@@ -118,7 +118,8 @@ impl Guard {
         } else {
             MAX_CHATS
         };
-        // Policies name no status that this release does not know, and Cedar refuses to decide about one.
+        // Cedar refuses to decide about a status of a later release, which is not in its schema. No
+        // policy can name it, either.
         let known = |chat: &&Chat| chat.status != ChatStatus::Unspecified;
         for chat in chats.iter().filter(known).take(most) {
             let resource = Resource::Chat(chat.id.0, chat.facts());

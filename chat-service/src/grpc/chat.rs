@@ -46,7 +46,7 @@ use crate::{
 /// Bytes of a chat in the details of an error at most. Base64 makes a third more of it, and gRPC's own
 /// limit for all headers is 8 KiB in some clients.
 const MAX_KNOWN_BYTES: usize = 5 * 1024;
-/// What these details are.
+/// The type of these details.
 const KNOWN_TYPE: &str = "type.googleapis.com/chat.v1.GetChatResponse";
 
 /// Serves chats.
@@ -335,8 +335,8 @@ impl ChatService for ChatGrpc {
     }
 }
 
-/// What is known of a chat, for the details of an error.
-/// Details travel in a header, of which clients take 8 to 16 KiB in all: what is least missed goes first.
+/// What is known of a chat, for the details of an error. Details travel in a header, of which
+/// clients take 8 to 16 KiB in all: what a client misses least is dropped first.
 fn known(mut chat: v1::Chat) -> v1::GetChatResponse {
     let drops: [fn(&mut v1::Chat); 3] = [
         |chat| {

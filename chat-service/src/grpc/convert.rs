@@ -35,6 +35,32 @@ pub(crate) fn maybe_uuid(field: &str, text: Option<&str>) -> Result<Option<Uuid>
     text.map(|text| uuid(field, text)).transpose()
 }
 
+/// The values of a repeated field, each parsed under the name of its place.
+pub(crate) fn each<T, U>(
+    field: &str,
+    values: &[T],
+    mut parse: impl FnMut(&str, &T) -> Result<U, Error>,
+) -> Result<Vec<U>, Error> {
+    values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| parse(&format!("{field}[{index}]"), value))
+        .collect()
+}
+
+/// Adds `value` to those `seen`; fails if it is among them.
+pub(crate) fn first_time<T: Copy + Ord>(
+    field: &str,
+    value: T,
+    seen: &mut BTreeSet<T>,
+) -> Result<T, Error> {
+    if seen.insert(value) {
+        Ok(value)
+    } else {
+        Err(Error::invalid(field, "is named twice"))
+    }
+}
+
 /// 1 to [`MAX_BATCH`] UUIDs, none twice.
 pub(crate) fn ids(field: &str, ids: &[String]) -> Result<Vec<Uuid>, Error> {
     if ids.is_empty() || ids.len() > MAX_BATCH {
@@ -42,18 +68,9 @@ pub(crate) fn ids(field: &str, ids: &[String]) -> Result<Vec<Uuid>, Error> {
         return Err(Error::invalid(field, problem));
     }
     let mut seen = BTreeSet::new();
-    ids.iter()
-        .enumerate()
-        .map(|(index, id)| {
-            let field = format!("{field}[{index}]");
-            let id = uuid(&field, id)?;
-            if seen.insert(id) {
-                Ok(id)
-            } else {
-                Err(Error::invalid(field, "is named twice"))
-            }
-        })
-        .collect()
+    each(field, ids, |field, id| {
+        first_time(field, uuid(field, id)?, &mut seen)
+    })
 }
 
 /// A title.

@@ -47,12 +47,14 @@ impl ListChats {
             workspace: convert::maybe_uuid("workspace_id", request.workspace_id.as_deref())?
                 .map(WorkspaceId),
             archived: request.archived,
-            statuses: indexed(&request.statuses, "statuses", convert::chat_status)?,
+            statuses: convert::each("statuses", &request.statuses, |field, value| {
+                convert::chat_status(field, *value)
+            })?,
             labels: convert::labels("labels", request.labels, MAX_FILTER_LABELS)?,
-            pull_requests: indexed(
-                &request.pull_request_states,
+            pull_requests: convert::each(
                 "pull_request_states",
-                pull_request,
+                &request.pull_request_states,
+                |field, value| pull_request(field, *value),
             )?,
             repository: request
                 .repository
@@ -112,18 +114,6 @@ fn few(field: &str, count: usize) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-fn indexed<T>(
-    values: &[i32],
-    field: &str,
-    parse: fn(&str, i32) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| parse(&format!("{field}[{index}]"), *value))
-        .collect()
 }
 
 fn pull_request(field: &str, value: i32) -> Result<PullRequestFilter, Error> {

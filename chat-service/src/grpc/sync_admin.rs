@@ -1,5 +1,5 @@
-//! `chat.v1.SyncAdminService`: per RPC take the caller, parse, make one call, render. What changes something
-//! is logged, with the name of who called.
+//! `chat.v1.SyncAdminService`: per RPC take the caller, parse, make one call, render. Calls that
+//! change something are logged with the caller's name.
 
 use proto::{
     chat::v1::{self, sync_admin_service_server::SyncAdminService},

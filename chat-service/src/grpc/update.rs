@@ -69,14 +69,14 @@ pub(crate) fn changes(request: v1::UpdateChatRequest) -> Result<ChatChanges, Err
                 })?;
                 let key = label_key(key);
                 let value = request.labels.get(&key).cloned();
-                // Also one that goes: no label has another key.
+                // The key of a label that is removed has the same bounds.
                 let one = [(key.clone(), value.clone().unwrap_or_default())];
                 convert::labels("labels", one.into(), 1)?;
                 changes.single_labels.insert(key, value);
             }
         }
     }
-    // They are among all labels.
+    // `labels` replaces all of them, so that single ones change nothing more.
     if changes.labels.is_some() {
         changes.single_labels.clear();
     }
@@ -99,7 +99,7 @@ pub(crate) struct Sharing {
     pub(crate) remove: Vec<Subject>,
 }
 
-/// What the request says about sharing; nobody is named twice.
+/// What the request says about sharing; no subject is named twice.
 pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing, Error> {
     let mut seen = BTreeSet::new();
     let mut parse = |field: &str, subjects: &[v1::Subject]| {
@@ -109,19 +109,9 @@ pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing,
                 format!("has more than {MAX_SUBJECTS} subjects"),
             ));
         }
-        subjects
-            .iter()
-            .enumerate()
-            .map(|(index, subject)| {
-                let field = format!("{field}[{index}]");
-                let subject = convert::subject(&field, subject)?;
-                if seen.insert(subject) {
-                    Ok(subject)
-                } else {
-                    Err(Error::invalid(field, "is named twice"))
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()
+        convert::each(field, subjects, |field, subject| {
+            convert::first_time(field, convert::subject(field, subject)?, &mut seen)
+        })
     };
     let readers = parse("add_readers", &request.add_readers)?;
     let writers = parse("add_writers", &request.add_writers)?;

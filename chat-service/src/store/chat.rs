@@ -33,7 +33,8 @@ const FIND_CREATED_CHAT: Sql = sql!("find_created_chat");
 const UPDATE_CHAT: Sql = sql!("update_chat");
 const DELETE_CHAT: Sql = sql!("delete_chat");
 
-/// A statement of a list takes this long at most: whoever waits for it has asked for something else by then.
+/// A statement of a list takes this long at most: by then its caller has most likely asked for
+/// another list.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where a page's statement says whether it reads shares.

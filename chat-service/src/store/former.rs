@@ -63,7 +63,7 @@ impl FormerChat {
             status: stored.status,
             labels: stored.labels,
             archived: stored.archived,
-            // A share of a kind that a later release knows lets nobody in here.
+            // A share whose kind or level only a later release knows grants nothing here.
             shares: stored.shares.into_iter().filter_map(share).collect(),
         })
     }

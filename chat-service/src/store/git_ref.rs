@@ -2,7 +2,6 @@
 //! chats are locked, then the account is found and the refs are locked, and then everything is
 //! written; the account and its budget are locked last, together with the commit.
 
-use policy::UserId;
 use uuid::Uuid;
 
 use super::{
@@ -18,7 +17,7 @@ use crate::{
     authz::Authorized,
     branch_name::Branch,
     diff_status::MAX_GIT_REFS,
-    id::{ChatId, WorkspaceId},
+    id::{ChatId, UserId, WorkspaceId},
     provider::origin::Origin,
 };
 

@@ -1,6 +1,6 @@
-//! The guard of a write to one chat. Policy is asked twice in one round trip: by the statement that
-//! locks the chat, so that a caller who may not write to it locks nothing and waits for nothing, and by the
-//! next one, which sees what was committed while the lock was waited for.
+//! The guard of a write to one chat. Policy is evaluated twice in one round trip: by the statement
+//! that locks the chat, so that a caller without the right to write takes no lock and waits for
+//! none, and by the next one, which sees what was committed during the wait for the lock.
 
 use tokio_postgres::Row;
 

@@ -72,10 +72,10 @@ const LIST_CHATS: &str = "list_chats";
 /// How far a page goes on one way before it takes another. Which way is taken changes no page.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// So many of the latest chats are tried before a selective filter's own index is asked.
+    /// How many of the latest chats are tried before a selective filter's own index is asked.
     pub near: i64,
-    /// So many chats that a search names are sorted at most. Beyond, it matches so often that walking
-    /// in order fills a page soon, unless the statistics were wrong.
+    /// How many chats that a search names are sorted at most. A search that names more matches so
+    /// often that walking in order fills a page soon, unless the statistics were wrong.
     pub candidates: i64,
 }
 
@@ -169,9 +169,9 @@ enum Route {
 
 /// Two parts of a page.
 struct Near {
-    /// Whose latest chats are tried.
+    /// The latest chats of these are tried.
     tried: Vec<Branch>,
-    /// So many of them, over all.
+    /// How many are tried at most, of all branches together.
     most: i64,
     /// What these must satisfy beside the filter.
     residual: Pred,

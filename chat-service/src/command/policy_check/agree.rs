@@ -150,17 +150,11 @@ pub async fn compare(
                     comparison.decisions += 1;
                     comparison.allowed += usize::from(cedar);
                     if cedar != interpreter || sql.is_some_and(|sql| sql != Some(cedar)) {
-                        let sql = match sql {
-                            None => "not asked",
-                            Some(None) => "NULL",
-                            Some(Some(true)) => "true",
-                            Some(Some(false)) => "false",
-                        };
+                        let (action, caller, sql) = (action.name(), principal.name(), shown(sql));
                         comparison.difference = Some(format!(
-                            "{} of {}: Cedar says {cedar}, the interpreter {interpreter}, PostgreSQL \
-                             {sql}\nprincipal: {principal:#?}\nchat: {chat:#?}\npredicate: {pred:#?}",
-                            action.name(),
-                            principal.name(),
+                            "{action} of {caller}: Cedar says {cedar}, the interpreter \
+                             {interpreter}, PostgreSQL {sql}\nprincipal: {principal:#?}\nchat: \
+                             {chat:#?}\npredicate: {pred:#?}"
                         ));
                         return Ok(comparison);
                     }
@@ -169,4 +163,14 @@ pub async fn compare(
         }
     }
     Ok(comparison)
+}
+
+/// The answer of PostgreSQL.
+fn shown(sql: Option<Option<bool>>) -> &'static str {
+    match sql {
+        None => "not asked",
+        Some(None) => "NULL",
+        Some(Some(true)) => "true",
+        Some(Some(false)) => "false",
+    }
 }

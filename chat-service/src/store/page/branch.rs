@@ -72,10 +72,7 @@ impl Keys {
 
     /// Whether there may be more than one.
     fn many(&self) -> bool {
-        match self {
-            Self::None | Self::Id(_) | Self::Text(_) | Self::Number(_) => false,
-            Self::Ids(_) => true,
-        }
+        matches!(self, Self::Ids(_))
     }
 
     /// Binds the keys, as rows of a table with the column `id`; none, if there are no keys.
@@ -130,8 +127,8 @@ impl Branch {
         }
     }
 
-    /// By the index that also knows `facets`. Those that begin with an owner beside another key do not:
-    /// they are asked for few chats.
+    /// By the index that also holds `facets`. Those that begin with an owner beside another key do
+    /// not hold them: these are asked for few chats.
     pub(super) fn within(mut self, facets: Option<&Facets>) -> Self {
         if let (Some(facets), None) = (facets, self.owner) {
             self.facets = Some(facets.clone());
@@ -159,8 +156,8 @@ impl Branch {
         }
     }
 
-    /// Binds the keys; they are rows of the table `key`. Returns these, and what the index says of a row
-    /// that stands under one.
+    /// Binds the keys. Returns the table `key`, whose rows they are, and the condition by which the
+    /// index finds the rows under one of them.
     pub(super) fn print(&self, params: &mut Params) -> (String, String) {
         let ids = self.keys.print(params);
         let mut under_key = self.under_key.to_owned();
@@ -229,7 +226,8 @@ impl Known {
 fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
     match pred {
         Pred::False => {}
-        // One walk of all of them is less than that and another for each part.
+        // A part without an index walks all of them, so that walks by the indexes of other parts
+        // would come on top of that.
         Pred::Any(_) if !has_index(pred) => {
             known.residual.push(pred.clone());
             branches.push(known.whole());

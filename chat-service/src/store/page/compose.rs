@@ -35,7 +35,7 @@ pub(super) struct Composer {
 struct Wanted<'a> {
     /// What is asked of the chat, unless the branch's index answers it.
     filter: &'a ChatFilter,
-    /// Of none: whether the branch is walked at all.
+    /// A condition without columns of a row: whether the branch is walked at all.
     needed: &'a str,
     limit: &'a str,
 }
@@ -110,8 +110,8 @@ impl Composer {
             ..wanted
         };
         let tried = self.union(&near.tried, tried);
-        // In another Near, what is tried is asked for by this `further`: a name in WITH means what stood
-        // before it.
+        // A `Near` inside `far` defines a `further` of its own, but what it tries comes before that
+        // definition, so that the name still means this one there.
         let needed = "(SELECT f.needed FROM further f)";
         let far = self.branches(&near.far, wanted.filter, needed);
         let marks = [

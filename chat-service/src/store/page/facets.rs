@@ -1,4 +1,5 @@
-//! What every way's index knows of a chat beside whose it is: archived, status and pull request state.
+//! Facets of a chat, which the index of every way holds beside its key: archived, status and pull
+//! request state.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::{
     store::sql::Params,
 };
 
-/// The numbers of statuses and pull request states; the last are for names of later releases.
+/// The numbers of statuses and of pull request states, with room for those of later releases.
 const NUMBERS: std::ops::RangeInclusive<i16> = 0..=7;
 
 /// Which of them a filter asks for.

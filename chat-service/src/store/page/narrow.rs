@@ -6,7 +6,6 @@ use proto::sync::PullRequestState;
 use serde_json::json;
 
 use super::branch::{Answered, Branch, Keys};
-
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter},
     store::sql::Params,
