@@ -20,9 +20,10 @@ use crate::{
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},
 };
 
-/// Chats at most; of more combinations, an even sample.
+/// Chats at most; of more combinations, a sample.
 const MAX_CHATS: usize = 4096;
-/// Columns of these chats at most, all together: labels and shares take memory three times over.
+/// Columns of these chats at most, all together, unless one chat alone has more: labels and shares
+/// take memory three times over.
 const MAX_CELLS: usize = 200_000;
 
 const CALLER: UserId = UserId(Uuid::from_u128(0x01));
@@ -124,7 +125,8 @@ struct Column {
     choose: Choose,
 }
 
-/// The place of `column` in the sampled chat `index`: as good as random, and the same in every run.
+/// The choice of `column` in the sampled chat `index`, before it is reduced to the number of choices:
+/// as good as random, and the same in every run.
 fn sampled(index: usize, column: usize) -> usize {
     // SplitMix64, whose neighbouring seeds give independent values.
     let mut z = (index as u64) << 32 | column as u64;
@@ -143,7 +145,8 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
         .iter()
         .try_fold(1_usize, |total, column| total.checked_mul(column.choices))
         .unwrap_or(usize::MAX);
-    let count = total.min(MAX_CHATS).min(MAX_CELLS / columns.len());
+    let most = (MAX_CELLS / columns.len()).clamp(1, MAX_CHATS);
+    let count = total.min(most);
     let chats = (0..count)
         .map(|index| {
             let mut chat = Chat {
