@@ -1,6 +1,6 @@
 -- name: authorize_chat
--- Whether the caller may do it to the chat $1, which the transaction has locked if so, and whose it
--- is; with when it was updated last. No row: the chat does not exist for the caller.
+-- Whether the caller is allowed to write to the chat $1, which lock_chat has locked if so; with the
+-- chat's owner and the time of its last update. No row: the chat does not exist for the caller.
 SELECT
     (/* allowed */ TRUE) AS allowed,
     c.owner_id,

@@ -1,6 +1,6 @@
 -- name: carry_token
--- Notes that the token with the hash $1 spends the budget that it is known to spend by one of its hashes
--- $2, which are by other keys of the ring: so that a rotation of the ring splits no budget.
+-- Notes that the token with the hash $1 spends the budget that it is known to spend by one of its
+-- hashes $2, which are by other keys of the ring, so that a rotation of the ring splits no budget.
 INSERT INTO git_tokens (token_key, budget_id)
 SELECT $1::text, t.budget_id
 FROM git_tokens t

@@ -1,6 +1,7 @@
 -- name: get_chats
--- The chats $1 that the caller may read, with their shares of the same moment. For events it is run as it is, unchecked: the policy
--- predicate of each watcher is interpreted on every chat before it is sent.
+-- The chats $1 that the caller may read, with their shares of the same moment. For events it is run
+-- as it is, unchecked: the policy predicate of each watcher is interpreted on every chat before it
+-- is sent.
 SELECT
     c.id,
     c.owner_id,
