@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use crate::chat::MAX_TITLE_CHARS;
 
-/// Characters that show nothing, beside white space and controls: Unicode's `Default_Ignorable_Code_Point`
-/// and the blanks that are no white space.
+/// Characters that show nothing, beside white space and controls: Unicode's
+/// `Default_Ignorable_Code_Point` and the blanks that are no white space.
 const INVISIBLE: [RangeInclusive<char>; 18] = [
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -26,8 +26,8 @@ const INVISIBLE: [RangeInclusive<char>; 18] = [
     '\u{1d173}'..='\u{1d17a}',
     '\u{e0000}'..='\u{e0fff}',
 ];
-/// Characters that change the direction of what follows them, beyond the title: embeddings, overrides and
-/// isolates.
+/// Characters that change the direction of what follows them, beyond the title: embeddings,
+/// overrides and isolates.
 const REORDERING: [RangeInclusive<char>; 2] = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 fn in_some(ranges: &[RangeInclusive<char>], character: char) -> bool {
@@ -38,8 +38,8 @@ fn in_some(ranges: &[RangeInclusive<char>], character: char) -> bool {
 ///
 /// # Errors
 ///
-/// What is wrong with it: it shows nothing, is too long, or holds characters that do something to the
-/// terminal or the text around it.
+/// What is wrong with it: it shows nothing, is too long, or holds characters that do something to
+/// the terminal or the text around it.
 pub fn parse_title(text: &str) -> Result<String, String> {
     let text = text.trim();
     let shows = |character: char| {

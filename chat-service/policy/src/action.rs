@@ -32,7 +32,8 @@ macro_rules! actions {
 }
 
 actions! {
-    /// `GetChats`, `GetChat`, `BatchGetChats`, `WatchChats`: seeing that a chat exists and what is in it.
+    /// `GetChats`, `GetChat`, `BatchGetChats`, `WatchChats`: seeing that a chat exists and what is
+    /// in it.
     ReadChat = "readChat": Chat,
     /// `CreateChat`.
     CreateChat = "createChat": Chat,

@@ -111,8 +111,8 @@ impl Cond {
     }
 }
 
-/// The same alternatives, fewer. By halves, so that a set of ids is copied a few times, and not once
-/// for each id.
+/// The same alternatives, fewer. By halves, so that a set of ids is copied a few times, and not
+/// once for each id.
 fn united(mut conds: Vec<Cond>) -> Vec<Cond> {
     if conds.len() < 2 {
         return conds;

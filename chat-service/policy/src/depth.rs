@@ -1,5 +1,5 @@
-//! How deep a policy's condition nests, counted in its text: Cedar's parser, its conversions and its
-//! evaluator all recurse, so that this is known before any of them sees it.
+//! How deep a policy's condition nests, counted in its text: Cedar's parser, its conversions and
+//! its evaluator all recurse, so that this is known before any of them sees it.
 
 /// Levels of one policy at most: enough for a thousand terms joined by `||`. A longer chain can be
 /// written as a set.
@@ -42,7 +42,8 @@ impl Frame {
     }
 }
 
-/// The policies of a text, in their order. It need not be well-formed: Cedar will say what is wrong.
+/// The policies of a text, in their order. It need not be well-formed: Cedar will say what is
+/// wrong.
 pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
     let mut policies = Vec::new();
     let mut policy = Nesting::default();

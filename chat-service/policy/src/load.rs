@@ -19,8 +19,8 @@ use crate::{
     source::{SCHEMA, SCHEMA_FILE, Source},
 };
 
-/// Stack for loading, in bytes: measured with the deepest policies in a debug build, and twice that.
-/// It is address space; what is not needed is never touched.
+/// Stack for loading, in bytes: measured with the deepest policies in a debug build, and twice
+/// that. It is address space; what is not needed is never touched.
 const LOAD_STACK: usize = 256 << 20;
 
 /// A policy that was parsed.

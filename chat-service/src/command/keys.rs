@@ -1,5 +1,5 @@
-//! `chat-service keys generate`: new keys as files, readable by their owner only. `chat-service keys
-//! reseal`: the last step of a rotation of those that seal.
+//! `chat-service keys generate`: new keys as files, readable by their owner only. `chat-service
+//! keys reseal`: the last step of a rotation of those that seal.
 
 use std::{
     fs::OpenOptions,
@@ -41,12 +41,13 @@ pub fn generate(dir: &Path) -> anyhow::Result<()> {
     write(dir, "seal.keys", &KeyRing::generate_file_text())
 }
 
-/// Seals every credential under the first key of the ring, and prints which key seals how many then.
+/// Seals every credential under the first key of the ring, and prints which key seals how many
+/// then.
 ///
 /// # Errors
 ///
-/// When the database is away or its schema another one, or when a credential does not open: the others
-/// are sealed all the same.
+/// When the database is away or its schema another one, or when a credential does not open: the
+/// others are sealed all the same.
 pub async fn reseal(settings: &ResealSettings, out: &mut dyn Write) -> anyhow::Result<()> {
     let url = settings.database.url()?.expose_secret();
     let store = Store::new(url, &PoolOptions::default())?;

@@ -249,7 +249,8 @@ fn token(field: &str, text: String) -> Result<SecretString, Error> {
     Ok(token)
 }
 
-/// A time as the database keeps it, in microseconds: exactly what `google.protobuf.Timestamp` allows.
+/// A time as the database keeps it, in microseconds: exactly what `google.protobuf.Timestamp`
+/// allows.
 fn expiry(at: prost_types::Timestamp) -> Result<Timestamp, Error> {
     let prost_types::Timestamp { seconds, nanos } = at;
     if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {

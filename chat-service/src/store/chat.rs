@@ -240,8 +240,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the chat `id`, if it is as `etag` says, with its refs, their polls and its shares: there
-    /// are few of each. False when it is otherwise: nothing is deleted then.
+    /// Deletes the chat `id`, if it is as `etag` says, with its refs, their polls and its shares:
+    /// there are few of each. False when it is otherwise: nothing is deleted then.
     pub(crate) async fn delete_chat(
         &self,
         readable: Authorized,

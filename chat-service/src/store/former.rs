@@ -1,5 +1,5 @@
-//! A chat as it was before a change, as far as policy reads it: an event keeps it for those who could
-//! read the chat then.
+//! A chat as it was before a change, as far as policy reads it: an event keeps it for those who
+//! could read the chat then.
 
 use std::collections::BTreeMap;
 

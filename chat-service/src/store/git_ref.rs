@@ -66,8 +66,8 @@ impl Store {
         .await
     }
 
-    /// At most `limit` unarchived chats of `owner` in `workspace` for which the caller may report a git
-    /// ref, by id.
+    /// At most `limit` unarchived chats of `owner` in `workspace` for which the caller may report a
+    /// git ref, by id.
     pub(crate) async fn list_workspace_chats(
         &self,
         allowed: &Authorized,
@@ -87,8 +87,8 @@ impl Store {
         )
     }
 
-    /// Makes `git_ref` the primary of those of `chats` that are still unarchived chats of `owner` in
-    /// `workspace` for which the caller may report one.
+    /// Makes `git_ref` the primary of those of `chats` that are still unarchived chats of `owner`
+    /// in `workspace` for which the caller may report one.
     pub(crate) async fn report_workspace_ref(
         &self,
         allowed: &Authorized,

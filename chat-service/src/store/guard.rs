@@ -27,8 +27,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// The chat must be `readable`, and the write `allowed`. The row of [`Guard::pass`] says whose the
-    /// chat is.
+    /// The chat must be `readable`, and the write `allowed`. The row of [`Guard::pass`] says whose
+    /// the chat is.
     pub(super) fn new(
         readable: &Authorized,
         allowed: &Authorized,
@@ -58,8 +58,8 @@ impl Guard {
         })
     }
 
-    /// Locks the chat, and returns what the statement that asks again returns, if the caller may write
-    /// to it.
+    /// Locks the chat, and returns what the statement that asks again returns, if the caller may
+    /// write to it.
     pub(super) async fn pass(&self, tx: &Tx) -> Result<Row, StoreError> {
         let [locked, rows] = tx
             .pipeline([

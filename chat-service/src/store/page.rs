@@ -16,23 +16,24 @@
 //!   that the caller may read; if that does not fill the page, the filter's index names the chats and
 //!   the predicate is checked on each. That index has the chats of all owners: with `owner_id` it is
 //!   asked only where the caller may read more than `candidates` of that owner's;
-//! - archived, status and pull request state ([`Facets`]) are in an index of every way. Those of one owner's,
-//!   one organization's and all chats begin with them: each combination that the filter asks for is a
-//!   range, in list order. That of shares ends in them, after the sort key: a range of a subject's shares
-//!   compares them within the index, at some 30 ns each. Were they before the sort key there, too, a
-//!   list without a filter would merge up to 64 ranges of each of hundreds of groups, or each share
-//!   would need one more index, all entries of which a change of the chat's status writes anew;
+//! - archived, status and pull request state ([`Facets`]) are in an index of every way. Those of
+//!   one owner's, one organization's and all chats begin with them: each combination that the
+//!   filter asks for is a range, in list order. That of shares ends in them, after the sort key: a
+//!   range of a subject's shares compares them within the index, at some 30 ns each. Were they
+//!   before the sort key there, too, a list without a filter would merge up to 64 ranges of each of
+//!   hundreds of groups, or each share would need one more index, all entries of which a change of
+//!   the chat's status writes anew;
 //! - of many keys, which are groups, organizations or combinations, the first chat of each is found
 //!   first: those whose first chat is too late for the page are read no further;
 //! - for callers who may see nearly everything, repository and number have ordered indexes, and
-//!   PostgreSQL's statistics tell whether title and labels match rarely ([`Matches`]): then their index
-//!   names the chats, else the list is walked.
+//!   PostgreSQL's statistics tell whether title and labels match rarely ([`Matches`]): then their
+//!   index names the chats, else the list is walked.
 //!
 //! Everything else is checked on each row that a branch walks, and costs as many rows as it turns
 //! down. What bounds these residual filters:
 //! - a title of less than three letters: the chats that the caller may read;
-//! - `archived`, `statuses` and `pull_request_states` with `owner_id`, where the caller may read only what is
-//!   shared or in an organization: the chats of that owner that the caller may read;
+//! - `archived`, `statuses` and `pull_request_states` with `owner_id`, where the caller may read
+//!   only what is shared or in an organization: the chats of that owner that the caller may read;
 //! - the last part of a search: the chats that its index names, `candidates` of them at most for title
 //!   and labels. Only callers who may read more than `near` chats come to it, or with `owner_id` more
 //!   than `candidates` of that owner's;

@@ -149,7 +149,8 @@ async fn a_chat_is_shared_with_a_hundred_subjects_and_no_more() {
 mod race {
     use super::*;
 
-    /// What `chat_acl` carries of the chat is the chat's, whatever shares and updates come together.
+    /// What `chat_acl` carries of the chat is the chat's, whatever shares and updates come
+    /// together.
     #[tokio::test(flavor = "multi_thread")]
     async fn concurrent_shares_and_updates_never_let_what_a_share_carries_drift() {
         Stack::run(async |stack| {

@@ -147,7 +147,8 @@ async fn lists_of_what_is_shared_follow_the_pull_requests_state() {
 mod race {
     use super::*;
 
-    /// Each call is checked again by Cedar, with the shares by which the statement selected the chats.
+    /// Each call is checked again by Cedar, with the shares by which the statement selected the
+    /// chats.
     #[tokio::test(flavor = "multi_thread")]
     async fn shares_that_come_and_go_while_lists_are_read_raise_no_alarm() {
         Stack::run(async |stack| {

@@ -125,8 +125,8 @@ struct Column {
     choose: Choose,
 }
 
-/// The choice of `column` in the sampled chat `index`, before it is reduced to the number of choices:
-/// as good as random, and the same in every run.
+/// The choice of `column` in the sampled chat `index`, before it is reduced to the number of
+/// choices: as good as random, and the same in every run.
 fn sampled(index: usize, column: usize) -> usize {
     // SplitMix64, whose neighbouring seeds give independent values.
     let mut z = (index as u64) << 32 | column as u64;

@@ -47,8 +47,8 @@ pub struct World {
 }
 
 impl World {
-    /// Puts callers and chats together: each caller is asked about every chat. The policies only lend
-    /// their schema.
+    /// Puts callers and chats together: each caller is asked about every chat. The policies only
+    /// lend their schema.
     ///
     /// # Errors
     ///

@@ -69,8 +69,8 @@ impl Facets {
         );
     }
 
-    /// For an index of shares that ends in these three, and compares them as it is walked. Numbers that
-    /// follow one another are one key: they are compared in one walk.
+    /// For an index of shares that ends in these three, and compares them as it is walked. Numbers
+    /// that follow one another are one key: they are compared in one walk.
     pub(super) fn print_runs(
         &self,
         params: &mut Params,

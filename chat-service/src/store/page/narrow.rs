@@ -168,8 +168,8 @@ fn state_keys(wanted: PullRequestFilter) -> Vec<(&'static str, bool)> {
     }
 }
 
-/// The LIKE pattern of what has `text` in it, of which no character is a wildcard. Case is folded by
-/// PostgreSQL on both sides, letter by letter; nothing else is.
+/// The LIKE pattern of what has `text` in it, of which no character is a wildcard. Case is folded
+/// by PostgreSQL on both sides, letter by letter; nothing else is.
 fn pattern(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 2);
     escaped.push('%');

@@ -2,8 +2,8 @@
 -- One page: the branches, each ordered and limited by itself, merged, deduplicated and cut. Correct
 -- because a chat of the page is within the first rows of every branch that holds it.
 --
--- The shares are read in the same statement, if at all: those of another moment would not explain why
--- the caller may read the chat.
+-- The shares are read in the same statement, if at all: those of another moment would not explain
+-- why the caller may read the chat.
 --
 -- OFFSET 0 keeps the join what it is written as: a page's worth of look-ups by key, and never a hash
 -- of the table, which a plan that does not know the limit would think cheaper.

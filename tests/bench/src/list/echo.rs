@@ -1,5 +1,5 @@
-//! Pages from memory over the server's own stack: how many a second there could be at most, if making
-//! them cost nothing.
+//! Pages from memory over the server's own stack: how many a second there could be at most, if
+//! making them cost nothing.
 
 use std::{
     convert::Infallible,

@@ -47,8 +47,8 @@ pub(super) struct Throughput {
 }
 
 impl Throughput {
-    /// Of what could be reached, if a page over gRPC took as long as the store and the server's stack
-    /// take for it by themselves.
+    /// Of what could be reached, if a page over gRPC took as long as the store and the server's
+    /// stack take for it by themselves.
     pub(super) fn of_ceiling(self) -> f64 {
         self.grpc * (1.0 / self.bare + 1.0 / self.echo)
     }
