@@ -111,8 +111,8 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllowed`] for who may not lease or may not read credentials: nothing is leased
-    /// then. [`Error::InvalidArgument`] for a request id that was a report's.
+    /// [`Error::NotAllowed`] when the caller may not lease or may not read credentials: nothing is
+    /// leased then. [`Error::InvalidArgument`] for a request id that was a report's.
     pub async fn lease(
         &self,
         principal: &Principal,
@@ -152,7 +152,7 @@ impl Dispatcher {
                     };
                     place = Some(lookout);
                     if waited {
-                        // Its last holder may have left something.
+                        // The call that had the place may have left budgets that are ready.
                         return;
                     }
                 }

@@ -48,7 +48,7 @@ const INTERACTIVE_FLOOR_PERCENT: u32 = 10;
 /// Hosts that are remembered. They are those of chat-service's configuration, so this many are
 /// plenty.
 const MOST_HOSTS: usize = 1_000;
-/// Budgets whose unreported pauses are remembered; what is forgotten is met again.
+/// Budgets whose unreported pauses are remembered; a pause that is not costs one refused request.
 const MOST_UNREPORTED: usize = 1_000;
 
 /// How much of a rate limit is spent, and how long pauses are.
@@ -113,7 +113,7 @@ pub struct Budgets {
     ceiling: LocalCeiling,
     /// By API base.
     hosts: Mutex<HashMap<String, Arc<HostState>>>,
-    /// What leases that were lost could not report.
+    /// Pauses that lost leases could not report.
     unreported: Mutex<HashMap<BudgetKey, UnreportedPauses>>,
 }
 
@@ -140,11 +140,11 @@ impl Budgets {
         Arc::new(LeaseBudget::new(Arc::clone(self), lease, deadline, pauses))
     }
 
-    /// Keeps what a lost lease could not report for the budget's next lease.
+    /// Keeps pauses that a lost lease could not report for the budget's next lease.
     fn keep_unreported(&self, key: &BudgetKey, pauses: UnreportedPauses) {
         let (mut unreported, now) = (self.unreported(), Instant::now());
-        unreported.retain(|_, pauses| pauses.last(now));
-        if pauses.last(now) && unreported.len() < MOST_UNREPORTED {
+        unreported.retain(|_, pauses| pauses.in_force(now));
+        if pauses.in_force(now) && unreported.len() < MOST_UNREPORTED {
             unreported.insert(key.clone(), pauses);
         }
     }

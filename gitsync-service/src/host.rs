@@ -135,9 +135,7 @@ pub struct BranchFacts {
 impl BranchFacts {
     /// The open ones in the asked repository whose branch is in `home`.
     pub(crate) fn open_from(&self, home: &RepositoryPath) -> impl Iterator<Item = &Candidate> {
-        let here = |open: &&Candidate| {
-            open.head_repository.as_ref() == Some(home) && open.base_repository == self.repository
-        };
+        let here = move |open: &&Candidate| open.is_from(home, &self.repository);
         self.open.iter().filter(here)
     }
 
@@ -168,6 +166,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Whether its branch is in `home`, and itself in `repository`.
+    pub(crate) fn is_from(&self, home: &RepositoryPath, repository: &RepositoryPath) -> bool {
+        self.head_repository.as_ref() == Some(home) && self.base_repository == *repository
+    }
+
     /// Whether an open one is the branch's: of a default branch, from which everything is deployed,
     /// the name alone is no evidence.
     pub(crate) fn may_be_adopted(&self, is_default: bool) -> bool {

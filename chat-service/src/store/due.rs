@@ -34,12 +34,12 @@ pub(super) const LOCK_BUDGETS: Sql = sql!("lock_budgets");
 /// locked; with `$2`, ends their leases.
 pub(super) const SETTLE_BUDGETS: Sql = sql!("settle_budgets");
 
-/// The place of [`SETTLE_BUDGETS`] among the statements that settle.
+/// The index of [`SETTLE_BUDGETS`] among the statements that [`Tx::commit_due_and`] adds.
 const SETTLE_BUDGETS_IN_TAIL: usize = 3;
 
 impl Tx {
-    /// Runs `statements`, settles `accounts` and their budgets, and commits, in one round trip. Returns
-    /// also whether workers are to look: see [`is_due`].
+    /// Runs `statements`, settles `accounts` and their budgets, and commits, in one round trip.
+    /// Also returns whether waiting lease calls are to be notified: see [`is_due`].
     pub(super) async fn commit_due<const N: usize>(
         self,
         statements: [Bound<'_>; N],
@@ -78,8 +78,8 @@ impl Tx {
     }
 }
 
-/// Whether a budget came to be ready sooner, by the rows of [`SETTLE_BUDGETS`]: now, or before waiting
-/// lease calls look for themselves. Those are to be notified then, after the commit.
+/// Whether a budget became ready, by the rows of [`SETTLE_BUDGETS`]: now, or before waiting lease
+/// calls poll again by themselves. They are to be notified then, after the commit.
 pub(super) fn is_due(settled: &[Row]) -> Result<bool, StoreError> {
     let due: Vec<bool> = column(settled, "due")?;
     Ok(due.contains(&true))

@@ -28,9 +28,9 @@ const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 pub(crate) struct Awaited {
     /// Each with how many answers it has had.
     pub(crate) refs: Vec<(GitRefId, i64)>,
-    /// Those that they spend.
+    /// The budgets that their lookups spend.
     pub(crate) budgets: Vec<Uuid>,
-    /// Workers are to look for what is due.
+    /// Waiting lease calls are to be notified.
     pub(crate) due: bool,
 }
 

@@ -1,8 +1,9 @@
-//! Of the lease calls that wait in this process, one looks for what becomes due: the others wait for its
-//! place, in the order in which they came.
+//! One of the lease calls that wait in this process polls for ready budgets, the lookout; the
+//! others wait for its place, in the order in which they came.
 //!
-//! So a notification costs one look, however many calls wait, and so does a planned time. What the
-//! look finds ends its call, and the next call takes the place and looks at once: there may be more.
+//! So a notification costs one poll, however many calls wait, and so does a planned time. A lookout
+//! that leases something returns, and the next call takes the place and polls at once: more may be
+//! ready.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,25 +14,25 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// How long the lookout sleeps at most: a notification may be lost.
+/// The lookout's polling interval without a notification, which may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(4);
-/// When to look again for a budget that is ready and that another transaction holds; twice as long
-/// each time, up to the longest.
+/// The first backoff for a budget that is ready and that another transaction holds; it doubles each
+/// time.
 const CONTENDED_PAUSE: Duration = Duration::from_millis(20);
-/// How often that is doubled.
+/// How often the backoff is doubled at most.
 const CONTENDED_DOUBLINGS: u32 = 4;
 /// Replicas whose lookouts wait for one planned time do not all look in one moment.
 const JITTER_MILLISECONDS: u128 = 25;
 
-/// The place of the call that looks.
+/// The place of the one call that polls.
 #[derive(Clone, Default)]
 pub(super) struct Lookout(Arc<Mutex<()>>);
 
 /// The place was taken.
 pub(super) struct Taken {
-    /// Given up when this is dropped.
+    /// Dropping it gives the place up.
     pub(super) lookout: OwnedMutexGuard<()>,
-    /// Another call had it until now.
+    /// Another call had the place until now.
     pub(super) waited: bool,
 }
 
@@ -52,7 +53,7 @@ impl Lookout {
     }
 }
 
-/// What the looks of one call have come to.
+/// The results of one call's polls.
 #[derive(Default)]
 pub(super) struct Looks {
     /// What can be leased next, and in how long.
@@ -62,7 +63,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Nothing was leased, and that is next.
+    /// Notes that nothing was leased, and what is next.
     pub(super) fn note(&mut self, next: Option<(Uuid, Duration)>) {
         self.next = next;
         self.held = if self.is_ready() { self.held + 1 } else { 0 };
@@ -72,8 +73,8 @@ impl Looks {
         self.next.is_some_and(|(_, ready_in)| ready_in.is_zero())
     }
 
-    /// The budget to wait for: one that is ready and was held. Every other look skips it, so that it
-    /// delays no other budget.
+    /// The budget whose lock to wait for: one that is ready and was held. Every other poll skips
+    /// it, so that it delays no other budget.
     pub(super) fn contended(&self) -> Option<Uuid> {
         let (budget, _) = self.next.filter(|_| self.held % 2 == 1)?;
         Some(budget)
@@ -89,7 +90,7 @@ impl Looks {
         let left = until.saturating_duration_since(Instant::now());
         if self.held > 0 {
             let pause = CONTENDED_PAUSE * 2_u32.pow((self.held - 1).min(CONTENDED_DOUBLINGS));
-            // One that does not wait looks once more.
+            // A call that does not wait polls once more.
             return pause.min(left.max(CONTENDED_PAUSE));
         }
         let jitter = u64::try_from(call.0.as_u128() % JITTER_MILLISECONDS).unwrap_or(0);

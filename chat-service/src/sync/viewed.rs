@@ -184,7 +184,7 @@ impl Sampler {
                         notifier.notify(Topic::Due);
                     }
                 }
-                // They are noted again in a minute, if somebody still looks.
+                // They are noted again in a minute, if they are still viewed.
                 Err(error) => tracing::warn!(%error, "what is viewed cannot be noted"),
             }
         }

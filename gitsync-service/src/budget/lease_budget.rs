@@ -60,7 +60,7 @@ struct Unsent {
     window_paused: Option<Lane>,
 }
 
-/// Pauses that a host asked for and no report told of.
+/// Pauses that a host asked for and no report has delivered.
 #[derive(Debug, Default)]
 pub(super) struct UnreportedPauses {
     budget: Option<Received<Pause>>,
@@ -69,7 +69,7 @@ pub(super) struct UnreportedPauses {
 
 impl UnreportedPauses {
     /// Whether any of them goes on at `now`.
-    pub(super) fn last(&self, now: Instant) -> bool {
+    pub(super) fn in_force(&self, now: Instant) -> bool {
         let budget = self
             .budget
             .and_then(|pause| pause.left(pause.value.duration, now));
@@ -202,7 +202,8 @@ impl LeaseBudget {
         (observation != BudgetObservation::default()).then_some(observation)
     }
 
-    /// No report can be sent any more: the next lease of the budget goes on with the pauses.
+    /// Keeps the pauses for the budget's next lease, since no report of this one can be sent any
+    /// more.
     pub(crate) fn undeliverable(&self) {
         let state = self.lock();
         let windows = state.windows.iter();

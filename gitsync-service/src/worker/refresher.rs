@@ -221,7 +221,8 @@ impl Refresh {
         self.budget.delivered();
     }
 
-    /// No report can be sent any more: the budget's next lease goes on with its pauses.
+    /// Keeps the budget's pauses for its next lease, since no report of this one can be sent any
+    /// more.
     pub(super) fn undeliverable(&self) {
         self.budget.undeliverable();
     }

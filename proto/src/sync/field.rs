@@ -49,7 +49,8 @@ pub(super) fn read<M, T: Wire<M>>(field: &str, message: M) -> Result<T, FieldErr
     T::read(message).map_err(|error| error.within(field))
 }
 
-/// A word that says no less without what cannot be read: another release may have written that.
+/// A field that is read without its unreadable entries, which a later release may have written:
+/// what is left means the same without them.
 pub(super) trait Lenient<M>: Sized {
     /// What can be read of the field.
     fn readable(message: M) -> Self;
@@ -97,9 +98,9 @@ pub(super) fn distinct<K: Ord>(
 
 /// Declares a struct and both conversions to its message.
 ///
-/// A field whose name differs in the message says so with `as`, and one of which what cannot be read is
-/// left out with `lenient`. Whatever `with` names completes what was read: it refuses what the types
-/// alone cannot, and cuts what is too large.
+/// A field whose name differs in the message has it after `as`; `lenient` marks one that is read
+/// without its unreadable entries. The function after `with` completes what was read: it refuses
+/// what the types alone cannot, and cuts what is too large.
 macro_rules! message {
     ($(#[$attr:meta])* $name:ident = $message:path $(, with $fit:path)? { $($fields:tt)* }) => {
         message!(@ [$(#[$attr])* $name = $message $(, with $fit)?] [] $($fields)*);

@@ -1,4 +1,5 @@
-//! A database that refuses: the service says that it is away, quietly, and goes on when it takes work again.
+//! A database that refuses: the service answers `UNAVAILABLE`, writes little to its log, and goes
+//! on when the database takes work again.
 
 use e2e::stack::Stack;
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest};
@@ -9,7 +10,8 @@ use testkit::{
 };
 use tonic::{Code, Status};
 
-/// Calls that are refused one after the other: it takes a moment, and a warning is written once a second.
+/// Calls that are refused one after the other, within a few seconds: a warning is written once a
+/// second.
 const CALLS: usize = 50;
 
 /// Runs `body` with everything on a server of its own, and a session of the test on that.
@@ -35,7 +37,7 @@ async fn create(stack: &Stack, caller: &Caller) -> Result<(), Status> {
     stack.chats(caller).create_chat(request).await.map(|_| ())
 }
 
-/// Whether `/readyz` says so.
+/// Waits until `/readyz` says `wanted`.
 async fn until_ready_is(stack: &Stack, wanted: &str) {
     wait::until("readiness says so", || async {
         let answer = testkit::http::get(stack.ops_url(), "/readyz").await;
@@ -48,16 +50,23 @@ async fn until_ready_is(stack: &Stack, wanted: &str) {
     .await;
 }
 
+async fn set_read_only(client: &Client, value: &str) {
+    let set = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+    for sql in [set.as_str(), "SELECT pg_reload_conf()"] {
+        client.batch_execute(sql).await.unwrap();
+    }
+}
+
 fn assert_quiet(stack: &Stack) {
     let log = stack.chat_service.log();
     assert!(log.len() > 5, "there is a log to look through");
     let errors = log.iter().filter(|line| line["level"] == "ERROR").count();
     assert_eq!(errors, 0, "{}", stack.chat_service.tail(20));
-    let told = log.iter().filter(|line| line["message"] == "call failed");
-    let told = told.count();
+    let warnings = log.iter().filter(|line| line["message"] == "call failed");
+    let warnings = warnings.count();
     assert!(
-        (1..CALLS / 2).contains(&told),
-        "{told} of {CALLS} calls have a line"
+        (1..CALLS / 2).contains(&warnings),
+        "{warnings} of {CALLS} calls have a line"
     );
 }
 
@@ -67,22 +76,13 @@ async fn a_server_that_became_read_only_is_unavailable_and_makes_the_replica_unr
     on_a_server(async |stack, client| {
         let caller = Caller::user();
         create(stack, &caller).await.unwrap();
-        let set = |value: &str| format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
-        client.batch_execute(&set("on")).await.unwrap();
-        client
-            .batch_execute("SELECT pg_reload_conf()")
-            .await
-            .unwrap();
+        set_read_only(client, "on").await;
         until_ready_is(stack, "read-only").await;
         for _ in 0..CALLS {
             let refused = create(stack, &caller).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
         }
-        client.batch_execute(&set("off")).await.unwrap();
-        client
-            .batch_execute("SELECT pg_reload_conf()")
-            .await
-            .unwrap();
+        set_read_only(client, "off").await;
         wait::until("writes are taken again", || create(stack, &caller)).await;
         assert_quiet(stack);
     })

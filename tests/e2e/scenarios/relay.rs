@@ -57,8 +57,8 @@ async fn heard(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse
         .expect("the stream ended")
 }
 
-/// A change through `replica` is heard by the watcher. One of a replica that was cut off hears first what
-/// happened meanwhile.
+/// A change through `replica` reaches the watcher. A watcher at a replica that was cut off gets the
+/// changes of that time first.
 async fn hears_of_a_change(
     stack: &Stack,
     replica: &Replica,
@@ -115,7 +115,8 @@ impl Fault {
     }
 }
 
-/// The relay is lost three times in a row; replicas reach their database at `database`, a host and port.
+/// Loses the relay three times in a row. Replicas reach their database at `database`, a host and
+/// port.
 async fn whenever_the_relay_is_lost(
     stack: &Stack,
     faults: [Fault; 3],

@@ -1,6 +1,6 @@
 -- name: list_session_settings
--- What the settings named in $1 are in this session, in PostgreSQL's units; NULL for one that it does not
--- know. The view leaves out what a client made up, which `current_setting` knows.
+-- The values of the settings named in $1 in this session, in PostgreSQL's units; NULL for one that
+-- it does not know. The view leaves out settings that a client made up; `current_setting` has them.
 SELECT n.name,
        COALESCE(
            (SELECT s.setting FROM pg_settings s WHERE s.name = n.name),

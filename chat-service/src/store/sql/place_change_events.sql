@@ -1,12 +1,13 @@
 -- name: place_change_events
--- Gives up to $5 committed events their positions, in the order of their ids, and notifies the channel
--- $4 once. Makes the epoch $1 hold for $2 seconds more; no row, and nothing placed, when it has expired
--- or another began. $3 is the server and its timeline, NULL if not known: on another than before,
--- positions may have gone back.
+-- Gives up to $5 committed events their positions, in the order of their ids, and notifies the
+-- channel $4 once. Extends the epoch $1 by $2 seconds from now; no row, and nothing placed, when it
+-- has expired or another began. $3 is the server and its timeline, NULL if not known: on another
+-- one than before, positions may have gone back, and a new generation begins.
 --
--- The row's lock comes first, and its condition is looked at under it: placements follow one another,
--- so an event that commits later gets a later position, and a reader that goes by positions skips
--- none. Of two placements that overlap, the second leaves out what the first has placed, and a gap.
+-- The update of the relay's row locks it and checks the epoch under that lock: placements follow
+-- one another, so an event that commits later gets a later position, and a reader that goes by
+-- positions skips none. Of two placements that overlap, the second skips what the first has placed,
+-- which leaves a gap in the positions.
 WITH unplaced AS MATERIALIZED (
     SELECT e.id
     FROM change_events e

@@ -1,6 +1,6 @@
 -- name: prune_change_events
--- Forgets up to $2 placed events that are older than $1 seconds, notes the last position among them, and
--- returns how many they were. Two that overlap leave what one would have left.
+-- Forgets up to $2 placed events that are older than $1 seconds, notes the last position among
+-- them, and returns how many they were. Two runs that overlap have the effect of one.
 WITH gone AS (
     DELETE FROM change_events
     WHERE id IN (

@@ -1,6 +1,6 @@
 -- name: read_relay
--- The generation of positions, the last one given, the last one forgotten, and for how many seconds the
--- first event without a position has waited for it; NULL when there is none.
+-- The generation of positions, the last one given, the last one forgotten, and for how many seconds
+-- the first event without a position has waited for it; NULL when every event has one.
 SELECT
     r.generation,
     r.position,

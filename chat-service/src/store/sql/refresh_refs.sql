@@ -1,9 +1,9 @@
 -- name: refresh_refs
 -- Makes the polled refs of the chat $1, except those of $2, due now, as those that a person waits
 -- for. Returns all of them, with how many answers each has had, and the budget that its lookup
--- spends. What cannot be asked for now keeps
--- its lane and time: the account has no usable credential, or the budget spends nothing even for a
--- person. The caller has locked the refs and their accounts.
+-- spends. A ref that cannot be looked up now keeps its lane and time: its account has no usable
+-- credential, or its budget spends nothing even for a person. The caller has locked the refs and
+-- their accounts.
 --
 -- So is a ref of an archived chat: it is looked up once, and its outcome plans nothing more.
 WITH polled AS (

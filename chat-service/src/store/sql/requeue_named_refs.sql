@@ -5,6 +5,6 @@ UPDATE git_ref_polls p
 SET report_seq = p.report_seq + 1,
     due_at = least(p.due_at, now()),
     early_at = least(p.early_at, now()),
-    -- RefreshChat may be waiting for it already.
+    -- One that a person waits for in RefreshChat keeps its more urgent lane.
     lane = CASE WHEN p.due_at IS NULL THEN 3 ELSE least(p.lane, 3) END
 WHERE p.ref_id = ANY($1::uuid[])

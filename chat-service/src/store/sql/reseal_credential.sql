@@ -1,7 +1,7 @@
 -- name: reseal_credential
 -- Replaces the sealed tokens of the account $1 by the same ones under the key $3 ($4 and $5), if its
--- access token is still sealed as $2: no two sealings are alike, so that one linked meanwhile stays.
--- Notes the token's hash $6 by that key. Returns the account if it was replaced.
+-- access token is still sealed as $2: no two sealings are alike, so a token that was linked
+-- meanwhile stays. Notes the token's hash $6 by that key. Returns the account if it was replaced.
 WITH sealed AS (
     UPDATE git_credentials c
     SET key_id = $3,

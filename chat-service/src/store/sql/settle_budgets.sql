@@ -9,12 +9,12 @@
 -- only when its first ref is due: while a pause or rest withholds that, and not more urgent ones,
 -- the budget is looked at every 30 s. One that is planned already is never put off, nor does one
 -- that is ready leave its place, nor one that is leased until its turn is over; one whose lease was
--- lost is not ready before its backoff has passed. A lease that gives back due refs without saying
--- why rests for 1 s, unless a person waits for one of them: while it does, leased_refs
--- stays, and only such a person ends it sooner.
+-- lost is not ready before its backoff has passed. A budget whose lease gives back due refs without
+-- saying why rests for 1 s, unless a person waits for one of them: leased_refs is kept meanwhile,
+-- and only such a person ends the rest sooner.
 --
--- Returns of each that changed whether it is ready now, or in the 5 s after which lease calls that
--- wait look for themselves.
+-- Returns of each budget that changed whether it is ready now or within 5 s. Waiting lease calls
+-- are notified of those; of a later one they learn by their own polling.
 UPDATE git_budgets b
 SET queue_at = q.queue_at,
     lane = f.lane,

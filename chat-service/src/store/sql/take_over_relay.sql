@@ -1,7 +1,7 @@
 -- name: take_over_relay
--- Makes the process $1 the relay for $2 seconds, if it was already or the one that was let that expire,
--- and returns its epoch; no row while another is. An expiry that is further away than any that is
--- written was written before the clock was set back.
+-- Makes the process $1 the relay for $2 seconds, if it is the relay already or the last one's time
+-- has expired, and returns its epoch; no row while another is. An expiry that is further away than
+-- any that is written was written before the clock was set back: it counts as expired.
 UPDATE change_relay r
 SET holder = $1,
     epoch = r.epoch + 1,

@@ -1,5 +1,5 @@
-//! What operators do to the synchronisation: end a lease, lift the pauses of a budget, have refs
-//! looked up.
+//! Interventions of operators: ending a lease, lifting the pauses of a budget, having refs looked
+//! up.
 
 use uuid::Uuid;
 
@@ -20,18 +20,17 @@ const RESUME_BUDGET: Sql = sql!("resume_budget");
 const REQUEUE_NAMED_REFS: Sql = sql!("requeue_named_refs");
 
 impl Store {
-    /// Ends the lease of the budget with this key, and returns the worker that held it: its token
-    /// proves nothing any more. `None` when it is not leased.
+    /// Ends the lease of the budget with this key, so that its token proves nothing any more, and
+    /// returns the worker that held it. `None` when the budget is not leased.
     pub(crate) async fn end_lease(&self, budget_key: &str) -> Result<Option<String>, StoreError> {
         self.transaction(async |tx: Tx| {
             let rows = tx.query(LOCK_LEASED_BUDGET, &[&budget_key]).await?;
             let Some(row) = rows.first() else {
                 return Ok(None);
             };
-            let budgets: [Uuid; 1] = [row.get_as("id")?];
+            let id: Uuid = row.get_as("id")?;
             let worker = row.get_as("lease_worker")?;
-            let budgets = budgets.as_slice();
-            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &true, &NONE])])
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&[id].as_slice(), &true, &NONE])])
                 .await?;
             Ok(Some(worker))
         })
@@ -45,9 +44,7 @@ impl Store {
             let Some(id) = first::<Uuid>(&rows, "id")? else {
                 return Ok(false);
             };
-            let budgets = [id];
-            let budgets = budgets.as_slice();
-            tx.commit_after([bind(SETTLE_BUDGETS, &[&budgets, &false, &NONE])])
+            tx.commit_after([bind(SETTLE_BUDGETS, &[&[id].as_slice(), &false, &NONE])])
                 .await?;
             Ok(true)
         })

@@ -48,10 +48,10 @@ const LOCK_WAIT: &str = "300ms";
 const FIRST_BUDGETS: usize = 5;
 
 impl Store {
-    /// Leases what is ready; `None` when nothing is. A request that leased before gets the leases that it still holds, with
-    /// what is due of them now, and no other. Budgets that another transaction holds are skipped,
-    /// but for `contended`, which is waited for shortly: one that very many accounts spend is
-    /// hardly ever free.
+    /// Leases what is ready; `None` when nothing is. A request that leased before gets the leases
+    /// that it still holds, with what is due of them now, and no other. Budgets that another
+    /// transaction holds are skipped, but for `contended`, which is waited for shortly: one that
+    /// very many accounts spend is hardly ever free.
     pub(crate) async fn claim_leases(
         &self,
         _access: &CredentialAccess,
@@ -99,7 +99,7 @@ impl Store {
         }))
     }
 
-    /// Gives a lease back. Says whether workers are to look for its budget again.
+    /// Gives a lease back. Returns whether waiting lease calls are to be notified of its budget.
     pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
         self.transaction(async |tx: Tx| {
             let rows = tx.query(LOCK_LEASE, &[&token.0, &true]).await?;

@@ -68,9 +68,9 @@ pub(crate) struct Applied {
     pub(crate) accounts_changed: bool,
     /// The lease ended, since its accounts spend another budget now.
     pub(crate) moved: bool,
-    /// Whose outcomes these are, and the budget that the accounts have moved to.
+    /// The budget that was leased, and the one that its accounts have moved to.
     pub(crate) budgets: Vec<Uuid>,
-    /// Workers are to look for what is due.
+    /// Waiting lease calls are to be notified.
     pub(crate) due: bool,
     /// What it means for other refs.
     pub(crate) spread: Spread,
@@ -79,7 +79,7 @@ pub(crate) struct Applied {
 /// A refusal of a credential that counts.
 pub(crate) struct Refused {
     pub(crate) account: GitAccountId,
-    /// Of the credential, after it.
+    /// The credential's state after the refusal.
     pub(crate) state: String,
 }
 
@@ -286,7 +286,7 @@ impl PauseColumns {
     }
 }
 
-/// What an answer is stored as, outcome by outcome.
+/// An outcome's status as a stored answer has it: the first letter of its name, unlike any other's.
 fn letter(status: &OutcomeStatus) -> Option<char> {
     status.name().chars().next()
 }

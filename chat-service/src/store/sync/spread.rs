@@ -2,10 +2,10 @@
 //! read, or that can be read again; other accounts' refs of a pull request that was seen to change;
 //! and those of a branch of which another pull request was found than they know.
 //!
-//! It is done in transactions of their own after the report's, and bounded. What fails, or is not
-//! done before the process dies, costs no data: what was to wait fails by itself, and what was to be
-//! looked up soon is looked up later. The worker waits for its answer meanwhile, so that none of it
-//! waits long for a lock: batches are bisected around what is held.
+//! Each of these runs in transactions of its own after the report's, and is bounded. A failure, or
+//! the end of the process before them, loses no data: a ref that was to wait fails by itself, and
+//! one that was to be looked up soon is looked up later. The worker waits for its answer meanwhile,
+//! so lock waits are short, and a batch is bisected around a row that stays locked.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ const HINT_REFS: Sql = sql!("hint_refs");
 const MAX_SIBLINGS: i64 = 500;
 /// Refs of other accounts that one report makes due at most.
 const MAX_HINTED: i64 = 200;
-/// Refs of one branch that one report makes due at most: those of a default branch may be very many.
+/// Refs of one branch that one report makes due at most: a default branch may have very many.
 const MAX_OF_BRANCH: i64 = 50;
 /// Refs of one pull request, or of one branch, that are looked at for that at most.
 const MAX_FOLLOWERS: i64 = 1000;
@@ -40,8 +40,8 @@ const MAX_FOLLOWERS: i64 = 1000;
 const HINT_BATCH: usize = 50;
 /// How long one transaction waits for a lock.
 const LOCK_WAIT: &str = "100ms";
-/// How often a report waits in vain for a lock, of each kind of what it means: enough to find two locked
-/// refs among 200.
+/// Lock timeouts after which a report gives up one kind of effect: enough to find two locked refs
+/// among 200.
 const LOCK_WAITS: u32 = 16;
 
 /// What a report means for other refs.
@@ -66,7 +66,7 @@ pub(crate) struct Spreading {
     pub(crate) put_off: u64,
     /// Refs that were made due.
     pub(crate) hinted: u64,
-    /// Workers are to look for them.
+    /// Waiting lease calls are to be notified.
     pub(crate) due: bool,
     /// A reader sees something new.
     pub(crate) events: bool,
@@ -81,7 +81,7 @@ impl Spreading {
     }
 }
 
-/// What is done to refs beside those of a report.
+/// An effect of a report on refs that it has no outcome of.
 #[derive(Clone, Copy)]
 enum Effect<'a> {
     /// They wait until those of the report are due again.
@@ -96,8 +96,8 @@ enum Effect<'a> {
 }
 
 impl Store {
-    /// Does what a report means for other refs; of each kind what can be done, whatever comes of the
-    /// others. The report itself is applied.
+    /// Applies what a report, which is applied itself, means for other refs. A kind of effect that
+    /// fails is logged, and the others are applied all the same.
     pub(crate) async fn spread(&self, spread: &Spread) -> Spreading {
         let Spread {
             leased_at,
@@ -168,7 +168,8 @@ impl Store {
             && waits < LOCK_WAITS
         {
             match self.transaction(|tx| affect(tx, batch, effect)).await {
-                // Around a ref, an account or a budget that is locked for long: the others get it.
+                // Bisects around a ref, an account or a budget that stays locked, so that the other
+                // refs are affected all the same.
                 Err(StoreError::Locked { .. }) => {
                     waits += 1;
                     if batch.len() > 1 {

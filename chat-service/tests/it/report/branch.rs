@@ -1,4 +1,4 @@
-//! One branch has one pull request, for all chats on it, whoever owns them.
+//! One branch has one pull request, for the chats of all owners.
 
 use proto::chat::v1;
 use uuid::Uuid;

@@ -255,8 +255,8 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
     .await;
 }
 
-/// Pages that it takes to find who else follows a pull request, and who else has a branch, when that many
-/// follow it, one of twenty on that branch, and know as much.
+/// Pages that are read to find the other refs of a pull request, and of a branch, where `followers`
+/// refs have the pull request, a twentieth of them on that branch, and know as much.
 async fn hint_costs(followers: i32) -> [f64; 2] {
     Stack::run(async |stack| {
         tenant_with(stack, [followers / 20, 20], 3, -3600).await;

@@ -248,9 +248,8 @@ impl Lookup<'_> {
         // The one that is most likely wanted comes with all of it, so that a branch is one
         // question.
         let repository = facts.repository.clone();
-        let here = facts.open.iter_mut().filter(|pull| {
-            pull.head_repository.as_ref() == Some(&home) && pull.base_repository == repository
-        });
+        let open = facts.open.iter_mut();
+        let here = open.filter(|pull| pull.is_from(&home, &repository));
         if let Some(latest) = here.max_by_key(|pull| pull.number)
             && latest.may_be_adopted(facts.is_default)
         {

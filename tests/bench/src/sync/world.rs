@@ -17,15 +17,16 @@ const COUNT: &str = include_str!("../sql/count_written.sql");
 
 /// How far ahead it is written that budgets are due: workers are waiting by then.
 const AHEAD: f64 = 1.5;
-/// Between two looks at the table, at least; and so many times what a look takes, which is to cost next to
-/// nothing beside the work. What is measured is what the database noted.
+/// The least pause between two looks at the table.
 const LOOK: Duration = Duration::from_millis(100);
+/// The pause in durations of a look, so that looks cost next to nothing beside the work. The times
+/// that are measured are the database's.
 const LOOK_SHARE: u32 = 20;
 /// Refs of a user who counts as small.
 const SMALL: i64 = 10;
 
-/// How often a lease call comes back without anything: then it sees what was made due behind its back. The
-/// host tells no limit, and a worker is not to make up one.
+/// Lease calls return soon, since what SQL makes due is not notified. The host states no limit, and
+/// a worker is not to make one up.
 const VARIABLES: [(&str, &str); 3] = [
     ("GITSYNC_INTERVAL", "200ms"),
     ("GITSYNC_LOCAL_CEILING", "0"),
@@ -43,7 +44,7 @@ pub(super) struct World {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cycle {
     pub(super) refs: usize,
-    /// Requests to the host, of every kind.
+    /// Requests to the host, over GraphQL and REST.
     pub(super) requests: usize,
     /// What those cost of the limits: points of GraphQL by the host's formula, and one for each REST
     /// request.
@@ -59,14 +60,14 @@ pub(super) struct Cycle {
 }
 
 impl World {
-    /// Users with so many pull requests each, none of them due.
+    /// One user for each of `users`, with that number of pull requests, none of them due.
     pub(super) async fn new(users: impl IntoIterator<Item = usize>) -> anyhow::Result<Self> {
         let stack = Stack::start_with(&[("CHAT_LOG", "warn,chat_service::server=info")]).await;
         // A host's limits would be met by design, and are not what is measured.
         stack.github.set_rate_limits(false);
         let mut pull_requests = Vec::new();
         let client = stack.database.client().await;
-        // A full page after each checkpoint says more of when checkpoints were than of what is written.
+        // Full pages after a checkpoint depend on when it was, and not on what is written.
         for statement in [
             "ALTER SYSTEM SET full_page_writes = off",
             "SELECT pg_reload_conf()",
@@ -189,9 +190,9 @@ impl World {
         }
     }
 
-    /// Makes everything due once nobody works any more; returns when it is.
+    /// Makes everything due once no budget is leased any more; returns when it is due.
     async fn make_due(&self, client: &Client) -> anyhow::Result<SystemTime> {
-        // Whoever writes refs meanwhile does so in another order, and the two would wait for each other.
+        // Reports lock refs in another order: the two would deadlock.
         loop {
             client.execute(HOLD_BUDGETS, &[]).await?;
             let leases: i64 = client.query_one(COUNT_LEASES, &[]).await?.try_get(0)?;

@@ -19,8 +19,8 @@ pub(super) const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
 
 /// How long a ref waits that failed here: the next outcome is likely the same.
 const OWN_FAILURE_BACKOFF: Duration = Duration::from_secs(120);
-/// When a ref is leased again whose provider is not configured: only an operator ends that, and there
-/// may be very many such refs.
+/// How long a ref waits whose provider is not configured: only an operator can change that, and
+/// there may be very many such refs.
 const NOT_CONFIGURED_BACKOFF: Duration = Duration::from_secs(60 * 60);
 
 /// The outcomes of a report on their way.

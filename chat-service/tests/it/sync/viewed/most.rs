@@ -51,7 +51,7 @@ async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() 
         let team = Uuid::now_v7();
         let id: Uuid = watcher.id().parse().unwrap();
         let (friend, colleague) = (Uuid::now_v7(), Uuid::now_v7());
-        // Own ones, and in between, by turns, those that somebody shared with them and with their group.
+        // Own chats, and in between, by turns, those shared with the watcher and with their group.
         chats_of(stack, id, 60, 0).await;
         chats_of(stack, friend, 30, 1).await;
         chats_of(stack, colleague, 30, 1).await;
