@@ -48,7 +48,7 @@ const INTERACTIVE_FLOOR_PERCENT: u32 = 10;
 /// Hosts that are remembered. They are those of chat-service's configuration, so this many are
 /// plenty.
 const MOST_HOSTS: usize = 1_000;
-/// Budgets whose unreported pauses are remembered; a pause that is not costs one refused request.
+/// Budgets whose unreported pauses are kept; one that is forgotten costs a refused request.
 const MOST_UNREPORTED: usize = 1_000;
 
 /// How much of a rate limit is spent, and how long pauses are.
@@ -113,7 +113,7 @@ pub struct Budgets {
     ceiling: LocalCeiling,
     /// By API base.
     hosts: Mutex<HashMap<String, Arc<HostState>>>,
-    /// Pauses that lost leases could not report.
+    /// Pauses of lost leases, which may not have been reported.
     unreported: Mutex<HashMap<BudgetKey, UnreportedPauses>>,
 }
 
@@ -131,8 +131,8 @@ impl Budgets {
         })
     }
 
-    /// The budget of a lease whose turn ends at `deadline` at the latest, with the pauses that its
-    /// last lease met here and could not report.
+    /// The budget of a lease whose turn ends at `deadline` at the latest. It begins with the pauses of
+    /// the budget's last lease here, if that was lost.
     #[must_use]
     pub fn open(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Arc<LeaseBudget> {
         let pauses = self.unreported().remove(&lease.budget_key);
@@ -140,7 +140,7 @@ impl Budgets {
         Arc::new(LeaseBudget::new(Arc::clone(self), lease, deadline, pauses))
     }
 
-    /// Keeps pauses that a lost lease could not report for the budget's next lease.
+    /// Keeps a lost lease's pauses for the budget's next lease.
     fn keep_unreported(&self, key: &BudgetKey, pauses: UnreportedPauses) {
         let (mut unreported, now) = (self.unreported(), Instant::now());
         unreported.retain(|_, pauses| pauses.in_force(now));

@@ -60,7 +60,7 @@ struct Unsent {
     window_paused: Option<Lane>,
 }
 
-/// Pauses that a host asked for and no report has delivered.
+/// Pauses that a host asked for in a lost lease, whose reports may not have delivered them.
 #[derive(Debug, Default)]
 pub(super) struct UnreportedPauses {
     budget: Option<Received<Pause>>,

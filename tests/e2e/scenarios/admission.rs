@@ -25,6 +25,7 @@ use crate::raw::{Call, peak_mib};
 /// Memory that calls with bodies of 15 MB may cost together: less than one of the bodies.
 const MAX_GROWTH_MIB: u64 = 12;
 
+/// Promise 10, for bodies of callers without a token: they are refused unread.
 #[tokio::test]
 async fn fifteen_megabytes_without_a_token_cost_nothing() {
     Stack::run(async |stack| {
@@ -108,6 +109,7 @@ async fn a_call_that_no_handler_takes_is_refused_with_the_contracts_code_and_rea
     .await;
 }
 
+/// Promise 10, for bodies that would decode to gigabytes.
 #[tokio::test]
 async fn a_list_beyond_its_bound_is_not_decoded_even_with_a_good_token() {
     Stack::run(async |stack| {

@@ -2,8 +2,8 @@
 -- Makes the refs $1, which the caller has locked with their accounts, due within 5 s, each at a
 -- moment of its own, so that one change does not wake all budgets at once. An outcome of a lookup
 -- that is under way may not know of the change, and leaves the ref due: its report_seq is raised.
--- No pause is lifted. With $2 the branch is asked about, as after a report: what is known was found
--- before that.
+-- No pause is lifted. With $2 the branch itself is asked about, as after a report: found_at goes
+-- back to before the last one.
 UPDATE git_ref_polls p
 SET report_seq = p.report_seq + 1,
     due_at = least(p.due_at, m.due_at),

@@ -10,12 +10,12 @@ use crate::{
     worker::{Owner, Worker, run, value},
 };
 
-/// The statement of a look.
+/// The statement of a poll.
 const LOOK: &str = "lock_ready_budgets";
-/// Workers that wait.
+/// How many workers wait.
 const WAITING: u64 = 40;
 
-/// So many lease calls that wait, each of which has looked.
+/// Starts [`WAITING`] lease calls, and returns when each has polled and waits.
 async fn waiting(stack: &Stack) -> JoinSet<usize> {
     let before = stack.statements("find_next_budget").await;
     let mut calls = JoinSet::new();
