@@ -43,7 +43,7 @@ pub const CORE: &str = "core";
 /// The window that GraphQL spends, as GitHub names it.
 pub const GRAPHQL: &str = "graphql";
 
-/// What REST takes for a ref: its pull request, and the reviews.
+/// Requests that a ref takes over REST: its pull request, and the reviews.
 const REQUESTS_OF_REST: f64 = 2.0;
 
 /// Instances that are remembered. They are those of chat-service's configuration.

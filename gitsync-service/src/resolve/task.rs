@@ -68,7 +68,7 @@ pub(super) struct BranchTask<'a> {
     /// The query that is on its way, and what was found out for it.
     query: usize,
     progress: Progress,
-    /// What is asked now, and the answers that are there already.
+    /// The questions that are out, and the answers that have arrived.
     asked: Vec<(About, Question)>,
     answers: Vec<(About, Answer)>,
 }
@@ -122,8 +122,8 @@ impl<'a> BranchTask<'a> {
         }
     }
 
-    /// What else is asked at once: of one that was settled, the branch is asked about whatever it
-    /// is now, unless it was opened again.
+    /// The question that goes along with one about a settled pull request: its branch is asked about
+    /// in any case, unless it was opened again.
     fn beside(&self, query: &PullRequestQuery<'a>, about: About) -> Option<(About, Question)> {
         let known = query.known.filter(|_| about == About::Known)?;
         let is_settled = known.state != PullRequestState::Open;
@@ -131,14 +131,14 @@ impl<'a> BranchTask<'a> {
         Some((About::Branch, question))
     }
 
-    /// Takes the answer to a question of its own.
+    /// Takes the answer to one of its questions, and goes on once all have arrived.
     pub(super) fn answer(&mut self, about: About, answer: Answer, sink: &mut Sink<'_, 'a>) {
         self.answers.push((about, answer));
         if self.answers.len() < self.asked.len() {
             return;
         }
         self.asked.clear();
-        // What is known tells what the branch's answer means.
+        // The known pull request comes first: the branch's answer is read against it.
         let mut answers = std::mem::take(&mut self.answers);
         answers.sort_by_key(|(about, _)| *about);
         for (about, answer) in answers {

@@ -40,15 +40,7 @@ async fn closed(mut stream: TcpStream) {
 }
 
 async fn until_metrics_have(stack: &Stack, line: &str) {
-    wait::until(line, || async {
-        let metrics = http::get(stack.ops_url(), "/metrics").await;
-        if metrics.contains(line) {
-            Ok(())
-        } else {
-            Err(metrics)
-        }
-    })
-    .await;
+    http::until_contains(stack.ops_url(), "/metrics", line).await;
 }
 
 async fn warned(stack: &mut Stack, message: &str) {

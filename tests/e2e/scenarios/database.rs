@@ -5,6 +5,7 @@ use e2e::stack::Stack;
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest};
 use testkit::{
     clients::Caller,
+    http,
     postgres::{self, Client, Options, Server},
     wait,
 };
@@ -37,19 +38,6 @@ async fn create(stack: &Stack, caller: &Caller) -> Result<(), Status> {
     stack.chats(caller).create_chat(request).await.map(|_| ())
 }
 
-/// Waits until `/readyz` says `wanted`.
-async fn until_ready_is(stack: &Stack, wanted: &str) {
-    wait::until("readiness says so", || async {
-        let answer = testkit::http::get(stack.ops_url(), "/readyz").await;
-        if answer.contains(wanted) {
-            Ok(())
-        } else {
-            Err(answer)
-        }
-    })
-    .await;
-}
-
 async fn set_read_only(client: &Client, value: &str) {
     let set = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
     for sql in [set.as_str(), "SELECT pg_reload_conf()"] {
@@ -77,7 +65,7 @@ async fn a_server_that_became_read_only_is_unavailable_and_makes_the_replica_unr
         let caller = Caller::user();
         create(stack, &caller).await.unwrap();
         set_read_only(client, "on").await;
-        until_ready_is(stack, "read-only").await;
+        http::until_contains(stack.ops_url(), "/readyz", "read-only").await;
         for _ in 0..CALLS {
             let refused = create(stack, &caller).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");

@@ -180,7 +180,7 @@ async fn changes_reach_the_watchers_of_other_replicas_whenever_a_relay_behind_a_
     Box::pin(Stack::run(async |stack| {
         let pooler = PgBouncer::start(&stack.database).await;
         let client = stack.database.client().await;
-        // What a session asks for does not arrive behind a pooler.
+        // Settings of a session do not reach PostgreSQL behind a pooler.
         for setting in [
             "jit = off",
             "plan_cache_mode = force_generic_plan",

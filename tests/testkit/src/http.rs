@@ -5,6 +5,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wait;
+
 /// What `path` answers at `url`, with its head.
 ///
 /// # Panics
@@ -24,4 +26,21 @@ pub async fn get(url: &str, path: &str) -> String {
         .await
         .expect("read an answer");
     answer
+}
+
+/// Waits until `path` answers at `url` with `text` in it.
+///
+/// # Panics
+///
+/// When it does not answer, or not so in time.
+pub async fn until_contains(url: &str, path: &str, text: &str) {
+    wait::until(text, || async {
+        let answer = get(url, path).await;
+        if answer.contains(text) {
+            Ok(())
+        } else {
+            Err(answer)
+        }
+    })
+    .await;
 }

@@ -255,7 +255,7 @@ fn repository_wide(report: &Report, statuses: &[OutcomeStatus]) -> Vec<Uuid> {
         .collect()
 }
 
-/// Of the rows of `observe_credentials`, what the host refused.
+/// The refused credentials among the rows of `observe_credentials`.
 fn refused(rows: &[Row]) -> Result<Vec<Refused>, StoreError> {
     let mut refused = Vec::new();
     for row in rows {

@@ -173,7 +173,7 @@ async fn what_a_claim_a_report_and_a_settlement_cost_does_not_grow_with_the_back
     }
 }
 
-/// What is opaque and long lies beyond what changes, and is not logged again.
+/// Long opaque columns come after those that change, so that an update does not log them again.
 #[tokio::test]
 async fn a_refresh_that_finds_nothing_new_logs_what_changed_and_not_the_whole_row() {
     Stack::run(async |stack| {

@@ -233,7 +233,7 @@ async fn when_a_token_expires_is_kept_and_one_that_has_expired_is_rejected_by_th
             assert_eq!(lease.credential().unwrap().expires_at, expires_at);
             worker.release(&lease.0.lease_token).await;
         }
-        // What is known of that may be wrong.
+        // The expiry that is known may be wrong.
         for state in [CredentialState::Suspect, CredentialState::Rejected] {
             confirmation_is_due(stack).await;
             observe(&worker, &worker.lease_one().await, true).await;

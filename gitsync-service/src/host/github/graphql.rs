@@ -74,7 +74,7 @@ impl<T> Queried<T> {
 struct Parts {
     /// In the rows' order.
     parts: Vec<Part<Told>>,
-    /// What is unresolved is so because the host gave up, and not because it was too much.
+    /// Rows are unresolved because the host gave up, and not because they were too many.
     gave_up: bool,
 }
 
@@ -168,7 +168,7 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
 fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Parts {
     let gave_up = envelope.gave_up;
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
-    // What is asked of ids is the same for all of them.
+    // A request asks one thing of all its ids.
     let nodes = match rows.iter().find(|row| row.id().is_some()) {
         None => Vec::new(),
         Some(Row::Probe(_)) => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),

@@ -29,7 +29,7 @@ pub(super) struct BranchRow<'a> {
     pub(super) whole: bool,
 }
 
-/// What a row asks for.
+/// The sort of a row: a host answers up to a learned number of each at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sort {
     Probe,
