@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-const LIST_REF_ACCOUNTS: Sql = sql!("list_ref_accounts");
 const LOCK_LEASED_BUDGET: Sql = sql!("lock_leased_budget");
 const RESUME_BUDGET: Sql = sql!("resume_budget");
 const REQUEUE_NAMED_REFS: Sql = sql!("requeue_named_refs");
@@ -58,13 +57,8 @@ impl Store {
     ) -> Result<Vec<GitRefId>, StoreError> {
         let refs: Vec<Uuid> = refs.iter().map(|id| id.0).collect();
         self.transaction(async |tx: Tx| {
-            let [locked, accounts] = tx
-                .pipeline([
-                    bind(LOCK_POLLS, &[&refs]),
-                    bind(LIST_REF_ACCOUNTS, &[&refs]),
-                ])
-                .await?;
-            let accounts: Vec<Uuid> = column(&accounts, "account_id")?;
+            let locked = tx.query(LOCK_POLLS, &[&refs]).await?;
+            let accounts: Vec<Uuid> = column(&locked, "account_id")?;
             let found: Vec<GitRefId> = column(&locked, "ref_id")?;
             tx.commit_due([bind(REQUEUE_NAMED_REFS, &[&refs])], &accounts)
                 .await?;
