@@ -68,8 +68,8 @@ pub struct PoolOptions {
     pub wait: Duration,
     /// The server ends a statement that takes longer.
     pub statement_timeout: Duration,
-    /// A connection is used for about so long: then it finds where the database's name leads to, and its
-    /// server process gives back what memory it gathered.
+    /// A connection is replaced at about this age: its successor resolves the database's name anew, and
+    /// its server process frees the memory that it has gathered.
     pub max_age: Duration,
 }
 
@@ -89,10 +89,8 @@ impl Default for PoolOptions {
 pub struct Store {
     pool: Pool,
     lane: Lane,
-    /// Of [`Store::ping`] alone.
+    /// The session of [`Store::ping`], while it answers.
     health: Arc<Mutex<Option<Session>>>,
-    statement_timeout: Duration,
-    metrics: StoreMetrics,
 }
 
 impl Store {
@@ -109,13 +107,10 @@ impl Store {
             max_age,
         } = *options;
         let server = Server::new(database_url, wait, statement_timeout, max_age)?;
-        let metrics = StoreMetrics::new();
         Ok(Self {
-            pool: Pool::new(server, size, wait, metrics.clone()),
+            pool: Pool::new(server, size, wait, StoreMetrics::new()),
             lane: Lane::Calls,
             health: Arc::default(),
-            statement_timeout,
-            metrics,
         })
     }
 
@@ -128,11 +123,10 @@ impl Store {
         }
     }
 
-    /// Has `registry` show how long statements take, what becomes of connections, and which values of rows
-    /// are unknown.
+    /// Registers the metrics of statements and connections, and of unknown values in rows.
     pub fn register_metrics(&self, registry: &mut Registry) {
         unknown::register(registry);
-        self.metrics.register(registry);
+        self.pool.metrics().register(registry);
     }
 
     /// A connection for several statements that are no transaction.

@@ -48,7 +48,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(200);
 /// after a second, well before the services' own timeouts, and lets them pass before it tries again.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 
-/// The pause after a lock was not to be had, for the first time; then twice as long, up to [`MAX_PAUSE`].
+/// The backoff after the first try for a lock that failed; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two tries for a lock.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
@@ -199,29 +199,37 @@ async fn apply_locked(client: &mut Client, list: &[Migration]) -> Result<Applied
     let mut names = Vec::new();
     for migration in list.iter().skip(from) {
         let name = migration.name;
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
-        let ran = loop {
-            let ran = apply_one(client, migration).await;
-            let locked = ran.as_ref().err().and_then(tokio_postgres::Error::code)
-                == Some(&SqlState::LOCK_NOT_AVAILABLE);
-            if !locked || tries == LOCK_TRIES {
-                break ran;
-            }
-            tracing::info!(
-                migration.name = name,
-                pause_ms = pause.as_millis(),
-                "a table is in use by a long transaction; trying again after a pause"
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
-            tries += 1;
-        };
+        let ran = apply_with_retries(client, migration).await;
         ran.map_err(MigrationError::doing(format!("apply {name}")))?;
         tracing::info!(migration.name = name, "migration applied");
         names.push(name);
     }
     Ok(Applied { from, names })
+}
+
+/// Tries again with backoff while a table's lock is not to be had.
+async fn apply_with_retries(
+    client: &mut Client,
+    migration: &Migration,
+) -> Result<(), tokio_postgres::Error> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        let ran = apply_one(client, migration).await;
+        let locked = ran.as_ref().err().and_then(tokio_postgres::Error::code)
+            == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        if !locked || tries == LOCK_TRIES {
+            return ran;
+        }
+        tracing::info!(
+            migration.name = migration.name,
+            pause_ms = pause.as_millis(),
+            "a table is in use by a long transaction; trying again after a pause"
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
+        tries += 1;
+    }
 }
 
 /// When this fails, nothing of the file is applied, unless it says `-- no-transaction`.

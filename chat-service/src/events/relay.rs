@@ -1,11 +1,11 @@
-//! Places committed change events in one order, follows changes of accounts up, and forgets what is
-//! old.
+//! Places committed change events in one order, follows changes of accounts up, and prunes old rows.
 //!
 //! Identity values are handed out before the commit, so an event with a smaller one may become
-//! visible after one with a larger one; a reader that goes by them would skip it. The relay looks
-//! at what is committed and numbers that: what commits later gets a later number. One process of all
-//! replicas does it, for as long as it renews that in time by the database's clock; then another
-//! takes over. Each takeover begins an epoch, and a statement of an earlier one places nothing.
+//! visible after one with a larger one; a reader that goes by them would skip it. The relay numbers
+//! committed events only: an event that commits later gets a later position. One process of all
+//! replicas is the relay, by a lease that it renews by the database's clock; when the lease expires,
+//! another process takes over. Each takeover begins an epoch, which is a fencing token: a statement
+//! of an earlier epoch places nothing.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -23,13 +23,13 @@ use crate::store::{
     git_account::FollowUp,
 };
 
-/// Whether there is a relay is looked at this often, and failures are tried again.
+/// How often a process tries to take over the relay, and the pause before a retry.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The relay renews its right this often. It also places what no notification told of: one may be lost.
+/// The relay renews its lease this often. It then also places events whose notification was lost.
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
-/// How often a round of forgetting begins.
+/// How often a round of pruning begins.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
-/// A round forgets this many batches of each kind at most.
+/// A round prunes this many batches of each kind at most.
 const BATCHES_A_ROUND: u32 = 200;
 /// Events are kept for an hour: long enough for a watcher to reconnect, short enough to stay small.
 const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
@@ -73,12 +73,12 @@ pub async fn run(store: Store, notifier: Notifier, metrics: EventMetrics, stop: 
     }
 }
 
-/// Relays until the right to do so is lost.
+/// Relays until the lease is lost.
 ///
-/// The rest is done side by side, on connections of its own: it delays no event. It ends with the
-/// right; a process that was stopped and wakes may still have a statement of it under way beside the
-/// next relay. That does no harm: what is old is forgotten once, whoever does it, and an account is
-/// followed up under its row's lock, from what the row says then.
+/// Follow-ups and pruning run beside the placements, on connections of their own, so that they delay
+/// no event. They end with the lease; a process that was stopped and wakes may still have one of
+/// their statements under way beside the next relay. That does no harm: a row is pruned once, by
+/// either process, and an account is followed up under its row's lock, from the row's state then.
 async fn work(store: &Store, notifier: &Notifier, relay: &mut Relay) -> Result<(), StoreError> {
     tokio::select! {
         biased;
@@ -91,7 +91,7 @@ async fn work(store: &Store, notifier: &Notifier, relay: &mut Relay) -> Result<(
 /// Places what is committed, until that fails or another process is the relay.
 async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError> {
     let mut changes = notifier.subscribe(Topic::Changes);
-    // By this process's clock, from before what renewed it was sent: no later than the row's.
+    // Counted from before the renewal is sent, so that it is never later than the row's own expiry.
     let mut expires_at = Instant::now() + RELAY_LEASE;
     let mut looked_at: Option<Instant> = None;
     loop {
@@ -110,23 +110,22 @@ async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError>
             }
             relay.place(Topic::Placed.name()).await
         };
-        match tokio::time::timeout_at(expires_at, placing).await {
-            Ok(Ok(Placement::All)) => {}
-            Ok(Ok(Placement::Part)) => {
-                expires_at = sent_at + RELAY_LEASE;
-                continue;
-            }
+        let placement = match tokio::time::timeout_at(expires_at, placing).await {
             Ok(Ok(Placement::Lost)) | Err(_) => return Ok(()),
-            Ok(Err(error)) => return Err(error),
-        }
+            Ok(placement) => placement?,
+        };
         expires_at = sent_at + RELAY_LEASE;
+        if placement == Placement::Part {
+            continue;
+        }
         tokio::select! {
             _ = changes.changed() => {}
             () = tokio::time::sleep(RENEW_INTERVAL) => {}
         }
     }
 }
-/// Follows changes of accounts up: watchers hear of them, and refs that wait for them are due.
+
+/// Follows changes of accounts up: watchers hear of them, and refs that wait for them become due.
 async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
     let mut changes = notifier.subscribe(Topic::Changes);
     loop {
@@ -143,7 +142,7 @@ async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
                         notifier.notify(Topic::Changes);
                     }
                 }
-                // The others have their turn.
+                // The failure of one account does not stop the others.
                 Err(error) => failed = Some(error.to_string()),
             }
         }
@@ -161,11 +160,11 @@ async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
     }
 }
 
-/// Forgets what is old, round by round.
+/// Prunes old rows, round by round.
 async fn prune(store: &Store) -> Infallible {
     let mut round = tokio::time::interval(PRUNE_INTERVAL);
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // All budgets have their turn within some rounds, however many there are.
+    // The cursor outlives a round, so that a few rounds reach all budgets, however many there are.
     let mut budget = Uuid::nil();
     loop {
         round.tick().await;
@@ -191,7 +190,7 @@ async fn prune(store: &Store) -> Infallible {
     }
 }
 
-/// Runs `batch` until it says that there is no more, within the bounds of a round.
+/// Runs `batch` until it returns that nothing is left, within the bounds of a round.
 async fn in_batches<F>(mut batch: impl FnMut() -> F) -> Result<(), StoreError>
 where
     F: Future<Output = Result<bool, StoreError>>,

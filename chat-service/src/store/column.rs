@@ -1,5 +1,5 @@
-//! Columns as domain types, by name. A column whose type is not as this binary thinks is a bug; a name in
-//! it that this binary does not know is not.
+//! Columns as domain types, by name. A column of another type than this release expects is a bug; a name in
+//! it that this release does not know is not.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{StoreError, unknown::count_unknown};
+use super::{StoreError, unknown::known_or};
 use crate::{
     id::{
         ChatId, GitAccountId, GitRefId, GroupId, LeaseToken, OrganizationId, RequestId, UserId,
@@ -88,10 +88,7 @@ impl<T: TextEnum> Column for T {
     type Wire = String;
 
     fn from_wire(wire: String, column: &str) -> Self {
-        Self::parse(&wire).unwrap_or_else(|| {
-            count_unknown(column, &wire);
-            Self::UNKNOWN
-        })
+        known_or(Self::parse(&wire), Self::UNKNOWN, column, wire)
     }
 }
 
@@ -108,10 +105,7 @@ impl Column for ProblemClass {
     type Wire = String;
 
     fn from_wire(wire: String, column: &str) -> Self {
-        Self::from_name(&wire).unwrap_or_else(|| {
-            count_unknown(column, &wire);
-            Self::Unspecified
-        })
+        known_or(Self::from_name(&wire), Self::Unspecified, column, wire)
     }
 }
 
@@ -120,10 +114,7 @@ impl Column for Lane {
     type Wire = i16;
 
     fn from_wire(wire: i16, column: &str) -> Self {
-        Self::from_number(wire).unwrap_or_else(|| {
-            count_unknown(column, &wire.to_string());
-            Self::Idle
-        })
+        known_or(Self::from_number(wire), Self::Idle, column, wire)
     }
 }
 
@@ -132,10 +123,7 @@ impl Column for CredentialState {
 
     fn from_wire(wire: String, column: &str) -> Self {
         let name = format!("CREDENTIAL_STATE_{}", wire.to_uppercase());
-        Self::from_str_name(&name).unwrap_or_else(|| {
-            count_unknown(column, &wire);
-            Self::Unspecified
-        })
+        known_or(Self::from_str_name(&name), Self::Unspecified, column, wire)
     }
 }
 
@@ -144,15 +132,15 @@ impl Column for Level {
     type Wire = String;
 
     fn from_wire(wire: String, column: &str) -> Self {
-        match wire.as_str() {
-            "reader" => Self::Reader,
-            "writer" => Self::Writer,
-            _ => {
-                count_unknown(column, &wire);
-                Self::Reader
-            }
-        }
+        known_or(level_of(&wire), Self::Reader, column, wire)
     }
+}
+
+/// The level of a name, unless only a later release knows it.
+pub(super) fn level_of(name: &str) -> Option<Level> {
+    [Level::Reader, Level::Writer]
+        .into_iter()
+        .find(|level| level.name() == name)
 }
 
 /// Labels, as `jsonb` has them.

@@ -18,7 +18,7 @@ use tokio_postgres::{Error as PgError, Row, Statement as Prepared, error::SqlSta
 use super::{
     Sql, StoreError,
     error::is_of_the_session,
-    metrics::{StoreMetrics, Timeouts},
+    metrics::Timeouts,
     pool::{Lent, Pool, Slot},
     session::Session,
     sql::{Bound, Statement, Values, bind},
@@ -46,24 +46,20 @@ pub(super) type Classify = fn(PgError) -> StoreError;
 
 /// A connection from the pool, for statements that follow one another.
 ///
-/// It goes back when it is dropped, at rest: what is still under way then, since its caller went away or
-/// does not want to wait any longer, is cancelled first, and a transaction is rolled back. Until that is
-/// done nobody else gets it.
+/// It goes back to the pool when it is dropped, but only at rest: a statement that is still under way,
+/// since its caller went away or stopped waiting, is cancelled first, and a transaction is rolled back.
 pub(crate) struct Connection {
     session: Arc<Session>,
     /// There until it is dropped.
     slot: Option<Slot>,
     pool: Pool,
-    metrics: StoreMetrics,
-    /// How long a round trip may take, if its caller set that; the server minds its own limits.
+    /// How long a round trip may take, if its caller set that; the server enforces its own limits.
     limit: Option<Duration>,
-    /// After so long the server does not mind them: it hangs.
-    silence: Duration,
     /// Round trips without an answer.
     under_way: AtomicUsize,
     /// `BEGIN` was sent, and no end.
     open: AtomicBool,
-    /// The server is of no use any more.
+    /// The session must not be used again.
     failed: AtomicBool,
 }
 
@@ -77,8 +73,6 @@ impl Connection {
         Self {
             session,
             slot: Some(slot),
-            silence: pool.silence(),
-            metrics: pool.metrics(),
             pool,
             limit: None,
             under_way: AtomicUsize::new(0),
@@ -87,9 +81,9 @@ impl Connection {
         }
     }
 
-    /// The same, where each round trip takes at most `limit`: then it is cancelled, and its error is
-    /// [`StoreError::Timeout`]. The server is not asked to mind it, so that it costs no round trip. After
-    /// that the connection is to be dropped.
+    /// The same, where each round trip takes at most `limit`: beyond it the error is
+    /// [`StoreError::Timeout`], and dropping the connection cancels the statement. The limit is this
+    /// process's and not the server's, so that setting it costs no round trip.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
@@ -156,7 +150,7 @@ impl Connection {
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let exchange = self.exchange(statements, classify);
-        let limit = self.limit.unwrap_or(self.silence);
+        let limit = self.limit.unwrap_or_else(|| self.pool.silence());
         let answer = tokio::time::timeout(limit, exchange).await;
         answer.map_or_else(
             // It stays under way.
@@ -174,7 +168,7 @@ impl Connection {
             self.failed.store(true, Ordering::Relaxed);
             return StoreError::Uncertain { source };
         }
-        self.metrics.timed_out(Timeouts::Limit);
+        self.pool.metrics().timed_out(Timeouts::Limit);
         let first = statements.iter().find(|bound| !bound.skipped);
         StoreError::Timeout {
             statement: first.map_or("", |bound| bound.statement.name),
@@ -199,7 +193,8 @@ impl Connection {
                 match prepared {
                     Some(prepared) => {
                         let query = self.session.client.query(prepared, bound.values);
-                        self.metrics.time(bound.statement.name, query).await
+                        let metrics = self.pool.metrics();
+                        metrics.time(bound.statement.name, query).await
                     }
                     None => Ok(Vec::new()),
                 }
@@ -276,9 +271,9 @@ impl Connection {
         }
         let error = classify(error).of(statement.name);
         if let StoreError::Timeout { .. } = &error {
-            self.metrics.timed_out(Timeouts::Statement);
+            self.pool.metrics().timed_out(Timeouts::Statement);
         } else if let StoreError::Locked { .. } = &error {
-            self.metrics.timed_out(Timeouts::Lock);
+            self.pool.metrics().timed_out(Timeouts::Lock);
         }
         error
     }
@@ -315,43 +310,4 @@ pub(super) fn rows_of_each<const N: usize>(
 ) -> Result<[Vec<Row>; N], StoreError> {
     rows.try_into()
         .map_err(|_| StoreError::bug("run statements", "one has no answer"))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::{
-        authz::{Action, Authorizer, Principal},
-        chat::View,
-        chat_filter::{ChatFilter, Listed},
-        store::{PoolOptions, Sql, Store, sql},
-    };
-
-    const READ_RELAY: Sql = sql!("read_relay");
-
-    #[tokio::test]
-    async fn each_statement_is_timed_under_its_name_composed_ones_too() {
-        let database = testkit::postgres::database().await;
-        let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
-        let mut registry = prometheus_client::registry::Registry::default();
-        store.register_metrics(&mut registry);
-        for _ in 0..2 {
-            store.read(READ_RELAY, &[]).await.unwrap();
-        }
-        let caller = Principal::Service("internal".to_owned());
-        let readable = Authorizer::new().chats(&caller, Action::ReadChat);
-        let filter = ChatFilter::default();
-        let what = Listed::of(View::Basic);
-        store
-            .list_chats(readable, &filter, None, 50, what)
-            .await
-            .unwrap();
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        for line in [
-            "db_client_operation_duration_seconds_count{operation=\"read_relay\"} 2",
-            "db_client_operation_duration_seconds_count{operation=\"list_chats\"} 1",
-        ] {
-            assert!(text.contains(line), "{text}");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use policy::{ChatFacts, Level, Subject};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{StoreError, row::subject_of};
+use super::{StoreError, column::level_of, row::subject_of};
 use crate::id::{OrganizationId, UserId, WorkspaceId};
 
 /// What policy read of a chat.
@@ -50,10 +50,7 @@ impl FormerChat {
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {
             let subject = subject_of("former", &share.kind, share.id)?;
-            let level = [Level::Reader, Level::Writer]
-                .into_iter()
-                .find(|level| level.name() == share.level)?;
-            Some((subject, level))
+            Some((subject, level_of(&share.level)?))
         };
         Ok(Self {
             owner: UserId(stored.owner_id),

@@ -1,5 +1,5 @@
-//! Whether the database can be used: checked once at the start, and asked again and again on a session of its
-//! own, so that calls that have all connections do not make it look away.
+//! Whether the database can be used: checked once at the start, then polled on a session of its own, so that
+//! a saturated pool is not mistaken for a database that is away.
 
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
@@ -54,7 +54,7 @@ impl Store {
     /// the database is away. When it is behind a pooler and notifications have no direct way.
     pub async fn require_fit(&self, has_direct_url: bool) -> anyhow::Result<()> {
         self.require_current_schema().await?;
-        let wanted = limits(self.statement_timeout);
+        let wanted = limits(self.pool.statement_timeout());
         let mut names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
         names.extend([VERSION, MARK.0]);
         let rows = self.read(LIST_SESSION_SETTINGS, &[&names]).await?;

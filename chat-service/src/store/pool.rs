@@ -1,5 +1,5 @@
-//! The connections of this process to its database: so many and no more, a part of them kept for those whose
-//! work others wait for.
+//! The connections of this process to its database: a bounded number, a part of which is reserved for
+//! workers, relay and watchers.
 
 use std::{
     sync::{
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Error as PgError, error::SqlState};
 
@@ -18,24 +19,24 @@ use super::{
     session::{Server, Session},
 };
 
-/// One of so many connections is kept for workers, relay and watchers: what they do is short, and all callers
-/// wait for it.
+/// One in this many connections is reserved for workers, relay and watchers: their statements are short, and
+/// all callers wait for them.
 const RESERVED: usize = 4;
-/// As long as it is the relay, a process has one of them in use.
+/// The relay keeps one reserved connection for as long as it is the relay: one more is for the others.
 const LEAST_RESERVED: usize = 2;
-/// A server that has no connection left for this process is asked again after so long, or as soon as
-/// another call gives one back.
+/// Pause before a server that had no connection left is asked again, unless a call gives one back first.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// A server that runs ends a statement at its limit; one that does not within this hangs.
+/// Grace after the statement timeout, at which a healthy server ends a statement: one that has not answered
+/// by then hangs.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Who asks for a connection.
+/// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Calls of users and services.
     Calls,
-    /// Workers, relay and watchers: they may also have the reserve.
+    /// Workers, relay and watchers: they may also take reserved connections.
     Reserved,
 }
 
@@ -45,17 +46,17 @@ pub(super) struct Pool(Arc<Inner>);
 
 struct Inner {
     server: Server,
-    /// The one given back last is at the end, and is used next: it has the most prepared.
+    /// The one given back last is at the end and is used next: it has the most statements prepared.
     idle: Mutex<Vec<Arc<Session>>>,
     given_back: Notify,
     /// One permit per connection.
     slots: Arc<Semaphore>,
-    /// One permit per connection that calls may have.
+    /// One permit per connection that calls may take.
     unreserved: Arc<Semaphore>,
     wait: Duration,
-    /// Grows when sessions that were opened before are of no use.
+    /// Incremented to retire all sessions that are open.
     generation: AtomicUsize,
-    /// What health found last.
+    /// Whether the database answered the last health check.
     answers: AtomicBool,
     metrics: StoreMetrics,
 }
@@ -65,10 +66,10 @@ pub(super) struct Slot {
     _unreserved: Option<OwnedSemaphorePermit>,
     _any: OwnedSemaphorePermit,
     generation: usize,
-    metrics: StoreMetrics,
+    used: Gauge,
 }
 
-/// A session that is at rest, and whose it is.
+/// A session at rest, with the slot and the pool that it goes back to.
 pub(super) struct Lent {
     pub(super) session: Arc<Session>,
     pub(super) slot: Slot,
@@ -77,7 +78,7 @@ pub(super) struct Lent {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.metrics.used.dec();
+        self.used.dec();
     }
 }
 
@@ -145,7 +146,7 @@ impl Pool {
         }
     }
 
-    /// Calls wait for one another first, so that those of the other lane find what is kept for them.
+    /// Calls first wait for an unreserved connection, so that they never hold up the other lane.
     async fn slot(&self, lane: Lane) -> Result<Slot, StoreError> {
         let closed = |error| StoreError::bug("wait for a connection", error);
         let unreserved = match lane {
@@ -161,7 +162,7 @@ impl Pool {
             _unreserved: unreserved,
             _any: any,
             generation: 0,
-            metrics: self.0.metrics.clone(),
+            used: self.0.metrics.used.clone(),
         })
     }
 
@@ -182,11 +183,11 @@ impl Pool {
             self.0.metrics.idle.inc();
             self.0.given_back.notify_one();
         }
-        // Its place is free only now that the connection is there to be taken.
+        // The slot is freed last, so that the next call finds the connection and opens none.
         drop(slot);
     }
 
-    /// Has all connections closed that are open now: the server behind them is not the one that takes writes.
+    /// Retires all connections that are open now: their server does not take writes any more.
     pub(super) fn renew(&self) {
         self.0.generation.fetch_add(1, Ordering::Relaxed);
         let stale = std::mem::take(&mut *self.idle());
@@ -201,18 +202,23 @@ impl Pool {
         self.0.server.connect().await
     }
 
-    /// Says whether the database answers; calls that wait too long are told accordingly.
+    /// Notes whether the database answers, which decides the error of calls that wait too long.
     pub(super) fn set_answers(&self, answers: bool) {
         self.0.answers.store(answers, Ordering::Relaxed);
     }
 
-    /// After so long without an answer the server hangs: it minds its own limit no more.
-    pub(super) fn silence(&self) -> Duration {
-        self.0.server.statement_timeout + SILENCE
+    /// The server ends a statement that takes longer.
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.0.server.statement_timeout
     }
 
-    pub(super) fn metrics(&self) -> StoreMetrics {
-        self.0.metrics.clone()
+    /// A server that has not answered after this hangs: it does not enforce its own limit any more.
+    pub(super) fn silence(&self) -> Duration {
+        self.statement_timeout() + SILENCE
+    }
+
+    pub(super) fn metrics(&self) -> &StoreMetrics {
+        &self.0.metrics
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {

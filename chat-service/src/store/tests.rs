@@ -1,4 +1,4 @@
-//! What connections are bounded by, and what becomes of statements that are given up.
+//! Limits of connections and statements, and the cancellation of statements that are given up.
 
 use std::time::Duration;
 
@@ -12,7 +12,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
-    PoolOptions, Sql, Store, StoreError, column::first, connection::MAX_PARAMETERS, sql::Statement,
+    PoolOptions, Sql, Store, StoreError,
+    column::first,
+    connection::{Connection, MAX_PARAMETERS},
+    sql::{Statement, sql},
     statements::MAX_COMPOSED,
 };
 use crate::{
@@ -23,13 +26,14 @@ use crate::{
     id::{UserId, WorkspaceId},
 };
 
+const READ_RELAY: Sql = sql!("read_relay");
 const BACKEND: Sql = fixed("backend", "SELECT pg_backend_pid() AS pid");
 const SLEEP: Sql = fixed("sleep", "SELECT pg_sleep(60)");
 const COUNT_PREPARED: Sql = fixed(
     "count_prepared",
     "SELECT count(*) AS count FROM pg_prepared_statements",
 );
-/// Waits for what the test holds.
+/// Waits for the lock of [`holder`].
 const WAIT: Sql = fixed("wait", "SELECT pg_advisory_xact_lock(7)");
 
 const LOCK_OTHER: Sql = fixed("lock_other", "SELECT pg_advisory_xact_lock(8)");
@@ -66,11 +70,26 @@ async fn store_with(options: PoolOptions) -> (Database, Store) {
 }
 
 async fn pid(store: &Store) -> i32 {
-    let rows = store.read(BACKEND, &[]).await.unwrap();
-    rows.first().unwrap().try_get("pid").unwrap()
+    pid_of(&store.connection().await.unwrap()).await
 }
 
-/// A session of the test that holds what [`WAIT`] waits for.
+async fn pid_of(connection: &Connection) -> i32 {
+    let rows = connection.read(BACKEND, &[]).await.unwrap();
+    first(&rows, "pid").unwrap().unwrap()
+}
+
+/// The limit that a statement met, and the name of the statement.
+fn limit_met(failed: &StoreError) -> Option<(&'static str, &'static str)> {
+    if let StoreError::Timeout { statement, .. } = failed {
+        Some(("timeout", *statement))
+    } else if let StoreError::Locked { statement, .. } = failed {
+        Some(("lock", *statement))
+    } else {
+        None
+    }
+}
+
+/// A session of the test that holds the lock that [`WAIT`] waits for.
 async fn holder(database: &Database) -> Client {
     let client = database.client().await;
     client
@@ -80,7 +99,7 @@ async fn holder(database: &Database) -> Client {
     client
 }
 
-/// Waits until so many statements of the store run.
+/// Waits until that many statements of the store run.
 async fn until_running(database: &Database, wanted: i64) {
     let client = database.client().await;
     wait::until("statements run", || async {
@@ -134,6 +153,21 @@ async fn list(store: &Store, filter: &ChatFilter) {
         .list_chats(readable, filter, None, 50, what)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn each_statement_is_timed_under_its_name_composed_ones_too() {
+    let (_database, store) = store_with(PoolOptions::default()).await;
+    for _ in 0..2 {
+        store.read(READ_RELAY, &[]).await.unwrap();
+    }
+    list(&store, &ChatFilter::default()).await;
+    for line in [
+        "db_client_operation_duration_seconds_count{operation=\"read_relay\"} 2",
+        "db_client_operation_duration_seconds_count{operation=\"list_chats\"} 1",
+    ] {
+        assert_shown(&store, line);
+    }
 }
 
 #[tokio::test]
@@ -208,16 +242,7 @@ async fn a_statement_beyond_the_limit_of_its_caller_is_cancelled_and_named() {
     let connection = store.connection().await.unwrap();
     let connection = connection.within(Duration::from_millis(100));
     let failed = connection.read(SLEEP, &[]).await.unwrap_err();
-    assert!(
-        matches!(
-            failed,
-            StoreError::Timeout {
-                statement: "sleep",
-                ..
-            }
-        ),
-        "{failed:?}"
-    );
+    assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
     drop(connection);
     until_running(&database, 0).await;
     assert_shown(&store, "db_client_timeouts_total{kind=\"Limit\"} 1");
@@ -232,16 +257,7 @@ async fn the_limits_of_the_server_name_the_statement_that_met_them() {
     })
     .await;
     let failed = store.read(SLEEP, &[]).await.unwrap_err();
-    assert!(
-        matches!(
-            failed,
-            StoreError::Timeout {
-                statement: "sleep",
-                ..
-            }
-        ),
-        "{failed:?}"
-    );
+    assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
     assert_shown(&store, "db_client_timeouts_total{kind=\"Statement\"} 1");
     let _holder = holder(&database).await;
     let failed = store.transaction(async |tx| {
@@ -249,16 +265,7 @@ async fn the_limits_of_the_server_name_the_statement_that_met_them() {
         tx.query(WAIT, &[]).await
     });
     let failed = failed.await.unwrap_err();
-    assert!(
-        matches!(
-            failed,
-            StoreError::Locked {
-                statement: "wait",
-                ..
-            }
-        ),
-        "{failed:?}"
-    );
+    assert_eq!(limit_met(&failed), Some(("lock", "wait")), "{failed:?}");
     assert_shown(&store, "db_client_timeouts_total{kind=\"Lock\"} 1");
 }
 
@@ -345,9 +352,7 @@ async fn a_write_on_a_server_that_was_demoted_is_unavailable_and_all_its_connect
     let (_database, store) = store(2).await;
     let store = store.reserved();
     let other = store.connection().await.unwrap();
-    let other_pid: i32 = first(&other.read(BACKEND, &[]).await.unwrap(), "pid")
-        .unwrap()
-        .unwrap();
+    let other_pid = pid_of(&other).await;
     let before = pid(&store).await;
     store.read(DEMOTE, &[]).await.unwrap();
     let failed = store.write(CREATE, &[]).await.unwrap_err();

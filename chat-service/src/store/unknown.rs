@@ -1,7 +1,7 @@
-//! Names in rows that this release does not know: a later one that runs beside it, or ran before a
-//! rollback, wrote them. What holds one is shown as unspecified, and counted; nothing stops behind it.
+//! Names in rows that this release does not know: a later one wrote them, which runs beside it or ran
+//! before a rollback. Such a name is read as unspecified and counted, and is no error.
 
-use std::sync::LazyLock;
+use std::{fmt::Display, sync::LazyLock};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -14,7 +14,7 @@ struct ColumnLabel {
     column: String,
 }
 
-/// Of the process: columns are read far from everything that holds a metric.
+/// One for the process, since the code that reads columns holds no metrics.
 static COUNTS: LazyLock<Family<ColumnLabel, Counter>> = LazyLock::new(Family::default);
 
 /// Counts a value of `column` that this release does not know. The first one of a column is logged.
@@ -29,6 +29,14 @@ pub(super) fn count_unknown(column: &str, value: &str) {
             "a row holds a value of a later release; it is shown as unspecified"
         );
     }
+}
+
+/// What `wire` means to this release; `unknown`, and counted, for a value that it does not know.
+pub(super) fn known_or<T>(known: Option<T>, unknown: T, column: &str, wire: impl Display) -> T {
+    known.unwrap_or_else(|| {
+        count_unknown(column, &wire.to_string());
+        unknown
+    })
 }
 
 pub(super) fn register(registry: &mut Registry) {

@@ -19,14 +19,13 @@ use testkit::{
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 use tonic::{Code, Request};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt as _;
 
 use self::pooler::{Pooler, Startup};
 use crate::{
-    lock::{Holder, until_blocked},
+    lock::{Holder, blocked, until_blocked},
+    relay::health,
     stack::{Caller, Stack, facts},
 };
 
@@ -34,13 +33,11 @@ use crate::{
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn is_ready(stack: &Stack, wanted: ServingStatus) -> Result<(), ServingStatus> {
-    let request = HealthCheckRequest {
-        service: "chat.v1.ChatService".to_owned(),
-    };
-    let answer = HealthClient::new(stack.public.clone()).check(request).await;
-    match answer.unwrap().into_inner().status() {
-        status if status == wanted => Ok(()),
-        status => Err(status),
+    let status = health(stack, "chat.v1.ChatService").await;
+    if status == wanted {
+        Ok(())
+    } else {
+        Err(status)
     }
 }
 
@@ -72,14 +69,7 @@ async fn sixty_lists_whose_callers_are_gone_leave_no_statement_and_delay_nobody(
             .unwrap();
         let client = stack.database.client().await;
         wait::within(AT_ONCE, "no statement is left", || async {
-            let text = "SELECT count(*) FROM pg_stat_activity
-                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            let left: i64 = client
-                .query_one(text, &[])
-                .await
-                .unwrap()
-                .try_get(0)
-                .unwrap();
+            let left = blocked(&client).await;
             if left == 0 { Ok(()) } else { Err(left) }
         })
         .await;

@@ -33,6 +33,19 @@ impl Holder {
     }
 }
 
+/// The number of statements that wait for locks in the database of `client`.
+pub(crate) async fn blocked(client: &Client) -> i64 {
+    let row = client
+        .query_one(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            &[],
+        )
+        .await
+        .unwrap();
+    row.try_get(0).unwrap()
+}
+
 /// Waits until that many statements of the service wait for locks.
 pub(crate) async fn until_blocked(stack: &Stack, count: i64) {
     until_blocked_in(&stack.database.client().await, count).await;
@@ -41,15 +54,7 @@ pub(crate) async fn until_blocked(stack: &Stack, count: i64) {
 /// The same in the database of `client`.
 pub(crate) async fn until_blocked_in(client: &Client, count: i64) {
     testkit::wait::until("calls wait for locks", || async {
-        let row = client
-            .query_one(
-                "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
-                &[],
-            )
-            .await
-            .unwrap();
-        let blocked: i64 = row.try_get(0).unwrap();
+        let blocked = blocked(client).await;
         if blocked >= count {
             Ok(())
         } else {

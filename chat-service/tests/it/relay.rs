@@ -1,7 +1,8 @@
-//! The relay: who may place events, and what watchers hear when positions go back.
+//! The relay: its lease and epochs, and the resync of watchers when positions go back.
 
 use proto::chat::v1::{WatchChatsRequest, WatchChatsResponse, WatchEventKind};
 use testkit::{http, postgres::Client, wait};
+use tokio_postgres::GenericClient;
 use tonic::Streaming;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -14,9 +15,10 @@ use crate::{
     sql::statements,
     stack::{Caller, Stack},
     watch::{next, watch},
+    worker::run,
 };
 
-/// What a watcher hears that resumes from `revision`: the messages before the next change, and that.
+/// The stream of a watcher that resumes from `revision`, after its first message.
 async fn resumed(stack: &Stack, caller: &Caller, revision: &str) -> Streaming<WatchChatsResponse> {
     let request = WatchChatsRequest {
         since_revision: Some(revision.to_owned()),
@@ -43,13 +45,16 @@ async fn hears_of_the_next_chat(
     heard
 }
 
-async fn run(stack: &Stack, sql: &str) {
-    let client = stack.database.client().await;
-    client.batch_execute(sql).await.unwrap();
+async fn until_one(stack: &Stack, what: &str, sql: &str) {
+    wait::until(what, || async {
+        let found = number(stack, sql, &[]).await;
+        if found == 1 { Ok(()) } else { Err(found) }
+    })
+    .await;
 }
 
-/// Has positions or what they are compared with changed by `sql`: a live watcher and one that resumes
-/// are told to list again, and hear of what happens then.
+/// Checks that `sql`, which changes positions or their epoch, generation or server, resyncs a live
+/// watcher and one that resumes, and that both hear of later changes.
 async fn is_a_resync(sql: &str) {
     Stack::run(async |stack| {
         let owner = Caller::user();
@@ -110,11 +115,7 @@ async fn three_hand_overs_and_hours_of_silence_are_no_resync() {
             WHERE holder IS NOT NULL AND expires_at > clock_timestamp()";
         for _ in 0..3 {
             take_over(stack).await;
-            wait::until("there is a relay again", || async {
-                let current = number(stack, current, &[]).await;
-                if current == 1 { Ok(()) } else { Err(current) }
-            })
-            .await;
+            until_one(stack, "there is a relay again", current).await;
         }
         run(
             stack,
@@ -151,23 +152,16 @@ async fn a_relay_that_drains_gives_up_at_once() {
             WHERE holder IS NOT NULL AND expires_at <= clock_timestamp()";
         let held = "SELECT count(*) FROM change_relay
             WHERE holder IS NOT NULL AND expires_at > clock_timestamp() + interval '5 s'";
-        let one = async |what: &str, sql: &str| {
-            wait::until(what, || async {
-                let found = number(stack, sql, &[]).await;
-                if found == 1 { Ok(()) } else { Err(found) }
-            })
-            .await;
-        };
-        one("there is a relay", held).await;
+        until_one(stack, "there is a relay", held).await;
         stack.stop.cancel();
         assert!(stream.message().await.is_err());
-        one("it gave up", free).await;
+        until_one(stack, "it gave up", free).await;
     })
     .await;
 }
 
-/// A placement of the epoch 1, and what it says: how many it placed, or that it is not the relay.
-async fn place(client: &Client, limit: i64) -> Option<i64> {
+/// Places events in the epoch 1: returns how many, or `None` when another epoch is the relay's.
+async fn place(client: &impl GenericClient, limit: i64) -> Option<i64> {
     let row = client
         .query_opt(
             &statements()["place_change_events"],
@@ -215,9 +209,9 @@ async fn a_placement_that_was_under_way_when_another_took_over_places_nothing() 
             until_blocked_in(&client, 1).await;
             holder.let_go().await;
         };
-        let (placed, ()) = tokio::join!(place(&late, 10), taken_over);
+        let (placed, ()) = tokio::join!(place(&*late, 10), taken_over);
         assert_eq!(placed, None, "{sql}");
-        assert_eq!(place(&late, 10).await, None, "{sql}");
+        assert_eq!(place(&*late, 10).await, None, "{sql}");
         assert_eq!(positions(&client).await, [None; 3], "{sql}");
     }
 }
@@ -228,19 +222,12 @@ async fn placements_that_overlap_give_each_event_one_position() {
     let (client, second) = tokio::join!(database.client(), database.client());
     let mut first = database.client().await;
     let transaction = first.transaction().await.unwrap();
-    let row = transaction
-        .query_one(
-            &statements()["place_change_events"],
-            &[&1_i64, &10_f64, &None::<String>, &"chat_placed", &2_i64],
-        )
-        .await
-        .unwrap();
-    assert_eq!(row.try_get::<_, i64>("placed").unwrap(), 2);
+    assert_eq!(place(&transaction, 2).await, Some(2));
     let committed = async {
         until_blocked_in(&client, 1).await;
         transaction.commit().await.unwrap();
     };
-    let (placed, ()) = tokio::join!(place(&second, 10), committed);
+    let (placed, ()) = tokio::join!(place(&*second, 10), committed);
     assert_eq!(placed, Some(1));
     let positions = positions(&client).await;
     let last = positions[2].unwrap();
@@ -292,7 +279,7 @@ async fn metric(stack: &Stack, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
-async fn health(stack: &Stack, service: &str) -> ServingStatus {
+pub(crate) async fn health(stack: &Stack, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };

@@ -1,9 +1,17 @@
 //! From empty to head, alone and at once.
 
-use std::time::Duration;
-
 use migrations::{ALL, Applied, Migration, apply, apply_list, require_current};
+use testkit::wait;
 use tokio::task::JoinSet;
+
+const TABLE: Migration = Migration {
+    name: "0001_table",
+    sql: "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)",
+};
+const INDEX: Migration = Migration {
+    name: "0002_index",
+    sql: "-- no-transaction\nCREATE INDEX CONCURRENTLY t_a_idx ON t (a)",
+};
 
 #[tokio::test]
 async fn an_empty_database_is_brought_to_the_current_version_once() {
@@ -26,10 +34,7 @@ async fn of_runners_at_once_one_applies_and_the_others_find_nothing_to_do() {
             name: "0001_table",
             sql: "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000); SELECT pg_sleep(0.3)",
         },
-        Migration {
-            name: "0002_index",
-            sql: "-- no-transaction\nCREATE INDEX CONCURRENTLY t_a_idx ON t (a)",
-        },
+        INDEX,
     ];
     for list in [ALL, CONCURRENTLY] {
         let db = testkit::postgres::empty_database().await;
@@ -43,15 +48,6 @@ async fn of_runners_at_once_one_applies_and_the_others_find_nothing_to_do() {
         assert_eq!(applied, [0, 0, 0, 0, 0, list.len()]);
     }
 }
-
-const TABLE: Migration = Migration {
-    name: "0001_table",
-    sql: "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)",
-};
-const INDEX: Migration = Migration {
-    name: "0002_index",
-    sql: "-- no-transaction\nCREATE INDEX CONCURRENTLY t_a_idx ON t (a)",
-};
 
 /// A statement that waits for a lock makes every later reader wait behind it.
 #[tokio::test]
@@ -67,11 +63,12 @@ async fn a_file_that_waits_for_a_long_read_lets_others_read_and_is_applied_after
     long.batch_execute("SELECT FROM t").await.unwrap();
     let mut applying = JoinSet::new();
     applying.spawn(async move { apply_list(&mut client, &[TABLE, column]).await.unwrap() });
-    // It waits behind the long read.
-    let waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
-    while other.query(waits, &[]).await.unwrap().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait::until("the file waits behind the long read", || async {
+        let waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+        let waits = other.query(waits, &[]).await.unwrap();
+        if waits.is_empty() { Err(()) } else { Ok(()) }
+    })
+    .await;
     // So does every later reader, for a second at most: less than a call's timeout.
     other
         .batch_execute("SET statement_timeout = '5s'; SELECT FROM t")

@@ -487,11 +487,13 @@ fn address(listening: &Value, name: &str) -> String {
     format!("http://{address}")
 }
 
-fn run(mut command: Command) {
+/// Runs a command that succeeds, and returns what it prints.
+fn run(mut command: Command) -> String {
     let output = command.output().expect("run a command");
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Keys and tokens of one stack; goes with it.
+/// Keys and tokens of one stack; removed when it is dropped.
 pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {

@@ -7,7 +7,7 @@ use testkit::{
     proxy::Proxy,
 };
 
-use super::{Addresses, Stack, start_chat_service};
+use super::{Addresses, Stack, run, start_chat_service};
 
 /// Another chat-service on the same database.
 pub struct Replica {
@@ -79,9 +79,6 @@ impl Stack {
         chat_service
             .args(arguments)
             .env("CHAT_DATABASE_URL", self.database.url());
-        let output = chat_service.output().expect("run chat-service");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        run(chat_service)
     }
 }
