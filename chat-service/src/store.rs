@@ -1,13 +1,14 @@
-//! All SQL of this service: one statement, one file under `sql/`, one name. Rows and `tokio_postgres`
-//! types stop here.
+//! All SQL of this service: one statement, one file under `sql/`, one name. Rows and
+//! `tokio_postgres` types stop here.
 //!
 //! Statements run through one gateway: `Store::read` and `Store::write`, `Connection` for several,
-//! and `Tx` for a transaction. It prepares them once per connection, times each by its name, cancels
-//! those that are given up, and says what a failure means ([`StoreError`]); columns are read by name (`Columns`).
+//! and `Tx` for a transaction. It prepares them once per connection, times each by its name,
+//! cancels those that are given up, and says what a failure means ([`StoreError`]); columns are
+//! read by name (`Columns`).
 //!
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
-//! no two transactions wait for each other: chat, then refs, accounts and budgets, each by id. The row of
-//! `git_ref_polls` is the lock of a ref. A budget is locked last, and for one round trip.
+//! no two transactions wait for each other: chat, then refs, accounts and budgets, each by id. The
+//! row of `git_ref_polls` is the lock of a ref. A budget is locked last, and for one round trip.
 
 pub(crate) mod chat;
 mod column;
@@ -56,7 +57,8 @@ use self::{
 pub use error::StoreError;
 pub(crate) use sql::{Sql, sql};
 
-/// Connections that this process opens beside the pool: one listens for notifications, one asks for health.
+/// Connections that this process opens beside the pool: one listens for notifications, one asks for
+/// health.
 pub const BESIDE_THE_POOL: usize = 2;
 
 /// How the pool is set up.
@@ -68,8 +70,8 @@ pub struct PoolOptions {
     pub wait: Duration,
     /// The server ends a statement that takes longer.
     pub statement_timeout: Duration,
-    /// A connection is replaced at about this age: its successor resolves the database's name anew, and
-    /// its server process frees the memory that it has gathered.
+    /// A connection is replaced at about this age: its successor resolves the database's name anew,
+    /// and its server process frees the memory that it has gathered.
     pub max_age: Duration,
 }
 
@@ -114,7 +116,8 @@ impl Store {
         })
     }
 
-    /// The same, for workers, relay and watchers: connections that calls may not have are kept for them.
+    /// The same, for workers, relay and watchers: connections that calls may not have are kept for
+    /// them.
     #[must_use]
     pub fn reserved(&self) -> Self {
         Self {

@@ -2,16 +2,16 @@
 
 /// An enum that is read from a column.
 pub(crate) trait TextEnum: Sized {
-    /// What a name is taken for that this release does not know.
+    /// Stands for a name that this release does not know.
     const UNKNOWN: Self;
 
     /// From the database's spelling.
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Declares an enum with the text of each variant, `name()` and `parse()`. One that is read from a column
-/// says with `else` how a name is shown that this release does not know: a variant of its own, which
-/// comes first and is in no list.
+/// Declares an enum with the text of each variant, `name()` and `parse()`. One that is read from a
+/// column says with `else` how a name is shown that this release does not know: a variant of its
+/// own, which comes first and is in no list.
 macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident $(, else $unknown:ident)? {
         $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)*

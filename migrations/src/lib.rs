@@ -1,4 +1,5 @@
-//! The schema: numbered SQL files, embedded, forward only. A library; `chat-service migrate` runs it.
+//! The schema: numbered SQL files, embedded, forward only. A library; `chat-service migrate` runs
+//! it.
 //!
 //! [`apply`] takes an advisory lock, so any number of runners may start at once; each file is one
 //! transaction, recorded with its checksum in `schema_migrations`. A file that was applied is never
@@ -45,7 +46,8 @@ const LOCK: i64 = 0x6d69_6772_6174_6500;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// A statement that waits for a table's lock makes every later reader wait behind it: it gives up
-/// after a second, well before the services' own timeouts, and lets them pass before it tries again.
+/// after a second, well before the services' own timeouts, and lets them pass before it tries
+/// again.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 
 /// The backoff after the first try for a lock that failed; it doubles up to [`MAX_PAUSE`].
@@ -125,7 +127,8 @@ pub async fn apply_list(
     Ok(applied)
 }
 
-/// Checks that the schema is of the same history, and not older than this build needs. Newer is fine.
+/// Checks that the schema is of the same history, and not older than this build needs. Newer is
+/// fine.
 ///
 /// # Errors
 ///
@@ -253,8 +256,8 @@ async fn apply_one(
     transaction.commit().await
 }
 
-/// Whether the index that a file builds concurrently is there already, by a run that ended before it was
-/// recorded. One that such a run left invalid is dropped.
+/// Whether the index that a file builds concurrently is there already, by a run that ended before
+/// it was recorded. One that such a run left invalid is dropped.
 async fn is_built(client: &Client, sql: &str) -> Result<bool, tokio_postgres::Error> {
     let Some((index, table)) = concurrent_index(sql) else {
         return Ok(false);

@@ -25,7 +25,7 @@ pub struct KeyUse {
 ///
 /// # Errors
 ///
-/// When the database is away. What does not open is counted, and left as it is.
+/// When the database is away. A credential that does not open is counted, and left as it is.
 pub async fn reseal(store: &Store, keys: &KeyRing, dry_run: bool) -> Result<KeyUse, StoreError> {
     let mut usage = KeyUse::default();
     let mut after = FIRST;

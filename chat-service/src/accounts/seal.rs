@@ -1,10 +1,10 @@
 //! Sealing of tokens: AES-256-GCM under a key ring.
 //!
-//! The file of a ring holds one key per line, `id base64(32 bytes)`; the first seals, all open. What is
-//! sealed is bound to its row and column, so that a value copied elsewhere does not open.
+//! The file of a ring holds one key per line, `id base64(32 bytes)`; the first seals, all open.
+//! What is sealed is bound to its row and column, so that a value copied elsewhere does not open.
 //!
-//! A rotation is two rollouts, since old and new processes run side by side: a new line goes last, so
-//! that all can open what is sealed by it, and then first. What else is derived from a key (page
+//! A rotation is two rollouts, since old and new processes run side by side: a new line goes last,
+//! so that all can open what is sealed by it, and then first. What else is derived from a key (page
 //! tokens, hashes of tokens) is made by the first and recognised by all. `chat-service keys reseal`
 //! then frees the old lines.
 
@@ -24,7 +24,8 @@ const KEY_BYTES: usize = 32;
 /// Bytes of AES-GCM's nonce, which precedes the sealed text.
 const NONCE_BYTES: usize = 12;
 
-/// Separates what this service derives from whatever else somebody derives from the same key.
+/// Separates keys that this service derives from those that other software derives from the same
+/// key.
 const DERIVE_SALT: &[u8] = b"chat-service/1";
 
 /// A column that holds a sealed token.
@@ -214,7 +215,7 @@ impl KeyRing {
 pub struct Derived {
     /// From the key that seals: makes.
     pub active: [u8; KEY_BYTES],
-    /// From the others: recognise, as the active one does, what was made before or after a rotation.
+    /// From the others: recognise, beside the active one, values made before or after a rotation.
     pub others: Vec<[u8; KEY_BYTES]>,
 }
 

@@ -1,12 +1,12 @@
 //! Notifications between tasks and between replicas.
 //!
-//! A notification carries no data: a subscriber that is woken reads the database, and does so now and
-//! then anyway. One that is lost costs time, never data. Outcomes name their budgets, so that only
-//! those who wait for one of them are woken.
+//! A notification carries no data: a subscriber that is woken reads the database, and does so now
+//! and then anyway. One that is lost costs time, never data. Outcomes name their budgets, so that
+//! only those who wait for one of them are woken.
 //!
 //! `NOTIFY` serialises commits, so no data transaction notifies: a notification is sent after the
-//! commit, on a connection of its own, and those that come close together are one. What comes back of
-//! that to this process is ignored.
+//! commit, on a connection of its own, and those that come close together are one. What comes back
+//! of that to this process is ignored.
 
 use std::{
     collections::BTreeSet,
@@ -59,7 +59,7 @@ const BACKLOG: usize = 256;
 pub struct Notifier(Arc<Inner>);
 
 struct Inner {
-    /// Begins the payload of what this process sends, which comes back to it.
+    /// The prefix of this process's payloads, by which it ignores them when they come back.
     origin: String,
     /// Wake with each notification, from here and from elsewhere; by [`Topic`].
     subscribed: [watch::Sender<()>; 4],
@@ -77,7 +77,7 @@ struct Inner {
 pub struct Outcomes(broadcast::Receiver<Option<Uuid>>);
 
 impl Outcomes {
-    /// Forgets what was notified so far.
+    /// Forgets the notifications so far.
     pub fn mark_unchanged(&mut self) {
         self.0 = self.0.resubscribe();
     }
@@ -115,16 +115,16 @@ impl Notifier {
         Self::default()
     }
 
-    /// Wakes all subscribers, here at once and in the other replicas shortly after. Call it after the
-    /// commit.
+    /// Wakes all subscribers, here at once and in the other replicas shortly after. Call it after
+    /// the commit.
     pub fn notify(&self, topic: Topic) {
         self.wake(topic, "");
         self.0.unsent[topic as usize].store(true, Ordering::Relaxed);
         self.0.woken.notify_one();
     }
 
-    /// Wakes those who wait for outcomes of one of `budgets`, here at once and in the other replicas
-    /// shortly after. Call it after the commit.
+    /// Wakes those who wait for outcomes of one of `budgets`, here at once and in the other
+    /// replicas shortly after. Call it after the commit.
     pub fn notify_outcomes(&self, budgets: &[Uuid]) {
         self.unsent_budgets().extend(budgets);
         for budget in budgets {
@@ -134,7 +134,7 @@ impl Notifier {
         self.0.woken.notify_one();
     }
 
-    /// Wakes subscribers of this process. What is not a budget's id is of any budget.
+    /// Wakes subscribers of this process. Text that is not a budget's id stands for any budget.
     fn wake(&self, topic: Topic, budgets: &str) {
         self.0.subscribed[topic as usize].send_replace(());
         if topic == Topic::Outcomes {
@@ -149,7 +149,7 @@ impl Notifier {
         budgets.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be sent to the other replicas.
+    /// The statements that notify the other replicas.
     fn take_unsent(&self) -> Vec<String> {
         // Names and ids of our own: nothing of a caller's is in a statement.
         let statement = |topic: Topic, budgets: &str| {
@@ -227,8 +227,8 @@ impl Notifier {
                 .iter()
                 .map(|topic| format!("LISTEN {};", topic.name()));
             client.batch_execute(&listen.collect::<String>()).await?;
-            // What happened while this process did not listen is unknown, here and in the other
-            // replicas: all look again.
+            // Notifications may have been lost while this process did not listen, in both
+            // directions: all subscribers look again.
             for topic in Topic::ALL {
                 self.notify(*topic);
             }
@@ -289,7 +289,7 @@ mod tests {
             one.notify(Topic::Due);
             own.mark_unchanged();
             elsewhere.changed().await.unwrap();
-            // What is sent after that comes after it.
+            // Notifications arrive in order, so that this one comes last.
             other.notify(Topic::Changes);
             later.changed().await.unwrap();
             assert!(!own.has_changed().unwrap());

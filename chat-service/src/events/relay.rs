@@ -1,11 +1,12 @@
-//! Places committed change events in one order, follows changes of accounts up, and prunes old rows.
+//! Places committed change events in one order, follows changes of accounts up, and prunes old
+//! rows.
 //!
 //! Identity values are handed out before the commit, so an event with a smaller one may become
 //! visible after one with a larger one; a reader that goes by them would skip it. The relay numbers
 //! committed events only: an event that commits later gets a later position. One process of all
-//! replicas is the relay, by a lease that it renews by the database's clock; when the lease expires,
-//! another process takes over. Each takeover begins an epoch, which is a fencing token: a statement
-//! of an earlier epoch places nothing.
+//! replicas is the relay, by a lease that it renews by the database's clock; when the lease
+//! expires, another process takes over. Each takeover begins an epoch, which is a fencing token: a
+//! statement of an earlier epoch places nothing.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -75,9 +76,9 @@ pub async fn run(store: Store, notifier: Notifier, metrics: EventMetrics, stop: 
 
 /// Relays until the lease is lost.
 ///
-/// Follow-ups and pruning run beside the placements, on connections of their own, so that they delay
-/// no event. They end with the lease; a process that was stopped and wakes may still have one of
-/// their statements under way beside the next relay. That does no harm: a row is pruned once, by
+/// Follow-ups and pruning run beside the placements, on connections of their own, so that they
+/// delay no event. They end with the lease; a process that was stopped and wakes may still have one
+/// of their statements under way beside the next relay. That does no harm: a row is pruned once, by
 /// either process, and an account is followed up under its row's lock, from the row's state then.
 async fn work(store: &Store, notifier: &Notifier, relay: &mut Relay) -> Result<(), StoreError> {
     tokio::select! {
@@ -88,7 +89,7 @@ async fn work(store: &Store, notifier: &Notifier, relay: &mut Relay) -> Result<(
     }
 }
 
-/// Places what is committed, until that fails or another process is the relay.
+/// Places committed events, until that fails or another process is the relay.
 async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError> {
     let mut changes = notifier.subscribe(Topic::Changes);
     // Counted from before the renewal is sent, so that it is never later than the row's own expiry.
@@ -169,11 +170,11 @@ async fn prune(store: &Store) -> Infallible {
     loop {
         round.tick().await;
         let retention = EVENT_RETENTION.as_secs_f64();
-        tell(
+        log_failure(
             "change events",
             in_batches(|| store.prune_change_events(retention)).await,
         );
-        tell("requests", in_batches(|| store.prune_sync_requests()).await);
+        log_failure("requests", in_batches(|| store.prune_sync_requests()).await);
         for _ in 0..BATCHES_A_ROUND {
             match store.prune_budgets(budget).await {
                 Ok(Some(last)) => budget = last,
@@ -182,7 +183,7 @@ async fn prune(store: &Store) -> Infallible {
                     break;
                 }
                 Err(error) => {
-                    tell("budgets", Err(error));
+                    log_failure("budgets", Err(error));
                     break;
                 }
             }
@@ -204,7 +205,7 @@ where
     Ok(())
 }
 
-fn tell(what: &'static str, result: Result<(), StoreError>) {
+fn log_failure(what: &'static str, result: Result<(), StoreError>) {
     if let Err(error) = result {
         tracing::warn!(%error, what, "what is old could not be forgotten; the next round tries again");
     }

@@ -1,8 +1,8 @@
-//! Opaque revisions: the point that a watcher has reached, with what it was allowed to read there.
+//! Opaque revisions: the point that a watcher has reached, with its rights there.
 //!
-//! A revision tells nothing, since positions count the changes of all tenants, and cannot be made by a
-//! client. It is sealed without a random part: whoever reaches the same point under the same rights gets the
-//! same text.
+//! A revision is encrypted, since positions count the changes of all tenants, and authenticated, so
+//! that no client can make one. Encryption is deterministic: two watchers that reach the same point
+//! under the same rights get the same text.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::{accounts::Derived, authz::Authorized, error::Error, store::event::Po
 const PLAIN_BYTES: usize = 16 + 8 + 16;
 /// Bytes by which sealing makes it longer.
 const TAG_BYTES: usize = 16;
-/// AES-GCM-SIV stays safe when a nonce is used again: what it then shows is which texts are equal.
+/// AES-GCM-SIV stays safe when a nonce is used again: it then reveals only which texts are equal.
 const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
-/// What a caller may read, as a digest of the predicate that policy set and memberships lead to.
+/// The rights of a caller: a digest of the predicate that policy set and memberships lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights([u8; 16]);
 
@@ -38,7 +38,7 @@ impl Rights {
     }
 }
 
-/// A point that a watcher has reached, and what it was allowed to read there.
+/// A point that a watcher has reached, with its rights there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision {
     /// The point.
@@ -78,12 +78,12 @@ impl Revisions {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The revision of a text; `None` for one that does not open, as when its key was taken out of the
-    /// key ring: whoever has it lists again, which is always right.
+    /// The revision of a text; `None` for one that does not open, as when its key was removed from
+    /// the key ring: the watcher then lists again, which is always right.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for what never was a revision.
+    /// [`Error::InvalidArgument`] for a text that was never a revision.
     pub fn decode(&self, text: &str) -> Result<Option<Revision>, Error> {
         let sealed = URL_SAFE_NO_PAD
             .decode(text)

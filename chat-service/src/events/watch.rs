@@ -1,9 +1,9 @@
 //! Brings placed events to the watchers of this process.
 //!
 //! One reader follows the events in order. Each chat that changed is loaded once, as it is now, and
-//! offered to every watcher; the watcher's policy predicate is interpreted on it. What a watcher has
-//! not taken yet is kept per chat, not per event, so a slow one costs a bounded amount of memory: past
-//! the bound it is told to list again.
+//! offered to every watcher, whose policy predicate is interpreted on it. Pending notices are
+//! coalesced per chat, so that a slow watcher costs a bounded amount of memory: past the bound it
+//! is resynced, which has its client list again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -27,7 +27,7 @@ use crate::{
     id::{ChatId, UserId},
     store::{
         Store, StoreError,
-        event::{ChangeEvent, ChangeKind, Head, Point},
+        event::{ChangeEvent, ChangeKind, Point},
     },
 };
 
@@ -40,18 +40,18 @@ const BATCH: i64 = 500;
 /// Look at least this often: a notification may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What a watcher is told.
+/// A message to a watcher.
 #[derive(Clone, Debug)]
 pub struct Notice {
     /// The event's, or where the watcher begins or goes on.
     pub point: Point,
     /// When the change was recorded.
     pub at: Option<Timestamp>,
-    /// What to say.
+    /// The content.
     pub what: What,
 }
 
-/// What a watcher is told about.
+/// The content of a [`Notice`].
 #[derive(Clone, Debug)]
 pub enum What {
     /// Where the stream begins.
@@ -62,7 +62,7 @@ pub enum What {
     AccessLost(ChatId),
     /// A chat does not exist any more.
     Deleted(ChatId),
-    /// Too much happened: list again.
+    /// The watcher missed events: its client lists again.
     Resync,
 }
 
@@ -76,7 +76,8 @@ struct State {
     next: u64,
     /// All events up to this one were offered to all watchers.
     point: Point,
-    /// When events were last read, and for how long the first one without a position had waited then.
+    /// When events were last read, and for how long the first one without a position had waited
+    /// then.
     read_at: Instant,
     unplaced_for: Duration,
 }
@@ -91,7 +92,7 @@ struct Watcher {
 
 #[derive(Default)]
 struct Pending {
-    /// By position, so that whoever resumes after the last one taken misses none.
+    /// By position, so that a watcher that resumes after the last one taken misses none.
     order: BTreeMap<i64, ChatId>,
     notices: HashMap<ChatId, Notice>,
     resync: Option<Point>,
@@ -121,8 +122,8 @@ impl Watchers {
         }))))
     }
 
-    /// How old a change may be of which the watchers of this process have not heard: since when it
-    /// could not read, and for how long an event has waited for its position.
+    /// An upper bound of how long a change has waited for the watchers of this process: the time
+    /// since events were last read, plus how long an event had waited for its position by then.
     #[must_use]
     pub fn lag(&self) -> Duration {
         let state = lock(&self.0);
@@ -196,7 +197,7 @@ impl Watchers {
             let point = lock(&self.0).point;
             let (events, head) = store.list_change_events(point.position, BATCH).await?;
             let is_last = i64::try_from(events.len()).unwrap_or(BATCH) < BATCH;
-            let Head { last, .. } = head;
+            let last = head.last;
             if last.generation == point.generation && last.position < point.position {
                 // Positions went back. Other watchers' revisions are of no use either.
                 store.begin_generation(Some(point.generation)).await?;
@@ -246,7 +247,7 @@ impl Watchers {
         state.watchers.values().cloned().collect()
     }
 
-    /// Has everybody list again and goes on at `point`: what happened before cannot be told.
+    /// Resyncs all watchers and goes on at `point`: events before it may have been missed.
     fn start_over(&self, point: Point) {
         for watcher in self.pass(point) {
             lock(&watcher.pending).start_over(point);
@@ -326,7 +327,7 @@ impl Watcher {
 }
 
 impl Pending {
-    /// Keeps the latest of each chat, under the most telling kind of what was coalesced.
+    /// Coalesces notices per chat: keeps the latest, under the greatest kind.
     fn add(&mut self, chat: ChatId, mut notice: Notice) {
         if self.resync.is_some() {
             self.resync = Some(notice.point);
@@ -370,7 +371,7 @@ impl Pending {
 }
 
 impl Watch {
-    /// The next notice. Cancel safe: what was not returned is not taken.
+    /// The next notice. Cancel safe: a notice is taken only when it is returned.
     pub async fn next(&self) -> Notice {
         loop {
             if let Some(notice) = lock(&self.watcher.pending).take() {

@@ -29,7 +29,7 @@ use crate::{
 pub(crate) type WatchStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchChatsResponse, Status>> + Send>>;
 
-/// What a stream is made from.
+/// The parts that a stream is made from.
 pub(super) struct Streams<'a> {
     pub(super) authorizer: &'a Authorizer,
     pub(super) watchers: &'a Watchers,
@@ -72,7 +72,7 @@ pub(super) fn start(
     }];
     let rights = renderer.rights;
     if since.is_some_and(|since| since != Some(Revision { point, rights })) {
-        // What happened since is not replayed: the client lists again.
+        // Events since then are not replayed: the client lists again.
         first.push(Notice {
             point,
             at: None,
@@ -94,14 +94,14 @@ pub(super) fn start(
     ))
 }
 
-/// From now on once a minute; who reads slowly is not counted twice.
+/// Ticks once a minute from now on; ticks that a slow reader missed are not made up for.
 fn samples() -> Interval {
     let mut samples = tokio::time::interval(SAMPLE_INTERVAL);
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     samples
 }
 
-/// Who watches, of whom it counts that they look.
+/// The user whose watching counts as viewing.
 fn watcher(principal: &Principal, owner: Option<UserId>) -> Option<Watcher> {
     match principal {
         Principal::User(user) => Some(Watcher {
@@ -113,7 +113,7 @@ fn watcher(principal: &Principal, owner: Option<UserId>) -> Option<Watcher> {
     }
 }
 
-/// Tells, once a minute while the stream is read, that somebody looks.
+/// Notes the watcher's views, once a minute while the stream is read.
 struct Viewing {
     views: Views,
     watcher: Watcher,
@@ -121,7 +121,7 @@ struct Viewing {
 }
 
 impl Viewing {
-    /// Never returns. Cancel safe: a moment that has not come yet is waited for again.
+    /// Never returns. Cancel safe: the interval keeps its next tick.
     async fn sample(viewing: &mut Option<Self>) -> Infallible {
         let Some(Self {
             views,
@@ -151,7 +151,7 @@ fn subjects(principal: &Principal) -> BTreeSet<Subject> {
     }
 }
 
-/// What a watcher hears, until its token expires or its connection is to end.
+/// The stream of a watcher, until its token expires or its connection is to end.
 fn stream_of(
     renderer: Renderer,
     first: Vec<Notice>,
@@ -160,7 +160,8 @@ fn stream_of(
     expires_at: Timestamp,
     closing: CancellationToken,
 ) -> WatchStream {
-    // The token was just accepted; what is left of it is measured once, on this process's clock.
+    // The token was just accepted: the time until its expiry is measured once, by this process's
+    // clock.
     let left = expires_at.duration_since(Timestamp::now());
     let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
     let first: Vec<_> = first
@@ -263,7 +264,7 @@ mod tests {
         });
         let four_times = async {
             while sampler.waiting() < 4 {
-                // As each notice does, this ends what waits for the next moment.
+                // Cancels the wait for the next tick, as each notice does.
                 let notice = Duration::from_millis(1);
                 let _ = tokio::time::timeout(notice, Viewing::sample(&mut viewing)).await;
             }

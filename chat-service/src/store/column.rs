@@ -1,5 +1,5 @@
-//! Columns as domain types, by name. A column of another type than this release expects is a bug; a name in
-//! it that this release does not know is not.
+//! Columns as domain types, by name. A column of another type than this release expects is a bug; a
+//! name in it that this release does not know is not.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -127,7 +127,8 @@ impl Column for CredentialState {
     }
 }
 
-/// A level of a later release allows at least what the least one does, as for the SQL of predicates.
+/// A level of a later release allows at least what the least one does, as for the SQL of
+/// predicates.
 impl Column for Level {
     type Wire = String;
 

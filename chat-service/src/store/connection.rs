@@ -1,4 +1,5 @@
-//! One connection to the database: statements are prepared once, timed, and their failures classified.
+//! One connection to the database: statements are prepared once, timed, and their failures
+//! classified.
 
 use std::{
     sync::{
@@ -46,8 +47,9 @@ pub(super) type Classify = fn(PgError) -> StoreError;
 
 /// A connection from the pool, for statements that follow one another.
 ///
-/// It goes back to the pool when it is dropped, but only at rest: a statement that is still under way,
-/// since its caller went away or stopped waiting, is cancelled first, and a transaction is rolled back.
+/// It goes back to the pool when it is dropped, but only at rest: a statement that is still under
+/// way, since its caller went away or stopped waiting, is cancelled first, and a transaction is
+/// rolled back.
 pub(crate) struct Connection {
     session: Arc<Session>,
     /// There until it is dropped.
@@ -82,8 +84,8 @@ impl Connection {
     }
 
     /// The same, where each round trip takes at most `limit`: beyond it the error is
-    /// [`StoreError::Timeout`], and dropping the connection cancels the statement. The limit is this
-    /// process's and not the server's, so that setting it costs no round trip.
+    /// [`StoreError::Timeout`], and dropping the connection cancels the statement. The limit is
+    /// this process's and not the server's, so that setting it costs no round trip.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
@@ -141,8 +143,8 @@ impl Connection {
         &self.session.client
     }
 
-    /// Prepares statements, once per connection, and sends them together: the server runs them in their
-    /// order. Returns the rows of each.
+    /// Prepares statements, once per connection, and sends them together: the server runs them in
+    /// their order. Returns the rows of each.
     pub(super) async fn run(
         &self,
         statements: &[Bound<'_>],
@@ -153,7 +155,7 @@ impl Connection {
         let limit = self.limit.unwrap_or_else(|| self.pool.silence());
         let answer = tokio::time::timeout(limit, exchange).await;
         answer.map_or_else(
-            // It stays under way.
+            // The round trip stays under way: dropping the connection cancels it.
             |elapsed| Err(self.unanswered(statements, elapsed)),
             |answer| {
                 self.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -201,8 +203,8 @@ impl Connection {
             }));
             // A call is sent when it is first polled.
             query.as_mut().now_or_never();
-            // Without an answer yet, its values cannot be encoded. What follows, like COMMIT, must not be
-            // sent.
+            // A failure before any answer means that its values cannot be encoded. The statements
+            // after it, like COMMIT, must not be sent.
             if matches!(&*query, MaybeDone::Done(Err(_))) {
                 unsent = query.as_mut().take_output().and_then(Result::err);
                 break;
@@ -221,7 +223,7 @@ impl Connection {
             match query.as_mut().take_output() {
                 Some(Err(error)) if failed.is_none() => {
                     let refused = bound.statement.name == BEGIN.name && error.code().is_some();
-                    // Without a beginning, the rest ran by itself.
+                    // Without BEGIN, each of the other statements committed by itself.
                     let classify = if refused {
                         StoreError::uncertain
                     } else {
@@ -240,7 +242,7 @@ impl Connection {
         }
     }
 
-    /// Of what is skipped, nothing. Whatever fails here was not run.
+    /// `None` for a skipped statement. A statement whose preparation fails was not run.
     async fn prepare(&self, bound: &Bound<'_>) -> Result<Option<Prepared>, StoreError> {
         if bound.skipped {
             return Ok(None);
@@ -259,11 +261,12 @@ impl Connection {
         }
     }
 
-    /// What the failure of `statement` means, also for this connection and for others.
+    /// Classifies the failure of `statement`, and retires the connections that it shows to be of no
+    /// use.
     fn failure(&self, statement: Statement<'_>, error: PgError, classify: Classify) -> StoreError {
         let state = error.code();
         if state == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
-            // It was demoted, and so were the servers behind the other connections.
+            // The server was demoted, and the other connections lead to it, too.
             self.pool.renew();
         }
         if state.is_none_or(is_of_the_session) {
@@ -278,7 +281,7 @@ impl Connection {
         error
     }
 
-    /// Sends `text`, of which nothing is expected, without waiting for the answer.
+    /// Sends `text` without waiting for the answer.
     pub(super) fn send_and_forget(&self, text: &str) {
         // Polled once, it is sent.
         let _ = self.session.client.batch_execute(text).now_or_never();
@@ -304,7 +307,7 @@ impl Drop for Connection {
     }
 }
 
-/// As an array, since their number is known.
+/// The rows of each statement as an array, since the number of statements is known.
 pub(super) fn rows_of_each<const N: usize>(
     rows: Vec<Vec<Row>>,
 ) -> Result<[Vec<Row>; N], StoreError> {

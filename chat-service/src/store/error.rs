@@ -124,7 +124,7 @@ impl StoreError {
         }
     }
 
-    /// Whatever the server said, the write may have happened.
+    /// A failure after which the write may have happened.
     pub(super) fn uncertain(source: PgError) -> Self {
         Self::Uncertain {
             source: Box::new(source),
@@ -139,7 +139,7 @@ impl StoreError {
         self
     }
 
-    /// Classifies what the server itself said; gives back what it did not say.
+    /// Classifies an error of the server; returns any other error unchanged.
     fn from_server(source: PgError) -> Result<Self, PgError> {
         let Some(state) = source.code().cloned() else {
             return Err(source);
@@ -169,9 +169,9 @@ impl StoreError {
                 state.code().get(..2),
                 Some("08" | "25" | "28" | "3D" | "53" | "57")
             ) {
-                // Connection exceptions, a transaction that may not write or was ended, refused logins, a
-                // database that does not exist (yet), insufficient resources, operator intervention
-                // (shutdown). A server that says so has rolled back.
+                // Connection exceptions, a transaction that may not write or was ended, refused
+                // logins, a database that does not exist (yet), insufficient resources, operator
+                // intervention (shutdown). A server that says so has rolled back.
                 Self::Unavailable {
                     source: Box::new(source),
                 }
@@ -182,7 +182,7 @@ impl StoreError {
     }
 }
 
-/// Whether a session that has failed so is of no use: it is not the server's that takes writes, or it ended.
+/// Whether the session is of no use after this error: it ended, or its server takes no writes.
 pub(super) fn is_of_the_session(state: &SqlState) -> bool {
     matches!(state.code().get(..2), Some("08" | "25"))
 }

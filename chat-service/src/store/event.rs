@@ -27,13 +27,13 @@ const READ_RELAY: Sql = sql!("read_relay");
 const LIST_CHANGE_EVENTS: Sql = sql!("list_change_events");
 const BEGIN_GENERATION: Sql = sql!("begin_generation");
 
-/// For so long a process is the relay after it renewed that: a lost one is replaced within it.
+/// The lease of the relay, from each renewal on: a relay that is lost is replaced within it.
 pub(crate) const RELAY_LEASE: Duration = Duration::from_secs(10);
 /// Events that one statement places at most.
 const BATCH: i64 = 1000;
 
 text_enum! {
-    /// What happened to a chat. Of what happened to one chat, the greatest is told.
+    /// A change of a chat. Changes of one chat are coalesced under the greatest kind.
     ChangeKind, else Unspecified {
         /// Pull request or git ref.
         DiffStatusChanged = "diff_status_changed",
@@ -94,7 +94,7 @@ pub(crate) enum Placement {
     Lost,
 }
 
-/// The right to place events, for as long as it is renewed and no other process took it over.
+/// The lease of the relay, under which events are placed.
 pub(crate) struct Relay {
     connection: Connection,
     epoch: i64,
@@ -138,8 +138,8 @@ impl Store {
         Ok((events, head(&relay)?))
     }
 
-    /// Begins another generation of positions after `ended`, once however many processes ask for it;
-    /// whichever there is ends if that is `None`. All watchers list again.
+    /// Begins another generation of positions after `ended`, once however many processes ask for
+    /// it; whichever there is ends if that is `None`. All watchers list again.
     ///
     /// # Errors
     ///
@@ -151,7 +151,8 @@ impl Store {
 }
 
 impl Relay {
-    /// Looks which server this is, so that the next placement notes whether it is another than before.
+    /// Reads the server's identity, by which the next placement notices that it is another than
+    /// before.
     pub(crate) async fn look_at_server(&mut self) -> Result<(), StoreError> {
         self.server = match self.connection.read(READ_SERVER, &[]).await {
             Ok(rows) => first(&rows, "server")?,
@@ -167,7 +168,7 @@ impl Relay {
         self.server.is_some()
     }
 
-    /// Places what was committed, tells all that listen on `channel`, and renews the right to do so.
+    /// Places committed events, notifies `channel`, and renews the lease.
     pub(crate) async fn place(&self, channel: &str) -> Result<Placement, StoreError> {
         let seconds = RELAY_LEASE.as_secs_f64();
         let rows = self
@@ -235,7 +236,8 @@ fn subjects(value: serde_json::Value) -> Vec<Subject> {
         .collect()
 }
 
-/// What was read; `None`, and counted, where a later release wrote it in a way that this one cannot read.
+/// The value that was read; `None`, and counted, for one of a later release that this one cannot
+/// read.
 fn known<T, E: std::fmt::Display>(column: &str, read: Result<T, E>) -> Option<T> {
     read.inspect_err(|error| count_unknown(column, &error.to_string()))
         .ok()

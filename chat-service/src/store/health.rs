@@ -1,5 +1,5 @@
-//! Whether the database can be used: checked once at the start, then polled on a session of its own, so that
-//! a saturated pool is not mistaken for a database that is away.
+//! Whether the database can be used: checked once at the start, then polled on a session of its
+//! own, so that a saturated pool is not mistaken for a database that is away.
 
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
@@ -45,13 +45,14 @@ impl Store {
         Ok(())
     }
 
-    /// Checks the schema, the server, and what sessions run under: behind a pooler nothing that a session
-    /// asks for arrives, and its role must have it.
+    /// Checks the schema, the server, and what sessions run under: behind a pooler nothing that a
+    /// session asks for arrives, and its role must have it.
     ///
     /// # Errors
     ///
-    /// When the schema is older than this binary wants, the server is too old, a setting differs, by name, or
-    /// the database is away. When it is behind a pooler and notifications have no direct way.
+    /// When the schema is older than this binary wants, the server is too old, a setting differs,
+    /// by name, or the database is away. When it is behind a pooler and notifications have no
+    /// direct way.
     pub async fn require_fit(&self, has_direct_url: bool) -> anyhow::Result<()> {
         self.require_current_schema().await?;
         let wanted = limits(self.pool.statement_timeout());

@@ -1,5 +1,5 @@
-//! The connections of this process to its database: a bounded number, a part of which is reserved for
-//! workers, relay and watchers.
+//! The connections of this process to its database: a bounded number, a part of which is reserved
+//! for workers, relay and watchers.
 
 use std::{
     sync::{
@@ -19,16 +19,18 @@ use super::{
     session::{Server, Session},
 };
 
-/// One in this many connections is reserved for workers, relay and watchers: their statements are short, and
-/// all callers wait for them.
+/// One in this many connections is reserved for workers, relay and watchers: their statements are
+/// short, and all callers wait for them.
 const RESERVED: usize = 4;
-/// The relay keeps one reserved connection for as long as it is the relay: one more is for the others.
+/// The relay keeps one reserved connection for as long as it is the relay: one more is for the
+/// others.
 const LEAST_RESERVED: usize = 2;
-/// Pause before a server that had no connection left is asked again, unless a call gives one back first.
+/// Pause before a server that had no connection left is asked again, unless a call gives one back
+/// first.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Grace after the statement timeout, at which a healthy server ends a statement: one that has not answered
-/// by then hangs.
+/// Grace after the statement timeout, at which a healthy server ends a statement: one that has not
+/// answered by then hangs.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// What a connection is for.
@@ -83,7 +85,8 @@ impl Drop for Slot {
 }
 
 impl Pool {
-    /// Connections are opened when they are wanted, `size` at most. A call waits for one for `wait`.
+    /// Connections are opened when they are wanted, `size` at most. A call waits for one for
+    /// `wait`.
     pub(super) fn new(server: Server, size: usize, wait: Duration, metrics: StoreMetrics) -> Self {
         let reserved = size
             .div_ceil(RESERVED)
@@ -106,8 +109,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Saturated`] when all are in use for too long, [`StoreError::Unavailable`] when the database
-    /// is away.
+    /// [`StoreError::Saturated`] when all are in use for too long, [`StoreError::Unavailable`] when
+    /// the database is away.
     pub(super) async fn get(&self, lane: Lane) -> Result<Lent, StoreError> {
         let waited = self.0.metrics.wait();
         let taken = tokio::time::timeout(self.0.wait, self.take(lane)).await;

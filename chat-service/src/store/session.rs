@@ -1,5 +1,5 @@
-//! Sessions with the server: how they are opened, under which limits, and how a statement that runs in one
-//! is cancelled.
+//! Sessions with the server: how they are opened, under which limits, and how a statement that runs
+//! in one is cancelled.
 
 use std::{
     sync::{
@@ -18,30 +18,31 @@ use uuid::Uuid;
 
 use super::{StoreError, sql::Statement, statements::Statements};
 
-/// After so long without a sign of life a connection is given up, by either side. Without this, a query
-/// into the void waits for as long as the kernel repeats its packets, which is a quarter of an hour,
-/// and the server keeps the session of a host that is gone, with its locks, for two hours.
+/// Either side gives a connection up when its peer was silent for this long. Without this, a query
+/// to a host that is gone waits for as long as the kernel retransmits, which is a quarter of an
+/// hour, and the server keeps the session of a client that is gone, with its locks, for two hours.
 const DEAD_PEER: Duration = Duration::from_secs(10);
-/// Then an idle connection is probed this often,
+/// The interval of keepalive probes on an idle connection after that,
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// and given up after so many probes.
+/// and the number of probes without an answer after which it is given up.
 const PROBES: u32 = 3;
-/// A cancelled statement ends within this, or it is cancelled again: the first attempt may have come
-/// between two statements.
+/// A cancelled statement ends within this, or it is cancelled again: the first attempt may have
+/// come between two statements.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
 /// A session that is still busy after so long is closed.
 const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Shows whether what the startup packet asked for arrived: poolers drop or refuse it.
+/// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
 
-/// What every session runs under, whoever sets it; in PostgreSQL's units.
+/// The settings of every session, in PostgreSQL's units: from the startup packet, or those of the
+/// role.
 ///
-/// No statement here runs for long enough to make up for being compiled first, which takes half a second;
-/// PostgreSQL decides by its estimates, and those of large statements are wide. Each is written for
-/// one plan, whatever is bound: to plan it again for each execution, as PostgreSQL likes to, takes
-/// several times what most of them run for. The limits are the server's, so that they hold for a
-/// statement whose caller went away, too.
+/// No statement here runs for long enough to make up for being compiled first, which takes half a
+/// second; PostgreSQL decides by its estimates, and those of large statements are wide. Each is
+/// written for one plan, whatever is bound: to plan it again for each execution, as PostgreSQL
+/// likes to, takes several times what most of them run for. The limits are the server's, so that
+/// they hold for a statement whose caller went away, too.
 pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 5] {
     let milliseconds = statement_timeout.as_millis().to_string();
     [
@@ -53,8 +54,8 @@ pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 5]
     ]
 }
 
-/// How a session of its own with the server at `database_url` is opened, one that may write: with `limits`,
-/// and with both sides noticing within seconds that the other is gone.
+/// How a session of its own with the server at `database_url` is opened, one that may write: with
+/// `limits`, and with both sides noticing within seconds that the other is gone.
 pub(super) fn direct(
     database_url: &str,
     application_name: &str,
@@ -99,9 +100,9 @@ fn pooled(database_url: &str, application_name: &str) -> Result<Config, StoreErr
 pub(super) struct Server {
     direct: Config,
     pooled: Config,
-    /// What the startup packet asks for is refused there.
+    /// A pooler refused the options of the startup packet.
     is_pooler: AtomicBool,
-    /// Sessions are used for about so long.
+    /// Sessions are retired at about this age.
     max_age: Duration,
     /// The server ends a statement that takes longer.
     pub(super) statement_timeout: Duration,
@@ -141,7 +142,8 @@ impl Server {
     }
 }
 
-/// `PgBouncer`: "unsupported startup parameter in options: jit", or "unsupported startup parameter: options".
+/// `PgBouncer`: "unsupported startup parameter in options: jit", or "unsupported startup parameter:
+/// options".
 fn refuses_options(error: &PgError) -> bool {
     error.as_db_error().is_some_and(|error| {
         *error.code() == SqlState::PROTOCOL_VIOLATION
@@ -149,7 +151,7 @@ fn refuses_options(error: &PgError) -> bool {
     })
 }
 
-/// One connection with the server, and what is prepared on it. Dropping it closes it.
+/// One connection with the server, and its prepared statements. Dropping it closes it.
 pub(super) struct Session {
     pub(super) client: Client,
     /// Talks with the server until it is dropped.
@@ -181,7 +183,7 @@ impl Session {
         !self.client.is_closed() && Instant::now() < self.retire_at
     }
 
-    /// Prepares `statement`, unless that was done.
+    /// The prepared `statement`, from the cache if it is there.
     pub(super) async fn prepare(&self, statement: Statement<'_>) -> Result<Prepared, PgError> {
         let found = self.with_statements(|statements| statements.get(statement));
         if let Some(prepared) = found {
@@ -201,9 +203,10 @@ impl Session {
         )
     }
 
-    /// Cancels what is under way (if `busy`) and rolls back (if a transaction is `open`); says whether the
-    /// session is at rest then. When it is, no cancellation is on its way that could hit a later statement:
-    /// the server has acted on each before its connection closes, and has answered a statement since.
+    /// Cancels the statements under way (if `busy`) and rolls back (if a transaction is `open`);
+    /// returns whether the session is at rest then. When it is, no cancellation is on its way that
+    /// could hit a later statement: the server has acted on each before its connection closes, and
+    /// has answered a statement since.
     pub(super) async fn settle(&self, mut busy: bool, open: bool) -> bool {
         let end = if open { "ROLLBACK" } else { "" };
         let settled = async {
@@ -236,7 +239,7 @@ impl Session {
     }
 }
 
-/// Three to five quarters of `age`: what was opened together does not end together.
+/// Three to five quarters of `age`, so that sessions that were opened together do not end together.
 fn staggered(age: Duration) -> Duration {
     let [first, second, ..] = Uuid::new_v4().into_bytes();
     let random = f64::from(u16::from_be_bytes([first, second])) / f64::from(u16::MAX);

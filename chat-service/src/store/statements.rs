@@ -1,4 +1,4 @@
-//! What a session has prepared.
+//! The prepared statements of a session.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,21 +6,22 @@ use tokio_postgres::Statement as Prepared;
 
 use super::sql::Statement;
 
-/// Composed statements that a session keeps prepared. Callers choose how many different ones there are,
-/// and a plan is about 340 kB of the server's memory: with this many, a session holds 11 MB of them.
+/// Composed statements that a session keeps prepared. Callers choose how many different ones there
+/// are, and a plan is about 340 kB of the server's memory: with this many, a session holds 11 MB of
+/// them.
 pub(super) const MAX_COMPOSED: usize = 32;
 
 /// Prepared statements of one session. The server forgets one when its last clone is dropped.
 #[derive(Default)]
 pub(super) struct Statements {
-    /// By name, and for good: there are as many as files.
+    /// By name, and never dropped: there are as many as files.
     fixed: HashMap<&'static str, Prepared>,
-    /// By text; the one used last is at the front, and the one at the back makes room.
+    /// By text, in LRU order: the one used last is at the front.
     composed: VecDeque<(String, Prepared)>,
 }
 
 impl Statements {
-    /// What is prepared of `statement`.
+    /// The prepared `statement`, if it is kept.
     pub(super) fn get(&mut self, statement: Statement<'_>) -> Option<Prepared> {
         if !statement.composed {
             return self.fixed.get(statement.name).cloned();

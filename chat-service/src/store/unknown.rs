@@ -1,5 +1,5 @@
-//! Names in rows that this release does not know: a later one wrote them, which runs beside it or ran
-//! before a rollback. Such a name is read as unspecified and counted, and is no error.
+//! Names in rows that this release does not know: a later one wrote them, which runs beside it or
+//! ran before a rollback. Such a name is read as unspecified and counted, and is no error.
 
 use std::{fmt::Display, sync::LazyLock};
 

@@ -1,4 +1,5 @@
-//! The database as its callers meet it: calls that give up, all connections in use, several servers, a pooler.
+//! The database as its callers meet it: calls that give up, all connections in use, several
+//! servers, a pooler.
 
 mod pooler;
 
@@ -54,7 +55,7 @@ async fn sixty_lists_whose_callers_are_gone_leave_no_statement_and_delay_nobody(
             stack.chats(&caller).get_chats(request).await
         }));
         for answer in lists.await {
-            // Whoever looked at the clock first, the service or the client.
+            // The deadline may pass first at the service or at the client.
             let code = answer.unwrap_err().code();
             assert!(
                 matches!(code, Code::DeadlineExceeded | Code::Cancelled),
@@ -229,7 +230,7 @@ async fn of_several_servers_the_one_that_takes_writes_is_used_also_after_a_failo
     .await;
 }
 
-/// What a session asks for does not arrive behind a pooler in transaction mode.
+/// Startup options of a session do not arrive behind a pooler in transaction mode.
 #[tokio::test]
 async fn behind_a_pooler_the_settings_of_the_role_and_a_direct_url_are_required_by_name() {
     for startup in [Startup::RefuseOptions, Startup::DropOptions] {
@@ -302,7 +303,7 @@ async fn every_session_of_the_service_has_limits_and_notices_a_host_that_is_gone
     .await;
 }
 
-/// Behind `DATABASE_CONNECTIONS` is all that a process opens.
+/// `DATABASE_CONNECTIONS` bounds all connections of a process.
 #[tokio::test]
 async fn a_process_opens_no_more_connections_than_its_setting_says() {
     let few = |settings: &mut Settings, _: &mut BTreeMap<String, String>| {

@@ -1,5 +1,5 @@
-//! Rotating the keys that seal: two rollouts and a re-sealing, and what was made under one ring meets
-//! the next one.
+//! Rotating the keys that seal: two rollouts and a re-sealing, and what was made under one ring
+//! meets the next one.
 
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ async fn the_old_key_can_go_when_all_is_sealed_anew() {
     assert_eq!(reseal(&database, &first, false).await, Ok(done));
     let again = format!("sealed anew: 0\nsealed by {}: 1\n", id(&new));
     assert_eq!(reseal(&database, &first, false).await, Ok(again));
-    // Who has not the new key yet cannot open it, and says so.
+    // A process without the new key cannot open it, and says so.
     let unopened = reseal(&database, &old, false).await.unwrap_err();
     assert!(
         unopened.starts_with("1 credentials do not open"),

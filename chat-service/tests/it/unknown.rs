@@ -15,8 +15,8 @@ use crate::{
     worker::{Owner, Worker, found, limited, report},
 };
 
-/// Each column with names or lanes that this service reads, with its value of a later release. No budget of
-/// such a lane is in a queue here.
+/// Each column with names or lanes that this service reads, with its value of a later release. No
+/// budget of such a lane is in a queue here.
 const COLUMNS: [(&str, &str, &str); 13] = [
     ("chats", "status", "'of_a_later_release'"),
     ("chat_acl", "level", "'of_a_later_release'"),
@@ -36,7 +36,7 @@ const COLUMNS: [(&str, &str, &str); 13] = [
 /// Those with names that no statement returns.
 const NEVER_READ: [(&str, &str); 1] = [("chats", "primary_pr_state")];
 
-/// Drops what keeps this release from writing as a later one does.
+/// Drops the constraints that keep this release from writing the values of a later one.
 const DROP_CHECKS: &str = "DO $$
     DECLARE k record;
     BEGIN
@@ -158,7 +158,7 @@ async fn a_name_of_a_later_release_is_shown_as_unspecified_counted_and_stops_not
             .await
             .unwrap();
 
-        // The event is told, and what is behind it.
+        // The event is heard, and so are the events after it.
         let heard = next(&mut stream).await;
         assert_eq!(heard.kind(), WatchEventKind::Unspecified);
         assert_eq!(heard.chat.unwrap().id, chat.id);

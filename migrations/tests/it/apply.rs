@@ -25,8 +25,8 @@ async fn an_empty_database_is_brought_to_the_current_version_once() {
     }
 }
 
-/// A session that waits in `pg_advisory_lock` holds a snapshot, which `CONCURRENTLY` waits for: with
-/// a waiting lock these two deadlock.
+/// A session that waits in `pg_advisory_lock` holds a snapshot, which `CONCURRENTLY` waits for:
+/// with a waiting lock these two deadlock.
 #[tokio::test]
 async fn of_runners_at_once_one_applies_and_the_others_find_nothing_to_do() {
     const CONCURRENTLY: &[Migration] = &[

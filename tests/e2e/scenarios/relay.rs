@@ -7,7 +7,7 @@ use proto::chat::v1::{CreateChatRequest, WatchChatsRequest, WatchChatsResponse, 
 use testkit::{clients::Caller, http, postgres::PgBouncer, process::Signal, wait};
 use tonic::Streaming;
 
-/// Within this a change reaches the watchers of other replicas, whatever is lost.
+/// A change reaches the watchers of other replicas within this, whatever is lost.
 const PROMISED: Duration = Duration::from_secs(15);
 
 async fn is_relay(replica: &Replica) -> bool {

