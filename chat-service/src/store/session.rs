@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
+use service_runtime::jitter::jittered;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_postgres::{
     Client, Config, Error as PgError, NoTls, Statement as Prepared, config::TargetSessionAttrs,
     error::SqlState,
 };
-use uuid::Uuid;
 
 use super::{StoreError, sql::Statement, statements::Statements};
 
@@ -31,6 +31,9 @@ const PROBES: u32 = 3;
 const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
 /// A session that is still busy after so long is closed.
 const SETTLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// The ages of sessions differ by this share, so that those opened together do not end together.
+const AGE_JITTER: f64 = 0.25;
 
 /// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
@@ -174,7 +177,7 @@ impl Session {
             client,
             _driver: driver,
             statements: Mutex::default(),
-            retire_at: Instant::now() + staggered(max_age),
+            retire_at: Instant::now() + jittered(max_age, AGE_JITTER),
         })
     }
 
@@ -237,11 +240,4 @@ impl Session {
             .await
             .unwrap_or(false)
     }
-}
-
-/// Three to five quarters of `age`, so that sessions that were opened together do not end together.
-fn staggered(age: Duration) -> Duration {
-    let [first, second, ..] = Uuid::new_v4().into_bytes();
-    let random = f64::from(u16::from_be_bytes([first, second])) / f64::from(u16::MAX);
-    age.mul_f64(0.75 + random / 2.0)
 }

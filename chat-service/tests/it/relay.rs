@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     lock::{Holder, until_blocked_in},
     prune::{number, take_over, until_none},
-    sql::statements,
+    sql::statement,
     stack::{Caller, Stack},
     watch::{next, watch},
     worker::run,
@@ -164,7 +164,7 @@ async fn a_relay_that_drains_gives_up_at_once() {
 async fn place(client: &impl GenericClient, limit: i64) -> Option<i64> {
     let row = client
         .query_opt(
-            &statements()["place_change_events"],
+            &statement("place_change_events"),
             &[&1_i64, &10_f64, &None::<String>, &"chat_placed", &limit],
         )
         .await

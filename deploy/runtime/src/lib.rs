@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod config;
 mod described;
+pub mod jitter;
 pub mod listener;
 pub mod ops;
 pub mod services;

@@ -23,11 +23,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{BoxError, Service, ServiceExt as _};
-use uuid::Uuid;
 
 pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
-use crate::token::MAX_TOKEN_BYTES;
+use crate::{jitter::jittered, token::MAX_TOKEN_BYTES};
 
+/// By this share the ages of connections differ from the one that is set.
+const AGE_JITTER: f64 = 0.1;
 /// What HTTP/2 clients send first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a peer that has connected may be silent. Generous: three lost packets take seven
@@ -207,7 +208,7 @@ impl Connection {
         let mut served = pin!(served);
         tokio::select! {
             result = &mut served => return log(result),
-            () = sleep(jittered(self.options.max_age)) => {}
+            () = sleep(jittered(self.options.max_age, AGE_JITTER)) => {}
             () = self.close.cancelled() => {}
         }
         self.closing.cancel();
@@ -258,30 +259,8 @@ async fn has_begun(stream: &TcpStream) -> bool {
     timeout(FIRST_BYTES_TIMEOUT, arrived).await.unwrap_or(false)
 }
 
-/// Up to a tenth more or less.
-fn jittered(age: Duration) -> Duration {
-    let id = Uuid::new_v4();
-    // The first field of a version 4 UUID is random throughout.
-    let (random, ..) = id.as_fields();
-    age.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
-}
-
 fn log(result: Result<(), BoxError>) {
     if let Err(error) = result {
         tracing::debug!(error, "a connection failed");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_differ_by_a_tenth_at_most() {
-        let age = Duration::from_secs(1000);
-        let ages: Vec<_> = (0..100).map(|_| jittered(age)).collect();
-        let span = Duration::from_secs(900)..=Duration::from_secs(1100);
-        assert!(ages.iter().all(|age| span.contains(age)), "{ages:?}");
-        assert!(ages.iter().any(|age| *age != ages[0]), "{ages:?}");
     }
 }
