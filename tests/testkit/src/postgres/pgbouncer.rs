@@ -13,7 +13,7 @@ use url::Url;
 use super::{
     Database,
     binaries::user_to_become,
-    embedded::{Aside, FetchError, cache_directory, io, run},
+    fetch::{Aside, FetchError, cache_directory, io, run},
     server::free_port,
 };
 use crate::{
