@@ -45,14 +45,14 @@ impl Store {
         Ok(())
     }
 
-    /// Checks the schema, the server, and what sessions run under: behind a pooler nothing that a
-    /// session asks for arrives, and its role must have it.
+    /// Checks the schema, the server, and the settings of sessions: behind a pooler the options of
+    /// the startup packet do not arrive, and the role must have them.
     ///
     /// # Errors
     ///
-    /// When the schema is older than this binary wants, the server is too old, a setting differs,
-    /// by name, or the database is away. When it is behind a pooler and notifications have no
-    /// direct way.
+    /// When the schema is older than this binary needs, the server is too old, a setting differs
+    /// (the error names it), or the database is away. When it is behind a pooler and there is no
+    /// direct URL for notifications.
     pub async fn require_fit(&self, has_direct_url: bool) -> anyhow::Result<()> {
         self.require_current_schema().await?;
         let wanted = limits(self.pool.statement_timeout());
@@ -112,7 +112,7 @@ impl Store {
             Some(session) => session,
             None => match self.pool.connect().await {
                 Ok(session) => session,
-                // It is there, and others have all its connections: one of our own will do.
+                // The server has no connection left, so it is there: ask on one of the pool's own.
                 Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
                     return self.ask_writable_in_the_pool().await;
                 }
