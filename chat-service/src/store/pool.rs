@@ -67,6 +67,7 @@ struct Inner {
 pub(super) struct Slot {
     _unreserved: Option<OwnedSemaphorePermit>,
     _any: OwnedSemaphorePermit,
+    /// The pool's, from before its session was opened or taken: an older one is retired.
     generation: usize,
     used: Gauge,
 }
@@ -164,13 +165,12 @@ impl Pool {
         Ok(Slot {
             _unreserved: unreserved,
             _any: any,
-            generation: 0,
+            generation: self.0.generation.load(Ordering::Relaxed),
             used: self.0.metrics.used.clone(),
         })
     }
 
-    fn lend(&self, session: Arc<Session>, mut slot: Slot) -> Lent {
-        slot.generation = self.0.generation.load(Ordering::Relaxed);
+    fn lend(&self, session: Arc<Session>, slot: Slot) -> Lent {
         Lent {
             session,
             slot,
@@ -180,12 +180,16 @@ impl Pool {
 
     /// Gives back a connection at rest.
     pub(super) fn put(&self, session: Arc<Session>, slot: Slot) {
+        // Compared under the lock, so that no retired session is added after `renew` has emptied the
+        // list.
+        let mut idle = self.idle();
         let fresh = slot.generation == self.0.generation.load(Ordering::Relaxed);
         if fresh && session.is_usable() {
-            self.idle().push(session);
+            idle.push(session);
             self.0.metrics.idle.inc();
             self.0.given_back.notify_one();
         }
+        drop(idle);
         // The slot is freed last, so that the next call finds the connection and opens none.
         drop(slot);
     }

@@ -1,5 +1,5 @@
-//! Programs that are fetched for tests: kept in a cache directory, and unpacked aside until they are
-//! whole.
+//! Programs that are fetched for tests: kept in a cache directory, and unpacked aside until they
+//! are whole.
 
 use std::{
     path::{Path, PathBuf},
