@@ -19,9 +19,9 @@ use crate::{
     source::{SCHEMA, SCHEMA_FILE, Source},
 };
 
-/// Stack for loading, in bytes: measured with the deepest policies in a debug build, and twice
-/// that. It is address space; what is not needed is never touched.
-const LOAD_STACK: usize = 256 << 20;
+/// Stack for loading, in bytes. In a debug build 48 MiB are too few for the deepest policies, and 64
+/// suffice; this is twice that. It is address space: what is not needed is never touched.
+const LOAD_STACK: usize = 128 << 20;
 
 /// A policy that was parsed.
 struct Parsed {

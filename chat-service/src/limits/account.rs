@@ -23,10 +23,14 @@ use super::{
 const BURST: Duration = Duration::from_secs(2);
 /// The stream that lasts.
 const WATCH: &str = "/chat.v1.ChatService/WatchChats";
-/// Calls that hold nothing while they wait, for as long as their deadlines allow.
-const WAITING: [&str; 2] = [
+/// Calls that hold nothing while they wait: for as long as their deadlines allow, or until their
+/// client ends them. A probe's `Check` is none of these, so that open streams never refuse it.
+const WAITING: [&str; 5] = [
     "/chat.v1.ChatService/RefreshChat",
     "/chat.v1.SyncService/LeaseDiffStatuses",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// What kind of caller: it decides the share.

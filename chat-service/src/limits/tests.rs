@@ -75,6 +75,32 @@ fn let_in(
     }
 }
 
+/// Without a token, all callers are one.
+#[test]
+fn streams_of_health_and_reflection_keep_no_probe_out() {
+    let limits = limits(BOUNDS);
+    let call = |path| limits.admit(None, path, Instant::now());
+    let mut open = Vec::new();
+    for path in [
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ] {
+        while open.len() < 100 {
+            match call(path) {
+                Ok(ticket) => open.push(ticket),
+                Err(error) => {
+                    let (_, reason) = error.code_and_reason();
+                    assert_eq!(reason, reason::TOO_MANY_WAITING_CALLS, "{path}");
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(open.len(), 2, "a service's share of waiting calls");
+    assert!(call("/grpc.health.v1.Health/Check").is_ok());
+}
+
 #[test]
 fn each_kind_of_call_has_a_limit_of_its_own_and_a_service_has_as_many_as_several_users() {
     let bounds = Bounds {

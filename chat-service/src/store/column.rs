@@ -133,15 +133,10 @@ impl Column for Level {
     type Wire = String;
 
     fn from_wire(wire: String, column: &str) -> Self {
-        known_or(level_of(&wire), Self::Reader, column, wire)
+        let mut levels = [Self::Reader, Self::Writer].into_iter();
+        let known = levels.find(|level| level.name() == wire);
+        known_or(known, Self::Reader, column, wire)
     }
-}
-
-/// The level of a name, unless only a later release knows it.
-pub(super) fn level_of(name: &str) -> Option<Level> {
-    [Level::Reader, Level::Writer]
-        .into_iter()
-        .find(|level| level.name() == name)
 }
 
 /// Labels, as `jsonb` has them.

@@ -7,7 +7,7 @@ use policy::{ChatFacts, Level, Subject};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{StoreError, column::level_of, row::subject_of};
+use super::{StoreError, column::Column as _, row::subject_of};
 use crate::id::{OrganizationId, UserId, WorkspaceId};
 
 /// What policy read of a chat.
@@ -50,7 +50,7 @@ impl FormerChat {
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {
             let subject = subject_of("former", &share.kind, share.id)?;
-            Some((subject, level_of(&share.level)?))
+            Some((subject, Level::from_wire(share.level, "former")))
         };
         Ok(Self {
             owner: UserId(stored.owner_id),
@@ -60,7 +60,7 @@ impl FormerChat {
             status: stored.status,
             labels: stored.labels,
             archived: stored.archived,
-            // A share whose kind or level only a later release knows grants nothing here.
+            // A kind of subject that only a later release knows grants nothing here.
             shares: stored.shares.into_iter().filter_map(share).collect(),
         })
     }
@@ -77,5 +77,29 @@ impl FormerChat {
             archived: self.archived,
             shares: &self.shares,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Its subject could read the chat, as rows say, and hears of the deletion.
+    #[test]
+    fn a_share_of_a_level_of_a_later_release_is_a_readers() {
+        let id = Uuid::now_v7();
+        let value = json!({
+            "owner_id": Uuid::now_v7(), "organization_id": null, "workspace_id": null,
+            "title": "a", "status": "waiting", "labels": {}, "archived": false,
+            "shares": [
+                { "kind": "user", "id": id, "level": "commenter" },
+                { "kind": "robot", "id": id, "level": "reader" },
+            ],
+        });
+        let former = FormerChat::read(value).unwrap();
+        let reader = (Subject::User(UserId(id)), Level::Reader);
+        assert_eq!(former.facts().shares, [reader]);
     }
 }

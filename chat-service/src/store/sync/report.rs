@@ -304,3 +304,17 @@ fn answered_before(row: &Row) -> Result<Reported, StoreError> {
         .map(Reported::Before)
         .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_status_of_an_outcome_has_a_first_letter_of_its_own() {
+        let letters: BTreeSet<_> = OutcomeStatus::ALL.iter().map(letter).collect();
+        assert_eq!(letters.len(), OutcomeStatus::ALL.len());
+        assert!(!letters.contains(&None));
+    }
+}
