@@ -33,8 +33,10 @@ SELECT gen_random_uuid(), $1, 'x', 'running',
 FROM generate_series(1, 200) i";
 /// Before a refused call is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between the neighbour's rounds, and between headers that are refused.
-const ROUND: Duration = Duration::from_millis(10);
+/// Between headers that are refused.
+const HEADER_PAUSE: Duration = Duration::from_millis(10);
+/// Between the neighbour's rounds of three calls, which stay below the limit of calls a second.
+const ROUND: Duration = Duration::from_millis(50);
 /// Connections that calls at once share.
 const CONNECTIONS: usize = 4;
 /// Calls at once of a storm of filters.
@@ -265,7 +267,7 @@ impl<'a> Abuser<'a> {
             tasks.spawn(async move {
                 loop {
                     header_bomb(&url, &token).await;
-                    tokio::time::sleep(ROUND).await;
+                    tokio::time::sleep(HEADER_PAUSE).await;
                 }
             });
         }
