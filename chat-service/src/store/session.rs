@@ -44,13 +44,15 @@ pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
 /// No statement here runs for long enough to make up for being compiled first, which takes half a
 /// second; PostgreSQL decides by its estimates, and those of large statements are wide. Each is
 /// written for one plan, whatever is bound: to plan it again for each execution, as PostgreSQL
-/// likes to, takes several times what most of them run for. The limits are the server's, so that
-/// they hold for a statement whose caller went away, too.
-pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 5] {
+/// likes to, takes several times what most of them run for. The plan is kept while tables grow: to
+/// scan a table is cheap only as long as it is small, and each statement has an index, so scans are
+/// off. The limits are the server's, so that they hold for a statement whose caller went away, too.
+pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 6] {
     let milliseconds = statement_timeout.as_millis().to_string();
     [
         ("jit", "off".to_owned()),
         ("plan_cache_mode", "force_generic_plan".to_owned()),
+        ("enable_seqscan", "off".to_owned()),
         ("statement_timeout", milliseconds.clone()),
         ("lock_timeout", milliseconds.clone()),
         ("idle_in_transaction_session_timeout", milliseconds),

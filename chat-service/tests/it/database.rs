@@ -250,6 +250,7 @@ async fn behind_a_pooler_the_settings_of_the_role_and_a_direct_url_are_required_
         for (name, value) in [
             ("jit", "off"),
             ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
             ("statement_timeout", "'10s'"),
             ("lock_timeout", "'10s'"),
             ("idle_in_transaction_session_timeout", "'10s'"),

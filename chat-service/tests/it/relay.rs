@@ -328,3 +328,32 @@ async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_a
     })
     .await;
 }
+
+/// PostgreSQL plans the statement when the table is small and knows of no unplaced events, and
+/// keeps the plan until it next analyzes the table.
+#[tokio::test]
+async fn events_that_come_all_at_once_are_placed_by_a_plan_for_few() {
+    Stack::run(async |stack| {
+        let unplaced = "SELECT count(*) FROM change_events WHERE position IS NULL";
+        let insert = |count: usize| {
+            format!(
+                "INSERT INTO change_events (chat_id, kind)
+                 SELECT gen_random_uuid(), 'updated' FROM generate_series(1, {count})"
+            )
+        };
+        run(
+            stack,
+            "ALTER TABLE change_events SET (autovacuum_enabled = off)",
+        )
+        .await;
+        run(stack, &insert(300)).await;
+        until_none(stack, unplaced).await;
+        run(stack, "ANALYZE change_events").await;
+        let owner = Caller::user();
+        let mut live = watch(stack, &owner).await;
+        hears_of_the_next_chat(stack, &owner, &mut live).await;
+        run(stack, &insert(30_000)).await;
+        until_none(stack, unplaced).await;
+    })
+    .await;
+}

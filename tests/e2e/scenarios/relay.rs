@@ -184,6 +184,7 @@ async fn changes_reach_the_watchers_of_other_replicas_whenever_a_relay_behind_a_
         for setting in [
             "jit = off",
             "plan_cache_mode = force_generic_plan",
+            "enable_seqscan = off",
             "statement_timeout = '10s'",
             "lock_timeout = '10s'",
             "idle_in_transaction_session_timeout = '10s'",

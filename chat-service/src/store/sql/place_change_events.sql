@@ -7,7 +7,8 @@
 -- The update of the relay's row locks it and checks the epoch under that lock: placements follow
 -- one another, so an event that commits later gets a later position, and a reader that goes by
 -- positions skips none. Of two placements that overlap, the second skips what the first has placed,
--- which leaves a gap in the positions.
+-- which leaves a gap in the positions. That check is not written as IS NULL: PostgreSQL would use
+-- the index of unplaced events for it, and walk all of them once for each one that it places.
 WITH unplaced AS MATERIALIZED (
     SELECT e.id
     FROM change_events e
@@ -30,7 +31,7 @@ WITH unplaced AS MATERIALIZED (
         FROM relay r
         CROSS JOIN unplaced u
     ) n
-    WHERE e.id = n.id AND e.position IS NULL
+    WHERE e.id = n.id AND coalesce(e.position, 0) = 0
     RETURNING e.id
 )
 SELECT

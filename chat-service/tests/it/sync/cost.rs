@@ -20,7 +20,8 @@ async fn explained(client: &Client, name: &str, arguments: &str) -> Value {
     let text = statement(name);
     client
         .batch_execute(&format!(
-            "SET plan_cache_mode = force_generic_plan; SET jit = off; PREPARE {name} AS {text}"
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
+             PREPARE {name} AS {text}"
         ))
         .await
         .unwrap();

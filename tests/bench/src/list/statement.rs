@@ -49,7 +49,9 @@ pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<
         let client = &connection.client;
         // As the service has it.
         client
-            .batch_execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
+            .batch_execute(
+                "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
+            )
             .await?;
         // Some searches ask first; that is a part of what they cost.
         let (asked, matches) = match measure::explain_search(readable, filter) {
