@@ -7,9 +7,8 @@ CREATE TABLE change_events (
     position bigint CONSTRAINT change_events_position_key UNIQUE,
     chat_id uuid NOT NULL,
     kind text NOT NULL,
-    -- Whom a share was taken from, as [{"kind": "user", "id": "..."}]: they hear of it.
-    removed_subjects jsonb,
-    -- What policies read of a chat that was deleted, for those who could read it.
+    -- What policies read of the chat before the change, where that may have taken the right to read
+    -- from a caller: of those who had it then, each hears of losing it.
     former jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (

@@ -306,7 +306,6 @@ CREATE TABLE change_events (
     position bigint CONSTRAINT change_events_position_key UNIQUE,
     chat_id uuid NOT NULL,
     kind text NOT NULL,
-    removed_subjects jsonb,
     former jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (

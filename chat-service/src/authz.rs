@@ -7,10 +7,13 @@
 
 mod guard;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 pub use policy::{
-    Action, Atom, ChatFacts, Level, Pattern, Policies, Pred, Principal, Subject, User,
+    Action, Atom, Attribute, ChatFacts, Level, Pattern, Policies, Pred, Principal, Subject, User,
 };
 
 pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard, Sample};
@@ -119,6 +122,12 @@ impl Authorizer {
             action,
             pred: Pred::all([shared, own.negated()]),
         }
+    }
+
+    /// By which attributes of a chat, beside its shares, it is decided who may read it.
+    #[must_use]
+    pub fn deciding_reading(&self) -> BTreeSet<Attribute> {
+        self.policies.attributes(Action::ReadChat)
     }
 
     /// Whether `principal` may create `chat`.

@@ -1,12 +1,13 @@
-//! What a list of chats is narrowed to, apart from what the caller may read.
+//! What a list of chats, or a watch, is narrowed to, apart from what the caller may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use proto::sync::PullRequestState;
+use proto::sync::{PullRequest, PullRequestState};
 
 use crate::{
-    chat::{ChatStatus, View},
+    authz::Authorized,
+    chat::{Chat, ChatStatus, View},
     id::{ChatId, UserId, WorkspaceId},
 };
 
@@ -47,6 +48,99 @@ pub enum PullRequestFilter {
     Draft,
     /// Merged or closed, draft or not.
     Settled(PullRequestState),
+}
+
+impl ChatFilter {
+    /// Whether it holds for `chat`, which must have been read with its primary ref: as the statement
+    /// of a list finds the chat, or does not.
+    #[must_use]
+    pub fn matches(&self, chat: &Chat) -> bool {
+        // Destructured, so that a new filter does not compile until it is looked at.
+        let Self {
+            owner,
+            workspace,
+            archived,
+            statuses,
+            labels,
+            pull_requests,
+            repository,
+            pull_request_number,
+            title,
+        } = self;
+        let primary = chat.primary();
+        let pull_request = primary.and_then(|primary| primary.pull_request.as_ref());
+        owner.is_none_or(|owner| chat.owner == owner)
+            && workspace.is_none_or(|workspace| chat.workspace == Some(workspace))
+            && archived.is_none_or(|archived| chat.archived == archived)
+            && (statuses.is_empty() || statuses.contains(&chat.status))
+            && labels
+                .iter()
+                .all(|(key, value)| chat.labels.get(key) == Some(value))
+            && (pull_requests.is_empty()
+                || pull_request
+                    .is_some_and(|known| pull_requests.iter().any(|wanted| wanted.matches(known))))
+            && repository.as_ref().is_none_or(|wanted| {
+                primary.is_some_and(|primary| folded(&primary.repository) == folded(wanted))
+            })
+            && pull_request_number
+                .is_none_or(|number| pull_request.is_some_and(|known| known.number == number))
+            && title
+                .as_ref()
+                .is_none_or(|part| folded(&chat.title).contains(&folded(part)))
+    }
+}
+
+impl PullRequestFilter {
+    fn matches(self, known: &PullRequest) -> bool {
+        match self {
+            Self::Open => known.state == PullRequestState::Open && !known.draft,
+            Self::Draft => known.state == PullRequestState::Open && known.draft,
+            Self::Settled(state) => known.state == state,
+        }
+    }
+}
+
+/// The text without case, as PostgreSQL's `lower` makes it: letter by letter, so that neither a
+/// letter's place in its word counts nor any letter becomes two.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    let lower = |letter: char| letter.to_lowercase().next().unwrap_or(letter);
+    text.chars().map(lower).collect()
+}
+
+/// What a watch is narrowed to. All that is set must hold.
+#[derive(Clone, Debug, Default)]
+pub struct WatchFilter {
+    /// One of these, unless empty.
+    pub chats: BTreeSet<ChatId>,
+    /// As a list is.
+    pub filter: ChatFilter,
+    /// What another user shared with the watcher; all that it may read, if unset.
+    pub shared: Option<Authorized>,
+}
+
+impl WatchFilter {
+    /// Whether it can hold for a chat of this id, owner and workspace, which never change.
+    #[must_use]
+    pub fn concerns(&self, chat: ChatId, owner: UserId, workspace: Option<WorkspaceId>) -> bool {
+        let Self { chats, filter, .. } = self;
+        (chats.is_empty() || chats.contains(&chat))
+            && filter.owner.is_none_or(|wanted| wanted == owner)
+            && filter
+                .workspace
+                .is_none_or(|wanted| workspace == Some(wanted))
+    }
+
+    /// Whether it holds for `chat`, which was read with its primary ref and its shares.
+    #[must_use]
+    pub fn matches(&self, chat: &Chat) -> bool {
+        self.concerns(chat.id, chat.owner, chat.workspace)
+            && self.filter.matches(chat)
+            && self
+                .shared
+                .as_ref()
+                .is_none_or(|shared| shared.holds(&chat.facts()))
+    }
 }
 
 /// Where a page begins: after the chat with this sort key, whether or not it still exists.

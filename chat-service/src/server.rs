@@ -92,6 +92,8 @@ impl Service {
             sync: ops::bind(settings.sync_listen).await?,
             ops: ops::bind(settings.ops_listen).await?,
         };
+        let authorizer = authorizer(&settings, &metrics);
+        let store = store.deciding_by(authorizer.deciding_reading());
         let (views, sampler) = Views::new(metrics.sync.clone());
         let addresses = Addresses {
             grpc: listeners.grpc.local_addr()?,
@@ -103,7 +105,7 @@ impl Service {
             watchers: Watchers::new(&store).await?,
             store,
             views,
-            authorizer: authorizer(&settings, &metrics),
+            authorizer,
             auth: Auth::new(settings.verifier.clone()),
             keys: settings.keys.clone(),
             metrics,

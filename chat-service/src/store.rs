@@ -41,8 +41,9 @@ mod transaction;
 mod unknown;
 pub mod viewed;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use policy::Attribute;
 use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 use tokio_postgres::{Config, NoTls, Row};
@@ -91,6 +92,8 @@ impl Default for PoolOptions {
 pub struct Store {
     pool: Pool,
     lane: Lane,
+    /// What of a chat decides who may read it, beside its shares.
+    deciding: Arc<BTreeSet<Attribute>>,
     /// The session of [`Store::ping`], while it answers.
     health: Arc<Mutex<Option<Session>>>,
 }
@@ -112,8 +115,19 @@ impl Store {
         Ok(Self {
             pool: Pool::new(server, size, wait, StoreMetrics::new()),
             lane: Lane::Calls,
+            deciding: Arc::default(),
             health: Arc::default(),
         })
+    }
+
+    /// The same, where `attributes` decide who may read a chat, beside its shares: the event of a
+    /// change of one keeps what the chat was, for those who could read it then. None, unless said.
+    #[must_use]
+    pub fn deciding_by(&self, attributes: BTreeSet<Attribute>) -> Self {
+        Self {
+            deciding: Arc::new(attributes),
+            ..self.clone()
+        }
     }
 
     /// The same, for workers, relay and watchers: connections that calls may not have are kept for

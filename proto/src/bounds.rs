@@ -26,6 +26,13 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// takes. A request beyond it is not even decoded.
 pub const MAX_LIST: usize = 256;
 
+/// Chats that a request names by their ids at most.
+pub const MAX_CHAT_IDS: usize = 100;
+
+/// A `WatchChats` stream has a heartbeat at least this often: load balancers cut a stream that is silent
+/// for a minute, and a client that has missed two heartbeats connects again.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Lists of requests, by the full name of the field, whose bound is not [`MAX_LIST`].
 pub const MAX_LISTS: [(&str, usize); 3] = [
     ("chat.v1.ReportOutcomesRequest.outcomes", MAX_OUTCOMES),

@@ -31,7 +31,7 @@ pub use id::{GroupId, OrganizationId, UserId, WorkspaceId};
 pub use literals::Literals;
 pub use pattern::Pattern;
 pub use policies::Policies;
-pub use pred::{Atom, ChatFacts, Formula, Level, Pred, Subject};
+pub use pred::{Atom, Attribute, ChatFacts, Formula, Level, Pred, Subject};
 pub use principal::{ADMIN, Principal, User};
 pub use source::Source;
 

@@ -1,15 +1,19 @@
 //! A loaded set of policies, and what it says for a caller.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
 
 use crate::{
     action::Action,
     cedar::Oracle,
-    cond::{Caller, Cond},
+    cond::{Caller, Cond, Fact},
     error::LoadError,
     literals::Literals,
     lower::CallerKind,
-    pred::Pred,
+    pred::{Attribute, Pred},
     principal::Principal,
     size::{MAX_BRANCHES, MAX_COMPARISONS},
     source::Source,
@@ -115,6 +119,23 @@ impl Policies {
         self.slice(principal, action).map_or(Pred::False, |slice| {
             slice.shares.filled(&Caller::new(principal))
         })
+    }
+
+    /// The attributes of a chat by which `action` is decided, whoever the caller: where none of them
+    /// changes, nor whom it is shared with, neither does a decision about it.
+    #[must_use]
+    pub fn attributes(&self, action: Action) -> BTreeSet<Attribute> {
+        let mut attributes = BTreeSet::new();
+        for ((_, of), slice) in &self.slices {
+            if *of == action {
+                slice.all.visit(&mut |fact| {
+                    if let Fact::Chat(atom) = fact {
+                        attributes.extend(atom.attribute());
+                    }
+                });
+            }
+        }
+        attributes
     }
 
     /// What each policy says by itself: its id, whether it forbids, and when it applies. Those that

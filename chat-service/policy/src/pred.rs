@@ -66,6 +66,19 @@ pub enum Atom {
     LabelLike(Arc<str>, Pattern),
 }
 
+/// What of a chat its writers change, apart from whom it is shared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attribute {
+    /// The title.
+    Title,
+    /// The status.
+    Status,
+    /// The labels.
+    Labels,
+    /// Whether it is archived.
+    Archived,
+}
+
 /// What a share allows. A writer may do all that a reader may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -191,6 +204,20 @@ impl<A> Formula<A> {
         }
     }
 
+    /// Calls `visit` with each atom.
+    pub(crate) fn visit(&self, visit: &mut impl FnMut(&A)) {
+        match self {
+            Self::True | Self::False => {}
+            Self::Atom(atom) => visit(atom),
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.visit(visit);
+                }
+            }
+            Self::Not(part) => part.visit(visit),
+        }
+    }
+
     /// The same formula with what `of` makes of each atom in its place.
     #[must_use]
     pub fn replaced<B>(&self, of: &impl Fn(&A) -> Formula<B>) -> Formula<B> {
@@ -237,6 +264,23 @@ impl Pred {
 }
 
 impl Atom {
+    /// The attribute that it asks about; `None` for shares, and for what never changes.
+    pub(crate) fn attribute(&self) -> Option<Attribute> {
+        match self {
+            Self::Owner(_)
+            | Self::Organization(_)
+            | Self::InSomeOrganization
+            | Self::Workspace(_)
+            | Self::InSomeWorkspace
+            | Self::SharedWithUser(..)
+            | Self::SharedWithGroup(..) => None,
+            Self::Archived => Some(Attribute::Archived),
+            Self::Status(_) => Some(Attribute::Status),
+            Self::Title(_) | Self::TitleLike(_) => Some(Attribute::Title),
+            Self::Label(_) | Self::LabelIs(..) | Self::LabelLike(..) => Some(Attribute::Labels),
+        }
+    }
+
     fn holds(&self, chat: &ChatFacts<'_>) -> bool {
         let shared = |matches: &dyn Fn(Subject) -> bool, least: Level| {
             chat.shares

@@ -1,4 +1,4 @@
-//! Opaque revisions: the point that a watcher has reached, with its rights there.
+//! Opaque revisions: the point that a watcher has reached, with its rights and filters there.
 //!
 //! A revision is encrypted, since positions count the changes of all tenants, and authenticated, so
 //! that no client can make one. Encryption is deterministic: two watchers that reach the same point
@@ -22,18 +22,24 @@ const TAG_BYTES: usize = 16;
 /// AES-GCM-SIV stays safe when a nonce is used again: it then reveals only which texts are equal.
 const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
-/// The rights of a caller: a digest of the predicate that policy set and memberships lead to.
+/// What a watch tells of: a digest of the predicates that policy set and memberships lead to, and of
+/// the filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights([u8; 16]);
 
 impl Rights {
-    /// Those that `readable` gives.
+    /// Those that each of `preds` gives, as far as `filters` let through, which are equal as bytes
+    /// exactly if they are the same.
     #[must_use]
-    pub fn of(readable: &Authorized) -> Self {
-        let text = format!("{:?}", readable.pred());
-        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    pub fn of<'a>(preds: impl IntoIterator<Item = &'a Authorized>, filters: &[u8]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for pred in preds {
+            // What is printed has no NUL.
+            context.update(format!("{:?}\0", pred.pred()).as_bytes());
+        }
+        context.update(filters);
         let mut rights = [0; 16];
-        rights.copy_from_slice(&digest.as_ref()[..16]);
+        rights.copy_from_slice(&context.finish().as_ref()[..16]);
         Self(rights)
     }
 }

@@ -6,13 +6,12 @@
 //! is resynced, which has its client list again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use policy::Subject;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,7 +23,8 @@ use super::{
 use crate::{
     authz::Authorized,
     chat::Chat,
-    id::{ChatId, UserId},
+    chat_filter::WatchFilter,
+    id::ChatId,
     store::{
         Store, StoreError,
         event::{ChangeEvent, ChangeKind, Point},
@@ -54,10 +54,12 @@ pub struct Notice {
 /// The content of a [`Notice`].
 #[derive(Clone, Debug)]
 pub enum What {
-    /// Where the stream begins.
-    Begin,
+    /// Nothing but where the watcher is.
+    Heartbeat,
     /// A chat changed.
     Changed(ChangeKind, Arc<Chat>),
+    /// A chat changed, and the watcher's filter does not hold for it.
+    NotMatching(ChatId),
     /// A chat may no longer be read.
     AccessLost(ChatId),
     /// A chat does not exist any more.
@@ -84,8 +86,7 @@ struct State {
 
 struct Watcher {
     readable: Authorized,
-    owner: Option<UserId>,
-    subjects: BTreeSet<Subject>,
+    filter: WatchFilter,
     pending: Mutex<Pending>,
     arrived: Notify,
 }
@@ -130,20 +131,13 @@ impl Watchers {
         state.read_at.elapsed() + state.unplaced_for
     }
 
-    /// Watches the chats for which `readable` holds, of `owner` if given. `subjects` are the user
-    /// and the groups by which a share reaches the watcher. Returns the point from which on every
-    /// change reaches the watcher; `None` when there are too many watchers.
+    /// Watches the chats for which `readable` holds, as far as `filter` does. Returns the point from
+    /// which on every change reaches the watcher; `None` when there are too many watchers.
     #[must_use]
-    pub fn watch(
-        &self,
-        readable: Authorized,
-        owner: Option<UserId>,
-        subjects: BTreeSet<Subject>,
-    ) -> Option<(Watch, Point)> {
+    pub fn watch(&self, readable: Authorized, filter: WatchFilter) -> Option<(Watch, Point)> {
         let watcher = Arc::new(Watcher {
             readable,
-            owner,
-            subjects,
+            filter,
             pending: Mutex::default(),
             arrived: Notify::new(),
         });
@@ -211,10 +205,12 @@ impl Watchers {
                     ..point
                 };
                 if !self.pass_unwatched(point) {
-                    let chats = load(store, &events).await?;
+                    let loaded = load(store, &events).await?;
                     for watcher in self.pass(point) {
                         for event in &events {
-                            watcher.offer(point.generation, event, chats.get(&event.chat));
+                            if let Some(chat) = loaded.get(&event.chat) {
+                                watcher.offer(point.generation, event, chat.as_ref());
+                            }
                         }
                     }
                 }
@@ -256,12 +252,14 @@ impl Watchers {
     }
 }
 
-/// The chats of `events` as they are now. One that cannot be read holds up no event of another.
+/// The chats of `events` as they are now; `None` for one that is gone. One that is there and cannot
+/// be read is left out, and holds up no event of another.
 async fn load(
     store: &Store,
     events: &[ChangeEvent],
-) -> Result<HashMap<ChatId, Arc<Chat>>, StoreError> {
+) -> Result<HashMap<ChatId, Option<Arc<Chat>>>, StoreError> {
     let ids: HashSet<ChatId> = events.iter().map(|event| event.chat).collect();
+    let mut loaded: HashMap<_, _> = ids.iter().map(|id| (*id, None)).collect();
     let ids: Vec<ChatId> = ids.into_iter().collect();
     let chats = match store.list_chats_for_events(&ids).await {
         Err(StoreError::Bug { .. }) => {
@@ -270,6 +268,7 @@ async fn load(
                 match store.list_chats_for_events(&[id]).await {
                     Err(error @ StoreError::Bug { .. }) => {
                         tracing::error!(chat = %id, %error, "a changed chat cannot be read");
+                        loaded.remove(&id);
                     }
                     chats => readable.extend(chats?),
                 }
@@ -278,35 +277,33 @@ async fn load(
         }
         chats => chats?,
     };
-    Ok(chats
-        .into_iter()
-        .map(|chat| (chat.id, Arc::new(chat)))
-        .collect())
+    loaded.extend(
+        chats
+            .into_iter()
+            .map(|chat| (chat.id, Some(Arc::new(chat)))),
+    );
+    Ok(loaded)
 }
 
 impl Watcher {
+    /// Says what the event is to this watcher, if anything. `chat` is the chat as it is now: of
+    /// several events each one decides by that, and by what the chat was before itself.
     fn offer(&self, generation: Uuid, event: &ChangeEvent, chat: Option<&Arc<Chat>>) {
-        if let Some(former) = &event.former {
-            let watched = self.owner.is_none_or(|owner| owner == former.owner);
-            if watched && self.readable.holds(&former.facts()) {
-                self.add(generation, event, What::Deleted(event.chat));
-            }
-            return;
-        }
-        let Some(chat) = chat else { return };
-        if self.owner.is_some_and(|owner| owner != chat.owner) {
-            return;
-        }
-        let what = if self.readable.holds(&chat.facts()) {
-            What::Changed(event.kind, chat.clone())
-        } else if event
-            .removed
-            .iter()
-            .any(|subject| self.subjects.contains(subject))
-        {
-            What::AccessLost(chat.id)
-        } else {
-            return;
+        let was_readable = event.former.as_ref().is_some_and(|former| {
+            self.filter
+                .concerns(event.chat, former.owner, former.workspace)
+                && self.readable.holds(&former.facts())
+        });
+        let now = chat.filter(|chat| {
+            self.filter.concerns(chat.id, chat.owner, chat.workspace)
+                && self.readable.holds(&chat.facts())
+        });
+        let what = match now {
+            Some(chat) if self.filter.matches(chat) => What::Changed(event.kind, chat.clone()),
+            Some(chat) => What::NotMatching(chat.id),
+            None if was_readable && event.kind == ChangeKind::Deleted => What::Deleted(event.chat),
+            None if was_readable => What::AccessLost(event.chat),
+            None => return,
         };
         self.add(generation, event, what);
     }

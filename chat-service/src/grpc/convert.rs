@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use policy::{Level, Subject};
 use proto::{
+    bounds::MAX_CHAT_IDS,
     chat::v1,
     sync::{Head, PullRequest, PullRequestState},
 };
@@ -17,9 +18,6 @@ use crate::{
     id::{GroupId, UserId},
     title::parse_title,
 };
-
-/// Ids that one call can name at most.
-const MAX_BATCH: usize = 100;
 
 /// A UUID in a field.
 pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, Error> {
@@ -61,10 +59,10 @@ pub(crate) fn first_time<T: Copy + Ord>(
     }
 }
 
-/// 1 to [`MAX_BATCH`] UUIDs, none twice.
+/// 1 to [`MAX_CHAT_IDS`] UUIDs, none twice.
 pub(crate) fn ids(field: &str, ids: &[String]) -> Result<Vec<Uuid>, Error> {
-    if ids.is_empty() || ids.len() > MAX_BATCH {
-        let problem = format!("must have 1 to {MAX_BATCH} ids");
+    if ids.is_empty() || ids.len() > MAX_CHAT_IDS {
+        let problem = format!("must have 1 to {MAX_CHAT_IDS} ids");
         return Err(Error::invalid(field, problem));
     }
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! `GetChats`: from the request to a filter, and from a page to its token.
+//! `GetChats`: from the request to a filter, which watches have too, and from a page to its token.
 
 use prost::Message as _;
 use proto::{chat::v1, sync::PullRequestState};
@@ -35,41 +35,20 @@ pub(crate) struct ListChats {
 impl ListChats {
     /// Understands `request` of `principal`.
     pub(crate) fn parse(
-        request: v1::GetChatsRequest,
+        mut request: v1::GetChatsRequest,
         principal: &Principal,
         tokens: &PageTokens,
     ) -> Result<Self, Error> {
         let scope = scope(&request, principal);
-        few("statuses", request.statuses.len())?;
-        few("pull_request_states", request.pull_request_states.len())?;
-        let filter = ChatFilter {
-            owner: convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId),
-            workspace: convert::maybe_uuid("workspace_id", request.workspace_id.as_deref())?
-                .map(WorkspaceId),
-            archived: request.archived,
-            statuses: convert::each("statuses", &request.statuses, |field, value| {
-                convert::chat_status(field, *value)
-            })?,
-            labels: convert::labels("labels", request.labels, MAX_FILTER_LABELS)?,
-            pull_requests: convert::each(
-                "pull_request_states",
-                &request.pull_request_states,
-                |field, value| pull_request(field, *value),
-            )?,
-            repository: request
-                .repository
-                .map(|text| parse_repository(&text))
-                .transpose()?,
-            pull_request_number: request.pull_request_number.map(positive).transpose()?,
-            title: request.title.map(parse_title).transpose()?,
-        };
-        let cursor = tokens.decode(&scope, &request.page_token)?;
+        let page_token = std::mem::take(&mut request.page_token);
+        let (shared_with_me, view, page_size) =
+            (request.shared_with_me, request.view, request.page_size);
         Ok(Self {
-            filter,
-            shared_with_me: request.shared_with_me,
-            view: convert::view("view", request.view, View::Basic)?,
-            page_size: parse_page_size(request.page_size)?,
-            cursor,
+            filter: filter(request)?,
+            shared_with_me,
+            view: convert::view("view", view, View::Basic)?,
+            page_size: parse_page_size(page_size)?,
+            cursor: tokens.decode(&scope, &page_token)?,
             scope,
         })
     }
@@ -84,6 +63,33 @@ impl ListChats {
             },
         )
     }
+}
+
+/// What `request` narrows a list to, but for `shared_with_me`, which is the caller's.
+pub(super) fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> {
+    few("statuses", request.statuses.len())?;
+    few("pull_request_states", request.pull_request_states.len())?;
+    Ok(ChatFilter {
+        owner: convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId),
+        workspace: convert::maybe_uuid("workspace_id", request.workspace_id.as_deref())?
+            .map(WorkspaceId),
+        archived: request.archived,
+        statuses: convert::each("statuses", &request.statuses, |field, value| {
+            convert::chat_status(field, *value)
+        })?,
+        labels: convert::labels("labels", request.labels, MAX_FILTER_LABELS)?,
+        pull_requests: convert::each(
+            "pull_request_states",
+            &request.pull_request_states,
+            |field, value| pull_request(field, *value),
+        )?,
+        repository: request
+            .repository
+            .map(|text| parse_repository(&text))
+            .transpose()?,
+        pull_request_number: request.pull_request_number.map(positive).transpose()?,
+        title: request.title.map(parse_title).transpose()?,
+    })
 }
 
 /// A page size in its bounds.

@@ -1,19 +1,21 @@
 //! `WatchChats`: what one watcher hears, as contract messages.
 
-use std::{collections::BTreeSet, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+mod request;
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
-use policy::Subject;
 use proto::{chat::v1, reason};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use self::request::WatchChats;
 use super::{convert, viewer::Viewer};
 use crate::{
     auth::Caller,
-    authz::{Action, Authorizer, Principal},
+    authz::{Authorizer, Principal},
     chat::View,
     error::Error,
     events::{
@@ -45,45 +47,50 @@ pub(super) fn start(
     caller: &Caller,
     request: v1::WatchChatsRequest,
 ) -> Result<WatchStream, Error> {
-    let owner = convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId);
-    let since = request.since_revision;
-    let since = since.map(|text| streams.revisions.decode(&text));
-    let since = since.transpose()?;
-    let readable = streams
-        .authorizer
-        .chats(&caller.principal, Action::ReadChat);
+    let WatchChats {
+        readable,
+        filter,
+        view,
+        since,
+        rights,
+    } = WatchChats::parse(
+        request,
+        &caller.principal,
+        streams.authorizer,
+        streams.revisions,
+    )?;
     let renderer = Renderer {
         viewer: Viewer::of(streams.authorizer, &caller.principal),
+        view,
         revisions: streams.revisions.clone(),
-        rights: Rights::of(&readable),
+        rights,
     };
-    let subjects = subjects(&caller.principal);
-    let Some((watch, point)) = streams.watchers.watch(readable, owner, subjects) else {
+    let viewing = watcher(&caller.principal, filter.filter.owner).map(|watcher| Viewing {
+        views: streams.views.clone(),
+        watcher,
+        samples: samples(),
+    });
+    let Some((watch, point)) = streams.watchers.watch(readable, filter) else {
         return Err(Error::ResourceExhausted {
             problem: "too many watchers".to_owned(),
             reason: reason::TOO_MANY_REQUESTS,
             retry_after: Some(Duration::from_secs(5)),
         });
     };
-    let mut first = vec![Notice {
+    let notice = |what| Notice {
         point,
         at: None,
-        what: What::Begin,
+        what,
+    };
+    let mut first = vec![match &since {
+        None => renderer.render(notice(What::Heartbeat)),
+        // A client that keeps it, and is cut off before the next message, misses nothing by it.
+        Some(since) => Ok(heartbeat(since.text.clone())),
     }];
-    let rights = renderer.rights;
-    if since.is_some_and(|since| since != Some(Revision { point, rights })) {
+    if since.is_some_and(|since| since.revision != Some(Revision { point, rights })) {
         // Events since then are not replayed: the client lists again.
-        first.push(Notice {
-            point,
-            at: None,
-            what: What::Resync,
-        });
+        first.push(renderer.render(notice(What::Resync)));
     }
-    let viewing = watcher(&caller.principal, owner).map(|watcher| Viewing {
-        views: streams.views.clone(),
-        watcher,
-        samples: samples(),
-    });
     Ok(stream_of(
         renderer,
         first,
@@ -138,23 +145,10 @@ impl Viewing {
     }
 }
 
-/// By which subjects a share reaches the caller.
-fn subjects(principal: &Principal) -> BTreeSet<Subject> {
-    match principal {
-        Principal::User(user) => user
-            .groups
-            .iter()
-            .map(|group| Subject::Group(*group))
-            .chain([Subject::User(user.id)])
-            .collect(),
-        Principal::Service(_) => BTreeSet::new(),
-    }
-}
-
 /// The stream of a watcher, until its token expires or its connection is to end.
 fn stream_of(
     renderer: Renderer,
-    first: Vec<Notice>,
+    first: Vec<Result<v1::WatchChatsResponse, Status>>,
     watch: Watch,
     viewing: Option<Viewing>,
     expires_at: Timestamp,
@@ -164,10 +158,6 @@ fn stream_of(
     // clock.
     let left = expires_at.duration_since(Timestamp::now());
     let expiry = tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default();
-    let first: Vec<_> = first
-        .into_iter()
-        .map(|notice| renderer.render(notice))
-        .collect();
     let state = Some((watch, renderer, viewing, closing));
     let live = stream::unfold(state, move |state| async move {
         let (watch, renderer, mut viewing, closing) = state?;
@@ -197,6 +187,7 @@ fn ended() -> Error {
 /// Makes messages for one watcher.
 struct Renderer {
     viewer: Viewer,
+    view: View,
     revisions: Revisions,
     rights: Rights,
 }
@@ -204,8 +195,9 @@ struct Renderer {
 impl Renderer {
     fn render(&self, notice: Notice) -> Result<v1::WatchChatsResponse, Status> {
         let (kind, chat) = match notice.what {
-            What::Begin => (v1::WatchEventKind::Unspecified, None),
+            What::Heartbeat => (v1::WatchEventKind::Heartbeat, None),
             What::Resync => (v1::WatchEventKind::Resync, None),
+            What::NotMatching(id) => (v1::WatchEventKind::NotMatching, Some(only_id(id))),
             What::AccessLost(id) => (v1::WatchEventKind::AccessLost, Some(only_id(id))),
             What::Deleted(id) => (v1::WatchEventKind::Deleted, Some(only_id(id))),
             What::Changed(kind, chat) => (
@@ -218,7 +210,7 @@ impl Renderer {
                     ChangeKind::Archived => v1::WatchEventKind::Archived,
                     ChangeKind::Deleted => v1::WatchEventKind::Deleted,
                 },
-                Some(self.viewer.shown(Arc::unwrap_or_clone(chat), View::Full)),
+                Some(self.viewer.shown(Arc::unwrap_or_clone(chat), self.view)),
             ),
         };
         let revision = Revision {
@@ -231,6 +223,15 @@ impl Renderer {
             changed_at: notice.at.map(convert::timestamp),
             chat,
         })
+    }
+}
+
+/// That the client has reached `revision`.
+fn heartbeat(revision: String) -> v1::WatchChatsResponse {
+    v1::WatchChatsResponse {
+        revision,
+        kind: v1::WatchEventKind::Heartbeat.into(),
+        ..v1::WatchChatsResponse::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
-use policy::ChatFacts;
+use policy::{Attribute, ChatFacts};
 use serde_json::json;
 use tokio_postgres::Row;
 
@@ -11,6 +11,7 @@ use super::{
     column::{Columns as _, column, first},
     connection::Connection,
     due::{LIST_CHAT_ACCOUNTS, LOCK_CHAT_POLLS},
+    former::{FORMER_CHAT, facts},
     guard::Guard,
     page, polling,
     predicate::{READABLE, composed},
@@ -39,6 +40,13 @@ const LIST_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where a page's statement says whether it reads shares.
 const WITH_SHARES: &str = "/* with shares */ FALSE";
+/// Where [`UPDATE_CHAT`] says what its event keeps of the chat before.
+const FORMER: &str = "/* former */ NULL::jsonb";
+/// [`UPDATE_CHAT`] whose event keeps what the chat was before.
+static UPDATE_AND_KEEP: LazyLock<String> = LazyLock::new(|| {
+    let former = format!("\n{}", FORMER_CHAT.text);
+    UPDATE_CHAT.text.replace(FORMER, &former)
+});
 /// [`LIST_DIFF_STATUSES`] of primary refs alone.
 static PRIMARY_DIFF_STATUSES: LazyLock<String> = LazyLock::new(|| {
     LIST_DIFF_STATUSES
@@ -217,7 +225,15 @@ impl Store {
         params.push(gone);
         params.push(json!(set));
         params.push(i32::try_from(MAX_LABELS).unwrap_or(i32::MAX));
-        let guard = Guard::before(UPDATE_CHAT, params, &readable, &allowed, id)?;
+        let update = if self.decides_reading(changes) {
+            Statement {
+                text: &UPDATE_AND_KEEP,
+                ..UPDATE_CHAT
+            }
+        } else {
+            UPDATE_CHAT
+        };
+        let guard = Guard::before(update, params, &readable, &allowed, id)?;
         let archiving = changes.archived == Some(true);
         self.transaction(async |tx: Tx| {
             let row = guard.pass(&tx).await?;
@@ -240,6 +256,27 @@ impl Store {
         .await
     }
 
+    /// Whether `changes` may decide who reads a chat.
+    fn decides_reading(&self, changes: &ChatChanges) -> bool {
+        // Destructured, so that a new change does not compile until it is looked at.
+        let ChatChanges {
+            title,
+            status,
+            labels,
+            single_labels,
+            archived,
+        } = changes;
+        let any_label = labels.is_some() || !single_labels.is_empty();
+        [
+            (Attribute::Title, title.is_some()),
+            (Attribute::Status, status.is_some()),
+            (Attribute::Labels, any_label),
+            (Attribute::Archived, archived.is_some()),
+        ]
+        .into_iter()
+        .any(|(attribute, changes)| changes && self.deciding.contains(&attribute))
+    }
+
     /// Deletes the chat `id`, if it is as `etag` says, with its refs, their polls and its shares:
     /// there are few of each. False when it is otherwise: nothing is deleted then.
     pub(crate) async fn delete_chat(
@@ -258,14 +295,16 @@ impl Store {
                 return Ok(false);
             }
             // A row that goes is locked before, in the one order of all locks.
-            let [_, accounts] = tx
+            let [former, _, accounts] = tx
                 .pipeline([
+                    bind(FORMER_CHAT, &[&id.0]),
                     bind(LOCK_CHAT_POLLS, &[&chats]),
                     bind(LIST_CHAT_ACCOUNTS, &[&chats]),
                 ])
                 .await?;
+            let former = facts(&former)?;
             let accounts: Vec<uuid::Uuid> = column(&accounts, "id")?;
-            tx.commit_due([bind(DELETE_CHAT, &[&id.0])], &accounts)
+            tx.commit_due([bind(DELETE_CHAT, &[&id.0, &former])], &accounts)
                 .await?;
             Ok(true)
         })

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::Subject;
-use serde::Deserialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -13,7 +11,6 @@ use super::{
     column::{Columns as _, first},
     connection::Connection,
     former::FormerChat,
-    row::subject_of,
     sql::{bind, sql},
     unknown::count_unknown,
 };
@@ -56,8 +53,9 @@ pub(crate) struct ChangeEvent {
     pub(crate) position: i64,
     pub(crate) chat: ChatId,
     pub(crate) kind: ChangeKind,
-    pub(crate) removed: Vec<Subject>,
-    /// The chat before it was deleted.
+    /// What policies read of the chat before the change, where that may have taken the right to
+    /// read from a caller: its shares changed, or what policies about reading ask of its title,
+    /// status, labels or archiving; or it was deleted.
     pub(crate) former: Option<FormerChat>,
     pub(crate) at: Timestamp,
 }
@@ -207,38 +205,19 @@ fn head(rows: &[Row]) -> Result<Head, StoreError> {
 }
 
 fn event(row: &Row) -> Result<ChangeEvent, StoreError> {
-    let removed: Option<serde_json::Value> = row.get_as("removed_subjects")?;
     let former: Option<serde_json::Value> = row.get_as("former")?;
     Ok(ChangeEvent {
         position: row.get_as("position")?,
         chat: row.get_as("chat_id")?,
         kind: row.get_as("kind")?,
-        removed: removed.map(subjects).unwrap_or_default(),
-        former: former.and_then(|former| known("former", FormerChat::read(former))),
+        former: former.and_then(known),
         at: row.get_as("recorded_at")?,
     })
 }
 
-#[derive(Deserialize)]
-struct RemovedSubject {
-    kind: String,
-    id: Uuid,
-}
-
-/// Those of a kind that is known: to no other was anything shown.
-fn subjects(value: serde_json::Value) -> Vec<Subject> {
-    let column = "removed_subjects";
-    let removed: Option<Vec<RemovedSubject>> = known(column, serde_json::from_value(value));
-    removed
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|RemovedSubject { kind, id }| subject_of(column, &kind, id))
-        .collect()
-}
-
-/// The value that was read; `None`, and counted, for one of a later release that this one cannot
-/// read.
-fn known<T, E: std::fmt::Display>(column: &str, read: Result<T, E>) -> Option<T> {
-    read.inspect_err(|error| count_unknown(column, &error.to_string()))
+/// A former chat; `None`, and counted, for one of a later release that this one cannot read.
+fn known(former: serde_json::Value) -> Option<FormerChat> {
+    FormerChat::read(former)
+        .inspect_err(|error| count_unknown("former", &error.to_string()))
         .ok()
 }

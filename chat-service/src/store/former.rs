@@ -5,17 +5,27 @@ use std::collections::BTreeMap;
 
 use policy::{ChatFacts, Level, Subject};
 use serde::Deserialize;
+use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{StoreError, column::Column as _, row::subject_of};
+use super::{
+    Sql, StoreError,
+    column::{Column as _, first},
+    row::subject_of,
+    sql::sql,
+};
 use crate::id::{OrganizationId, UserId, WorkspaceId};
+
+/// Reads what an event keeps of a chat.
+pub(super) const FORMER_CHAT: Sql = sql!("former_chat");
 
 /// What policy read of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerChat {
     pub(crate) owner: UserId,
-    organization: Option<OrganizationId>,
-    workspace: Option<WorkspaceId>,
+    pub(crate) organization: Option<OrganizationId>,
+    pub(crate) workspace: Option<WorkspaceId>,
     title: String,
     status: String,
     labels: BTreeMap<String, String>,
@@ -23,7 +33,7 @@ pub(crate) struct FormerChat {
     shares: Vec<(Subject, Level)>,
 }
 
-/// As `delete_chat.sql` writes it.
+/// As `former_chat.sql` writes it.
 #[derive(Deserialize)]
 struct Stored {
     owner_id: Uuid,
@@ -43,9 +53,15 @@ struct StoredShare {
     level: String,
 }
 
+/// What [`FORMER_CHAT`] has returned of a chat that is locked, as an event keeps it.
+pub(super) fn facts(rows: &[Row]) -> Result<Value, StoreError> {
+    let facts = first(rows, "facts")?;
+    facts.ok_or_else(|| StoreError::bug("read a former chat", "a locked chat has no row"))
+}
+
 impl FormerChat {
     /// From `change_events.former`.
-    pub(super) fn read(value: serde_json::Value) -> Result<Self, StoreError> {
+    pub(super) fn read(value: Value) -> Result<Self, StoreError> {
         let stored: Stored = serde_json::from_value(value)
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {

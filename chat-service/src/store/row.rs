@@ -68,13 +68,6 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
     })
 }
 
-/// A subject, from its kind and id; `None` for a kind of a later release.
-pub(crate) fn subject(row: &Row) -> Result<Option<Subject>, StoreError> {
-    let column = "subject_kind";
-    let kind: String = row.get_as(column)?;
-    Ok(subject_of(column, &kind, row.get_as("subject_id")?))
-}
-
 /// A subject as the database spells it in `column`; `None` for a kind of a later release: no predicate
 /// of this one asks for it.
 pub(crate) fn subject_of(column: &str, kind: &str, id: Uuid) -> Option<Subject> {

@@ -1,16 +1,14 @@
 //! Whom a chat is shared with.
 
 use policy::{Level, Subject};
-use serde_json::json;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
     column::first,
+    former::{FORMER_CHAT, facts},
     guard::Guard,
     predicate::subject_columns,
-    row,
     sql::{bind, sql},
     transaction::Tx,
 };
@@ -49,8 +47,9 @@ async fn update_once(
     let (add_kinds, add_ids) = columns(add.iter().map(|(subject, _)| *subject));
     let levels: Vec<&str> = add.iter().map(|(_, level)| level.name()).collect();
     guard.pass(&tx).await?;
-    let [removed, added, count] = tx
+    let [former, removed, added, count] = tx
         .pipeline([
+            bind(FORMER_CHAT, &[&id.0]),
             bind(DELETE_SHARES, &[&id.0, &remove_kinds, &remove_ids]),
             bind(UPSERT_SHARES, &[&id.0, &add_kinds, &add_ids, &levels]),
             bind(COUNT_SHARES, &[&id.0]),
@@ -61,23 +60,12 @@ async fn update_once(
         return Ok(false);
     }
     let changed = !removed.is_empty() || !added.is_empty();
-    let removed = subjects_json(&removed)?;
-    tx.commit_after([bind(INSERT_SHARE_EVENT, &[&id.0, &removed]).only_if(changed)])
+    let former = facts(&former)?;
+    tx.commit_after([bind(INSERT_SHARE_EVENT, &[&id.0, &former]).only_if(changed)])
         .await?;
     Ok(true)
 }
 
 fn columns(subjects: impl Iterator<Item = Subject>) -> (Vec<&'static str>, Vec<Uuid>) {
     subjects.map(subject_columns).unzip()
-}
-
-/// As `change_events.removed_subjects` holds them.
-fn subjects_json(rows: &[Row]) -> Result<serde_json::Value, StoreError> {
-    rows.iter()
-        .filter_map(|row| row::subject(row).transpose())
-        .map(|subject| {
-            let (kind, id) = subject_columns(subject?);
-            Ok(json!({ "kind": kind, "id": id }))
-        })
-        .collect()
 }

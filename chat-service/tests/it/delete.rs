@@ -3,13 +3,14 @@
 use proto::chat::v1::{
     self, OutcomeResultStatus, WatchChatsRequest, WatchChatsResponse, WatchEventKind,
 };
-use testkit::wait::{PATIENCE, until};
+use testkit::wait::until;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use crate::{
     lock::{Holder, until_blocked},
-    stack::{Caller, Stack, group, refused},
+    stack::{Caller, Stack, group, refused, user},
+    watch::{heard_chat, next_chat, only_id, unshare, watch_with},
     worker::{Owner, Worker, found, git_ref, outcome, value},
 };
 
@@ -68,31 +69,9 @@ async fn watch(
 ) -> Streaming<WatchChatsResponse> {
     let request = WatchChatsRequest {
         owner_id,
-        since_revision: None,
+        ..WatchChatsRequest::default()
     };
-    let stream = stack.chats(caller).watch_chats(request).await;
-    let mut stream = stream.unwrap().into_inner();
-    let first = next(&mut stream).await;
-    assert_eq!(first.kind(), WatchEventKind::Unspecified);
-    stream
-}
-
-async fn next(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse {
-    let message = tokio::time::timeout(PATIENCE, stream.message()).await;
-    message
-        .expect("no message came")
-        .unwrap()
-        .expect("the stream ended")
-}
-
-/// The next event that is about a chat.
-async fn next_chat(stream: &mut Streaming<WatchChatsResponse>) -> (WatchEventKind, v1::Chat) {
-    loop {
-        let message = next(stream).await;
-        if let Some(chat) = message.chat.clone() {
-            return (message.kind(), chat);
-        }
-    }
+    watch_with(stack, caller, request).await
 }
 
 #[tokio::test]
@@ -121,17 +100,48 @@ async fn who_could_read_a_deleted_chat_hears_of_it_and_nobody_else() {
                     break (kind, chat);
                 }
             };
-            assert_eq!(kind, WatchEventKind::Deleted);
-            let only_id = v1::Chat {
-                id: chat.id.clone(),
-                ..v1::Chat::default()
-            };
-            assert_eq!(deleted, only_id);
+            assert_eq!(
+                (kind, deleted),
+                (WatchEventKind::Deleted, only_id(&chat.id))
+            );
         }
         // The first thing that the others hear of is a chat of the stranger's.
         let mark = stack.chat(&stranger).await;
         for stream in &mut deaf {
             assert_eq!(next_chat(stream).await.1, mark);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whose_share_went_right_before_the_deletion_hears_of_it_once() {
+    Stack::run(async |stack| {
+        let (owner, reader) = (Caller::user(), Caller::user());
+        for together in [false, true] {
+            let chat = heard_chat(stack, &owner).await;
+            let mut owners = watch(stack, &owner, None).await;
+            let mut stream = watch(stack, &reader, None).await;
+            stack.share(&owner, &chat.id, vec![user(&reader)]).await;
+            assert_eq!(next_chat(&mut stream).await.0, WatchEventKind::Updated);
+            assert_eq!(next_chat(&mut owners).await.0, WatchEventKind::Updated);
+            let lost = (WatchEventKind::AccessLost, only_id(&chat.id));
+            // No event is placed meanwhile: when both are read, the chat is gone.
+            let lock = "SELECT FROM change_relay FOR UPDATE";
+            let holder = if together { lock } else { "" };
+            let holder = Holder::of(stack, holder).await;
+            unshare(stack, &owner, &chat.id, vec![user(&reader)]).await;
+            if !together {
+                assert_eq!(next_chat(&mut stream).await, lost);
+            }
+            delete(stack, &owner, &chat.id).await.unwrap();
+            holder.let_go().await;
+            if together {
+                assert_eq!(next_chat(&mut stream).await, lost);
+            }
+            while next_chat(&mut owners).await.0 != WatchEventKind::Deleted {}
+            let own = stack.chat(&reader).await;
+            assert_eq!(next_chat(&mut stream).await.1, own);
         }
     })
     .await;

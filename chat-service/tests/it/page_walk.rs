@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chat_service::{
     authz::{Authorized, Authorizer},
     chat::{Chat, ChatStatus, View},
-    chat_filter::{ChatFilter, Cursor, Listed, PullRequestFilter},
+    chat_filter::{ChatFilter, Cursor, Listed, PullRequestFilter, folded},
     id::{ChatId, UserId, WorkspaceId},
     store::{
         PoolOptions, Store,
@@ -62,7 +62,8 @@ const FILL: [&str; 5] = [
          updated_at)
      SELECT gen_random_uuid(), t.ids[1 + floor(random() * 6)::int],
          t.ids[1 + floor(random() * 9)::int], t.ids[1 + floor(random() * 9)::int],
-         (ARRAY['Fix the login', 'fix 100%_sure', 'Größe ändern', 'a', 'xy'])[1 + floor(random() * 5)::int],
+         (ARRAY['Fix the login', 'fix 100%_sure', 'Größe ändern', 'a', 'xy', 'Ο ΣΊΣΥΦΟΣ', 'İzmir'])
+             [1 + floor(random() * 7)::int],
          (ARRAY['waiting', 'running', 'error'])[1 + floor(random() * 3)::int],
          (ARRAY['{}', '{\"team\": \"a\"}', '{\"team\": \"b\", \"x\": \"y\"}'])[1 + floor(random() * 3)::int]::jsonb,
          random() < 0.4, '2026-01-01'::timestamptz + floor(random() * 9) * interval '1 us'
@@ -135,7 +136,14 @@ fn filter(dice: &mut Dice) -> ChatFilter {
             3 => {
                 filter.statuses = vec![ChatStatus::Running, ChatStatus::Error, ChatStatus::Running];
             }
-            4 => filter.labels = [("team".to_owned(), "a".to_owned())].into(),
+            4 => {
+                let labels = [("team", "a"), ("team", "b"), ("x", "y"), ("x", "")];
+                filter.labels = labels
+                    .into_iter()
+                    .filter(|_| dice.heads())
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect();
+            }
             5 => {
                 filter.pull_requests = vec![
                     [
@@ -149,51 +157,28 @@ fn filter(dice: &mut Dice) -> ChatFilter {
             6 => filter.repository = Some("aCME/web1".to_owned()),
             7 => filter.pull_request_number = Some(2),
             _ => {
-                let titles = ["fix", "100%_", "größe", "a", "no such", "XY"];
-                let index = usize::try_from(dice.below(6)).unwrap();
+                let titles = [
+                    "fix",
+                    "100%_",
+                    "größe",
+                    "a",
+                    "no such",
+                    "XY",
+                    "σίσυφοσ",
+                    "ΣΊΣΥΦΟΣ",
+                    "ς",
+                    "izm",
+                    "İ",
+                    "i",
+                    "GRÖSSE",
+                    "o",
+                ];
+                let index = usize::try_from(dice.below(14)).unwrap();
                 filter.title = Some(titles[index].to_owned());
             }
         }
     }
     filter
-}
-
-/// The filter as a person reads it.
-fn matches(filter: &ChatFilter, chat: &Chat) -> bool {
-    let primary = chat.primary();
-    let pull_request = primary.and_then(|primary| primary.pull_request.as_ref());
-    let stands = |wanted: &PullRequestFilter| {
-        pull_request.is_some_and(|pull_request| match wanted {
-            PullRequestFilter::Open => {
-                pull_request.state == PullRequestState::Open && !pull_request.draft
-            }
-            PullRequestFilter::Draft => {
-                pull_request.state == PullRequestState::Open && pull_request.draft
-            }
-            PullRequestFilter::Settled(state) => pull_request.state == *state,
-        })
-    };
-    filter.owner.is_none_or(|owner| chat.owner == owner)
-        && filter.workspace.is_none_or(|id| chat.workspace == Some(id))
-        && filter
-            .archived
-            .is_none_or(|archived| chat.archived == archived)
-        && (filter.statuses.is_empty() || filter.statuses.contains(&chat.status))
-        && filter
-            .labels
-            .iter()
-            .all(|(key, value)| chat.labels.get(key) == Some(value))
-        && (filter.pull_requests.is_empty() || filter.pull_requests.iter().any(stands))
-        && filter.repository.as_ref().is_none_or(|wanted| {
-            primary.is_some_and(|at| at.repository.to_lowercase() == wanted.to_lowercase())
-        })
-        && filter
-            .pull_request_number
-            .is_none_or(|number| pull_request.is_some_and(|at| at.number == number))
-        && filter
-            .title
-            .as_ref()
-            .is_none_or(|part| chat.title.to_lowercase().contains(&part.to_lowercase()))
 }
 
 /// All pages of a list, each checked to be full until the last.
@@ -298,7 +283,7 @@ impl World {
         let mut expected: Vec<_> = self
             .all
             .iter()
-            .filter(|chat| readable.holds(&chat.facts()) && matches(&filter, chat))
+            .filter(|chat| readable.holds(&chat.facts()) && filter.matches(chat))
             .map(|chat| (chat.updated_at, chat.id.0))
             .collect();
         expected.sort_unstable_by(|a, b| b.cmp(a));
@@ -328,6 +313,47 @@ async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
                 .check(&mut dice, &readable, &format!("world {number}"))
                 .await;
         }
+    }
+}
+
+/// What a list finds and what a watch lets through are the same chats, for a caller who may read all.
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_hold_in_memory_exactly_for_the_chats_that_statements_find() {
+    let auditor = readable(&Caller::user().site("auditor"));
+    let mut found = 0;
+    for number in 1..=3 {
+        let world = World::new(200 + number).await;
+        let mut dice = Dice(0x2545_f491_4f6c_dd1d ^ number);
+        for _ in 0..300 {
+            let filter = filter(&mut dice);
+            let listed = walk(&world.store, &auditor, &filter, world.all.len()).await;
+            let matching = world.all.iter().filter(|chat| filter.matches(chat));
+            assert!(matching.eq(&listed), "{filter:?}");
+            found += listed.len();
+        }
+    }
+    assert!(found > 10_000, "{found} chats in all");
+}
+
+/// In the locale of the tests, whose PostgreSQL may be older than the letters that we know.
+#[tokio::test]
+async fn every_letter_that_the_database_folds_is_folded_alike_in_memory() {
+    let database = testkit::postgres::database().await;
+    let client = database.client().await;
+    let rows = client
+        .query(
+            "SELECT chr(n) AS letter, lower(chr(n)) AS lower
+             FROM generate_series(1, 1114111) n
+             WHERE n NOT BETWEEN 55296 AND 57343 AND lower(chr(n)) <> chr(n)",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(rows.len() > 1_000, "{} letters", rows.len());
+    for row in rows {
+        let letter: String = row.try_get("letter").unwrap();
+        let lower: String = row.try_get("lower").unwrap();
+        assert_eq!(folded(&letter), lower, "{letter:?}");
     }
 }
 

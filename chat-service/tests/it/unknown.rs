@@ -150,10 +150,12 @@ async fn a_name_of_a_later_release_is_shown_as_unspecified_counted_and_stops_not
         }
         client
             .batch_execute(&format!(
-                "INSERT INTO change_events (chat_id, kind, removed_subjects)
-                 VALUES ('{}', 'of_a_later_release', '[{{\"kind\": \"of_a_later_release\",
-                     \"id\": \"{}\"}}]')",
-                chat.id, chat.id
+                "INSERT INTO change_events (chat_id, kind, former)
+                 SELECT c.id, 'of_a_later_release', to_jsonb(c) || jsonb_build_object('shares',
+                     '[{{\"kind\": \"of_a_later_release\", \"id\": \"{id}\", \"level\": \"reader\"}}]'::jsonb)
+                 FROM chats c
+                 WHERE c.id = '{id}'",
+                id = chat.id
             ))
             .await
             .unwrap();
@@ -202,7 +204,7 @@ async fn a_name_of_a_later_release_is_shown_as_unspecified_counted_and_stops_not
             "status",
             "level",
             "subject_kind",
-            "removed_subjects",
+            "former",
             "kind",
             "problem_class",
             "pause_class",

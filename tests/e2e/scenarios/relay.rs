@@ -43,7 +43,7 @@ async fn watch(
     let first = heard(&mut stream).await;
     assert_eq!(
         (first.kind(), &first.chat),
-        (WatchEventKind::Unspecified, &None)
+        (WatchEventKind::Heartbeat, &None)
     );
     (stream, first)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::branch::{Answered, Branch, Keys};
 use crate::{
-    chat_filter::{ChatFilter, PullRequestFilter},
+    chat_filter::{ChatFilter, PullRequestFilter, folded},
     store::sql::Params,
 };
 
@@ -44,7 +44,7 @@ pub(super) fn named(filter: &ChatFilter) -> Option<Branch> {
         let keys = Keys::Number(number);
         return Some(Branch::of_filter(under_key, keys, Answered::Number));
     }
-    let keys = Keys::Text(filter.repository.as_ref()?.to_lowercase());
+    let keys = Keys::Text(folded(filter.repository.as_ref()?));
     let under_key = "c.primary_repository_key = key.id";
     Some(Branch::of_filter(under_key, keys, Answered::Repository))
 }
@@ -135,7 +135,7 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
     }
     // As subqueries, for the same reason.
     if let Some(repository) = repository {
-        let key = params.push(repository.to_lowercase());
+        let key = params.push(folded(repository));
         let _ = write!(out, " AND (SELECT c.primary_repository_key = ${key})");
     }
     if let Some(number) = pull_request_number {

@@ -6,4 +6,4 @@ USING unnest($2::text[], $3::uuid[]) AS gone (kind, id)
 WHERE a.chat_id = $1
     AND a.subject_kind = gone.kind
     AND a.subject_id = gone.id
-RETURNING a.subject_kind, a.subject_id
+RETURNING a.subject_id

@@ -4,7 +4,6 @@ SELECT
     e.position,
     e.chat_id,
     e.kind,
-    e.removed_subjects,
     e.former,
     e.recorded_at
 FROM change_events e

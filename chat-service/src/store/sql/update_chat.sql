@@ -4,7 +4,7 @@
 -- (microseconds since 1970; NULL: whenever), and it ends up with at most $9 labels. No row: the chat
 -- does not exist for the caller.
 -- $2 title, $3 status, $4 all labels, $5 archived; NULL leaves it. $7 labels that go, by key, and $8
--- labels that are set.
+-- labels that are set. Where the change may take the right to read the chat, former_chat stands in.
 WITH target AS (
     SELECT
         c.id,
@@ -50,14 +50,15 @@ shares AS (
     WHERE a.chat_id = u.id
 ),
 event AS (
-    INSERT INTO change_events (chat_id, kind)
+    INSERT INTO change_events (chat_id, kind, former)
     SELECT
         u.id,
         CASE
             WHEN t.archived_changes THEN 'archived'
             WHEN t.status_changes THEN 'status_changed'
             ELSE 'updated'
-        END
+        END,
+        (/* former */ NULL::jsonb)
     FROM updated u
     JOIN target t ON t.id = u.id
 )

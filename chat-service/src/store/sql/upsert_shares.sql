@@ -13,4 +13,4 @@ WHERE c.id = $1
 ON CONFLICT ON CONSTRAINT chat_acl_pkey DO UPDATE
 SET level = excluded.level
 WHERE a.level <> excluded.level
-RETURNING a.subject_kind, a.subject_id
+RETURNING a.subject_id
