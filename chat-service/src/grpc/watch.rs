@@ -17,12 +17,13 @@ use crate::{
     auth::Caller,
     authz::{Authorizer, Principal},
     chat::View,
+    chat_filter::WatchFilter,
     error::Error,
     events::{
         revision::{Revision, Revisions, Rights},
         watch::{Notice, Watch, Watchers, What},
     },
-    id::{ChatId, UserId},
+    id::ChatId,
     store::event::ChangeKind,
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
 };
@@ -65,7 +66,7 @@ pub(super) fn start(
         revisions: streams.revisions.clone(),
         rights,
     };
-    let viewing = watcher(&caller.principal, filter.filter.owner).map(|watcher| Viewing {
+    let viewing = watcher(&caller.principal, &filter).map(|watcher| Viewing {
         views: streams.views.clone(),
         watcher,
         samples: samples(),
@@ -109,12 +110,13 @@ fn samples() -> Interval {
 }
 
 /// The user whose watching counts as viewing.
-fn watcher(principal: &Principal, owner: Option<UserId>) -> Option<Watcher> {
+fn watcher(principal: &Principal, filter: &WatchFilter) -> Option<Watcher> {
     match principal {
         Principal::User(user) => Some(Watcher {
             user: user.id,
             groups: user.groups.iter().copied().collect(),
-            owner,
+            owner: filter.filter.owner,
+            chats: filter.chats.iter().copied().collect(),
         }),
         Principal::Service(_) => None,
     }
@@ -248,7 +250,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::sync::metrics::SyncMetrics;
+    use crate::{id::UserId, sync::metrics::SyncMetrics};
 
     #[tokio::test]
     async fn whoever_watches_is_noted_again_and_again_whatever_they_hear_in_between() {
@@ -260,6 +262,7 @@ mod tests {
                 user: UserId(Uuid::new_v4()),
                 groups: Vec::new(),
                 owner: None,
+                chats: Vec::new(),
             },
             samples: tokio::time::interval(Duration::from_millis(5)),
         });

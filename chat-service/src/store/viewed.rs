@@ -11,7 +11,8 @@ use super::{
     column::column,
     due::NONE,
     page::{self, Bounds, Matches},
-    sql::{Statement, sql},
+    predicate::{READABLE, print},
+    sql::{Composed, Params, Statement, sql},
     transaction::Tx,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     id::{ChatId, GroupId, UserId},
 };
 
+const LIST_NAMED_CHATS: Sql = sql!("list_named_chats");
 const LOCK_FREE_POLLS: Sql = sql!("lock_free_polls");
 const VIEW_REFS: Sql = sql!("view_refs");
 
@@ -36,11 +38,13 @@ pub struct Watcher {
     pub groups: Vec<GroupId>,
     /// Watches only this one's chats.
     pub owner: Option<UserId>,
+    /// Watches only these, unless empty.
+    pub chats: Vec<ChatId>,
 }
 
 impl Store {
-    /// The chats that a user who watches owns or has shared with them, those updated last. Not for
-    /// showing: whose refs are worth a look.
+    /// The chats that a user who watches owns or has shared with them: those that the watch names, or
+    /// those updated last. Not for showing: whose refs are worth a look.
     pub(crate) async fn list_watched_chats(
         &self,
         watcher: &Watcher,
@@ -51,6 +55,11 @@ impl Store {
             Pred::Atom(Atom::SharedWithUser([watcher.user].into(), Level::Reader)),
             Pred::Atom(of_groups),
         ]);
+        if !watcher.chats.is_empty() {
+            let of_owner = watcher.owner.map(|owner| Atom::Owner([owner].into()));
+            let pred = Pred::all([pred].into_iter().chain(of_owner.map(Pred::Atom)));
+            return self.list_named_chats(&watcher.chats, &pred).await;
+        }
         let filter = ChatFilter {
             owner: watcher.owner,
             archived: Some(false),
@@ -65,6 +74,24 @@ impl Store {
             ..page.statement()
         };
         let rows = self.read(statement, &page.values()).await?;
+        column(&rows, "id")
+    }
+
+    async fn list_named_chats(
+        &self,
+        chats: &[ChatId],
+        pred: &Pred,
+    ) -> Result<Vec<ChatId>, StoreError> {
+        let mut params = Params::default();
+        params.push(chats.iter().map(|chat| chat.0).collect::<Vec<_>>());
+        let mut printed = String::new();
+        print(pred, &mut params, &mut printed);
+        let list = Composed {
+            name: LIST_NAMED_CHATS.name,
+            text: LIST_NAMED_CHATS.text.replace(READABLE, &printed),
+            params,
+        };
+        let rows = self.read(list.statement(), &list.values()).await?;
         column(&rows, "id")
     }
 

@@ -222,6 +222,7 @@ mod tests {
             user: UserId(Uuid::new_v4()),
             groups: Vec::new(),
             owner: None,
+            chats: Vec::new(),
         };
         for _ in 0..QUEUE + 5 {
             views.watch(watcher.clone());

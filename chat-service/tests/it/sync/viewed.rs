@@ -365,6 +365,30 @@ async fn whoever_watches_one_owner_views_only_that_ones_chats() {
 }
 
 #[tokio::test]
+async fn whoever_watches_chats_by_their_ids_views_those_that_count_and_no_other() {
+    Stack::run(async |stack| {
+        let (owner, own) = settled_chat(stack).await;
+        let (friend, shared) = settled_chat(stack).await;
+        share(stack, &friend.caller, &shared.id, user(&owner.caller)).await;
+        let (_stranger, strange) = settled_chat(stack).await;
+        let auditor = owner.caller.clone().site("auditor");
+        let request = v1::WatchChatsRequest {
+            chat_ids: vec![shared.id.clone(), strange.id.clone()],
+            ..v1::WatchChatsRequest::default()
+        };
+        let stream = stack.chats(&auditor).watch_chats(request).await;
+        let stream = stream.unwrap().into_inner();
+        until_viewed(stack, &shared.id).await;
+        until_all_noted(stack).await;
+        for other in [&own.id, &strange.id] {
+            assert!(!is_viewed(stack, other).await);
+        }
+        drop(stream);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_auditor_who_watches_everything_views_nothing() {
     Stack::run(async |stack| {
         let (_owner, chat) = settled_chat(stack).await;
