@@ -23,7 +23,7 @@ pub use self::commands::{
 };
 pub use service_runtime::config::ConfigError;
 
-use self::value::{key_ring, policies, postgres_url, postgres_url_file};
+use self::value::{key_ring, policies, postgres_url, postgres_url_file, sign_in};
 use crate::{
     accounts::seal::KeyRing,
     authz::{DEFAULT_EVERY, Policies},
@@ -31,6 +31,7 @@ use crate::{
     provider::Providers,
     store::{BESIDE_THE_POOL, PoolOptions},
     sync::LEASE_DURATION,
+    web::{origins::Origins, sign_in::SignIn},
 };
 
 /// Every variable of this process begins so, but for those of the git hosts.
@@ -184,6 +185,23 @@ pub struct Settings {
     /// Whether both gRPC listeners serve reflection, so that clients need no .proto files
     #[arg(long, env = "CHAT_REFLECTION", action = ArgAction::Set, default_value_t = true)]
     pub reflection: bool,
+    /// Whether the public listener serves the page with the chat list, at /
+    #[arg(long, env = "CHAT_WEB", action = ArgAction::Set, default_value_t = false)]
+    pub web: bool,
+    /// Origins of other pages that may call from a browser, as in https://chats.example.com,
+    /// with commas between
+    #[arg(
+        long,
+        env = "CHAT_WEB_ORIGINS",
+        value_name = "ORIGINS",
+        default_value = ""
+    )]
+    pub web_origins: Origins,
+    /// File with one-time codes of sign-in links and the token of each, as a JSON object; for
+    /// development
+    #[arg(long = "web-sign-in-file", env = "CHAT_WEB_SIGN_IN_FILE", value_parser = sign_in)]
+    #[arg(value_name = "FILE")]
+    pub web_sign_in: Option<Arc<SignIn>>,
 
     /// Format of log lines on standard error: json or text
     #[arg(

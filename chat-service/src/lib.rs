@@ -32,3 +32,4 @@ pub mod store;
 pub mod sync;
 mod text_enum;
 pub mod title;
+pub mod web;

@@ -41,6 +41,7 @@ fn all_problems_are_reported_at_once_by_name() {
         "--log-format=xml",
         "--log=info,=,",
         "--policy-recheck=sometimes",
+        "--web-origins=*",
         "--statement-timeout=40s",
         "--refresh-timeout=1m",
     ];
@@ -55,6 +56,7 @@ fn all_problems_are_reported_at_once_by_name() {
             "CHAT_LOG_FORMAT is \"xml\"; it must be json or text",
             "CHAT_LOG is \"info,=,\"; it must be a log filter, as in info,tonic=debug",
             "CHAT_POLICY_RECHECK is \"sometimes\"; it must be 0 to 1000000",
+            "CHAT_WEB_ORIGINS is \"*\"; it must be origins with commas between, as in https://chats.example.com",
             "CHAT_JWT_PUBLIC_KEY_FILE is required",
             "CHAT_KEYS_FILE is required",
             "CHAT_DATABASE_URL or CHAT_DATABASE_URL_FILE is required",
@@ -76,6 +78,7 @@ fn keys_and_urls_that_cannot_be_used_are_reported_and_not_shown() {
         format!("--database-url-file={path}"),
         "--database-url=postgres://ann:hunter2@[::bad".to_owned(),
         "--policy-dir=/nowhere".to_owned(),
+        format!("--web-sign-in-file={path}"),
     ];
     let problems = problems(&flags.each_ref().map(String::as_str), &[]);
     let names = [
@@ -84,6 +87,7 @@ fn keys_and_urls_that_cannot_be_used_are_reported_and_not_shown() {
         "CHAT_DATABASE_URL_FILE",
         "CHAT_DATABASE_URL",
         "CHAT_POLICY_DIR",
+        "CHAT_WEB_SIGN_IN_FILE",
     ];
     for (problem, name) in problems.iter().zip(names) {
         assert!(problem.starts_with(&format!("{name} ")), "{problem}");

@@ -7,7 +7,7 @@ use policy::{LoadError, Policies};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_runtime::config::file;
 
-use crate::accounts::seal::KeyRing;
+use crate::{accounts::seal::KeyRing, web::sign_in::SignIn};
 
 pub(super) fn postgres_url(text: &str) -> Result<SecretString, &'static str> {
     match tokio_postgres::Config::from_str(text) {
@@ -27,6 +27,10 @@ pub(super) fn key_ring(path: &str) -> Result<Arc<KeyRing>, String> {
         Ok(keys) => Ok(Arc::new(keys)),
         Err(error) => Err(format!("cannot be used: {error}")),
     }
+}
+
+pub(super) fn sign_in(path: &str) -> Result<Arc<SignIn>, String> {
+    Ok(Arc::new(SignIn::parse(file(path)?.expose_secret())?))
 }
 
 /// The policies of a directory, whole or not at all.

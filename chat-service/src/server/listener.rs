@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, header};
+use http::HeaderMap;
 use service_runtime::{
     admission::AdmissionLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Layer as _, ServiceBuilder};
-use tower_http::cors::{Any, CorsLayer};
 
 use super::Parts;
 use crate::{
     config::Settings,
-    grpc::call::{CallLayer, REQUEST_ID},
+    grpc::call::CallLayer,
     limits::{AnswerLayer, LimitLayer},
+    web::PageLayer,
 };
 
 /// Calls on one connection at once at most.
@@ -65,7 +65,8 @@ impl Listening {
             if self.web {
                 let web = ServiceBuilder::new()
                     .layer(answers)
-                    .layer(cors())
+                    .layer(PageLayer::new(settings.web, settings.web_sign_in.clone()))
+                    .layer(settings.web_origins.layer())
                     .layer(tonic_web::GrpcWebLayer::new());
                 let service = web.service(service);
                 listener::serve(listener, service, options, metrics, close.clone()).await;
@@ -87,26 +88,4 @@ impl Listening {
             }
         }
     }
-}
-
-/// Browsers may call from anywhere: they authenticate with a token, never with a cookie.
-fn cors() -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([http::Method::POST])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static(REQUEST_ID),
-            HeaderName::from_static("x-grpc-web"),
-            HeaderName::from_static("x-user-agent"),
-            HeaderName::from_static("grpc-timeout"),
-        ])
-        .expose_headers([
-            HeaderName::from_static(REQUEST_ID),
-            HeaderName::from_static("grpc-status"),
-            HeaderName::from_static("grpc-message"),
-            HeaderName::from_static("grpc-status-details-bin"),
-        ])
-        .max_age(Duration::from_secs(600))
 }

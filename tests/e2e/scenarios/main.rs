@@ -14,6 +14,7 @@ mod killed;
 mod main_job;
 mod operator;
 mod outage;
+mod page;
 mod race;
 mod rate_limit;
 mod raw;

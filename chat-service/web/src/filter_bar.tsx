@@ -1,0 +1,179 @@
+// The choice of what is listed.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { PullRequestState } from "../gen/chat/v1/chat_pb";
+import { type Archiving, type Filters, isRepository, MAX_TITLE, type Scope, STATES } from "./filters";
+import { Icon } from "./icons";
+
+/** After the last key, before the list is asked for. */
+const TYPING_MS = 300;
+
+const SCOPES: readonly (readonly [Scope, string])[] = [
+  ["all", "All"],
+  ["mine", "Mine"],
+  ["shared", "Shared"],
+];
+const ARCHIVINGS: readonly (readonly [Archiving, string])[] = [
+  ["active", "Active"],
+  ["archived", "Archived"],
+  ["both", "Active and archived"],
+];
+const BUTTONS = [
+  ["open", "Open", "git-pull-request-arrow", "green"],
+  ["draft", "Draft", "git-pull-request-draft", "gray"],
+  ["merged", "Merged", "git-merge", "purple"],
+  ["closed", "Closed", "git-pull-request-closed", "red"],
+] as const;
+
+interface Props {
+  filters: Filters;
+  /** Those of the loaded chats, to choose from. */
+  repositories: readonly string[];
+  isUser: boolean;
+  onChange: (filters: Filters) => void;
+}
+
+export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
+  const toggle = (state: PullRequestState) => {
+    const states = filters.states.includes(state)
+      ? filters.states.filter((other) => other !== state)
+      : [...filters.states, state];
+    onChange({ ...filters, states });
+  };
+  return (
+    <form class="filters" role="search" aria-label="Chats" onSubmit={(event) => event.preventDefault()}>
+      <div class="line">
+        <Typed
+          class="search"
+          icon="search"
+          label="Search titles"
+          value={filters.title}
+          maxLength={MAX_TITLE}
+          isWhole={() => true}
+          onValue={(title) => onChange({ ...filters, title })}
+        />
+        <Typed
+          class="repository-filter"
+          icon="branch"
+          label="Repository"
+          value={filters.repository}
+          options={repositories}
+          isWhole={isRepository}
+          hint="owner/name"
+          onValue={(repository) => onChange({ ...filters, repository })}
+        />
+      </div>
+      <div class="line">
+        <fieldset class="segments">
+          <legend class="hidden">Whose chats</legend>
+          {SCOPES.map(([scope, text]) => (
+            <label key={scope}>
+              <input
+                type="radio"
+                name="scope"
+                class="hidden"
+                checked={filters.scope === scope}
+                disabled={!isUser && scope !== "all"}
+                onChange={() => onChange({ ...filters, scope })}
+              />
+              <span>{text}</span>
+            </label>
+          ))}
+        </fieldset>
+        <select
+          aria-label="Archived or not"
+          value={filters.archiving}
+          onChange={(event) =>
+            onChange({ ...filters, archiving: event.currentTarget.value as Archiving })
+          }
+        >
+          {ARCHIVINGS.map(([archiving, text]) => (
+            <option key={archiving} value={archiving}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </div>
+      <div class="line states" role="group" aria-label="Pull request">
+        {BUTTONS.map(([name, text, icon, tone]) => (
+          <button
+            key={name}
+            type="button"
+            class="state"
+            aria-pressed={filters.states.includes(STATES[name])}
+            onClick={() => toggle(STATES[name])}
+          >
+            <Icon name={icon} tone={tone} size={13} />
+            {text}
+          </button>
+        ))}
+      </div>
+    </form>
+  );
+}
+
+interface TypedProps {
+  class: string;
+  icon: string;
+  label: string;
+  value: string;
+  maxLength?: number;
+  options?: readonly string[];
+  hint?: string;
+  /** Whether a text is one to ask for, or is on its way to be one. */
+  isWhole: (text: string) => boolean;
+  onValue: (value: string) => void;
+}
+
+/** A text that counts a moment after its last key, or at once with Enter. */
+function Typed(props: TypedProps) {
+  const { value, isWhole, options } = props;
+  // What else was chosen before the typing counts is not undone by it.
+  const latest = useRef(props);
+  latest.current = props;
+  const [text, setText] = useState(value);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => setText(value), [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+
+  const settle = (typed: string) => {
+    clearTimeout(timer.current);
+    const trimmed = typed.trim();
+    const { value, onValue } = latest.current;
+    if (trimmed !== value && (trimmed === "" || isWhole(trimmed))) onValue(trimmed);
+  };
+  const trimmed = text.trim();
+  const isPart = trimmed !== "" && !isWhole(trimmed);
+  const list = options ? `${props.class}-options` : undefined;
+  return (
+    <label class={`field ${props.class}`}>
+      <Icon name={props.icon} size={14} tone="gray" />
+      <input
+        type={options ? "text" : "search"}
+        aria-label={props.label}
+        placeholder={props.hint ? `${props.label} (${props.hint})` : props.label}
+        value={text}
+        autocomplete="off"
+        spellcheck={false}
+        aria-invalid={isPart}
+        {...(props.maxLength === undefined ? {} : { maxLength: props.maxLength })}
+        {...(list === undefined ? {} : { list })}
+        onInput={(event) => {
+          const typed = event.currentTarget.value;
+          setText(typed);
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => settle(typed), TYPING_MS);
+        }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") settle(event.currentTarget.value);
+        }}
+      />
+      {options && (
+        <datalist id={list}>
+          {options.map((option) => (
+            <option key={option} value={option} />
+          ))}
+        </datalist>
+      )}
+    </label>
+  );
+}

@@ -1,0 +1,80 @@
+// Drawings of Lucide, as elements.
+import {
+  Check,
+  ChevronLeft,
+  CircleCheck,
+  CircleDashed,
+  CircleX,
+  CloudOff,
+  GitBranch,
+  GitMerge,
+  GitPullRequestArrow,
+  GitPullRequestClosed,
+  GitPullRequestDraft,
+  type IconNode,
+  Inbox,
+  KeyRound,
+  LoaderCircle,
+  LogOut,
+  Pause,
+  RefreshCw,
+  Search,
+  SearchX,
+  TriangleAlert,
+} from "lucide";
+import { h } from "preact";
+
+const DRAWINGS = {
+  "git-merge": GitMerge,
+  "git-pull-request-closed": GitPullRequestClosed,
+  "git-pull-request-draft": GitPullRequestDraft,
+  "git-pull-request-arrow": GitPullRequestArrow,
+  check: Check,
+  spinner: LoaderCircle,
+  pause: Pause,
+  "error-triangle": TriangleAlert,
+  approved: CircleCheck,
+  back: ChevronLeft,
+  branch: GitBranch,
+  "changes requested": CircleX,
+  empty: Inbox,
+  key: KeyRound,
+  "no match": SearchX,
+  refresh: RefreshCw,
+  search: Search,
+  "sign out": LogOut,
+  unknown: CircleDashed,
+  unreachable: CloudOff,
+} satisfies Record<string, IconNode>;
+
+interface Props {
+  name: string;
+  /** Without one, the icon is decoration: the text beside it says the same. */
+  label?: string;
+  tone?: string;
+  size?: number;
+}
+
+export function Icon({ name, label, tone, size = 16 }: Props) {
+  // A name that a later release of the service gives is no reason to show nothing.
+  const drawing = name in DRAWINGS ? DRAWINGS[name as keyof typeof DRAWINGS] : DRAWINGS.unknown;
+  const spins = name === "spinner" ? " spins" : "";
+  return (
+    <svg
+      class={`icon ${tone ?? ""}${spins}`}
+      data-icon={name}
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      fill="none"
+      stroke="currentColor"
+      stroke-width="2"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+      {...(label === undefined ? { "aria-hidden": true } : { role: "img", "aria-label": label })}
+    >
+      {label !== undefined && <title>{label}</title>}
+      {drawing.map(([tag, attributes], index) => h(tag, { key: index, ...attributes }))}
+    </svg>
+  );
+}

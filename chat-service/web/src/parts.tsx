@@ -1,0 +1,68 @@
+// What a row and the details of a chat both show of a pull request.
+import type { ChatDiffStatus } from "../gen/chat/v1/chat_pb";
+import { Icon } from "./icons";
+import { freshness, link, pullRequestIcon, type Tone, verdict } from "./words";
+
+const TONES: Record<Tone, string> = { quiet: "", busy: "blue", warning: "amber" };
+
+/** `+additions -deletions`, for eyes and for ears. */
+export function Lines({ status }: { status: ChatDiffStatus }) {
+  if (status.pullRequestState === undefined) return null;
+  const { additions, deletions } = status;
+  return (
+    <span class="lines" role="img" aria-label={`${additions} additions, ${deletions} deletions`}>
+      <span class="green">+{additions.toLocaleString("en")}</span>{" "}
+      <span class="red">−{deletions.toLocaleString("en")}</span>
+    </span>
+  );
+}
+
+/** The pull request's number, which leads to its page. */
+export function PullRequestNumber({ status, tabIndex }: { status: ChatDiffStatus; tabIndex?: number }) {
+  if (status.prNumber === undefined) return null;
+  const href = link(status.url);
+  const text = `#${status.prNumber}`;
+  if (href === undefined) return <span>{text}</span>;
+  const label = `Pull request ${text} of ${status.repository}`;
+  return (
+    <a
+      href={href}
+      target="_blank"
+      rel="noopener noreferrer"
+      aria-label={label}
+      title={status.pullRequestTitle}
+      {...(tabIndex === undefined ? {} : { tabIndex })}
+    >
+      {text}
+    </a>
+  );
+}
+
+export function Verdict({ status }: { status: ChatDiffStatus }) {
+  const said = verdict(status);
+  if (said === undefined) return null;
+  return (
+    <span class={`with-icon ${said === "approved" ? "green" : "red"}`}>
+      <Icon name={said} size={12} />
+      {said}
+    </span>
+  );
+}
+
+/** How fresh it is, or what is in the way. */
+export function Fresh({ status, now }: { status: ChatDiffStatus; now: number }) {
+  const { text, tone, detail } = freshness(status, now);
+  return (
+    <span class={`fresh ${TONES[tone]}`} title={detail}>
+      {text}
+    </span>
+  );
+}
+
+export function PullRequestIcon({ status, size }: { status: ChatDiffStatus; size?: number }) {
+  if (status.pullRequestState === undefined) {
+    return <Icon name="branch" tone="gray" {...(size === undefined ? {} : { size })} />;
+  }
+  const { name, tone, label } = pullRequestIcon(status);
+  return <Icon name={name} tone={tone} label={label} {...(size === undefined ? {} : { size })} />;
+}

@@ -1,0 +1,328 @@
+// What people see and do. Each scenario has a test of tests/e2e/browser, which sets its stage.
+import assert from "node:assert/strict";
+
+/** Longer than anything takes. */
+const PATIENCE = 15_000;
+/** What a browser says when a service is away, or refuses a code. */
+const NETWORK = /Failed to load resource|net::ERR_/;
+
+const row = (page, title) => page.getByRole("row").filter({ hasText: title });
+const shows = (locator) => locator.first().waitFor({ timeout: PATIENCE });
+const goes = (locator) => locator.first().waitFor({ state: "detached", timeout: PATIENCE });
+
+/** Waits until what a function of the page returns is as wanted. */
+async function until(what, read, wanted) {
+  const end = Date.now() + PATIENCE;
+  let last;
+  for (;;) {
+    last = await read();
+    if (wanted(last)) return last;
+    assert.ok(Date.now() < end, `${what}: ${JSON.stringify(last)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const titles = (page) => page.locator(".row .title").allTextContents();
+const icon = (page, title) => row(page, title).locator(".first .icon");
+
+/** The icon before a chat's title: its drawing, its colour's name, and its name for ears. */
+async function iconOf(page, title) {
+  await shows(icon(page, title));
+  return icon(page, title).evaluate((element) => [
+    element.dataset.icon,
+    element.getAttribute("class").split(" ")[1],
+    element.getAttribute("aria-label"),
+  ]);
+}
+
+async function refresh(page, title) {
+  await row(page, title).hover();
+  await row(page, title).getByRole("button", { name: /^Refresh/ }).click();
+}
+
+/** Each state has its icon; the list can be heard, and used by keys; a title is text. */
+export async function icons({ stage, open, accessible, picture }) {
+  const page = await open({ token: stage.token });
+  const expected = {
+    "Add a dark colour scheme": ["git-pull-request-arrow", "green", "Pull request open"],
+    "Retry uploads that time out": ["git-pull-request-draft", "gray", "Draft pull request"],
+    "Split the settings page": ["git-merge", "purple", "Pull request merged"],
+    "Drop the legacy exporter": ["git-pull-request-closed", "red", "Pull request closed"],
+    "Cache avatars at the edge": ["git-pull-request-arrow", "green", "Pull request open"],
+    "Speed up the test suite": ["spinner", "blue", "Working"],
+    "Write the release notes": ["spinner", "blue", "Pending"],
+    "Rotate the signing keys": ["pause", "amber", "Paused"],
+    "Migrate the billing tables": ["error-triangle", "red", "Error"],
+    "Explain the build pipeline": ["check", "gray", "Waiting"],
+    "Try web components": ["check", "gray", "Completed"],
+  };
+  for (const [title, wanted] of Object.entries(expected)) {
+    assert.deepEqual(await iconOf(page, title), wanted, title);
+  }
+  const colours = new Set();
+  for (const title of Object.keys(expected).slice(0, 4)) {
+    colours.add(await icon(page, title).evaluate((element) => getComputedStyle(element).color));
+  }
+  assert.equal(colours.size, 4, "each state has a colour of its own");
+  // Activity keeps its icon, and the pull request has one beside its number.
+  await shows(row(page, "Speed up").getByRole("img", { name: "Pull request open" }));
+
+  const first = row(page, "Add a dark colour scheme");
+  for (const text of ["acme/web", "feat/dark-mode", "+412", "−87", "approved", "synced"]) {
+    assert.ok((await first.textContent()).includes(text), text);
+  }
+  await shows(first.getByRole("img", { name: "412 additions, 87 deletions" }));
+  await shows(row(page, "Cache avatars").getByText("changes requested"));
+  await shows(row(page, "Try web components").getByText("no pull request yet"));
+  const link = first.getByRole("link", { name: /^Pull request #\d+ of acme\/web$/ });
+  assert.match(await link.getAttribute("href"), /^https?:\/\/.+\/pull\/\d+$/);
+  assert.match(await link.getAttribute("rel"), /noopener noreferrer/);
+
+  const hostile = "<img src=x onerror=\"document.title='owned'\">";
+  assert.ok((await titles(page)).includes(hostile));
+  assert.equal(await page.locator(".row img").count(), 0);
+  assert.equal(await page.title(), "Chats");
+
+  // Times go on by themselves.
+  const fresh = () => first.locator(".fresh").textContent();
+  const before = await fresh();
+  await until("the time goes on", fresh, (text) => text !== before);
+
+  // One stop for Tab, and arrows from there.
+  await row(page, (await titles(page))[0]).focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-rowindex"));
+  assert.equal(await focused(), "3");
+  await page.keyboard.press("End");
+  assert.equal(await focused(), String(Object.keys(expected).length + 1));
+  await page.keyboard.press("ArrowRight");
+  assert.notEqual(await page.evaluate(() => document.activeElement.tagName), "DIV");
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(await focused(), String(Object.keys(expected).length + 1));
+  await page.keyboard.press("Home");
+  assert.equal(await page.locator('.row[tabindex="0"]').count(), 1);
+  await first.focus();
+  await page.keyboard.press("Enter");
+  await shows(page.getByRole("heading", { level: 1, name: "Add a dark colour scheme" }));
+  await shows(page.getByRole("main").getByText("7 files"));
+
+  await accessible(page, "light");
+  await picture(page, "light");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await accessible(page, "dark");
+  await picture(page, "dark");
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  const motion = await page
+    .locator(".row .spins")
+    .first()
+    .evaluate((element) => getComputedStyle(element).animationName);
+  assert.equal(motion, "none");
+
+  await page.setViewportSize({ width: 390, height: 760 });
+  await shows(page.getByRole("button", { name: "Chats" }));
+  await picture(page, "narrow-details");
+  await page.getByRole("button", { name: "Chats" }).click();
+  await shows(page.getByRole("grid"));
+  await picture(page, "narrow");
+}
+
+/** What changes is seen without a reload: also what changed while the service was away. */
+export async function live({ stage, tell, open }) {
+  const page = await open({ token: stage.token, expected: NETWORK });
+  await shows(page.getByText("Live", { exact: true }));
+  await page.evaluate(() => {
+    globalThis.isTheSamePage = true;
+  });
+  const [first, second, third, , fifth] = stage.chats.pull_requests;
+  const top = () => titles(page).then((all) => all[0]);
+
+  await tell("update", { chat: second, title: "Renamed by somebody" });
+  await until("a new title is at the top", top, (title) => title === "Renamed by somebody");
+  await tell("update", { chat: first, status: "CHAT_STATUS_RUNNING" });
+  await until("it works", () => iconOf(page, "Add a dark"), ([name]) => name === "spinner");
+  await tell("update", { chat: first, status: "CHAT_STATUS_COMPLETED" });
+  await until("it is done", () => iconOf(page, "Add a dark"), ([, tone]) => tone === "green");
+
+  // The host says something new, and somebody asks.
+  await tell("merge", { number: stage.chats.numbers[0] });
+  await refresh(page, "Add a dark colour scheme");
+  await until("it is merged", () => iconOf(page, "Add a dark"), ([name]) => name === "git-merge");
+
+  await tell("create", { title: "Begun meanwhile" });
+  await until("a new chat is there", top, (title) => title === "Begun meanwhile");
+  await tell("archive", { chat: third });
+  await goes(row(page, "Split the settings page"));
+  await page.getByRole("combobox", { name: "Archived or not" }).selectOption("archived");
+  await until("archived chats", () => titles(page), (all) => all.length === 1);
+  await shows(row(page, "Split the settings page"));
+  await page.getByRole("combobox", { name: "Archived or not" }).selectOption("active");
+  await shows(row(page, "Begun meanwhile"));
+  await page.getByRole("button", { name: "Merged", exact: true }).click();
+  await until("merged ones", () => titles(page), (all) => all.join() === "Add a dark colour scheme");
+  // It comes to fit the filter, and ceases to be shown where it may not be read any more.
+  await tell("merge", { number: stage.chats.numbers[4] });
+  await page.getByRole("button", { name: "Merged", exact: true }).click();
+  await shows(row(page, "Cache avatars"));
+  await page.getByRole("button", { name: "Merged", exact: true }).click();
+  await until("one is merged", () => titles(page), (all) => all.length === 1);
+  await tell("lookup", { chat: fifth });
+  await shows(row(page, "Cache avatars"));
+  await page.getByRole("button", { name: "Merged", exact: true }).click();
+
+  const reader = await open({ token: stage.reader.token });
+  await shows(reader.getByRole("heading", { name: "No chats yet" }));
+  await tell("share", { chat: second, with: stage.reader.id });
+  await shows(row(reader, "Renamed by somebody"));
+  assert.equal(await reader.getByRole("button", { name: /^Refresh/ }).count(), 0);
+  await tell("unshare", { chat: second, with: stage.reader.id });
+  await shows(reader.getByRole("heading", { name: "No chats yet" }));
+  await reader.context().close();
+
+  for (const end of ["kill", "stop"]) {
+    await shows(page.getByText("Live", { exact: true }));
+    await tell(end);
+    await shows(page.getByText("Connecting…"));
+    await shows(row(page, "Renamed by somebody"));
+    await tell("start");
+    // Before the page is back: it resumes from where it was.
+    const title = `Renamed after ${end}`;
+    await tell("update", { chat: fifth, title });
+    await until("the change is seen", top, (at) => at === title);
+    await shows(page.getByText("Live", { exact: true }));
+  }
+  assert.equal(await page.evaluate(() => globalThis.isTheSamePage), true);
+}
+
+/** Thousands of rows: few elements, pages as they are scrolled to, filters by the service. */
+export async function many({ stage, open, accessible }) {
+  const page = await open({ token: stage.token });
+  const count = page.locator(".foot [role=status]");
+  await until("the first page", () => count.textContent(), (text) => text === "100+ chats");
+  const began = Date.now();
+  let most = 0;
+  await until(
+    "all pages",
+    async () => {
+      await page.locator(".scroll").evaluate((element) => {
+        element.scrollTop = element.scrollHeight;
+      });
+      most = Math.max(most, await page.getByRole("row").count());
+      return count.textContent();
+    },
+    (text) => text === "5,000 chats",
+  );
+  const loading = Date.now() - began;
+  assert.ok(most < 80, `${most} rows were elements`);
+  await shows(row(page, "Chat number 5000"));
+
+  const frames = await page.locator(".scroll").evaluate(async (element) => {
+    const gaps = [];
+    let last = performance.now();
+    const end = element.scrollHeight - element.clientHeight;
+    element.scrollTop = 0;
+    for (let step = 0; step <= 120; step += 1) {
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      const now = performance.now();
+      gaps.push(now - last);
+      last = now;
+      element.scrollTop = (end * step) / 120;
+    }
+    return gaps.slice(1).sort((a, b) => a - b);
+  });
+  const [median, slowest] = [frames[frames.length >> 1], frames.at(-1)];
+  console.error(`5,000 chats: loaded in ${loading} ms; frames ${median} ms, slowest ${slowest} ms`);
+  assert.ok(median < 40, `a frame takes ${median} ms`);
+
+  await page.locator('.row[tabindex="0"]').focus();
+  await page.keyboard.press("End");
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+  assert.match(await focused(), /Chat number 5000/);
+  await page.keyboard.press("Home");
+  assert.match(await focused(), /Chat number 1/);
+  assert.ok((await page.getByRole("row").count()) < 80);
+
+  await page.getByLabel("Search titles").fill("number 4321");
+  await until("one fits", () => titles(page), (all) => all.join() === "Chat number 4321");
+  assert.match(page.url(), /title=number/);
+  await page.reload();
+  await until("it is kept", () => titles(page), (all) => all.join() === "Chat number 4321");
+  await page.getByText("Shared", { exact: true }).click();
+  await shows(page.getByRole("heading", { name: "No chat matches" }));
+  await accessible(page, "no match");
+  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await until("all again", () => count.textContent(), (text) => text === "100+ chats");
+  await page.getByText("Mine", { exact: true }).click();
+  await shows(row(page, "Chat number 2"));
+  await page.getByLabel("Repository").fill("acme/web");
+  await shows(page.getByRole("heading", { name: "No chat matches" }));
+}
+
+/** Whatever keeps the list from being whole is said. */
+export async function views({ stage, tell, open, accessible, picture }) {
+  const link = `/#sign-in=${stage.code}`;
+  const page = await open({ path: link, expected: NETWORK });
+  await shows(row(page, "A chat of the owner"));
+  assert.equal(new URL(page.url()).hash, "");
+  await page.reload();
+  await shows(row(page, "A chat of the owner"));
+
+  const late = await open({ path: link, expected: NETWORK });
+  await shows(late.getByText("used before"));
+  assert.equal(new URL(late.url()).hash, "");
+  await accessible(late, "sign in");
+  await picture(late, "sign-in");
+  await late.getByLabel("Bearer token").fill("not a token");
+  await late.getByRole("button", { name: "Sign in" }).click();
+  await shows(late.getByText("expired, or is not accepted"));
+
+  const newcomer = await open({ token: stage.newcomer, expected: NETWORK });
+  await shows(newcomer.getByRole("heading", { name: "No chats yet" }));
+  await accessible(newcomer, "empty");
+  await picture(newcomer, "empty");
+
+  const unlinked = await open({ token: stage.unlinked });
+  await shows(row(unlinked, "Not linked").getByText("link your GitHub account"));
+  await shows(unlinked.getByText("Pull requests are not looked up: link your GitHub account."));
+  const paused = await open({ token: stage.paused });
+  await shows(row(paused, "Out of requests").getByText(/^paused until .*\d\d:\d\d$/));
+  await shows(paused.getByText(/^GitHub is paused until/));
+  await accessible(paused, "paused");
+  await picture(paused, "paused");
+
+  await tell("stop worker");
+  await refresh(page, "A chat of the owner");
+  await shows(page.getByText(/^No worker answered: pull requests/));
+  await shows(row(page, "A chat of the owner").getByText("No worker answered in time."));
+  await picture(page, "no-worker");
+  await tell("start worker");
+  await until(
+    "a worker is back",
+    async () => {
+      await refresh(page, "A chat of the owner");
+      return page.getByText(/^No worker answered: pull requests/).count();
+    },
+    (notices) => notices === 0,
+  );
+
+  const { token } = await tell("token", { seconds: 4 });
+  const short = await open({ token });
+  await shows(row(short, "A chat of the owner"));
+  await shows(short.getByText("expired, or is not accepted"));
+  assert.equal(await short.evaluate(() => sessionStorage.length), 0);
+
+  await tell("kill");
+  await newcomer.getByLabel("Search titles").fill("owner");
+  await shows(newcomer.getByRole("heading", { name: "No connection" }));
+  await accessible(newcomer, "no connection");
+  await picture(newcomer, "no-connection");
+  await page.getByLabel("Search titles").fill("owner");
+  // Those of before stay, with a word on it; without any there is a view.
+  await shows(page.getByText("The chat service cannot be reached."));
+  await tell("start");
+  await shows(page.getByText("Live", { exact: true }));
+  await goes(page.getByText("The chat service cannot be reached."));
+  await newcomer.getByRole("button", { name: "Try again" }).click();
+  await shows(newcomer.getByRole("heading", { name: "No chat matches" }));
+  await until("those that fit", () => titles(page), (all) => all.length === 1);
+}

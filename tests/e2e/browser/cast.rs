@@ -1,0 +1,182 @@
+//! Those who act behind the page: people, agents, a git host, operators.
+
+use e2e::stack::{Stack, Worker};
+use proto::chat::v1::{
+    self, Chat, ChatDiffStatus, ChatStatus, CreateChatRequest, RefreshChatRequest, Subject,
+    UpdateChatRequest, UpdateChatSharingRequest, subject,
+};
+use serde_json::{Value, json};
+use testkit::{clients::Caller, process::Signal};
+use tokio_postgres::types::Type;
+
+/// $1 chats of the owner $2, each a minute older than the one before.
+const MANY: &str = "
+    INSERT INTO chats (id, owner_id, title, status, updated_at, created_at)
+    SELECT gen_random_uuid(), $2, 'Chat number ' || n, 'waiting', t.at, t.at
+    FROM generate_series(1, $1) n
+    CROSS JOIN LATERAL (SELECT now() - n * interval '1 minute') t (at)";
+
+pub(crate) struct Cast<'a> {
+    pub(crate) stack: &'a mut Stack,
+    owner: Caller,
+    workers: Vec<Worker>,
+}
+
+impl<'a> Cast<'a> {
+    pub(crate) fn new(stack: &'a mut Stack, owner: Caller, workers: Vec<Worker>) -> Self {
+        Self {
+            stack,
+            owner,
+            workers,
+        }
+    }
+
+    /// The workers that are left, for the end.
+    pub(crate) fn leave(self) -> Vec<Worker> {
+        self.workers
+    }
+
+    /// Does what a scenario asks for.
+    pub(crate) async fn perform(&mut self, command: &Value) -> Value {
+        let text = |name: &str| command[name].as_str().map(str::to_owned);
+        let chat = text("chat").unwrap_or_default();
+        match command["do"].as_str().unwrap() {
+            "update" => self.update(chat, text("title"), text("status")).await,
+            "archive" => self.archive(chat).await,
+            "share" => self.share(chat, text("with").unwrap(), true).await,
+            "unshare" => self.share(chat, text("with").unwrap(), false).await,
+            "create" => {
+                let title = text("title").unwrap();
+                let chat = self::chat(self.stack, &self.owner, &title, ChatStatus::Waiting).await;
+                return json!({ "chat": chat.id });
+            }
+            "merge" => {
+                let number = command["number"].as_u64().unwrap();
+                self.stack.github.merge("acme/web", number);
+            }
+            "stop worker" => {
+                for worker in self.workers.drain(..) {
+                    worker.process.stop().await;
+                }
+            }
+            "start worker" => self.workers.push(self.stack.worker().await),
+            "lookup" => refresh(self.stack, &self.owner, &chat).await,
+            "stop" => {
+                self.stack.chat_service.signal(Signal::Terminate).unwrap();
+                assert!(self.stack.chat_service.wait().await.success());
+            }
+            "kill" => {
+                self.stack.chat_service.signal(Signal::Kill).unwrap();
+                self.stack.chat_service.wait().await;
+            }
+            "start" => self.stack.restart_chat_service().await,
+            "token" => {
+                let seconds = command["seconds"].as_i64().unwrap();
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+                let owner = self.owner.clone().expires(now + seconds);
+                return json!({ "token": self.stack.token(&owner) });
+            }
+            other => panic!("nobody knows how to {other}"),
+        }
+        json!({})
+    }
+
+    async fn update(&self, chat: String, title: Option<String>, status: Option<String>) {
+        let status = status.map(|name| ChatStatus::from_str_name(&name).unwrap());
+        let fields = [("title", title.is_some()), ("status", status.is_some())];
+        let paths = fields.iter().filter(|(_, given)| *given);
+        let request = UpdateChatRequest {
+            chat_id: chat,
+            update_mask: Some(prost_types::FieldMask {
+                paths: paths.map(|(name, _)| (*name).to_owned()).collect(),
+            }),
+            title,
+            status: status.map(i32::from),
+            ..UpdateChatRequest::default()
+        };
+        self.stack
+            .chats(&self.owner)
+            .update_chat(request)
+            .await
+            .unwrap();
+    }
+
+    async fn archive(&self, chat: String) {
+        let request = UpdateChatRequest {
+            chat_id: chat,
+            archived: Some(true),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["archived".to_owned()],
+            }),
+            ..UpdateChatRequest::default()
+        };
+        self.stack
+            .chats(&self.owner)
+            .update_chat(request)
+            .await
+            .unwrap();
+    }
+
+    async fn share(&self, chat: String, with: String, is_added: bool) {
+        let subjects = vec![Subject {
+            subject: Some(subject::Subject::UserId(with)),
+        }];
+        let mut request = UpdateChatSharingRequest {
+            chat_id: chat,
+            ..UpdateChatSharingRequest::default()
+        };
+        if is_added {
+            request.add_readers = subjects;
+        } else {
+            request.remove = subjects;
+        }
+        self.stack
+            .chats(&self.owner)
+            .update_chat_sharing(request)
+            .await
+            .unwrap();
+    }
+}
+
+/// Waits until the worker has found the chat's pull request.
+pub(crate) async fn found(stack: &Stack, owner: &Caller, chat: &Chat) {
+    let what = "the pull request is found";
+    let is_found = |status: &ChatDiffStatus| status.pr_number.is_some();
+    stack.status_when(owner, chat, what, is_found).await;
+}
+
+/// A new chat of `owner`.
+pub(crate) async fn chat(stack: &Stack, owner: &Caller, title: &str, status: ChatStatus) -> Chat {
+    let request = CreateChatRequest {
+        title: title.to_owned(),
+        status: status.into(),
+        ..CreateChatRequest::default()
+    };
+    let response = stack.chats(owner).create_chat(request).await.unwrap();
+    response.into_inner().chat.unwrap()
+}
+
+/// Has the worker look a chat up now.
+pub(crate) async fn refresh(stack: &Stack, owner: &Caller, chat: &str) {
+    let request = RefreshChatRequest {
+        chat_id: chat.to_owned(),
+    };
+    let response = stack.chats(owner).refresh_chat(request).await.unwrap();
+    let v1::RefreshChatResponse { chat } = response.into_inner();
+    assert!(chat.unwrap().diff_status.unwrap().problem.is_none());
+}
+
+/// Chats that no client made: that would take long.
+pub(crate) async fn many_chats(stack: &Stack, owner: &Caller, number: i32) {
+    let client = stack.database.client().await;
+    let statement = client
+        .prepare_typed(MANY, &[Type::INT4, Type::UUID])
+        .await
+        .unwrap();
+    let owner: uuid::Uuid = owner.id().parse().unwrap();
+    client
+        .execute(&statement, &[&number, &owner])
+        .await
+        .unwrap();
+}

@@ -1,0 +1,235 @@
+//! The page in a real browser, before both real binaries.
+//!
+//! A scenario is played by `chat-service/web/test/browser.mjs`, which drives Chromium and looks at the
+//! page. It asks this side, the stage, for what people, agents and operators do meanwhile.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod cast;
+mod player;
+
+use std::path::PathBuf;
+
+use e2e::stack::Stack;
+use proto::chat::v1::{ChatDiffStatus, ChatStatus, Freshness};
+use serde_json::{Value, json};
+use testkit::{clients::Caller, github::ReviewState};
+
+use self::{cast::Cast, player::Player};
+
+/// What every scenario's service has: the page, and little patience.
+const VARIABLES: [(&str, &str); 2] = [("CHAT_WEB", "true"), ("CHAT_REFRESH_TIMEOUT", "1s")];
+
+/// Plays a scenario to its end.
+async fn play(scenario: &str, cast: &mut Cast<'_>, stage: Value) {
+    let mut player = Player::start(scenario, &stage);
+    while let Some(command) = player.next().await {
+        let answer = cast.perform(&command).await;
+        player.tell(&answer).await;
+    }
+    player.finish().await;
+}
+
+/// An owner with chats whose pull requests are in every state, as a worker that runs has found them.
+async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
+    let owner = stack.linked_user("ann").await;
+    stack.github.user("bob");
+    let rows = [
+        ("Add a dark colour scheme", "feat/dark-mode", 412, 87),
+        ("Retry uploads that time out", "fix/upload-retry", 56, 12),
+        ("Split the settings page", "refactor/settings", 1204, 980),
+        ("Drop the legacy exporter", "chore/drop-exporter", 0, 2311),
+        ("Cache avatars at the edge", "perf/avatars", 93, 4),
+    ];
+    let mut numbers = Vec::new();
+    let mut chats = Vec::new();
+    for (title, branch, additions, deletions) in rows {
+        let request = stack.github.pull_request("acme/web");
+        let request = request.head(branch).author("ann").title(title);
+        let request = request.diff(additions, deletions, 7).commits(3);
+        numbers.push(request.open());
+        let chat = cast::chat(stack, &owner, title, ChatStatus::Completed).await;
+        stack.report(&owner, &chat, "acme/web", branch).await;
+        cast::found(stack, &owner, &chat).await;
+        chats.push(chat);
+    }
+    let repository = "acme/web";
+    let (github, [open, draft, merged, closed, asked]) =
+        (&stack.github, numbers[..].try_into().unwrap());
+    github.review(repository, open, "bob", ReviewState::Approved);
+    github.set_draft(repository, draft, true);
+    github.merge(repository, merged);
+    github.close(repository, closed);
+    github.review(repository, asked, "bob", ReviewState::ChangesRequested);
+    for chat in &chats {
+        cast::refresh(stack, &owner, &chat.id).await;
+    }
+    // Activity comes first, and keeps its icon.
+    let mut active = Vec::new();
+    for (status, title, branch) in [
+        (
+            ChatStatus::Running,
+            "Speed up the test suite",
+            Some("feat/dark-mode"),
+        ),
+        (ChatStatus::Pending, "Write the release notes", None),
+        (ChatStatus::Paused, "Rotate the signing keys", None),
+        (ChatStatus::Error, "Migrate the billing tables", None),
+        (ChatStatus::Waiting, "Explain the build pipeline", None),
+        (
+            ChatStatus::Waiting,
+            "<img src=x onerror=\"document.title='owned'\">",
+            None,
+        ),
+        (
+            ChatStatus::Completed,
+            "Try web components",
+            Some("spike/web-components"),
+        ),
+    ] {
+        let chat = cast::chat(stack, &owner, title, status).await;
+        if let Some(branch) = branch {
+            stack.github.repository(repository).push(branch);
+            stack.report(&owner, &chat, repository, branch).await;
+            let looked_up = |status: &ChatDiffStatus| status.freshness() == Freshness::Fresh;
+            stack
+                .status_when(&owner, &chat, "it is looked up", looked_up)
+                .await;
+        }
+        active.push(chat.id);
+    }
+    let chats: Vec<_> = chats.into_iter().map(|chat| chat.id).collect();
+    (
+        owner,
+        json!({ "pull_requests": chats, "active": active, "numbers": numbers }),
+    )
+}
+
+#[tokio::test]
+async fn every_state_has_its_icon_in_both_themes_and_a_title_is_text() {
+    Stack::run_with(&VARIABLES, async |stack| {
+        let worker = stack.worker().await;
+        let (owner, chats) = owner_of_every_state(stack).await;
+        let stage = json!({
+            "url": stack.grpc_url(),
+            "token": stack.token(&owner),
+            "chats": chats,
+        });
+        let mut cast = Cast::new(stack, owner, vec![worker]);
+        play("icons", &mut cast, stage).await;
+        cast.leave()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_arrive_without_a_reload_also_after_a_restart() {
+    Stack::run_with(&VARIABLES, async |stack| {
+        let worker = stack.worker().await;
+        let (owner, chats) = owner_of_every_state(stack).await;
+        let reader = Caller::user();
+        let stage = json!({
+            "url": stack.grpc_url(),
+            "token": stack.token(&owner),
+            "reader": { "id": reader.id(), "token": stack.token(&reader) },
+            "chats": chats,
+        });
+        let mut cast = Cast::new(stack, owner, vec![worker]);
+        play("live", &mut cast, stage).await;
+        cast.leave()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn five_thousand_chats_scroll_and_are_filtered() {
+    Stack::run_with(&VARIABLES, async |stack| {
+        let owner = Caller::user();
+        cast::many_chats(stack, &owner, 5000).await;
+        let stage = json!({ "url": stack.grpc_url(), "token": stack.token(&owner) });
+        let mut cast = Cast::new(stack, owner, Vec::new());
+        play("many", &mut cast, stage).await;
+        cast.leave()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_keeps_the_list_empty_has_a_view_of_its_own() {
+    let codes = Codes::new();
+    let variables = [&VARIABLES[..], &[("CHAT_WEB_SIGN_IN_FILE", codes.path())]].concat();
+    Stack::run_with(&variables, async |stack| {
+        let worker = stack.worker().await;
+        let owner = stack.linked_user("ann").await;
+        let newcomer = Caller::user();
+        let unlinked = Caller::user();
+        let paused = stack.linked_user("dan").await;
+        let number = stack
+            .github
+            .pull_request("acme/web")
+            .head("feature")
+            .author("ann")
+            .open();
+        let chat = cast::chat(stack, &owner, "A chat of the owner", ChatStatus::Waiting).await;
+        stack.report(&owner, &chat, "acme/web", "feature").await;
+        cast::found(stack, &owner, &chat).await;
+        stack.github.budget("dan").spend_all();
+        for (caller, title) in [(&unlinked, "Not linked"), (&paused, "Out of requests")] {
+            let chat = cast::chat(stack, caller, title, ChatStatus::Waiting).await;
+            stack.report(caller, &chat, "acme/web", "feature").await;
+            let stopped = |status: &ChatDiffStatus| status.problem.is_some();
+            stack
+                .status_when(caller, &chat, "a problem is shown", stopped)
+                .await;
+        }
+        let code = codes.write(&stack.token(&owner));
+        let mut cast = Cast::new(stack, owner, vec![worker]);
+        // Codes are read at the start.
+        for command in ["stop", "start"] {
+            cast.perform(&json!({ "do": command })).await;
+        }
+        let stage = json!({
+            "url": cast.stack.grpc_url(),
+            "code": code,
+            "number": number,
+            "chat": chat.id,
+            "newcomer": cast.stack.token(&newcomer),
+            "unlinked": cast.stack.token(&unlinked),
+            "paused": cast.stack.token(&paused),
+        });
+        play("views", &mut cast, stage).await;
+        cast.leave()
+    })
+    .await;
+}
+
+/// The file of one-time codes, gone at the end.
+struct Codes(PathBuf);
+
+impl Codes {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("browser-codes-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, "{}").unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Makes a code for a token.
+    fn write(&self, token: &str) -> String {
+        let code = uuid::Uuid::now_v7().simple().to_string();
+        std::fs::write(&self.0, json!({ &code: token }).to_string()).unwrap();
+        code
+    }
+}
+
+impl Drop for Codes {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
