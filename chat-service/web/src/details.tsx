@@ -54,7 +54,7 @@ export function Details({ chats, id, row, now, onClose }: Props) {
             <h1 dir="auto">{shown.title}</h1>
             <p class="facts">
               <span class="with-icon">
-                <Icon {...icon(shown)} />
+                {!shown.icon.startsWith("git-") && <Icon {...icon(shown)} />}
                 {chatStatus(shown.status)}
               </span>
               {shown.archived && <span class="badge">archived</span>}

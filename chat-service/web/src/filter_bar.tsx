@@ -58,7 +58,7 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
           value={filters.repository}
           options={repositories}
           isWhole={isRepository}
-          hint="owner/name"
+          hint="owner/repository"
           onValue={(repository) => onChange({ ...filters, repository })}
         />
       </div>
@@ -150,7 +150,7 @@ function Typed(props: TypedProps) {
       <input
         type={options ? "text" : "search"}
         aria-label={props.label}
-        placeholder={props.hint ? `${props.label} (${props.hint})` : props.label}
+        placeholder={props.hint ?? props.label}
         value={text}
         autocomplete="off"
         spellcheck={false}
