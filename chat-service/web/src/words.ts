@@ -124,11 +124,11 @@ export function freshness(status: ChatDiffStatus, now: number): Words {
   if (status.freshness === Freshness.PAUSED) {
     return { text: isAhead ? `paused until ${clock(again, now)}` : "paused", tone: "warning" };
   }
-  if (synced !== undefined && status.refreshedAt) {
-    return { text: synced, tone: "quiet", detail: date(millis(status.refreshedAt)) };
-  }
-  const isKnown = status.freshness === Freshness.FRESH || status.pullRequestState !== undefined;
-  return { text: isKnown ? "no pull request yet" : "not looked up yet", tone: "quiet" };
+  if (status.freshness === Freshness.UNSPECIFIED) return { text: "not looked up yet", tone: "quiet" };
+  const none = status.pullRequestState === undefined ? "no pull request yet" : undefined;
+  const text = [none, synced].filter((part) => part !== undefined).join(", ");
+  const detail = status.refreshedAt ? date(millis(status.refreshedAt)) : "";
+  return { text, tone: "quiet", detail };
 }
 
 function span(since: number, now: number): string {

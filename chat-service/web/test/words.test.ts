@@ -41,9 +41,15 @@ test("freshness is said in words, and a problem instead of it", () => {
     message,
     since: at(-180),
   });
+  const open = { pullRequestState: PullRequestState.OPEN };
   const rows: [MessageInitShape<typeof ChatDiffStatusSchema>, string, string][] = [
-    [{ freshness: Freshness.FRESH, refreshedAt: at(-40) }, "synced 40 s ago", "quiet"],
-    [{ freshness: Freshness.DUE, refreshedAt: at(-200) }, "synced 3 min ago", "quiet"],
+    [{ ...open, freshness: Freshness.FRESH, refreshedAt: at(-40) }, "synced 40 s ago", "quiet"],
+    [{ ...open, freshness: Freshness.DUE, refreshedAt: at(-200) }, "synced 3 min ago", "quiet"],
+    [
+      { freshness: Freshness.FRESH, refreshedAt: at(-40) },
+      "no pull request yet, synced 40 s ago",
+      "quiet",
+    ],
     [{ freshness: Freshness.REFRESHING, refreshedAt: at(-40) }, "syncing…", "busy"],
     [{ freshness: Freshness.UNSPECIFIED }, "not looked up yet", "quiet"],
     [{ freshness: Freshness.FRESH }, "no pull request yet", "quiet"],

@@ -16,7 +16,10 @@ use std::path::PathBuf;
 use e2e::stack::Stack;
 use proto::chat::v1::{ChatDiffStatus, ChatStatus, Freshness};
 use serde_json::{Value, json};
-use testkit::{clients::Caller, github::ReviewState};
+use testkit::{
+    clients::Caller,
+    github::{Resource, ReviewState},
+};
 
 use self::{cast::Cast, player::Player};
 
@@ -176,7 +179,9 @@ async fn whatever_keeps_the_list_empty_has_a_view_of_its_own() {
         let chat = cast::chat(stack, &owner, "A chat of the owner", ChatStatus::Waiting).await;
         stack.report(&owner, &chat, "acme/web", "feature").await;
         cast::found(stack, &owner, &chat).await;
-        stack.github.budget("dan").spend_all();
+        for resource in [Resource::Core, Resource::Graphql] {
+            stack.github.budget_of("dan", resource).spend_all();
+        }
         for (caller, title) in [(&unlinked, "Not linked"), (&paused, "Out of requests")] {
             let chat = cast::chat(stack, caller, title, ChatStatus::Waiting).await;
             stack.report(caller, &chat, "acme/web", "feature").await;
