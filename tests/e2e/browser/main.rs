@@ -83,11 +83,6 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
         (ChatStatus::Error, "Migrate the billing tables", None),
         (ChatStatus::Waiting, "Explain the build pipeline", None),
         (
-            ChatStatus::Waiting,
-            "<img src=x onerror=\"document.title='owned'\">",
-            None,
-        ),
-        (
             ChatStatus::Completed,
             "Try web components",
             Some("spike/web-components"),
@@ -112,7 +107,7 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
 }
 
 #[tokio::test]
-async fn every_state_has_its_icon_in_both_themes_and_a_title_is_text() {
+async fn every_state_has_its_icon_in_both_themes() {
     Stack::run_with(&VARIABLES, async |stack| {
         let worker = stack.worker().await;
         let (owner, chats) = owner_of_every_state(stack).await;
@@ -129,7 +124,7 @@ async fn every_state_has_its_icon_in_both_themes_and_a_title_is_text() {
 }
 
 #[tokio::test]
-async fn changes_arrive_without_a_reload_also_after_a_restart() {
+async fn changes_arrive_without_a_reload_also_after_a_restart_and_a_title_is_text() {
     Stack::run_with(&VARIABLES, async |stack| {
         let worker = stack.worker().await;
         let (owner, chats) = owner_of_every_state(stack).await;
