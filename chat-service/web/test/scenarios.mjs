@@ -314,18 +314,20 @@ export async function views({ stage, tell, open, accessible, picture }) {
   await shows(short.getByText("expired, or is not accepted"));
   assert.equal(await short.evaluate(() => sessionStorage.length), 0);
 
+  for (const other of [unlinked, paused, short]) await other.context().close();
   await tell("kill");
   await newcomer.getByLabel("Search titles").fill("owner");
   await shows(newcomer.getByRole("heading", { name: "No connection" }));
   await accessible(newcomer, "no connection");
   await picture(newcomer, "no-connection");
+  await newcomer.getByRole("button", { name: "Try again" }).click();
+  await shows(newcomer.getByRole("heading", { name: "No connection" }));
   await page.getByLabel("Search titles").fill("owner");
   // Those of before stay, with a word on it; without any there is a view.
   await shows(page.getByText("The chat service cannot be reached."));
   await tell("start");
   await shows(page.getByText("Live", { exact: true }));
   await goes(page.getByText("The chat service cannot be reached."));
-  await newcomer.getByRole("button", { name: "Try again" }).click();
   await shows(newcomer.getByRole("heading", { name: "No chat matches" }));
   await until("those that fit", () => titles(page), (all) => all.length === 1);
 }
