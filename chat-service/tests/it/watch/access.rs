@@ -36,8 +36,10 @@ fn shipped_and(more: &str) -> Arc<Policies> {
     Arc::new(Policies::load(&sources).unwrap())
 }
 
+type Change = fn(&mut UpdateChatRequest);
+
 /// How a right that policies of [`PUBLIC`] give comes and goes: by what, and with which kind.
-const WAYS: [(&str, WatchEventKind, [fn(&mut UpdateChatRequest); 2]); 4] = [
+const WAYS: [(&str, WatchEventKind, [Change; 2]); 4] = [
     (
         "labels.public",
         Updated,
