@@ -14,6 +14,7 @@ use std::{
 
 pub use policy::{
     Action, Atom, Attribute, ChatFacts, Level, Pattern, Policies, Pred, Principal, Subject, User,
+    Way,
 };
 
 pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard, Sample};

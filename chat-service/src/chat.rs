@@ -109,6 +109,25 @@ impl Chat {
         self.diff_statuses.iter().find(|status| status.primary)
     }
 
+    /// A copy of what a row of a list shows: of the git refs the primary, and no shares.
+    #[must_use]
+    pub fn row(&self) -> Self {
+        Self {
+            id: self.id,
+            owner: self.owner,
+            organization: self.organization,
+            workspace: self.workspace,
+            title: self.title.clone(),
+            status: self.status,
+            labels: self.labels.clone(),
+            archived: self.archived,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            diff_statuses: self.primary().cloned().into_iter().collect(),
+            shares: Vec::new(),
+        }
+    }
+
     /// The icon of its row in a list. A pull request's icon stands in only where the agent is idle:
     /// what is going on matters more than what it led to. Empty for a status of a later release.
     #[must_use]

@@ -102,7 +102,7 @@ impl Service {
         };
         let parts = Parts {
             notifier: Notifier::new(),
-            watchers: Watchers::new(&store).await?,
+            watchers: Watchers::new(&store, metrics.events.clone()).await?,
             store,
             views,
             authorizer,
@@ -165,8 +165,7 @@ impl Service {
         {
             let (watchers, store) = (parts.watchers.clone(), store.clone());
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
-            let metrics = parts.metrics.events.clone();
-            tasks.spawn(async move { watchers.run(store, notifier, metrics, stop).await });
+            tasks.spawn(async move { watchers.run(store, notifier, stop).await });
         }
         {
             let (limits, stop) = (parts.limits.clone(), background.clone());

@@ -17,7 +17,7 @@ pub(crate) mod credential;
 mod due;
 pub mod error;
 pub(crate) mod event;
-mod former;
+pub(crate) mod former;
 pub(crate) mod git_account;
 pub(crate) mod git_ref;
 mod guard;

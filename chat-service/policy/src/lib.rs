@@ -23,6 +23,7 @@ mod pred;
 mod principal;
 mod size;
 mod source;
+mod ways;
 
 pub use action::{Action, ResourceKind};
 pub use cedar::{Decided, Oracle, OracleError, Resource, Scene, Seen};
@@ -34,6 +35,7 @@ pub use policies::Policies;
 pub use pred::{Atom, Attribute, ChatFacts, Formula, Level, Pred, Subject};
 pub use principal::{ADMIN, Principal, User};
 pub use source::Source;
+pub use ways::Way;
 
 /// The id of the one resource of kind [`ResourceKind::Sync`].
 pub(crate) const SYNC_ID: &str = "sync";

@@ -1,22 +1,69 @@
-//! What shows that changes reach watchers.
+//! What shows that changes reach watchers, and what that costs.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
-    metrics::gauge::Gauge,
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
-/// Gauges of the way from a commit to the watchers. Cheap to clone.
+/// Why a watcher lists again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResyncCause {
+    /// Its revision is of other rights or filters, or of a key that is gone.
+    Rights,
+    /// Its revision is of another generation of positions, or another began.
+    Generation,
+    /// What changed since was forgotten, or is too much.
+    TooOld,
+    /// Its revision is ahead of all positions.
+    Ahead,
+    /// More chats waited for it than may.
+    Slow,
+    /// It had the most waiting when all that waits took too much memory.
+    Memory,
+}
+
+impl ResyncCause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rights => "rights",
+            Self::Generation => "generation",
+            Self::TooOld => "too_old",
+            Self::Ahead => "ahead",
+            Self::Slow => "slow",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+/// Metrics of the way from a commit to the watchers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct EventMetrics {
     /// 1 while this process is the relay.
     pub(super) relay: Gauge,
     oldest_unplaced: Gauge<f64, AtomicU64>,
+    /// Watchers of this process.
+    pub(super) watchers: Gauge,
+    /// Bytes of what waits for them, about.
+    pub(super) pending: Gauge,
+    /// Chats that were read for them.
+    pub(super) chats_read: Counter,
+    /// Times that a watcher was asked whether a change concerns it.
+    pub(super) asked: Counter,
+    /// Changes that concerned a watcher.
+    pub(super) offered: Counter,
+    resyncs: Family<CauseLabel, Counter>,
 }
 
 impl EventMetrics {
-    /// Registers the gauges.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
@@ -33,10 +80,54 @@ impl EventMetrics {
             Unit::Seconds,
             metrics.oldest_unplaced.clone(),
         );
+        registry.register(
+            "watchers",
+            "WatchChats streams that hear of changes",
+            metrics.watchers.clone(),
+        );
+        registry.register_with_unit(
+            "watch_pending",
+            "Memory of what waits for watchers, and of the chats that were read for them lately",
+            Unit::Bytes,
+            metrics.pending.clone(),
+        );
+        registry.register(
+            "watch_chats_read",
+            "Chats read since they changed, for all watchers together",
+            metrics.chats_read.clone(),
+        );
+        registry.register(
+            "watch_asked",
+            "Times that policy was asked whether a change concerns a watcher",
+            metrics.asked.clone(),
+        );
+        registry.register(
+            "watch_offered",
+            "Changes that concerned a watcher, before they were coalesced",
+            metrics.offered.clone(),
+        );
+        registry.register(
+            "watch_resyncs",
+            "Watchers that were made to list again, by cause",
+            metrics.resyncs.clone(),
+        );
         metrics
     }
 
     pub(super) fn observe_unplaced(&self, age: Duration) {
         self.oldest_unplaced.set(age.as_secs_f64());
+    }
+
+    pub(super) fn count_resync(&self, cause: ResyncCause) {
+        let cause = cause.name();
+        self.resyncs.get_or_create(&CauseLabel { cause }).inc();
+    }
+}
+
+#[cfg(test)]
+impl EventMetrics {
+    pub(super) fn resyncs(&self, cause: ResyncCause) -> u64 {
+        let cause = cause.name();
+        self.resyncs.get_or_create(&CauseLabel { cause }).get()
     }
 }

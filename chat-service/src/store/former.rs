@@ -61,7 +61,7 @@ pub(super) fn facts(rows: &[Row]) -> Result<Value, StoreError> {
 
 impl FormerChat {
     /// From `change_events.former`.
-    pub(super) fn read(value: Value) -> Result<Self, StoreError> {
+    pub(crate) fn read(value: Value) -> Result<Self, StoreError> {
         let stored: Stored = serde_json::from_value(value)
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {

@@ -14,7 +14,7 @@ use crate::{
     prune::{number, take_over, until_none},
     sql::statement,
     stack::{Caller, Stack},
-    watch::{next, watch},
+    watch::{begin, next, watch},
     worker::run,
 };
 
@@ -24,9 +24,8 @@ async fn resumed(stack: &Stack, caller: &Caller, revision: &str) -> Streaming<Wa
         since_revision: Some(revision.to_owned()),
         ..WatchChatsRequest::default()
     };
-    let stream = stack.chats(caller).watch_chats(request).await;
-    let mut stream = stream.unwrap().into_inner();
-    assert_eq!(next(&mut stream).await.chat, None);
+    let (first, stream) = begin(stack, caller, request).await;
+    assert_eq!(first.revision, revision);
     stream
 }
 

@@ -1,7 +1,7 @@
 //! How much of a chat is shown, and to whom.
 
 use proto::chat::v1::{
-    self, Chat, ChatDiffStatus, ChatView, GetChatRequest, GetChatsRequest, PullRequestState,
+    Chat, ChatDiffStatus, ChatView, GetChatRequest, GetChatsRequest, PullRequestState,
     UpdateChatSharingRequest,
 };
 use tonic::Code;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     stack::{Caller, Stack, group, refused, user},
+    watch::{next_chat, watch},
     worker::{Owner, Worker, found, found_in, make_all_due},
 };
 
@@ -82,13 +83,9 @@ async fn whom_a_chat_is_shared_with_is_shown_only_to_who_may_share_it() {
     Stack::run(async |stack| {
         let (owner, reader) = (Caller::user(), Caller::user());
         let chat = stack.chat(&owner).await;
-        let begin = v1::WatchChatsRequest::default();
-        let watch = stack.chats(&reader).watch_chats(begin).await;
-        let mut watch = watch.unwrap().into_inner();
-        watch.message().await.unwrap();
+        let mut stream = watch(stack, &reader).await;
         stack.share(&owner, &chat.id, vec![user(&reader)]).await;
-        let heard = tokio::time::timeout(testkit::wait::PATIENCE, watch.message()).await;
-        let heard = heard.unwrap().unwrap().unwrap().chat.unwrap();
+        let (_, heard) = next_chat(&mut stream).await;
         assert_eq!((heard.id, heard.readers), (chat.id.clone(), Vec::new()));
         let auditor = Caller::user().site("auditor");
         let admin = Caller::user().site("admin");

@@ -324,12 +324,7 @@ fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
     }
 }
 
-/// Whether every way of satisfying `pred` has an ordered index.
+/// Whether every way of satisfying `pred` has an ordered index: each of policy's ways to a chat has.
 fn has_index(pred: &Pred) -> bool {
-    match pred {
-        Pred::Atom(atom) => indexed(atom).is_some(),
-        Pred::Any(preds) => preds.iter().all(has_index),
-        Pred::All(preds) => preds.iter().any(has_index),
-        Pred::True | Pred::False | Pred::Not(_) => false,
-    }
+    pred.ways().is_some()
 }

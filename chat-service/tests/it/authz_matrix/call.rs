@@ -140,7 +140,7 @@ async fn watch(stack: &Stack, caller: &Caller) -> Streaming<WatchChatsResponse> 
     stream
 }
 
-/// The chat of the next event.
+/// The chat of the next message; heartbeats have none.
 async fn next(stream: &mut Streaming<WatchChatsResponse>) -> Option<String> {
     let message = tokio::time::timeout(PATIENCE, stream.message()).await;
     let event = message.expect("no event came").unwrap();
@@ -162,16 +162,17 @@ async fn watches(stack: &Stack, cast: &Cast, caller: &Caller, chat: &Chat) -> St
     };
     let Ok(mark) = stack.chats(caller).create_chat(mark).await else {
         // Whoever may create nothing gets no mark, and should get nothing at all.
-        let heard = tokio::time::timeout(SILENCE, stream.message()).await;
+        let heard = async { while next(&mut stream).await.is_none() {} };
+        let heard = tokio::time::timeout(SILENCE, heard).await;
         return if heard.is_ok() { "yes" } else { "no" }.to_owned();
     };
     let mark = mark.into_inner().chat.unwrap().id;
     loop {
-        let id = next(&mut stream).await.unwrap();
-        if id == chat.id {
+        let id = next(&mut stream).await;
+        if id.as_ref() == Some(&chat.id) {
             return "yes".to_owned();
         }
-        if id == mark {
+        if id.as_ref() == Some(&mark) {
             return "no".to_owned();
         }
     }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::chat::v1::{
     self, ChatStatus, ChatView, GetChatsRequest, PullRequestState, WatchChatsRequest,
-    WatchChatsResponse,
-    WatchEventKind::{Created, Heartbeat, NotMatching, Resync, StatusChanged, Updated},
+    WatchEventKind::{Created, NotMatching, Resync, StatusChanged, Updated},
 };
-use tonic::{Code, Streaming};
+use tonic::Code;
 use uuid::Uuid;
 
-use super::{next, next_chat, only_id, set_status, update, watch, watch_with};
+use super::{begin, next, next_chat, only_id, set_status, update, watch, watch_with};
 use crate::{
     stack::{Caller, Stack, refused, user},
     worker::{Owner, Worker, found},
@@ -349,17 +348,6 @@ async fn a_malformed_watch_is_refused_by_the_name_of_its_field() {
     .await;
 }
 
-/// The first message of a watch that goes on, and the stream.
-async fn resume(
-    stack: &Stack,
-    caller: &Caller,
-    request: WatchChatsRequest,
-) -> (WatchChatsResponse, Streaming<WatchChatsResponse>) {
-    let stream = stack.chats(caller).watch_chats(request).await;
-    let mut stream = stream.unwrap().into_inner();
-    (next(&mut stream).await, stream)
-}
-
 #[tokio::test]
 async fn a_revision_is_good_for_the_same_filters_in_any_order_and_view_and_else_a_resync() {
     Stack::run(async |stack| {
@@ -368,9 +356,9 @@ async fn a_revision_is_good_for_the_same_filters_in_any_order_and_view_and_else_
             statuses: vec![ChatStatus::Waiting.into(), ChatStatus::Error.into()],
             ..WatchChatsRequest::default()
         };
-        let (begin, _) = resume(stack, &owner, filters.clone()).await;
+        let (first, _) = begin(stack, &owner, filters.clone()).await;
         let since = WatchChatsRequest {
-            since_revision: Some(begin.revision.clone()),
+            since_revision: Some(first.revision.clone()),
             ..filters
         };
         let same = WatchChatsRequest {
@@ -393,12 +381,12 @@ async fn a_revision_is_good_for_the_same_filters_in_any_order_and_view_and_else_
             },
         ];
         for other in others {
-            let (first, mut stream) = resume(stack, &owner, other).await;
-            assert_eq!(first, begin, "nothing was heard yet");
+            let (again, mut stream) = begin(stack, &owner, other).await;
+            assert_eq!(again, first, "nothing was heard yet");
             assert_eq!(next(&mut stream).await.kind(), Resync);
         }
-        let (first, mut stream) = resume(stack, &owner, same).await;
-        assert_eq!((&first, first.kind()), (&begin, Heartbeat));
+        let (again, mut stream) = begin(stack, &owner, same).await;
+        assert_eq!(again, first);
         let chat = stack.chat(&owner).await;
         let (kind, shown) = next_chat(&mut stream).await;
         assert_eq!((kind, shown.id), (Created, chat.id));

@@ -1,0 +1,170 @@
+//! Brings watchers that resume up to where the others are.
+//!
+//! A watcher joins the others when it begins, so that it is offered all that follows; what changed
+//! between its revision and there is offered by one pass for all that wait then. Nothing is taken
+//! before the pass is over: its notices come with earlier positions than those that follow.
+
+use std::sync::Arc;
+
+use super::{
+    Inner, LOOK_INTERVAL,
+    index::Index,
+    lock,
+    offer::{BATCH, Pace, candidates},
+    watcher::Watcher,
+};
+use crate::{
+    events::metrics::ResyncCause,
+    store::{
+        Store, StoreError,
+        event::{Head, Point},
+    },
+};
+
+/// A watcher that is more events behind lists again, which costs less.
+pub(super) const MAX_BEHIND: i64 = 10_000;
+
+/// Watchers that catch up together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Those that are a batch behind at most.
+    Near,
+    /// The others, for which the near ones do not wait.
+    Far,
+}
+
+impl Lane {
+    pub(super) const ALL: [Self; 2] = [Self::Near, Self::Far];
+
+    /// Of a watcher that is `behind` events behind.
+    pub(super) fn of(behind: i64) -> Self {
+        if behind <= BATCH {
+            Self::Near
+        } else {
+            Self::Far
+        }
+    }
+}
+
+/// Watchers that catch up in one pass.
+struct Pass {
+    watchers: Vec<Arc<Watcher>>,
+    index: Index<Watcher>,
+    /// All of them have joined the others here, or before.
+    until: Point,
+}
+
+impl Pass {
+    fn new(watchers: Vec<Arc<Watcher>>, until: Point) -> Self {
+        let mut index = Index::default();
+        for (number, watcher) in (0..).zip(&watchers) {
+            index.insert(number, watcher.interest.keys(), watcher.clone());
+        }
+        Self {
+            watchers,
+            index,
+            until,
+        }
+    }
+
+    /// The least position that one of them resumes after; `None` when they all list again.
+    fn from(&self) -> Option<i64> {
+        let points = self
+            .watchers
+            .iter()
+            .filter_map(|watcher| watcher.resumes_after());
+        points.map(|point| point.position).min()
+    }
+}
+
+impl Inner {
+    /// Brings those in `lane` up to where the others are, whenever there are some.
+    pub(super) async fn resume(&self, store: &Store, lane: Lane) {
+        loop {
+            self.resumed[lane as usize].notified().await;
+            while let Err(error) = self.catch_up(store, lane).await {
+                tracing::warn!(%error, "missed change events cannot be read; trying again");
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+    }
+
+    /// Brings all that wait in `lane` up to where the others are.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away: they wait for the next pass then.
+    pub(super) async fn catch_up(&self, store: &Store, lane: Lane) -> Result<(), StoreError> {
+        let (waiting, pass) = {
+            let mut state = lock(&self.state);
+            let waiting = std::mem::take(&mut state.resuming[lane as usize]);
+            let watchers = waiting.iter().filter_map(|number| state.index.get(*number));
+            let watchers = watchers.cloned().collect();
+            (waiting, Pass::new(watchers, state.begin))
+        };
+        let result = self.offer_missed(store, &pass).await;
+        if result.is_err() {
+            // Those that ended meanwhile are not found by the next pass.
+            lock(&self.state).resuming[lane as usize].extend(waiting);
+        }
+        result
+    }
+
+    async fn offer_missed(&self, store: &Store, pass: &Pass) -> Result<(), StoreError> {
+        let until = pass.until;
+        let mut pace = Pace::default();
+        let Some(mut from) = pass.from() else {
+            return Ok(());
+        };
+        loop {
+            let (mut events, head) = store.list_change_events(from, BATCH).await?;
+            if head.last.generation != until.generation {
+                // The reader of all events resyncs them.
+                return Ok(());
+            }
+            self.resync_lost(pass, from, &head);
+            events.retain(|event| event.position <= until.position);
+            let Some(last) = events.last().map(|event| event.position) else {
+                break;
+            };
+            let chats = self.recent.look_back(store, &events, head.last).await?;
+            for event in &events {
+                let Some(chat) = chats.get(&event.chat) else {
+                    continue;
+                };
+                for watcher in candidates(&pass.index, event, chat.as_deref()) {
+                    watcher.offer(until.generation, event, chat.as_ref(), &self.metrics);
+                    pace.step().await;
+                }
+                self.relieve();
+            }
+            if last >= until.position {
+                break;
+            }
+            from = last;
+        }
+        for watcher in &pass.watchers {
+            lock(&watcher.pending).caught_up();
+            watcher.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Resyncs those of whom events may have been forgotten when those after `from` were read, and
+    /// those that are ahead of all.
+    fn resync_lost(&self, pass: &Pass, from: i64, head: &Head) {
+        for watcher in &pass.watchers {
+            let Some(after) = watcher.resumes_after() else {
+                continue;
+            };
+            if after.position.max(from) < head.forgotten {
+                watcher.start_over(pass.until, ResyncCause::TooOld, &self.metrics);
+            } else if after.position > head.last.position {
+                watcher.start_over(pass.until, ResyncCause::Ahead, &self.metrics);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Follows the events, and offers each to the watchers that it may concern.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    Inner, LOOK_INTERVAL,
+    held::HeldChat,
+    lock,
+    offer::{BATCH, Pace, candidates},
+    recent::ReadChats,
+    watcher::Watcher,
+};
+use crate::{
+    events::{
+        metrics::ResyncCause,
+        notifier::{Notifier, Topic},
+    },
+    store::{
+        Store, StoreError,
+        event::{ChangeEvent, Point},
+    },
+};
+
+impl Inner {
+    /// Follows the events.
+    pub(super) async fn read(&self, store: &Store, notifier: &Notifier) {
+        let mut placed = notifier.subscribe(Topic::Placed);
+        loop {
+            placed.mark_unchanged();
+            if let Err(error) = self.follow(store).await {
+                tracing::warn!(%error, "change events cannot be read; trying again");
+            }
+            tokio::select! {
+                _ = placed.changed() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Offers everything that was placed since the last time.
+    pub(super) async fn follow(&self, store: &Store) -> Result<(), StoreError> {
+        loop {
+            let point = lock(&self.state).begin;
+            let (events, head) = store.list_change_events(point.position, BATCH).await?;
+            let is_last = i64::try_from(events.len()).unwrap_or(BATCH) < BATCH;
+            let last = head.last;
+            if last.generation == point.generation && last.position < point.position {
+                // Positions went back. Other watchers' revisions are of no use either.
+                store.begin_generation(Some(point.generation)).await?;
+                continue;
+            }
+            if last.generation != point.generation {
+                self.start_over(last, ResyncCause::Generation);
+            } else if point.position < head.forgotten {
+                self.start_over(last, ResyncCause::TooOld);
+            } else if !self.pass_unwatched(&events) {
+                let chats = self.recent.follow(store, &events).await?;
+                self.offer(point.generation, &events, &chats).await;
+            }
+            let unplaced_for = head.unplaced_for.unwrap_or_default();
+            self.metrics.observe_unplaced(unplaced_for);
+            let mut state = lock(&self.state);
+            state.read_at = Instant::now();
+            state.unplaced_for = unplaced_for;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Offers each of the events that follow to all whom it may concern.
+    pub(super) async fn offer(&self, generation: Uuid, events: &[ChangeEvent], chats: &ReadChats) {
+        let mut pace = Pace::default();
+        for event in events {
+            let chat = chats.get(&event.chat);
+            for watcher in self.pass(event, chat.and_then(Option::as_deref)) {
+                // A chat that cannot be read is no chat that is gone.
+                if let Some(chat) = chat {
+                    watcher.offer(generation, event, chat.as_ref(), &self.metrics);
+                }
+                pace.step().await;
+            }
+            self.relieve();
+        }
+        self.passed();
+    }
+
+    /// Goes on after `events` if there is no watcher, which saves reading the chats.
+    fn pass_unwatched(&self, events: &[ChangeEvent]) -> bool {
+        let mut state = lock(&self.state);
+        let unwatched = state.index.is_empty();
+        if unwatched && let Some(last) = events.last() {
+            self.recent.pass(events);
+            state.begin.position = last.position;
+            state.offered = state.begin;
+        }
+        unwatched
+    }
+
+    /// Goes on after `event`, once all before it were offered; returns the watchers that it may
+    /// concern, all of which began before it.
+    pub(super) fn pass(&self, event: &ChangeEvent, chat: Option<&HeldChat>) -> Vec<Arc<Watcher>> {
+        let mut state = lock(&self.state);
+        state.offered = state.begin;
+        state.begin.position = event.position;
+        candidates(&state.index, event, chat)
+    }
+
+    /// All that was passed was offered.
+    pub(super) fn passed(&self) {
+        let mut state = lock(&self.state);
+        state.offered = state.begin;
+    }
+
+    /// Resyncs all watchers and goes on at `point`: events before it may have been missed.
+    pub(super) fn start_over(&self, point: Point, cause: ResyncCause) {
+        self.recent.start_over(point);
+        let watchers = {
+            let mut state = lock(&self.state);
+            state.begin = point;
+            state.index.all()
+        };
+        for watcher in watchers {
+            watcher.start_over(point, cause, &self.metrics);
+        }
+        // Not before: no watcher is to take this point for one that it has reached.
+        self.passed();
+    }
+}

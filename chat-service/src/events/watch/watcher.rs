@@ -1,0 +1,141 @@
+//! One watcher: what it wants, what waits for it, and its end, at which that is taken.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{
+    Watchers,
+    held::{HeldChat, Notice},
+    interest::Interest,
+    lock,
+    pending::{Added, Pending},
+};
+use crate::{
+    events::metrics::{EventMetrics, ResyncCause},
+    store::event::{ChangeEvent, Point},
+};
+
+/// One watcher.
+pub(super) struct Watcher {
+    pub(super) interest: Interest,
+    pub(super) pending: Mutex<Pending>,
+    /// Something arrived that may be taken.
+    pub(super) arrived: Notify,
+}
+
+/// One watcher's end. Dropping it ends the watch.
+pub(crate) struct Watch {
+    number: u64,
+    watcher: Arc<Watcher>,
+    watchers: Watchers,
+    /// All up to here was taken; `None` for one that lists before it has any.
+    reached: Option<Point>,
+}
+
+impl Watcher {
+    pub(super) fn new(interest: Interest, pending: Pending) -> Self {
+        Self {
+            interest,
+            pending: Mutex::new(pending),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// Has what this watcher hears of `event` wait for it; `chat` is the chat as it is now.
+    pub(super) fn offer(
+        &self,
+        generation: Uuid,
+        event: &ChangeEvent,
+        chat: Option<&Arc<HeldChat>>,
+        metrics: &EventMetrics,
+    ) {
+        metrics.asked.inc();
+        let Some(what) = self.interest.hears(event, chat) else {
+            return;
+        };
+        metrics.offered.inc();
+        let position = event.position;
+        let notice = Notice {
+            point: Point {
+                generation,
+                position,
+            },
+            at: Some(event.at),
+            what,
+        };
+        match lock(&self.pending).add(event.chat, notice, &metrics.pending) {
+            Added::Waits => {}
+            Added::Needless => return,
+            Added::TooMany => metrics.count_resync(ResyncCause::Slow),
+        }
+        self.arrived.notify_one();
+    }
+
+    /// The point that it resumes after, while it catches up.
+    pub(super) fn resumes_after(&self) -> Option<Point> {
+        lock(&self.pending).resumes_after()
+    }
+
+    /// Has it list again, and go on at `point`.
+    pub(super) fn start_over(&self, point: Point, cause: ResyncCause, metrics: &EventMetrics) {
+        lock(&self.pending).start_over(point);
+        metrics.count_resync(cause);
+        self.arrived.notify_one();
+    }
+}
+
+impl Watch {
+    pub(super) fn new(
+        watchers: Watchers,
+        number: u64,
+        watcher: Arc<Watcher>,
+        reached: Option<Point>,
+    ) -> Self {
+        Self {
+            number,
+            watcher,
+            watchers,
+            reached,
+        }
+    }
+
+    /// The next notice. Cancel safe: a notice is taken only when it is returned.
+    pub(crate) async fn next(&mut self) -> Notice {
+        loop {
+            let taken = lock(&self.watcher.pending).take();
+            if let Some(notice) = taken {
+                self.reached = Some(notice.point);
+                return notice;
+            }
+            self.watcher.arrived.notified().await;
+        }
+    }
+
+    /// The point up to which everything was taken: a watcher that resumes after it misses nothing.
+    /// `None` while all that there is to take is that the client lists.
+    pub(crate) fn reached(&mut self) -> Option<Point> {
+        // Read first: what is offered later is after it, and what was offered before is waiting.
+        let offered = lock(&self.watchers.0.state).offered;
+        if let Some(reached) = &mut self.reached
+            && reached.generation == offered.generation
+            && reached.position < offered.position
+            && lock(&self.watcher.pending).is_idle()
+        {
+            *reached = offered;
+        }
+        self.reached
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let state = &mut *lock(&self.watchers.0.state);
+        state.index.remove(self.number);
+        for resuming in &mut state.resuming {
+            resuming.remove(&self.number);
+        }
+        self.watchers.0.metrics.watchers.dec();
+    }
+}
