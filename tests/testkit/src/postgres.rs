@@ -22,6 +22,7 @@ mod error;
 mod fetch;
 mod pgbouncer;
 mod server;
+mod user;
 
 pub use self::{
     database::{Client, Database},

@@ -1,11 +1,17 @@
-//! Finds the programs `initdb` and `postgres`, and the user who may run them.
+//! Finds the programs `initdb` and `postgres`.
 
 use std::{
-    os::unix::fs::MetadataExt as _,
+    cmp::Reverse,
+    ffi::OsStr,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
-use super::{StartError, embedded};
+use super::{
+    StartError, embedded,
+    user::{User, become_user, user_to_become},
+};
+use crate::process::output;
 
 /// Names the directory of `initdb` and `postgres`, before all other places; or says
 /// [`EMBEDDED`].
@@ -22,8 +28,10 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 pub(super) struct Binaries(PathBuf);
 
 impl Binaries {
-    /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server.
+    /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server. What is
+    /// found but cannot be run is passed over for the next place, unless the variable names it.
     pub(super) async fn find() -> Result<Self, StartError> {
+        let mut passed_over = Vec::new();
         match std::env::var_os(DIRECTORY_VARIABLE) {
             Some(named) if named == EMBEDDED => {}
             Some(named) => {
@@ -34,20 +42,53 @@ impl Binaries {
                 });
             }
             None => {
-                if let Some(found) = installed() {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let found = Self::first_that_runs(places(&path), &mut passed_over).await?;
+                if let Some(found) = found {
                     return Ok(found);
                 }
             }
         }
         let directory = embedded::fetch()
             .await
-            .map_err(|source| StartError::NoBinaries {
-                source: Box::new(source),
+            .map_err(|error| StartError::NoBinaries {
+                cause: error.to_string(),
+                passed_over,
             })?;
         Self::at(&directory).ok_or(StartError::NotInDirectory {
             variable: "the fetched package",
             directory,
         })
+    }
+
+    async fn first_that_runs(
+        places: Vec<PathBuf>,
+        passed_over: &mut Vec<String>,
+    ) -> Result<Option<Self>, StartError> {
+        let user = user_to_become()?;
+        for found in places.iter().filter_map(|place| Self::at(place)) {
+            match found.run(user).await {
+                Ok(()) => return Ok(Some(found)),
+                Err(problem) => passed_over.push(problem),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs both programs, as the user who will.
+    async fn run(&self, user: Option<User>) -> Result<(), String> {
+        for program in [self.initdb(), self.postgres()] {
+            let mut command = Command::new(&program);
+            command.arg("--version").current_dir("/");
+            become_user(&mut command, user);
+            let path = program.display();
+            match output(command, Stdio::null()).await {
+                Ok(output) if output.status.success() => {}
+                Ok(output) => return Err(format!("{path} ends with {}", output.status)),
+                Err(error) => return Err(format!("{path} cannot be run: {error}")),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn initdb(&self) -> PathBuf {
@@ -64,89 +105,64 @@ impl Binaries {
     }
 }
 
-fn installed() -> Option<Binaries> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .find_map(|directory| Binaries::at(&directory))
-        .or_else(|| {
-            let mut versions: Vec<PathBuf> = std::fs::read_dir(DEBIAN)
-                .ok()?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .collect();
-            // The newest; a version before 10 is out of the question.
-            versions.sort_by_key(|path| {
-                path.file_name()
-                    .and_then(|name| name.to_str()?.parse::<u32>().ok())
-            });
-            versions
-                .iter()
-                .rev()
-                .find_map(|version| Binaries::at(&version.join("bin")))
-        })
-}
-
-/// A user and its main group, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
-
-/// Whether this process runs as root.
-pub(super) fn we_are_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
-}
-
-/// PostgreSQL refuses to run as root: whom to become instead, if we are.
-pub(super) fn user_to_become() -> Result<Option<User>, StartError> {
-    if !we_are_root() {
-        return Ok(None);
-    }
-    let path = Path::new("/etc/passwd");
-    let passwd = std::fs::read_to_string(path).map_err(StartError::io("read", path))?;
-    find_user(&passwd, "postgres")
-        .or_else(|| find_user(&passwd, "nobody"))
-        .map(Some)
-        .ok_or(StartError::NoUser)
-}
-
-/// The owner of what a former start made, if we are root and so cannot be it.
-pub(super) fn owner_to_become(path: &Path) -> Result<Option<User>, StartError> {
-    let owner = std::fs::metadata(path).map_err(StartError::io("look at", path))?;
-    Ok(we_are_root().then(|| User {
-        uid: owner.uid(),
-        gid: owner.gid(),
-    }))
-}
-
-/// Looks a user up in the text of `/etc/passwd`.
-fn find_user(passwd: &str, name: &str) -> Option<User> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        if fields.next()? != name {
-            return None;
-        }
-        let _password = fields.next()?;
-        Some(User {
-            uid: fields.next()?.parse().ok()?,
-            gid: fields.next()?.parse().ok()?,
-        })
-    })
+/// Where an installed server may be: `path`, and Debian's places.
+fn places(path: &OsStr) -> Vec<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir(DEBIAN)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    // The newest first; a version before 10 is out of the question.
+    versions.sort_by_key(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        Reverse(name.and_then(|name| name.parse::<u32>().ok()))
+    });
+    let versions = versions.iter().map(|version| version.join("bin"));
+    std::env::split_paths(path).chain(versions).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
-    #[test]
-    fn a_user_is_found_by_its_whole_name() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\n\
-                      postgresql:x:7:7::/:/bin/sh\n\
-                      postgres:x:101:104:PostgreSQL,,,:/var/lib/postgresql:/bin/bash\n";
-        assert_eq!(
-            find_user(passwd, "postgres"),
-            Some(User { uid: 101, gid: 104 })
+    /// A directory that every user can enter, with programs of these scripts and modes.
+    fn directory(name: &str, programs: &[(&str, &str, u32)]) -> PathBuf {
+        let id = uuid::Uuid::now_v7().simple();
+        let directory = std::env::temp_dir().join(format!("binaries-{name}-{id}"));
+        std::fs::create_dir(&directory).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&directory, mode).unwrap();
+        for (program, script, mode) in programs {
+            let path = directory.join(program);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let mode = std::fs::Permissions::from_mode(*mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+        }
+        directory
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_run_is_passed_over_for_the_next_place() {
+        let closed = directory("closed", &[("initdb", "", 0o600), ("postgres", "", 0o755)]);
+        let broken = directory(
+            "broken",
+            &[("initdb", "", 0o755), ("postgres", "exit 3", 0o755)],
         );
-        assert_eq!(find_user(passwd, "nobody"), None);
+        let half = directory("half", &[("initdb", "", 0o755)]);
+        let whole = directory("whole", &[("initdb", "", 0o755), ("postgres", "", 0o755)]);
+        let places = [&closed, &broken, &half, &whole].map(Clone::clone);
+        let mut passed_over = Vec::new();
+        let found = Binaries::first_that_runs(places.to_vec(), &mut passed_over).await;
+        assert_eq!(found.unwrap().unwrap().initdb(), whole.join("initdb"));
+        for place in &places {
+            std::fs::remove_dir_all(place).unwrap();
+        }
+        assert_eq!(passed_over.len(), 2, "{passed_over:?}");
+        let initdb = closed.join("initdb");
+        let problem = format!("{} cannot be run: Permission denied", initdb.display());
+        assert!(passed_over[0].starts_with(&problem), "{passed_over:?}");
+        assert!(passed_over[1].ends_with("postgres ends with exit status: 3"));
     }
 }

@@ -14,12 +14,15 @@ pub enum StartError {
     /// There is none, and none could be fetched.
     #[error(
         "no PostgreSQL server was found (`initdb` and `postgres` in PATH, /usr/lib/postgresql/*/bin \
-         or TESTKIT_POSTGRES_BIN), and none could be fetched: {source}\n\
-         Install one, as in: apt-get install postgresql"
+         or TESTKIT_POSTGRES_BIN), and none could be fetched: {cause}{}\n\
+         Install one, as in: apt-get install postgresql",
+        .passed_over.iter().map(|why| format!("\nPassed over: {why}")).collect::<String>()
     )]
     NoBinaries {
         /// Why none could be fetched.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        cause: String,
+        /// Why each one that was found is of no use.
+        passed_over: Vec<String>,
     },
     /// A directory that should have the programs has not.
     #[error("{} ({variable}) does not have `initdb` and `postgres`", .directory.display())]
@@ -27,6 +30,20 @@ pub enum StartError {
         /// What names the directory.
         variable: &'static str,
         /// The directory.
+        directory: PathBuf,
+    },
+    /// The user that PostgreSQL runs as, since it refuses root, cannot reach its directory.
+    #[error(
+        "PostgreSQL refuses to run as root and runs as the user with the id {uid}, who cannot enter {}: \
+         {} must be below a directory that every user can enter, as in /var/lib",
+        .closed.display(), .directory.display()
+    )]
+    Unreachable {
+        /// The user's id.
+        uid: u32,
+        /// The directory on the way that it cannot enter.
+        closed: PathBuf,
+        /// Where the server would be.
         directory: PathBuf,
     },
     /// PostgreSQL does not run as root, and there is nobody else.
@@ -61,24 +78,20 @@ pub enum StartError {
         log: String,
     },
     /// A file or process could not be handled.
-    #[error("cannot {doing} {}: {source}", .path.display())]
+    #[error("cannot {doing} {}: {cause}", .path.display())]
     Io {
         /// What was being done.
         doing: &'static str,
         /// To what.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says. No source of the error, whose text would say it again.
+        cause: std::io::Error,
     },
 }
 
 impl StartError {
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |cause| Self::Io { doing, path, cause }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use super::binaries::we_are_root;
+use super::user::we_are_root;
 use crate::process::output_in;
 
 /// Why programs could not be fetched.
@@ -25,21 +25,17 @@ pub(super) enum FetchError {
     Digest,
     #[error("the package's list of symbolic links is malformed")]
     Links,
-    #[error("cannot {doing} {}: {source}", .path.display())]
+    #[error("cannot {doing} {}: {cause}", .path.display())]
     Io {
         doing: &'static str,
         path: PathBuf,
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
 pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FetchError {
     let path = path.to_owned();
-    move |source| FetchError::Io {
-        doing,
-        path,
-        source,
-    }
+    move |cause| FetchError::Io { doing, path, cause }
 }
 
 /// A directory that is removed when this is dropped.

@@ -12,9 +12,9 @@ use url::Url;
 
 use super::{
     Database,
-    binaries::user_to_become,
     fetch::{Aside, FetchError, cache_directory, io, run},
     server::free_port,
+    user::user_to_become,
 };
 use crate::{
     process::{self, Process},

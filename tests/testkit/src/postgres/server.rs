@@ -17,8 +17,9 @@ use tokio_postgres::NoTls;
 
 use super::{
     StartError,
-    binaries::{Binaries, User, owner_to_become, user_to_become},
+    binaries::Binaries,
     error::PATIENCE,
+    user::{User, become_user, closed_to, owner_to_become, user_to_become},
 };
 use crate::process::{
     guard::{self, Guard},
@@ -205,6 +206,7 @@ impl Server {
         let password_file = self.directory.join(PASSWORD);
         if self.data().join("PG_VERSION").exists() {
             self.user = owner_to_become(&self.data())?;
+            self.require_entry().await?;
             self.password = std::fs::read_to_string(&password_file)
                 .map_err(StartError::io("read", &password_file))?
                 .trim()
@@ -215,6 +217,7 @@ impl Server {
         let partial = self.directory.join(PARTIAL_DATA);
         self.clear(&[PASSWORD, PARTIAL_DATA])?;
         self.user = user_to_become()?;
+        self.require_entry().await?;
         self.password = uuid::Uuid::new_v4().simple().to_string();
         std::fs::write(&password_file, &self.password)
             .map_err(StartError::io("write", &password_file))?;
@@ -247,6 +250,23 @@ impl Server {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         Err(StartError::InitDb { output: text })
+    }
+
+    /// Fails if the user that the server runs as is another one than ours, and cannot reach the
+    /// directory: neither program could then say what is wrong.
+    async fn require_entry(&self) -> Result<(), StartError> {
+        let Some(user) = self.user else {
+            return Ok(());
+        };
+        let above = self.directory.parent().unwrap_or(Path::new("/"));
+        match closed_to(user, above).await {
+            Some(closed) => Err(StartError::Unreachable {
+                uid: user.uid,
+                closed,
+                directory: self.directory.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Removes what a start left that did not come to its end; refuses a directory with other things.
@@ -416,9 +436,7 @@ impl Server {
             .current_dir(&self.directory)
             .stdin(Stdio::null())
             .process_group(0);
-        if let Some(User { uid, gid }) = self.user {
-            command.uid(uid).gid(gid);
-        }
+        become_user(&mut command, self.user);
         command
     }
 

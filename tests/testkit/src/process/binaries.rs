@@ -26,7 +26,7 @@ pub struct Binaries {
 pub enum BuildError {
     /// Cargo could not be run.
     #[error("cargo cannot be run: {0}")]
-    Run(#[source] std::io::Error),
+    Run(std::io::Error),
     /// The build failed.
     #[error("`cargo build` of the services failed ({status})\n{stderr}")]
     Failed {

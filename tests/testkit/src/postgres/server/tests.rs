@@ -137,3 +137,42 @@ async fn a_port_that_is_taken_is_named_in_the_error() {
     .unwrap_err();
     assert!(error.to_string().contains("could not bind"), "{error}");
 }
+
+/// Only as root is the server another user's.
+#[tokio::test]
+async fn a_directory_that_the_servers_user_cannot_reach_is_named_and_so_is_what_is_closed() {
+    let closed = scratch();
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    let directory = closed.join("below/postgres");
+    let started = Server::start(Options {
+        durability: Durability::Kept(directory.clone()),
+        ..Options::default()
+    })
+    .await;
+    match (started, user_to_become().unwrap()) {
+        (Err(error @ StartError::Unreachable { .. }), Some(User { uid, .. })) => assert_eq!(
+            with_causes(&error),
+            format!(
+                "PostgreSQL refuses to run as root and runs as the user with the id {uid}, who cannot \
+                 enter {}: {} must be below a directory that every user can enter, as in /var/lib",
+                closed.display(),
+                directory.display()
+            )
+        ),
+        (Ok(server), None) => server.stop().await.unwrap(),
+        (started, user) => panic!("{started:?} as {user:?}"),
+    }
+    std::fs::remove_dir_all(&closed).unwrap();
+}
+
+/// An error with all its causes, as programs print it.
+fn with_causes(error: &StartError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
