@@ -3,6 +3,7 @@
 //! An operator can judge each of these; every other number is a constant beside what it is for.
 
 mod commands;
+mod terminal;
 mod value;
 
 use std::{
@@ -20,6 +21,10 @@ use service_runtime::{
 pub use self::commands::{
     Cli, Command, KeysCommand, MAX_EVALUATIONS, PolicyCheckSettings, PolicyCommand,
     PolicyExplainSettings, ResealSettings, TokenSettings,
+};
+pub use self::terminal::{
+    FilterSettings, ListSettings, RefreshSettings, ServerSettings, SyncStateSettings,
+    TerminalCommand, WatchSettings,
 };
 pub use service_runtime::config::ConfigError;
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use chat_service::{
-    command::{keys, policy_check, token},
+    command::{keys, policy_check, terminal, token},
     config::{
         self, Command, ConfigError, DatabaseSettings, KeysCommand, PolicyCommand, ResealSettings,
-        Settings, TokenSettings,
+        Settings, TerminalCommand, TokenSettings,
     },
     server::Service,
     store::{PoolOptions, Store},
@@ -37,12 +37,16 @@ fn main() -> ExitCode {
             KeysCommand::Generate { dir } => keys::generate(&dir),
             KeysCommand::Reseal(settings) => reseal(&settings),
         },
+        Command::Terminal(command) => ask(&command),
     };
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
     // Standard error directly: telemetry may not have begun.
     let _ = writeln!(std::io::stderr(), "chat-service: {error:#}");
+    if let Some(failure) = error.downcast_ref::<terminal::Failure>() {
+        return ExitCode::from(failure.exit_code());
+    }
     match error.downcast_ref::<ConfigError>() {
         Some(_) => ExitCode::from(EXIT_USAGE),
         // Policies that differ are an answer, not a failure of the process.
@@ -123,6 +127,14 @@ fn print_token(settings: &TokenSettings) -> anyhow::Result<()> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn ask(command: &TerminalCommand) -> anyhow::Result<()> {
+    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    let colors = terminal::shows_colors(out.is_terminal(), &environment());
+    let json = command.server().json;
+    let mut output = terminal::Output::new(&mut out, &mut notes, json, colors)?;
+    runtime()?.block_on(terminal::run(command, &mut output))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -34,6 +34,11 @@ fn in_some(ranges: &[RangeInclusive<char>], character: char) -> bool {
     ranges.iter().any(|range| range.contains(&character))
 }
 
+/// Whether a character does something to the terminal, or to the direction of the text around it.
+pub(crate) fn acts(character: char) -> bool {
+    character.is_control() || in_some(&REORDERING, character)
+}
+
 /// A title, without white space at its ends.
 ///
 /// # Errors
@@ -51,7 +56,6 @@ pub fn parse_title(text: &str) -> Result<String, String> {
     if text.chars().count() > MAX_TITLE_CHARS {
         return Err(format!("has more than {MAX_TITLE_CHARS} characters"));
     }
-    let acts = |character: char| character.is_control() || in_some(&REORDERING, character);
     if let Some(character) = text.chars().find(|character| acts(*character)) {
         let code = u32::from(character);
         return Err(format!(

@@ -9,7 +9,7 @@ use service_runtime::{
 };
 use uuid::Uuid;
 
-use super::{DatabaseSettings, Settings, value::key_ring};
+use super::{DatabaseSettings, Settings, terminal::TerminalCommand, value::key_ring};
 use crate::accounts::KeyRing;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +49,9 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// What calls a running server.
+    #[command(flatten)]
+    Terminal(TerminalCommand),
 }
 
 /// What to do with policies.

@@ -34,6 +34,7 @@ mod sharing;
 mod sql;
 mod stack;
 mod sync;
+mod terminal;
 mod unknown;
 mod view;
 mod watch;

@@ -21,4 +21,5 @@ mod raw;
 mod refresh;
 mod relay;
 mod repo_rules;
+mod terminal;
 mod thrift;

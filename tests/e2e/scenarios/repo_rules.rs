@@ -90,11 +90,23 @@ fn sql_stays_in_the_store() {
 #[test]
 fn contract_types_stay_in_the_grpc_modules() {
     let server = "chat-service/src/server"; // Registers the services.
+    let terminal = "chat-service/src/command/terminal"; // A client, of what a running server serves.
     only_in(
         "chat-service/src",
         "proto::chat",
-        &["chat-service/src/grpc", server],
+        &["chat-service/src/grpc", server, terminal],
     );
+    // It is a client and nothing else: what it shows, policy has let its caller see.
+    for inside in [
+        "crate::store",
+        "crate::authz",
+        "crate::grpc",
+        "crate::events",
+    ] {
+        for (name, source) in rust_files(terminal) {
+            assert!(!source.contains(inside), "{name}: {inside} is a server's");
+        }
+    }
     let server = "gitsync-service/src/server.rs";
     let client = "gitsync-service/src/sync_client.rs"; // Calls what chat-service serves.
     only_in("gitsync-service/src", "proto::chat", &[client]);

@@ -1,9 +1,11 @@
 //! Further replicas of chat-service, and its commands.
 
+use std::process::Stdio;
+
 use proto::chat::v1::chat_service_client::ChatServiceClient;
 use testkit::{
     clients::{self, Authorized, Caller, channel},
-    process::{Process, binaries, command},
+    process::{Process, binaries, command, output},
     proxy::Proxy,
 };
 
@@ -80,5 +82,27 @@ impl Stack {
             .args(arguments)
             .env("CHAT_DATABASE_URL", self.database.url());
         run(chat_service)
+    }
+
+    /// Runs one of chat-service's commands that call a running server, in the name of `caller`, and
+    /// returns what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub async fn terminal(&self, caller: &Caller, arguments: &[&str]) -> String {
+        let token = self.directory.file("terminal.jwt");
+        std::fs::write(&token, self.token(caller)).expect("write the caller's token");
+        let mut chat_service = command(&binaries().chat_service);
+        chat_service
+            .args(arguments)
+            .env("CHAT_URL", self.grpc_url())
+            .env("CHAT_TOKEN_FILE", &token);
+        let output = output(chat_service, Stdio::piped())
+            .await
+            .expect("run a command");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }

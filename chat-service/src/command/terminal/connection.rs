@@ -1,0 +1,105 @@
+//! The connection to a running server, and the token that every call carries.
+
+use std::{future::Future, time::Duration};
+
+use anyhow::Context as _;
+use proto::{
+    bounds::MAX_PAGE_BYTES,
+    chat::v1::{
+        chat_service_client::ChatServiceClient, sync_admin_service_client::SyncAdminServiceClient,
+    },
+};
+use service_runtime::token::TokenFile;
+use tokio::time::timeout;
+use tonic::{
+    Request, Response, Status,
+    metadata::AsciiMetadataValue,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
+use url::Url;
+
+use super::failure::Failure;
+use crate::config::ServerSettings;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that vanished without a word is noticed after these two.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server that is called in one bearer's name. It connects with the first call, and again whenever
+/// the connection is lost.
+pub(super) struct Connection {
+    channel: Channel,
+    token: TokenFile,
+    pub(super) url: Url,
+}
+
+impl Connection {
+    pub(super) fn new(settings: &ServerSettings) -> anyhow::Result<Self> {
+        let url = settings.checked_url()?.clone();
+        let mut endpoint = Endpoint::from_shared(url.to_string())
+            .with_context(|| format!("{url} is no address of a gRPC server"))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .tcp_nodelay(true);
+        if url.scheme() == "https" {
+            endpoint = endpoint
+                .tls_config(ClientTlsConfig::new().with_native_roots())
+                .context("the system's certificate authorities cannot be used")?;
+        }
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+            token: settings.token.clone(),
+            url,
+        })
+    }
+
+    /// `ChatService`; takes pages of every size that the contract allows.
+    pub(super) fn chats(&self) -> ChatServiceClient<Channel> {
+        ChatServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_PAGE_BYTES)
+    }
+
+    /// `SyncAdminService`.
+    pub(super) fn sync_admin(&self) -> SyncAdminServiceClient<Channel> {
+        SyncAdminServiceClient::new(self.channel.clone())
+    }
+
+    /// A call's message, with the token.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request
+            .metadata_mut()
+            .insert("authorization", self.bearer());
+        request
+    }
+
+    /// What the token is sent as; marked sensitive.
+    fn bearer(&self) -> AsciiMetadataValue {
+        self.token.bearer()
+    }
+
+    /// Reads the token's file again. Returns whether it holds another token than before.
+    pub(super) fn renew_token(&self) -> bool {
+        let before = self.bearer();
+        // A file that cannot be read holds no other token.
+        self.token.reload().is_ok() && self.bearer() != before
+    }
+
+    /// The answer of a call that has as long as `limit`.
+    pub(super) async fn answer<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<T, Status>, Failure> {
+        match timeout(limit, call).await {
+            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Err(_) => Err(Failure::silent(&self.url, limit)),
+        }
+    }
+
+    /// Why a call failed.
+    pub(super) fn failure(&self, status: &Status) -> Failure {
+        Failure::of(status, &self.url)
+    }
+}

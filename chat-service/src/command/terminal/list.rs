@@ -1,0 +1,101 @@
+//! `chat-service list`.
+
+use std::time::Duration;
+
+use proto::{
+    chat::v1::{ChatStatus as Status, ChatView, GetChatsRequest, PullRequestState as State},
+    sync::PullRequestState,
+};
+
+use super::{connection::Connection, output::Output};
+use crate::{
+    chat::ChatStatus,
+    chat_filter::{MAX_PAGE_SIZE, PullRequestFilter},
+    config::{FilterSettings, ListSettings},
+};
+
+/// How long a page may take: a server's own limit is 30 s, unless it is configured otherwise.
+const PAGE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Prints chats, page by page.
+pub(super) async fn list(settings: &ListSettings, output: &mut Output<'_>) -> anyhow::Result<()> {
+    let connection = Connection::new(&settings.server)?;
+    let mut request = request(settings);
+    let mut left = settings.limit;
+    loop {
+        let call = connection.request(request.clone());
+        let page = connection
+            .answer(PAGE_LIMIT, connection.chats().get_chats(call))
+            .await?
+            .map_err(|status| connection.failure(&status))?;
+        let shown = page.chats.len().min(left);
+        left -= shown;
+        output.chats(&page.chats[..shown])?;
+        if page.next_page_token.is_empty() && shown == page.chats.len() {
+            return Ok(output.end()?);
+        }
+        if left == 0 {
+            output.end()?;
+            return Ok(output.note("there are more chats; --limit lists them")?);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn request(settings: &ListSettings) -> GetChatsRequest {
+    let FilterSettings {
+        owner,
+        workspace,
+        archived,
+        shared_with_me,
+        statuses,
+        labels,
+        pull_requests,
+        repository,
+        pull_request,
+        title,
+    } = &settings.filter;
+    let view = if settings.full {
+        ChatView::Full
+    } else {
+        ChatView::Basic
+    };
+    GetChatsRequest {
+        owner_id: owner.map(|id| id.to_string()),
+        archived: *archived,
+        shared_with_me: *shared_with_me,
+        statuses: statuses.iter().map(|one| status(*one).into()).collect(),
+        labels: labels.iter().cloned().collect(),
+        pull_request_states: pull_requests.iter().map(|one| state(*one).into()).collect(),
+        repository: repository.clone(),
+        pull_request_number: *pull_request,
+        title: title.clone(),
+        workspace_id: workspace.map(|id| id.to_string()),
+        page_size: i32::try_from(settings.limit.min(MAX_PAGE_SIZE)).unwrap_or(i32::MAX),
+        page_token: String::new(),
+        view: view.into(),
+    }
+}
+
+/// A status as the contract has it.
+pub(super) fn status(status: ChatStatus) -> Status {
+    match status {
+        ChatStatus::Unspecified => Status::Unspecified,
+        ChatStatus::Waiting => Status::Waiting,
+        ChatStatus::Pending => Status::Pending,
+        ChatStatus::Running => Status::Running,
+        ChatStatus::Paused => Status::Paused,
+        ChatStatus::Completed => Status::Completed,
+        ChatStatus::Error => Status::Error,
+    }
+}
+
+/// A pull request's state as the contract has it.
+pub(super) fn state(filter: PullRequestFilter) -> State {
+    match filter {
+        PullRequestFilter::Open | PullRequestFilter::Settled(PullRequestState::Open) => State::Open,
+        PullRequestFilter::Draft => State::Draft,
+        PullRequestFilter::Settled(PullRequestState::Merged) => State::Merged,
+        PullRequestFilter::Settled(PullRequestState::Closed) => State::Closed,
+    }
+}

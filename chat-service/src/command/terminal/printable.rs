@@ -1,0 +1,35 @@
+//! Texts of other people, as a terminal may get them.
+
+use crate::title::acts;
+
+/// A text without characters that do something to the terminal, or to the direction of what is around
+/// it: titles of pull requests, branches and errors come from elsewhere, and so did no check of ours.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if acts(character) {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_as_what_it_is() {
+        for (text, shown) in [
+            ("\u{1b}[31mred\u{7}", "\\u{1b}[31mred\\u{7}"),
+            ("two\r\nlines", "two\\r\\nlines"),
+            ("csi \u{9b}2J", "csi \\u{9b}2J"),
+            ("gnp\u{202e}.exe", "gnp\\u{202e}.exe"),
+            ("Straße 👩\u{200d}💻 שלום", "Straße 👩\u{200d}💻 שלום"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+}

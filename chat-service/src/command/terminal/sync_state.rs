@@ -1,0 +1,194 @@
+//! `chat-service sync-state`.
+
+use std::time::Duration;
+
+use proto::chat::v1::{
+    BudgetState, GetSyncStateRequest, GetSyncStateResponse, Lane, LaneState, LeaseState, Pause,
+    ProblemClass, ProblemCount, Window,
+};
+
+use super::{
+    connection::Connection,
+    output::Output,
+    row::words,
+    table::{Cell, Color, Column},
+    time::{duration, rough},
+};
+use crate::config::SyncStateSettings;
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+const LANES: &[Column] = &[
+    column("LANE", 20),
+    column("DUE", 12),
+    column("OVERDUE", 12),
+    column("OLDEST", 0),
+];
+const LEASES: &[Column] = &[
+    column("WORKER", 60),
+    column("BUDGET", 200),
+    column("REFS", 12),
+    column("EXPIRES IN", 0),
+];
+const BUDGETS: &[Column] = &[
+    column("BUDGET", 200),
+    column("PROVIDER", 40),
+    column("ACCOUNT", 12),
+    column("PAUSE", 60),
+    column("STRIKES", 8),
+    column("LOST LEASES", 12),
+    column("WINDOWS", 0),
+];
+const PROBLEMS: &[Column] = &[column("PROBLEM", 40), column("REFS", 0)];
+
+const fn column(head: &'static str, most: usize) -> Column {
+    Column {
+        head,
+        least: 0,
+        most,
+    }
+}
+
+/// Prints what is due, leased, paused and wrong.
+pub(super) async fn show(
+    settings: &SyncStateSettings,
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    let connection = Connection::new(&settings.server)?;
+    let call = connection.request(GetSyncStateRequest {});
+    let state = connection
+        .answer(ANSWER_LIMIT, connection.sync_admin().get_sync_state(call))
+        .await?
+        .map_err(|status| connection.failure(&status))?;
+    let GetSyncStateResponse {
+        lanes,
+        leases,
+        budgets,
+        problems,
+    } = &state;
+    output.messages("chat.v1.GetSyncStateResponse", std::slice::from_ref(&state))?;
+    let rows: [(&'static [Column], Vec<Vec<Cell>>, &str); 4] = [
+        (
+            LANES,
+            lanes.iter().map(lane_cells).collect(),
+            "No ref is due.",
+        ),
+        (
+            LEASES,
+            leases.iter().map(lease_cells).collect(),
+            "No budget is leased.",
+        ),
+        (
+            BUDGETS,
+            budgets.iter().map(budget_cells).collect(),
+            "There is no budget.",
+        ),
+        (
+            PROBLEMS,
+            problems.iter().map(problem_cells).collect(),
+            "No ref has a problem.",
+        ),
+    ];
+    for (index, (columns, rows, none)) in rows.into_iter().enumerate() {
+        if index > 0 {
+            output.heading("")?;
+        }
+        if rows.is_empty() {
+            output.heading(none)?;
+        } else {
+            output.rows(columns, &rows)?;
+            output.end()?;
+        }
+    }
+    Ok(())
+}
+
+fn lane_cells(state: &LaneState) -> Vec<Cell> {
+    let oldest = state.oldest.as_ref().map(duration).map(rough);
+    vec![
+        Cell::new(words(state.lane().as_str_name(), "LANE_")),
+        Cell::new(state.due.to_string()),
+        Cell::colored(
+            state.overdue.to_string(),
+            Some(Color::Yellow).filter(|_| state.overdue > 0),
+        ),
+        Cell::new(oldest.unwrap_or_default()),
+    ]
+}
+
+fn lease_cells(state: &LeaseState) -> Vec<Cell> {
+    let expires_in = state.expires_in.as_ref().map(duration).map(rough);
+    vec![
+        Cell::new(&state.worker_id),
+        Cell::new(&state.budget_key),
+        Cell::new(state.refs.to_string()),
+        Cell::new(expires_in.unwrap_or_default()),
+    ]
+}
+
+fn budget_cells(state: &BudgetState) -> Vec<Cell> {
+    let windows: Vec<String> = state.windows.iter().map(window).collect();
+    let account = if state.account_known {
+        "known"
+    } else {
+        "unknown"
+    };
+    vec![
+        Cell::new(&state.budget_key),
+        Cell::new(&state.provider_id),
+        Cell::new(account),
+        Cell::colored(
+            state.pause.as_ref().map(pause).unwrap_or_default(),
+            Some(Color::Yellow),
+        ),
+        Cell::new(state.secondary_strikes.to_string()),
+        Cell::new(state.lost_leases.to_string()),
+        Cell::new(windows.join("; ")),
+    ]
+}
+
+fn problem_cells(count: &ProblemCount) -> Vec<Cell> {
+    vec![
+        Cell::new(class(count.class())),
+        Cell::new(count.refs.to_string()),
+    ]
+}
+
+fn class(class: ProblemClass) -> String {
+    words(class.as_str_name(), "PROBLEM_CLASS_")
+}
+
+/// As in `core 4321 of 5000, reset in 12 min`.
+fn window(window: &Window) -> String {
+    let mut text = window.name.clone();
+    match (window.remaining, window.limit) {
+        (Some(remaining), Some(limit)) => text.push_str(&format!(" {remaining} of {limit}")),
+        (Some(remaining), None) => text.push_str(&format!(" {remaining}")),
+        (None, Some(limit)) => text.push_str(&format!(" of {limit}")),
+        (None, None) => {}
+    }
+    if let Some(reset) = &window.reset_in {
+        text.push_str(&format!(", reset in {}", rough(duration(reset))));
+    }
+    if let Some(pause) = &window.pause_for {
+        text.push_str(&format!(", paused for {}", rough(duration(pause))));
+    }
+    text
+}
+
+/// As in `5 min, rate limited`.
+fn pause(pause: &Pause) -> String {
+    let mut text = pause
+        .duration
+        .as_ref()
+        .map(duration)
+        .map_or_else(String::new, rough);
+    text.push_str(&format!(", {}", class(pause.class())));
+    match pause.from_lane() {
+        Lane::Unspecified | Lane::Interactive => {}
+        lane @ (Lane::Viewed | Lane::Active | Lane::Idle) => {
+            text.push_str(&format!(", from {} on", words(lane.as_str_name(), "LANE_")));
+        }
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! `chat-service watch`: follows a stream of changes, and goes on where it was when it breaks.
+
+use std::{pin::pin, time::Duration};
+
+use proto::{
+    bounds::HEARTBEAT_INTERVAL,
+    chat::v1::{ChatView, WatchChatsRequest, WatchChatsResponse},
+};
+use service_runtime::jitter::jittered;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::Connection,
+    failure::Failure,
+    list::{state, status},
+    output::Output,
+    time::rough,
+};
+use crate::config::{FilterSettings, WatchSettings};
+
+/// A stream that has missed two heartbeats is lost.
+const SILENCE: Duration = HEARTBEAT_INTERVAL.saturating_mul(2);
+/// The first backoff; each further one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// By how much a backoff is longer or shorter, so that the clients of a lost server do not come back
+/// together.
+const BACKOFF_JITTER: f64 = 0.5;
+
+/// Prints changes until `stop` is cancelled.
+pub(super) async fn watch(
+    settings: &WatchSettings,
+    output: &mut Output<'_>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut watcher = Watcher {
+        connection: Connection::new(&settings.server)?,
+        request: request(settings),
+        heard: false,
+        begun: false,
+        backoff: FIRST_BACKOFF,
+    };
+    let mut stopped = pin!(stop.cancelled());
+    loop {
+        let ended = tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
+            ended = watcher.follow(output) => ended?,
+        };
+        let pause = watcher.pause(&ended)?;
+        output.note(&format!("{ended}; resuming in {}", tenths(pause)))?;
+        tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+struct Watcher {
+    connection: Connection,
+    /// With the revision of the last message.
+    request: WatchChatsRequest,
+    /// Whether a server has ever answered: until then an error is the user's to know.
+    heard: bool,
+    /// Whether the stream that is open now has.
+    begun: bool,
+    backoff: Duration,
+}
+
+impl Watcher {
+    /// Opens a stream and prints what comes, until it ends: returns why. Printing may fail.
+    async fn follow(&mut self, output: &mut Output<'_>) -> anyhow::Result<Failure> {
+        self.begun = false;
+        let call = self.connection.request(self.request.clone());
+        let mut client = self.connection.chats();
+        let opened = self
+            .connection
+            .answer(SILENCE, client.watch_chats(call))
+            .await;
+        let mut stream = match opened {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(status)) => return Ok(self.connection.failure(&status)),
+            Err(silent) => return Ok(silent),
+        };
+        loop {
+            match timeout(SILENCE, stream.message()).await {
+                Ok(Ok(Some(event))) => self.hear(&event, output)?,
+                Ok(Ok(None)) => return Ok(Failure::ended(&self.connection.url)),
+                Ok(Err(status)) => return Ok(self.connection.failure(&status)),
+                Err(_) => return Ok(Failure::silent(&self.connection.url, SILENCE)),
+            }
+        }
+    }
+
+    fn hear(&mut self, event: &WatchChatsResponse, output: &mut Output<'_>) -> anyhow::Result<()> {
+        if !self.begun {
+            output.note(&format!("watching {}", self.connection.url))?;
+        }
+        (self.heard, self.begun) = (true, true);
+        self.backoff = FIRST_BACKOFF;
+        // Printed first: a revision is noted when what it stands for was told.
+        output.event(event)?;
+        if !event.revision.is_empty() {
+            self.request.since_revision = Some(event.revision.clone());
+        }
+        Ok(())
+    }
+
+    /// How long to wait before the next stream; the error, where there is no use in one.
+    fn pause(&mut self, ended: &Failure) -> anyhow::Result<Duration> {
+        let renewed = ended.is_of_token() && self.connection.renew_token();
+        if !self.heard || !(ended.is_transient() || renewed) {
+            return Err(ended.clone().into());
+        }
+        let least = ended.retry_after().unwrap_or_default();
+        let pause = jittered(self.backoff, BACKOFF_JITTER).max(least);
+        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
+        Ok(pause)
+    }
+}
+
+/// A short duration: `0.4 s`.
+fn tenths(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        format!("{:.1} s", duration.as_secs_f32())
+    } else {
+        rough(duration)
+    }
+}
+
+fn request(settings: &WatchSettings) -> WatchChatsRequest {
+    let FilterSettings {
+        owner,
+        workspace,
+        archived,
+        shared_with_me,
+        statuses,
+        labels,
+        pull_requests,
+        repository,
+        pull_request,
+        title,
+    } = &settings.filter;
+    let view = if settings.server.json {
+        ChatView::Full
+    } else {
+        ChatView::Basic
+    };
+    WatchChatsRequest {
+        owner_id: owner.map(|id| id.to_string()),
+        since_revision: settings.since.clone(),
+        chat_ids: settings.chats.iter().map(ToString::to_string).collect(),
+        archived: *archived,
+        shared_with_me: *shared_with_me,
+        statuses: statuses.iter().map(|one| status(*one).into()).collect(),
+        labels: labels.iter().cloned().collect(),
+        pull_request_states: pull_requests.iter().map(|one| state(*one).into()).collect(),
+        repository: repository.clone(),
+        pull_request_number: *pull_request,
+        title: title.clone(),
+        view: view.into(),
+        workspace_id: workspace.map(|id| id.to_string()),
+    }
+}
