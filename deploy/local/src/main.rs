@@ -5,8 +5,11 @@
 //! found their pull requests, and prints how to call what runs. Everything listens on loopback
 //! only, and ends with this process, however that ends.
 
+mod answers;
+mod files;
 mod host;
 mod options;
+mod page;
 mod people;
 mod ports;
 mod ready;

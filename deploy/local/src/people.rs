@@ -38,6 +38,9 @@ pub(crate) const STRANGER: Uuid = id(2);
 /// Another member of the owner's organization.
 pub(crate) const COLLEAGUE: Uuid = id(6);
 
+/// A member of the organization who has linked no account.
+pub(crate) const NEWCOMER: Uuid = id(7);
+
 /// Everybody, in the order of printing.
 pub(crate) fn everybody() -> Vec<Person> {
     let member = format!("--organization={ORGANIZATION}");
@@ -62,6 +65,7 @@ pub(crate) fn everybody() -> Vec<Person> {
             COLLEAGUE,
             &[&member, &format!("--group={REVIEWERS}")],
         ),
+        user("newcomer", NEWCOMER, &[&member]),
         service("internal_service", "internal"),
     ]
 }

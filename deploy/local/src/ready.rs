@@ -1,16 +1,14 @@
 //! What the launcher tells once all is ready: to people as text, to programs as a file.
 
-use std::{
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::{
+    answers::Answer,
+    files::{quoted, write_private},
+    page::Page,
     people::{self, Tokens},
     sample::Samples,
     say,
@@ -24,8 +22,15 @@ pub(crate) struct Ready {
     pub(crate) database_url: String,
     pub(crate) github_api: String,
     pub(crate) stand_in: bool,
+    pub(crate) page: Page,
     pub(crate) tokens: Tokens,
     pub(crate) samples: Samples,
+    /// What the worker said of the branches of a real host.
+    pub(crate) answers: Vec<Answer>,
+    /// Where the tokens go, and where the logs are.
+    pub(crate) directory: PathBuf,
+    /// chat-service's own program, which is a client too.
+    pub(crate) program: PathBuf,
     pub(crate) logs: Vec<PathBuf>,
 }
 
@@ -58,24 +63,45 @@ impl Drop for ReadyFile {
 }
 
 impl Ready {
-    /// Writes the file, whole or not at all. Only its owner may read it.
-    pub(crate) fn write(&self, file: &ReadyFile) -> anyhow::Result<()> {
-        let path = &file.0;
-        let mut name = path.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&partial)?;
-            writeln!(file, "{:#}", self.json())?;
-            file.sync_all()?;
-            std::fs::rename(&partial, path)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+    /// Writes the files: the tokens for people, and all for programs where that is wanted.
+    pub(crate) fn write(&self, file: Option<&ReadyFile>) -> anyhow::Result<()> {
+        let tokens = self.directory.join("tokens");
+        match std::fs::create_dir(&tokens) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make {}", tokens.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        for person in people::everybody() {
+            write_private(&self.token_file(person.role), self.tokens.of(person.role)?)?;
+        }
+        write_private(&self.script(), &self.shell()?)?;
+        match file {
+            Some(file) => write_private(&file.0, &format!("{:#}\n", self.json())),
+            None => Ok(()),
+        }
+    }
+
+    /// What a shell can source.
+    fn script(&self) -> PathBuf {
+        self.directory.join("tokens.sh")
+    }
+
+    fn token_file(&self, role: &str) -> PathBuf {
+        self.directory.join("tokens").join(role)
+    }
+
+    /// The variables: a token for each role, and what chat-service's own commands read.
+    fn shell(&self) -> anyhow::Result<String> {
+        let mut text = "# Bearer tokens, good for a week, and where chat-service is.\n".to_owned();
+        for person in people::everybody() {
+            let token = self.tokens.of(person.role)?;
+            text.push_str(&format!("export {}={token}\n", person.role.to_uppercase()));
+        }
+        text.push_str(&format!("export CHAT_URL={}\n", self.chat_service));
+        let file = self.token_file("owner");
+        text.push_str(&format!("export CHAT_TOKEN_FILE={}\n", quoted(&file)));
+        Ok(text)
     }
 
     fn json(&self) -> Value {
@@ -83,6 +109,8 @@ impl Ready {
             "chat_service": self.chat_service,
             "gitsync_service": self.gitsync_service,
             "sync_service": self.sync_service,
+            "pages": self.page.json(&self.chat_service),
+            "tokens_file": self.script().display().to_string(),
             "database_url": self.database_url,
             "github_api": self.github_api,
             "tokens": self.tokens.json(),
@@ -90,11 +118,12 @@ impl Ready {
             "organization": people::ORGANIZATION,
             "chats": self.samples.of("owner"),
             "chats_by_role": self.samples.by_role(),
+            "answers": self.answers.iter().map(Answer::json).collect::<Value>(),
         })
     }
 
     /// What is printed.
-    pub(crate) fn text(&self) -> anyhow::Result<String> {
+    pub(crate) fn text(&self) -> String {
         let chat = authority(&self.chat_service);
         let gitsync = authority(&self.gitsync_service);
         let kind = if self.stand_in {
@@ -104,40 +133,39 @@ impl Ready {
         };
         let owned = self.samples.of("owner");
         let example = owned.first().copied().unwrap_or_default();
-        let owner = people::OWNER;
+        let program = quoted(&self.program);
+        let operator = quoted(&self.token_file("operator"));
 
-        let mut text = format!(
-            "\nReady. Everything listens on this machine only.\n\n  \
+        let mut text = "\nReady. Everything listens on this machine only.\n\n".to_owned();
+        for (role, address) in self.page.addresses(&self.chat_service) {
+            text.push_str(&format!("  the page, as {role:<10} {address}\n"));
+        }
+        text.push_str(&format!(
+            "  (each address signs in once)\n\n  \
              chat-service     {}\n  \
              gitsync-service  {}\n  \
              PostgreSQL       {}\n  \
              GitHub API       {} ({kind})\n",
             self.chat_service, self.gitsync_service, self.database_url, self.github_api,
-        );
+        ));
         for log in &self.logs {
             text.push_str(&format!("  log              {}\n", log.display()));
         }
-        text.push_str("\nBearer tokens, good for a week:\n\n");
-        for person in people::everybody() {
-            let token = self.tokens.of(person.role)?;
-            text.push_str(&format!("  {}={token}\n", person.role.to_uppercase()));
-        }
         text.push_str(&format!(
-            "\nPaste the lines above into a shell, and then:\n\n  \
-             grpcurl -plaintext -H \"authorization: Bearer $OWNER\" -d '{{\"owner_id\": \"{owner}\"}}' \
+            "\nIn a shell:\n\n  \
+             source {}\n  \
+             {program} list\n  \
+             {program} watch\n  \
+             {program} refresh {example}\n  \
+             {program} sync-state --token-file {operator}\n  \
+             grpcurl -plaintext -H \"authorization: Bearer $OWNER\" -d '{{\"page_size\": 5}}' \
              {chat} chat.v1.ChatService/GetChats\n  \
-             grpcurl -plaintext -H \"authorization: Bearer $OWNER\" -d '{{\"chat_id\": \"{example}\"}}' \
-             {chat} chat.v1.ChatService/RefreshChat\n  \
-             grpcurl -plaintext -H \"authorization: Bearer $OWNER\" -d '{{}}' \
-             {chat} chat.v1.ChatService/WatchChats\n  \
              grpcurl -plaintext -H \"authorization: Bearer $OPERATOR\" \
-             {gitsync} gitsync.v1.WorkerService/GetWorkerState\n\n  \
-             buf curl --http2-prior-knowledge --protocol grpc -H \"authorization: Bearer $OWNER\" \
-             -d '{{\"page_size\": 5}}' {}/chat.v1.ChatService/GetChats\n\n\
+             {gitsync} gitsync.v1.WorkerService/GetWorkerState\n\n\
              Ctrl-C stops everything.",
-            self.chat_service,
+            quoted(&self.script()),
         ));
-        Ok(text)
+        text
     }
 }
 

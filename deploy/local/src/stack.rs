@@ -17,8 +17,11 @@ use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
+    answers::{self, Answer},
+    files::write_private,
     host::{GitHost, PROVIDER, StandIn},
     options::Options,
+    page::Page,
     people::{self, Tokens},
     ports,
     ready::{Ready, ReadyFile},
@@ -55,15 +58,17 @@ impl Stack {
             .as_deref()
             .map(ReadyFile::new)
             .transpose()?;
-        let binaries = say::doing("Building the services", build()).await?;
+        // What can be wrong with the directory is said before anything is built.
         let directory = Directory::open(options.data_dir.as_deref())?;
         let place = directory.path.clone();
         self.directory = Some(directory);
-
         let database_url = say::doing("PostgreSQL", self.start_postgres(options)).await?;
+        let binaries = say::doing_aloud("Building the services", build()).await?;
+
         say::doing("Schema", migrate(&binaries, &database_url)).await?;
         let keys = Keys::open(&binaries, &place).await?;
         let tokens = Tokens::issue(&binaries.chat_service, &keys.private).await?;
+        let page = Page::new(&place, &tokens)?;
         let host = self.host.insert(GitHost::start(options).await?);
         if host.stand_in.is_some() {
             say::line(&format!("GitHub stand-in: {}", host.api));
@@ -74,6 +79,8 @@ impl Stack {
             .arg("serve")
             // No balancer has to hear of an end.
             .env("CHAT_DRAIN_DELAY", "0s")
+            .env("CHAT_WEB", "true")
+            .env("CHAT_WEB_SIGN_IN_FILE", &page.file)
             .env("CHAT_DATABASE_URL", &database_url)
             .env_remove("CHAT_DATABASE_URL_FILE")
             .env("GIT_PROVIDER_0_TYPE", "github")
@@ -111,7 +118,7 @@ impl Stack {
         let gitsync_log = self.gitsync.insert(gitsync).log.clone();
 
         let channel = Endpoint::from_shared(chat_url.clone())?.connect().await?;
-        let samples = self.make_samples(options, &channel, &tokens).await?;
+        let (samples, answers) = self.make_samples(options, &channel, &tokens).await?;
         let host = self.host.as_ref().context("the git host was started")?;
         let ready = Ready {
             chat_service: chat_url,
@@ -120,14 +127,16 @@ impl Stack {
             database_url,
             github_api: host.api.clone(),
             stand_in: host.stand_in.is_some(),
+            page,
             tokens,
             samples,
+            answers,
+            directory: place,
+            program: binaries.chat_service,
             logs: vec![chat_log, gitsync_log],
         };
-        if let Some(file) = &self.ready_file {
-            ready.write(file)?;
-        }
-        say::result(&ready.text()?);
+        ready.write(self.ready_file.as_ref())?;
+        say::result(&ready.text());
         Ok(())
     }
 
@@ -147,12 +156,13 @@ impl Stack {
         Ok(self.postgres.insert(server).url(DATABASE))
     }
 
+    /// Makes chats, and waits for what the worker says of their branches.
     async fn make_samples(
         &mut self,
         options: &Options,
         channel: &Channel,
         tokens: &Tokens,
-    ) -> anyhow::Result<sample::Samples> {
+    ) -> anyhow::Result<(sample::Samples, Vec<Answer>)> {
         let host = self.host.as_ref().context("the git host was started")?;
         let plan = match &host.stand_in {
             Some(StandIn { sample, .. }) => sample::of_organization(host, sample)?,
@@ -160,24 +170,28 @@ impl Stack {
         };
         let making = sample::make(&plan, channel, tokens);
         let samples = say::doing("Sample chats", making).await?;
-        let strict = host.stand_in.is_some();
+        if !plan.has_branches() {
+            say::line("No branch was named with --repo and --branch: nothing is looked up.");
+            return Ok((samples, Vec::new()));
+        }
         let waiting = async {
-            sample::wait(&plan, &samples, channel, tokens, Stage::Opened, strict).await?;
-            if let Some(stand_in) = &host.stand_in {
-                stand_in.settle();
-                sample::refresh_settled(&plan, &samples, channel, tokens).await?;
-                sample::wait(&plan, &samples, channel, tokens, Stage::Settled, strict).await?;
-            }
-            Ok(())
+            let Some(stand_in) = &host.stand_in else {
+                return answers::ask(&plan, &samples, channel, tokens).await;
+            };
+            sample::wait(&plan, &samples, channel, tokens, Stage::Opened).await?;
+            stand_in.settle();
+            sample::refresh_settled(&plan, &samples, channel, tokens).await?;
+            sample::wait(&plan, &samples, channel, tokens, Stage::Settled).await?;
+            Ok(Vec::new())
         };
-        say::doing("Pull requests, by the worker", async {
+        let answers = say::doing("Pull requests, by the worker", async {
             tokio::select! {
                 found = waiting => found,
                 Err(ended) = watch(&mut self.postgres, &mut self.chat, &mut self.gitsync) => Err(ended),
             }
         })
         .await?;
-        Ok(samples)
+        Ok((samples, answers))
     }
 
     /// Returns when a part ends by itself, with the end of its log.
@@ -314,7 +328,7 @@ impl Keys {
         }
         let worker = people::worker();
         let token = people::issue(&binaries.chat_service, &keys.private, &worker).await?;
-        std::fs::write(&keys.worker_token, token)?;
+        write_private(&keys.worker_token, &token)?;
         Ok(keys)
     }
 }

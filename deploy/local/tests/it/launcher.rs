@@ -1,9 +1,11 @@
 //! A running launcher in a place of its own, and everything that belongs to it.
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use testkit::{
@@ -112,7 +114,7 @@ pub(crate) fn stuck_at(place: &Place, first: &str, real: &Path) -> PathBuf {
 /// A launcher in a place, with real services unless a test replaces them.
 pub(crate) struct Launcher<'a> {
     place: &'a Place,
-    variables: Vec<(&'static str, PathBuf)>,
+    variables: Vec<(&'static str, OsString)>,
     flags: Vec<String>,
 }
 
@@ -121,17 +123,20 @@ impl<'a> Launcher<'a> {
         Self {
             place,
             variables: vec![
-                ("CHAT_SERVICE_BIN", binaries().chat_service.clone()),
-                ("GITSYNC_SERVICE_BIN", binaries().gitsync_service.clone()),
+                ("CHAT_SERVICE_BIN", binaries().chat_service.clone().into()),
+                (
+                    "GITSYNC_SERVICE_BIN",
+                    binaries().gitsync_service.clone().into(),
+                ),
             ],
             flags: Vec::new(),
         }
     }
 
     /// With another value for a variable.
-    pub(crate) fn with(mut self, name: &'static str, value: PathBuf) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.retain(|(known, _)| *known != name);
-        self.variables.push((name, value));
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -141,23 +146,47 @@ impl<'a> Launcher<'a> {
         self
     }
 
-    pub(crate) fn flag(mut self, flag: &str, value: &Path) -> Self {
-        self.flags
-            .extend([flag.to_owned(), value.display().to_string()]);
+    pub(crate) fn flag(self, flag: &str, value: &Path) -> Self {
+        self.argument(flag, &value.display().to_string())
+    }
+
+    pub(crate) fn argument(mut self, flag: &str, value: &str) -> Self {
+        self.flags.extend([flag.to_owned(), value.to_owned()]);
         self
     }
 
     pub(crate) fn start(self) -> Process {
         let mut launcher = command(env!("CARGO_BIN_EXE_local"));
+        self.configure(&mut launcher);
+        launcher.args(self.arguments());
+        Process::spawn("local", launcher).unwrap()
+    }
+
+    /// Starts it at a terminal, which writes what it shows into a file.
+    pub(crate) fn start_at_a_terminal(self, typescript: &Path) -> Process {
+        let mut script = command("script");
+        self.configure(&mut script);
+        let launcher = [env!("CARGO_BIN_EXE_local").to_owned()];
+        let line = [&launcher[..], &self.arguments()].concat().join(" ");
+        script
+            .env("TERM", "xterm")
+            .args(["--quiet", "--return", "--flush", "--command", &line])
+            .arg(typescript);
+        Process::spawn("script", script).unwrap()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let ports = ["--port", "0", "--gitsync-port", "0"].map(str::to_owned);
+        [&ports[..], &self.flags].concat()
+    }
+
+    fn configure(&self, launcher: &mut Command) {
         if let Some(programs) = std::env::var_os("TESTKIT_POSTGRES_BIN") {
             launcher.env("TESTKIT_POSTGRES_BIN", programs);
         }
         launcher
             .env("TMPDIR", self.place.temporary())
-            .envs(self.variables)
-            .args(["--port", "0", "--gitsync-port", "0"])
-            .args(self.flags);
-        Process::spawn("local", launcher).unwrap()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 }
 

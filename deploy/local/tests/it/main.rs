@@ -8,3 +8,6 @@
 mod interrupted;
 mod kept;
 mod launcher;
+mod progress;
+mod ready;
+mod real_host;

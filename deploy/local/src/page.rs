@@ -1,0 +1,50 @@
+//! The page with the chat list: who can open it once, without a token at hand.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{files::write_private, people::Tokens};
+
+/// Those who can sign in: the chats' owner, and a colleague to whom some are shared.
+const READERS: [&str; 2] = ["owner", "colleague"];
+
+/// The codes with which the page can be opened, each once.
+pub(crate) struct Page {
+    codes: [String; 2],
+    /// What chat-service reads them from.
+    pub(crate) file: PathBuf,
+}
+
+impl Page {
+    /// Makes codes, and writes them for chat-service.
+    pub(crate) fn new(directory: &Path, tokens: &Tokens) -> anyhow::Result<Self> {
+        // 122 random bits each.
+        let codes = READERS.map(|_| Uuid::new_v4().simple().to_string());
+        let mut signs_in = serde_json::Map::new();
+        for (role, code) in READERS.iter().zip(&codes) {
+            signs_in.insert(code.clone(), tokens.of(role)?.into());
+        }
+        let file = directory.join("sign-in.json");
+        write_private(&file, &Value::Object(signs_in).to_string())?;
+        Ok(Self { codes, file })
+    }
+
+    /// The page's addresses at chat-service, by role.
+    pub(crate) fn addresses(&self, chat_service: &str) -> [(&'static str, String); 2] {
+        let [owner, colleague] = &self.codes;
+        let [of_owner, of_colleague] = READERS;
+        let address = |code: &str| format!("{chat_service}/#sign-in={code}");
+        [
+            (of_owner, address(owner)),
+            (of_colleague, address(colleague)),
+        ]
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self, chat_service: &str) -> Value {
+        let addresses = self.addresses(chat_service);
+        json!(std::collections::BTreeMap::from(addresses))
+    }
+}
