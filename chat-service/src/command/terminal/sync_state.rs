@@ -49,6 +49,9 @@ const fn column(head: &'static str, most: usize) -> Column {
     }
 }
 
+/// The columns and the rows of a table, and what is said where it has none.
+type Section = (&'static [Column], Vec<Vec<Cell>>, &'static str);
+
 /// Prints what is due, leased, paused and wrong.
 pub(super) async fn show(
     settings: &SyncStateSettings,
@@ -67,7 +70,7 @@ pub(super) async fn show(
         problems,
     } = &state;
     output.messages("chat.v1.GetSyncStateResponse", std::slice::from_ref(&state))?;
-    let rows: [(&'static [Column], Vec<Vec<Cell>>, &str); 4] = [
+    let rows: [Section; 4] = [
         (
             LANES,
             lanes.iter().map(lane_cells).collect(),

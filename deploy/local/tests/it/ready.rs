@@ -85,13 +85,15 @@ async fn the_sample_shows_every_icon_and_tokens_and_pages_are_for_their_owner_al
     assert_eq!(sourced(tokens, "list --shared-with-me").len(), 2);
 
     // Each address signs in once.
+    let http = reqwest::Client::builder().timeout(testkit::wait::PATIENCE);
+    let http = http.build().unwrap();
     let chat_service = said["chat_service"].as_str().unwrap();
     for role in ["owner", "colleague"] {
         let page = said["pages"][role].as_str().unwrap();
         let (address, code) = page.split_once("/#sign-in=").unwrap();
         assert_eq!(address, chat_service);
         let sign_in = async || {
-            let client = reqwest::Client::new().post(format!("{chat_service}/sign-in"));
+            let client = http.post(format!("{chat_service}/sign-in"));
             client.body(code.to_owned()).send().await.unwrap()
         };
         let signed_in = sign_in().await;
@@ -102,7 +104,7 @@ async fn the_sample_shows_every_icon_and_tokens_and_pages_are_for_their_owner_al
         );
         assert!(sign_in().await.status().is_client_error());
     }
-    let page = reqwest::get(format!("{chat_service}/")).await.unwrap();
+    let page = http.get(format!("{chat_service}/")).send().await.unwrap();
     assert!(page.status().is_success(), "{page:?}");
     ends_without_a_trace(process, &place, Signal::Interrupt).await;
 }
