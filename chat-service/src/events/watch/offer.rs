@@ -28,7 +28,7 @@ pub(super) struct Pace(usize);
 impl Pace {
     pub(super) async fn step(&mut self) {
         self.0 += 1;
-        if self.0 % PACE == 0 {
+        if self.0.is_multiple_of(PACE) {
             tokio::task::yield_now().await;
         }
     }
