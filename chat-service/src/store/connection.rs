@@ -203,10 +203,11 @@ impl Connection {
             }));
             // A call is sent when it is first polled.
             query.as_mut().now_or_never();
-            // A failure before any answer means that its values cannot be encoded. The statements
-            // after it, like COMMIT, must not be sent.
+            // A failure before any answer means that its values cannot be encoded, or that the
+            // connection is closed. The statements after it, like COMMIT, must not be sent.
             if matches!(&*query, MaybeDone::Done(Err(_))) {
-                unsent = query.as_mut().take_output().and_then(Result::err);
+                let error = query.as_mut().take_output().and_then(Result::err);
+                unsent = error.map(|error| (bound.statement, error));
                 break;
             }
             if bound.statement.name == BEGIN.name && !bound.skipped {
@@ -237,7 +238,10 @@ impl Connection {
         }
         match (failed, unsent) {
             (Some(failed), _) => Err(failed),
-            (None, Some(error)) => Err(StoreError::bug("send a statement", error)),
+            (None, Some((statement, error))) if error.is_closed() => {
+                Err(self.failure(statement, error, classify))
+            }
+            (None, Some((_, error))) => Err(StoreError::bug("send a statement", error)),
             (None, None) => Ok(rows),
         }
     }

@@ -367,6 +367,23 @@ async fn a_write_on_a_server_that_was_demoted_is_unavailable_and_all_its_connect
 }
 
 #[tokio::test]
+async fn a_connection_that_closed_before_a_statement_is_sent_is_unavailable_and_no_bug() {
+    let (database, store) = store(1).await;
+    let connection = store.connection().await.unwrap();
+    let pid = pid_of(&connection).await;
+    let end = "SELECT pg_terminate_backend($1, 10000)";
+    database.client().await.query(end, &[&pid]).await.unwrap();
+    // The first one may still be sent; that the connection is closed is known by its answer.
+    for _ in 0..2 {
+        let failed = connection.read(BACKEND, &[]).await.unwrap_err();
+        assert!(
+            matches!(failed, StoreError::Unavailable { .. }),
+            "{failed:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn more_parameters_than_the_protocol_counts_are_a_bug() {
     let (_database, store) = store(1).await;
     let values = vec![&1_i32 as &(dyn ToSql + Sync); MAX_PARAMETERS + 1];
