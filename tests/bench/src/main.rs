@@ -3,13 +3,14 @@
 //! `bench list`: what a page of chats costs, for whom, and by which filter. `bench sync`: what it takes to
 //! keep statuses fresh. `bench accounts`: what a budget with very many accounts costs. `bench ledger`: whether
 //! every acknowledged report is looked up while workers die. `bench abuse`: what one tenant can do to
-//! another. See the README.
+//! another. `bench watch`: how long a change is on its way to watchers. See the README.
 
 mod abuse;
 mod accounts;
 mod ledger;
 mod list;
 mod sync;
+mod watch;
 
 use std::process::{ExitCode, ExitStatus};
 
@@ -35,6 +36,8 @@ enum Command {
     Ledger(ledger::Options),
     /// What one tenant can do to another, and to the processes.
     Abuse(abuse::Options),
+    /// How long a change is on its way to watchers, and what they cost.
+    Watch(watch::Options),
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Accounts(options) => Box::pin(accounts::run(options)).await,
         Command::Ledger(options) => Box::pin(ledger::run(options)).await,
         Command::Abuse(options) => Box::pin(abuse::run(options)).await,
+        Command::Watch(options) => Box::pin(watch::run(options)).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
