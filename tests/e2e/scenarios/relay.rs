@@ -16,7 +16,7 @@ async fn is_relay(replica: &Replica) -> bool {
 }
 
 /// The relay, and the one that is not, once there is exactly one of two.
-async fn relay_first([one, other]: [Replica; 2]) -> [Replica; 2] {
+pub(crate) async fn relay_first([one, other]: [Replica; 2]) -> [Replica; 2] {
     let is_one = wait::until("one of two is the relay", || async {
         match (is_relay(&one).await, is_relay(&other).await) {
             (true, false) => Ok(true),

@@ -3,5 +3,7 @@
 //! This crate links neither service. It starts them as an operator would and speaks the contract.
 
 pub mod abuse;
+pub mod follower;
 pub mod lease;
+pub mod picture;
 pub mod stack;

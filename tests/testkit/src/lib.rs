@@ -11,5 +11,6 @@ pub mod http;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod random;
 pub mod running;
 pub mod wait;

@@ -21,6 +21,12 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Where it serves its public listener.
+    #[must_use]
+    pub fn grpc_url(&self) -> &str {
+        &self.addresses.grpc
+    }
+
     /// Where it serves its operations endpoint.
     #[must_use]
     pub fn ops_url(&self) -> &str {
@@ -67,7 +73,13 @@ impl Stack {
     /// `ChatService` of a replica as `caller`.
     #[must_use]
     pub fn chats_at(&self, replica: &Replica, caller: &Caller) -> ChatServiceClient<Authorized> {
-        clients::chats(channel(&replica.addresses.grpc), self.bearer(caller))
+        self.chats_through(&replica.addresses.grpc, caller)
+    }
+
+    /// `ChatService` at `url` as `caller`: of any replica, directly or through a proxy.
+    #[must_use]
+    pub fn chats_through(&self, url: &str, caller: &Caller) -> ChatServiceClient<Authorized> {
+        clients::chats(channel(url), self.bearer(caller))
     }
 
     /// Runs a command of chat-service on the database, and returns what it prints.

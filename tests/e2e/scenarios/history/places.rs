@@ -1,0 +1,30 @@
+//! Where the replicas are.
+
+use std::sync::{Mutex, PoisonError};
+
+use proto::chat::v1::chat_service_client::ChatServiceClient;
+use testkit::{
+    clients::{Authorized, Bearer, channel, chats},
+    random::Random,
+};
+use tonic::transport::Channel;
+
+/// A channel to each replica; another one replaces a replica that was killed.
+pub(super) struct Places(Mutex<Vec<Channel>>);
+
+impl Places {
+    pub(super) fn new(urls: [&str; 3]) -> Self {
+        Self(Mutex::new(urls.map(channel).into()))
+    }
+
+    pub(super) fn replace(&self, place: usize, url: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = channel(url);
+    }
+
+    /// `ChatService` of any replica.
+    pub(super) fn any(&self, random: &mut Random, bearer: Bearer) -> ChatServiceClient<Authorized> {
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels[random.below(channels.len())].clone();
+        chats(channel, bearer)
+    }
+}

@@ -1,0 +1,229 @@
+//! Who watches, is cut off at random, and resumes with the last message that was processed.
+
+use std::time::{Duration, Instant};
+
+use e2e::{
+    picture::{Picture, list},
+    stack::REPOSITORY,
+};
+use proto::chat::v1::{ChatStatus, WatchChatsRequest, WatchChatsResponse, WatchEventKind};
+use testkit::random::Random;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tonic::Status;
+
+use super::{
+    cast::Role,
+    world::{LABEL, LAST_TITLE, World, passes},
+};
+
+/// Cuts of a watcher at most.
+const CUTS: usize = 6;
+/// A cut comes within this.
+const CUT_MILLISECONDS: usize = 120;
+/// Before a watcher that was refused tries again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Who watches what.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) role: Role,
+    pub(super) request: WatchChatsRequest,
+    /// The chat whose last change is the end; none for a caller that hears nothing.
+    anchor: Option<String>,
+    cuts: usize,
+}
+
+/// What a watcher heard.
+pub(super) struct Watched {
+    pub(super) plan: Plan,
+    pub(super) picture: Picture,
+    pub(super) heard: Vec<Heard>,
+    pub(super) cuts: usize,
+}
+
+/// One message about a chat.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) at: Instant,
+    pub(super) kind: WatchEventKind,
+    pub(super) chat: String,
+    pub(super) title: String,
+    /// Whether it says whom the chat is shared with.
+    pub(super) shows_shares: bool,
+}
+
+impl Plan {
+    /// Of any caller, about anything that this caller may list.
+    pub(super) fn new(world: &World, random: &mut Random) -> Self {
+        let role = random.pick(&Role::ALL);
+        let mut request = WatchChatsRequest::default();
+        let own = match role {
+            Role::Colleague | Role::Stranger => role,
+            Role::Owner
+            | Role::Reader
+            | Role::Member
+            | Role::Guest
+            | Role::Administrator
+            | Role::Auditor
+            | Role::Internal
+            | Role::Suspended => Role::Owner,
+        };
+        let mut anchored = own;
+        // Whoever reads everything would hear of the other histories, too.
+        let by_owner = [Role::Auditor, Role::Internal].contains(&role) || random.chance(20);
+        let strange = [Role::Stranger, Role::Suspended].contains(&role);
+        if by_owner && !strange {
+            if !matches!(role, Role::Owner | Role::Colleague) {
+                anchored = random.pick(&[Role::Owner, Role::Colleague]);
+            }
+            request.owner_id = Some(world.cast.id(anchored));
+        }
+        match random.below(if strange { 2 } else { 8 }) {
+            0 => {
+                // Those that there are. A list by ids is not by owner.
+                (request.owner_id, anchored) = (None, own);
+                request.chat_ids = world.journal().0.iter().map(|of| of.id.clone()).collect();
+            }
+            2 => {
+                request.statuses = vec![ChatStatus::Error.into(), ChatStatus::Running.into()];
+            }
+            3 => request.archived = Some(false),
+            4 => request.title = Some("PPLE".to_owned()),
+            5 => {
+                request.labels = [LABEL]
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into();
+            }
+            6 => request.repository = Some(REPOSITORY.to_uppercase()),
+            7 => request.shared_with_me = !role.shares().is_empty(),
+            _ => {}
+        }
+        Self {
+            role,
+            request,
+            anchor: (role != Role::Suspended).then(|| world.anchor(anchored)),
+            cuts: random.below(CUTS + 1),
+        }
+    }
+
+    /// Whether this caller hears of anything.
+    pub(super) fn hears(&self) -> bool {
+        self.anchor.is_some()
+    }
+}
+
+/// Watches until the end. `Err` says what must not be.
+pub(super) async fn watch(
+    world: &World,
+    plan: Plan,
+    mut random: Random,
+) -> Result<Watched, String> {
+    let mut watched = Watched {
+        plan,
+        picture: Picture::default(),
+        heard: Vec::new(),
+        cuts: 0,
+    };
+    loop {
+        let wait = random.below(CUT_MILLISECONDS);
+        let wait = Duration::from_millis(u64::try_from(wait).unwrap());
+        let is_cut = watched.cuts < watched.plan.cuts;
+        let streaming = stream(world, &mut watched, &mut random);
+        let ended = if is_cut {
+            timeout(wait, streaming).await
+        } else {
+            Ok(streaming.await)
+        };
+        match ended {
+            Ok(ended) => {
+                if ended? {
+                    return Ok(watched);
+                }
+            }
+            // What arrived and was not processed is gone with the stream.
+            Err(_) => watched.cuts += 1,
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// One stream; whether it has reached the end of the history.
+async fn stream(world: &World, watched: &mut Watched, random: &mut Random) -> Result<bool, String> {
+    let mut over = world.over.subscribe();
+    let mut client = world.client(random, watched.plan.role);
+    let request = WatchChatsRequest {
+        since_revision: watched.picture.revision.clone(),
+        ..watched.plan.request.clone()
+    };
+    let mut stream = match client.watch_chats(request.clone()).await {
+        Ok(stream) => stream.into_inner(),
+        Err(status) => return watched.unless_lost(&status),
+    };
+    let mut is_first = true;
+    while !watched.has_ended() {
+        let message = tokio::select! {
+            message = stream.message() => message,
+            () = is_over(&mut over), if !watched.plan.hears() => return Ok(true),
+        };
+        match message {
+            Ok(Some(message)) => {
+                let begins = message.kind() == WatchEventKind::Heartbeat && message.chat.is_none();
+                if std::mem::take(&mut is_first) && !begins {
+                    return Err(watched.problem(&format!("begins with {message:?}")));
+                }
+                watched.hear(message);
+            }
+            Ok(None) => return Ok(false),
+            Err(status) => return watched.unless_lost(&status),
+        }
+        if !watched.picture.listed {
+            match list(&mut client, &request).await {
+                Ok(listed) => watched.picture.take(listed),
+                Err(status) => return watched.unless_lost(&status),
+            }
+        }
+    }
+    Ok(true)
+}
+
+async fn is_over(over: &mut watch::Receiver<bool>) {
+    // Fails only without a history.
+    let _over = over.wait_for(|over| *over).await;
+}
+
+impl Watched {
+    fn hear(&mut self, message: WatchChatsResponse) {
+        if let Some(chat) = &message.chat {
+            self.heard.push(Heard {
+                at: Instant::now(),
+                kind: message.kind(),
+                chat: chat.id.clone(),
+                title: chat.title.clone(),
+                shows_shares: !(chat.readers.is_empty() && chat.writers.is_empty()),
+            });
+        }
+        self.picture.apply(message);
+    }
+
+    /// Whether all that happened before the last change of the anchor was heard of.
+    fn has_ended(&self) -> bool {
+        let anchor = self.plan.anchor.as_ref();
+        let anchor = anchor.and_then(|anchor| self.picture.chats.get(anchor));
+        self.picture.listed && anchor.is_some_and(|anchor| anchor.title == LAST_TITLE)
+    }
+
+    fn unless_lost(&self, status: &Status) -> Result<bool, String> {
+        if passes(status) {
+            return Ok(false);
+        }
+        Err(self.problem(&format!("is refused: {status:?}")))
+    }
+
+    /// What is wrong with this watcher.
+    pub(super) fn problem(&self, what: &str) -> String {
+        format!("{:?} {what}", self.plan)
+    }
+}
