@@ -193,8 +193,7 @@ pub struct Settings {
     /// Whether the public listener serves the page with the chat list, at /
     #[arg(long, env = "CHAT_WEB", action = ArgAction::Set, default_value_t = false)]
     pub web: bool,
-    /// Origins of other pages that may call from a browser, as in https://chats.example.com,
-    /// with commas between
+    /// Origins (scheme, host, port) of other pages that may call from a browser, with commas between
     #[arg(
         long,
         env = "CHAT_WEB_ORIGINS",

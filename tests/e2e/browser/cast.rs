@@ -8,6 +8,7 @@ use proto::chat::v1::{
 use serde_json::{Value, json};
 use testkit::{clients::Caller, process::Signal};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 /// $1 chats of the owner $2, each a minute older than the one before.
 const MANY: &str = "
@@ -72,9 +73,9 @@ impl<'a> Cast<'a> {
             "start" => self.stack.restart_chat_service().await,
             "token" => {
                 let seconds = command["seconds"].as_i64().unwrap();
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                let now = i64::try_from(now.unwrap().as_secs()).unwrap();
-                let owner = self.owner.clone().expires(now + seconds);
+                let (now, _) = Uuid::now_v7().get_timestamp().unwrap().to_unix();
+                let soon = i64::try_from(now).unwrap() + seconds;
+                let owner = self.owner.clone().expires(soon);
                 return json!({ "token": self.stack.token(&owner) });
             }
             other => panic!("nobody knows how to {other}"),
@@ -174,7 +175,7 @@ pub(crate) async fn many_chats(stack: &Stack, owner: &Caller, number: i32) {
         .prepare_typed(MANY, &[Type::INT4, Type::UUID])
         .await
         .unwrap();
-    let owner: uuid::Uuid = owner.id().parse().unwrap();
+    let owner: Uuid = owner.id().parse().unwrap();
     client
         .execute(&statement, &[&number, &owner])
         .await
