@@ -65,7 +65,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let mut stack = Stack::default();
     let result = {
         let work = async {
-            stack.start(&options).await?;
+            Box::pin(stack.start(&options)).await?;
             stack.watch().await
         };
         tokio::select! {

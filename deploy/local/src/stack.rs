@@ -118,7 +118,7 @@ impl Stack {
         let gitsync_log = self.gitsync.insert(gitsync).log.clone();
 
         let channel = Endpoint::from_shared(chat_url.clone())?.connect().await?;
-        let (samples, answers) = self.make_samples(options, &channel, &tokens).await?;
+        let (samples, answers) = Box::pin(self.make_samples(options, &channel, &tokens)).await?;
         let host = self.host.as_ref().context("the git host was started")?;
         let ready = Ready {
             chat_service: chat_url,
@@ -184,13 +184,13 @@ impl Stack {
             sample::wait(&plan, &samples, channel, tokens, Stage::Settled).await?;
             Ok(Vec::new())
         };
-        let answers = say::doing("Pull requests, by the worker", async {
+        let answered = Box::pin(async {
             tokio::select! {
                 found = waiting => found,
                 Err(ended) = watch(&mut self.postgres, &mut self.chat, &mut self.gitsync) => Err(ended),
             }
-        })
-        .await?;
+        });
+        let answers = say::doing("Pull requests, by the worker", answered).await?;
         Ok((samples, answers))
     }
 
