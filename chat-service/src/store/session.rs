@@ -2,6 +2,7 @@
 //! in one is cancelled.
 
 use std::{
+    io,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,9 +11,15 @@ use std::{
 };
 
 use service_runtime::jitter::jittered;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::{TcpStream, UnixStream, lookup_host},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_postgres::{
-    Client, Config, Error as PgError, NoTls, Statement as Prepared, config::TargetSessionAttrs,
+    Client, Config, Error as PgError, NoTls, Statement as Prepared,
+    config::{Host, TargetSessionAttrs},
     error::SqlState,
 };
 
@@ -34,6 +41,12 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The ages of sessions differ by this share, so that those opened together do not end together.
 const AGE_JITTER: f64 = 0.25;
+
+/// Where PostgreSQL listens if nothing else is said.
+const DEFAULT_PORT: u16 = 5432;
+
+/// How a connection ends that its peer has closed.
+const CLOSED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
 
 /// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
@@ -159,6 +172,8 @@ fn refuses_options(error: &PgError) -> bool {
 /// One connection with the server, and its prepared statements. Dropping it closes it.
 pub(super) struct Session {
     pub(super) client: Client,
+    /// Where its server is one of.
+    config: Config,
     /// Talks with the server until it is dropped.
     _driver: JoinSet<()>,
     statements: Mutex<Statements>,
@@ -177,6 +192,7 @@ impl Session {
         });
         Ok(Self {
             client,
+            config: config.clone(),
             _driver: driver,
             statements: Mutex::default(),
             retire_at: Instant::now() + jittered(max_age, AGE_JITTER),
@@ -216,14 +232,7 @@ impl Session {
         let end = if open { "ROLLBACK" } else { "" };
         let settled = async {
             loop {
-                if busy
-                    && self
-                        .client
-                        .cancel_token()
-                        .cancel_query(NoTls)
-                        .await
-                        .is_err()
-                {
+                if busy && self.cancel().await.is_err() {
                     return false;
                 }
                 let answer = self.client.batch_execute(end);
@@ -241,5 +250,43 @@ impl Session {
         tokio::time::timeout(SETTLE_LIMIT, settled)
             .await
             .unwrap_or(false)
+    }
+
+    /// Cancels the statement under way. Returns when the server has acted on that, which
+    /// `cancel_query` of the client does not wait for. It is asked at all addresses, since which one
+    /// the session has is not known: another server has no session with its key.
+    async fn cancel(&self) -> io::Result<()> {
+        let ports = self.config.get_ports();
+        for (place, host) in self.config.get_hosts().iter().enumerate() {
+            let port = ports.get(place).or(ports.first());
+            let port = port.copied().unwrap_or(DEFAULT_PORT);
+            match host {
+                Host::Tcp(name) => {
+                    for address in lookup_host((name.as_str(), port)).await? {
+                        if let Ok(stream) = TcpStream::connect(address).await {
+                            self.cancel_over(stream).await?;
+                        }
+                    }
+                }
+                Host::Unix(directory) => {
+                    let socket = directory.join(format!(".s.PGSQL.{port}"));
+                    if let Ok(stream) = UnixStream::connect(socket).await {
+                        self.cancel_over(stream).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        let token = self.client.cancel_token();
+        let cancelled = token.cancel_query_raw(&mut stream, NoTls).await;
+        cancelled.map_err(io::Error::other)?;
+        // The server says nothing, and closes the connection when it has acted.
+        match stream.read_u8().await {
+            Err(error) if !CLOSED.contains(&error.kind()) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }

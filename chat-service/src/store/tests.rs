@@ -8,6 +8,12 @@ use testkit::{
     postgres::{Client, Database},
     wait,
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -29,6 +35,8 @@ use crate::{
 const READ_RELAY: Sql = sql!("read_relay");
 const BACKEND: Sql = fixed("backend", "SELECT pg_backend_pid() AS pid");
 const SLEEP: Sql = fixed("sleep", "SELECT pg_sleep(60)");
+const NAP: Sql = fixed("nap", "SELECT pg_sleep(0.1)");
+const LONG_NAP: Sql = fixed("long_nap", "SELECT pg_sleep(0.6)");
 const COUNT_PREPARED: Sql = fixed(
     "count_prepared",
     "SELECT count(*) AS count FROM pg_prepared_statements",
@@ -192,7 +200,7 @@ async fn what_a_call_gives_up_is_cancelled_and_the_next_one_has_its_connection_a
         slept = store.read(SLEEP, &[]) => panic!("it ended: {slept:?}"),
         () = until_running(&database, 1) => {}
     }
-    let after = tokio::time::timeout(Duration::from_secs(2), pid(&store)).await;
+    let after = timeout(Duration::from_secs(2), pid(&store)).await;
     assert_eq!(after.unwrap(), before);
     until_running(&database, 0).await;
 }
@@ -212,7 +220,7 @@ async fn a_transaction_that_is_given_up_in_a_statement_is_rolled_back_and_its_co
         waited = waiting => panic!("it ended: {waited:?}"),
         () = until_running(&database, 1) => {}
     }
-    let after = tokio::time::timeout(Duration::from_secs(2), pid(&store)).await;
+    let after = timeout(Duration::from_secs(2), pid(&store)).await;
     assert_eq!(after.unwrap(), before);
     let free = "SELECT pg_try_advisory_lock(8)";
     let free: bool = holder
@@ -231,9 +239,59 @@ async fn the_cancellation_of_a_call_never_hits_the_next_one() {
     for microseconds in (0..4_000).step_by(40) {
         let nap = fixed("nap", "SELECT pg_sleep(0.002)");
         let limit = Duration::from_micros(microseconds);
-        let _ = tokio::time::timeout(limit, store.read(nap, &[])).await;
+        let _ = timeout(limit, store.read(nap, &[])).await;
         pid(&store).await;
     }
+}
+
+/// A network that is slow with cancellations alone.
+async fn slow_cancellations(upstream: String) -> (String, JoinSet<()>) {
+    const CODE: [u8; 4] = 80_877_102_u32.to_be_bytes();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(&upstream).await.unwrap();
+            connections.spawn(async move {
+                let mut head = [0; 8];
+                client.read_exact(&mut head).await.unwrap();
+                if head[4..] == CODE {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                server.write_all(&head).await.unwrap();
+                let _ended = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, tasks)
+}
+
+#[tokio::test]
+async fn a_cancellation_that_comes_late_never_hits_the_next_call() {
+    let database = testkit::postgres::database().await;
+    let (address, _network) = slow_cancellations(database.address()).await;
+    let url = database.url().replace(&database.address(), &address);
+    let options = PoolOptions {
+        size: 1,
+        ..PoolOptions::default()
+    };
+    let store = Store::new(&url, &options).unwrap();
+    let before = pid(&store).await;
+    {
+        let connection = store.connection().await.unwrap();
+        // Given up while it is under way, and over before the cancellation arrives.
+        let given_up = connection.read(NAP, &[]);
+        assert!(timeout(Duration::from_millis(10), given_up).await.is_err());
+    }
+    let connection = store.connection().await.unwrap();
+    connection.read(LONG_NAP, &[]).await.unwrap();
+    assert_eq!(
+        pid_of(&connection).await,
+        before,
+        "it is another connection"
+    );
 }
 
 #[tokio::test]
