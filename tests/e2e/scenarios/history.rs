@@ -36,7 +36,7 @@ use self::{
 };
 
 /// Without `HISTORIES`: as many as fit into a minute of a debug build on two cores.
-const HISTORIES: usize = 120;
+const HISTORIES: usize = 60;
 /// Of those with new generations.
 const HISTORIES_OF_GENERATIONS: usize = 8;
 /// Histories at once.

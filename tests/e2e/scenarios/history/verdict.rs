@@ -27,7 +27,10 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
             listed => break listed.map_err(|status| watched.problem(&format!("{status:?}")))?,
         }
     };
-    if let Some(id) = watched.picture.differences(&listed).first() {
+    let mut differences = watched.picture.differences(&listed);
+    // Those went on to change after the end.
+    differences.retain(|id| !world.is_anchor(id));
+    if let Some(id) = differences.first() {
         let heard = watched.heard.iter().filter(|heard| heard.chat == *id);
         let heard: Vec<_> = heard.map(|heard| (heard.kind, &heard.title)).collect();
         return Err(watched.problem(&format!(

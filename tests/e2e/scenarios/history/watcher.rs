@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     cast::Role,
-    world::{LABEL, LAST_TITLE, World, passes},
+    world::{LABEL, World, passes},
 };
 
 /// Cuts of a watcher at most.
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Plan {
     pub(super) role: Role,
     pub(super) request: WatchChatsRequest,
-    /// The chat whose last change is the end; none for a caller that hears nothing.
+    /// The chat whose last changes are the end; none for a caller that hears nothing.
     anchor: Option<String>,
     cuts: usize,
 }
@@ -42,6 +42,7 @@ pub(super) struct Watched {
     pub(super) picture: Picture,
     pub(super) heard: Vec<Heard>,
     pub(super) cuts: usize,
+    heard_the_end: bool,
 }
 
 /// One message about a chat.
@@ -126,6 +127,7 @@ pub(super) async fn watch(
         picture: Picture::default(),
         heard: Vec::new(),
         cuts: 0,
+        heard_the_end: false,
     };
     loop {
         let wait = random.below(CUT_MILLISECONDS);
@@ -174,7 +176,7 @@ async fn stream(world: &World, watched: &mut Watched, random: &mut Random) -> Re
                 if std::mem::take(&mut is_first) && !begins {
                     return Err(watched.problem(&format!("begins with {message:?}")));
                 }
-                watched.hear(message);
+                watched.hear(world, message);
             }
             Ok(None) => return Ok(false),
             Err(status) => return watched.unless_lost(&status),
@@ -195,8 +197,12 @@ async fn is_over(over: &mut watch::Receiver<bool>) {
 }
 
 impl Watched {
-    fn hear(&mut self, message: WatchChatsResponse) {
+    fn hear(&mut self, world: &World, message: WatchChatsResponse) {
         if let Some(chat) = &message.chat {
+            let at = message.changed_at.map(|at| (at.seconds, at.nanos));
+            let ended = world.ended.get().copied();
+            self.heard_the_end |= self.plan.anchor.as_ref() == Some(&chat.id)
+                && ended.is_some_and(|ended| at >= Some(ended));
             self.heard.push(Heard {
                 at: Instant::now(),
                 kind: message.kind(),
@@ -208,11 +214,9 @@ impl Watched {
         self.picture.apply(message);
     }
 
-    /// Whether all that happened before the last change of the anchor was heard of.
+    /// Whether all that happened was heard of.
     fn has_ended(&self) -> bool {
-        let anchor = self.plan.anchor.as_ref();
-        let anchor = anchor.and_then(|anchor| self.picture.chats.get(anchor));
-        self.picture.listed && anchor.is_some_and(|anchor| anchor.title == LAST_TITLE)
+        self.picture.listed && self.heard_the_end
     }
 
     fn unless_lost(&self, status: &Status) -> Result<bool, String> {

@@ -1,8 +1,9 @@
 //! One history: its callers, its chats, and its course.
 
 use std::{
+    convert::Infallible,
     ops::AddAssign,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,9 +36,9 @@ use super::{
 pub(super) const LAST_TITLE: &str = "an apple and a berry, at last";
 /// A label that some lists want.
 pub(super) const LABEL: (&str, &str) = ("team", "blue");
-/// Those who have an anchor: a chat that changes at the end, when nothing else does. Whoever watches
-/// has heard of everything once the last change of the anchor was heard of: the owner's comes last, for
-/// those who read the chats of more than one.
+/// Those who have an anchor: a chat that changes again and again at the end, when nothing else does.
+/// Whoever hears of such a change has heard of all before it. The chat itself says nothing of that:
+/// what is heard of is the chat as it is, also for an earlier change.
 const ANCHORED: [Role; 3] = [Role::Owner, Role::Colleague, Role::Stranger];
 /// Chats at the beginning, beside the anchors.
 const CHATS: usize = 3;
@@ -47,6 +48,8 @@ const ACTORS: usize = 3;
 const WATCHERS: usize = 7;
 /// Before a call is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between the last changes.
+const REST: Duration = Duration::from_millis(200);
 
 /// One history.
 pub(super) struct World {
@@ -54,6 +57,8 @@ pub(super) struct World {
     places: Arc<Places>,
     random: Random,
     journal: Mutex<Journal>,
+    /// When the first of the last changes was made, by the database's clock: seconds and nanoseconds.
+    pub(super) ended: OnceLock<(i64, i32)>,
     /// Whether all has happened, and was heard of by all who hear anything.
     pub(super) over: watch::Sender<bool>,
 }
@@ -87,6 +92,7 @@ impl World {
             places,
             random,
             journal: Mutex::default(),
+            ended: OnceLock::new(),
             over: watch::Sender::new(false),
         }
     }
@@ -144,7 +150,10 @@ impl World {
                 .map_err(|status| unexpected(&status))
         };
         let all = async {
-            let ((), watched) = Box::pin(try_join(acting, hearing)).await?;
+            let watched = tokio::select! {
+                ended = acting => match ended? {},
+                watched = hearing => watched?,
+            };
             self.over.send_replace(true);
             Ok::<_, String>(watched)
         };
@@ -161,6 +170,12 @@ impl World {
         let journal = self.journal();
         let mut anchors = journal.0.iter().take(ANCHORED.len());
         anchors.find(|of| of.owner == owner).unwrap().id.clone()
+    }
+
+    /// Whether this chat is one.
+    pub(super) fn is_anchor(&self, id: &str) -> bool {
+        let journal = self.journal();
+        journal.0.iter().take(ANCHORED.len()).any(|of| of.id == id)
     }
 
     /// The place in the journal of any chat but the anchors.
@@ -186,29 +201,37 @@ impl World {
         Ok(())
     }
 
-    /// The last changes, after which every anchor is in every list of whoever reads it.
-    async fn end(&self, random: &mut Random) -> Result<(), Status> {
-        for (chat, owner) in ANCHORED.into_iter().enumerate().rev() {
-            self.journal().0[chat].begin_title(LAST_TITLE);
-            let request = UpdateChatRequest {
-                chat_id: self.anchor(owner),
-                title: Some(LAST_TITLE.to_owned()),
-                status: Some(ChatStatus::Error.into()),
-                labels: [LABEL]
-                    .map(|(key, value)| (key.into(), value.into()))
-                    .into(),
-                update_mask: Some(FieldMask {
-                    paths: ["title", "status", "labels"].map(str::to_owned).into(),
-                }),
-                ..UpdateChatRequest::default()
-            };
-            self.call(random, owner, |mut client| {
-                let request = request.clone();
-                async move { client.update_chat(request).await }
-            })
-            .await?;
+    /// Changes the anchors, which are then in every list of those who read them, again and again: a
+    /// watcher that begins late hears of a later change.
+    async fn end(&self, random: &mut Random) -> Result<Infallible, Status> {
+        for record in self.journal().0.iter_mut().take(ANCHORED.len()) {
+            record.begin_title(LAST_TITLE);
         }
-        Ok(())
+        for status in [ChatStatus::Error, ChatStatus::Running].iter().cycle() {
+            for owner in ANCHORED {
+                let request = UpdateChatRequest {
+                    chat_id: self.anchor(owner),
+                    title: Some(LAST_TITLE.to_owned()),
+                    status: Some((*status).into()),
+                    labels: [LABEL]
+                        .map(|(key, value)| (key.into(), value.into()))
+                        .into(),
+                    update_mask: Some(FieldMask {
+                        paths: ["title", "status", "labels"].map(str::to_owned).into(),
+                    }),
+                    ..UpdateChatRequest::default()
+                };
+                let updated = self.call(random, owner, |mut client| {
+                    let request = request.clone();
+                    async move { client.update_chat(request).await }
+                });
+                let chat = updated.await?.chat.unwrap();
+                let at = chat.updated_at.unwrap();
+                self.ended.get_or_init(|| (at.seconds, at.nanos));
+            }
+            sleep(REST).await;
+        }
+        unreachable!("a cycle has no end")
     }
 
     /// A new chat of `owner`, made by `by`.
