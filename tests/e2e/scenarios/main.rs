@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod abuse;
 mod admission;
 mod connections;
 mod credentials;
