@@ -25,7 +25,7 @@ async fn a_refresh_at_the_terminal_shows_what_the_worker_just_found_and_lists_sh
         );
         let operator = Caller::user().site("admin");
         let state = stack.terminal(&operator, &["sync-state"]).await;
-        for part in ["LANE", "github", "known", "of 5000"] {
+        for part in ["BUDGET", "github", "known", "of 5000"] {
             assert!(state.contains(part), "{part} is not in {state}");
         }
         vec![worker]
