@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use e2e::stack::{Replica, Stack};
-use testkit::{process::Signal, random::Random};
+use testkit::random::Random;
 use tokio::time::sleep;
 
 use super::places::Places;
@@ -27,7 +27,7 @@ pub(super) enum Disturbance {
     HandOver,
     /// A replica loses its connections to the database.
     Cut,
-    /// A replica is gone, and another one is started.
+    /// A replica is gone, and another one in its place.
     Kill,
     /// An operator restored a backup.
     NewGeneration,
@@ -54,11 +54,13 @@ pub(super) async fn disturb(
                 replicas[number].database_proxy.restore();
             }
             Disturbance::Kill => {
-                replicas[number].process.signal(Signal::Kill).unwrap();
+                // The other one first: the histories may end at any await, and leave none that is dead.
+                let other = stack.replica().await;
+                places.replace(number + 1, other.grpc_url());
+                let killed = std::mem::replace(&mut replicas[number], other);
+                killed.process.kill();
                 // If it was the relay, its lease would go on for 10 s: that is another test's matter.
                 client.batch_execute(HAND_OVER).await.unwrap();
-                replicas[number] = stack.replica().await;
-                places.replace(number + 1, replicas[number].grpc_url());
             }
             Disturbance::NewGeneration => client.batch_execute(NEW_GENERATION).await.unwrap(),
         }
