@@ -23,8 +23,7 @@ pub use self::commands::{
     PolicyExplainSettings, ResealSettings, TokenSettings,
 };
 pub use self::terminal::{
-    FilterSettings, ListSettings, RefreshSettings, ServerSettings, SyncStateSettings,
-    TerminalCommand, WatchSettings,
+    FilterSettings, ListSettings, RefreshSettings, ServerSettings, TerminalCommand, WatchSettings,
 };
 pub use service_runtime::config::ConfigError;
 

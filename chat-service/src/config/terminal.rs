@@ -34,7 +34,7 @@ pub enum TerminalCommand {
     Refresh(RefreshSettings),
     /// Prints what is due, leased and wrong with the lookups of pull requests; for site admins
     #[command(after_help = EXIT_CODES)]
-    SyncState(SyncStateSettings),
+    SyncState(ServerSettings),
 }
 
 impl TerminalCommand {
@@ -45,7 +45,7 @@ impl TerminalCommand {
             Self::List(settings) => &settings.server,
             Self::Watch(settings) => &settings.server,
             Self::Refresh(settings) => &settings.server,
-            Self::SyncState(settings) => &settings.server,
+            Self::SyncState(server) => server,
         }
     }
 }
@@ -174,14 +174,6 @@ pub struct RefreshSettings {
     pub chat: Uuid,
 }
 
-/// Settings of `sync-state`.
-#[derive(Args)]
-pub struct SyncStateSettings {
-    /// Which server.
-    #[command(flatten)]
-    pub server: ServerSettings,
-}
-
 fn server_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "must be a URL, as in https://chat.example")?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -201,22 +193,20 @@ fn uuid(text: &str) -> Result<Uuid, &'static str> {
 }
 
 fn chat_status(text: &str) -> Result<ChatStatus, String> {
-    let names = || ChatStatus::ALL.iter().map(|status| status.name());
-    ChatStatus::parse(text).ok_or_else(|| one_of(names()))
+    ChatStatus::parse(text).ok_or_else(|| {
+        let names = ChatStatus::ALL.iter().map(|status| status.name());
+        format!("must be one of {}", names.collect::<Vec<_>>().join(", "))
+    })
 }
 
-fn pull_request(text: &str) -> Result<PullRequestFilter, String> {
+fn pull_request(text: &str) -> Result<PullRequestFilter, &'static str> {
     match text {
         "open" => Ok(PullRequestFilter::Open),
         "draft" => Ok(PullRequestFilter::Draft),
         "merged" => Ok(PullRequestFilter::Settled(PullRequestState::Merged)),
         "closed" => Ok(PullRequestFilter::Settled(PullRequestState::Closed)),
-        _ => Err(one_of(["open", "draft", "merged", "closed"].into_iter())),
+        _ => Err("must be one of open, draft, merged, closed"),
     }
-}
-
-fn one_of(names: impl Iterator<Item = &'static str>) -> String {
-    format!("must be one of {}", names.collect::<Vec<_>>().join(", "))
 }
 
 fn label(text: &str) -> Result<(String, String), &'static str> {

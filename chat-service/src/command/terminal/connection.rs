@@ -13,7 +13,6 @@ use service_runtime::token::TokenFile;
 use tokio::time::timeout;
 use tonic::{
     Request, Response, Status,
-    metadata::AsciiMetadataValue,
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
 use url::Url;
@@ -25,6 +24,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that vanished without a word is noticed after these two.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take: a server's own limit is 30 s, unless it is configured otherwise.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that is called in one bearer's name. It connects with the first call, and again whenever
 /// the connection is lost.
@@ -70,20 +72,15 @@ impl Connection {
         let mut request = Request::new(message);
         request
             .metadata_mut()
-            .insert("authorization", self.bearer());
+            .insert("authorization", self.token.bearer());
         request
-    }
-
-    /// What the token is sent as; marked sensitive.
-    fn bearer(&self) -> AsciiMetadataValue {
-        self.token.bearer()
     }
 
     /// Reads the token's file again. Returns whether it holds another token than before.
     pub(super) fn renew_token(&self) -> bool {
-        let before = self.bearer();
+        let before = self.token.bearer();
         // A file that cannot be read holds no other token.
-        self.token.reload().is_ok() && self.bearer() != before
+        self.token.reload().is_ok() && self.token.bearer() != before
     }
 
     /// The answer of a call that has as long as `limit`.

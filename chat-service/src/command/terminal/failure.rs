@@ -52,41 +52,38 @@ impl Failure {
 
     /// Nothing came from `url` for so long.
     pub(super) fn silent(url: &Url, limit: Duration) -> Self {
-        Self {
-            sentence: format!("{url} has not answered for {}; try again", rough(limit)),
-            exit: EXIT_UNAVAILABLE,
-            retry_after: None,
-            transient: true,
-        }
+        Self::unavailable(format!(
+            "{url} has not answered for {}; try again",
+            rough(limit)
+        ))
     }
 
     /// The server at `url` ended a stream without an error.
     pub(super) fn ended(url: &Url) -> Self {
-        Self {
-            sentence: format!("{url} ended the stream"),
-            exit: EXIT_UNAVAILABLE,
-            retry_after: None,
-            transient: true,
-        }
+        Self::unavailable(format!("{url} ended the stream"))
     }
 
     /// Not one of our servers: either there is none, or something else listens, or stands between.
     fn without_reason(status: &Status, url: &Url) -> Self {
-        let code = status.code();
-        let Some(cause) = status.source().map(root) else {
-            let message = printable(status.message());
-            return Self {
-                sentence: format!("{url} answers as no chat-service does: {message} ({code:?})"),
-                exit: match exit_code(code) {
-                    EXIT_FAILURE => EXIT_UNAVAILABLE,
-                    told => told,
-                },
-                retry_after: None,
-                transient: is_transient(code),
-            };
-        };
+        if let Some(cause) = status.source().map(root) {
+            return Self::unavailable(format!("{url} cannot be reached: {}", printable(&cause)));
+        }
+        let (code, message) = (status.code(), printable(status.message()));
         Self {
-            sentence: format!("{url} cannot be reached: {}", printable(&cause)),
+            sentence: format!("{url} answers as no chat-service does: {message} ({code:?})"),
+            exit: match exit_code(code) {
+                EXIT_FAILURE => EXIT_UNAVAILABLE,
+                specific => specific,
+            },
+            retry_after: None,
+            transient: is_transient(code),
+        }
+    }
+
+    /// The server is not there now, and may be later.
+    fn unavailable(sentence: String) -> Self {
+        Self {
+            sentence,
             exit: EXIT_UNAVAILABLE,
             retry_after: None,
             transient: true,

@@ -1,21 +1,19 @@
 //! `chat-service list`.
 
-use std::time::Duration;
-
 use proto::{
     chat::v1::{ChatStatus as Status, ChatView, GetChatsRequest, PullRequestState as State},
     sync::PullRequestState,
 };
 
-use super::{connection::Connection, output::Output};
+use super::{
+    connection::{ANSWER_LIMIT, Connection},
+    output::Output,
+};
 use crate::{
     chat::ChatStatus,
     chat_filter::{MAX_PAGE_SIZE, PullRequestFilter},
     config::{FilterSettings, ListSettings},
 };
-
-/// How long a page may take: a server's own limit is 30 s, unless it is configured otherwise.
-const PAGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Prints chats, page by page.
 pub(super) async fn list(settings: &ListSettings, output: &mut Output<'_>) -> anyhow::Result<()> {
@@ -25,7 +23,7 @@ pub(super) async fn list(settings: &ListSettings, output: &mut Output<'_>) -> an
     loop {
         let call = connection.request(request.clone());
         let page = connection
-            .answer(PAGE_LIMIT, connection.chats().get_chats(call))
+            .answer(ANSWER_LIMIT, connection.chats().get_chats(call))
             .await?
             .map_err(|status| connection.failure(&status))?;
         let shown = page.chats.len().min(left);
@@ -43,6 +41,20 @@ pub(super) async fn list(settings: &ListSettings, output: &mut Output<'_>) -> an
 }
 
 fn request(settings: &ListSettings) -> GetChatsRequest {
+    let view = if settings.full {
+        ChatView::Full
+    } else {
+        ChatView::Basic
+    };
+    GetChatsRequest {
+        page_size: i32::try_from(settings.limit.min(MAX_PAGE_SIZE)).unwrap_or(i32::MAX),
+        view: view.into(),
+        ..filtered(&settings.filter)
+    }
+}
+
+/// A request for the chats that a filter accepts.
+pub(super) fn filtered(filter: &FilterSettings) -> GetChatsRequest {
     let FilterSettings {
         owner,
         workspace,
@@ -54,12 +66,7 @@ fn request(settings: &ListSettings) -> GetChatsRequest {
         repository,
         pull_request,
         title,
-    } = &settings.filter;
-    let view = if settings.full {
-        ChatView::Full
-    } else {
-        ChatView::Basic
-    };
+    } = filter;
     GetChatsRequest {
         owner_id: owner.map(|id| id.to_string()),
         archived: *archived,
@@ -71,14 +78,14 @@ fn request(settings: &ListSettings) -> GetChatsRequest {
         pull_request_number: *pull_request,
         title: title.clone(),
         workspace_id: workspace.map(|id| id.to_string()),
-        page_size: i32::try_from(settings.limit.min(MAX_PAGE_SIZE)).unwrap_or(i32::MAX),
+        page_size: 0,
         page_token: String::new(),
-        view: view.into(),
+        view: ChatView::Unspecified.into(),
     }
 }
 
 /// A status as the contract has it.
-pub(super) fn status(status: ChatStatus) -> Status {
+fn status(status: ChatStatus) -> Status {
     match status {
         ChatStatus::Unspecified => Status::Unspecified,
         ChatStatus::Waiting => Status::Waiting,
@@ -91,7 +98,7 @@ pub(super) fn status(status: ChatStatus) -> Status {
 }
 
 /// A pull request's state as the contract has it.
-pub(super) fn state(filter: PullRequestFilter) -> State {
+fn state(filter: PullRequestFilter) -> State {
     match filter {
         PullRequestFilter::Open | PullRequestFilter::Settled(PullRequestState::Open) => State::Open,
         PullRequestFilter::Draft => State::Draft,

@@ -1,22 +1,18 @@
 //! `chat-service sync-state`.
 
-use std::time::Duration;
-
 use proto::chat::v1::{
     BudgetState, GetSyncStateRequest, GetSyncStateResponse, Lane, LaneState, LeaseState, Pause,
     ProblemClass, ProblemCount, Window,
 };
 
 use super::{
-    connection::Connection,
+    connection::{ANSWER_LIMIT, Connection},
     output::Output,
     row::words,
     table::{Cell, Color, Column},
     time::{duration, rough},
 };
-use crate::config::SyncStateSettings;
-
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+use crate::config::ServerSettings;
 
 const LANES: &[Column] = &[
     column("LANE", 20),
@@ -49,15 +45,32 @@ const fn column(head: &'static str, most: usize) -> Column {
     }
 }
 
-/// The columns and the rows of a table, and what is said where it has none.
-type Section = (&'static [Column], Vec<Vec<Cell>>, &'static str);
+/// One of the tables.
+struct Section {
+    columns: &'static [Column],
+    rows: Vec<Vec<Cell>>,
+    /// Printed in place of a table without rows.
+    empty: &'static str,
+}
+
+impl Section {
+    fn new<T>(
+        columns: &'static [Column],
+        items: &[T],
+        cells: fn(&T) -> Vec<Cell>,
+        empty: &'static str,
+    ) -> Self {
+        Self {
+            columns,
+            rows: items.iter().map(cells).collect(),
+            empty,
+        }
+    }
+}
 
 /// Prints what is due, leased, paused and wrong.
-pub(super) async fn show(
-    settings: &SyncStateSettings,
-    output: &mut Output<'_>,
-) -> anyhow::Result<()> {
-    let connection = Connection::new(&settings.server)?;
+pub(super) async fn show(settings: &ServerSettings, output: &mut Output<'_>) -> anyhow::Result<()> {
+    let connection = Connection::new(settings)?;
     let call = connection.request(GetSyncStateRequest {});
     let state = connection
         .answer(ANSWER_LIMIT, connection.sync_admin().get_sync_state(call))
@@ -70,36 +83,20 @@ pub(super) async fn show(
         problems,
     } = &state;
     output.messages("chat.v1.GetSyncStateResponse", std::slice::from_ref(&state))?;
-    let rows: [Section; 4] = [
-        (
-            LANES,
-            lanes.iter().map(lane_cells).collect(),
-            "No ref is due.",
-        ),
-        (
-            LEASES,
-            leases.iter().map(lease_cells).collect(),
-            "No budget is leased.",
-        ),
-        (
-            BUDGETS,
-            budgets.iter().map(budget_cells).collect(),
-            "There is no budget.",
-        ),
-        (
-            PROBLEMS,
-            problems.iter().map(problem_cells).collect(),
-            "No ref has a problem.",
-        ),
+    let sections = [
+        Section::new(LANES, lanes, lane_cells, "No ref is due."),
+        Section::new(LEASES, leases, lease_cells, "No budget is leased."),
+        Section::new(BUDGETS, budgets, budget_cells, "There is no budget."),
+        Section::new(PROBLEMS, problems, problem_cells, "No ref has a problem."),
     ];
-    for (index, (columns, rows, none)) in rows.into_iter().enumerate() {
+    for (index, section) in sections.into_iter().enumerate() {
         if index > 0 {
             output.heading("")?;
         }
-        if rows.is_empty() {
-            output.heading(none)?;
+        if section.rows.is_empty() {
+            output.heading(section.empty)?;
         } else {
-            output.rows(columns, &rows)?;
+            output.rows(section.columns, &section.rows)?;
             output.end()?;
         }
     }

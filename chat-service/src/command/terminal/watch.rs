@@ -4,20 +4,16 @@ use std::{pin::pin, time::Duration};
 
 use proto::{
     bounds::HEARTBEAT_INTERVAL,
-    chat::v1::{ChatView, WatchChatsRequest, WatchChatsResponse},
+    chat::v1::{ChatView, GetChatsRequest, WatchChatsRequest, WatchChatsResponse},
 };
 use service_runtime::jitter::jittered;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection::Connection,
-    failure::Failure,
-    list::{state, status},
-    output::Output,
-    time::rough,
+    connection::Connection, failure::Failure, list::filtered, output::Output, time::rough,
 };
-use crate::config::{FilterSettings, WatchSettings};
+use crate::config::WatchSettings;
 
 /// A stream that has missed two heartbeats is lost.
 const SILENCE: Duration = HEARTBEAT_INTERVAL.saturating_mul(2);
@@ -131,36 +127,40 @@ fn tenths(duration: Duration) -> String {
 }
 
 fn request(settings: &WatchSettings) -> WatchChatsRequest {
-    let FilterSettings {
-        owner,
-        workspace,
+    // Destructured, so that a new filter of lists does not compile until watches have it too.
+    let GetChatsRequest {
+        owner_id,
         archived,
         shared_with_me,
         statuses,
         labels,
-        pull_requests,
+        pull_request_states,
         repository,
-        pull_request,
+        pull_request_number,
         title,
-    } = &settings.filter;
+        workspace_id,
+        page_size: _,
+        page_token: _,
+        view: _,
+    } = filtered(&settings.filter);
     let view = if settings.server.json {
         ChatView::Full
     } else {
         ChatView::Basic
     };
     WatchChatsRequest {
-        owner_id: owner.map(|id| id.to_string()),
+        owner_id,
         since_revision: settings.since.clone(),
         chat_ids: settings.chats.iter().map(ToString::to_string).collect(),
-        archived: *archived,
-        shared_with_me: *shared_with_me,
-        statuses: statuses.iter().map(|one| status(*one).into()).collect(),
-        labels: labels.iter().cloned().collect(),
-        pull_request_states: pull_requests.iter().map(|one| state(*one).into()).collect(),
-        repository: repository.clone(),
-        pull_request_number: *pull_request,
-        title: title.clone(),
+        archived,
+        shared_with_me,
+        statuses,
+        labels,
+        pull_request_states,
+        repository,
+        pull_request_number,
+        title,
         view: view.into(),
-        workspace_id: workspace.map(|id| id.to_string()),
+        workspace_id,
     }
 }
