@@ -127,12 +127,14 @@ fn is_match(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// A short text that is not kept.
-fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(Bytes::from_static(text.as_bytes()))));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let text = text.into();
+    let is_empty = text.is_empty();
+    let mut response = Response::new(Body::new(Full::new(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !text.is_empty() {
+    if !is_empty {
         let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, media_type);
     }

@@ -6,17 +6,19 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::Url;
 
+use crate::grpc::call::REQUEST_ID;
+
 /// Beside what a browser may always send and read.
 const REQUEST_HEADERS: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
-    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static(REQUEST_ID),
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static("grpc-timeout"),
 ];
 const RESPONSE_HEADERS: [HeaderName; 4] = [
-    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static(REQUEST_ID),
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),

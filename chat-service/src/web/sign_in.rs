@@ -10,8 +10,7 @@ use std::{
 
 use aws_lc_rs::constant_time;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use prost::bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout};
 use tonic::body::Body;
@@ -87,15 +86,7 @@ impl SignIn {
             return plain(StatusCode::BAD_REQUEST, "The body must be a code.\n");
         };
         match self.redeem(&body.to_bytes(), Instant::now()) {
-            Redeemed::Token(token) => {
-                let mut response = plain(StatusCode::OK, "");
-                let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, media_type);
-                let token = Bytes::copy_from_slice(token.expose_secret().as_bytes());
-                response.map(|_| Body::new(Full::new(token)))
-            }
+            Redeemed::Token(token) => plain(StatusCode::OK, token.expose_secret().to_owned()),
             Redeemed::Unknown => {
                 tracing::warn!("a sign-in was refused");
                 plain(
