@@ -16,10 +16,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let partial = PathBuf::from(name);
     let write = || {
         // What an earlier start left may have another mode.
-        match std::fs::remove_file(&partial) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove(&partial)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -27,9 +24,19 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
             .open(&partial)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&partial, path)
+        anyhow::Ok(std::fs::rename(&partial, path)?)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A path as a word of a shell.

@@ -12,7 +12,8 @@ const READERS: [&str; 2] = ["owner", "colleague"];
 
 /// The codes with which the page can be opened, each once.
 pub(crate) struct Page {
-    codes: [String; 2],
+    /// By role.
+    codes: [(&'static str, String); 2],
     /// What chat-service reads them from.
     pub(crate) file: PathBuf,
 }
@@ -21,9 +22,9 @@ impl Page {
     /// Makes codes, and writes them for chat-service.
     pub(crate) fn new(directory: &Path, tokens: &Tokens) -> anyhow::Result<Self> {
         // 122 random bits each.
-        let codes = READERS.map(|_| Uuid::new_v4().simple().to_string());
+        let codes = READERS.map(|role| (role, Uuid::new_v4().simple().to_string()));
         let mut signs_in = serde_json::Map::new();
-        for (role, code) in READERS.iter().zip(&codes) {
+        for (role, code) in &codes {
             signs_in.insert(code.clone(), tokens.of(role)?.into());
         }
         let file = directory.join("sign-in.json");
@@ -33,13 +34,9 @@ impl Page {
 
     /// The page's addresses at chat-service, by role.
     pub(crate) fn addresses(&self, chat_service: &str) -> [(&'static str, String); 2] {
-        let [owner, colleague] = &self.codes;
-        let [of_owner, of_colleague] = READERS;
-        let address = |code: &str| format!("{chat_service}/#sign-in={code}");
-        [
-            (of_owner, address(owner)),
-            (of_colleague, address(colleague)),
-        ]
+        self.codes
+            .each_ref()
+            .map(|(role, code)| (*role, format!("{chat_service}/#sign-in={code}")))
     }
 
     /// The same for programs.

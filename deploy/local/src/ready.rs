@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answers::Answer,
-    files::{quoted, write_private},
+    files::{quoted, remove, write_private},
     page::Page,
     people::{self, Tokens},
     sample::Samples,
@@ -40,24 +40,16 @@ pub(crate) struct ReadyFile(PathBuf);
 impl ReadyFile {
     /// Removes what an earlier start left.
     pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
-        let file = Self(std::path::absolute(path)?);
-        file.remove()
-            .with_context(|| format!("cannot remove {}", path.display()))?;
-        Ok(file)
-    }
-
-    fn remove(&self) -> std::io::Result<()> {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let path = std::path::absolute(path)?;
+        remove(&path)?;
+        Ok(Self(path))
     }
 }
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
-            say::line(&format!("cannot remove {}: {error}", self.0.display()));
+        if let Err(error) = remove(&self.0) {
+            say::line(&format!("{error:#}"));
         }
     }
 }
@@ -66,12 +58,8 @@ impl Ready {
     /// Writes the files: the tokens for people, and all for programs where that is wanted.
     pub(crate) fn write(&self, file: Option<&ReadyFile>) -> anyhow::Result<()> {
         let tokens = self.directory.join("tokens");
-        match std::fs::create_dir(&tokens) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("cannot make {}", tokens.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        std::fs::create_dir_all(&tokens)
+            .with_context(|| format!("cannot make {}", tokens.display()))?;
         for person in people::everybody() {
             write_private(&self.token_file(person.role), self.tokens.of(person.role)?)?;
         }

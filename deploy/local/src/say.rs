@@ -47,10 +47,15 @@ impl Live {
     }
 
     fn draw(&self) {
-        let mut out = std::io::stderr();
-        // Nobody is left to hear of a closed terminal.
-        let _ = write!(out, "{CLEAR}{}", self.text()).and_then(|()| out.flush());
+        redraw(&self.text());
     }
+}
+
+/// Replaces the last line.
+fn redraw(text: &str) {
+    let mut out = std::io::stderr();
+    // A terminal that was closed shows nothing more.
+    let _ = write!(out, "{CLEAR}{text}").and_then(|()| out.flush());
 }
 
 fn live() -> MutexGuard<'static, Option<Live>> {
@@ -162,8 +167,7 @@ impl Shown {
 impl Drop for Shown {
     fn drop(&mut self) {
         if live().take().is_some() {
-            let mut out = std::io::stderr();
-            let _ = write!(out, "{CLEAR}").and_then(|()| out.flush());
+            redraw("");
         }
     }
 }

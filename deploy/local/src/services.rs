@@ -14,7 +14,7 @@ use serde_json::Value;
 use testkit::process::{Process, Signal, command};
 use tokio::time::{Instant, sleep};
 
-use crate::say;
+use crate::{files::remove, say};
 
 /// How long a service may take until it is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,12 +72,7 @@ impl Service {
         directory: &Path,
     ) -> anyhow::Result<(Self, Value)> {
         let ready_file = directory.join(format!("{name}.ready"));
-        match std::fs::remove_file(&ready_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).context(format!("cannot remove {}", ready_file.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        remove(&ready_file)?;
         command.args([OsStr::new("--ready-file"), ready_file.as_os_str()]);
         let log = directory.join(format!("{name}.log"));
         let mut file =

@@ -166,8 +166,8 @@ impl<'a> Launcher<'a> {
     pub(crate) fn start_at_a_terminal(self, typescript: &Path) -> Process {
         let mut script = command("script");
         self.configure(&mut script);
-        let launcher = [env!("CARGO_BIN_EXE_local").to_owned()];
-        let line = [&launcher[..], &self.arguments()].concat().join(" ");
+        let launcher = env!("CARGO_BIN_EXE_local");
+        let line = format!("{launcher} {}", self.arguments().join(" "));
         script
             .env("TERM", "xterm")
             .args(["--quiet", "--return", "--flush", "--command", &line])
