@@ -7,16 +7,11 @@ use std::{
 };
 
 use proto::{chat::v1 as pb, sync::ProblemClass};
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use testkit::process::Process;
+use testkit::{process::Process, tls::TlsFront};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
 };
 
 use crate::{
@@ -27,51 +22,6 @@ use crate::{
 /// A name that only the proxy can reach.
 const GHES: &str = "ghes.corp.test";
 const PASSWORD: &str = "hush-hush";
-
-/// The stand-in behind TLS, with a certificate of an authority of its own.
-struct TlsFront {
-    address: SocketAddr,
-    /// The authority's certificate.
-    authority: String,
-    _tasks: JoinSet<()>,
-}
-
-impl TlsFront {
-    async fn start(upstream: SocketAddr) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let names = vec![GHES.to_owned(), "localhost".to_owned()];
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
-        let certificate = params.signed_by(&key, &authority).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let (address, tasks) = serve(move |client| {
-            let acceptor = acceptor.clone();
-            async move {
-                // A client that does not trust the certificate ends here.
-                if let Ok(client) = acceptor.accept(client).await {
-                    tunnel(client, upstream).await;
-                }
-            }
-        })
-        .await;
-        Self {
-            address,
-            authority: authority.pem(),
-            _tasks: tasks,
-        }
-    }
-}
 
 /// An HTTP proxy that takes `CONNECT` alone, and leads everything to one address.
 struct ConnectProxy {
@@ -142,7 +92,7 @@ where
     (address, tasks)
 }
 
-async fn tunnel(mut client: impl AsyncRead + AsyncWrite + Unpin, upstream: SocketAddr) {
+async fn tunnel(mut client: TcpStream, upstream: SocketAddr) {
     let mut server = TcpStream::connect(upstream).await.unwrap();
     // Either side may break off.
     let _ = copy_bidirectional(&mut client, &mut server).await;
@@ -158,10 +108,11 @@ struct Way {
 impl Way {
     async fn new(stack: &Stack) -> Self {
         stack.github.pull_request("acme/web").head("a").open();
-        let front = TlsFront::start(stack.github.address()).await;
-        let proxy = ConnectProxy::start(front.address).await;
+        let upstream = stack.github.address().to_string();
+        let front = TlsFront::start(upstream, &[GHES, "localhost"], &[]).await;
+        let proxy = ConnectProxy::start(front.address()).await;
         let keys = Keys::new();
-        std::fs::write(keys.file("authority.pem"), &front.authority).unwrap();
+        std::fs::write(keys.file("authority.pem"), front.authority()).unwrap();
         Self { front, proxy, keys }
     }
 
@@ -220,7 +171,7 @@ async fn a_host_that_needs_no_proxy_is_asked_directly_and_the_environments_proxy
     for no_proxy in ["localhost", "*", "example.com, .localhost"] {
         Stack::run(async |stack| {
             let way = Way::new(stack).await;
-            let base = format!("https://localhost:{}/api/v3", way.front.address.port());
+            let base = format!("https://localhost:{}/api/v3", way.front.address().port());
             let proxy = way.proxy.url();
             let found = way
                 .looked_up(
@@ -240,7 +191,7 @@ async fn a_host_that_needs_no_proxy_is_asked_directly_and_the_environments_proxy
     }
     Stack::run(async |stack| {
         let way = Way::new(stack).await;
-        let base = format!("https://localhost:{}/api/v3", way.front.address.port());
+        let base = format!("https://localhost:{}/api/v3", way.front.address().port());
         let proxy = way.proxy.url();
         let found = way
             .looked_up(
@@ -265,7 +216,7 @@ async fn a_host_that_needs_no_proxy_is_asked_directly_and_the_environments_proxy
 async fn a_certificate_of_an_unknown_authority_is_refused_before_a_token_is_sent() {
     Stack::run(async |stack| {
         let way = Way::new(stack).await;
-        let base = format!("https://localhost:{}/api/v3", way.front.address.port());
+        let base = format!("https://localhost:{}/api/v3", way.front.address().port());
         let outcome = way.looked_up(stack, &base, &[]).await;
         let pb::outcome::Result::Failed(failed) = outcome else {
             panic!("{outcome:?}");

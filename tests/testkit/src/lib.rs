@@ -13,4 +13,5 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod running;
+pub mod tls;
 pub mod wait;
