@@ -1,5 +1,5 @@
-//! The page that people look at: the chat list, embedded as `web/` made it, and what a browser needs
-//! to use it.
+//! The web page with the chat list, embedded as `web/` built it, its sign-in, and the origins of
+//! other pages that may call.
 
 pub mod origins;
 pub mod sign_in;
@@ -25,7 +25,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// With what every answer of the page is protected, refusals too.
+/// Security headers of every answer of the page, refusals too.
 const PROTECTION: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -40,14 +40,14 @@ const PROTECTION: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Named by its content, an asset is good for ever (RFC 8246).
+/// For an asset whose URL names its content, which never changes then (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// Kept, and asked about each time: by its entity tag that costs no body.
+/// For other URLs: browsers revalidate their copy by its entity tag, which costs no body.
 const ASK_FIRST: &str = "no-cache";
 
 const SIGN_IN: &str = "/sign-in";
 
-/// What a browser can load.
+/// A file that a browser can load.
 struct Asset {
     path: &'static str,
     media_type: &'static str,
@@ -83,7 +83,7 @@ const ASSETS: [Asset; 5] = [
 ];
 
 impl Asset {
-    /// Names the content, as the page's own links do.
+    /// A digest of the content, which the page's links have as `?v=`.
     fn version(&self) -> String {
         let digest = digest::digest(&digest::SHA256, self.content);
         let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
@@ -116,8 +116,8 @@ impl Asset {
     }
 }
 
-/// Whether the client has this content already. A proxy may have made a strong tag weak, which is
-/// enough for this (RFC 9110, 13.1.2).
+/// Whether the client has this content already. A proxy may have made the tag weak, and weak tags
+/// are good enough for this comparison (RFC 9110, 13.1.2).
 fn is_match(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter();
     given
@@ -126,7 +126,7 @@ fn is_match(headers: &HeaderMap, tag: &str) -> bool {
         .any(|given| given.trim().trim_start_matches("W/") == tag)
 }
 
-/// A short text that is not kept.
+/// A short text that no cache may store.
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     let text = text.into();
     let is_empty = text.is_empty();
@@ -156,7 +156,7 @@ struct Page {
 }
 
 impl Page {
-    /// Whether a request is for the page: what is read is, and no call is read.
+    /// Whether a request is for the page: each GET and HEAD is, since calls are POST.
     fn takes(&self, request: &Request<Body>) -> bool {
         let path = request.uri().path();
         is_read(request) || path == SIGN_IN || self.asset(path).is_some()

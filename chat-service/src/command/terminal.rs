@@ -1,5 +1,5 @@
-//! `chat-service list`, `watch`, `refresh` and `sync-state`: what a running server says, for people
-//! at a terminal and for scripts.
+//! `chat-service list`, `watch`, `refresh` and `sync-state`: commands that call a running server,
+//! for people at a terminal and for scripts.
 //!
 //! They are clients like any other: they speak the contract over gRPC, and policy decides what the
 //! bearer of their token may see.
@@ -28,8 +28,8 @@ pub use self::{
 };
 use crate::config::TerminalCommand;
 
-/// Runs a command; a watch until SIGINT or SIGTERM. A reader of the output that has left has all that
-/// it wanted.
+/// Runs a command; a watch until SIGINT or SIGTERM. A closed pipe is no failure: the reader of the
+/// output has seen enough.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use crate::{
     chat_filter::{DEFAULT_PAGE_SIZE, PullRequestFilter},
 };
 
-/// What follows the help of each command.
+/// Printed after the help of each command.
 const EXIT_CODES: &str = "\
 Exit codes: 64 a setting or an argument cannot be used, 66 the chat does not exist for the caller, 69 no
 server answers or it cannot now, 75 a limit was met or another change came first, 77 the token is refused

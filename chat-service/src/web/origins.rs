@@ -1,4 +1,4 @@
-//! Where pages of browsers that may call come from.
+//! The origins of web pages that may call (CORS).
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::grpc::call::REQUEST_ID;
 
-/// Beside what a browser may always send and read.
+/// Headers that a page may send and read, beside those that every page may.
 const REQUEST_HEADERS: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -24,8 +24,7 @@ const RESPONSE_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
-/// How long a browser remembers what it may do: longer than most pages live, and what most browsers take
-/// at least.
+/// How long a browser may remember the answer to a preflight. No common browser has a lower limit.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Origins whose pages may call, beside the service's own.
@@ -33,8 +32,8 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 pub struct Origins(Vec<HeaderValue>);
 
 impl Origins {
-    /// Tells browsers which pages may call. Callers authenticate with a token and never with a cookie,
-    /// so this keeps a foreign page from using a token that it was given, not from having one.
+    /// Answers preflights, and lets pages of these origins read answers. It is no authentication:
+    /// callers have a token, and never a cookie that a page of another origin could use.
     pub(crate) fn layer(&self) -> CorsLayer {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(self.0.iter().cloned()))
@@ -57,7 +56,7 @@ impl FromStr for Origins {
     }
 }
 
-/// One origin, as browsers write it.
+/// One origin, as browsers write it in `Origin`.
 fn origin(text: &str) -> Result<HeaderValue, &'static str> {
     let problem = "must be origins with commas between, as in https://chats.example.com";
     let url = Url::parse(text).map_err(|_| problem)?;

@@ -1,5 +1,5 @@
 //! Sign-in by a link with a one-time code, for development: the launcher writes codes and tokens into a
-//! file, and prints the links. Where people have accounts, something else gives them tokens.
+//! file, and prints the links. In production an identity provider issues the tokens.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,15 +17,15 @@ use tonic::body::Body;
 
 use super::plain;
 
-/// Attempts within [`WINDOW`], of all clients together: a code is not to be guessed.
+/// Attempts within [`WINDOW`] at most, of all clients together, so that codes cannot be guessed.
 const ATTEMPTS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Characters of a code: 16 of 64 kinds are 96 bits.
+/// Length of a code: 16 characters of an alphabet of 64 are 96 bits.
 const CODE_LENGTH: std::ops::RangeInclusive<usize> = 16..=128;
-/// A client may take so long to send a code.
+/// How long a client may take to send a code.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Codes that are good once, and the tokens that they stand for.
+/// One-time codes, and the tokens that they are exchanged for.
 pub struct SignIn(Mutex<State>);
 
 #[derive(Default)]
@@ -40,11 +40,11 @@ impl fmt::Debug for SignIn {
     }
 }
 
-/// What a code leads to.
+/// The result of redeeming a code.
 #[derive(Debug)]
 enum Redeemed {
     Token(SecretString),
-    /// It was used, or there is none such.
+    /// The code was used before, or never existed.
     Unknown,
     /// There were too many attempts.
     Later,
@@ -55,7 +55,7 @@ impl SignIn {
     ///
     /// # Errors
     ///
-    /// When it is none, or when a code could be guessed; never with anything that it holds.
+    /// When it is not one, or a code has the wrong form. The message repeats nothing of `text`.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let problem =
             "must hold a JSON object of codes (16 to 128 letters, digits, - or _) and tokens";
@@ -104,8 +104,8 @@ impl SignIn {
         }
     }
 
-    /// Uses a code up. Every code is compared with, each in constant time, so that the time it takes
-    /// tells nothing.
+    /// Uses a code up. It is compared with every unused code, each time in constant time, so that
+    /// how long this takes reveals nothing about them.
     fn redeem(&self, code: &[u8], now: Instant) -> Redeemed {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { unused, attempts } = &mut *state;
@@ -133,8 +133,8 @@ impl SignIn {
     }
 }
 
-/// Whether the request is of the page itself, or of no browser: another page cannot read the answer,
-/// but it could use up the attempts.
+/// Whether a request comes from the page itself, or from no browser. A page of another site could
+/// not read the answer, but it could use up the attempts.
 fn is_own(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     site.is_none_or(|site| site == "same-origin")

@@ -24,7 +24,7 @@ fn named(title: &str, status: ChatStatus) -> CreateChatRequest {
     }
 }
 
-/// What a JSON line says.
+/// A JSON line, parsed.
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }

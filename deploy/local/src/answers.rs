@@ -1,4 +1,4 @@
-//! What the worker says of the branches of a real host: each is asked for, and waited for.
+//! Looks up the branches of a real host, and reports what the worker found.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use crate::{
     say,
 };
 
-/// How long the worker may take for all branches: a host that does not answer is given up after its
-/// requests' timeouts, and their repetitions.
+/// How long the worker may take for all branches. That includes the timeouts and retries of
+/// requests to a host that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the worker said of one branch.
+/// What the worker found of one branch.
 pub(crate) struct Answer {
     repository: String,
     branch: String,
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
     found: Found,
 }
 
-/// What is known of a branch.
+/// The result of a lookup.
 enum Found {
     PullRequest {
         number: i32,
@@ -48,8 +48,8 @@ enum Found {
     Problem(String),
 }
 
-/// Has every branch of the plan looked up, and waits for the answers, or until it takes too long. Each
-/// is printed when it comes.
+/// Has every branch of the plan looked up, and prints each answer when it comes. A branch without
+/// one in time has that as its problem.
 pub(crate) async fn ask(
     plan: &Plan,
     samples: &Samples,
@@ -68,7 +68,7 @@ pub(crate) async fn ask(
         };
         asking.spawn(async move {
             let asked = tokio::time::timeout_at(deadline, look_up(caller, &answer.chat)).await;
-            // Without an answer the one that stands says so.
+            // Otherwise the problem above stands.
             if let Ok(found) = asked {
                 answer.found = found?;
             }
@@ -87,7 +87,7 @@ pub(crate) async fn ask(
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// Asks until a worker has answered.
+/// Asks for a lookup until a worker has done it, and returns its result.
 async fn look_up(mut caller: ChatServiceClient<Authorized>, chat: &str) -> anyhow::Result<Found> {
     loop {
         let request = RefreshChatRequest {

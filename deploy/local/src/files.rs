@@ -1,4 +1,4 @@
-//! Files that only their owner may read, whole or not there.
+//! Files that only their owner may read, and paths.
 
 use std::{
     fs::OpenOptions,
@@ -15,7 +15,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     name.push(".partial");
     let partial = PathBuf::from(name);
     let write = || {
-        // What an earlier start left may have another mode.
+        // An earlier start may have left one with another mode.
         remove(&partial)?;
         let mut file = OpenOptions::new()
             .write(true)

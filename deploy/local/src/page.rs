@@ -1,4 +1,4 @@
-//! The page with the chat list: who can open it once, without a token at hand.
+//! The page with the chat list: links that sign in, each once.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::{files::write_private, people::Tokens};
 
-/// Those who can sign in: the chats' owner, and a colleague to whom some are shared.
+/// Roles that have a link: the chats' owner, and a colleague with whom some are shared.
 const READERS: [&str; 2] = ["owner", "colleague"];
 
-/// The codes with which the page can be opened, each once.
+/// The one-time codes with which the page can be opened.
 pub(crate) struct Page {
     /// By role.
     codes: [(&'static str, String); 2],
-    /// What chat-service reads them from.
+    /// The file that chat-service reads them from.
     pub(crate) file: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! What the launcher tells once all is ready: to people as text, to programs as a file.
+//! What the launcher reports once all is ready: text for people, a file for programs.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(crate) struct Ready {
     pub(crate) page: Page,
     pub(crate) tokens: Tokens,
     pub(crate) samples: Samples,
-    /// What the worker said of the branches of a real host.
+    /// What the worker found of the branches of a real host.
     pub(crate) answers: Vec<Answer>,
     /// Where the tokens go, and where the logs are.
     pub(crate) directory: PathBuf,
@@ -55,7 +55,7 @@ impl Drop for ReadyFile {
 }
 
 impl Ready {
-    /// Writes the files: the tokens for people, and all for programs where that is wanted.
+    /// Writes the files: the tokens for people, and everything for programs if that is wanted.
     pub(crate) fn write(&self, file: Option<&ReadyFile>) -> anyhow::Result<()> {
         let tokens = self.directory.join("tokens");
         std::fs::create_dir_all(&tokens)
@@ -70,7 +70,7 @@ impl Ready {
         }
     }
 
-    /// What a shell can source.
+    /// The file that a shell can source.
     fn script(&self) -> PathBuf {
         self.directory.join("tokens.sh")
     }

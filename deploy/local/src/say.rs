@@ -1,7 +1,7 @@
 //! What the launcher prints: progress on standard error, the result on standard output.
 //!
-//! Where standard error is a terminal, the last line is what is being done, and lives; elsewhere each
-//! step is a line when it begins and one when it is done.
+//! At a terminal the last line, the live line, shows the current step and is drawn again and again;
+//! elsewhere each step prints a line when it begins and one when it is done.
 
 use std::{
     future::Future,
@@ -13,15 +13,15 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the line that lives is drawn anew.
+/// How often the live line is drawn.
 const FRAME: Duration = Duration::from_millis(100);
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// A line that a terminal wraps cannot be drawn over.
 const LONGEST: usize = 76;
-/// To the beginning of the line, and all of it away.
+/// Moves to the beginning of the line, and clears it.
 const CLEAR: &str = "\r\u{1b}[K";
 
-/// The line that lives.
+/// The live line, while there is one.
 static LIVE: Mutex<Option<Live>> = Mutex::new(None);
 
 struct Live {
@@ -62,7 +62,7 @@ fn live() -> MutexGuard<'static, Option<Live>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a line can live: not where a program reads, nor at a terminal that knows no sequences.
+/// Whether there can be a live line: only at a terminal that knows escape sequences.
 fn lives() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
@@ -71,14 +71,14 @@ fn lives() -> bool {
 pub(crate) fn line(text: &str) {
     let live = live();
     let clear = if live.is_some() { CLEAR } else { "" };
-    // Nobody is left to hear of a closed terminal.
+    // A terminal that was closed shows nothing more.
     let _ = writeln!(std::io::stderr(), "{clear}{text}");
     if let Some(live) = &*live {
         live.draw();
     }
 }
 
-/// Says how far what is being done has come; only a line that lives shows it.
+/// Sets how far the current step has come, which only the live line shows.
 pub(crate) fn detail(text: String) {
     if let Some(live) = &mut *live() {
         live.detail = text;
@@ -96,7 +96,7 @@ pub(crate) fn problem(error: &anyhow::Error) {
     line(&format!("error: {error:#}"));
 }
 
-/// Says what is being done, does it, and says how long that took.
+/// Does a step: prints its name, and how long it took.
 pub(crate) async fn doing<T>(
     what: &str,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -125,7 +125,7 @@ pub(crate) async fn doing<T>(
     Ok(done)
 }
 
-/// The same for work that prints a progress of its own.
+/// The same for a step that prints a progress of its own.
 pub(crate) async fn doing_aloud<T>(
     what: &str,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -140,7 +140,7 @@ pub(crate) async fn doing_aloud<T>(
     Ok(done)
 }
 
-/// While it is there, the last line lives; also what is given up leaves a clear one.
+/// The live line is there until this is dropped, so that an aborted step clears it too.
 struct Shown;
 
 impl Shown {

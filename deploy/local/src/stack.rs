@@ -58,7 +58,7 @@ impl Stack {
             .as_deref()
             .map(ReadyFile::new)
             .transpose()?;
-        // What can be wrong with the directory is said before anything is built.
+        // Before the build, so that a directory that cannot be used is reported at once.
         let directory = Directory::open(options.data_dir.as_deref())?;
         let place = directory.path.clone();
         self.directory = Some(directory);
@@ -156,7 +156,7 @@ impl Stack {
         Ok(self.postgres.insert(server).url(DATABASE))
     }
 
-    /// Makes chats, and waits for what the worker says of their branches.
+    /// Makes chats, and waits until the worker has looked up their branches.
     async fn make_samples(
         &mut self,
         options: &Options,

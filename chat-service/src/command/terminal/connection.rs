@@ -21,7 +21,7 @@ use super::failure::Failure;
 use crate::config::ServerSettings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that vanished without a word is noticed after these two.
+/// A peer that vanished without closing the connection is noticed after these two.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -83,7 +83,7 @@ impl Connection {
         self.token.reload().is_ok() && self.token.bearer() != before
     }
 
-    /// The answer of a call that has as long as `limit`.
+    /// Waits for the answer of a call, for `limit` at most.
     pub(super) async fn answer<T>(
         &self,
         limit: Duration,

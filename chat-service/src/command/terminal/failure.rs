@@ -1,4 +1,4 @@
-//! Why a call brought nothing: one sentence, and an exit code for scripts.
+//! Why a call failed: one sentence, and an exit code for scripts.
 
 use std::{error::Error, fmt::Write as _, time::Duration};
 
@@ -18,20 +18,20 @@ pub const EXIT_RETRY: u8 = 75;
 /// Exit code where the token is refused, or its bearer may not do this: `EX_NOPERM`.
 pub const EXIT_DENIED: u8 = 77;
 
-/// Why a call brought nothing.
+/// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Failure {
     sentence: String,
     exit: u8,
-    /// After how long the server wants to be asked again.
+    /// How long the server wants callers to wait before they try again.
     retry_after: Option<Duration>,
     /// Whether the same call may succeed later.
     transient: bool,
 }
 
 impl Failure {
-    /// What a server at `url` refused with; or that there is none.
+    /// What the status of a call to `url` says: a server refused it, or none was reached.
     pub(super) fn of(status: &Status, url: &Url) -> Self {
         let details = status.get_error_details();
         let Some(reason) = details.error_info().map(|info| info.reason.as_str()) else {
@@ -50,7 +50,7 @@ impl Failure {
         }
     }
 
-    /// Nothing came from `url` for so long.
+    /// Nothing came from `url` within `limit`.
     pub(super) fn silent(url: &Url, limit: Duration) -> Self {
         Self::unavailable(format!(
             "{url} has not answered for {}; try again",
@@ -63,7 +63,8 @@ impl Failure {
         Self::unavailable(format!("{url} ended the stream"))
     }
 
-    /// Not one of our servers: either there is none, or something else listens, or stands between.
+    /// A status without the reason that every error of a chat-service has: either `url` was not
+    /// reached, or another server or a proxy answered.
     fn without_reason(status: &Status, url: &Url) -> Self {
         if let Some(cause) = status.source().map(root) {
             return Self::unavailable(format!("{url} cannot be reached: {}", printable(&cause)));
@@ -80,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// The server is not there now, and may be later.
+    /// A failure that may pass.
     fn unavailable(sentence: String) -> Self {
         Self {
             sentence,
@@ -96,7 +97,7 @@ impl Failure {
         self.exit
     }
 
-    /// Whether the token was refused.
+    /// Whether the token was refused, or its bearer may not do this.
     pub(super) fn is_of_token(&self) -> bool {
         self.exit == EXIT_DENIED
     }
@@ -106,13 +107,13 @@ impl Failure {
         self.transient
     }
 
-    /// After how long the server wants to be asked again.
+    /// How long the server wants callers to wait before they try again.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 }
 
-/// The text of what caused all that is around it.
+/// The text of the innermost cause.
 fn root(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
     while let Some(source) = last.source() {

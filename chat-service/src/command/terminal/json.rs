@@ -60,7 +60,7 @@ fn of_field(value: &Field, kind: &Kind) -> Value {
         Field::Bool(value) => (*value).into(),
         Field::I32(value) => (*value).into(),
         Field::U32(value) => (*value).into(),
-        // JavaScript's numbers do not hold them.
+        // As text: JavaScript's numbers do not hold all of them.
         Field::I64(value) => value.to_string().into(),
         Field::U64(value) => value.to_string().into(),
         Field::F32(value) => (*value).into(),
@@ -120,8 +120,8 @@ fn duration(seconds: i64, nanoseconds: i64) -> Value {
     text.into()
 }
 
-/// JSON on one line, in which no character acts on a terminal: such a one is escaped, which means the
-/// same.
+/// JSON on one line. Characters that act on a terminal are escaped, which does not change the
+/// value.
 struct Printable;
 
 impl Formatter for Printable {

@@ -15,8 +15,7 @@ use super::{
     time::timestamp,
 };
 
-/// Whether a terminal is shown colours: not where `NO_COLOR` is set to anything, or the terminal knows
-/// none.
+/// Whether to print colours: to a terminal that has them, unless `NO_COLOR` is set and not empty.
 #[must_use]
 pub fn shows_colors(is_terminal: bool, environment: &BTreeMap<String, String>) -> bool {
     let unwanted = environment.get("NO_COLOR");
@@ -75,7 +74,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Prints a message of a watch: as JSON each of them, in a table those that are about a chat.
+    /// Prints a message of a watch; heartbeats as JSON only.
     pub(super) fn event(&mut self, event: &WatchChatsResponse) -> anyhow::Result<()> {
         let events = std::slice::from_ref(event);
         match &self.form {
@@ -88,7 +87,7 @@ impl<'a> Output<'a> {
         Ok(self.out.flush()?)
     }
 
-    /// Prints messages as JSON; nothing where a table is wanted.
+    /// Prints messages as JSON; nothing if a table is wanted.
     pub(super) fn messages<M: prost::Message>(
         &mut self,
         name: &str,
@@ -102,7 +101,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Prints rows below those before, or under heads of their own; nothing where JSON is wanted.
+    /// Prints rows below those before, or begins a table with them; nothing if JSON is wanted.
     pub(super) fn rows(
         &mut self,
         columns: &'static [Column],
@@ -116,7 +115,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Ends a table, and says so if it had no row; the next one has heads of its own.
+    /// Ends a table, with a remark if it had no row. The next rows begin another one.
     pub(super) fn end(&mut self) -> io::Result<()> {
         if let Form::Table { table, .. } = &mut self.form {
             let begun = table.take().is_some_and(|table| table.has_begun());
@@ -127,12 +126,12 @@ impl<'a> Output<'a> {
         self.out.flush()
     }
 
-    /// Remarks something that is no part of the answer.
+    /// Prints a remark, which is no part of the answer.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.notes, "chat-service: {}", printable(text))
     }
 
-    /// A line between two tables; none where JSON is wanted.
+    /// Prints a line between two tables; nothing if JSON is wanted.
     pub(super) fn heading(&mut self, text: &str) -> io::Result<()> {
         match &self.form {
             Form::Json(_) => Ok(()),
@@ -141,12 +140,12 @@ impl<'a> Output<'a> {
     }
 }
 
-/// The cells of an event that people are told of.
+/// The row of an event; a heartbeat has none.
 fn event_cells(event: &WatchChatsResponse, clock: &Clock) -> Option<Vec<Cell>> {
     let kind = event.kind();
     let id = event.chat.as_ref().map_or("-", |chat| chat.id.as_str());
     let chat = match kind {
-        // Only where the stream is.
+        // It is about no chat.
         WatchEventKind::Heartbeat => return None,
         WatchEventKind::Resync => only("-", "changes were missed: list the chats again"),
         WatchEventKind::AccessLost => only(id, "may not be read any more"),

@@ -1,9 +1,9 @@
-//! Texts of other people, as a terminal may get them.
+//! Text from elsewhere, made harmless for a terminal.
 
 use crate::title::acts;
 
-/// A text without characters that do something to the terminal, or to the direction of what is around
-/// it: titles of pull requests, branches and errors come from elsewhere, and so did no check of ours.
+/// A text whose characters that control a terminal or the direction of text are escaped: titles of
+/// pull requests, branches and errors come from git hosts, which check none of that.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {

@@ -12,11 +12,11 @@ use crate::config::RefreshSettings;
 
 /// How long a lookup may take: servers wait for their workers for 15 s, and for two minutes at most.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(150);
-/// What accompanies a lookup that failed.
+/// Type of the detail of a failed lookup's error that has the chat as it is known.
 const KNOWN: &str = "type.googleapis.com/chat.v1.GetChatResponse";
 
-/// Has a chat's pull requests looked up, and prints the chat; also one whose lookup failed, as it is
-/// known.
+/// Has a chat's pull requests looked up, and prints the chat; after a failed lookup too, with what
+/// was known before.
 pub(super) async fn refresh(
     settings: &RefreshSettings,
     output: &mut Output<'_>,

@@ -22,7 +22,7 @@ pub(super) const EVENT_COLUMNS: &[Column] = &[
     column("FRESHNESS", 16, 40),
     column("PROBLEM", 0, 0),
 ];
-/// How many of them are of the event alone.
+/// How many of them come before those of the chat.
 const OF_THE_EVENT: usize = 2;
 /// Columns of a chat.
 pub(super) const CHAT_COLUMNS: &[Column] = &[
@@ -42,14 +42,14 @@ const fn column(head: &'static str, least: usize, most: usize) -> Column {
     Column { head, least, most }
 }
 
-/// When it is, and where.
+/// The time and the time zone of a reader.
 pub(super) struct Clock {
     pub(super) now: Timestamp,
     pub(super) zone: TimeZone,
 }
 
 impl Clock {
-    /// As this machine has it.
+    /// Those of this machine.
     pub(super) fn new() -> Self {
         Self {
             now: Timestamp::now(),
@@ -81,7 +81,7 @@ pub(super) fn cells(chat: &Chat, clock: &Clock) -> Vec<Cell> {
     ]
 }
 
-/// The cells of a chat of which only the id is told, with `text` in place of its title.
+/// The cells of a chat whose event has only its id, with `text` in place of its title.
 pub(super) fn only(id: &str, text: &str) -> Vec<Cell> {
     vec![Cell::new(id), Cell::default(), Cell::new(text)]
 }
@@ -99,7 +99,7 @@ fn icon(chat: &Chat) -> (String, Option<Color>) {
         "git-pull-request-closed" => ("closed".to_owned(), Some(Color::Red)),
         "git-pull-request-draft" => ("draft".to_owned(), Some(Color::Gray)),
         "git-pull-request-arrow" => ("open".to_owned(), Some(Color::Green)),
-        // The chat's own status; also where a later release draws what this one does not know.
+        // The chat's own status; also for an icon that only a later release knows.
         _ => {
             let status = chat.status();
             let color = match status {
@@ -150,7 +150,7 @@ fn changes(status: &ChatDiffStatus) -> String {
     format!("+{} -{}", status.additions, status.deletions)
 }
 
-/// How old the knowledge is, and whether it is being renewed.
+/// How old the status is, and whether a refresh is due, under way or paused.
 fn freshness(status: &ChatDiffStatus, at: &Clock) -> String {
     let synced = status
         .refreshed_at
@@ -171,7 +171,7 @@ fn freshness(status: &ChatDiffStatus, at: &Clock) -> String {
     }
 }
 
-/// Why the last lookup brought nothing, and since when.
+/// Why lookups fail, and since when.
 fn problem(status: &ChatDiffStatus, at: &Clock) -> Option<String> {
     let problem = status.problem.as_ref()?;
     let since = problem.since.as_ref().and_then(timestamp);

@@ -8,7 +8,7 @@ use super::printable::printable;
 
 /// What is between two columns.
 const GAP: &str = "  ";
-/// Stands for what does not fit.
+/// Marks a text that was cut.
 const CUT: char = '…';
 
 /// A colour of the terminal's own palette.
@@ -23,7 +23,7 @@ pub(super) enum Color {
 }
 
 impl Color {
-    /// Its parameter of "select graphic rendition".
+    /// Its parameter of the escape sequence "select graphic rendition".
     fn code(self) -> u8 {
         match self {
             Self::Red => 31,
@@ -36,7 +36,7 @@ impl Color {
     }
 }
 
-/// One cell, whose text does nothing to a terminal.
+/// One cell. Its text has no character that acts on a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cell {
     text: String,

@@ -1,4 +1,4 @@
-//! `chat-service watch`: follows a stream of changes, and goes on where it was when it breaks.
+//! `chat-service watch`: follows a stream of changes, and resumes it when it breaks.
 
 use std::{pin::pin, time::Duration};
 
@@ -58,15 +58,17 @@ struct Watcher {
     connection: Connection,
     /// With the revision of the last message.
     request: WatchChatsRequest,
-    /// Whether a server has ever answered: until then an error is the user's to know.
+    /// Whether a stream has ever begun. Before that every error ends the command, so that a wrong
+    /// address or token is seen at once.
     heard: bool,
-    /// Whether the stream that is open now has.
+    /// Whether the current stream has.
     begun: bool,
     backoff: Duration,
 }
 
 impl Watcher {
-    /// Opens a stream and prints what comes, until it ends: returns why. Printing may fail.
+    /// Opens a stream and prints its messages until it ends. Returns why it ended; an error is one
+    /// of printing.
     async fn follow(&mut self, output: &mut Output<'_>) -> anyhow::Result<Failure> {
         self.begun = false;
         let call = self.connection.request(self.request.clone());
@@ -96,7 +98,7 @@ impl Watcher {
         }
         (self.heard, self.begun) = (true, true);
         self.backoff = FIRST_BACKOFF;
-        // Printed first: a revision is noted when what it stands for was told.
+        // After printing: a stream that resumes at a revision does not repeat the message.
         output.event(event)?;
         if !event.revision.is_empty() {
             self.request.since_revision = Some(event.revision.clone());
@@ -104,7 +106,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// How long to wait before the next stream; the error, where there is no use in one.
+    /// How long to wait before the next stream; the error, if another stream would end the same
+    /// way.
     fn pause(&mut self, ended: &Failure) -> anyhow::Result<Duration> {
         let renewed = ended.is_of_token() && self.connection.renew_token();
         if !self.heard || !(ended.is_transient() || renewed) {

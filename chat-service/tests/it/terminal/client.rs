@@ -23,7 +23,7 @@ pub(super) struct Client {
     variables: Vec<(&'static str, String)>,
 }
 
-/// Goes with the last client that has its token in it.
+/// Is removed with the last client whose token is in it.
 struct Directory(PathBuf);
 
 impl Drop for Directory {
@@ -106,14 +106,14 @@ impl Client {
         }
     }
 
-    /// What a command prints that succeeds.
+    /// Runs a command, which must succeed; returns what it prints.
     pub(super) async fn ok(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments).await;
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
         ran.out
     }
 
-    /// What a command prints whose output is a terminal.
+    /// Runs a command at a terminal, which must succeed; returns what the terminal gets.
     pub(super) async fn at_a_terminal(&self, arguments: &[&str]) -> String {
         let typescript = self.file("typescript");
         let binary = env!("CARGO_BIN_EXE_chat-service");
@@ -133,7 +133,7 @@ impl Client {
         std::fs::read_to_string(typescript).unwrap()
     }
 
-    /// Starts a command that goes on.
+    /// Starts a command, and does not wait for its end.
     pub(super) fn start(&self, arguments: &[&str]) -> Going {
         let mut child = self
             .command(arguments)
@@ -168,13 +168,13 @@ fn collect(readers: &mut JoinSet<()>, from: impl AsyncRead + Send + Unpin + 'sta
     lines
 }
 
-/// A command that goes on until it is told to end.
+/// A running command.
 pub(super) struct Going {
     child: Child,
     out: Lines,
     err: Lines,
     _readers: JoinSet<()>,
-    /// Has its token.
+    /// Kept while it runs, since its token is in it.
     _directory: Arc<Directory>,
 }
 
@@ -207,7 +207,7 @@ impl Going {
         self.out.lock().unwrap().clone()
     }
 
-    /// How it ends by itself.
+    /// Waits for its end; returns the exit code.
     pub(super) async fn ends(&mut self) -> Option<i32> {
         self.child.wait().await.unwrap().code()
     }

@@ -1,4 +1,4 @@
-//! Colours, and what a reader of the output does.
+//! Colours.
 
 use proto::chat::v1::ChatStatus;
 

@@ -1,4 +1,4 @@
-//! `chat-service watch`: what it tells, and that it goes on.
+//! `chat-service watch`: what it prints, and that it resumes.
 
 use proto::chat::v1::{ChatStatus, UpdateChatRequest, UpdateChatSharingRequest};
 use serde_json::Value;
@@ -131,7 +131,7 @@ async fn a_watch_whose_past_is_forgotten_says_that_chats_are_to_be_listed_again(
             .prints("a revision", |line| json(line)["revision"].is_string())
             .await;
         let revision = json(&line)["revision"].as_str().unwrap().to_owned();
-        // Another caller's revision is one of other rights.
+        // A revision is good only for the rights of the caller who got it.
         let watch = Client::of(stack, &owner.member(uuid::Uuid::now_v7(), "member"))
             .start(&["watch", "--since", &revision]);
         let line = watch

@@ -1,4 +1,4 @@
-//! Waits until the worker has found what the stand-in has.
+//! Waits until the worker has found the pull requests of the stand-in.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -74,7 +74,7 @@ pub(crate) async fn wait(
     }
 }
 
-/// What is still to be found about a branch, and what stands in the way.
+/// What the worker has not found of a branch, with the chat's problem.
 fn missing(git_ref: &GitRef, stage: Stage, chat: Option<&Chat>) -> Option<String> {
     let status = chat.and_then(|chat| chat.diff_status.as_ref());
     let problem = status.and_then(|status| status.problem.as_ref());

@@ -1,4 +1,4 @@
-//! What is to be made: of each thing that a list can show, one.
+//! The chats to make, so that each thing that a list can show is there once.
 
 use anyhow::Context as _;
 use proto::chat::v1::{ChatStatus, ProblemClass, PullRequestState};
@@ -12,7 +12,7 @@ use crate::{
     people::{COLLEAGUE, NEWCOMER, ORGANIZATION, OWNER, STRANGER},
 };
 
-/// What is to be made.
+/// The chats to make, and the accounts that their owners link.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(super) accounts: Vec<Account>,
@@ -59,11 +59,11 @@ pub(crate) struct GitRef {
 pub(super) enum Expected {
     /// A pull request in this state.
     State(PullRequestState),
-    /// That there is none.
+    /// No pull request.
     NoPullRequest,
-    /// What stands in the way.
+    /// A problem of this class.
     Problem(ProblemClass),
-    /// Of a real host that is not known.
+    /// What a real host has is not known.
     Anything,
 }
 
@@ -83,8 +83,8 @@ impl GitRef {
     }
 }
 
-/// What the agents of the sample's pull requests are doing, in their order: so that each icon of a pull
-/// request shows, and each icon that stands in for one.
+/// Statuses of the chats of the sample's pull requests, in their order: each icon of a pull request
+/// and each icon of a status shows.
 const STATUSES: [ChatStatus; 10] = [
     ChatStatus::Waiting,
     ChatStatus::Running,
@@ -146,7 +146,7 @@ pub(crate) fn of_organization(host: &GitHost, sample: &Sample) -> anyhow::Result
     }
     let shared = plan.add("colleague", "Review the release notes", ChatStatus::Running);
     shared.share = Some(Share::OwnerReads);
-    // Somebody who has linked no account.
+    // Of a user who has linked no account.
     let unlinked = Expected::Problem(ProblemClass::NoAccount);
     let chat = plan.add("newcomer", "Fix my first bug", ChatStatus::Waiting);
     chat.git_ref = Some(git_ref(host, "acme/web", "fix/first-bug", unlinked));

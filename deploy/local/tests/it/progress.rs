@@ -1,10 +1,11 @@
-//! What is told while it starts, and when it cannot.
+//! What a start prints, and what one that fails prints.
 
 use std::{fs, os::unix::fs::MetadataExt as _, os::unix::fs::PermissionsExt as _};
 
 use crate::launcher::{Launcher, Place};
 
-/// A start whose first call of chat-service fails, at a terminal or not; what it printed.
+/// Starts, at a terminal or not, with a chat-service whose first call fails; returns what is
+/// printed.
 async fn failed_start(at_a_terminal: bool) -> String {
     let place = Place::new();
     let broken = place.program("chat-service", "echo 'no such table' >&2; exit 3");
@@ -46,7 +47,7 @@ async fn progress_is_one_line_that_lives_at_a_terminal_and_plain_lines_elsewhere
     assert!(plain.contains("PostgreSQL: done in "), "{plain}");
 }
 
-/// Only for root is the database another user's.
+/// Only root's database runs as another user.
 #[tokio::test]
 async fn a_data_directory_that_the_database_cannot_reach_is_refused_once_in_plain_words() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {

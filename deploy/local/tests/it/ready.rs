@@ -1,4 +1,4 @@
-//! What is there once it says that it is ready.
+//! The sample, the files and the page, once all is ready.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use testkit::process::{Signal, binaries, command};
 
 use crate::launcher::{Launcher, Place, appears, ends_without_a_trace};
 
-/// Sources the tokens, and runs chat-service's own command with what that sets.
+/// Sources the file of tokens, and runs a command of chat-service with the variables that it sets.
 fn sourced(tokens: &Path, arguments: &str) -> Vec<Value> {
     let program = binaries().chat_service.display().to_string();
     let script = format!(

@@ -1,5 +1,5 @@
-//! A host that is not the stand-in of the launcher's own: what it says of each branch is told before
-//! all is ready.
+//! A host other than the launcher's own stand-in: what the worker finds of each branch is reported
+//! before all is ready.
 
 use serde_json::{Value, json};
 use testkit::{
@@ -9,7 +9,8 @@ use testkit::{
 
 use crate::launcher::{Launcher, Place, appears, ends_without_a_trace};
 
-/// What is told of `branches` of a repository at `api`: in words, and to programs.
+/// What the launcher reports of `branches` of a repository at `api`: its lines, and the answers of
+/// the ready file.
 async fn told(api: &str, token: &str, repository: &str, branches: &[&str]) -> (String, Value) {
     let place = Place::new();
     let ready = place.file("ready.json");
@@ -30,7 +31,7 @@ async fn told(api: &str, token: &str, repository: &str, branches: &[&str]) -> (S
     (words, said["answers"].clone())
 }
 
-/// Asserts that one branch is told to have a problem.
+/// Asserts that the first branch is reported with a problem.
 fn assert_problem((words, answers): (String, Value), repository: &str, problem: &str) {
     let line = format!("  {repository}, feature: {problem}");
     assert!(words.lines().any(|found| found == line), "{line}: {words}");
