@@ -15,16 +15,13 @@ use chat_service::{
 };
 use jiff::Timestamp;
 use proto::sync::PullRequestState;
-use testkit::postgres::Database;
+use testkit::{postgres::Database, random::Random};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::{
     explain::{readable, readable_under},
-    policy_random::{
-        generate::{self, Random},
-        load,
-    },
+    policy_random::{generate, load},
     stack::Caller,
 };
 
@@ -361,7 +358,7 @@ async fn every_letter_that_the_database_folds_is_folded_alike_in_memory() {
 /// once.
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_under_random_policies_return_exactly_the_readable_set() {
-    let mut random = Random(20);
+    let mut random = Random::new(20);
     let mut listed = 0;
     for number in 1..=WORLDS / 2 {
         let world = World::new(100 + number).await;

@@ -16,12 +16,9 @@ use chat_service::{
 };
 use policy::Source;
 use serde_json::json;
-use testkit::postgres::Client;
+use testkit::{postgres::Client, random::Random};
 
-use self::{
-    generate::Random,
-    mutants::{MUTANTS, Mutated},
-};
+use self::mutants::{MUTANTS, Mutated};
 use crate::page_walk;
 
 const ACTIONS: [Action; 2] = [Action::ReadChat, Action::UpdateChat];
@@ -136,7 +133,7 @@ async fn batch(number: u64) {
     let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
     let (mut decisions, mut allowed, mut listed) = (0, 0, 0);
     for index in 0..WORLDS {
-        let mut random = Random(number * 1_000_000 + index);
+        let mut random = Random::new(number * 1_000_000 + index);
         let world = world(&mut random);
         put(&client, &world.chats).await;
         for set in 0..SETS {
@@ -191,7 +188,7 @@ async fn random_policies_decide_alike_and_fill_every_page_fourth_batch() {
 async fn every_faulty_translation_is_caught() {
     let database = testkit::postgres::database().await;
     let store = Store::new(database.url(), &PoolOptions::default()).unwrap();
-    let mut random = Random(77);
+    let mut random = Random::new(77);
     let mut left: Vec<_> = MUTANTS.iter().collect();
     for world_number in 0..MUTANT_WORLDS {
         let world = world(&mut random);

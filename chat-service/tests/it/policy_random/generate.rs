@@ -8,6 +8,7 @@ use chat_service::{
     id::{ChatId, GroupId, OrganizationId, UserId, WorkspaceId},
 };
 use jiff::Timestamp;
+use testkit::random::Random;
 use uuid::Uuid;
 
 const STATUSES: [&str; 6] = [
@@ -46,31 +47,6 @@ const PATTERNS: [&[&str]; 9] = [
     &["", "*", "star", "*", ""],
     &["x", "*"],
 ];
-
-/// `SplitMix64`: small, and the same everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
 
 fn id(kind: u128, number: usize) -> Uuid {
     Uuid::from_u128((kind << 64) | (number as u128 + 1))
