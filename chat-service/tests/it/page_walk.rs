@@ -30,26 +30,9 @@ const CHATS: i32 = 90;
 /// Sets of policies in each world that has random ones.
 const SETS: u64 = 40;
 
-/// Deterministic, so that a failure can be run again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        // Xorshift.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn heads(&mut self) -> bool {
-        self.below(2) == 0
-    }
-}
-
 /// Things have the ids 0 to 5 of their kind.
-fn thing(number: u64) -> Uuid {
-    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(number))
+fn thing(number: usize) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number as u128)
 }
 
 /// $1 seeds the world, of $2 chats. Nine times in all, so that most chats tie with others.
@@ -104,32 +87,32 @@ const FILL: [&str; 5] = [
      WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
 ];
 
-fn caller(dice: &mut Dice) -> Caller {
+fn caller(random: &mut Random) -> Caller {
     let mut caller = Caller::user();
-    if dice.below(8) == 0 {
+    if random.below(8) == 0 {
         return caller.site("auditor");
     }
-    if dice.heads() {
-        caller.claims.sub = thing(dice.below(6)).to_string();
+    if random.chance(50) {
+        caller.claims.sub = thing(random.below(6)).to_string();
     }
     for number in 0..6 {
-        if dice.below(4) == 0 {
+        if random.below(4) == 0 {
             caller = caller.member(thing(number), "admin");
         }
-        if dice.below(3) == 0 {
+        if random.below(3) == 0 {
             caller = caller.group(thing(number));
         }
     }
     caller
 }
 
-fn filter(dice: &mut Dice) -> ChatFilter {
+fn filter(random: &mut Random) -> ChatFilter {
     let mut filter = ChatFilter::default();
-    for _ in 0..dice.below(3) {
-        match dice.below(10) {
-            0 | 9 => filter.owner = Some(UserId(thing(dice.below(6)))),
-            1 => filter.workspace = Some(WorkspaceId(thing(dice.below(6)))),
-            2 => filter.archived = Some(dice.heads()),
+    for _ in 0..random.below(3) {
+        match random.below(10) {
+            0 | 9 => filter.owner = Some(UserId(thing(random.below(6)))),
+            1 => filter.workspace = Some(WorkspaceId(thing(random.below(6)))),
+            2 => filter.archived = Some(random.chance(50)),
             3 => {
                 filter.statuses = vec![ChatStatus::Running, ChatStatus::Error, ChatStatus::Running];
             }
@@ -137,24 +120,24 @@ fn filter(dice: &mut Dice) -> ChatFilter {
                 let labels = [("team", "a"), ("team", "b"), ("x", "y"), ("x", "")];
                 filter.labels = labels
                     .into_iter()
-                    .filter(|_| dice.heads())
+                    .filter(|_| random.chance(50))
                     .map(|(key, value)| (key.to_owned(), value.to_owned()))
                     .collect();
             }
             5 => {
                 filter.pull_requests = vec![
-                    [
+                    random.pick(&[
                         PullRequestFilter::Open,
                         PullRequestFilter::Draft,
                         PullRequestFilter::Settled(PullRequestState::Merged),
-                    ][usize::from(dice.heads())],
+                    ]),
                     PullRequestFilter::Settled(PullRequestState::Closed),
                 ];
             }
             6 => filter.repository = Some("aCME/web1".to_owned()),
             7 => filter.pull_request_number = Some(2),
             _ => {
-                let titles = [
+                let title = random.pick(&[
                     "fix",
                     "100%_",
                     "größe",
@@ -169,9 +152,8 @@ fn filter(dice: &mut Dice) -> ChatFilter {
                     "i",
                     "GRÖSSE",
                     "o",
-                ];
-                let index = usize::try_from(dice.below(14)).unwrap();
-                filter.title = Some(titles[index].to_owned());
+                ]);
+                filter.title = Some(title.to_owned());
             }
         }
     }
@@ -267,9 +249,9 @@ impl World {
 
     /// Walks with a random filter and page size, the usual way and with tight bounds; returns how many
     /// chats there were.
-    async fn check(&self, dice: &mut Dice, readable: &Authorized, what: &str) -> usize {
-        let filter = filter(dice);
-        let size = usize::try_from(1 + dice.below(7)).unwrap();
+    async fn check(&self, random: &mut Random, readable: &Authorized, what: &str) -> usize {
+        let filter = filter(random);
+        let size = 1 + random.below(7);
         let what = format!("{what}, size {size}, {filter:?}, {:?}", readable.pred());
         let listed: Vec<_> = walk(&self.store, readable, &filter, size)
             .await
@@ -287,8 +269,8 @@ impl World {
         assert_eq!(listed, expected, "{what}");
         for matches in [Matches::Often, Matches::Rarely] {
             let bounds = Bounds {
-                near: i64::try_from(1 + dice.below(9)).unwrap(),
-                candidates: i64::try_from(1 + dice.below(30)).unwrap(),
+                near: i64::try_from(1 + random.below(9)).unwrap(),
+                candidates: i64::try_from(1 + random.below(30)).unwrap(),
             };
             let how = (matches, bounds);
             let listed = tight_walk(&self.client, readable, &filter, size, how).await;
@@ -303,11 +285,11 @@ impl World {
 async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
     for number in 1..=WORLDS {
         let world = World::new(number).await;
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ number);
+        let mut random = Random::new(number);
         for _ in 0..25 {
-            let readable = readable(&caller(&mut dice));
+            let readable = readable(&caller(&mut random));
             world
-                .check(&mut dice, &readable, &format!("world {number}"))
+                .check(&mut random, &readable, &format!("world {number}"))
                 .await;
         }
     }
@@ -320,9 +302,9 @@ async fn filters_hold_in_memory_exactly_for_the_chats_that_statements_find() {
     let mut found = 0;
     for number in 1..=3 {
         let world = World::new(200 + number).await;
-        let mut dice = Dice(0x2545_f491_4f6c_dd1d ^ number);
+        let mut random = Random::new(200 + number);
         for _ in 0..300 {
-            let filter = filter(&mut dice);
+            let filter = filter(&mut random);
             let listed = walk(&world.store, &auditor, &filter, world.all.len()).await;
             let matching = world.all.iter().filter(|chat| filter.matches(chat));
             assert!(matching.eq(&listed), "{filter:?}");
@@ -362,12 +344,11 @@ async fn walks_under_random_policies_return_exactly_the_readable_set() {
     let mut listed = 0;
     for number in 1..=WORLDS / 2 {
         let world = World::new(100 + number).await;
-        let mut dice = Dice(0x5bd1_e995 ^ number);
         for _ in 0..SETS {
             let text = generate::policies(&mut random);
             let authorizer = Authorizer::of(Arc::new(load(&text)));
-            let readable = readable_under(&authorizer, &caller(&mut dice));
-            listed += world.check(&mut dice, &readable, &text).await;
+            let readable = readable_under(&authorizer, &caller(&mut random));
+            listed += world.check(&mut random, &readable, &text).await;
         }
     }
     // Policies that allow nearly nothing would prove little.
