@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     lock::{Holder, until_blocked},
     stack::{Caller, Stack, group, refused, user},
-    watch::{heard_chat, next_chat, only_id, unshare, watch_with},
+    watch::{heard_chat, hears_of_the_next_chat, next_chat, only_id, unshare, watch_with},
     worker::{Owner, Worker, found, git_ref, outcome, value},
 };
 
@@ -94,16 +94,13 @@ async fn who_could_read_a_deleted_chat_hears_of_it_and_nobody_else() {
         delete(stack, &owner, &chat.id).await.unwrap();
         for stream in &mut hearing {
             // What came before it may be coalesced with it, or not.
-            let (kind, deleted) = loop {
+            let deleted = loop {
                 let (kind, chat) = next_chat(stream).await;
                 if kind == WatchEventKind::Deleted {
-                    break (kind, chat);
+                    break chat;
                 }
             };
-            assert_eq!(
-                (kind, deleted),
-                (WatchEventKind::Deleted, only_id(&chat.id))
-            );
+            assert_eq!(deleted, only_id(&chat.id));
         }
         // The first thing that the others hear of is a chat of the stranger's.
         let mark = stack.chat(&stranger).await;
@@ -140,8 +137,7 @@ async fn whose_share_went_right_before_the_deletion_hears_of_it_once() {
                 assert_eq!(next_chat(&mut stream).await, lost);
             }
             while next_chat(&mut owners).await.0 != WatchEventKind::Deleted {}
-            let own = stack.chat(&reader).await;
-            assert_eq!(next_chat(&mut stream).await.1, own);
+            hears_of_the_next_chat(stack, &reader, &mut stream).await;
         }
     })
     .await;

@@ -1,9 +1,8 @@
 //! The relay: its lease and epochs, and the resync of watchers when positions go back.
 
-use proto::chat::v1::{WatchChatsRequest, WatchChatsResponse, WatchEventKind};
+use proto::chat::v1::WatchEventKind;
 use testkit::{http, postgres::Client, wait};
 use tokio_postgres::GenericClient;
-use tonic::Streaming;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -14,35 +13,9 @@ use crate::{
     prune::{number, take_over, until_none},
     sql::statement,
     stack::{Caller, Stack},
-    watch::{begin, next, watch},
+    watch::{hears_of_the_next_chat, next, resume, watch},
     worker::run,
 };
-
-/// The stream of a watcher that resumes from `revision`, after its first message.
-async fn resumed(stack: &Stack, caller: &Caller, revision: &str) -> Streaming<WatchChatsResponse> {
-    let request = WatchChatsRequest {
-        since_revision: Some(revision.to_owned()),
-        ..WatchChatsRequest::default()
-    };
-    let (first, stream) = begin(stack, caller, request).await;
-    assert_eq!(first.revision, revision);
-    stream
-}
-
-/// The next message is of the chat that this creates.
-async fn hears_of_the_next_chat(
-    stack: &Stack,
-    owner: &Caller,
-    stream: &mut Streaming<WatchChatsResponse>,
-) -> WatchChatsResponse {
-    let chat = stack.chat(owner).await;
-    let heard = next(stream).await;
-    assert_eq!(
-        (heard.kind(), heard.chat.as_ref().map(|chat| &chat.id)),
-        (WatchEventKind::Created, Some(&chat.id))
-    );
-    heard
-}
 
 async fn until_one(stack: &Stack, what: &str, sql: &str) {
     wait::until(what, || async {
@@ -65,9 +38,9 @@ async fn is_a_resync(sql: &str) {
         run(stack, sql).await;
         let resync = next(&mut live).await;
         assert_eq!(resync.kind(), WatchEventKind::Resync);
-        let mut late = resumed(stack, &owner, &seen.unwrap().revision).await;
+        let mut late = resume(stack, &owner, &seen.unwrap().revision).await;
         assert_eq!(next(&mut late).await.kind(), WatchEventKind::Resync);
-        let mut current = resumed(stack, &owner, &resync.revision).await;
+        let mut current = resume(stack, &owner, &resync.revision).await;
         let chat = stack.chat(&owner).await;
         for stream in [&mut live, &mut late, &mut current] {
             let heard = next(stream).await;
@@ -123,7 +96,7 @@ async fn three_hand_overs_and_hours_of_silence_are_no_resync() {
         .await;
         take_over(stack).await;
         until_none(stack, "SELECT count(*) FROM change_events").await;
-        let mut late = resumed(stack, &owner, &seen.revision).await;
+        let mut late = resume(stack, &owner, &seen.revision).await;
         let heard = hears_of_the_next_chat(stack, &owner, &mut live).await;
         assert_eq!(next(&mut late).await, heard);
     })
@@ -137,7 +110,7 @@ async fn a_revision_of_other_memberships_is_a_resync() {
         let mut live = watch(stack, &owner).await;
         let seen = hears_of_the_next_chat(stack, &owner, &mut live).await;
         let joined = owner.clone().group(Uuid::now_v7());
-        let mut stream = resumed(stack, &joined, &seen.revision).await;
+        let mut stream = resume(stack, &joined, &seen.revision).await;
         assert_eq!(next(&mut stream).await.kind(), WatchEventKind::Resync);
     })
     .await;
@@ -269,15 +242,6 @@ async fn a_role_that_may_not_ask_which_server_it_is_relays_all_the_same() {
     .await;
 }
 
-/// The value of a metric without labels.
-async fn metric(stack: &Stack, name: &str) -> f64 {
-    let text = http::get(&stack.ops_url, "/metrics").await;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
 pub(crate) async fn health(stack: &Stack, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),
@@ -301,8 +265,8 @@ async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_a
         };
         until_health(ServingStatus::Serving).await;
         wait::until("this process is the relay", || async {
-            let relay = metric(stack, "relay").await;
-            if relay > 0.5 { Ok(()) } else { Err(relay) }
+            let relay: u64 = stack.metric("relay").await;
+            if relay == 1 { Ok(()) } else { Err(relay) }
         })
         .await;
         // As when the relay is lost, a minute ago.
@@ -314,7 +278,7 @@ async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_a
         )
         .await;
         until_health(ServingStatus::NotServing).await;
-        let age = metric(stack, AGE).await;
+        let age: f64 = stack.metric(AGE).await;
         assert!((60.0..120.0).contains(&age), "{age}");
         for service in ["", "chat.v1.ChatService"] {
             assert_eq!(health(stack, service).await, ServingStatus::Serving);
@@ -323,7 +287,7 @@ async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_a
         assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
         holder.let_go().await;
         until_health(ServingStatus::Serving).await;
-        assert!(metric(stack, AGE).await < 1.0);
+        assert!(stack.metric::<f64>(AGE).await < 1.0);
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! The whole service in this process, on a database of its own, over real sockets.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fmt::Debug, path::Path, str::FromStr};
 
 use chat_service::{
     accounts::seal::KeyRing,
@@ -15,7 +15,7 @@ use proto::chat::v1::{
 };
 use secrecy::ExposeSecret as _;
 pub(crate) use testkit::clients::{Authorized, Bearer, Caller, KEYS, bearer, facts, refused};
-use testkit::{clients, postgres::Database, running::Running};
+use testkit::{clients, http, postgres::Database, running::Running};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -139,10 +139,14 @@ impl Stack {
 
     /// How often the service has run a statement.
     pub(crate) async fn statements(&self, name: &str) -> u64 {
-        let metrics = testkit::http::get(&self.ops_url, "/metrics").await;
-        let of = format!("db_client_operation_duration_seconds_count{{operation=\"{name}\"}} ");
-        let count = metrics.lines().find_map(|line| line.strip_prefix(&of));
-        count.map_or(0, |count| count.trim().parse().unwrap())
+        let of = format!("db_client_operation_duration_seconds_count{{operation=\"{name}\"}}");
+        http::metric(&self.ops_url, &of).await.unwrap_or(0)
+    }
+
+    /// The value of a metric that the service has.
+    pub(crate) async fn metric<T: FromStr<Err: Debug>>(&self, name: &str) -> T {
+        let value = http::metric(&self.ops_url, name).await;
+        value.unwrap_or_else(|| panic!("no metric {name}"))
     }
 
     /// A new chat of `owner`.

@@ -70,8 +70,10 @@ async fn listed(stack: &Stack) -> BTreeSet<(String, String)> {
 }
 
 async fn unknown_values(stack: &Stack, column: &str) -> bool {
-    let text = http::get(&stack.ops_url, "/metrics").await;
-    text.contains(&format!("unknown_values_total{{column=\"{column}\"}}"))
+    let counter = format!("unknown_values_total{{column=\"{column}\"}}");
+    http::metric::<u64>(&stack.ops_url, &counter)
+        .await
+        .is_some()
 }
 
 /// A chat of `owner` with a pull request, a user to read and a group to write.

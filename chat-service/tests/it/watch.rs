@@ -43,6 +43,21 @@ pub(crate) async fn begin(
     (first, stream)
 }
 
+/// The stream of a watcher that resumes from `revision`, after its first message.
+pub(crate) async fn resume(
+    stack: &Stack,
+    caller: &Caller,
+    revision: &str,
+) -> Streaming<WatchChatsResponse> {
+    let request = WatchChatsRequest {
+        since_revision: Some(revision.to_owned()),
+        ..WatchChatsRequest::default()
+    };
+    let (first, stream) = begin(stack, caller, request).await;
+    assert_eq!(first.revision, revision, "nothing was heard yet");
+    stream
+}
+
 /// The next message, whatever it is.
 async fn any(stream: &mut Streaming<WatchChatsResponse>) -> WatchChatsResponse {
     tokio::time::timeout(testkit::wait::PATIENCE, stream.message())
@@ -72,6 +87,21 @@ pub(crate) async fn next_chat(
             return (message.kind(), chat);
         }
     }
+}
+
+/// Checks that the next message that says anything is of a new chat of `owner`, which this creates.
+pub(crate) async fn hears_of_the_next_chat(
+    stack: &Stack,
+    owner: &Caller,
+    stream: &mut Streaming<WatchChatsResponse>,
+) -> WatchChatsResponse {
+    let chat = stack.chat(owner).await;
+    let heard = next(stream).await;
+    assert_eq!(
+        (heard.kind(), heard.chat.as_ref()),
+        (WatchEventKind::Created, Some(&chat))
+    );
+    heard
 }
 
 /// A new chat of `owner`, whose own event is placed: no later one is coalesced with it.
@@ -135,23 +165,14 @@ async fn a_watcher_hears_of_what_it_may_read_and_of_nothing_else() {
         let (owner, stranger) = (Caller::user(), Caller::user());
         let mut owners = watch(stack, &owner).await;
         let mut strangers = watch(stack, &stranger).await;
-        let chat = stack.chat(&owner).await;
-        let created = next(&mut owners).await;
-        assert_eq!(
-            (created.kind(), created.chat.as_ref()),
-            (WatchEventKind::Created, Some(&chat))
-        );
+        let created = hears_of_the_next_chat(stack, &owner, &mut owners).await;
+        let chat = created.chat.unwrap();
         set_status(stack, &owner, &chat.id, ChatStatus::Error).await;
         let changed = next(&mut owners).await;
         assert_eq!(changed.kind(), WatchEventKind::StatusChanged);
         assert_eq!(changed.chat.unwrap().icon, "error-triangle");
         // The first thing that the stranger hears of is the stranger's own chat.
-        let own = stack.chat(&stranger).await;
-        let heard = next(&mut strangers).await;
-        assert_eq!(
-            (heard.kind(), heard.chat),
-            (WatchEventKind::Created, Some(own))
-        );
+        hears_of_the_next_chat(stack, &stranger, &mut strangers).await;
     })
     .await;
 }

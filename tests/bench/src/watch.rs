@@ -15,7 +15,7 @@ use std::{io::Write as _, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use testkit::process::status_kib;
+use testkit::{http, process::status_kib};
 
 use self::{receipts::Receipts, world::World};
 
@@ -187,11 +187,8 @@ impl World {
 
     /// Chats that chat-service has read for its watchers so far, by its own count.
     async fn chats_read(&self) -> anyhow::Result<f64> {
-        const METRIC: &str = "watch_chats_read_total ";
-        let metrics = testkit::http::get(self.stack.ops_url(), "/metrics").await;
-        let mut lines = metrics.lines();
-        let value = lines.find_map(|line| line.strip_prefix(METRIC));
-        Ok(value.context("no count of chats read")?.trim().parse()?)
+        let read = http::metric(self.stack.ops_url(), "watch_chats_read_total").await;
+        read.context("no count of chats read")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Plain HTTP, as an operations endpoint speaks it; no client is needed for that.
 
+use std::{fmt::Debug, str::FromStr};
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -26,6 +28,19 @@ pub async fn get(url: &str, path: &str) -> String {
         .await
         .expect("read an answer");
     answer
+}
+
+/// The value of a metric of the operations endpoint at `url`, by its name with its labels; none if it
+/// is not there.
+///
+/// # Panics
+///
+/// When it does not answer, or the value is no `T`.
+pub async fn metric<T: FromStr<Err: Debug>>(url: &str, name: &str) -> Option<T> {
+    let metrics = get(url, "/metrics").await;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(value.parse().expect("a metric's value"))
 }
 
 /// Waits until `path` answers at `url` with `text` in it.

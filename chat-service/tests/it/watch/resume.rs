@@ -4,39 +4,21 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream::select_all};
 use proto::chat::v1::{
-    ChatStatus, DeleteChatRequest, WatchChatsRequest, WatchChatsResponse,
+    ChatStatus, DeleteChatRequest, WatchChatsRequest,
     WatchEventKind::{AccessLost, Created, Deleted, Heartbeat, Resync, StatusChanged},
 };
 use testkit::wait::PATIENCE;
-use tonic::Streaming;
 
-use super::{begin, heard_chat, next, next_chat, only_id, set_status, unshare, watch};
+use super::{
+    begin, heard_chat, hears_of_the_next_chat, next, next_chat, only_id, resume, set_status,
+    unshare, watch,
+};
 use crate::{
     lock::Holder,
     prune::{take_over, until_none},
     stack::{Caller, Stack, user},
     worker::run,
 };
-
-/// A watch that goes on from `revision`.
-async fn resume(stack: &Stack, caller: &Caller, revision: &str) -> Streaming<WatchChatsResponse> {
-    let request = WatchChatsRequest {
-        since_revision: Some(revision.to_owned()),
-        ..WatchChatsRequest::default()
-    };
-    let (first, stream) = begin(stack, caller, request).await;
-    assert_eq!(first.revision, revision, "nothing was heard yet");
-    stream
-}
-
-/// A counter or gauge of the service.
-pub(super) async fn metric(stack: &Stack, name: &str) -> u64 {
-    let text = testkit::http::get(&stack.ops_url, "/metrics").await;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
 
 /// Waits until the service has offered all changes up to now.
 async fn until_offered(stack: &Stack) {
@@ -154,8 +136,7 @@ async fn who_lost_access_or_the_chat_while_away_hears_so_and_a_stranger_hears_no
         ];
         assert_eq!(heard, expected);
         let mut stream = resume(stack, &stranger, &away[1]).await;
-        let own = stack.chat(&stranger).await;
-        assert_eq!(next_chat(&mut stream).await, (Created, own));
+        hears_of_the_next_chat(stack, &stranger, &mut stream).await;
     })
     .await;
 }
@@ -203,7 +184,7 @@ async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
         for _ in 0..20 {
             chats.push(stack.chat(&owner).await.id);
         }
-        let before = metric(stack, READ).await;
+        let before = stack.metric::<u64>(READ).await;
         let resumed = (0..300).map(async |_| {
             let mut stream = resume(stack, &owner, &first.revision).await;
             let mut heard = Vec::new();
@@ -215,9 +196,9 @@ async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
         });
         let streams = futures_util::future::join_all(resumed).await;
         // Those that had not been read for the live one by then.
-        let read = metric(stack, READ).await - before;
+        let read = stack.metric::<u64>(READ).await - before;
         assert!(read <= 20, "{read} reads of 20 chats");
-        assert_eq!(metric(stack, "watchers").await, 301);
+        assert_eq!(stack.metric::<u64>("watchers").await, 301);
         drop((streams, live));
     })
     .await;
