@@ -27,6 +27,8 @@ use testkit::{clients::Caller, proxy::Mode};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::figures::{count, milliseconds, rounded};
+
 const FILL: &str = include_str!("sql/fill_account_refs.sql");
 const MAKE_DUE: &str = include_str!("sql/make_accounts_due.sql");
 
@@ -130,9 +132,7 @@ async fn cost_per_ref(accounts: usize, refs: usize) -> anyhow::Result<f64> {
         left -= done.min(left);
     }
     let spent = statement_seconds(&stack).await? - before;
-    #[expect(clippy::cast_precision_loss, reason = "a benchmark's figure")]
-    let refs = measured as f64;
-    Ok(spent / refs)
+    Ok(spent / count(measured))
 }
 
 /// Leases once, and reports all of it as unchanged; the number of refs, none where nothing was due.
@@ -272,22 +272,12 @@ async fn reports(accounts: usize) -> anyhow::Result<Reports> {
         took.extend(reporter?);
     }
     took.sort_unstable();
-    #[expect(clippy::cast_precision_loss, reason = "a benchmark's figure")]
-    let count = took.len() as f64;
     Ok(Reports {
-        per_second: count / REPORTING.as_secs_f64(),
+        per_second: count(took.len()) / REPORTING.as_secs_f64(),
         p99: took
             .get(took.len() * 99 / 100)
             .copied()
             .context("no report")?,
         longest_wait,
     })
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64() * 1000.0)
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }

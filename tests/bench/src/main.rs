@@ -7,6 +7,7 @@
 
 mod abuse;
 mod accounts;
+mod figures;
 mod ledger;
 mod list;
 mod sync;

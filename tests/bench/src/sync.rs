@@ -16,6 +16,7 @@ use self::{
     visible::{Visible, visible},
     world::{Cycle, World},
 };
+use crate::figures::{milliseconds, rounded};
 
 /// How far the host is away.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -231,10 +232,6 @@ async fn reports() -> anyhow::Result<(Visible, Visible)> {
     Ok(measured)
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64() * 1000.0)
-}
-
 #[derive(Default)]
 struct Table(Vec<(String, Cycle)>);
 
@@ -292,8 +289,4 @@ fn wal_per_look(cycle: Cycle) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a benchmark's figures")]
     let (bytes, looks) = (cycle.wal_bytes as f64, cycle.looks as f64);
     bytes / looks.max(1.0)
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }

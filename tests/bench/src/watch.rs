@@ -14,10 +14,13 @@ use std::{io::Write as _, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
+use prost_types::FieldMask;
+use proto::chat::v1::UpdateChatRequest;
 use serde_json::json;
 use testkit::{http, process::status_kib};
 
 use self::{receipts::Receipts, world::World};
+use crate::figures::{count, milliseconds, rounded};
 
 /// Watchers, and changes a second.
 const WATCHERS: [usize; 4] = [1, 100, 1_000, 10_000];
@@ -196,15 +199,13 @@ fn tell(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64() * 1000.0)
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a benchmark's figure")]
-fn count(number: usize) -> f64 {
-    number as f64
+fn retitle(chat_id: String, title: String) -> UpdateChatRequest {
+    UpdateChatRequest {
+        chat_id,
+        title: Some(title),
+        update_mask: Some(FieldMask {
+            paths: vec!["title".to_owned()],
+        }),
+        ..UpdateChatRequest::default()
+    }
 }

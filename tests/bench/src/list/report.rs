@@ -9,6 +9,7 @@ use super::{
     load::{PageBytes, Throughput},
     statement::Measured,
 };
+use crate::figures::rounded;
 
 /// A caller is served badly by the OR form when its page takes longer than this: what a page may take
 /// at most, of any caller.
@@ -184,8 +185,4 @@ fn growth(small: &Row, large: &Row) -> Option<f64> {
     // Counts of pages are far below 2^32.
     let count = |row: &Row| u32::try_from(row.measured.buffers).ok();
     Some(f64::from(count(large)?) / f64::from(count(small)?.max(1)))
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

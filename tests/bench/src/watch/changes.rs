@@ -6,11 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use prost_types::FieldMask;
-use proto::chat::v1::UpdateChatRequest;
 use tokio::task::JoinSet;
 
-use super::{count, world::World};
+use super::{retitle, world::World};
+use crate::figures::count;
 
 /// A change, and when.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +53,7 @@ pub(super) async fn make(world: &World, rate: u32, time: Duration) -> anyhow::Re
         calls.spawn(async move {
             let mut number = changes.lock().await;
             *number += 1;
-            let request = UpdateChatRequest {
-                chat_id: id,
-                title: Some(format!("chat {place} {number}")),
-                update_mask: Some(FieldMask {
-                    paths: vec!["title".to_owned()],
-                }),
-                ..UpdateChatRequest::default()
-            };
+            let request = retitle(id, format!("chat {place} {number}"));
             client.update_chat(request).await?;
             anyhow::Ok(Change {
                 chat: place,

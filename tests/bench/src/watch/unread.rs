@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use e2e::stack::Stack;
-use prost_types::FieldMask;
 use proto::chat::v1::{
-    UpdateChatRequest, WatchChatsRequest, WatchChatsResponse,
-    chat_service_client::ChatServiceClient,
+    WatchChatsRequest, WatchChatsResponse, chat_service_client::ChatServiceClient,
 };
 use testkit::{
     clients::{Authorized, Caller, Stalled},
@@ -19,6 +17,8 @@ use tokio::{
 };
 use tonic::Streaming;
 use uuid::Uuid;
+
+use super::retitle;
 
 /// 500 chats of the owner $1 in the organization $2, with labels of 10 kB each.
 const LARGE_CHATS: &str = "
@@ -102,7 +102,8 @@ async fn change(client: ChatServiceClient<Authorized>, chats: Vec<Uuid>) -> anyh
     let mut calls = JoinSet::new();
     for (number, chat) in chats.iter().cycle().enumerate() {
         ticks.tick().await;
-        let (mut client, request) = (client.clone(), retitle(*chat, number));
+        let mut client = client.clone();
+        let request = retitle(chat.to_string(), format!("title {number}"));
         calls.spawn(async move { client.update_chat(request).await.map(drop) });
         while let Some(changed) = calls.try_join_next() {
             changed??;
@@ -114,7 +115,7 @@ async fn change(client: ChatServiceClient<Authorized>, chats: Vec<Uuid>) -> anyh
 /// The longest that an event of somebody else takes.
 async fn stranger(stack: &Stack) -> anyhow::Result<Duration> {
     let stranger = Caller::user();
-    let chat = Uuid::parse_str(&stack.chat(&stranger).await.id)?;
+    let chat = stack.chat(&stranger).await.id;
     let mut client = stack.chats(&stranger);
     let watched = client.watch_chats(WatchChatsRequest::default()).await?;
     let mut stream = watched.into_inner();
@@ -126,8 +127,8 @@ async fn stranger(stack: &Stack) -> anyhow::Result<Duration> {
     while begun.elapsed() < TIME {
         ticks.tick().await;
         number += 1;
-        let request = retitle(chat, number);
-        let title = request.title.clone().unwrap_or_default();
+        let title = format!("title {number}");
+        let request = retitle(chat.clone(), title.clone());
         client.update_chat(request).await?;
         let answered = Instant::now();
         until_titled(&mut stream, &title).await?;
@@ -145,16 +146,5 @@ async fn until_titled(
         if message.chat.is_some_and(|chat| chat.title == title) {
             return Ok(());
         }
-    }
-}
-
-fn retitle(chat: Uuid, number: usize) -> UpdateChatRequest {
-    UpdateChatRequest {
-        chat_id: chat.to_string(),
-        title: Some(format!("title {number}")),
-        update_mask: Some(FieldMask {
-            paths: vec!["title".to_owned()],
-        }),
-        ..UpdateChatRequest::default()
     }
 }
