@@ -180,8 +180,7 @@ async fn a_watcher_hears_of_what_it_may_read_and_of_nothing_else() {
 #[tokio::test]
 async fn a_stream_ends_when_its_token_expires() {
     Stack::run(async |stack| {
-        let soon = jiff::Timestamp::now().as_second() + 2;
-        let caller = Caller::user().expires(soon);
+        let caller = Caller::user().expires_in(2);
         let mut stream = watch(stack, &caller).await;
         let ended = tokio::time::timeout(testkit::wait::PATIENCE, stream.message())
             .await

@@ -1,6 +1,7 @@
-//! Those who act behind the page: people, agents, a git host, operators.
+//! What people, agents, a git host and operators do while a page is open.
 
 use e2e::stack::{Stack, Worker};
+use prost_types::FieldMask;
 use proto::chat::v1::{
     self, Chat, ChatDiffStatus, ChatStatus, CreateChatRequest, RefreshChatRequest, Subject,
     UpdateChatRequest, UpdateChatSharingRequest, subject,
@@ -42,8 +43,24 @@ impl<'a> Cast<'a> {
         let text = |name: &str| command[name].as_str().map(str::to_owned);
         let chat = text("chat").unwrap_or_default();
         match command["do"].as_str().unwrap() {
-            "update" => self.update(chat, text("title"), text("status")).await,
-            "archive" => self.archive(chat).await,
+            "update" => {
+                let status = |name: String| ChatStatus::from_str_name(&name).unwrap().into();
+                let request = UpdateChatRequest {
+                    chat_id: chat,
+                    title: text("title"),
+                    status: text("status").map(status),
+                    ..UpdateChatRequest::default()
+                };
+                self.update(request).await;
+            }
+            "archive" => {
+                let request = UpdateChatRequest {
+                    chat_id: chat,
+                    archived: Some(true),
+                    ..UpdateChatRequest::default()
+                };
+                self.update(request).await;
+            }
             "share" => self.share(chat, text("with").unwrap(), true).await,
             "unshare" => self.share(chat, text("with").unwrap(), false).await,
             "create" => {
@@ -73,50 +90,27 @@ impl<'a> Cast<'a> {
             "start" => self.stack.restart_chat_service().await,
             "token" => {
                 let seconds = command["seconds"].as_i64().unwrap();
-                let (now, _) = Uuid::now_v7().get_timestamp().unwrap().to_unix();
-                let soon = i64::try_from(now).unwrap() + seconds;
-                let owner = self.owner.clone().expires(soon);
+                let owner = self.owner.clone().expires_in(seconds);
                 return json!({ "token": self.stack.token(&owner) });
             }
-            other => panic!("nobody knows how to {other}"),
+            other => panic!("no such command: {other}"),
         }
         json!({})
     }
 
-    async fn update(&self, chat: String, title: Option<String>, status: Option<String>) {
-        let status = status.map(|name| ChatStatus::from_str_name(&name).unwrap());
-        let fields = [("title", title.is_some()), ("status", status.is_some())];
-        let paths = fields.iter().filter(|(_, given)| *given);
-        let request = UpdateChatRequest {
-            chat_id: chat,
-            update_mask: Some(prost_types::FieldMask {
-                paths: paths.map(|(name, _)| (*name).to_owned()).collect(),
-            }),
-            title,
-            status: status.map(i32::from),
-            ..UpdateChatRequest::default()
-        };
-        self.stack
-            .chats(&self.owner)
-            .update_chat(request)
-            .await
-            .unwrap();
-    }
-
-    async fn archive(&self, chat: String) {
-        let request = UpdateChatRequest {
-            chat_id: chat,
-            archived: Some(true),
-            update_mask: Some(prost_types::FieldMask {
-                paths: vec!["archived".to_owned()],
-            }),
-            ..UpdateChatRequest::default()
-        };
-        self.stack
-            .chats(&self.owner)
-            .update_chat(request)
-            .await
-            .unwrap();
+    /// Changes all that `request` has of a chat.
+    async fn update(&self, mut request: UpdateChatRequest) {
+        let fields = [
+            ("title", request.title.is_some()),
+            ("status", request.status.is_some()),
+            ("archived", request.archived.is_some()),
+        ];
+        let given = fields.iter().filter(|(_, given)| *given);
+        request.update_mask = Some(FieldMask {
+            paths: given.map(|(name, _)| (*name).to_owned()).collect(),
+        });
+        let updated = self.stack.chats(&self.owner).update_chat(request).await;
+        updated.unwrap();
     }
 
     async fn share(&self, chat: String, with: String, is_added: bool) {

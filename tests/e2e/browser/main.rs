@@ -23,7 +23,7 @@ use testkit::{
 
 use self::{cast::Cast, player::Player};
 
-/// What every scenario's service has: the page, and little patience.
+/// Variables of every scenario's service: the page is on, and a refresh waits only briefly.
 const VARIABLES: [(&str, &str); 2] = [("CHAT_WEB", "true"), ("CHAT_REFRESH_TIMEOUT", "1s")];
 
 /// Plays a scenario to its end.
@@ -36,7 +36,8 @@ async fn play(scenario: &str, cast: &mut Cast<'_>, stage: Value) {
     player.finish().await;
 }
 
-/// An owner with chats whose pull requests are in every state, as a worker that runs has found them.
+/// An owner with chats whose pull requests are in every state, as a worker that runs has found them;
+/// and the stage with them.
 async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
     let owner = stack.linked_user("ann").await;
     stack.github.user("bob");
@@ -100,22 +101,19 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
         active.push(chat.id);
     }
     let chats: Vec<_> = chats.into_iter().map(|chat| chat.id).collect();
-    (
-        owner,
-        json!({ "pull_requests": chats, "active": active, "numbers": numbers }),
-    )
+    let stage = json!({
+        "url": stack.grpc_url(),
+        "token": stack.token(&owner),
+        "chats": { "pull_requests": chats, "active": active, "numbers": numbers },
+    });
+    (owner, stage)
 }
 
 #[tokio::test]
 async fn every_state_has_its_icon_in_both_themes() {
     Stack::run_with(&VARIABLES, async |stack| {
         let worker = stack.worker().await;
-        let (owner, chats) = owner_of_every_state(stack).await;
-        let stage = json!({
-            "url": stack.grpc_url(),
-            "token": stack.token(&owner),
-            "chats": chats,
-        });
+        let (owner, stage) = owner_of_every_state(stack).await;
         let mut cast = Cast::new(stack, owner, vec![worker]);
         play("icons", &mut cast, stage).await;
         cast.leave()
@@ -127,14 +125,9 @@ async fn every_state_has_its_icon_in_both_themes() {
 async fn changes_arrive_without_a_reload_also_after_a_restart_and_a_title_is_text() {
     Stack::run_with(&VARIABLES, async |stack| {
         let worker = stack.worker().await;
-        let (owner, chats) = owner_of_every_state(stack).await;
+        let (owner, mut stage) = owner_of_every_state(stack).await;
         let reader = Caller::user();
-        let stage = json!({
-            "url": stack.grpc_url(),
-            "token": stack.token(&owner),
-            "reader": { "id": reader.id(), "token": stack.token(&reader) },
-            "chats": chats,
-        });
+        stage["reader"] = json!({ "id": reader.id(), "token": stack.token(&reader) });
         let mut cast = Cast::new(stack, owner, vec![worker]);
         play("live", &mut cast, stage).await;
         cast.leave()

@@ -40,14 +40,14 @@ impl Player {
         }
     }
 
-    /// What is to be done next; none when the scenario is over.
+    /// The scenario's next command; none when it is over.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let line = timeout(PATIENCE, self.lines.next_line());
         let line = line.await.expect("the scenario goes on").unwrap()?;
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")))
     }
 
-    /// That it is done.
+    /// Answers a command that was performed.
     pub(crate) async fn tell(&mut self, answer: &Value) {
         let line = format!("{answer}\n");
         self.stdin.write_all(line.as_bytes()).await.unwrap();

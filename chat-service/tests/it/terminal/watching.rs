@@ -149,16 +149,14 @@ async fn a_watch_whose_past_is_forgotten_says_that_chats_are_to_be_listed_again(
 async fn a_watch_whose_token_expires_goes_on_with_the_one_that_replaced_it_and_else_ends() {
     Stack::run(async |stack| {
         let owner = Caller::user();
-        let soon = jiff::Timestamp::now().as_second() + 2;
-        let client = Client::of(stack, &owner.clone().expires(soon));
+        let client = Client::of(stack, &owner.clone().expires_in(2));
         let mut watch = client.start(&["watch", "--json"]);
         watch
             .prints("the stream begins", |line| {
                 json(line)["revision"].is_string()
             })
             .await;
-        let again = jiff::Timestamp::now().as_second() + 4;
-        client.put_token(&owner.clone().expires(again).token());
+        client.put_token(&owner.clone().expires_in(4).token());
         watch.remarks("CREDENTIALS_INVALID").await;
         until("the second stream begins", || async {
             let printed = watch.printed();

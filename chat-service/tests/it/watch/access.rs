@@ -164,8 +164,7 @@ async fn a_stranger_hears_nothing_of_shares_that_come_and_go() {
 async fn a_suspended_user_hears_nothing_of_shares() {
     Stack::run(async |stack| {
         let team = Uuid::now_v7();
-        let soon = jiff::Timestamp::now().as_second() + 3;
-        let suspended = Caller::user().group(team).suspended().expires(soon);
+        let suspended = Caller::user().group(team).suspended().expires_in(3);
         let owner = Caller::user();
         let chat = stack.chat(&owner).await;
         let mut stream = watch(stack, &suspended).await;

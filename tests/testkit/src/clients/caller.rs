@@ -95,6 +95,12 @@ impl Caller {
         self
     }
 
+    /// The same caller, whose token expires in this many seconds.
+    #[must_use]
+    pub fn expires_in(self, seconds: i64) -> Self {
+        self.expires(jiff::Timestamp::now().as_second() + seconds)
+    }
+
     /// The `sub` of the token.
     #[must_use]
     pub fn id(&self) -> String {
