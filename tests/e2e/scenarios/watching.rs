@@ -185,23 +185,17 @@ async fn who_resumes_has_seen_every_final_state_when_its_replica_was_killed() {
     Stack::run(async |stack| {
         let mut replicas = [stack.replica().await, stack.replica().await];
         let mut owner = Owner::new(stack, stack.grpc_url()).await;
-        // Behind proxies, whose addresses stay.
-        let mut proxies = Vec::new();
-        for replica in &replicas {
-            proxies.push(Proxy::start(authority(replica.grpc_url())).await);
-        }
-        for round in 0..ROUNDS {
-            let urls: Vec<_> = proxies.iter().map(url_of).collect();
-            let [one, other] = [&urls[round % 2], &urls[1 - round % 2]];
-            let follower = owner.follow(&[one, other]);
-            owner.sees_all(&follower, other, PROMISED).await;
-            owner.change(other).await;
-            let lost = &mut replicas[round % 2];
+        for _ in 0..ROUNDS {
+            let [mut lost, other] = replicas;
+            let url = other.grpc_url();
+            let follower = owner.follow(&[lost.grpc_url(), url]);
+            owner.sees_all(&follower, url, PROMISED).await;
+            owner.change(url).await;
             lost.process.signal(Signal::Kill).unwrap();
-            owner.change(other).await;
-            owner.sees_all(&follower, other, PROMISED).await;
-            *lost = stack.replica().await;
-            proxies[round % 2] = Proxy::start(authority(lost.grpc_url())).await;
+            owner.change(url).await;
+            owner.sees_all(&follower, url, PROMISED).await;
+            lost.process.wait().await;
+            replicas = [other, stack.replica().await];
         }
         stop(replicas).await;
         Vec::new()
