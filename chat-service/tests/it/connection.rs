@@ -7,8 +7,9 @@ use testkit::proxy::Proxy;
 
 use crate::{
     lock::{Holder, until_blocked},
+    prune::until_none,
     stack::{Stack, refused},
-    worker::{Owner, Worker, found, outcome, report},
+    worker::{Owner, Worker, found, outcome, report, run, value},
 };
 
 /// Cuts the connection of a report that waits for what `lock` holds, looks whether it was `applied`
@@ -21,14 +22,7 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
         settings.database.database_url = Some(url.into());
     };
     Stack::run_on(database, behind_proxy, async |stack| {
-        let client = stack.database.client().await;
-        let outcomes = || async {
-            let row = client
-                .query_one("SELECT outcome_seq FROM git_ref_polls", &[])
-                .await
-                .unwrap();
-            row.try_get::<_, i64>(0).unwrap()
-        };
+        let outcomes = || value::<i64>(stack, "SELECT outcome_seq FROM git_ref_polls");
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
@@ -37,7 +31,7 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
             &lease.0.lease_token,
             vec![outcome(lease.git_ref(), found())],
         );
-        client.batch_execute(prepare).await.unwrap();
+        run(stack, prepare).await;
         let holder = Holder::of(stack, lock).await;
         let cutting = async {
             until_blocked(stack, 1).await;
@@ -50,19 +44,9 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
             (tonic::Code::Unavailable, "DEPENDENCY_UNAVAILABLE")
         );
         holder.let_go().await;
-        testkit::wait::until("the server noticed", || async {
-            let row = client
-                .query_one(
-                    "SELECT count(*) FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = 'chat-service'",
-                    &[],
-                )
-                .await
-                .unwrap();
-            let left: i64 = row.try_get(0).unwrap();
-            if left == 0 { Ok(()) } else { Err(left) }
-        })
-        .await;
+        let connections = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'chat-service'";
+        until_none(stack, connections).await;
         assert_eq!(outcomes().await, i64::from(applied));
 
         proxy.restore();
