@@ -120,6 +120,7 @@ pub async fn list(
         repository: request.repository.clone(),
         pull_request_number: request.pull_request_number,
         title: request.title.clone(),
+        workspace_id: request.workspace_id.clone(),
         page_size: PAGE,
         view: ChatView::Full.into(),
         ..GetChatsRequest::default()

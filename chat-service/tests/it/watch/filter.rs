@@ -127,34 +127,30 @@ async fn a_watch_lets_through_what_a_list_of_the_same_filters_has() {
             };
             stack.chat_with(&owner.caller, request).await
         };
-        let chats = [
+        let own = [
             pull_request,
             with("Fix the login", ChatStatus::Waiting, "a").await,
             with("a", ChatStatus::Running, "a").await,
             with("b", ChatStatus::Error, "b").await,
         ];
         let archive = |request: &mut v1::UpdateChatRequest| request.archived = Some(true);
-        update(stack, &owner.caller, &chats[3].id, "archived", archive).await;
+        update(stack, &owner.caller, &own[3].id, "archived", archive).await;
         let shared = stack.chat(&friend).await;
         let me = vec![user(&owner.caller)];
         stack.share(&friend, &shared.id, me).await;
+        // By their owners.
+        let mut chats: Vec<(&Caller, String)> = own.map(|chat| (&owner.caller, chat.id)).into();
+        chats.push((&friend, shared.id));
         let touch = async |round: usize| {
-            let by = |chat: &v1::Chat| {
-                if chat.id == shared.id {
-                    &friend
-                } else {
-                    &owner.caller
-                }
-            };
-            for chat in chats.iter().chain([&shared]) {
+            for (by, id) in &chats {
                 let round = [("round".to_owned(), round.to_string())];
                 let set = |request: &mut v1::UpdateChatRequest| request.labels = round.into();
-                update(stack, by(chat), &chat.id, "labels.round", set).await;
+                update(stack, by, id, "labels.round", set).await;
             }
         };
         // All that was before is placed by then.
         touch(0).await;
-        let mut before: BTreeSet<&str> = chats.iter().chain([&shared]).map(|it| &*it.id).collect();
+        let mut before: BTreeSet<&str> = chats.iter().map(|(_, id)| id.as_str()).collect();
         while !before.is_empty() {
             let (_, chat) = next_chat(&mut all).await;
             if chat.labels.contains_key("round") {
@@ -169,7 +165,7 @@ async fn a_watch_lets_through_what_a_list_of_the_same_filters_has() {
             let page = page.unwrap().into_inner().chats;
             let listed: BTreeSet<String> = page.into_iter().map(|chat| chat.id).collect();
             let mut through = BTreeSet::new();
-            for _ in 0..5 {
+            for _ in &chats {
                 let (kind, chat) = next_chat(&mut stream).await;
                 if kind == Updated {
                     through.insert(chat.id);

@@ -77,16 +77,12 @@ impl World {
         let mut wanted = Vec::new();
         let mut user = Caller::user();
         for number in 0..watchers.div_ceil(GROUP) {
-            let own = number.is_multiple_of(2);
-            let (owner, shared) = if own {
+            let (owner, watcher, shared) = if number.is_multiple_of(2) {
                 user = Caller::user();
-                (user.clone(), None)
+                (user.clone(), user.clone(), None)
             } else {
-                (Caller::user(), Some(Uuid::now_v7()))
-            };
-            let watcher = match shared {
-                None => user.clone(),
-                Some(group) => user.clone().group(group),
+                let group = Uuid::now_v7();
+                (Caller::user(), user.clone().group(group), Some(group))
             };
             groups.push(Group {
                 bearer: bearer(&stack.token(&watcher)),
