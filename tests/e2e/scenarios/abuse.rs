@@ -19,8 +19,8 @@ const AMOUNT: Amount = Amount {
 /// More than the bounds of what is in flight and unread allow, on top of what the process has at rest.
 const MOST_MIB: u64 = 400;
 
-/// Promise 10: no caller, whatever it sends or leaves unread, makes whoever calls for other chats wait more
-/// than a second, or the process grow past its bound.
+/// Promise 10: no caller, whatever it sends or leaves unread, makes callers of other chats wait
+/// more than a second, or the process grow past its bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_who_does_not_behave_delays_no_other_and_grows_no_process() {
     Stack::run_with(&[("CHAT_USER_CALLS_PER_SECOND", "100")], async |stack| {

@@ -2,8 +2,8 @@
 //! in another order than they began, and watchers that are cut off and resume.
 //!
 //! Each history has callers of all kinds. Some change chats at the same time, others watch them. At
-//! its end each watcher must show what a list gives it, and all that it heard must have been for it
-//! to hear. Many histories run at once on one database, so that each is also the noise of the others.
+//! its end each watcher must show what a list gives it, and each message that it got must have been
+//! one that it may get. Many histories run at once on one database, each as noise for the others.
 //!
 //! `HISTORIES` says how many, and `HISTORY_SEED` with which choices they begin; the seed of each
 //! failure is in its message. Choices are repeated by a seed, and the order in which tasks run is
@@ -44,7 +44,7 @@ const AT_ONCE: usize = 8;
 /// No history takes longer, however often its replicas are disturbed.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// So many of the last lines of a replica's log are shown.
+/// Lines of the end of a replica's log that a failure shows.
 const LOG_LINES: usize = 20;
 
 /// What happens to the replicas, over and over.

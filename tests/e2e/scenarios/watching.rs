@@ -22,9 +22,9 @@ use tonic::Status;
 
 use crate::relay::relay_first;
 
-/// A change reaches whoever is connected within this.
+/// A change reaches every connected watcher within this.
 const PROMISED: Duration = Duration::from_secs(15);
-/// A client whose network says nothing finds that out by two heartbeats, of 10 s, first.
+/// The same of a client whose network is silent: it first misses two heartbeats, of 10 s each.
 const SILENT: Duration = Duration::from_secs(21 + 15);
 /// Chats that change.
 const CHATS: usize = 20;

@@ -20,7 +20,7 @@ use crate::{
     worker::value,
 };
 
-/// Everybody may read a chat with one of these.
+/// Policies that let every user read a chat, each by one field.
 const PUBLIC: &str = r#"
     @id("label") permit (principal is User, action == Action::"readChat", resource)
     when { resource.hasTag("public") && resource.getTag("public") == "yes" };

@@ -230,7 +230,7 @@ async fn a_watch_of_an_owner_a_workspace_or_ids_is_silent_about_others() {
     .await;
 }
 
-/// Without what moves when somebody looks.
+/// The chat without the times of its next refreshes, which a read of it changes.
 fn without_plan(mut chat: v1::Chat) -> v1::Chat {
     for status in chat.diff_status.iter_mut().chain(&mut chat.diff_statuses) {
         status.next_refresh_at = None;

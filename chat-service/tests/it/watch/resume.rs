@@ -195,7 +195,7 @@ async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
             stream
         });
         let streams = futures_util::future::join_all(resumed).await;
-        // Those that had not been read for the live one by then.
+        // Chats that were not yet read for the live watcher.
         let read = stack.metric::<u64>(READ).await - before;
         assert!(read <= 20, "{read} reads of 20 chats");
         assert_eq!(stack.metric::<u64>("watchers").await, 301);

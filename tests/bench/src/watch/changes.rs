@@ -16,7 +16,7 @@ use crate::figures::count;
 pub(super) struct Change {
     /// Place of the chat.
     pub(super) chat: usize,
-    /// Of the chat's changes.
+    /// Its number among the changes of the chat.
     pub(super) number: u32,
     /// When the call was due: what it waits for before it is made is counted.
     pub(super) called: Instant,

@@ -1,4 +1,4 @@
-//! What a tenant does to others who has very many watches and reads none of them.
+//! What a tenant with very many watches, none of which it reads, does to others.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ const USERS_A_CONNECTION: usize = 5;
 const RATE: u32 = 100;
 /// Between changes of the stranger's chat.
 const STRANGERS_INTERVAL: Duration = Duration::from_millis(50);
-/// For so long.
+/// How long the chats are changed.
 const TIME: Duration = Duration::from_secs(20);
 
 /// What it does.
@@ -112,7 +112,7 @@ async fn change(client: ChatServiceClient<Authorized>, chats: Vec<Uuid>) -> anyh
     Ok(())
 }
 
-/// The longest that an event of somebody else takes.
+/// The longest that an event takes of a user outside the tenant.
 async fn stranger(stack: &Stack) -> anyhow::Result<Duration> {
     let stranger = Caller::user();
     let chat = stack.chat(&stranger).await.id;

@@ -63,7 +63,8 @@ struct Wanted {
 }
 
 impl World {
-    /// So many watchers, who do not watch yet, and their chats; with more variables for chat-service.
+    /// The chats of `watchers` watchers, which do not watch yet; with more variables for
+    /// chat-service.
     pub(super) async fn new(watchers: usize, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let own = [
             ("CHAT_LOG", "error,chat_service::server=info"),
@@ -121,8 +122,7 @@ impl World {
         Ok((client, group.request.clone()))
     }
 
-    /// Has everybody watch; returns when all streams have begun. A hundred
-    /// share a connection.
+    /// Starts all watches, [`STREAMS`] to a connection; returns when all streams have begun.
     pub(super) async fn watch(
         &self,
         receipts: &Receipts,

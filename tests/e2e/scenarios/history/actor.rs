@@ -1,4 +1,4 @@
-//! Who changes chats, at random.
+//! Callers that change chats at random.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(super) async fn act(world: &World, mut random: Random) -> Result<(), Status>
             _ => delete(world, &mut random, chat).await,
         };
         match done {
-            // Another one has deleted it, or is about to.
+            // Another actor has deleted the chat, or has asked to.
             Err(status) if status.code() == Code::NotFound => {
                 if world.journal().0[chat].deleted.is_none() {
                     return Err(status);

@@ -1,4 +1,4 @@
-//! Who is in a history.
+//! The callers of a history, and what each may read.
 
 use std::collections::BTreeMap;
 

@@ -54,7 +54,8 @@ pub(super) async fn disturb(
                 replicas[number].database_proxy.restore();
             }
             Disturbance::Kill => {
-                // The other one first: the histories may end at any await, and leave none that is dead.
+                // The histories may end at any await, and all replicas must then be alive: the
+                // new one starts first.
                 let other = stack.replica().await;
                 places.replace(number + 1, other.grpc_url());
                 let killed = std::mem::replace(&mut replicas[number], other);

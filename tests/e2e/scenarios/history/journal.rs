@@ -24,16 +24,16 @@ pub(super) struct Record {
     pub(super) deleted: Option<Instant>,
 }
 
-/// That a chat is shared with somebody, or is not any more.
+/// A share that is added to a chat, or removed from it.
 struct Share {
     whom: Whom,
     adds: bool,
     began: Instant,
-    /// When it was answered; none while it was not, and where it had no effect.
+    /// When the call succeeded; none until then.
     ended: Option<Instant>,
 }
 
-/// A share of which the answer is to come.
+/// A share whose call is not answered yet.
 #[derive(Clone, Copy)]
 pub(super) struct Pending {
     chat: usize,
@@ -45,7 +45,7 @@ impl Journal {
         self.0.iter().find(|record| record.id == id)
     }
 
-    /// Notes that it will be shared with `whom`, or not any more.
+    /// Notes that a share with `whom` is about to be added or removed.
     pub(super) fn begin_share(&mut self, chat: usize, whom: Whom, adds: bool) -> Pending {
         let shares = &mut self.0[chat].shares;
         shares.push(Share {
@@ -60,7 +60,7 @@ impl Journal {
         }
     }
 
-    /// Notes that it is so now.
+    /// Notes that it was added or removed.
     pub(super) fn end_share(&mut self, pending: Pending) {
         self.0[pending.chat].shares[pending.share].ended = Some(Instant::now());
     }

@@ -28,7 +28,7 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
         }
     };
     let mut differences = watched.picture.differences(&listed);
-    // Those went on to change after the end.
+    // Anchors go on changing after the end.
     differences.retain(|id| !world.is_anchor(id));
     if let Some(id) = differences.first() {
         let heard = watched.heard.iter().filter(|heard| heard.chat == *id);

@@ -1,4 +1,4 @@
-//! Who watches, is cut off at random, and resumes with the last message that was processed.
+//! Callers that watch, are cut off at random, and resume with the last message that they processed.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const CUT_MILLISECONDS: usize = 120;
 /// Before a watcher that was refused tries again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Who watches what.
+/// A watcher: its caller, what it watches, and how often it is cut off.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) role: Role,
@@ -73,7 +73,7 @@ impl Plan {
             | Role::Suspended => Role::Owner,
         };
         let mut anchored = own;
-        // Whoever reads everything would hear of the other histories, too.
+        // A caller that reads all chats would hear of the other histories, too.
         let by_owner = [Role::Auditor, Role::Internal].contains(&role) || random.chance(20);
         let strange = [Role::Stranger, Role::Suspended].contains(&role);
         if by_owner && !strange {
@@ -84,7 +84,7 @@ impl Plan {
         }
         match random.below(if strange { 2 } else { 8 }) {
             0 => {
-                // Those that there are. A list by ids is not by owner.
+                // All chats that exist now. A list by ids cannot be by owner, too.
                 (request.owner_id, anchored) = (None, own);
                 request.chat_ids = world.journal().0.iter().map(|of| of.id.clone()).collect();
             }

@@ -36,9 +36,10 @@ use super::{
 pub(super) const LAST_TITLE: &str = "an apple and a berry, at last";
 /// A label that some lists want.
 pub(super) const LABEL: (&str, &str) = ("team", "blue");
-/// Those who have an anchor: a chat that changes again and again at the end, when nothing else does.
-/// Whoever hears of such a change has heard of all before it. The chat itself says nothing of that:
-/// what is heard of is the chat as it is, also for an earlier change.
+/// Owners of an anchor: a chat that changes again and again at the end, when no other chat does. A
+/// watcher that hears of such a change has heard of all changes before it. It knows the change by
+/// its time and not by what the chat is like: also a message of an earlier change shows the chat as
+/// it is when the message is made.
 const ANCHORED: [Role; 3] = [Role::Owner, Role::Colleague, Role::Stranger];
 /// Chats at the beginning, beside the anchors.
 const CHATS: usize = 3;
@@ -59,7 +60,7 @@ pub(super) struct World {
     journal: Mutex<Journal>,
     /// When the first of the last changes was made, by the database's clock: seconds and nanoseconds.
     pub(super) ended: OnceLock<(i64, i32)>,
-    /// Whether all has happened, and was heard of by all who hear anything.
+    /// Whether all has happened, and every watcher that hears of anything has heard of it.
     pub(super) over: watch::Sender<bool>,
 }
 
@@ -183,7 +184,8 @@ impl World {
         ANCHORED.len() + random.below(self.journal().0.len() - ANCHORED.len())
     }
 
-    /// Anchors, which all but the stranger read who read anything, and a few chats.
+    /// Creates the anchors and a few chats. Every caller that may read anything reads the anchors
+    /// of the owner and the colleague, except the stranger.
     async fn begin(&self, random: &mut Random) -> Result<(), Status> {
         for (chat, owner) in ANCHORED.into_iter().enumerate() {
             let shared = owner != Role::Stranger;

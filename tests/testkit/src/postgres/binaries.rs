@@ -75,7 +75,7 @@ impl Binaries {
         Ok(None)
     }
 
-    /// Runs both programs, as the user who will.
+    /// Tries both programs, as the user that will run them.
     async fn run(&self, user: Option<User>) -> Result<(), String> {
         for program in [self.initdb(), self.postgres()] {
             let mut command = Command::new(&program);
