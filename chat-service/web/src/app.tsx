@@ -171,13 +171,16 @@ function useNow(): number {
 /** Has the watch end some time after the page was hidden, and begin when it is seen again. */
 function followAttention(sidebar: Sidebar): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const isHidden = () => document.visibilityState === "hidden";
   const changed = () => {
     clearTimeout(timer);
-    if (document.visibilityState === "hidden") timer = setTimeout(() => sidebar.sleep(), HIDDEN_MS);
+    if (isHidden()) timer = setTimeout(() => sidebar.sleep(), HIDDEN_MS);
     else sidebar.wake();
   };
-  // Connections of the network before are dead, and do not know it.
-  const online = () => sidebar.wake(true);
+  // A page may be opened in the background.
+  if (isHidden()) changed();
+  // Connections over the network of before are dead, and end with no error.
+  const online = () => sidebar.reconnect();
   document.addEventListener("visibilitychange", changed);
   window.addEventListener("online", online);
   return () => {

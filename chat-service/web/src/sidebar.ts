@@ -94,6 +94,7 @@ export class Sidebar {
   #query: Query;
   #asleep = false;
   #wake = new AbortController();
+  readonly #closed = new AbortController();
   #range: readonly [number, number] = [0, 0];
   /** When rows were read again, and failures noted. */
   readonly #reread = new Map<string, number>();
@@ -128,6 +129,7 @@ export class Sidebar {
   close(): void {
     clearInterval(this.#timer);
     this.#query.end.abort();
+    this.#closed.abort();
   }
 
   /** Ends the watch of a page that is not looked at: browsers allow few connections. */
@@ -136,11 +138,16 @@ export class Sidebar {
     this.#stir();
   }
 
-  /** Opens the watch, at once, if it is not open; with `anew` also where it seems to be. */
-  wake(anew = false): void {
+  /** Opens the watch, at once, if it is not open. */
+  wake(): void {
     const isOpen = this.#state.live && !this.#asleep;
     this.#asleep = false;
-    if (!isOpen || anew) this.#stir();
+    if (!isOpen) this.#stir();
+  }
+
+  /** Opens the watch of a page that is looked at, also where it seems to be open. */
+  reconnect(): void {
+    if (!this.#asleep) this.#stir();
   }
 
   /** Which rows can be seen. */
@@ -169,12 +176,17 @@ export class Sidebar {
     const problem = failure(error);
     if (query.signal.aborted) return true;
     if (problem.kind === "signed-out") {
-      this.close();
-      this.signedOut();
+      this.#signOut();
       return true;
     }
     this.#set({ problem, loading: false });
     return problem.kind === "refused";
+  }
+
+  /** Ends all that goes on: the token is not accepted. */
+  #signOut(): void {
+    this.close();
+    this.signedOut();
   }
 
   // The watch.
@@ -392,17 +404,15 @@ export class Sidebar {
     this.#set({ refreshing: new Set([...this.#state.refreshing, id]) });
     try {
       await this.#read(query, async (since) => {
-        const { chat } = await this.chats.refreshChat({ chatId: id });
+        const { signal } = this.#closed;
+        const { chat } = await this.chats.refreshChat({ chatId: id }, { signal });
         this.#adopt(query, chat, since());
       });
       this.#set({ noWorker: false });
     } catch (error) {
+      if (this.#closed.signal.aborted) return;
       const problem = failure(error);
-      if (problem.kind === "signed-out") {
-        this.close();
-        this.signedOut();
-        return;
-      }
+      if (problem.kind === "signed-out") return this.#signOut();
       const [known] = ConnectError.from(error).findDetails(GetChatResponseSchema);
       this.#adopt(query, known?.chat, []);
       this.#note(id, problem);

@@ -124,7 +124,7 @@ test("after RESYNC as much is read again as was loaded", async () => {
   service.cut();
   service.put("chat-0", "renamed while nobody listened");
   service.forgotten = service.changes.length;
-  sidebar.wake(true);
+  sidebar.reconnect();
   await new Promise((resolve) => setTimeout(resolve, 600));
   await settle();
   assert.equal(sidebar.state.rows.length, 200);
@@ -148,6 +148,34 @@ test("a page that is not looked at has no watch, and one that is looked at again
   await settle();
   assert.equal(service.watches.length, 2);
   assert.deepEqual(titles(sidebar), ["one"]);
+});
+
+test("a page that is not looked at gets no watch when the network is back", async () => {
+  const service = new Service();
+  const sidebar = watch(service);
+  await settle();
+  sidebar.sleep();
+  await settle();
+  sidebar.reconnect();
+  await settle();
+  assert.equal(service.watches.length, 1);
+});
+
+test("a lookup that is under way when the list is closed ends with it, and signs no other session out", async () => {
+  const service = new Service();
+  service.put("a", "one");
+  const heard = { out: false };
+  const sidebar = watch(service, heard);
+  await settle();
+  let release = () => {};
+  service.delay = () => new Promise((resolve) => (release = resolve));
+  service.refreshFailure = new ConnectError("expired", Code.Unauthenticated);
+  const done = sidebar.refresh("a");
+  await settle();
+  sidebar.close();
+  release();
+  await done;
+  assert.equal(heard.out, false);
 });
 
 test("an expired token ends everything, and says so", async () => {
@@ -306,7 +334,7 @@ test("whatever comes late, is cut off or forgotten, the rows are in the end what
       if (what < 10) service.put(id, `step ${step}`);
       else if (what < 14) service.drop(id);
       else if (what < 16) void sidebar.more();
-      else if (what < 18) sidebar.wake(true);
+      else if (what < 18) sidebar.reconnect();
       else if (what < 19) service.forgotten = service.changes.length;
       else service.cut();
       for (let turns = below(5); turns > 0; turns -= 1) {
