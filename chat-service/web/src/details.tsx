@@ -36,6 +36,7 @@ export function Details({ chats, id, row, now, onClose }: Props) {
     return () => end.abort();
   }, [chats, id, row]);
   const shown = chat?.id === id ? chat : row;
+  const refs = shown ? branches(shown) : [];
 
   return (
     <main class="details" aria-label="Chat">
@@ -54,7 +55,7 @@ export function Details({ chats, id, row, now, onClose }: Props) {
             <h1 dir="auto">{shown.title}</h1>
             <p class="facts">
               <span class="with-icon">
-                {!shown.icon.startsWith("git-") && <Icon {...icon(shown)} />}
+                <StatusIcon chat={shown} />
                 {chatStatus(shown.status)}
               </span>
               {shown.archived && <span class="badge">archived</span>}
@@ -79,17 +80,26 @@ export function Details({ chats, id, row, now, onClose }: Props) {
               </ul>
             )}
           </header>
-          <h2>{chat && chat.diffStatuses.length > 1 ? "Branches" : "Branch"}</h2>
-          {branches(shown).length === 0 && <p class="small">The agent has pushed no branch yet.</p>}
-          <ul class="branches">
-            {branches(shown).map((status) => (
-              <Branch key={status.id} status={status} now={now} />
-            ))}
-          </ul>
+          <h2>{refs.length > 1 ? "Branches" : "Branch"}</h2>
+          {refs.length === 0 ? (
+            <p class="small">The agent has pushed no branch yet.</p>
+          ) : (
+            <ul class="branches">
+              {refs.map((status) => (
+                <Branch key={status.id} status={status} now={now} />
+              ))}
+            </ul>
+          )}
         </article>
       )}
     </main>
   );
+}
+
+/** The icon of the chat's own status, beside the text that says the same. */
+function StatusIcon({ chat }: { chat: Chat }) {
+  const { name, tone } = icon(chat);
+  return name.startsWith("git-") ? null : <Icon name={name} tone={tone} />;
 }
 
 function branches(chat: Chat): readonly ChatDiffStatus[] {

@@ -14,7 +14,7 @@ export interface Session {
 /** Takes the one-time code out of the page's address, which then has it no more. */
 export function takeCode(): string | undefined {
   if (!location.hash.startsWith(FRAGMENT)) return undefined;
-  const code = decodeURIComponent(location.hash.slice(FRAGMENT.length));
+  const code = location.hash.slice(FRAGMENT.length);
   history.replaceState(null, "", location.pathname + location.search);
   return code;
 }
