@@ -1,5 +1,5 @@
 // The choice of what is listed.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { PullRequestState } from "../gen/chat/v1/chat_pb";
 import { type Archiving, type Filters, isRepository, MAX_TITLE, type Scope, STATES } from "./filters";
 import { Icon } from "./icons";
@@ -43,7 +43,6 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
     <form class="filters" role="search" aria-label="Chats" onSubmit={(event) => event.preventDefault()}>
       <div class="line">
         <Typed
-          class="search"
           icon="search"
           label="Search titles"
           value={filters.title}
@@ -52,7 +51,6 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
           onValue={(title) => onChange({ ...filters, title })}
         />
         <Typed
-          class="repository-filter"
           icon="branch"
           label="Repository"
           value={filters.repository}
@@ -93,7 +91,7 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
           ))}
         </select>
       </div>
-      <div class="line states" role="group" aria-label="Pull request">
+      <div class="line" role="group" aria-label="Pull request">
         {BUTTONS.map(([name, text, icon, tone]) => (
           <button
             key={name}
@@ -112,7 +110,6 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
 }
 
 interface TypedProps {
-  class: string;
   icon: string;
   label: string;
   value: string;
@@ -130,6 +127,7 @@ function Typed(props: TypedProps) {
   // What else was chosen before the typing counts is not undone by it.
   const latest = useRef(props);
   latest.current = props;
+  const list = useId();
   const [text, setText] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => setText(value), [value]);
@@ -143,9 +141,8 @@ function Typed(props: TypedProps) {
   };
   const trimmed = text.trim();
   const isPart = trimmed !== "" && !isWhole(trimmed);
-  const list = options ? `${props.class}-options` : undefined;
   return (
-    <label class={`field ${props.class}`}>
+    <label class="field">
       <Icon name={props.icon} size={14} tone="gray" />
       <input
         type={options ? "text" : "search"}
@@ -155,8 +152,8 @@ function Typed(props: TypedProps) {
         autocomplete="off"
         spellcheck={false}
         aria-invalid={isPart}
-        {...(props.maxLength === undefined ? {} : { maxLength: props.maxLength })}
-        {...(list === undefined ? {} : { list })}
+        maxLength={props.maxLength}
+        list={options && list}
         onInput={(event) => {
           const typed = event.currentTarget.value;
           setText(typed);

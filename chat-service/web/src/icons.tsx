@@ -52,7 +52,7 @@ interface Props {
   /** Without one, the icon is decoration: the text beside it says the same. */
   label?: string;
   tone?: string;
-  size?: number;
+  size?: number | undefined;
 }
 
 export function Icon({ name, label, tone, size = 16 }: Props) {

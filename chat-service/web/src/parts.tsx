@@ -18,7 +18,8 @@ export function Lines({ status }: { status: ChatDiffStatus }) {
 }
 
 /** The pull request's number, which leads to its page. */
-export function PullRequestNumber({ status, tabIndex }: { status: ChatDiffStatus; tabIndex?: number }) {
+export function PullRequestNumber(props: { status: ChatDiffStatus; tabIndex?: number }) {
+  const { status, tabIndex } = props;
   if (status.prNumber === undefined) return null;
   const href = link(status.url);
   const text = `#${status.prNumber}`;
@@ -31,7 +32,7 @@ export function PullRequestNumber({ status, tabIndex }: { status: ChatDiffStatus
       rel="noopener noreferrer"
       aria-label={label}
       title={status.pullRequestTitle}
-      {...(tabIndex === undefined ? {} : { tabIndex })}
+      tabIndex={tabIndex}
     >
       {text}
     </a>
@@ -61,8 +62,8 @@ export function Fresh({ status, now }: { status: ChatDiffStatus; now: number }) 
 
 export function PullRequestIcon({ status, size }: { status: ChatDiffStatus; size?: number }) {
   if (status.pullRequestState === undefined) {
-    return <Icon name="branch" tone="gray" {...(size === undefined ? {} : { size })} />;
+    return <Icon name="branch" tone="gray" size={size} />;
   }
   const { name, tone, label } = pullRequestIcon(status);
-  return <Icon name={name} tone={tone} label={label} {...(size === undefined ? {} : { size })} />;
+  return <Icon name={name} tone={tone} label={label} size={size} />;
 }

@@ -5,16 +5,16 @@ import { Icon } from "./icons";
 import { Fresh, Lines, PullRequestIcon, PullRequestNumber, Verdict } from "./parts";
 import { age, date, icon, millis } from "./words";
 
-/** Pixels; as the style sheet has it. */
-export const TALL = 74;
+/** Pixels; the style sheet's skeleton is of such rows. */
+const TALL = 74;
 /** Of a chat without a branch. */
-export const SHORT = 38;
+const SHORT = 38;
 
 export function height(chat: Chat): number {
   return chat.diffStatus ? TALL : SHORT;
 }
 
-export interface RowProps {
+interface Props {
   chat: Chat;
   index: number;
   top: number;
@@ -29,7 +29,7 @@ export interface RowProps {
   onRefresh: (id: string) => void;
 }
 
-export function Row(props: RowProps) {
+export function Row(props: Props) {
   const { chat, index, top, isActive, isSelected, isRefreshing, mayRefresh, note, now } = props;
   const { name, tone, label } = icon(chat);
   const status = chat.diffStatus;

@@ -50,7 +50,7 @@ export function forget(): void {
 }
 
 /** What the page needs to know of a token. Whether it is good, the service says. */
-export function session(token: string): Session {
+function session(token: string): Session {
   const claims = claimsOf(token);
   const isUser = claims["kind"] === "user" && typeof claims["sub"] === "string";
   const roles = claims["site_roles"];

@@ -34,6 +34,11 @@ const NOTE_MS = 20_000;
 
 const NO_WORKER = "NO_WORKER_IN_TIME";
 
+/** What went wrong with a lookup on demand, and when. */
+interface Note extends Failure {
+  readonly at: number;
+}
+
 /** What the page shows. A new object after each change. */
 export interface State {
   readonly rows: readonly Chat[];
@@ -48,7 +53,7 @@ export interface State {
   /** Chats that are being looked up on demand. */
   readonly refreshing: ReadonlySet<string>;
   /** What went wrong with the last lookup on demand, by chat. */
-  readonly notes: ReadonlyMap<string, Failure>;
+  readonly notes: ReadonlyMap<string, Note>;
   /** Whether the last lookup on demand found no worker. */
   readonly noWorker: boolean;
 }
@@ -96,9 +101,8 @@ export class Sidebar {
   #wake = new AbortController();
   readonly #closed = new AbortController();
   #range: readonly [number, number] = [0, 0];
-  /** When rows were read again, and failures noted. */
+  /** When rows in sight were last read again. */
   readonly #reread = new Map<string, number>();
-  readonly #noted = new Map<string, number>();
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(
@@ -432,19 +436,18 @@ export class Sidebar {
   }
 
   #note(id: string, problem: Failure): void {
-    this.#noted.set(id, Date.now());
-    this.#set({ notes: new Map(this.#state.notes).set(id, problem) });
+    const note = { ...problem, at: Date.now() };
+    this.#set({ notes: new Map(this.#state.notes).set(id, note) });
   }
 
   #forgetOldNotes(): void {
     const old = Date.now() - NOTE_MS;
-    for (const id of this.#state.notes.keys()) {
-      if ((this.#noted.get(id) ?? 0) < old) this.#forgetNote(id);
+    for (const [id, { at }] of this.#state.notes) {
+      if (at < old) this.#forgetNote(id);
     }
   }
 
   #forgetNote(id: string): void {
-    this.#noted.delete(id);
     if (!this.#state.notes.has(id)) return;
     const notes = new Map(this.#state.notes);
     notes.delete(id);

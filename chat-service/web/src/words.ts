@@ -20,6 +20,8 @@ export interface Words {
 }
 
 const SECOND = 1000;
+/** Seconds are shown in steps of this. */
+const STEP = 5 * SECOND;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -71,17 +73,21 @@ export function millis(time: Timestamp): number {
   return Number(time.seconds) * SECOND + time.nanos / 1e6;
 }
 
-/** How long ago, in steps that grow with it. A time that is ahead is one of another clock: now. */
+/** How long ago. A time that is ahead is one of another clock: now. */
 export function ago(time: number, now: number): string {
-  const span = now - time;
-  if (span < 5 * SECOND) return "just now";
-  if (span < MINUTE) return `${Math.floor(span / (5 * SECOND)) * 5} s ago`;
-  if (span < HOUR) return `${Math.floor(span / MINUTE)} min ago`;
-  if (span < DAY) return `${Math.floor(span / HOUR)} h ago`;
-  return `${Math.floor(span / DAY)} d ago`;
+  const passed = now - time;
+  return passed < STEP ? "just now" : `${span(passed)} ago`;
 }
 
-/** The same for a narrow column. */
+/** A length of time, in steps that grow with it. */
+function span(length: number): string {
+  if (length < MINUTE) return `${Math.floor(length / STEP) * (STEP / SECOND)} s`;
+  if (length < HOUR) return `${Math.floor(length / MINUTE)} min`;
+  if (length < DAY) return `${Math.floor(length / HOUR)} h`;
+  return `${Math.floor(length / DAY)} d`;
+}
+
+/** How long ago, for a narrow column. */
 export function age(time: number, now: number): string {
   const span = now - time;
   if (span < MINUTE) return "now";
@@ -115,7 +121,8 @@ export function freshness(status: ChatDiffStatus, now: number): Words {
   const { problem } = status;
   if (problem) {
     const said = message(status);
-    const since = problem.since ? `for ${span(millis(problem.since), now)}` : undefined;
+    const lasted = problem.since ? Math.max(now - millis(problem.since), STEP) : undefined;
+    const since = lasted === undefined ? undefined : `for ${span(lasted)}`;
     const detail = [said, since, synced].filter((part) => part !== undefined).join(", ");
     const text = PAUSES.has(problem.class) && isAhead ? `paused until ${clock(again, now)}` : said;
     return { text, tone: "warning", detail };
@@ -131,14 +138,10 @@ export function freshness(status: ChatDiffStatus, now: number): Words {
   return { text, tone: "quiet", detail };
 }
 
-function span(since: number, now: number): string {
-  return ago(since, Math.max(now, since + 5 * SECOND)).replace(" ago", "");
-}
-
 function message(status: ChatDiffStatus): string {
-  const text = status.problem?.message ?? "";
+  const text = status.problem?.message || "something went wrong";
   const name = HOSTS[status.providerId];
-  if (name === undefined || text === "") return text === "" ? "something went wrong" : text;
+  if (name === undefined) return text;
   // Not within a path: a repository may have this name.
   const word = new RegExp(`(?<![\\w/.-])${status.providerId}(?![\\w/.-])`, "g");
   return text.replace(word, name);
@@ -156,7 +159,7 @@ export function verdict(status: ChatDiffStatus): "approved" | "changes requested
 export function icon(chat: Chat): { name: string; tone: string; label: string } {
   const status = chat.diffStatus;
   if (chat.icon.startsWith("git-") && status?.pullRequestState !== undefined) {
-    return pullRequestIcon(status, chat.icon);
+    return pullRequestIcon(status);
   }
   const tones: Record<string, string> = {
     spinner: "blue",
@@ -167,9 +170,9 @@ export function icon(chat: Chat): { name: string; tone: string; label: string } 
 }
 
 /** The pull request's own icon. */
-export function pullRequestIcon(status: ChatDiffStatus, name = status.icon ?? "") {
+export function pullRequestIcon(status: ChatDiffStatus) {
   const state = status.pullRequestState ?? PullRequestState.UNSPECIFIED;
-  return { name, tone: status.iconColor ?? "gray", label: pullRequest(state) };
+  return { name: status.icon ?? "", tone: status.iconColor ?? "gray", label: pullRequest(state) };
 }
 
 /** The problem of the user's own account that a loaded chat waits for, if any does. */

@@ -5,7 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { NO_FILTERS } from "../src/filters";
-import { Sidebar, type State } from "../src/sidebar";
+import { Sidebar } from "../src/sidebar";
 import { ChatView, GetChatResponseSchema } from "../gen/chat/v1/chat_service_pb";
 import { ChatDiffStatusSchema, ChatSchema } from "../gen/chat/v1/chat_pb";
 import { Service, settle } from "./service";
@@ -19,12 +19,12 @@ afterEach(async () => {
   mock.timers.reset();
 });
 
-function watch(service: Service, heard: { out?: boolean; states?: State[] } = {}): Sidebar {
+function watch(service: Service, heard: { out?: boolean } = {}): Sidebar {
   const sidebar = new Sidebar(
     service.client,
     "me",
     NO_FILTERS,
-    (state) => heard.states?.push(state),
+    () => {},
     () => {
       heard.out = true;
     },
