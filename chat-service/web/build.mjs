@@ -1,6 +1,7 @@
-// Makes the page: bundles src/ into dist/, which chat-service embeds. The same sources give the same bytes.
+// Makes the page: bundles src/ into dist/, which chat-service embeds. The same sources give the
+// same bytes.
 //
-// The generated client must be there: npm run generate. `--out DIR` writes somewhere else than to dist/.
+// The generated client must be there: npm run generate. `--out DIR` writes to DIR, not to dist/.
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -61,7 +62,7 @@ for (const { path, contents } of bundle.outputFiles) {
 files.set("icon.svg", await readFile(join(root, "src/icon.svg")));
 files.set("licences.txt", Buffer.from(await licences()));
 
-// By its version an asset is good for ever; the page itself is asked for each time.
+// An asset's version is its content, so that a browser keeps it; the page is asked for each time.
 let page = await readFile(join(root, "src/index.html"), "utf8");
 for (const name of ["app.js", "app.css", "icon.svg"]) {
   const version = createHash("sha256").update(files.get(name)).digest("hex").slice(0, 16);

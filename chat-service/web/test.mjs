@@ -1,4 +1,4 @@
-// Runs what test/*.test.ts says, in Node; the browser's tests are in test/browser/.
+// Runs test/*.test.ts in Node. The scenarios in a browser are test/scenarios.mjs.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

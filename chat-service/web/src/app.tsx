@@ -1,4 +1,4 @@
-// The page of somebody who is signed in.
+// The page of a user who is signed in.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { chats as connect } from "./client";
 import { Details } from "./details";
@@ -11,7 +11,7 @@ import { Sidebar, type State } from "./sidebar";
 import { Notice, Nothing } from "./views";
 import { accountProblem } from "./words";
 
-/** A page that is not looked at for so long ends its watch. */
+/** How long a page is hidden before its watch ends. */
 const HIDDEN_MS = 30_000;
 
 interface Props {
@@ -37,7 +37,7 @@ export function App({ session, onSignOut }: Props) {
       forget();
       made.close();
     };
-    // The filters of later are told, and not begun with.
+    // Not again for other filters: `choose` gives those to the same list.
   }, [chats, session, onSignOut]);
 
   const choose = useCallback((next: Filters) => {
@@ -156,7 +156,7 @@ function Connection({ state }: { state: State }) {
   );
 }
 
-/** The time, which goes on while the page is looked at. */
+/** The current time, to the second while the page is visible. */
 function useNow(): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

@@ -1,5 +1,5 @@
-// Pauses between attempts: each is twice the one before, up to a bound, and each is jittered, so that
-// pages whose service went away do not all come back at once.
+// Pauses between attempts: each is twice the one before, up to a bound, and jittered, so that pages
+// whose service went away do not all come back at once.
 
 const FIRST_MS = 250;
 const MOST_MS = 15_000;

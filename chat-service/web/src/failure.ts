@@ -1,14 +1,14 @@
-// Why a call failed, as far as the page says or does something else for it.
+// Why a call failed, as far as the page distinguishes.
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 export interface Failure {
   readonly kind: "signed-out" | "denied" | "refused" | "unreachable" | "busy" | "broken";
-  /** For people. */
+  /** A sentence for the user. */
   readonly text: string;
   /** The stable half of the service's error, as in `NO_WORKER_IN_TIME`. */
   readonly reason?: string;
-  /** What the service's log calls the request. */
+  /** The request's id in the service's log. */
   readonly requestId?: string;
 }
 
@@ -36,7 +36,7 @@ function classify(error: ConnectError, reason: string | undefined): Pick<Failure
     case Code.ResourceExhausted:
       return { kind: "busy", text: sentence(error.rawMessage) };
     default:
-      // A browser does not tell why no answer came; the service's own errors have a reason.
+      // A browser does not say why no answer came; the service's own errors have a reason.
       return reason === undefined
         ? { kind: "unreachable", text: "The chat service cannot be reached." }
         : { kind: reason === "INTERNAL" ? "broken" : "unreachable", text: sentence(error.rawMessage) };

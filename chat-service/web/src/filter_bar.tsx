@@ -1,10 +1,10 @@
-// The choice of what is listed.
+// The filters, as controls.
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { PullRequestState } from "../gen/chat/v1/chat_pb";
 import { type Archiving, type Filters, isRepository, MAX_TITLE, type Scope, STATES } from "./filters";
 import { Icon } from "./icons";
 
-/** After the last key, before the list is asked for. */
+/** Between the last key and the request of the list. */
 const TYPING_MS = 300;
 
 const SCOPES: readonly (readonly [Scope, string])[] = [
@@ -26,7 +26,7 @@ const BUTTONS = [
 
 interface Props {
   filters: Filters;
-  /** Those of the loaded chats, to choose from. */
+  /** The repositories of the loaded chats, as suggestions. */
   repositories: readonly string[];
   isUser: boolean;
   onChange: (filters: Filters) => void;
@@ -116,7 +116,7 @@ interface TypedProps {
   maxLength?: number;
   options?: readonly string[];
   hint?: string;
-  /** Whether a text is one to ask for, or is on its way to be one. */
+  /** Whether a text is complete; others are marked, and not asked for. */
   isWhole: (text: string) => boolean;
   onValue: (value: string) => void;
 }
@@ -124,7 +124,7 @@ interface TypedProps {
 /** A text that counts a moment after its last key, or at once with Enter. */
 function Typed(props: TypedProps) {
   const { value, isWhole, options } = props;
-  // What else was chosen before the typing counts is not undone by it.
+  // The latest handler: an earlier one has the other filters as they were when the typing began.
   const latest = useRef(props);
   latest.current = props;
   const list = useId();

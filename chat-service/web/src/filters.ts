@@ -1,4 +1,5 @@
-// What the list shows, as people choose it, as both calls want it, and as the page's address keeps it.
+// The filters of the list: as users choose them, as requests have them, and as the page's address
+// keeps them.
 import { PullRequestState } from "../gen/chat/v1/chat_pb";
 
 export type Scope = "all" | "mine" | "shared";
@@ -30,7 +31,7 @@ export const STATES = {
   closed: PullRequestState.CLOSED,
 } as const;
 
-/** As the service bounds it. */
+/** Characters of a title filter at most, as at the service. */
 export const MAX_TITLE = 200;
 
 export function isRepository(text: string): boolean {
@@ -66,7 +67,7 @@ export function write(filters: Filters): string {
   return query.toString();
 }
 
-/** What an address says; what it says wrongly is left out. */
+/** The filters in the query of an address, without those that are not valid. */
 export function read(text: string): Filters {
   const query = new URLSearchParams(text);
   const scope = query.get("show");

@@ -56,7 +56,7 @@ interface Props {
 }
 
 export function Icon({ name, label, tone, size = 16 }: Props) {
-  // A name that a later release of the service gives is no reason to show nothing.
+  // A later release of the service may have names that this page does not know.
   const drawing = name in DRAWINGS ? DRAWINGS[name as keyof typeof DRAWINGS] : DRAWINGS.unknown;
   const spins = name === "spinner" ? " spins" : "";
   return (

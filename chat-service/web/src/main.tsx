@@ -10,7 +10,7 @@ type Access =
   | { is: "out"; problem: string | undefined }
   | { is: "in"; session: Session };
 
-/** Who comes with a code is meant by it, whatever token is kept. */
+/** A code in the address counts more than a token that was kept. */
 function begin(): Access {
   const code = takeCode();
   if (code !== undefined) return { is: "asked", code };

@@ -5,7 +5,7 @@ import { freshness, link, pullRequestIcon, type Tone, verdict } from "./words";
 
 const TONES: Record<Tone, string> = { quiet: "", busy: "blue", warning: "amber" };
 
-/** `+additions -deletions`, for eyes and for ears. */
+/** `+additions -deletions`, with words for screen readers. */
 export function Lines({ status }: { status: ChatDiffStatus }) {
   if (status.pullRequestState === undefined) return null;
   const { additions, deletions } = status;
@@ -50,7 +50,7 @@ export function Verdict({ status }: { status: ChatDiffStatus }) {
   );
 }
 
-/** How fresh it is, or what is in the way. */
+/** How fresh the status is, or what keeps it from being fresh. */
 export function Fresh({ status, now }: { status: ChatDiffStatus; now: number }) {
   const { text, tone, detail } = freshness(status, now);
   return (

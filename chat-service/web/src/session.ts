@@ -11,7 +11,7 @@ export interface Session {
   readonly isOperator: boolean;
 }
 
-/** Takes the one-time code out of the page's address, which then has it no more. */
+/** Returns the one-time code in the page's address, and removes it there. */
 export function takeCode(): string | undefined {
   if (!location.hash.startsWith(FRAGMENT)) return undefined;
   const code = location.hash.slice(FRAGMENT.length);

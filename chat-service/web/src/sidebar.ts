@@ -1,9 +1,9 @@
 // The list as it is kept alive: pages, changes, lookups on demand.
 //
 // Nothing is lost between the two calls: the watch is opened first, and the list is read after the
-// watch's first message, so whatever the list does not have yet is heard. What is heard while a page is
-// on its way is newer than that page. The watch ends for many reasons; it is opened again with the
-// revision of the last message that was taken in.
+// watch's first message, so that a change comes with either. What the watch brings while a page of
+// the list is on its way is newer than that page. The watch ends for many reasons; it is opened
+// again with the revision of the last message that was taken in.
 import type { Chat } from "../gen/chat/v1/chat_pb";
 import {
   ChatView,
@@ -23,9 +23,9 @@ import { millis } from "./words";
 const PAGE_SIZE = 100;
 /** The service sends a message at least every 10 s: two are missing. */
 const SILENCE_MS = 25_000;
-/** A watch that lived so long was well: the next one is opened without much of a pause. */
+/** After a watch that lasted this long, pauses begin with the shortest again. */
 const STEADY_MS = 5_000;
-/** A lookup that found nothing new is no change, so rows that were due are read again so often. */
+/** How often rows that are due are read again: a lookup that finds nothing new sends no message. */
 const REREAD_MS = 20_000;
 /** As many as `BatchGetChats` takes. */
 const REREAD_MOST = 100;
@@ -44,7 +44,7 @@ export interface State {
   readonly rows: readonly Chat[];
   /** Whether the last page is loaded. */
   readonly complete: boolean;
-  /** Whether these rows are what the filters ask for; until then they are those of before. */
+  /** Whether the rows are those of the filters; until then they are those of the filters before. */
   readonly listed: boolean;
   readonly loading: boolean;
   readonly live: boolean;
@@ -75,14 +75,14 @@ class Query {
   readonly end = new AbortController();
   rows = new Rows();
   nextPage = "";
-  /** Of the next page. */
+  /** Between attempts to load the next page. */
   readonly backoff = new Backoff();
   revision: string | undefined;
   /** What was heard since the oldest read on its way began. */
   heard: Change[] = [];
   reads = 0;
   listing = false;
-  /** Whether the rows miss nothing that is not heard. */
+  /** Whether the watch brings all that the rows lack. */
   listed = false;
   /** Whether the list is to be read once more when it has been read. */
   again = false;
@@ -204,7 +204,7 @@ export class Sidebar {
         if (!this.#asleep) await this.#follow(query);
       } catch (error) {
         problem = failure(error);
-        // With a key that is gone, or of another release: what changed since is not known.
+        // The service does not know the revision: what changed since is not known.
         if (problem.kind === "refused" && query.revision !== undefined) {
           query.revision = undefined;
           query.listed = false;
@@ -215,7 +215,7 @@ export class Sidebar {
       if (query.signal.aborted) return;
       this.#set({ live: false });
       if (Date.now() - began > STEADY_MS) backoff.reset();
-      // Refused for want of room, a person still sees the list, as it is now.
+      // Where the service has no room for the watch, the list is shown without it.
       if (problem?.kind === "busy" && !query.listed) void this.#list(query);
       await this.#pause(query.signal, this.#asleep ? undefined : backoff.next());
     }
@@ -249,7 +249,7 @@ export class Sidebar {
         if (isBehind || (!query.listed && !query.listing)) void this.#list(query);
       }
     } catch (error) {
-      // Ended here: the next one is opened as after any end.
+      // The page itself ended it.
       if (!attempt.signal.aborted) throw error;
     } finally {
       clearTimeout(silence);
@@ -381,10 +381,10 @@ export class Sidebar {
     } catch (error) {
       const isRefused = this.#failed(query, error);
       if (query.signal.aborted) return;
-      // A place that the service does not know any more: from the beginning.
+      // The service does not take the page token any more: from the beginning.
       if (isRefused) return void this.#list(query);
       await this.#pause(query.signal, query.backoff.next());
-      // Who still needs the page asks for it again.
+      // The grid asks again while it needs the page.
       if (!query.signal.aborted && !query.listing) this.#set({ problem: undefined });
     }
   }
@@ -474,12 +474,12 @@ export class Sidebar {
         for (const chat of chats) this.#adopt(query, chat, since());
       });
     } catch {
-      // Only what is known already would have been confirmed; the watch says what is wrong.
+      // The rows stay as they are; what is wrong shows at the watch too.
     }
   }
 }
 
-/** Whether a worker was at it between the two. */
+/** Whether a worker has looked the pull request up between the two. */
 function wasLookedUp(before: Chat | undefined, after: Chat): boolean {
   const [old, now] = [before?.diffStatus?.refreshedAt, after.diffStatus?.refreshedAt];
   return now !== undefined && (old === undefined || millis(old) < millis(now));

@@ -1,4 +1,4 @@
-// In place of everything, while nobody is signed in.
+// The form that stands in place of the page until a user has signed in.
 import { useState } from "preact/hooks";
 import { Icon } from "./icons";
 

@@ -9,13 +9,13 @@ import {
   PullRequestState,
 } from "../gen/chat/v1/chat_pb";
 
-/** How much a text wants to be seen. */
+/** How a text stands out. */
 export type Tone = "quiet" | "busy" | "warning";
 
 export interface Words {
   readonly text: string;
   readonly tone: Tone;
-  /** More of it, for who points at it. */
+  /** More of it, as a tooltip. */
   readonly detail?: string;
 }
 
@@ -58,7 +58,7 @@ const OF_ACCOUNT: ReadonlySet<ProblemClass> = new Set([
   ProblemClass.ACCOUNT_LOCKED,
 ]);
 
-/** What hosts call themselves; providers are named by the operator. */
+/** How hosts write their names, by provider id; an operator may choose other ids. */
 const HOSTS: Record<string, string> = { github: "GitHub", gitlab: "GitLab", bitbucket: "Bitbucket" };
 
 export function chatStatus(status: ChatStatus): string {
@@ -108,7 +108,7 @@ export function clock(time: number, now: number): string {
   return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })}, ${text}`;
 }
 
-/** A whole date, for who points at a time. */
+/** A whole date, for a tooltip. */
 export function date(time: number): string {
   return new Date(time).toLocaleString();
 }
@@ -155,7 +155,7 @@ export function verdict(status: ChatDiffStatus): "approved" | "changes requested
   return status.approved === true ? "approved" : undefined;
 }
 
-/** The icon that stands before a chat's title, with what it says to who does not see it. */
+/** The icon that stands before a chat's title, with a label for screen readers. */
 export function icon(chat: Chat): { name: string; tone: string; label: string } {
   const status = chat.diffStatus;
   if (chat.icon.startsWith("git-") && status?.pullRequestState !== undefined) {
@@ -187,7 +187,7 @@ export function accountProblem(rows: readonly Chat[], userId: string | undefined
   return { host, isPause: PAUSES.has(status.problem.class), text: words.text, detail: message(status) };
 }
 
-/** The address of a page, if it is one that a browser may be sent to. */
+/** The address, if it is a web page's. */
 export function link(url: string | undefined): string | undefined {
   if (url === undefined || !URL.canParse(url)) return undefined;
   const { protocol, href } = new URL(url);

@@ -1,8 +1,8 @@
 // Plays a scenario in Chromium against a running chat-service: node browser.mjs SCENARIO
 //
-// The stage behind it (tests/e2e/browser) starts this, says in STAGE where the service is and who is
-// who, and does what is asked for: one line of JSON on standard output, answered by one on standard
-// input. SCREENSHOTS names a directory for pictures; CHROMIUM a browser other than Debian's.
+// The stage (tests/e2e/browser) starts this, gives address, tokens and chats in STAGE, and does
+// what is asked for: one line of JSON on standard output, answered by one on standard input.
+// SCREENSHOTS names a directory for pictures; CHROMIUM a browser other than Debian's.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -40,7 +40,7 @@ const browser = await chromium.launch({
 /** Pages that are open, with what their consoles said. */
 const opened = [];
 
-/** A page of somebody; its console must stay empty, but for what `expected` fits. */
+/** Opens a page, signed in with `token` if given. Its console stays empty but for `expected`. */
 async function open({ token, path = "/", expected, ...options } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1180, height: 760 },

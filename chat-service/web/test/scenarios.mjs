@@ -25,7 +25,7 @@ async function until(what, read, wanted) {
 const titles = (page) => page.locator(".row .title").allTextContents();
 const icon = (page, title) => row(page, title).locator(".first .icon");
 
-/** The icon before a chat's title: its drawing, its colour's name, and its name for ears. */
+/** The icon before a chat's title: its drawing, its colour's name, and its label. */
 async function iconOf(page, title) {
   await shows(icon(page, title));
   return icon(page, title).evaluate((element) => [
@@ -40,7 +40,7 @@ async function refresh(page, title) {
   await row(page, title).getByRole("button", { name: /^Refresh/ }).click();
 }
 
-/** Each state has its icon; the list can be heard, and used by keys. */
+/** Each state has its icon; the list works with screen readers and keys. */
 export async function icons({ stage, open, accessible, picture }) {
   const page = await open({ token: stage.token, viewport: { width: 1180, height: 860 } });
   const expected = {
@@ -122,7 +122,7 @@ export async function icons({ stage, open, accessible, picture }) {
   await picture(page, "narrow");
 }
 
-/** What changes is seen without a reload: also what changed while the service was away. A title is text. */
+/** Changes are shown without a reload, also from while the service was away. A title is text. */
 export async function live({ stage, tell, open }) {
   const page = await open({ token: stage.token, expected: NETWORK });
   await shows(page.getByText("Live", { exact: true }));
@@ -139,7 +139,7 @@ export async function live({ stage, tell, open }) {
   await tell("update", { chat: first, status: "CHAT_STATUS_COMPLETED" });
   await until("it is done", () => iconOf(page, "Add a dark"), ([, tone]) => tone === "green");
 
-  // The host says something new, and somebody asks.
+  // The host has something new, and the user has it looked up.
   await tell("merge", { number: stage.chats.numbers[0] });
   await refresh(page, "Add a dark colour scheme");
   await until("it is merged", () => iconOf(page, "Add a dark"), ([name]) => name === "git-merge");
@@ -163,7 +163,7 @@ export async function live({ stage, tell, open }) {
   await shows(row(page, "Begun meanwhile"));
   await page.getByRole("button", { name: "Merged", exact: true }).click();
   await until("merged ones", () => titles(page), (all) => all.join() === "Add a dark colour scheme");
-  // It comes to fit the filter, and ceases to be shown where it may not be read any more.
+  // A chat comes to match the filter after a lookup.
   await tell("merge", { number: stage.chats.numbers[4] });
   await page.getByRole("button", { name: "Merged", exact: true }).click();
   await shows(row(page, "Cache avatars"));
@@ -173,6 +173,7 @@ export async function live({ stage, tell, open }) {
   await shows(row(page, "Cache avatars"));
   await page.getByRole("button", { name: "Merged", exact: true }).click();
 
+  // A chat comes and goes with the right to read it.
   const reader = await open({ token: stage.reader.token });
   await shows(reader.getByRole("heading", { name: "No chats yet" }));
   await tell("share", { chat: second, with: stage.reader.id });
@@ -264,7 +265,7 @@ export async function many({ stage, open, accessible }) {
   await shows(page.getByRole("heading", { name: "No chat matches" }));
 }
 
-/** Whatever keeps the list from being whole is said. */
+/** The page says whatever keeps the list from being complete. */
 export async function views({ stage, tell, open, accessible, picture }) {
   const link = `/#sign-in=${stage.code}`;
   const page = await open({ path: link, expected: NETWORK });
@@ -326,7 +327,7 @@ export async function views({ stage, tell, open, accessible, picture }) {
   await newcomer.getByRole("button", { name: "Try again" }).click();
   await shows(newcomer.getByRole("heading", { name: "No connection" }));
   await page.getByLabel("Search titles").fill("owner");
-  // Those of before stay, with a word on it; without any there is a view.
+  // Rows stay, under a notice; without any there is a view.
   await shows(page.getByText("The chat service cannot be reached."));
   await tell("start");
   await shows(page.getByText("Live", { exact: true }));

@@ -1,4 +1,4 @@
-// A chat service in memory, with the contract's own rules, and answers as late as a test wants them.
+// A chat service in memory, with the contract's own rules, whose answers tests can delay.
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
@@ -18,7 +18,7 @@ export class Service {
   readonly lists: GetChatsRequest[] = [];
   readonly watches: WatchChatsRequest[] = [];
   readonly batches: string[][] = [];
-  /** Changes up to here are forgotten: who resumes from before lists again. */
+  /** Changes up to here are forgotten: a watch that resumes before it gets RESYNC. */
   forgotten = 0;
   /** What every call fails with. */
   failure: ConnectError | undefined;
