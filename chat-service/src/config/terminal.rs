@@ -158,7 +158,7 @@ pub struct WatchSettings {
     /// Chat that is watched: its UUID; repeatable [default: all that the caller may read]
     #[arg(long = "chat", value_parser = uuid, value_name = "UUID")]
     pub chats: Vec<Uuid>,
-    /// Revision of the last message that was seen, to be told first what has changed since
+    /// Revision of the last message of an earlier watch; what has changed since is printed first
     #[arg(long, value_name = "REVISION")]
     pub since: Option<String>,
 }

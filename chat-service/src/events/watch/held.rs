@@ -109,7 +109,7 @@ pub struct Notice {
 pub enum What {
     /// A chat changed.
     Changed(ChangeKind, Arc<HeldChat>),
-    /// A chat that may be read changed, and is none of those that are listed.
+    /// A chat that the watcher may read changed, and its filters leave it out.
     NotMatching(ChatId),
     /// A chat may no longer be read.
     AccessLost(ChatId),
