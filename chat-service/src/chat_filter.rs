@@ -51,8 +51,8 @@ pub enum PullRequestFilter {
 }
 
 impl ChatFilter {
-    /// Whether it holds for `chat`, which must have been read with its primary ref: as the statement
-    /// of a list finds the chat, or does not.
+    /// Whether it holds for `chat`, exactly as in the statement of a list. The chat must have been
+    /// read with its primary ref.
     #[must_use]
     pub fn matches(&self, chat: &Chat) -> bool {
         // Destructured, so that a new filter does not compile until it is looked at.
@@ -111,11 +111,11 @@ pub fn folded(text: &str) -> String {
 /// What a watch is narrowed to. All that is set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct WatchFilter {
-    /// One of these, unless empty.
+    /// Only these chats, unless empty.
     pub chats: BTreeSet<ChatId>,
-    /// As a list is.
+    /// The filters of a list.
     pub filter: ChatFilter,
-    /// What another user shared with the watcher; all that it may read, if unset.
+    /// If set, only chats that another user shared with the watcher.
     pub shared: Option<Authorized>,
 }
 
@@ -131,11 +131,11 @@ impl WatchFilter {
                 .is_none_or(|wanted| workspace == Some(wanted))
     }
 
-    /// Whether it holds for `chat`, which was read with its primary ref and its shares.
+    /// Whether the filters hold for `chat`, which the watch concerns and which was read with its
+    /// primary ref and its shares.
     #[must_use]
     pub fn matches(&self, chat: &Chat) -> bool {
-        self.concerns(chat.id, chat.owner, chat.workspace)
-            && self.filter.matches(chat)
+        self.filter.matches(chat)
             && self
                 .shared
                 .as_ref()

@@ -121,8 +121,8 @@ impl Policies {
         })
     }
 
-    /// The attributes of a chat by which `action` is decided, whoever the caller: where none of them
-    /// changes, nor whom it is shared with, neither does a decision about it.
+    /// The attributes of a chat that the policies for `action` read, for any caller. A change that
+    /// leaves these attributes and the shares as they are changes no decision.
     #[must_use]
     pub fn attributes(&self, action: Action) -> BTreeSet<Attribute> {
         let mut attributes = BTreeSet::new();

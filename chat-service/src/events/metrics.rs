@@ -15,13 +15,13 @@ pub(super) enum ResyncCause {
     Rights,
     /// Its revision is of another generation of positions, or another began.
     Generation,
-    /// What changed since was forgotten, or is too much.
+    /// The events since were pruned, or are too many.
     TooOld,
     /// Its revision is ahead of all positions.
     Ahead,
-    /// More chats waited for it than may.
+    /// It had too many pending notices.
     Slow,
-    /// It had the most waiting when all that waits took too much memory.
+    /// It had the most pending notices when the process was over its bound of memory.
     Memory,
 }
 
@@ -51,7 +51,7 @@ pub struct EventMetrics {
     oldest_unplaced: Gauge<f64, AtomicU64>,
     /// Watchers of this process.
     pub(super) watchers: Gauge,
-    /// Bytes of what waits for them, about.
+    /// Estimate of the bytes of pending notices and their chats.
     pub(super) pending: Gauge,
     /// Chats that were read for them.
     pub(super) chats_read: Counter,
@@ -87,25 +87,29 @@ impl EventMetrics {
         );
         registry.register_with_unit(
             "watch_pending",
-            "Memory of what waits for watchers, and of the chats that were read for them lately",
+            "Memory of pending notices of watchers, their chats, and the cache of recent chats",
             Unit::Bytes,
             metrics.pending.clone(),
         );
-        registry.register(
-            "watch_chats_read",
-            "Chats read since they changed, for all watchers together",
-            metrics.chats_read.clone(),
-        );
-        registry.register(
-            "watch_asked",
-            "Times that policy was asked whether a change concerns a watcher",
-            metrics.asked.clone(),
-        );
-        registry.register(
-            "watch_offered",
-            "Changes that concerned a watcher, before they were coalesced",
-            metrics.offered.clone(),
-        );
+        for (name, help, counter) in [
+            (
+                "watch_chats_read",
+                "Chats read since they changed, for all watchers together",
+                &metrics.chats_read,
+            ),
+            (
+                "watch_asked",
+                "Times that policy was asked whether a change concerns a watcher",
+                &metrics.asked,
+            ),
+            (
+                "watch_offered",
+                "Changes that concerned a watcher, before they were coalesced",
+                &metrics.offered,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         registry.register(
             "watch_resyncs",
             "Watchers that were made to list again, by cause",

@@ -22,19 +22,18 @@ const TAG_BYTES: usize = 16;
 /// AES-GCM-SIV stays safe when a nonce is used again: it then reveals only which texts are equal.
 const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 
-/// What a watch tells of: a digest of the predicates that policy set and memberships lead to, and of
-/// the filters.
+/// The rights and filters of a watch: a digest of the predicates that policies and memberships lead
+/// to, and of the filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights([u8; 16]);
 
 impl Rights {
-    /// Those that each of `preds` gives, as far as `filters` let through, which are equal as bytes
-    /// exactly if they are the same.
+    /// The digest of `preds` and `filters`. Equal filters must have equal bytes.
     #[must_use]
     pub fn of<'a>(preds: impl IntoIterator<Item = &'a Authorized>, filters: &[u8]) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for pred in preds {
-            // What is printed has no NUL.
+            // The NUL separates texts, which have none.
             context.update(format!("{:?}\0", pred.pred()).as_bytes());
         }
         context.update(filters);

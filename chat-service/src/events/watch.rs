@@ -45,20 +45,18 @@ use crate::store::{Store, StoreError, event::Point};
 pub const MAX_WATCHERS: usize = 15_000;
 /// Look at least this often: a notification may be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Bytes of memory of all that waits for watchers at most, with the chats that are being offered
-/// and those that were read lately: these are half of it at most, if all are as large as chats can
-/// be.
+/// Bound of the memory in bytes of pending notices and of the chats that they, the readers and the
+/// cache of recent chats hold. Of the largest chats, readers and cache hold half of it.
 const MAX_PENDING_BYTES: i64 = 128 * 1024 * 1024;
 
 /// Where a watcher begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// With what follows.
+    /// At the present: it hears of later events.
     Now,
-    /// After this point, which it had reached before.
+    /// After this point, which it had reached when it was cut off.
     Point(Point),
-    /// After a revision that says nothing here: of other rights or filters, or of a key that is
-    /// gone.
+    /// After a revision that cannot be used: it has other rights or filters, or its key was removed.
     Unknown,
 }
 
@@ -69,7 +67,7 @@ pub struct Watchers(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     recent: RecentChats,
-    /// Wakes the reader of what those in a lane have missed.
+    /// Wakes the reader that a lane's watchers catch up by.
     resumed: [Notify; Lane::ALL.len()],
     metrics: EventMetrics,
     most_pending: i64,
@@ -81,7 +79,7 @@ struct State {
     next: u64,
     /// A watcher that begins now is offered all events after this one.
     begin: Point,
-    /// All events up to this one were offered to all that they concern.
+    /// All events up to this one have been offered to the watchers that they concern.
     offered: Point,
     /// Watchers that are to catch up.
     resuming: [BTreeSet<u64>; Lane::ALL.len()],
@@ -112,8 +110,8 @@ impl Watchers {
         state.read_at.elapsed() + state.unplaced_for
     }
 
-    /// Begins a watch. Returns also the point from which on every change reaches the watcher, also
-    /// if it is yet to catch up with what came before; `None` when there are too many watchers.
+    /// Begins a watch; `None` when the process has too many watchers. The point is where the watcher
+    /// joined the live stream: later changes reach it, while it may still catch up with earlier ones.
     #[must_use]
     pub(crate) fn watch(&self, interest: Interest, since: Since) -> Option<(Watch, Point)> {
         let keys = interest.keys();
@@ -135,7 +133,7 @@ impl Watchers {
             Since::Point(point) => match begin.position - point.position {
                 0 => (Pending::after(begin), Some(begin), None),
                 behind if behind > MAX_BEHIND => resync(ResyncCause::TooOld),
-                // One that is ahead heard of it from another replica, usually.
+                // A watcher that is ahead usually read the event from a replica that was quicker.
                 behind => (
                     Pending::catching_up(point, begin),
                     Some(point),

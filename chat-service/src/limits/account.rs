@@ -23,8 +23,8 @@ use super::{
 const BURST: Duration = Duration::from_secs(2);
 /// The stream that lasts.
 const WATCH: &str = "/chat.v1.ChatService/WatchChats";
-/// Calls that hold nothing while they wait: for as long as their deadlines allow, or until their
-/// client ends them. A probe's `Check` is none of these, so that open streams never refuse it.
+/// Calls that hold no resource while they wait, which may be as long as their deadlines allow. They
+/// are counted apart from the others, so that open streams leave room for a probe's `Check`.
 const WAITING: [&str; 5] = [
     "/chat.v1.ChatService/RefreshChat",
     "/chat.v1.SyncService/LeaseDiffStatuses",

@@ -42,10 +42,10 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 /// The ages of sessions differ by this share, so that those opened together do not end together.
 const AGE_JITTER: f64 = 0.25;
 
-/// Where PostgreSQL listens if nothing else is said.
+/// PostgreSQL's port by default.
 const DEFAULT_PORT: u16 = 5432;
 
-/// How a connection ends that its peer has closed.
+/// Errors of reading from a connection that the peer has closed.
 const CLOSED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
 
 /// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
@@ -172,7 +172,7 @@ fn refuses_options(error: &PgError) -> bool {
 /// One connection with the server, and its prepared statements. Dropping it closes it.
 pub(super) struct Session {
     pub(super) client: Client,
-    /// Where its server is one of.
+    /// How the session was opened: its server is one of these hosts.
     config: Config,
     /// Talks with the server until it is dropped.
     _driver: JoinSet<()>,
@@ -252,9 +252,9 @@ impl Session {
             .unwrap_or(false)
     }
 
-    /// Cancels the statement under way. Returns when the server has acted on that, which
-    /// `cancel_query` of the client does not wait for. It is asked at all addresses, since which one
-    /// the session has is not known: another server has no session with its key.
+    /// Cancels the statement under way, and returns when the server has acted on that: the client's
+    /// `cancel_query` returns before. The request is sent to all addresses of the URL, since the one
+    /// that the session uses is not known; a server ignores a key that it did not give out.
     async fn cancel(&self) -> io::Result<()> {
         let ports = self.config.get_ports();
         for (place, host) in self.config.get_hosts().iter().enumerate() {
@@ -283,7 +283,7 @@ impl Session {
         let token = self.client.cancel_token();
         let cancelled = token.cancel_query_raw(&mut stream, NoTls).await;
         cancelled.map_err(io::Error::other)?;
-        // The server says nothing, and closes the connection when it has acted.
+        // The server closes the connection when it has acted, without an answer.
         match stream.read_u8().await {
             Err(error) if !CLOSED.contains(&error.kind()) => Err(error),
             Ok(_) | Err(_) => Ok(()),

@@ -1,8 +1,9 @@
-//! Brings watchers that resume up to where the others are.
+//! Catches watchers that resume up with the live stream.
 //!
-//! A watcher joins the others when it begins, so that it is offered all that follows; what changed
-//! between its revision and there is offered by one pass for all that wait then. Nothing is taken
-//! before the pass is over: its notices come with earlier positions than those that follow.
+//! A watcher joins the live stream when it begins, so that it is offered all later events. The
+//! events between its revision and there are offered by a pass, which serves all watchers that wait
+//! when it begins. Until the pass is over no notice is taken, since the pass adds notices of earlier
+//! positions than the live stream does.
 
 use std::sync::Arc;
 
@@ -21,22 +22,22 @@ use crate::{
     },
 };
 
-/// A watcher that is more events behind lists again, which costs less.
+/// A watcher that is further behind lists again, which costs less than reading these events.
 pub(super) const MAX_BEHIND: i64 = 10_000;
 
 /// Watchers that catch up together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Those that are a batch behind at most.
+    /// Watchers that are at most a batch behind.
     Near,
-    /// The others, for which the near ones do not wait.
+    /// Watchers that are further behind, for which the near ones do not wait.
     Far,
 }
 
 impl Lane {
     pub(super) const ALL: [Self; 2] = [Self::Near, Self::Far];
 
-    /// Of a watcher that is `behind` events behind.
+    /// The lane of a watcher that is `behind` events behind.
     pub(super) fn of(behind: i64) -> Self {
         if behind <= BATCH {
             Self::Near
@@ -50,7 +51,7 @@ impl Lane {
 struct Pass {
     watchers: Vec<Arc<Watcher>>,
     index: Index<Watcher>,
-    /// All of them have joined the others here, or before.
+    /// All of them have joined the live stream by here.
     until: Point,
 }
 
@@ -78,7 +79,7 @@ impl Pass {
 }
 
 impl Inner {
-    /// Brings those in `lane` up to where the others are, whenever there are some.
+    /// Runs a pass whenever watchers wait in `lane`.
     pub(super) async fn resume(&self, store: &Store, lane: Lane) {
         loop {
             self.resumed[lane as usize].notified().await;
@@ -89,11 +90,11 @@ impl Inner {
         }
     }
 
-    /// Brings all that wait in `lane` up to where the others are.
+    /// Runs a pass for all watchers that wait in `lane`.
     ///
     /// # Errors
     ///
-    /// When the database is away: they wait for the next pass then.
+    /// When the database is away; the watchers wait for the next pass then.
     pub(super) async fn catch_up(&self, store: &Store, lane: Lane) -> Result<(), StoreError> {
         let (waiting, pass) = {
             let mut state = lock(&self.state);
@@ -104,7 +105,7 @@ impl Inner {
         };
         let result = self.offer_missed(store, &pass).await;
         if result.is_err() {
-            // Those that ended meanwhile are not found by the next pass.
+            // The next pass finds no watcher for the numbers of those that ended meanwhile.
             lock(&self.state).resuming[lane as usize].extend(waiting);
         }
         result
@@ -119,7 +120,7 @@ impl Inner {
         loop {
             let (mut events, head) = store.list_change_events(from, BATCH).await?;
             if head.last.generation != until.generation {
-                // The reader of all events resyncs them.
+                // The reader of the live stream resyncs them.
                 return Ok(());
             }
             self.resync_lost(pass, from, &head);
@@ -150,8 +151,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Resyncs those of whom events may have been forgotten when those after `from` were read, and
-    /// those that are ahead of all.
+    /// Resyncs watchers whose events may have been pruned before those after `from` were read, and
+    /// watchers that are ahead of the last event.
     fn resync_lost(&self, pass: &Pass, from: i64, head: &Head) {
         for watcher in &pass.watchers {
             let Some(after) = watcher.resumes_after() else {

@@ -1,4 +1,4 @@
-//! What waits for watchers in memory, counted over the process.
+//! Notices and chats that wait for watchers, with their memory counted over the process.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -13,8 +13,8 @@ use crate::{
     store::event::{ChangeKind, Point},
 };
 
-/// Bytes of a notice that waits, with its places in the two trees of a watcher: a tree that is
-/// filled in order is half empty.
+/// Bytes of a pending notice with its entries in the two trees of a watcher, whose nodes are half
+/// empty when they are filled in order.
 pub(super) const NOTICE_BYTES: usize = 256;
 
 /// Bytes that are counted until this is dropped.
@@ -41,7 +41,7 @@ impl Drop for Held {
     }
 }
 
-/// A chat as it was read for its watchers, who share it: its bytes are counted once.
+/// A chat that watchers share: its bytes are counted once.
 #[derive(Debug)]
 pub struct HeldChat {
     chat: Chat,
@@ -68,7 +68,7 @@ impl Deref for HeldChat {
     }
 }
 
-/// Bytes of memory of a chat, about.
+/// Estimate of the memory of a chat in bytes.
 fn bytes(chat: &Chat) -> usize {
     let labels = chat.labels.iter();
     let labels = labels.map(|(key, value)| 2 * size_of::<String>() + key.len() + value.len());
@@ -109,7 +109,7 @@ pub struct Notice {
 pub enum What {
     /// A chat changed.
     Changed(ChangeKind, Arc<HeldChat>),
-    /// A chat that the watcher may read changed, and its filters leave it out.
+    /// A readable chat changed, and the filters of the watch do not hold for it.
     NotMatching(ChatId),
     /// A chat may no longer be read.
     AccessLost(ChatId),

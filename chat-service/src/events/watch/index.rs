@@ -10,19 +10,19 @@ use crate::{
     id::{ChatId, UserId},
 };
 
-/// Under what a watcher is found.
+/// A key of the index of watchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// By this chat alone.
+    /// Changes of this chat.
     Chat(ChatId),
-    /// By the chats that have this way to them.
+    /// Changes of chats with this owner, organization or share.
     Way(Way),
-    /// By every chat.
+    /// Changes of all chats.
     Any,
 }
 
-/// The keys of one who watches the chats for which `readable` holds, of `owner` and among `chats`
-/// as far as these are given: the fewest that lead to all of them.
+/// The keys of a watcher of the chats for which `readable` holds, narrowed to `owner` and to `chats`
+/// where these are given: the smallest set that covers all of them.
 pub(super) fn keys(readable: &Pred, owner: Option<UserId>, chats: &BTreeSet<ChatId>) -> Vec<Key> {
     let ways = readable
         .ways()
@@ -36,7 +36,7 @@ pub(super) fn keys(readable: &Pred, owner: Option<UserId>, chats: &BTreeSet<Chat
         .unwrap_or_else(|| vec![Key::Any])
 }
 
-/// Watchers by what they watch; each has a number of its own.
+/// Watchers by their keys. Each watcher has a number of its own.
 pub(super) struct Index<T> {
     watchers: HashMap<u64, (Arc<T>, Vec<Key>)>,
     found: HashMap<Key, BTreeMap<u64, Arc<T>>>,
@@ -91,8 +91,8 @@ impl<T> Index<T> {
         }
     }
 
-    /// Those that a change of `chat` may concern, each once: `states` are the chat as it was and as
-    /// it is, as far as these are known.
+    /// The watchers that a change of `chat` may concern, each once. `states` are the known ones of
+    /// the chat before and after the change.
     pub(super) fn candidates<'a>(
         &self,
         chat: ChatId,

@@ -1,4 +1,4 @@
-//! What a watcher wants to hear of, and what it hears of a change.
+//! The chats that a watcher is interested in, and what it hears of a change.
 
 use std::sync::Arc;
 
@@ -12,25 +12,24 @@ use crate::{
     store::event::{ChangeEvent, ChangeKind},
 };
 
-/// What a watcher wants to hear of.
+/// The chats that a watcher is interested in.
 #[derive(Clone, Debug)]
 pub(crate) struct Interest {
-    /// What it may read.
+    /// The chats that it may read.
     pub(crate) readable: Authorized,
-    /// What of that it watches, and what of that is listed.
+    /// The filters of the watch.
     pub(crate) filter: WatchFilter,
 }
 
 impl Interest {
-    /// Under what it is found.
+    /// Its keys in the index of watchers.
     pub(super) fn keys(&self) -> Vec<Key> {
         let WatchFilter { chats, filter, .. } = &self.filter;
         keys(self.readable.pred(), filter.owner, chats)
     }
 
-    /// What the watcher hears of `event`, of which `chat` is the chat as it is now: nothing of what
-    /// it may not read and could not read before. Of several events, each is judged by that, and by
-    /// what the chat was before itself.
+    /// What the watcher hears of `event`; `chat` is the chat as it is now. A watcher that cannot read
+    /// the chat now and could not before the event hears nothing.
     pub(super) fn hears(&self, event: &ChangeEvent, chat: Option<&Arc<HeldChat>>) -> Option<What> {
         let Self { readable, filter } = self;
         let id = event.chat;

@@ -1,13 +1,13 @@
-//! What it takes to offer events to watchers: whom, at what pace, and within what memory.
+//! What both readers of events share: the candidates of an event, the pace, the bound of memory.
 
 use std::{cmp::Reverse, sync::Arc};
 
 use super::{Inner, held::HeldChat, index::Index, lock, watcher::Watcher};
 use crate::{events::metrics::ResyncCause, store::event::ChangeEvent};
 
-/// Events that are read at once, and chats at most.
+/// Events that one statement reads at most.
 pub(super) const BATCH: i64 = 100;
-/// Watchers that are asked before other tasks have their turn: a millisecond at most.
+/// Candidates between two yields to other tasks: about a millisecond's work.
 const PACE: usize = 256;
 
 /// The watchers that `event` may concern: they may read the chat as it is now, or could before.
@@ -21,7 +21,7 @@ pub(super) fn candidates(
     index.candidates(event.chat, chat.into_iter().chain(former))
 }
 
-/// Lets other tasks have their turn.
+/// Yields to other tasks every so often.
 #[derive(Default)]
 pub(super) struct Pace(usize);
 
@@ -35,7 +35,8 @@ impl Pace {
 }
 
 impl Inner {
-    /// Resyncs those for whom the most waits, while all that waits takes too much memory.
+    /// Resyncs the watchers with the most pending notices, while the process is over its bound of
+    /// memory.
     pub(super) fn relieve(&self) {
         let memory = &self.metrics.pending;
         if memory.get() <= self.most_pending {

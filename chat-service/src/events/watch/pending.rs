@@ -1,4 +1,4 @@
-//! What waits for one watcher: a notice for each chat, in the order of the chats' last changes.
+//! The pending notices of one watcher: one for each chat, in the order of the chats' last changes.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,16 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::held::{Held, NOTICE_BYTES, Notice, What};
 use crate::{id::ChatId, store::event::Point};
 
-/// Chats that wait for one watcher at most.
+/// Pending notices of one watcher at most.
 pub(super) const MAX_PENDING: usize = 1000;
 
-/// What waits for one watcher. Notices are coalesced per chat.
+/// The pending notices of one watcher, coalesced per chat.
 #[derive(Debug)]
 pub(super) struct Pending {
     /// The watcher needs nothing up to here.
     after: Point,
-    /// Where it joined the others: what came before is caught up with, until then nothing is taken.
+    /// Where the watcher joined the live stream, while it catches up with earlier events. Until it
+    /// has, no notice is taken.
     catching_up_to: Option<Point>,
     /// The watcher missed something before `after`.
     resync: bool,
@@ -24,14 +25,14 @@ pub(super) struct Pending {
     positions: BTreeMap<ChatId, i64>,
 }
 
-/// What became of a notice.
+/// The outcome of adding a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Added {
-    /// It waits.
+    /// The notice is pending.
     Waits,
-    /// It is from before the watcher began, or the watcher lists again anyway.
+    /// The notice is from before the watcher began, or the watcher lists again anyway.
     Needless,
-    /// It was one too many: the watcher lists again.
+    /// The watcher had too many pending notices, and lists again.
     TooMany,
 }
 
@@ -55,7 +56,7 @@ impl Pending {
         }
     }
 
-    /// Of a watcher that goes on at `point` and lists before.
+    /// Of a watcher that lists, and then hears of everything after `point`.
     pub(super) fn resync(point: Point) -> Self {
         Self {
             resync: true,
@@ -67,7 +68,7 @@ impl Pending {
         self.notices.len()
     }
 
-    /// Whether it has caught up, and took all there is.
+    /// Whether the watcher has caught up and has taken all notices.
     pub(super) fn is_idle(&self) -> bool {
         self.catching_up_to.is_none() && !self.resync && self.notices.is_empty()
     }
@@ -77,13 +78,13 @@ impl Pending {
         self.catching_up_to.map(|_| self.after)
     }
 
-    /// All from before it joined the others was offered.
+    /// Ends catching up: all events from before the watcher joined have been offered.
     pub(super) fn caught_up(&mut self) {
         self.catching_up_to = None;
     }
 
-    /// Coalesces notices per chat: keeps the latest, under the greatest kind. They come in order,
-    /// but for those that are caught up with.
+    /// Coalesces notices per chat: keeps the latest, under the greatest kind. Notices come in order,
+    /// except while the watcher catches up.
     pub(super) fn add(&mut self, chat: ChatId, notice: Notice, memory: &Gauge) -> Added {
         let point = notice.point;
         if point.generation != self.after.generation || point.position <= self.after.position {
@@ -109,8 +110,8 @@ impl Pending {
         Added::TooMany
     }
 
-    /// Forgets everything but that the watcher lists again, and goes on then: at `point`, or later
-    /// if it has got further.
+    /// Drops all notices and has the watcher list again. It then goes on at `point`, or at its own
+    /// point if that is later.
     pub(super) fn start_over(&mut self, mut point: Point) {
         if point.generation == self.after.generation {
             let last = self.notices.last_key_value().map(|(position, _)| *position);
@@ -140,7 +141,7 @@ impl Pending {
     }
 }
 
-/// Of two notices of one chat the later one, under the greater kind.
+/// The later one of two notices of a chat, under the greater kind.
 fn coalesced(one: Notice, other: Notice) -> Notice {
     let (earlier, mut latest) = if one.point.position > other.point.position {
         (other, one)

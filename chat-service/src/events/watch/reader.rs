@@ -48,7 +48,7 @@ impl Inner {
             let is_last = i64::try_from(events.len()).unwrap_or(BATCH) < BATCH;
             let last = head.last;
             if last.generation == point.generation && last.position < point.position {
-                // Positions went back. Other watchers' revisions are of no use either.
+                // Positions went back, so that revisions of all watchers are useless.
                 store.begin_generation(Some(point.generation)).await?;
                 continue;
             }
@@ -71,13 +71,13 @@ impl Inner {
         }
     }
 
-    /// Offers each of the events that follow to all whom it may concern.
+    /// Offers each of `events` to the watchers that it may concern.
     pub(super) async fn offer(&self, generation: Uuid, events: &[ChangeEvent], chats: &ReadChats) {
         let mut pace = Pace::default();
         for event in events {
             let chat = chats.get(&event.chat);
             for watcher in self.pass(event, chat.and_then(Option::as_deref)) {
-                // A chat that cannot be read is no chat that is gone.
+                // A chat that cannot be read was not deleted: its readers have not lost it.
                 if let Some(chat) = chat {
                     watcher.offer(generation, event, chat.as_ref(), &self.metrics);
                 }
@@ -100,8 +100,8 @@ impl Inner {
         unwatched
     }
 
-    /// Goes on after `event`, once all before it were offered; returns the watchers that it may
-    /// concern, all of which began before it.
+    /// Moves on to `event`; all events before it have been offered. Returns the watchers that it may
+    /// concern: those that begin later begin after it.
     pub(super) fn pass(&self, event: &ChangeEvent, chat: Option<&HeldChat>) -> Vec<Arc<Watcher>> {
         let mut state = lock(&self.state);
         state.offered = state.begin;
@@ -109,7 +109,7 @@ impl Inner {
         candidates(&state.index, event, chat)
     }
 
-    /// All that was passed was offered.
+    /// Notes that the last event has been offered.
     pub(super) fn passed(&self) {
         let mut state = lock(&self.state);
         state.offered = state.begin;
@@ -126,7 +126,7 @@ impl Inner {
         for watcher in watchers {
             watcher.start_over(point, cause, &self.metrics);
         }
-        // Not before: no watcher is to take this point for one that it has reached.
+        // After the resyncs, so that no watcher takes this point for one that it has reached.
         self.passed();
     }
 }

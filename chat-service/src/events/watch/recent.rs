@@ -1,5 +1,5 @@
-//! The chats that were read for events lately, so that each is read once, however many watchers
-//! resume.
+//! A cache of the chats that recent events changed, so that watchers that resume at different times
+//! share one read of each chat.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,24 +16,24 @@ use crate::{
     },
 };
 
-/// Bytes of the chats that are kept at most.
+/// Bound of the cached chats in bytes.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Chats that are kept at most, with those that are gone.
+/// Bound of the number of cached chats, with those that were deleted.
 const MAX_CHATS: usize = 10_000;
 
-/// A chat as it was read; `None` if there is no such chat any more.
+/// A chat as it was read; `None` if it was deleted.
 pub(super) type ReadChat = Option<Arc<HeldChat>>;
 
-/// Chats that were read; without those that cannot be read.
+/// Chats that were read. A chat that cannot be read has no entry.
 pub(super) type ReadChats = HashMap<ChatId, ReadChat>;
 
-/// The chats that were read lately.
+/// A cache of chats, by when they were read.
 pub(super) struct RecentChats {
     metrics: EventMetrics,
     kept: Mutex<Kept>,
 }
 
-/// Each chat here is as it was after all events up to the point `reflects`, or later.
+/// Each cached chat reflects all events up to the point `reflects`.
 struct Kept {
     reflects: Point,
     chats: HashMap<ChatId, (u64, ReadChat)>,
@@ -50,7 +50,7 @@ impl RecentChats {
         }
     }
 
-    /// The chats of the events that follow those before, as they are now.
+    /// Reads the chats of `events`, which follow those of the call before.
     pub(super) async fn follow(
         &self,
         store: &Store,
@@ -65,13 +65,13 @@ impl RecentChats {
         Ok(chats)
     }
 
-    /// Events follow that nothing is read for.
+    /// Takes the chats of `events`, which no watcher needs, out of the cache.
     pub(super) fn pass(&self, events: &[ChangeEvent]) {
         lock(&self.kept).pass(events);
     }
 
-    /// The chats of earlier events, as they were at least after the last event that was passed.
-    /// `head` is where the events ended before this was called.
+    /// The chats of earlier events, from the cache or as they are now. `head` is where the events
+    /// ended before the call.
     pub(super) async fn look_back(
         &self,
         store: &Store,
@@ -92,7 +92,7 @@ impl RecentChats {
         }
         let read = self.read(store, ids).await?;
         let mut kept = lock(&self.kept);
-        // Else one of the events since may be of these chats.
+        // An event after `head` may have changed one of these chats since it was read.
         let reflects = kept.reflects;
         let current = reflects.generation == head.generation && reflects.position <= head.position;
         for (id, chat) in read {
@@ -104,12 +104,12 @@ impl RecentChats {
         Ok(chats)
     }
 
-    /// Forgets all, and goes on at `point`.
+    /// Empties the cache, and goes on at `point`.
     pub(super) fn start_over(&self, point: Point) {
         *lock(&self.kept) = Kept::new(point);
     }
 
-    /// The chats `ids` as they are now. One that cannot be read holds up no event of another.
+    /// Reads the chats `ids` as they are now. A chat that cannot be read delays no other chat's event.
     async fn read(&self, store: &Store, ids: Vec<ChatId>) -> Result<ReadChats, StoreError> {
         if ids.is_empty() {
             return Ok(ReadChats::new());
@@ -170,7 +170,7 @@ impl Kept {
         }
     }
 
-    /// Keeps it in the place of those that were read longest ago.
+    /// Caches a chat, and evicts those that were read longest ago beyond the bounds.
     fn insert(&mut self, id: ChatId, chat: ReadChat) {
         self.remove(id);
         self.bytes += chat.as_ref().map_or(0, |chat| chat.bytes);

@@ -1,4 +1,4 @@
-//! One watcher: what it wants, what waits for it, and its end, at which that is taken.
+//! One watcher: its interest, its pending notices, and the handle that takes them.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,16 +21,16 @@ use crate::{
 pub(super) struct Watcher {
     pub(super) interest: Interest,
     pub(super) pending: Mutex<Pending>,
-    /// Something arrived that may be taken.
+    /// Wakes the stream when a notice may be taken.
     pub(super) arrived: Notify,
 }
 
-/// One watcher's end. Dropping it ends the watch.
+/// The handle by which a stream takes a watcher's notices. Dropping it ends the watch.
 pub(crate) struct Watch {
     number: u64,
     watcher: Arc<Watcher>,
     watchers: Watchers,
-    /// All up to here was taken; `None` for one that lists before it has any.
+    /// The client has heard of all up to here; `None` until it has listed.
     reached: Option<Point>,
 }
 
@@ -43,7 +43,7 @@ impl Watcher {
         }
     }
 
-    /// Has what this watcher hears of `event` wait for it; `chat` is the chat as it is now.
+    /// Adds what the watcher hears of `event` to its notices; `chat` is the chat as it is now.
     pub(super) fn offer(
         &self,
         generation: Uuid,
@@ -78,7 +78,7 @@ impl Watcher {
         lock(&self.pending).resumes_after()
     }
 
-    /// Has it list again, and go on at `point`.
+    /// Has the watcher list again, and go on at `point`.
     pub(super) fn start_over(&self, point: Point, cause: ResyncCause, metrics: &EventMetrics) {
         lock(&self.pending).start_over(point);
         metrics.count_resync(cause);
@@ -113,10 +113,9 @@ impl Watch {
         }
     }
 
-    /// The point up to which everything was taken: a watcher that resumes after it misses nothing.
-    /// `None` while all that there is to take is that the client lists.
+    /// The point after which the client can resume without a gap; `None` while a resync is pending.
     pub(crate) fn reached(&mut self) -> Option<Point> {
-        // Read first: what is offered later is after it, and what was offered before is waiting.
+        // Read before the notices: an event that is offered in between is after this point.
         let offered = lock(&self.watchers.0.state).offered;
         if let Some(reached) = &mut self.reached
             && reached.generation == offered.generation

@@ -29,7 +29,7 @@ impl Renderer {
         self.revisions.encode(&Revision { point, rights })
     }
 
-    /// That the client has reached `revision`.
+    /// A heartbeat, by which the client has reached `revision`.
     pub(super) fn heartbeat(revision: String) -> v1::WatchChatsResponse {
         v1::WatchChatsResponse {
             revision,
@@ -45,7 +45,7 @@ impl Renderer {
             What::AccessLost(id) => (v1::WatchEventKind::AccessLost, Some(only_id(*id))),
             What::Deleted(id) => (v1::WatchEventKind::Deleted, Some(only_id(*id))),
             What::Changed(kind, chat) => {
-                // Others are shown the same chat.
+                // Copied, since the renderers of other watchers share the chat.
                 let shown = match self.view {
                     View::Basic => chat.row(),
                     View::Full => (***chat).clone(),

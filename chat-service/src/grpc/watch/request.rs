@@ -15,7 +15,7 @@ use crate::{
     id::ChatId,
 };
 
-/// A watch request that was understood.
+/// A parsed watch request.
 pub(super) struct WatchChats {
     pub(super) readable: Authorized,
     pub(super) filter: WatchFilter,
@@ -28,12 +28,12 @@ pub(super) struct WatchChats {
 pub(super) struct Since {
     /// The revision as the client gave it.
     pub(super) text: String,
-    /// What it says; `None` where it does not open.
+    /// The decoded revision; `None` if no key opens it.
     pub(super) revision: Option<Revision>,
 }
 
 impl WatchChats {
-    /// Understands `request` of `principal`.
+    /// Parses `request` of `principal`.
     pub(super) fn parse(
         mut request: v1::WatchChatsRequest,
         principal: &Principal,
@@ -71,7 +71,7 @@ impl WatchChats {
     }
 }
 
-/// All that narrows the watch, the same bytes in whatever order lists name it.
+/// The filters of the watch as bytes, in one order of the elements of lists.
 fn filters(request: &v1::WatchChatsRequest) -> Vec<u8> {
     let mut filters = v1::WatchChatsRequest {
         since_revision: None,

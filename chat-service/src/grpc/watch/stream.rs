@@ -16,11 +16,11 @@ use crate::{
     sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
 };
 
-/// Between heartbeats of a stream: they are in time on a slow network too.
+/// Pause between the heartbeats of a stream: shorter than promised, for networks that are slow.
 const PERIOD: Duration = HEARTBEAT_INTERVAL.saturating_sub(Duration::from_secs(2));
 
-/// When a client of a stream that ended connects again, give or take four fifths: they do not come
-/// all at once.
+/// Retry advice at the end of a stream, with a jitter of four fifths, so that the clients of a
+/// replica do not reconnect at once.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// What a stream is made of.
@@ -74,7 +74,7 @@ impl Parts {
     }
 }
 
-/// Streams that begin together have their heartbeats at different times.
+/// The first heartbeat has a jitter, so that streams that begin together do not send theirs at once.
 fn heartbeats() -> Interval {
     let first = jittered(PERIOD * 3 / 4, 1.0 / 3.0);
     let mut heartbeats = tokio::time::interval_at(Instant::now() + first, PERIOD);
@@ -110,7 +110,7 @@ impl Live {
                 () = self.closing.cancelled() => return Err(ended()),
                 () = &mut self.expiry => return Err(Error::CredentialsInvalid),
                 never = Viewing::sample(&mut self.viewing) => match never {},
-                // Before what waits, so that it comes in time however much that is.
+                // Before the notices, so that many of them do not delay it.
                 _ = self.heartbeats.tick() => {
                     if let Some(point) = self.watch.reached() {
                         return Ok(Renderer::heartbeat(self.renderer.revision(point)?));
