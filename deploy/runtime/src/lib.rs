@@ -11,6 +11,7 @@ mod described;
 pub mod jitter;
 pub mod listener;
 pub mod ops;
+pub mod peer;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
