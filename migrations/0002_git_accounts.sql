@@ -92,13 +92,20 @@ CREATE TABLE git_accounts (
     -- What it spent before it was unlinked: its next token begins with the pauses of that. May be gone.
     former_budget_id uuid,
     -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused, which is to be
-    -- confirmed. rejected: refused each time, or expired. The last two are tried again at retry_at.
+    -- confirmed. rejected: refused each time, or expired. Both are tried again at retry_at; one that is
+    -- rejected without that can be neither used nor renewed.
     credential_state text NOT NULL DEFAULT 'none',
     -- Raised whenever a token is linked or unlinked.
     generation bigint NOT NULL DEFAULT 0,
     -- How often in a row the host refused it.
     refusals smallint NOT NULL DEFAULT 0,
     retry_at timestamptz,
+    -- Of a token that can be renewed: it counts as expired from then on, and is not leased before it was
+    -- renewed. A claim that meets it holds the account until held_until at most.
+    usable_until timestamptz,
+    held_until timestamptz,
+    -- The class of the failed renewal, NULL after one that succeeded.
+    renewal_problem text,
     -- What is left to be done after a change of the credential, by the relay: watchers hear of it, and
     -- what the former credential could not look up is due.
     unannounced boolean NOT NULL DEFAULT false,
@@ -111,7 +118,11 @@ CREATE TABLE git_accounts (
     CONSTRAINT git_accounts_credential_check CHECK (
         credential_state IN ('none', 'accepted', 'suspect', 'rejected')
         AND (credential_state = 'none') = (budget_id IS NULL)
-        AND (credential_state IN ('suspect', 'rejected')) = (retry_at IS NOT NULL)
+        AND CASE credential_state
+            WHEN 'suspect' THEN retry_at IS NOT NULL
+            WHEN 'rejected' THEN TRUE
+            ELSE retry_at IS NULL
+        END
         AND (refusals > 0) = (retry_at IS NOT NULL)
     )
 ) WITH (fillfactor = 70);
@@ -129,8 +140,23 @@ CREATE TABLE git_credentials (
     access_token_sealed bytea NOT NULL,
     refresh_token_sealed bytea,
     expires_at timestamptz,
-    linked_at timestamptz NOT NULL DEFAULT now()
+    linked_at timestamptz NOT NULL DEFAULT now(),
+    -- When the refresh token dies. What the host does not tell is taken to be half a year.
+    refresh_expires_at timestamptz,
+    -- When to see whether the tokens are to be renewed. A process that renews them moves it to when its
+    -- lease of that expires, and a failure to after a backoff. NULL: they cannot be renewed.
+    renew_at timestamptz,
+    -- The lease's token, while a process renews them. A refresh token works once, so it has one sender.
+    renewal_lease uuid,
+    -- Renewals in a row that failed.
+    renewal_failures smallint NOT NULL DEFAULT 0,
+    CONSTRAINT git_credentials_renewal_check CHECK (
+        renewal_failures >= 0
+        AND (refresh_token_sealed IS NOT NULL OR (renew_at IS NULL AND renewal_lease IS NULL))
+    )
 );
+
+CREATE INDEX git_credentials_renew_at_idx ON git_credentials (renew_at) WHERE renew_at IS NOT NULL;
 
 -- Which budget a token spent, so that one that is linked again, or by a second user, meets its pauses.
 -- Kept for a day after the last use.

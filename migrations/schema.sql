@@ -167,6 +167,9 @@ CREATE TABLE git_accounts (
     generation bigint NOT NULL DEFAULT 0,
     refusals smallint NOT NULL DEFAULT 0,
     retry_at timestamptz,
+    usable_until timestamptz,
+    held_until timestamptz,
+    renewal_problem text,
     unannounced boolean NOT NULL DEFAULT false,
     requeue_denied boolean NOT NULL DEFAULT false,
     lane smallint NOT NULL DEFAULT 4,
@@ -176,7 +179,11 @@ CREATE TABLE git_accounts (
     CONSTRAINT git_accounts_credential_check CHECK (
         credential_state IN ('none', 'accepted', 'suspect', 'rejected')
         AND (credential_state = 'none') = (budget_id IS NULL)
-        AND (credential_state IN ('suspect', 'rejected')) = (retry_at IS NOT NULL)
+        AND CASE credential_state
+            WHEN 'suspect' THEN retry_at IS NOT NULL
+            WHEN 'rejected' THEN TRUE
+            ELSE retry_at IS NULL
+        END
         AND (refusals > 0) = (retry_at IS NOT NULL)
     )
 ) WITH (fillfactor = 70);
@@ -192,8 +199,18 @@ CREATE TABLE git_credentials (
     access_token_sealed bytea NOT NULL,
     refresh_token_sealed bytea,
     expires_at timestamptz,
-    linked_at timestamptz NOT NULL DEFAULT now()
+    linked_at timestamptz NOT NULL DEFAULT now(),
+    refresh_expires_at timestamptz,
+    renew_at timestamptz,
+    renewal_lease uuid,
+    renewal_failures smallint NOT NULL DEFAULT 0,
+    CONSTRAINT git_credentials_renewal_check CHECK (
+        renewal_failures >= 0
+        AND (refresh_token_sealed IS NOT NULL OR (renew_at IS NULL AND renewal_lease IS NULL))
+    )
 );
+
+CREATE INDEX git_credentials_renew_at_idx ON git_credentials (renew_at) WHERE renew_at IS NOT NULL;
 
 CREATE TABLE git_tokens (
     token_key text NOT NULL CONSTRAINT git_tokens_pkey PRIMARY KEY,

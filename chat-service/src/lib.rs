@@ -3,7 +3,7 @@
 //!
 //! The layers, outermost first: [`server`] (listeners, health, drain) and [`command`] (what the binary does
 //! besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`], [`sync`],
-//! [`accounts`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a predicate), and the
+//! [`accounts`], [`oauth`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a predicate), and the
 //! words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No modules import one another in
 //! a circle; a repository rule keeps it so.
 
@@ -24,6 +24,7 @@ mod grpc;
 pub mod id;
 pub mod limits;
 pub mod metrics;
+pub mod oauth;
 pub mod page_token;
 pub mod provider;
 pub mod refresh;

@@ -116,7 +116,8 @@ fn policy(command: &PolicyCommand) -> anyhow::Result<()> {
 }
 
 fn reseal(settings: &ResealSettings) -> anyhow::Result<()> {
-    runtime()?.block_on(keys::reseal(settings, &mut std::io::stdout()))
+    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    runtime()?.block_on(keys::reseal(settings, &mut out, &mut notes))
 }
 
 fn print_token(settings: &TokenSettings) -> anyhow::Result<()> {

@@ -16,7 +16,10 @@ use prost_types::FileDescriptorSet;
 use service_runtime::listener::ConnectionMetrics;
 use tonic::Code;
 
-use crate::{authz::Disagreements, events::metrics::EventMetrics, sync::metrics::SyncMetrics};
+use crate::{
+    authz::Disagreements, events::metrics::EventMetrics, oauth::metrics::OauthMetrics,
+    sync::metrics::SyncMetrics,
+};
 
 /// The paths of all methods that this process may serve.
 static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
@@ -51,6 +54,8 @@ pub struct Metrics {
     pub sync: SyncMetrics,
     /// The way from a commit to the watchers.
     pub events: EventMetrics,
+    /// Renewals of tokens.
+    pub oauth: OauthMetrics,
     /// Decisions that Cedar would have made otherwise.
     pub disagreements: Disagreements,
 }
@@ -63,6 +68,7 @@ impl Metrics {
             connections: ConnectionMetrics::register(registry),
             sync: SyncMetrics::register(registry),
             events: EventMetrics::register(registry),
+            oauth: OauthMetrics::register(registry),
             disagreements: Disagreements::register(registry),
         }
     }

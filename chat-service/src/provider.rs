@@ -1,6 +1,7 @@
 //! The git hosts that this service knows, as configured. Only they are ever dialled: an origin is
 //! understood against them once, when it is reported, and a lease carries the parts.
 
+pub mod oauth;
 pub mod origin;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -8,6 +9,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use url::{Host, Url};
 
 pub use proto::sync::{Provider, ProviderKind};
+
+use self::oauth::{OauthClient, OauthEntry};
 
 /// What every variable of a provider begins with.
 pub const VARIABLE_PREFIX: &str = "GIT_PROVIDER_";
@@ -24,6 +27,8 @@ struct Configured {
     provider: Provider,
     /// What users' SSH configurations also call that host, in lower case: `github.com-work`.
     ssh_hosts: Vec<String>,
+    /// The app whose tokens can be renewed.
+    oauth: Option<OauthClient>,
 }
 
 impl Configured {
@@ -55,13 +60,15 @@ impl Default for Providers {
                 api_base_url: default_api(GITHUB_HOST),
             },
             ssh_hosts: Vec::new(),
+            oauth: None,
         }])
     }
 }
 
 impl Providers {
-    /// Reads `GIT_PROVIDER_<n>_TYPE`, `_ID`, `_HOST`, `_SSH_HOSTS` and `_API_BASE_URL`, for any
-    /// numbers `n`.
+    /// Reads `GIT_PROVIDER_<n>_TYPE`, `_ID`, `_HOST`, `_SSH_HOSTS`, `_API_BASE_URL` and, for an app
+    /// whose tokens expire, `_OAUTH_CLIENT_ID`, `_OAUTH_CLIENT_SECRET_FILE` and `_OAUTH_TOKEN_URL`,
+    /// for any numbers `n`.
     ///
     /// `_TYPE` is required (`github`). `_ID` is the type if unset, and `_HOST` is `github.com`.
     /// `_API_BASE_URL` is `https://api.HOST` for that host and for `TENANT.ghe.com`, and
@@ -88,7 +95,8 @@ impl Providers {
                 }
                 None => problems.push(format!(
                     "{name} is no setting; there are {VARIABLE_PREFIX}<n>_TYPE, _ID, _HOST, \
-                     _SSH_HOSTS and _API_BASE_URL"
+                     _SSH_HOSTS, _API_BASE_URL, _OAUTH_CLIENT_ID, _OAUTH_CLIENT_SECRET_FILE and \
+                     _OAUTH_TOKEN_URL"
                 )),
             }
         }
@@ -101,6 +109,7 @@ impl Providers {
                 let Configured {
                     provider,
                     ssh_hosts,
+                    oauth: _,
                 } = &configured;
                 for other in &providers {
                     if other.provider.id == provider.id {
@@ -144,6 +153,14 @@ impl Providers {
         self.iter().find(|provider| provider.id == id)
     }
 
+    /// What renews the tokens of users of the provider with this id.
+    #[must_use]
+    pub fn oauth(&self, id: &str) -> Option<&OauthClient> {
+        let mut all = self.0.iter();
+        let found = all.find(|configured| configured.provider.id == id)?;
+        found.oauth.as_ref()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Provider> {
         self.0.iter().map(|configured| &configured.provider)
@@ -166,6 +183,7 @@ struct Entry {
     host: Option<String>,
     ssh_hosts: Option<String>,
     api_base_url: Option<String>,
+    oauth: OauthEntry,
 }
 
 #[derive(Clone, Copy)]
@@ -175,6 +193,9 @@ enum Field {
     Host,
     SshHosts,
     ApiBaseUrl,
+    OauthClientId,
+    OauthClientSecretFile,
+    OauthTokenUrl,
 }
 
 /// Takes `<n>_<FIELD>` apart.
@@ -186,6 +207,9 @@ fn place(rest: &str) -> Option<(u32, Field)> {
         "HOST" => Field::Host,
         "SSH_HOSTS" => Field::SshHosts,
         "API_BASE_URL" => Field::ApiBaseUrl,
+        "OAUTH_CLIENT_ID" => Field::OauthClientId,
+        "OAUTH_CLIENT_SECRET_FILE" => Field::OauthClientSecretFile,
+        "OAUTH_TOKEN_URL" => Field::OauthTokenUrl,
         _ => return None,
     };
     // `01` and `1` would be one provider with two spellings.
@@ -202,6 +226,9 @@ impl Entry {
             Field::Host => &mut self.host,
             Field::SshHosts => &mut self.ssh_hosts,
             Field::ApiBaseUrl => &mut self.api_base_url,
+            Field::OauthClientId => &mut self.oauth.client_id,
+            Field::OauthClientSecretFile => &mut self.oauth.secret_file,
+            Field::OauthTokenUrl => &mut self.oauth.token_url,
         };
         *place = Some(value);
     }
@@ -252,7 +279,7 @@ impl Entry {
             ));
         }
         let api_base_url = match self.api_base_url {
-            Some(text) => match api_base(&text) {
+            Some(text) => match secure_url(&text) {
                 Ok(base) => base,
                 Err(problem) => {
                     problems.push(format!("{} {problem}", name("API_BASE_URL")));
@@ -261,6 +288,7 @@ impl Entry {
             },
             None => default_api(&host),
         };
+        let oauth = self.oauth.client(&host, &api_base_url, &name, problems);
         (problems.len() == before).then_some(Configured {
             provider: Provider {
                 id,
@@ -269,6 +297,7 @@ impl Entry {
                 api_base_url,
             },
             ssh_hosts,
+            oauth,
         })
     }
 }
@@ -306,9 +335,9 @@ fn is_host(host: &str) -> bool {
         }
 }
 
-/// Checks an API base. A token goes there with every request, so it is `https`, but for a stand-in
+/// Checks an API base, or a token endpoint. A token goes there with every request, so it is `https`, but for a stand-in
 /// on this machine. The problem does not repeat the value, which may hold a secret.
-fn api_base(text: &str) -> Result<String, &'static str> {
+fn secure_url(text: &str) -> Result<String, &'static str> {
     let url = Url::parse(text).map_err(|_| "is not a URL")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold user info");
@@ -332,132 +361,4 @@ fn api_base(text: &str) -> Result<String, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn vars(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn without_settings_github_is_the_one_provider() {
-        let providers = Providers::from_vars(&vars(&[("PATH", "/bin")])).unwrap();
-        let all: Vec<&Provider> = providers.iter().collect();
-        assert_eq!(
-            all,
-            [&Provider {
-                id: "github".to_owned(),
-                kind: ProviderKind::Github,
-                host: "github.com".to_owned(),
-                api_base_url: "https://api.github.com".to_owned(),
-            }]
-        );
-    }
-
-    #[test]
-    fn enterprise_hosts_have_their_api_below_the_host_unless_told_otherwise() {
-        let providers = Providers::from_vars(&vars(&[
-            ("GIT_PROVIDER_0_TYPE", "github"),
-            ("GIT_PROVIDER_1_TYPE", "github"),
-            ("GIT_PROVIDER_1_ID", "corp"),
-            ("GIT_PROVIDER_1_HOST", "GHE.corp.example"),
-            ("GIT_PROVIDER_2_TYPE", "github"),
-            ("GIT_PROVIDER_2_ID", "stand-in"),
-            ("GIT_PROVIDER_2_HOST", "git.test"),
-            ("GIT_PROVIDER_2_API_BASE_URL", "http://127.0.0.1:8080/"),
-        ]))
-        .unwrap();
-        let corp = providers.by_id("corp").unwrap();
-        assert_eq!(corp.host, "ghe.corp.example");
-        assert_eq!(corp.api_base_url, "https://ghe.corp.example/api/v3");
-        let stand_in = providers.by_id("stand-in").unwrap();
-        assert_eq!(stand_in.api_base_url, "http://127.0.0.1:8080");
-        assert_eq!(stand_in.api_host(), "127.0.0.1:8080");
-    }
-
-    #[test]
-    fn a_tenant_of_enterprise_cloud_has_its_api_on_a_host_of_its_own() {
-        for (host, api) in [
-            ("acme.ghe.com", "https://api.acme.ghe.com"),
-            ("ACME-eu.ghe.com", "https://api.acme-eu.ghe.com"),
-            ("ghe.com", "https://ghe.com/api/v3"),
-            ("git.acme.ghe.com", "https://git.acme.ghe.com/api/v3"),
-            ("acmeghe.com", "https://acmeghe.com/api/v3"),
-        ] {
-            let set = [
-                ("GIT_PROVIDER_0_TYPE", "github"),
-                ("GIT_PROVIDER_0_HOST", host),
-            ];
-            let providers = Providers::from_vars(&vars(&set)).unwrap();
-            let bases: Vec<_> = providers.iter().map(|one| &one.api_base_url).collect();
-            assert_eq!(bases, [api], "{host}");
-        }
-    }
-
-    #[test]
-    fn no_ssh_host_is_two_providers() {
-        for (first, second) in [
-            ("github-work", "gitsrv,GitHub-Work"),
-            ("gitsrv", "github.com"),
-            ("gitsrv", "ssh.github.com"),
-            ("ghe.corp.example", "gitsrv"),
-            ("www.ghe.corp.example", "gitsrv"),
-        ] {
-            let problems = Providers::from_vars(&vars(&[
-                ("GIT_PROVIDER_0_TYPE", "github"),
-                ("GIT_PROVIDER_0_SSH_HOSTS", first),
-                ("GIT_PROVIDER_1_TYPE", "github"),
-                ("GIT_PROVIDER_1_ID", "corp"),
-                ("GIT_PROVIDER_1_HOST", "ghe.corp.example"),
-                ("GIT_PROVIDER_1_SSH_HOSTS", second),
-            ]))
-            .unwrap_err();
-            assert_eq!(problems.len(), 1, "{first} {second}: {problems:?}");
-            assert!(problems[0].starts_with("GIT_PROVIDER_1_SSH_HOSTS"));
-        }
-    }
-
-    #[test]
-    fn all_problems_are_told_at_once_by_variable() {
-        let problems = Providers::from_vars(&vars(&[
-            ("GIT_PROVIDER_0_TYPE", "subversion"),
-            ("GIT_PROVIDER_1_HOST", "https://x"),
-            ("GIT_PROVIDER_2_TYPE", "github"),
-            ("GIT_PROVIDER_2_API_BASE_URL", "http://elsewhere.example"),
-            ("GIT_PROVIDER_3_TYPE", "github"),
-            ("GIT_PROVIDER_4_TYPE", "github"),
-            ("GIT_PROVIDER_5_TOKEN", "hush-hush"),
-            ("GIT_PROVIDER_ID", "x"),
-            ("GIT_PROVIDER_6_TYPE", "github"),
-            (
-                "GIT_PROVIDER_6_API_BASE_URL",
-                "https://user:hush-hush@x.example",
-            ),
-            ("GIT_PROVIDER_7_TYPE", "github"),
-            ("GIT_PROVIDER_7_SSH_HOSTS", "gitsrv,*.work"),
-            ("GIT_PROVIDER_8_TYPE", "github"),
-            ("GIT_PROVIDER_8_SSH_HOSTS", ""),
-        ]))
-        .unwrap_err()
-        .join("\n");
-        for name in [
-            "GIT_PROVIDER_0_TYPE",
-            "GIT_PROVIDER_1_TYPE",
-            "GIT_PROVIDER_1_HOST",
-            "GIT_PROVIDER_2_API_BASE_URL",
-            "GIT_PROVIDER_4_ID",
-            "GIT_PROVIDER_4_HOST",
-            "GIT_PROVIDER_5_TOKEN",
-            "GIT_PROVIDER_ID",
-            "GIT_PROVIDER_6_API_BASE_URL",
-            "GIT_PROVIDER_7_SSH_HOSTS",
-            "GIT_PROVIDER_8_SSH_HOSTS",
-        ] {
-            assert!(problems.contains(name), "{name} is not in {problems}");
-        }
-        assert!(!problems.contains("hush-hush"));
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ use crate::{
     events::{notifier::Notifier, relay, watch::Watchers},
     limits::Limits,
     metrics::Metrics,
+    oauth::{Renewals, Renewer, RenewerParts},
     store::{self, Store},
     sync::viewed::{Sampler, Views},
 };
@@ -64,6 +65,7 @@ struct Parts {
     authorizer: Authorizer,
     auth: Auth,
     keys: Arc<KeyRing>,
+    renewals: Renewals,
     metrics: Metrics,
     limits: Limits,
     registry: Arc<Registry>,
@@ -108,6 +110,7 @@ impl Service {
             authorizer,
             auth: Auth::new(settings.verifier.clone()),
             keys: settings.keys.clone(),
+            renewals: Renewals::new(&settings.providers),
             metrics,
             limits: Limits::new(settings.bounds(), &mut registry),
             registry: Arc::new(registry),
@@ -171,6 +174,16 @@ impl Service {
             let (limits, stop) = (parts.limits.clone(), background.clone());
             tasks.spawn(async move { limits.run(stop).await });
         }
+        let renewer = Renewer::new(RenewerParts {
+            store: store.clone(),
+            keys: parts.keys.clone(),
+            providers: settings.providers.clone(),
+            notifier: parts.notifier.clone(),
+            metrics: parts.metrics.oauth.clone(),
+            renewals: parts.renewals.clone(),
+        })?;
+        // Nothing is begun during a drain, and what was begun is finished within it.
+        let renewing = tokio::spawn(renewer.run(stop.clone()));
         tasks.spawn(sampler.run(store, parts.notifier.clone(), background.clone()));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
@@ -224,6 +237,12 @@ impl Service {
             web: false,
         });
         tokio::join!(public, sync);
+        if tokio::time::timeout(*settings.drain_timeout, renewing)
+            .await
+            .is_err()
+        {
+            tracing::warn!("tokens that were being renewed may be lost");
+        }
         background.cancel();
         tasks.close();
         if tokio::time::timeout(CLOSE_MARGIN, tasks.wait())

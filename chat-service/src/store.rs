@@ -30,6 +30,7 @@ mod pool;
 pub(crate) mod predicate;
 mod prune;
 pub(crate) mod refresh;
+pub(crate) mod renewal;
 pub(crate) mod row;
 mod session;
 pub mod shadow;

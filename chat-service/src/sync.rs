@@ -20,7 +20,8 @@
 //! # Credentials that the host refuses
 //!
 //! An account has no place in the queue without a credential, nor before a refused one is to be
-//! tried again. Its refs stay due, and nothing is written on them.
+//! tried again, nor before an expired token was renewed ([`crate::oauth`]). Its refs stay due, and
+//! nothing is written on them.
 //!
 //! # What one report means for other refs
 //!
@@ -51,10 +52,11 @@ use crate::{
     authz::{Action, Authorizer, CredentialAccess, Principal},
     error::Error,
     events::notifier::{Notifier, Topic},
+    oauth::Renewals,
     provider::Providers,
     store::{
         Store,
-        sync::{Refused, Reported},
+        sync::{Claimed, Refused, Reported},
     },
 };
 
@@ -80,6 +82,8 @@ pub struct DispatcherParts {
     pub keys: Arc<KeyRing>,
     /// Where refs are looked up.
     pub providers: Arc<Providers>,
+    /// Has expired tokens renewed.
+    pub renewals: Renewals,
     /// Counts.
     pub metrics: SyncMetrics,
     /// How long a lease lasts; [`LEASE_DURATION`] by default.
@@ -179,9 +183,19 @@ impl Dispatcher {
         let parts = &*self.parts;
         let claim = parts
             .store
-            .claim_leases(access, request, parts.lease_duration, contended)
+            .claim_leases(
+                access,
+                request,
+                parts.lease_duration,
+                contended,
+                parts.renewals.providers(),
+            )
             .await?;
-        let Some(handed_out) = claim else {
+        let Claimed { leased, held } = claim;
+        if held {
+            parts.renewals.wake();
+        }
+        let Some(handed_out) = leased else {
             return Ok(None);
         };
         parts

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use super::{BudgetKey, KeyRing, SealError, seal::Column};
 use crate::store::{
     Store, StoreError,
-    credential::{FIRST, StoredCredential},
+    credential::{FIRST, Resealed, StoredCredential},
     git_account::SealedTokens,
 };
+
+/// Passes at most. Beside the first one, they find what running services linked or renewed meanwhile
+/// under a former key, and what they were writing at the moment.
+const PASSES: u32 = 5;
 
 /// What sealing keys are used for, after a round of re-sealing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,54 +24,77 @@ pub struct KeyUse {
     pub unopened: u64,
 }
 
+impl KeyUse {
+    /// How many credentials another key than `active` seals.
+    #[must_use]
+    pub fn left(&self, active: &str) -> u64 {
+        let others = self.credentials.iter().filter(|(key, _)| *key != active);
+        others.map(|(_, count)| count).sum()
+    }
+}
+
 /// Seals every credential under the active key that another one seals, and counts which seals how
-/// many; with `dry_run`, only counts. May be interrupted and run again, beside the running service.
+/// many; with `dry_run`, only counts. Tells `progress` after each batch how many were looked at and
+/// sealed anew. May be interrupted and run again, beside the running service.
 ///
 /// # Errors
 ///
 /// When the database is away. A credential that does not open is counted, and left as it is.
-pub async fn reseal(store: &Store, keys: &KeyRing, dry_run: bool) -> Result<KeyUse, StoreError> {
+pub async fn reseal(
+    store: &Store,
+    keys: &KeyRing,
+    dry_run: bool,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<KeyUse, StoreError> {
     let mut usage = KeyUse::default();
+    for _ in 0..PASSES {
+        if !dry_run {
+            pass(store, keys, &mut usage, progress).await?;
+        }
+        usage.credentials = store.count_sealed().await?;
+        if dry_run || usage.left(keys.active_id()) <= usage.unopened {
+            break;
+        }
+    }
+    Ok(usage)
+}
+
+/// Seals anew what another key seals, batch by batch.
+async fn pass(
+    store: &Store,
+    keys: &KeyRing,
+    usage: &mut KeyUse,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<(), StoreError> {
+    usage.unopened = 0;
     let mut after = FIRST;
+    let mut looked_at = 0;
     loop {
         let credentials = store.list_credentials(after).await?;
         let Some(last) = credentials.last() else {
-            return Ok(usage);
+            return Ok(());
         };
         after = last.account;
-        for credential in &credentials {
-            let key = if credential.tokens.key_id == keys.active_id() || dry_run {
-                credential.tokens.key_id.clone()
-            } else {
-                reseal_one(store, keys, credential, &mut usage).await?
-            };
-            *usage.credentials.entry(key).or_default() += 1;
+        looked_at += credentials.len() as u64;
+        let mut batch = Vec::new();
+        for former in credentials {
+            if former.tokens.key_id == keys.active_id() {
+                continue;
+            }
+            match sealed_anew(keys, &former) {
+                Ok((tokens, token_key)) => batch.push(Resealed {
+                    former,
+                    tokens,
+                    token_key: token_key.0,
+                }),
+                Err(error) => {
+                    tracing::error!(git_account.id = %former.account, %error, "a credential cannot be opened");
+                    usage.unopened += 1;
+                }
+            }
         }
-    }
-}
-
-/// Returns the id of the key that seals it then.
-async fn reseal_one(
-    store: &Store,
-    keys: &KeyRing,
-    credential: &StoredCredential,
-    usage: &mut KeyUse,
-) -> Result<String, StoreError> {
-    let former = credential.tokens.key_id.clone();
-    match sealed_anew(keys, credential) {
-        Ok((tokens, token_key)) => {
-            // One that was linked meanwhile was sealed by a running service, which knows this key.
-            let done = store
-                .reseal_credential(credential, &tokens, &token_key.0)
-                .await?;
-            usage.resealed += u64::from(done);
-            Ok(tokens.key_id)
-        }
-        Err(error) => {
-            tracing::error!(git_account.id = %credential.account, %error, "a credential cannot be opened");
-            usage.unopened += 1;
-            Ok(former)
-        }
+        usage.resealed += store.reseal_credentials(keys.active_id(), &batch).await?;
+        progress(looked_at, usage.resealed);
     }
 }
 

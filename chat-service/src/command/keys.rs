@@ -41,30 +41,52 @@ pub fn generate(dir: &Path) -> anyhow::Result<()> {
     write(dir, "seal.keys", &KeyRing::generate_file_text())
 }
 
-/// Seals every credential under the first key of the ring, and prints which key seals how many
-/// then.
+/// Seals every credential under the first key of the ring. Prints to `out` which key seals how many
+/// then, and to `notes` how far it is.
 ///
 /// # Errors
 ///
-/// When the database is away or its schema another one, or when a credential does not open: the
-/// others are sealed all the same.
-pub async fn reseal(settings: &ResealSettings, out: &mut dyn Write) -> anyhow::Result<()> {
-    let url = settings.database.url()?.expose_secret();
-    let store = Store::new(url, &PoolOptions::default())?;
+/// When the database is away or its schema another one; and when a credential is left that another
+/// key seals, so that the key must stay: one that does not open, or that a process which still seals
+/// by another key has written. All others are sealed all the same.
+pub async fn reseal(
+    settings: &ResealSettings,
+    out: &mut (dyn Write + Send),
+    notes: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let ResealSettings {
+        database,
+        keys,
+        dry_run,
+    } = settings;
+    let store = Store::new(database.url()?.expose_secret(), &PoolOptions::default())?;
     store.require_current_schema().await?;
+    let mut progress = |looked_at, resealed| {
+        // Without a reader of the notes, the work goes on.
+        let _ = writeln!(notes, "looked at {looked_at}, sealed anew {resealed}");
+    };
+    let usage = reseal::reseal(&store, keys, *dry_run, &mut progress).await?;
+    let left = usage.left(keys.active_id());
     let KeyUse {
         credentials,
         resealed,
         unopened,
-    } = reseal::reseal(&store, &settings.keys, settings.dry_run).await?;
+    } = usage;
     writeln!(out, "sealed anew: {resealed}")?;
     for (key, count) in credentials {
         writeln!(out, "sealed by {key}: {count}")?;
     }
+    if *dry_run || left == 0 {
+        return Ok(());
+    }
     if unopened > 0 {
         anyhow::bail!("{unopened} credentials do not open: their key is not in the ring");
     }
-    Ok(())
+    anyhow::bail!(
+        "{left} credentials were sealed by other keys meanwhile; run this again when every process \
+         has the ring whose first key is {}",
+        keys.active_id()
+    )
 }
 
 fn pem(label: &str, der: &[u8]) -> SecretString {

@@ -66,6 +66,7 @@ pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<S
         notifier: parts.notifier.clone(),
         keys: parts.keys.clone(),
         providers: Arc::new(settings.providers.clone()),
+        renewals: parts.renewals.clone(),
         metrics: parts.metrics.sync.clone(),
         lease_duration: *settings.lease_duration,
         draining: parts.close.clone(),

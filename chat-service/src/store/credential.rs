@@ -1,17 +1,27 @@
 //! Credentials as they are sealed, for their re-sealing under another key. Leases read them by another
 //! statement.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Sql, Store, StoreError, column::Columns as _, git_account::SealedTokens, sql::sql};
+use super::{
+    Sql, Store, StoreError,
+    column::{Columns as _, column},
+    git_account::SealedTokens,
+    sql::sql,
+};
 use crate::id::GitAccountId;
 
 const LIST_CREDENTIALS: Sql = sql!("list_credentials");
-const RESEAL_CREDENTIAL: Sql = sql!("reseal_credential");
+const RESEAL_CREDENTIALS: Sql = sql!("reseal_credentials");
+const LIST_SEALING_KEYS: Sql = sql!("list_sealing_keys");
 
-/// Credentials that are read at once.
-const BATCH: i64 = 500;
+/// Credentials that are read, and sealed anew, at once: a user who links one of them waits for no more.
+const BATCH: i64 = 200;
+/// Credentials that are counted at once.
+const COUNTED: i64 = 10_000;
 
 /// A credential as it is stored. Has no `Debug`.
 pub(crate) struct StoredCredential {
@@ -19,6 +29,14 @@ pub(crate) struct StoredCredential {
     pub(crate) tokens: SealedTokens,
     /// Where its token goes.
     pub(crate) api_host: String,
+}
+
+/// A credential that was sealed anew. Has no `Debug`.
+pub(crate) struct Resealed {
+    pub(crate) former: StoredCredential,
+    pub(crate) tokens: SealedTokens,
+    /// The hash of its access token, by the key that seals now.
+    pub(crate) token_key: String,
 }
 
 impl Store {
@@ -31,28 +49,48 @@ impl Store {
         rows.iter().map(stored).collect()
     }
 
-    /// Replaces `former` by the same tokens sealed anew, of which the access token has the hash
-    /// `token_key` now. False when another credential was linked meanwhile, or none is left.
-    pub(crate) async fn reseal_credential(
+    /// Replaces credentials by the same tokens sealed by the key `key_id`, and returns how many were.
+    /// One that was replaced meanwhile stays, as does one that a transaction writes at the moment.
+    pub(crate) async fn reseal_credentials(
         &self,
-        former: &StoredCredential,
-        resealed: &SealedTokens,
-        token_key: &str,
-    ) -> Result<bool, StoreError> {
+        key_id: &str,
+        batch: &[Resealed],
+    ) -> Result<u64, StoreError> {
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let accounts: Vec<Uuid> = batch.iter().map(|of| of.former.account.0).collect();
+        let column = |of: fn(&Resealed) -> &[u8]| batch.iter().map(of).collect::<Vec<_>>();
+        let former = column(|of| &of.former.tokens.access_token);
+        let access = column(|of| &of.tokens.access_token);
+        let refresh: Vec<Option<&[u8]>> = batch
+            .iter()
+            .map(|of| of.tokens.refresh_token.as_deref())
+            .collect();
+        let token_keys: Vec<&str> = batch.iter().map(|of| of.token_key.as_str()).collect();
         let rows = self
             .write(
-                RESEAL_CREDENTIAL,
-                &[
-                    &former.account.0,
-                    &former.tokens.access_token,
-                    &resealed.key_id,
-                    &resealed.access_token,
-                    &resealed.refresh_token,
-                    &token_key,
-                ],
+                RESEAL_CREDENTIALS,
+                &[&key_id, &accounts, &former, &access, &refresh, &token_keys],
             )
             .await?;
-        Ok(!rows.is_empty())
+        Ok(rows.len() as u64)
+    }
+
+    /// How many credentials each key seals.
+    pub(crate) async fn count_sealed(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut counts = BTreeMap::new();
+        let mut after = FIRST;
+        loop {
+            let rows = self.read(LIST_SEALING_KEYS, &[&after.0, &COUNTED]).await?;
+            let Some(last) = rows.last() else {
+                return Ok(counts);
+            };
+            after = last.get_as("account_id")?;
+            for key in column(&rows, "key_id")? {
+                *counts.entry(key).or_default() += 1;
+            }
+        }
     }
 }
 

@@ -236,6 +236,8 @@ async fn link_once(
         access_token,
         refresh_token,
     } = seal(id)?;
+    // What can be renewed is not used beyond that time; of other tokens the host decides.
+    let renewable = expires_at.filter(|_| refresh_token.is_some());
     let former = former.filter(|former| *former != budget);
     // A new token is most often the same account's at the host. What others spend is not paused for
     // it, nor is an installation for what another token spent.
@@ -257,7 +259,7 @@ async fn link_once(
             ),
             bind(LEAVE_BUDGETS, &[&left]).only_if(former.is_some()),
             bind(LOCK_BUDGETS, &[&budgets, &accounts]),
-            bind(LINK_GIT_ACCOUNT, &[&id.0, &budget]),
+            bind(LINK_GIT_ACCOUNT, &[&id.0, &budget, &renewable]),
             bind(SETTLE_ACCOUNTS, &[&accounts]),
             bind(RAISE_PAUSES, &[&former, &budget]).only_if(carries),
             bind(SETTLE_BUDGETS, &[&budgets, &false, &accounts]),

@@ -10,6 +10,7 @@ mod state;
 mod window;
 
 pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
+pub(crate) use lease::Claimed;
 pub use lease::QUANTUM;
 pub(crate) use report::{Refused, Reported, own_failure};
 pub(crate) use state::{BudgetState, LaneState, LeaseState};

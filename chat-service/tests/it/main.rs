@@ -22,6 +22,7 @@ mod hostile;
 mod large_message;
 mod limits;
 mod lock;
+mod oauth;
 mod page_walk;
 mod policy_command;
 mod policy_random;

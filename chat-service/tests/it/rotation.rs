@@ -59,7 +59,7 @@ async fn reseal(database: &Database, ring: &str, dry_run: bool) -> Result<String
         dry_run,
     };
     let mut out = Vec::new();
-    let sealed = keys::reseal(&settings, &mut out).await;
+    let sealed = keys::reseal(&settings, &mut out, &mut std::io::sink()).await;
     let said = String::from_utf8(out).unwrap();
     sealed.map(|()| said).map_err(|error| error.to_string())
 }

@@ -124,7 +124,18 @@ fn http_to_git_hosts_stays_behind_the_host_trait() {
         "reqwest",
         &["gitsync-service/src/host"],
     );
-    only_in("chat-service/src", "reqwest", &[]);
+    only_in("chat-service/src", "reqwest", &["chat-service/src/oauth"]); // Renews tokens.
+}
+
+/// The testkit searches all that its processes and commands print for secrets.
+#[test]
+fn scenarios_start_processes_through_the_testkit() {
+    let rules = "tests/e2e/scenarios/repo_rules"; // Reads the help.
+    let limited = "tests/e2e/scenarios/connections.rs"; // Wraps one that the testkit starts.
+    let player = "tests/e2e/browser"; // Node, which plays the page.
+    for starts in [".spawn()", ".output()", "Command::new"] {
+        only_in("tests/e2e", starts, &[rules, limited, player]);
+    }
 }
 
 #[test]

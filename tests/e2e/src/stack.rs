@@ -1,9 +1,10 @@
 //! Everything that runs in production, started for one test.
 
+mod accounts;
 mod directory;
 mod replica;
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, process::Command};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt as _;
 use proto::chat::v1::{
@@ -16,9 +17,9 @@ use serde_json::Value;
 use service_runtime::token::Signer;
 use testkit::{
     clients::{self, Authorized, Bearer, Caller, channel},
-    github::GitHub,
+    github::{AppHandle, GitHub},
     postgres::Database,
-    process::{Process, binaries, command},
+    process::{Process, binaries, command, run},
     proxy::Proxy,
     wait,
 };
@@ -48,6 +49,8 @@ pub struct Stack {
     pub database_proxy: Proxy,
     /// The git host.
     pub github: GitHub,
+    /// The app that chat-service renews expiring tokens as.
+    pub oauth: AppHandle,
     /// The running chat-service.
     pub chat_service: Process,
     /// Variables of chat-service, for starting it again.
@@ -153,7 +156,9 @@ impl Stack {
         generate
             .args(["keys", "generate", "--dir"])
             .arg(&directory.0);
-        run(generate);
+        let _ = run(generate);
+        directory.note_keys();
+        let oauth = accounts::app(&github, &directory);
         let private = std::fs::read(directory.file("jwt.key")).expect("read the private key");
         let signer = Signer::from_private_key_pem(&private).expect("parse the private key");
 
@@ -183,6 +188,7 @@ impl Stack {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        chat_variables.extend(accounts::variables(&github, &directory));
         for (name, value) in variables {
             chat_variables.insert((*name).to_owned(), (*value).to_owned());
         }
@@ -191,6 +197,7 @@ impl Stack {
             database,
             database_proxy,
             github,
+            oauth,
             chat_service,
             chat_variables,
             addresses,
@@ -235,12 +242,21 @@ impl Stack {
     ///
     /// When it does not start.
     pub async fn worker_with(&self, variables: &[(&str, &str)]) -> Worker {
+        self.worker_at(&self.addresses.sync, variables).await
+    }
+
+    /// Starts a worker of the replica that serves its workers at `sync`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn worker_at(&self, sync: &str, variables: &[(&str, &str)]) -> Worker {
         let token = self.directory.file("gitsync.jwt");
         let claims = Caller::service("gitsync").claims;
         let signed = self.signer.sign(&claims).expect("sign a token");
         std::fs::write(&token, secrecy::ExposeSecret::expose_secret(&signed))
             .expect("write the worker's token");
-        let proxy = Proxy::start(self.addresses.sync.trim_start_matches("http://")).await;
+        let proxy = Proxy::start(sync.trim_start_matches("http://")).await;
         let mut worker = command(&binaries().gitsync_service);
         worker
             .env(
@@ -307,36 +323,6 @@ impl Stack {
 
     fn bearer(&self, caller: &Caller) -> Bearer {
         caller.bearer(&self.signer)
-    }
-
-    /// A user with an account at the stand-in, linked.
-    ///
-    /// # Panics
-    ///
-    /// When linking fails.
-    pub async fn linked_user(&self, login: &str) -> Caller {
-        let caller = Caller::user();
-        self.link(&caller, login).await;
-        caller
-    }
-
-    /// Links `caller` with the stand-in's user `login`. Returns the token.
-    ///
-    /// # Panics
-    ///
-    /// When linking fails.
-    pub async fn link(&self, caller: &Caller, login: &str) -> String {
-        let token = self.github.user(login).token();
-        let request = v1::LinkGitAccountRequest {
-            provider_id: PROVIDER.to_owned(),
-            access_token: token.clone(),
-            ..v1::LinkGitAccountRequest::default()
-        };
-        self.accounts(caller)
-            .link_git_account(request)
-            .await
-            .expect("link an account");
-        token
     }
 
     /// A new chat of `owner`.
@@ -485,15 +471,4 @@ fn address(listening: &Value, name: &str) -> String {
         .and_then(Value::as_str)
         .expect("an address");
     format!("http://{address}")
-}
-
-/// Runs a command that succeeds, and returns what it prints.
-fn run(mut command: Command) -> String {
-    let output = command.output().expect("run a command");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -37,6 +37,7 @@ mod limit;
 mod login;
 mod matching;
 mod model;
+mod oauth;
 mod pull_request;
 mod record;
 mod refusal;
@@ -67,6 +68,7 @@ pub use self::hold::Hold;
 pub use self::limit::{RateLimit, Resource};
 pub use self::matching::Matching;
 pub use self::model::{Account, AccountId, AccountKind, Repository, RepositoryId};
+pub use self::oauth::{AppHandle, TOKEN_PATH, Tokens};
 pub use self::pull_request::{Head, Mergeable, PullRequest, PullRequestState, Review, ReviewState};
 pub use self::record::{Caller, RECORD_CAPACITY, RecordedQuery, RecordedRequest};
 pub use self::scenario::{

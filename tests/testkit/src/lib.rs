@@ -13,5 +13,6 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod running;
+pub mod secrets;
 pub mod tls;
 pub mod wait;

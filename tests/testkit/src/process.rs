@@ -1,10 +1,12 @@
 //! Real processes: the services' binaries, started, watched, signalled and ended by a test.
 //!
 //! A [`Process`] collects what its child writes to standard error, is killed when it is dropped, and
-//! does not outlive this process even if that is killed.
+//! does not outlive this process even if that is killed. If it printed a secret that was noted
+//! ([`crate::secrets`]), to its log or its metrics, its drop panics: no test has to think of that.
 
 mod binaries;
 pub(crate) mod guard;
+mod leaks;
 mod output;
 
 use std::{
@@ -19,11 +21,14 @@ use std::{
 
 use serde_json::Value;
 
-use self::guard::Guard;
 pub(crate) use self::output::output_in;
 pub use self::{
     binaries::{Binaries, BuildError, binaries, build},
-    output::output,
+    output::{output, run},
+};
+use self::{
+    guard::Guard,
+    leaks::{EndOfLog, Leaks, end_of_log},
 };
 use crate::wait;
 
@@ -86,6 +91,8 @@ pub struct Process {
     end: Option<ExitStatus>,
     guard: Option<Guard>,
     lines: Arc<Mutex<VecDeque<String>>>,
+    leaks: Leaks,
+    end_of_log: EndOfLog,
 }
 
 impl Process {
@@ -116,11 +123,16 @@ impl Process {
             .process_group(0)
             .spawn()?;
         let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let leaks = Leaks::default();
+        let (reading, end_of_log) = end_of_log();
         if let Some(stderr) = child.stderr.take() {
-            let lines = Arc::clone(&lines);
+            let (lines, leaks) = (Arc::clone(&lines), leaks.clone());
             // A thread and not a task: a child whose log nobody reads stops at a full pipe, and a
             // test's runtime may be busy.
-            std::thread::spawn(move || collect(stderr, &lines, on_line));
+            std::thread::spawn(move || {
+                let _reading = reading;
+                collect(stderr, &lines, &leaks, on_line);
+            });
         }
         let guard = Guard::over(child.id(), Signal::Kill.name(), None);
         let mut process = Self {
@@ -129,6 +141,8 @@ impl Process {
             end: None,
             guard: None,
             lines,
+            leaks,
+            end_of_log,
         };
         // On an error the child is dropped with `process`, and so killed.
         process.guard = Some(guard?);
@@ -252,6 +266,7 @@ impl Process {
     ///
     /// When it ends otherwise, has ended before, or does not end.
     pub async fn stop(mut self) {
+        self.leaks.search_metrics();
         self.signal(Signal::Terminate)
             .unwrap_or_else(|error| panic!("{} cannot be stopped: {error}", self.name));
         let status = self.wait().await;
@@ -299,21 +314,41 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let panicking = std::thread::panicking();
+        if self.end.is_none() && !panicking {
+            self.leaks.search_metrics();
+        }
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(guard) = self.guard.take() {
             guard.release();
         }
+        if !panicking {
+            self.end_of_log.wait();
+            let leaks = self.leaks.all();
+            assert!(
+                leaks.is_empty(),
+                "{} printed a secret: {}",
+                self.name,
+                leaks.join("; ")
+            );
+        }
     }
 }
 
-fn collect(stderr: ChildStderr, lines: &Mutex<VecDeque<String>>, mut on_line: impl FnMut(&str)) {
+fn collect(
+    stderr: ChildStderr,
+    lines: &Mutex<VecDeque<String>>,
+    leaks: &Leaks,
+    mut on_line: impl FnMut(&str),
+) {
     let mut reader = BufReader::new(stderr);
     let mut bytes = Vec::new();
     while let Ok(1..) = reader.read_until(b'\n', &mut bytes) {
         let text = String::from_utf8_lossy(&bytes);
         let line = text.trim_end_matches('\n');
+        leaks.search(line);
         on_line(line);
         let mut lines = lock(lines);
         if lines.len() == KEPT_LINES {

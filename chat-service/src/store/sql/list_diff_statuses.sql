@@ -3,9 +3,10 @@
 -- then by last report.
 --
 -- Problems of the account and pauses of the budget are not written on refs, but joined here. A
--- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only; of
--- both, the class of the one that is for more lanes, as in list_outcome_seqs. A refused credential
--- is not tried before its retry time, and without one nothing is asked, and no time is shown.
+-- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only;
+-- of both, the class of the one that is for more lanes, as in list_outcome_seqs. A refused
+-- credential is not tried before its retry time, nor an expired one before it was renewed; without
+-- one, or with one that can be neither used nor renewed, nothing is asked, and no time is shown.
 SELECT
     r.id,
     r.chat_id,
@@ -26,8 +27,9 @@ SELECT
         ELSE 'fresh'
     END AS freshness,
     CASE
-        WHEN p.due_at IS NOT NULL AND a.budget_id IS NOT NULL
-            THEN greatest(p.due_at, w.until, a.retry_at)
+        WHEN p.due_at IS NULL OR a.budget_id IS NULL THEN NULL
+        WHEN a.credential_state = 'rejected' AND a.retry_at IS NULL THEN NULL
+        ELSE greatest(p.due_at, w.until, a.retry_at, a.held_until)
     END AS next_refresh_at,
     coalesce(k.class, w.class, r.problem_class) AS problem_class,
     CASE
@@ -36,7 +38,7 @@ SELECT
     END AS problem_since,
     CASE
         WHEN k.class IS NULL THEN w.class_until
-        ELSE a.retry_at
+        ELSE greatest(a.retry_at, a.held_until)
     END AS problem_until
 FROM git_refs r
 JOIN git_ref_polls p ON p.ref_id = r.id
@@ -48,6 +50,7 @@ CROSS JOIN LATERAL (
         WHEN a.credential_state = 'none' THEN CASE WHEN p.due_at <= now() THEN 'no_account' END
         WHEN a.credential_state = 'rejected' OR a.retry_at > now()
             THEN 'credential_' || a.credential_state
+        WHEN a.held_until > now() THEN a.renewal_problem
     END AS class
 ) AS k
 CROSS JOIN LATERAL (

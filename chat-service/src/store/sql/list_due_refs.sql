@@ -8,19 +8,19 @@
 -- Refs are found through the accounts' index, a quantum of accounts of each lane, and an account's
 -- through its polls', about two quanta of each lane over those accounts. An account that was looked
 -- at and of which nothing is due is returned without a ref: it is to be settled, lest it hide
--- others.
+-- others. So is one whose token has `expired` and can be renewed: none of its refs is handed out.
 WITH due AS MATERIALIZED (
     SELECT
-        b.place, b.id AS budget_id, b.quantum, a.id AS account_id, p.ref_id, p.lane,
+        b.place, b.id AS budget_id, b.quantum, a.id AS account_id, a.expired, p.ref_id, p.lane,
         row_number() OVER (PARTITION BY b.place ORDER BY p.lane, p.due_at, p.ref_id) AS urgency,
         row_number() OVER (PARTITION BY b.place ORDER BY p.due_at, p.ref_id) AS age
     FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])
         WITH ORDINALITY AS b (id, quantum, withheld_from, place)
     CROSS JOIN generate_series(1, 4) AS account_lanes (lane)
     CROSS JOIN LATERAL (
-        SELECT k.id, count(*) OVER () AS number
+        SELECT k.id, k.expired, count(*) OVER () AS number
         FROM (
-            SELECT i.id
+            SELECT i.id, (i.usable_until <= now()) IS TRUE AS expired
             FROM git_accounts i
             WHERE i.budget_id = b.id
                 AND i.lane = account_lanes.lane
@@ -36,6 +36,7 @@ WITH due AS MATERIALIZED (
             SELECT o.ref_id, o.lane, o.due_at
             FROM git_ref_polls o
             WHERE o.account_id = a.id
+                AND NOT a.expired
                 AND o.lane = ref_lanes.lane
                 AND o.lane < b.withheld_from
                 AND o.due_at <= now()
@@ -74,10 +75,10 @@ WITH due AS MATERIALIZED (
     ) AS t
     WHERE t.number <= t.quantum
 )
-SELECT t.budget_id, t.account_id, t.ref_id
+SELECT t.budget_id, t.account_id, t.ref_id, FALSE AS expired
 FROM turn t
 WHERE t.awaited OR t.before + (SELECT count(*) FROM awaited) < $4::bigint
 UNION ALL
-SELECT d.budget_id, d.account_id, NULL
+SELECT d.budget_id, d.account_id, NULL, d.expired
 FROM due d
 WHERE d.ref_id IS NULL

@@ -13,7 +13,7 @@ CROSS JOIN LATERAL (
         WHERE k.budget_id = b.id
             AND k.lane = account_lanes.lane
             AND k.next_due_at IS NOT NULL
-            AND (k.retry_at > now()) IS NOT TRUE
+            AND (k.retry_at > now() OR k.usable_until <= now()) IS NOT TRUE
         ORDER BY k.next_due_at
         LIMIT b.room
     ) AS a

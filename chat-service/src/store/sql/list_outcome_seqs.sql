@@ -22,9 +22,15 @@ CROSS JOIN LATERAL (
         CASE
             WHEN a.credential_state = 'none' THEN 'no_account'
             WHEN a.retry_at > now() THEN 'credential_' || a.credential_state
+            WHEN a.credential_state = 'rejected' AND a.retry_at IS NULL THEN 'credential_rejected'
+            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.renewal_problem
             ELSE (array_agg(s.class ORDER BY s.until DESC))[1]
         END AS class,
-        CASE WHEN a.retry_at > now() THEN a.retry_at ELSE max(s.until) END AS until
+        CASE
+            WHEN a.retry_at > now() THEN a.retry_at
+            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.held_until
+            ELSE max(s.until)
+        END AS until
     FROM (VALUES
         (b.pause_class, b.paused_until, b.pause_lane),
         (b.rest_class, b.rests_until, b.rest_lane)

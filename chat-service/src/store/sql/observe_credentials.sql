@@ -1,14 +1,14 @@
 -- name: observe_credentials
--- Notes what the host said of the credentials $2 (a JSON array) of accounts that spend the budget of
--- the lease $1: whether it refused it, and when it expires. The caller has locked the accounts, and
--- proves the lease afterwards. An observation of a token that was replaced since teaches nothing.
--- Returns the accounts that were refused, or whose state changed.
+-- Notes what the host said of the credentials $2 (a JSON array) of accounts that spend the budget
+-- of the lease $1: whether it refused it, and when it expires. The caller has locked the accounts,
+-- and proves the lease afterwards. An observation of a token that was replaced since teaches
+-- nothing. Returns the accounts that were refused, or whose state changed.
 --
 -- Hosts refuse good tokens, too, for minutes. So a refusal is confirmed after a minute, ten minutes
 -- and an hour, a little later each so that accounts come back one after the other; then, or if the
 -- token is known to have expired once that is confirmed, since what is known may be wrong, the
--- credential is rejected, and tried once a day. A refusal counts once a lease: the lease of another
--- one began when the retry was due.
+-- credential is rejected, and tried once a day. One that can be renewed is renewed at once. A
+-- refusal counts once a lease: the lease of another one began when the retry was due.
 WITH observed AS MATERIALIZED (
     SELECT
         a.id,
@@ -29,13 +29,21 @@ WITH observed AS MATERIALIZED (
     JOIN git_budgets b ON b.id = a.budget_id
     WHERE b.lease_token = $1
         AND (o.refused AND a.retry_at > b.leased_at) IS NOT TRUE
+        AND (a.credential_state = 'rejected' AND a.retry_at IS NULL) IS NOT TRUE
 ), kept AS (
     UPDATE git_credentials c
-    SET expires_at = o.expires_at
+    SET expires_at = coalesce(o.expires_at, c.expires_at),
+        renew_at = CASE
+            WHEN c.renewal_lease IS NOT NULL OR c.renewal_failures > 0 THEN c.renew_at
+            WHEN c.renew_at IS NOT NULL THEN least(
+                c.renew_at,
+                o.expires_at - interval '15 minutes',
+                CASE WHEN o.refused THEN now() END
+            )
+        END
     FROM observed o
     WHERE c.account_id = o.id
-        AND c.expires_at IS DISTINCT FROM o.expires_at
-        AND o.expires_at IS NOT NULL
+        AND (o.refused OR c.expires_at IS DISTINCT FROM coalesce(o.expires_at, c.expires_at))
 )
 UPDATE git_accounts a
 SET credential_state = o.state,

@@ -15,6 +15,8 @@ WITH polled AS (
         a.budget_id IS NOT NULL
             AND (
                 a.retry_at > now()
+                OR (a.credential_state = 'rejected' AND a.retry_at IS NULL)
+                OR (a.held_until > now() AND a.renewal_problem IS NOT NULL)
                 OR (b.paused_until > now() AND b.pause_lane = 1)
                 OR (b.rests_until > now() AND b.rest_lane = 1)
             ) IS NOT TRUE AS ready

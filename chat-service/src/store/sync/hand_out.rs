@@ -56,6 +56,8 @@ pub(super) struct Choice {
     pub(super) accounts: Vec<Uuid>,
     /// Accounts that were looked at and of which nothing is due, with their budgets.
     pub(super) idle_accounts: Vec<(Uuid, Uuid)>,
+    /// Accounts of which something is due, and whose tokens are to be renewed first.
+    pub(super) expired_accounts: Vec<Uuid>,
     by_budget: HashMap<Uuid, i32>,
 }
 
@@ -65,7 +67,11 @@ impl Choice {
         for row in rows {
             let (budget, account) = (row.get_as("budget_id")?, row.get_as("account_id")?);
             let Some(git_ref) = row.get_as("ref_id")? else {
-                self.idle_accounts.push((budget, account));
+                if row.get_as("expired")? {
+                    self.expired_accounts.push(account);
+                } else {
+                    self.idle_accounts.push((budget, account));
+                }
                 continue;
             };
             self.refs.push(git_ref);

@@ -3,7 +3,7 @@
 //! A claim locks the budgets whose turn it is, reads what is due of them, and writes the budgets
 //! alone: no ref is marked. A budget that was ready and of which nothing is due (an archived chat,
 //! an evicted ref) is settled in a transaction of its own, since accounts are locked before
-//! budgets.
+//! budgets. So is an account whose token has expired: it is held until that is renewed.
 
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ const RECLAIM_BUDGETS: Sql = sql!("reclaim_budgets");
 const LIST_LEASED_BUDGETS: Sql = sql!("list_leased_budgets");
 const LIST_LEASED_REFS: Sql = sql!("list_leased_refs");
 const READ_CREDENTIALS: Sql = sql!("read_credentials");
+const HOLD_ACCOUNTS: Sql = sql!("hold_accounts");
 const FIND_NEXT_BUDGET: Sql = sql!("find_next_budget");
 const RENEW_LEASE: Sql = sql!("renew_lease");
 
@@ -47,9 +48,18 @@ const LOCK_WAIT: &str = "300ms";
 /// Budgets of which a claim reads first what is due: mostly they fill it.
 const FIRST_BUDGETS: usize = 5;
 
+/// What a claim brought.
+pub(crate) struct Claimed {
+    /// `None` when nothing is ready.
+    pub(crate) leased: Option<HandedOut>,
+    /// Tokens are to be renewed now.
+    pub(crate) held: bool,
+}
+
 impl Store {
-    /// Leases what is ready; `None` when nothing is. A request that leased before gets the leases
-    /// that it still holds, with what is due of them now, and no other. Budgets that another
+    /// Leases what is ready. A request that leased before gets the leases that it still holds, with
+    /// what is due of them now, and no other. An expired token is not leased, but renewed first, if it
+    /// is of one of the `renewable` providers. Budgets that another
     /// transaction holds are skipped, but for `contended`, which is waited for shortly: one that
     /// very many accounts spend is hardly ever free.
     pub(crate) async fn claim_leases(
@@ -58,23 +68,29 @@ impl Store {
         request: &LeaseRequest,
         duration: Duration,
         contended: Option<Uuid>,
-    ) -> Result<Option<HandedOut>, StoreError> {
+        renewable: &[String],
+    ) -> Result<Claimed, StoreError> {
         let claimed = self.transaction(|tx| claim(tx, request, duration, contended));
         let (leased, idle) = match claimed.await {
             // One transaction holds it: the next attempt skips it.
             Err(StoreError::Locked { .. }) if contended.is_some() => (None, Idle::default()),
             claimed => claimed?,
         };
+        let mut held = false;
         if !idle.is_empty() {
-            match self.transaction(|tx| settle_idle(tx, &idle)).await {
+            let settled = self.transaction(|tx| settle_idle(tx, &idle, renewable));
+            match settled.await {
                 // The next claim settles them.
                 Err(error) if leased.is_some() => {
                     tracing::warn!(%error, "accounts without due refs were not settled");
                 }
-                settled => settled?,
+                settled => {
+                    settled?;
+                    held = !idle.expired.is_empty();
+                }
             }
         }
-        Ok(leased)
+        Ok(Claimed { leased, held })
     }
 
     /// The budget that can be leased next, and in how long. `None` when nothing is planned.
@@ -206,27 +222,36 @@ async fn claim_again(
     HandedOut::read(&budgets, &refs, &credentials)
 }
 
-/// What was ready, and of which nothing is due: a ref leaves without telling its account.
+/// What was ready, and of which nothing is due (a ref leaves without telling its account) or nothing
+/// can be leased yet.
 #[derive(Default)]
 struct Idle {
     accounts: Vec<Uuid>,
     budgets: Vec<Uuid>,
+    /// Accounts whose tokens are to be renewed first.
+    expired: Vec<Uuid>,
 }
 
 impl Idle {
     fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.budgets.is_empty()
+        self.accounts.is_empty() && self.budgets.is_empty() && self.expired.is_empty()
     }
 }
 
-/// Has accounts and budgets know that nothing is due of them.
-async fn settle_idle(tx: Tx, idle: &Idle) -> Result<(), StoreError> {
-    let Idle { accounts, budgets } = idle;
+/// Has accounts and budgets know that nothing is due of them, or not yet.
+async fn settle_idle(tx: Tx, idle: &Idle, renewable: &[String]) -> Result<(), StoreError> {
+    let Idle {
+        accounts,
+        budgets,
+        expired,
+    } = idle;
+    let all = [accounts.as_slice(), expired].concat();
     tx.commit_after([
-        bind(LOCK_ACCOUNTS, &[accounts]),
-        bind(SETTLE_ACCOUNTS, &[accounts]),
-        bind(LOCK_BUDGETS, &[budgets, &NONE]),
-        bind(SETTLE_BUDGETS, &[budgets, &false, &NONE]),
+        bind(LOCK_ACCOUNTS, &[&all]),
+        bind(HOLD_ACCOUNTS, &[expired, &renewable]).only_if(!expired.is_empty()),
+        bind(SETTLE_ACCOUNTS, &[&all]),
+        bind(LOCK_BUDGETS, &[budgets, expired]),
+        bind(SETTLE_BUDGETS, &[budgets, &false, expired]),
     ])
     .await?;
     Ok(())
@@ -329,7 +354,10 @@ impl Turns {
         } else {
             usize::MAX
         };
-        let mut idle = Idle::default();
+        let mut idle = Idle {
+            expired: choice.expired_accounts.clone(),
+            ..Idle::default()
+        };
         for (place, turn) in self.all().enumerate() {
             if !is_claimed(turn) && place < had_turn {
                 idle.budgets.push(turn.budget);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rust_files;
 
 /// Modules of chat-service that do something with what the store keeps.
-const USE_CASES: [&str; 12] = [
+const USE_CASES: [&str; 13] = [
     "accounts",
     "auth",
     "command",
@@ -18,6 +18,7 @@ const USE_CASES: [&str; 12] = [
     "git_ref",
     "grpc",
     "metrics",
+    "oauth",
     "page_token",
     "refresh",
     "server",

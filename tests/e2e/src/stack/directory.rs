@@ -9,6 +9,14 @@ impl Directory {
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// Has all that is printed searched for the keys.
+    pub(super) fn note_keys(&self) {
+        for (what, name) in [("a private key", "jwt.key"), ("a sealing key", "seal.keys")] {
+            let keys = std::fs::read_to_string(self.file(name)).expect("read keys");
+            testkit::secrets::note_keys(what, &keys);
+        }
+    }
 }
 
 impl Drop for Directory {

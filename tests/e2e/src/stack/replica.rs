@@ -2,14 +2,16 @@
 
 use std::process::Stdio;
 
-use proto::chat::v1::chat_service_client::ChatServiceClient;
+use proto::chat::v1::{
+    chat_service_client::ChatServiceClient, sync_service_client::SyncServiceClient,
+};
 use testkit::{
     clients::{self, Authorized, Caller, channel},
-    process::{Process, binaries, command, output},
+    process::{Process, binaries, command, output, run},
     proxy::Proxy,
 };
 
-use super::{Addresses, Stack, run, start_chat_service};
+use super::{Addresses, Stack, start_chat_service};
 
 /// Another chat-service on the same database.
 pub struct Replica {
@@ -25,6 +27,12 @@ impl Replica {
     #[must_use]
     pub fn grpc_url(&self) -> &str {
         &self.addresses.grpc
+    }
+
+    /// Where it serves its workers.
+    #[must_use]
+    pub fn sync_url(&self) -> &str {
+        &self.addresses.sync
     }
 
     /// Where it serves its operations endpoint.
@@ -80,6 +88,12 @@ impl Stack {
     #[must_use]
     pub fn chats_through(&self, url: &str, caller: &Caller) -> ChatServiceClient<Authorized> {
         clients::chats(channel(url), self.bearer(caller))
+    }
+
+    /// `SyncService` at `url` as `caller`: of any replica.
+    #[must_use]
+    pub fn sync_at(&self, url: &str, caller: &Caller) -> SyncServiceClient<Authorized> {
+        clients::sync(channel(url), self.bearer(caller))
     }
 
     /// Runs a command of chat-service on the database, and returns what it prints.

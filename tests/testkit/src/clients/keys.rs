@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use service_runtime::token::Signer;
 
 use super::Caller;
+use crate::secrets;
 
 /// The issuer that services in the test's own process trust: one for all, since a pair for each would
 /// prove nothing more.
@@ -40,6 +41,7 @@ impl KeyPair {
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("our own key pair");
         let public = [&PUBLIC_KEY_PREFIX, pair.public_key().as_ref()].concat();
         let private = pem("PRIVATE KEY", document.as_ref());
+        secrets::note_keys("a private key", &private);
         Self {
             public_pem: pem("PUBLIC KEY", &public),
             signer: Signer::from_private_key_pem(private.as_bytes()).expect("our own key"),
@@ -60,6 +62,7 @@ impl KeyPair {
 /// A token of `caller`, by `signer`.
 pub(super) fn sign(signer: &Signer, caller: &Caller) -> String {
     let token = signer.sign(&caller.claims).expect("sign a token");
+    secrets::note("a bearer token", token.expose_secret());
     token.expose_secret().to_owned()
 }
 

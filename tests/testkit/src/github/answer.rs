@@ -21,6 +21,8 @@ pub(crate) struct Incoming {
     /// The query as sent.
     pub(crate) raw_query: Option<String>,
     pub(crate) token: Option<String>,
+    /// The fields of a form; the record does not have them, since they are secrets.
+    pub(crate) form: Vec<(String, String)>,
     /// What was asked of the GraphQL API, if this went there.
     pub(crate) query: Option<Query>,
 }

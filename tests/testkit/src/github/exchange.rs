@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use super::answer::{Answer, Incoming};
 use super::front;
 use super::graphql::Query;
+use super::oauth::TOKEN_PATH;
 use super::record::RecordedRequest;
 use super::server::Line;
 use super::spoil;
@@ -91,6 +92,16 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
     let query = form_urlencoded::parse(raw_query.as_deref().unwrap_or_default().as_bytes())
         .into_owned()
         .collect();
+    let form: Vec<(String, String)> = if full_path == TOKEN_PATH {
+        form_urlencoded::parse(&body).into_owned().collect()
+    } else {
+        Vec::new()
+    };
+    let recorded_body = if form.is_empty() {
+        String::from_utf8_lossy(&body).into_owned()
+    } else {
+        "[redacted]".to_owned()
+    };
     let token = bearer(&parts.headers);
     let mut headers = parts.headers;
     if let Some(value) = headers.get_mut(AUTHORIZATION) {
@@ -105,7 +116,7 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
         path: path.to_owned(),
         query,
         headers,
-        body: String::from_utf8_lossy(&body).into_owned(),
+        body: recorded_body,
         caller,
         arrived_at: world.now(),
         status: None,
@@ -117,6 +128,7 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
         prefix,
         raw_query,
         token,
+        form,
         query: query_read,
     })
 }

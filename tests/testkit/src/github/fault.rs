@@ -64,6 +64,8 @@ pub enum Fault {
     },
     /// The ordinary answer, later.
     Delay(Duration),
+    /// All that the request does is done, and yet this is the status, as of a proxy that gave up.
+    Lost(u16),
     /// The connection is reset without an answer.
     Reset,
     /// No answer, ever; the connection stays open.

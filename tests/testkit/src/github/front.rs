@@ -11,6 +11,7 @@ use super::answer::{Answer, Incoming};
 use super::graphql;
 use super::limit::Resource;
 use super::model::AccountId;
+use super::oauth;
 use super::record::{Caller, Noted};
 use super::refusal;
 use super::rest;
@@ -36,6 +37,14 @@ pub(crate) struct Reply {
 
 /// Answers a request in full.
 pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Reply {
+    if let Some(mut answer) = oauth::answer(world, incoming) {
+        stamp(world, incoming, &mut answer);
+        return Reply {
+            answer,
+            unexpected: false,
+            noted: Noted::default(),
+        };
+    }
     let (caller, viewer) = world.caller(incoming.token.as_deref());
     let mut unexpected = false;
     let mut noted = Noted::default();

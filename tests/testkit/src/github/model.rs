@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use self::index::{Heads, Places};
 use super::pull_request::PullRequest;
+use crate::secrets;
 
 /// The number that GitHub calls `id` of a user or an organization.
 pub type AccountId = u64;
@@ -223,6 +224,7 @@ impl Model {
     }
 
     pub(crate) fn add_token(&mut self, token: &str, owner: AccountId) {
+        secrets::note("a token of the git host", token);
         self.former_tokens.remove(token);
         self.tokens.insert(token.to_owned(), owner);
     }

@@ -43,6 +43,10 @@ pub(crate) async fn answer(
             let answer = ordinary(shared, incoming, visit);
             return in_part(answer, &without, kind, message).into_response();
         }
+        Fault::Lost(status) => {
+            drop(ordinary(shared, incoming, visit));
+            return refusal::unicorn(status_code(status)).into_response();
+        }
         Fault::HalfBody => {
             let answer = ordinary(shared, incoming, visit);
             return half_of(answer);

@@ -14,6 +14,7 @@ use super::hold::Gate;
 use super::limit::Limits;
 use super::login::Logins;
 use super::model::{AccountId, Model};
+use super::oauth::Apps;
 use super::record::{Caller, Noted, Record, RecordedRequest};
 use super::secondary::Secondary;
 
@@ -36,6 +37,7 @@ pub(crate) struct World {
     pub(crate) barriers: Barriers,
     pub(crate) secondary: Secondary,
     pub(crate) logins: Logins,
+    pub(crate) apps: Apps,
     pub(crate) faults: Faults,
     pub(crate) holds: Vec<Arc<Gate>>,
     pub(crate) record: Record,
@@ -60,6 +62,7 @@ impl Shared {
             barriers: Barriers::default(),
             secondary: Secondary::default(),
             logins: Logins::default(),
+            apps: Apps::default(),
             faults: Faults::default(),
             holds: Vec::new(),
             record: Record::default(),
@@ -110,6 +113,7 @@ impl World {
         let owner = self
             .model
             .token_owner(token)
+            .filter(|_| !self.apps.is_expired(token, self.now()))
             .and_then(|id| self.model.account(id));
         match owner {
             Some(account) => (Caller::User(account.login.clone()), Some(account.id)),

@@ -11,6 +11,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Options, Server};
+use crate::secrets;
 
 /// Names an existing server, in place of one that the kit starts.
 const URL_VARIABLE: &str = "TEST_DATABASE_URL";
@@ -134,6 +135,8 @@ impl Database {
 
     async fn create(shared: &Shared, template: &str) -> Self {
         let name = format!("{PREFIX}{}", Uuid::now_v7().simple());
+        let password = shared.admin.password().unwrap_or_default();
+        secrets::note("a database password", password);
         let admin = connect(&shared.admin).await;
         // Both names are made here, of letters and digits.
         execute(

@@ -10,6 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::guard::Guard;
+use crate::secrets;
 
 /// Runs `command` to its end, and returns what it wrote to standard output, and to standard error
 /// where `stderr` is piped.
@@ -53,7 +54,32 @@ pub(crate) async fn output_in(
     if let Some(guard) = running.0.take() {
         guard.release();
     }
-    output
+    output.inspect(no_secret)
+}
+
+/// Runs `command` to its end, which must be a good one, and returns what it wrote to standard output.
+///
+/// # Panics
+///
+/// When it cannot be started, or fails; with what it wrote to standard error.
+pub fn run(mut command: Command) -> String {
+    let output = command.output().expect("run a command");
+    no_secret(&output);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Fails the test when a command printed a secret.
+fn no_secret(output: &Output) {
+    for bytes in [&output.stdout, &output.stderr] {
+        let found = secrets::found_in(&String::from_utf8_lossy(bytes));
+        assert!(
+            found.is_none(),
+            "a command printed a secret: {}",
+            found.unwrap_or_default()
+        );
+    }
 }
 
 /// Kills when dropped before the end.

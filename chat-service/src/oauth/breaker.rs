@@ -1,0 +1,165 @@
+//! Which token endpoints fail at the moment, by provider: those are left alone but for one trial
+//! request now and then.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Failures in a row of which the endpoint is to blame, whichever accounts met them.
+const FAILURES: u32 = 5;
+/// When an endpoint is first tried again; doubles with each trial request that fails.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+/// Longest wait between two trial requests.
+const PROBE_CAP: Duration = Duration::from_secs(5 * 60);
+
+/// How an endpoint answered, whatever that means for one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It did what it is for.
+    Works,
+    /// It failed, or could not be reached.
+    Failed,
+    /// It does not accept this service's client id and secret.
+    Misconfigured,
+}
+
+/// A change that an operator hears of once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transition {
+    /// The breaker opened.
+    Opened,
+    /// The endpoint was found to refuse this service.
+    Misconfigured,
+    /// All is well again.
+    Closed,
+}
+
+/// The circuit breakers of all providers.
+#[derive(Default)]
+pub(super) struct Breakers(Mutex<HashMap<String, Breaker>>);
+
+#[derive(Default)]
+struct Breaker {
+    failures: u32,
+    /// No request before, if open.
+    open_until: Option<Instant>,
+    /// Trial requests in a row that failed.
+    probes: u32,
+    misconfigured: bool,
+}
+
+impl Breakers {
+    /// Whether a request may be sent; otherwise when to ask again. Of an open breaker one may be,
+    /// each time that it was waited for, and others wait for what comes of that at most `trial`.
+    pub(super) fn admit(
+        &self,
+        provider: &str,
+        trial: Duration,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let mut all = self.lock();
+        let Some(breaker) = all.get_mut(provider) else {
+            return Ok(());
+        };
+        match breaker.open_until {
+            Some(until) if now < until => Err(until - now),
+            Some(_) => {
+                breaker.open_until = Some(now + trial);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts an answer.
+    pub(super) fn count(&self, provider: &str, health: Health, now: Instant) -> Option<Transition> {
+        let mut all = self.lock();
+        if health == Health::Works {
+            let former = all.remove(provider)?;
+            return former.open_until.map(|_| Transition::Closed);
+        }
+        let breaker = all.entry(provider.to_owned()).or_default();
+        breaker.failures += 1;
+        let misconfigured = health == Health::Misconfigured;
+        let (was_open, was_misconfigured) = (breaker.open_until.is_some(), breaker.misconfigured);
+        breaker.misconfigured = misconfigured;
+        if misconfigured || was_open || breaker.failures >= FAILURES {
+            let wait = PROBE_AFTER * 2_u32.pow(breaker.probes.min(8));
+            breaker.open_until = Some(now + wait.min(PROBE_CAP));
+            breaker.probes += 1;
+        }
+        if misconfigured {
+            return (!was_misconfigured).then_some(Transition::Misconfigured);
+        }
+        (breaker.open_until.is_some() && (!was_open || was_misconfigured))
+            .then_some(Transition::Opened)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRIAL: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn an_endpoint_that_fails_is_left_alone_but_for_one_trial_at_a_time() {
+        let breakers = Breakers::default();
+        let mut now = Instant::now();
+        let admit = |provider, now| breakers.admit(provider, TRIAL, now);
+        let count = |health, now| breakers.count("github", health, now);
+        for _ in 1..FAILURES {
+            assert_eq!(count(Health::Failed, now), None);
+            assert_eq!(admit("github", now), Ok(()));
+        }
+        assert_eq!(count(Health::Failed, now), Some(Transition::Opened));
+        assert_eq!(admit("github", now), Err(PROBE_AFTER));
+        assert_eq!(admit("ghe", now), Ok(()));
+        for wait in [15, 30, 60, 120, 240, 300, 300] {
+            let wait = Duration::from_secs(wait);
+            assert_eq!(admit("github", now), Err(wait));
+            now += wait;
+            assert_eq!(admit("github", now), Ok(()));
+            assert_eq!(admit("github", now), Err(TRIAL));
+            assert_eq!(count(Health::Failed, now), None);
+        }
+        assert_eq!(count(Health::Works, now), Some(Transition::Closed));
+        assert_eq!(count(Health::Works, now), None);
+        assert_eq!(admit("github", now), Ok(()));
+        assert_eq!(count(Health::Failed, now), None);
+    }
+
+    #[test]
+    fn a_trial_that_comes_to_nothing_is_followed_by_another() {
+        let breakers = Breakers::default();
+        let begun = Instant::now();
+        breakers.count("github", Health::Misconfigured, begun);
+        for now in [begun + PROBE_AFTER, begun + PROBE_AFTER + TRIAL] {
+            assert_eq!(breakers.admit("github", TRIAL, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_this_service_is_told_of_once() {
+        let breakers = Breakers::default();
+        let now = Instant::now();
+        for (health, told) in [
+            (Health::Misconfigured, Some(Transition::Misconfigured)),
+            (Health::Misconfigured, None),
+            (Health::Failed, Some(Transition::Opened)),
+            (Health::Works, Some(Transition::Closed)),
+            (Health::Misconfigured, Some(Transition::Misconfigured)),
+        ] {
+            assert_eq!(breakers.count("github", health, now), told, "{health:?}");
+        }
+        assert_eq!(breakers.admit("github", TRIAL, now), Err(PROBE_AFTER));
+    }
+}
