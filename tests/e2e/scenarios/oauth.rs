@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::stack::{PROVIDER, REPOSITORY, Stack, Worker};
 use proto::chat::v1::{
-    Chat, ChatDiffStatus, CredentialState, LeaseDiffStatusesRequest, ProblemClass,
+    Chat, ChatDiffStatus, CredentialState, Freshness, LeaseDiffStatusesRequest, ProblemClass,
     PullRequestState, RefreshChatRequest,
 };
 use testkit::{
@@ -352,6 +352,10 @@ async fn a_token_endpoint_that_fails_is_no_verdict_on_the_account() {
                 }
             })
             .await;
+            // No lookup is under way when the clocks are moved.
+            let what = "it is looked up with the new token";
+            let fresh = |status: &ChatDiffStatus| status.freshness() == Freshness::Fresh;
+            stack.status_when(&user, &chat, what, fresh).await;
             let account = stack.account(&user).await;
             assert_eq!(account.credential_state(), CredentialState::Accepted);
         }
@@ -379,7 +383,6 @@ async fn a_token_endpoint_that_fails_is_no_verdict_on_the_account() {
 #[tokio::test]
 async fn a_wrong_client_secret_is_a_metric_and_one_warning_and_no_users_problem() {
     Stack::run(async |stack| {
-        let worker = stack.worker().await;
         let mut users = Vec::new();
         for number in 0..3 {
             let user = Caller::user();
@@ -390,6 +393,7 @@ async fn a_wrong_client_secret_is_a_metric_and_one_warning_and_no_users_problem(
         }
         stack.oauth.set_secret("another secret of the app");
         stack.let_tokens_age(LIFE, LIFE).await;
+        let worker = stack.worker().await;
         for (user, chat) in &users {
             until_problem(stack, user, chat, ProblemClass::HostUnavailable).await;
             let account = stack.account(user).await;

@@ -51,8 +51,8 @@ pub fn note_keys(what: &'static str, file: &str) {
     }
 }
 
-/// What `text` has of the secrets that were noted so far, without repeating it; none if it has
-/// nothing of any.
+/// Which secret of those that were noted so far `text` has, and what stands before it; none if it has
+/// none.
 #[must_use]
 pub fn found_in(text: &str) -> Option<String> {
     let noted = NOTED.read().unwrap_or_else(PoisonError::into_inner);
@@ -60,8 +60,8 @@ pub fn found_in(text: &str) -> Option<String> {
         let head: &[u8; HEAD_BYTES] = head.first_chunk()?;
         for part in noted.get(head).into_iter().flatten() {
             if text.as_bytes()[start..].starts_with(part.text.as_bytes()) {
-                let masked = text.replace(&part.text, "***");
-                return Some(format!("{} is in: {masked}", part.what));
+                let before = text.get(..start).unwrap_or_default();
+                return Some(format!("{} is in: {before}***", part.what));
             }
         }
     }

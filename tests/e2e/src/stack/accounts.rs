@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use proto::chat::v1::{CredentialState, GitAccount, LinkGitAccountRequest, ListGitAccountsRequest};
 use testkit::{
     clients::Caller,
-    github::{AppHandle, GitHub, Tokens},
+    github::{AppHandle, GitHub, TOKEN_PATH, Tokens},
 };
 use uuid::Uuid;
 
@@ -119,8 +119,8 @@ impl Stack {
     ///
     /// When the database is away.
     pub async fn let_tokens_age(&self, time: Duration, since: Duration) {
-        self.github
-            .set_clock_skew(since.try_into().expect("a duration"));
+        // Nothing is renewed by the one clock before the other is moved.
+        let renewals = self.github.hold(TOKEN_PATH);
         let past = format!("interval '{} seconds'", time.as_secs());
         let moved = |table: &str, columns: &[&str], which: &str| {
             let sets = columns.iter().map(|of| format!("{of} = {of} - {past}"));
@@ -160,6 +160,9 @@ impl Stack {
             moved
         })
         .await;
+        self.github
+            .set_clock_skew(since.try_into().expect("a duration"));
+        renewals.release();
     }
 
     /// Waits until the one account of `caller` is in this state.

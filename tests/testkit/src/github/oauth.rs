@@ -178,9 +178,12 @@ fn part() -> String {
 /// With every character that tokens may have.
 fn access_token() -> String {
     let mut token = String::from("ghu_");
-    while token.len() < TOKEN_CHARS {
+    for character in ['.', '_', '-'].into_iter().cycle() {
+        if token.len() >= TOKEN_CHARS {
+            break;
+        }
         token += &part();
-        token.push(['.', '_', '-'][token.len() % 3]);
+        token.push(character);
     }
     token.truncate(TOKEN_CHARS);
     token
