@@ -119,13 +119,17 @@ CREATE TABLE git_ref_polls (
 
     -- Opaque, from the worker: whether the pull request changed.
     fingerprint text,
+    -- The trace of the person who waits for the next outcome, as the W3C header of this name has it;
+    -- NULL where none waits whose trace is recorded.
+    traceparent text,
 
     CONSTRAINT git_ref_polls_due_check CHECK (
         (due_at IS NULL) = (early_at IS NULL) AND early_at <= due_at
     ),
     CONSTRAINT git_ref_polls_lane_check CHECK (lane BETWEEN 1 AND 4),
     CONSTRAINT git_ref_polls_learned_check CHECK (
-        octet_length(fingerprint) <= 512 AND base_interval_seconds > 0
+        octet_length(fingerprint) <= 512 AND octet_length(traceparent) <= 55
+        AND base_interval_seconds > 0
     ),
     CONSTRAINT git_ref_polls_counts_check CHECK (
         looks >= 0 AND failures >= 0 AND misses >= 0 AND settled_count >= 0

@@ -301,13 +301,15 @@ CREATE TABLE git_ref_polls (
     lane smallint NOT NULL DEFAULT 3,
 
     fingerprint text,
+    traceparent text,
 
     CONSTRAINT git_ref_polls_due_check CHECK (
         (due_at IS NULL) = (early_at IS NULL) AND early_at <= due_at
     ),
     CONSTRAINT git_ref_polls_lane_check CHECK (lane BETWEEN 1 AND 4),
     CONSTRAINT git_ref_polls_learned_check CHECK (
-        octet_length(fingerprint) <= 512 AND base_interval_seconds > 0
+        octet_length(fingerprint) <= 512 AND octet_length(traceparent) <= 55
+        AND base_interval_seconds > 0
     ),
     CONSTRAINT git_ref_polls_counts_check CHECK (
         looks >= 0 AND failures >= 0 AND misses >= 0 AND settled_count >= 0

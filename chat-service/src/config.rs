@@ -13,9 +13,10 @@ use std::{
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
 use service_runtime::{
-    config::{Reader, Span, address, count, log_filter, span, verifier},
+    config::{Reader, Span, address, collector, count, log_filter, percent, span, verifier},
     telemetry::LogFormat,
     token::Verifier,
+    trace::TraceSettings,
 };
 
 pub use self::commands::{
@@ -218,6 +219,14 @@ pub struct Settings {
     /// Filter of log lines, as in `info,chat_service=debug`
     #[arg(long, env = "CHAT_LOG", value_parser = log_filter, default_value = "info")]
     pub log: String,
+    /// OTLP/gRPC endpoint of a collector that receives traces, as in `http://127.0.0.1:4317`
+    /// [default: no traces]
+    #[arg(long, env = "CHAT_TRACE_ENDPOINT", value_parser = collector, value_name = "URL")]
+    pub trace_endpoint: Option<String>,
+    /// Share of the traces that begin here of which spans are sent, in percent; of traces that begin
+    /// with a caller, the caller decides
+    #[arg(long, env = "CHAT_TRACE_PERCENT", value_parser = percent, default_value = "100")]
+    pub trace_percent: f64,
     /// File that receives the addresses of this process, as JSON, once it is ready
     #[arg(long, env = "CHAT_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -236,6 +245,15 @@ impl Settings {
     pub fn database_direct_url(&self) -> Option<&SecretString> {
         let url = self.database_direct_url.as_ref();
         url.or(self.database_direct_url_file.as_ref())
+    }
+
+    /// Where traces go, and how many.
+    #[must_use]
+    pub fn traces(&self) -> TraceSettings {
+        TraceSettings {
+            endpoint: self.trace_endpoint.clone(),
+            percent: self.trace_percent,
+        }
     }
 
     /// How the pool is set up.

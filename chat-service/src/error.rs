@@ -12,11 +12,15 @@ use proto::{
     reason::{self, DOMAIN},
     sync::FieldError,
 };
+use service_runtime::telemetry::AUDIT;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-/// Warnings of one reason are this far apart at least.
-const LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// Warnings of one reason are this far apart at least: while the database is away each call fails,
+/// and that it is has lines of its own.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// Of callers that are not authenticated, one in this time is noted for each reason.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What failed, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -200,13 +204,22 @@ impl Error {
 
     fn log(&self) {
         let source = std::error::Error::source(self).map(chain);
+        let (code, reason) = self.code_and_reason();
         if let Self::Internal { .. } = self {
             tracing::error!(error = %self, source, "call failed");
+        } else if let Self::NotAllowed { action } = self {
+            tracing::info!(target: AUDIT, action, decision = "denied", "a call was denied");
+        } else if code == Code::Unauthenticated
+            && let Some(left_out) = left_out(reason, SAMPLE_INTERVAL)
+        {
+            tracing::info!(
+                target: AUDIT, decision = "denied", reason, left_out, "a caller is not authenticated"
+            );
         } else if let Self::Unavailable { .. }
         | Self::Conflict { .. }
         | Self::SlowStatement { .. }
         | Self::Locked { .. } = self
-            && let Some(left_out) = left_out(self.code_and_reason().1)
+            && let Some(left_out) = left_out(reason, WARNING_INTERVAL)
         {
             tracing::warn!(error = %self, source, left_out, "call failed");
         } else {
@@ -215,14 +228,14 @@ impl Error {
     }
 }
 
-/// Of what fails for many calls at once, one line a second for each reason is enough: how many were left out
-/// since the last one, or `None` if this one is.
-fn left_out(reason: &'static str) -> Option<u64> {
+/// Of what fails for many calls at once, one line in each `interval` is enough for each reason: how
+/// many were left out since the last one, or `None` if this one is.
+fn left_out(reason: &'static str, interval: Duration) -> Option<u64> {
     static LINES: Mutex<BTreeMap<&str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     match lines.get_mut(reason) {
-        Some((last, left_out)) if now.duration_since(*last) < LINE_INTERVAL => {
+        Some((last, left_out)) if now.duration_since(*last) < interval => {
             *left_out += 1;
             None
         }

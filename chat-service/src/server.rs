@@ -8,9 +8,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
-use service_runtime::{ops, ops::Readiness};
+use service_runtime::{
+    ops,
+    ops::Readiness,
+    trace::{Traced, Traces},
+};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use self::listener::Listening;
 use crate::{
@@ -68,6 +73,7 @@ struct Parts {
     renewals: Renewals,
     metrics: Metrics,
     limits: Limits,
+    traces: Traces,
     registry: Arc<Registry>,
     /// The process should end: balancers hear of it, and calls are taken as before.
     stop: CancellationToken,
@@ -87,6 +93,12 @@ impl Service {
         let direct_url = settings.database_direct_url();
         store.require_fit(direct_url.is_some()).await?;
         let mut registry = Registry::default();
+        let traced = Traced {
+            service: "chat-service",
+            version: env!("CARGO_PKG_VERSION"),
+            instance: Uuid::now_v7().to_string(),
+        };
+        let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
         let metrics = Metrics::new(&mut registry);
         store.register_metrics(&mut registry);
         let listeners = Listeners {
@@ -113,6 +125,7 @@ impl Service {
             renewals: Renewals::new(&settings.providers),
             metrics,
             limits: Limits::new(settings.bounds(), &mut registry),
+            traces,
             registry: Arc::new(registry),
             stop,
             close: CancellationToken::new(),
@@ -251,6 +264,7 @@ impl Service {
         {
             tracing::warn!("background tasks did not stop in time");
         }
+        parts.traces.finish().await;
         Ok(())
     }
 }

@@ -43,6 +43,7 @@ use proto::{
         Lease, LeaseRequest, LeaseToken, OutcomeStatus, Renewal, Report, ReportAnswer, RequestId,
     },
 };
+use service_runtime::telemetry::{AUDIT, Failing};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -97,6 +98,8 @@ pub struct DispatcherParts {
 pub struct Dispatcher {
     parts: Arc<DispatcherParts>,
     lookout: Lookout,
+    /// Policy lets workers lease, and not read credentials.
+    denied: Arc<Failing>,
 }
 
 impl Dispatcher {
@@ -106,6 +109,7 @@ impl Dispatcher {
         Self {
             parts: Arc::new(parts),
             lookout: Lookout::default(),
+            denied: Arc::default(),
         }
     }
 
@@ -129,11 +133,15 @@ impl Dispatcher {
         let access = CredentialAccess::of(&parts.authorizer, principal).inspect_err(|_| {
             // Without this, every account would look unlinked to a worker.
             parts.metrics.credential_denied.inc();
-            tracing::error!(
-                principal = principal.name(),
-                "a worker may lease refs but not read credentials; nothing is leased"
-            );
+            if self.denied.begins() {
+                tracing::error!(
+                    "workers may lease refs but not read credentials; nothing is leased"
+                );
+            }
         })?;
+        if self.denied.ends() {
+            tracing::info!("workers may read credentials again");
+        }
         let until = Instant::now() + request.wait.min(MAX_LEASE_WAIT);
         let mut due = parts.notifier.subscribe(Topic::Due);
         let mut place = None;
@@ -206,6 +214,9 @@ impl Dispatcher {
         for failed in assembled.failed {
             self.fail_unopened(failed).await;
         }
+        for lease in &assembled.leases {
+            note_credentials(lease, &request.worker);
+        }
         Ok(Some(assembled.leases))
     }
 
@@ -265,9 +276,9 @@ impl Dispatcher {
             parts.metrics.merged_budgets.inc();
             tracing::info!("the accounts of a token spend the budget of the host's account now");
         }
-        for refused in &applied.refused {
-            let Refused { account, state } = refused;
-            tracing::info!(
+        for refused in applied.refused.iter().filter(|refused| refused.is_news) {
+            let Refused { account, state, .. } = refused;
+            tracing::warn!(
                 git_account.id = %account,
                 state,
                 "the git host refused the credential of an account"
@@ -319,6 +330,29 @@ impl Dispatcher {
             reason: proto::reason::LEASE_LOST,
         }
     }
+}
+
+/// Notes for the audit whose credentials a worker is handed, once a turn.
+fn note_credentials(lease: &Lease, worker: &str) {
+    let credentials = lease
+        .groups
+        .iter()
+        .filter_map(|group| group.credential.as_ref());
+    let accounts: Vec<String> = credentials
+        .map(|credential| credential.account.to_string())
+        .collect();
+    if accounts.is_empty() {
+        return;
+    }
+    tracing::info!(
+        target: AUDIT,
+        action = Action::ReadGitCredential.name(),
+        decision = "allowed",
+        worker.id = worker,
+        budget.key = lease.budget_key.0,
+        git_account.ids = ?accounts,
+        "a worker was handed credentials"
+    );
 }
 
 fn answer(statuses: Vec<OutcomeStatus>, awaited: bool) -> ReportAnswer {

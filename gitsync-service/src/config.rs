@@ -11,11 +11,12 @@ use proto::bounds::{LEASE_DURATION, MAX_OUTCOMES};
 use secrecy::SecretString;
 use service_runtime::{
     config::{
-        ConfigError, Reader, Span, address, count, environment, log_filter, span, token_file,
-        verifier,
+        ConfigError, Reader, Span, address, collector, count, environment, log_filter, percent,
+        span, token_file, verifier,
     },
     telemetry::LogFormat,
     token::{TokenFile, Verifier},
+    trace::TraceSettings,
 };
 
 use self::value::{chat_service_url, default_worker_id, https_proxy, no_proxy, worker_id};
@@ -188,6 +189,14 @@ pub struct Settings {
     /// Filter of log lines, as in `info,gitsync_service=debug`
     #[arg(long, env = "GITSYNC_LOG", value_parser = log_filter, default_value = "info")]
     pub log: String,
+    /// OTLP/gRPC endpoint of a collector that receives traces, as in `http://127.0.0.1:4317`
+    /// [default: no traces]
+    #[arg(long, env = "GITSYNC_TRACE_ENDPOINT", value_parser = collector, value_name = "URL")]
+    pub trace_endpoint: Option<String>,
+    /// Share of the traces that begin here of which spans are sent, in percent; of traces that begin
+    /// with a person who waits, that call decides
+    #[arg(long, env = "GITSYNC_TRACE_PERCENT", value_parser = percent, default_value = "100")]
+    pub trace_percent: f64,
     /// File that receives the addresses of this process, as JSON, once it is ready
     #[arg(long, env = "GITSYNC_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -216,6 +225,15 @@ impl Settings {
             effective,
             ..reader.finish()?
         })
+    }
+
+    /// Where traces go, and how many.
+    #[must_use]
+    pub fn traces(&self) -> TraceSettings {
+        TraceSettings {
+            endpoint: self.trace_endpoint.clone(),
+            percent: self.trace_percent,
+        }
     }
 
     /// When a ref is looked up again.

@@ -11,6 +11,7 @@ use proto::{
 };
 use service_runtime::{
     admission::Authenticate,
+    telemetry::AUDIT,
     token::{Claims, Kind, TokenError, Verifier},
 };
 use tokio::time::Instant;
@@ -49,7 +50,15 @@ fn require_admin<T>(request: &Request<T>) -> Result<(), Error> {
     let claims = request.extensions().get::<Claims>();
     let claims = claims.ok_or(Error::CredentialsMissing)?;
     let admin = claims.kind == Kind::User && claims.site_roles.contains(ADMIN);
-    if admin && !claims.suspended {
+    let is_allowed = admin && !claims.suspended;
+    tracing::info!(
+        target: AUDIT,
+        principal = claims.sub,
+        action = "getWorkerState",
+        decision = if is_allowed { "allowed" } else { "denied" },
+        "a caller asked what the worker is doing"
+    );
+    if is_allowed {
         Ok(())
     } else {
         Err(Error::NotAllowed)

@@ -14,6 +14,7 @@ use service_runtime::{
     services::{Health, Served, Services},
     shutdown,
     token::Claims,
+    trace::{TraceLayer, Traced, Traces},
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        worker_id = settings.worker_id,
+        worker.id = settings.worker_id,
         settings = ?settings.effective,
         "effective configuration"
     );
@@ -83,6 +84,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(async move { match signals.await {} });
     tasks.spawn(reload_token(sync, stop.clone()));
     let mut registry = metrics::registry(&metrics);
+    let traced = Traced {
+        service: "gitsync-service",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: settings.worker_id.clone(),
+    };
+    let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
     let connections = ConnectionMetrics::register(&mut registry).of("grpc");
     let ops_served = ops::serve(
         ops_listener,
@@ -146,6 +153,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         anyhow::Ok(())
     })
     .await;
+    traces.finish().await;
     // A timeout here is not an error: the drain is complete.
     let closed = closed.unwrap_or(Ok(()));
     tracing::info!(event = "stopped", "drained");
@@ -186,6 +194,7 @@ async fn serve_grpc(
     metrics: ListenerMetrics,
     close: CancellationToken,
 ) -> anyhow::Result<()> {
+    let traced = TraceLayer::new(served.methods.clone());
     let service = AdmissionLayer::new(served.methods, authenticate)
         .layer(served.routes.prepare())
         .map_future(|answer| async {
@@ -201,7 +210,7 @@ async fn serve_grpc(
         grace: CALL_TIMEOUT,
         http1: false,
     };
-    listener::serve(listener, service, options, metrics, close).await;
+    listener::serve(listener, traced.layer(service), options, metrics, close).await;
     Ok(())
 }
 

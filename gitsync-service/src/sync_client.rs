@@ -8,13 +8,19 @@ use proto::{
     chat::v1::{self as pb, sync_service_client::SyncServiceClient},
     sync::{Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId},
 };
-use service_runtime::token::TokenFile;
+use service_runtime::{token::TokenFile, trace};
 use tonic::{
     Code, Request, Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 use tonic_types::{ErrorInfo, StatusExt as _};
 
+/// The calls by name.
+const LEASE: &str = "chat.v1.SyncService/LeaseDiffStatuses";
+const RENEW: &str = "chat.v1.SyncService/RenewLease";
+const REPORT: &str = "chat.v1.SyncService/ReportOutcomes";
+const RELEASE: &str = "chat.v1.SyncService/ReleaseLease";
 /// How long a call may take beyond the time that it was asked to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,10 +29,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Adds the current trace context to each call.
+type Traced = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
+
 /// Calls chat-service. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct SyncClient {
-    client: SyncServiceClient<Channel>,
+    client: SyncServiceClient<Traced>,
     token: TokenFile,
     worker_id: String,
 }
@@ -54,6 +63,16 @@ impl SyncError {
         match self {
             Self::LeaseLost | Self::Unauthenticated => "",
             Self::Unanswered(status) | Self::Refused(status) => status.message(),
+        }
+    }
+
+    /// The id by which chat-service logged the call, if it did.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::LeaseLost | Self::Unauthenticated => None,
+            Self::Unanswered(status) | Self::Refused(status) => {
+                status.metadata().get("x-request-id")?.to_str().ok()
+            }
         }
     }
 
@@ -117,7 +136,8 @@ impl SyncClient {
             .tcp_nodelay(true)
             .connect_lazy();
         Ok(Self {
-            client: SyncServiceClient::new(channel).max_decoding_message_size(MAX_SYNC_BYTES),
+            client: SyncServiceClient::new(InterceptedService::new(channel, trace::inject as _))
+                .max_decoding_message_size(MAX_SYNC_BYTES),
             token,
             worker_id,
         })
@@ -155,7 +175,7 @@ impl SyncClient {
         let request = self.request(message, limit);
         let mut client = self.client.clone();
         let answer = self
-            .within(limit, client.lease_diff_statuses(request))
+            .within(LEASE, limit, client.lease_diff_statuses(request))
             .await?;
         let leases = answer.leases.into_iter().map(Lease::read);
         // A lease that cannot be read expires by itself, and costs no other.
@@ -176,7 +196,7 @@ impl SyncClient {
         let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
         let answer = self
-            .within(CALL_TIMEOUT, client.renew_lease(request))
+            .within(RENEW, CALL_TIMEOUT, client.renew_lease(request))
             .await?;
         Renewal::read(answer).map_err(|error| {
             let status = Status::internal(error.to_string());
@@ -189,7 +209,7 @@ impl SyncClient {
         let request = self.request(report.message(), CALL_TIMEOUT);
         let mut client = self.client.clone();
         let answer = self
-            .within(CALL_TIMEOUT, client.report_outcomes(request))
+            .within(REPORT, CALL_TIMEOUT, client.report_outcomes(request))
             .await?;
         Ok(ReportAnswer::read(&answer))
     }
@@ -201,7 +221,7 @@ impl SyncClient {
         };
         let request = self.request(message, CALL_TIMEOUT);
         let mut client = self.client.clone();
-        self.within(CALL_TIMEOUT, client.release_lease(request))
+        self.within(RELEASE, CALL_TIMEOUT, client.release_lease(request))
             .await?;
         Ok(())
     }
@@ -218,11 +238,17 @@ impl SyncClient {
     /// that is not accepted is read anew.
     async fn within<T>(
         &self,
+        method: &'static str,
         limit: Duration,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, SyncError> {
-        let called = tokio::time::timeout(limit, call).await;
+        let span = trace::Span::call(method);
+        let called = tokio::time::timeout(limit, span.scope(call)).await;
         let answer = called.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        span.end_call(
+            answer.as_ref().map_or_else(Status::code, |_| Code::Ok),
+            answer.is_err(),
+        );
         let answer = answer.map_err(SyncError::from);
         if matches!(answer, Err(SyncError::Unauthenticated)) {
             self.reload_token();

@@ -19,6 +19,7 @@ use std::{
 };
 
 use futures_util::future::poll_fn;
+use service_runtime::telemetry::Failing;
 use tokio::sync::{
     Notify,
     broadcast::{self, error::RecvError},
@@ -190,11 +191,12 @@ impl Notifier {
     /// Notifies the other replicas, and is notified by them, until `stop`.
     pub(crate) async fn run(&self, mut database: Config, stop: CancellationToken) {
         database.connect_timeout(CONNECT_TIMEOUT);
+        let failing = Failing::default();
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.connection(&database) => {
-                    if let Err(error) = result {
+                result = self.connection(&database, &failing) => {
+                    if let Err(error) = result && failing.begins() {
                         let error = chain(&error);
                         tracing::warn!(error, "the notification connection broke; connecting anew");
                     }
@@ -208,7 +210,11 @@ impl Notifier {
     }
 
     /// Serves one connection until it breaks.
-    async fn connection(&self, database: &Config) -> Result<(), tokio_postgres::Error> {
+    async fn connection(
+        &self,
+        database: &Config,
+        failing: &Failing,
+    ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = database.connect(NoTls).await?;
         let receive = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -229,6 +235,9 @@ impl Notifier {
                 .iter()
                 .map(|topic| format!("LISTEN {};", topic.name()));
             client.batch_execute(&listen.collect::<String>()).await?;
+            if failing.ends() {
+                tracing::info!("the notification connection works again");
+            }
             // Notifications may have been lost while this process did not listen, in both
             // directions: all subscribers look again.
             for topic in Topic::ALL {

@@ -10,6 +10,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use service_runtime::telemetry::Failing;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -38,7 +39,7 @@ const EVENT_RETENTION: Duration = Duration::from_secs(60 * 60);
 /// Is the relay, or waits to become it, until `stop`.
 pub async fn run(store: Store, notifier: Notifier, metrics: EventMetrics, stop: CancellationToken) {
     let holder = Uuid::now_v7();
-    let mut failing = false;
+    let failing = Failing::default();
     loop {
         let taken = stop.run_until_cancelled(store.take_over_relay(holder));
         let ended = match taken.await {
@@ -61,12 +62,13 @@ pub async fn run(store: Store, notifier: Notifier, metrics: EventMetrics, stop: 
             }
             Some(Err(error)) => Err(error),
         };
-        if let Err(error) = &ended
-            && !failing
-        {
-            tracing::warn!(%error, "the relay failed; trying again");
+        match ended {
+            Ok(()) if failing.ends() => tracing::info!("the relay works again"),
+            Err(error) if failing.begins() => {
+                tracing::warn!(%error, "the relay failed; trying again");
+            }
+            Ok(()) | Err(_) => {}
         }
-        failing = ended.is_err();
         let pause = tokio::time::sleep(LOOK_INTERVAL);
         if stop.run_until_cancelled(pause).await.is_none() {
             return;
@@ -129,6 +131,7 @@ async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError>
 /// Follows changes of accounts up: watchers hear of them, and refs that wait for them become due.
 async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
     let mut changes = notifier.subscribe(Topic::Changes);
+    let failing = Failing::default();
     loop {
         changes.mark_unchanged();
         let accounts = store.list_changed_accounts().await;
@@ -148,11 +151,15 @@ async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
             }
         }
         if let Some(error) = failed {
-            tracing::warn!(
-                error,
-                "changes of accounts were not followed up; trying again"
-            );
+            if failing.begins() {
+                tracing::warn!(
+                    error,
+                    "changes of accounts were not followed up; trying again"
+                );
+            }
             tokio::time::sleep(LOOK_INTERVAL).await;
+        } else {
+            failing.ends();
         }
         tokio::select! {
             _ = changes.changed() => {}

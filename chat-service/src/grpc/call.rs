@@ -1,6 +1,8 @@
-//! What every call gets: a request id in its log lines, a deadline, a time and a count.
+//! What every call gets: a span that says in its log lines which call they are of, a deadline, a
+//! time and a count.
 
 use std::{
+    fmt::Display,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -8,9 +10,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response};
+use service_runtime::{telemetry, trace};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
 use uuid::Uuid;
 
 use crate::{error::Error, metrics::Calls};
@@ -67,9 +70,13 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let request_id = request_id(request.headers());
         let span = tracing::info_span!(
+            target: telemetry::SPAN,
             "call",
             rpc.method = %request.uri().path(),
             request.id = request_id.to_str().unwrap_or_default(),
+            trace.id = trace::trace_id(),
+            principal = field::Empty,
+            resource = field::Empty,
         );
         let limit =
             deadline(request.headers()).map_or(self.layer.most, |own| own.min(self.layer.most));
@@ -93,6 +100,17 @@ where
         };
         Box::pin(call.instrument(span))
     }
+}
+
+/// Adds to the call's log lines who calls.
+pub(crate) fn from(principal: &str) {
+    tracing::Span::current().record("principal", principal);
+}
+
+/// Adds to the call's log lines what it is about, as in `chat 0198...`.
+pub(crate) fn about(kind: &str, id: impl Display) {
+    let resource = format_args!("{kind} {id}");
+    tracing::Span::current().record("resource", field::display(resource));
 }
 
 /// When a call must have its answer; in the request's extensions.

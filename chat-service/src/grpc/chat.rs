@@ -7,7 +7,7 @@ use proto::{
     chat::v1::{self, chat_service_server::ChatService},
     reason,
 };
-use service_runtime::listener::Closing;
+use service_runtime::{listener::Closing, telemetry::AUDIT};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -138,7 +138,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<v1::GetChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
-        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let id = convert::chat_id(&request.chat_id)?;
         let view = convert::view("view", request.view, View::Full)?;
         let chat = self.visible(&principal, id).await?;
         self.views.read(&principal, &chat);
@@ -190,7 +190,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<v1::UpdateChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
-        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let id = convert::chat_id(&request.chat_id)?;
         let etag = request.etag.as_deref().map(Etag::parse);
         let changes = update::changes(request)?;
         let archives = changes.archived.is_some();
@@ -230,7 +230,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<v1::DeleteChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
-        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let id = convert::chat_id(&request.chat_id)?;
         let etag = request.etag.as_deref().map(Etag::parse);
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let allowed = self.authorizer.chats(&principal, Action::DeleteChat);
@@ -238,7 +238,8 @@ impl ChatService for ChatGrpc {
         if !deleted.map_err(Error::from)? {
             return Err(Status::from(Error::Outdated));
         }
-        tracing::info!(chat.id = %id, principal = principal.name(), "a chat was deleted");
+        let action = Action::DeleteChat.name();
+        tracing::info!(target: AUDIT, action, decision = "allowed", "a chat was deleted");
         self.notifier.notify(Topic::Changes);
         // RefreshChat may wait for its refs.
         self.notifier.notify(Topic::Outcomes);
@@ -251,7 +252,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<v1::UpdateChatSharingResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
-        let id = ChatId(convert::uuid("chat_id", &request.chat_id)?);
+        let id = convert::chat_id(&request.chat_id)?;
         let Sharing { add, remove } = update::sharing(&request)?;
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let allowed = self.authorizer.chats(&principal, Action::ShareChat);
@@ -265,6 +266,14 @@ impl ChatService for ChatGrpc {
                 reason: reason::TOO_MANY_SUBJECTS,
             }));
         }
+        tracing::info!(
+            target: AUDIT,
+            action = Action::ShareChat.name(),
+            decision = "allowed",
+            added = ?add.iter().map(update::shared_with).collect::<Vec<_>>(),
+            removed = ?remove.iter().map(update::subject_name).collect::<Vec<_>>(),
+            "the sharing of a chat was changed"
+        );
         let chat = Some(self.changed(&principal, id).await?);
         Ok(Response::new(v1::UpdateChatSharingResponse { chat }))
     }
@@ -275,7 +284,7 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<v1::RefreshChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
         let deadline = request.extensions().get::<Deadline>().copied();
-        let id = ChatId(convert::uuid("chat_id", &request.into_inner().chat_id)?);
+        let id = convert::chat_id(&request.into_inner().chat_id)?;
         let left = deadline.map_or(self.refresh_timeout, |Deadline(at)| {
             at.saturating_duration_since(tokio::time::Instant::now())
                 .min(self.refresh_timeout)

@@ -15,7 +15,8 @@ use crate::{
     chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, View},
     diff_status::{DiffStatus, Freshness},
     error::Error,
-    id::{GroupId, UserId},
+    grpc::call,
+    id::{ChatId, GroupId, UserId},
     title::parse_title,
 };
 
@@ -26,6 +27,13 @@ pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, Error> {
         Ok(id) if text.len() == 36 => Ok(id),
         _ => Err(Error::invalid(field, "must be a UUID")),
     }
+}
+
+/// The chat that a call is about.
+pub(crate) fn chat_id(text: &str) -> Result<ChatId, Error> {
+    let id = ChatId(uuid("chat_id", text)?);
+    call::about("chat", id);
+    Ok(id)
 }
 
 /// A UUID in a field that may be absent.

@@ -9,9 +9,10 @@ use proto::{
     sync::is_host_id,
 };
 use secrecy::SecretString;
+use service_runtime::telemetry::AUDIT;
 use tonic::{Request, Response, Status};
 
-use super::{convert, list};
+use super::{call, convert, list};
 use crate::{
     accounts::{
         BudgetKey, KeyRing,
@@ -114,7 +115,13 @@ impl GitAccountGrpc {
             seal_all().map_err(|error: SealError| StoreError::bug("seal a token", error))
         };
         let (linked, due) = self.store.link_git_account(&account, &seal).await?;
-        tracing::info!(user.id = %user, provider_id = provider.id, "a git account was linked");
+        tracing::info!(
+            target: AUDIT,
+            action = Action::LinkGitAccount.name(),
+            decision = "allowed",
+            provider.id = provider.id,
+            "a git account was linked"
+        );
         if due {
             self.notifier.notify(Topic::Due);
         }
@@ -176,7 +183,13 @@ impl GitAccountGrpc {
                 resource: "git account",
             });
         }
-        tracing::info!(user.id = %user, provider_id, "a git account was unlinked");
+        tracing::info!(
+            target: AUDIT,
+            action = Action::UnlinkGitAccount.name(),
+            decision = "allowed",
+            provider.id = provider_id,
+            "a git account was unlinked"
+        );
         self.notifier.notify(Topic::Changes);
         Ok(())
     }
@@ -226,12 +239,14 @@ impl GitAccountService for GitAccountGrpc {
 
 /// The user that the call is about: the caller unless it says otherwise.
 fn user(principal: &Principal, user_id: Option<&str>) -> Result<UserId, Error> {
-    match convert::maybe_uuid("user_id", user_id)? {
-        Some(id) => Ok(UserId(id)),
+    let user = match convert::maybe_uuid("user_id", user_id)? {
+        Some(id) => UserId(id),
         None => principal
             .user_id()
-            .ok_or_else(|| Error::invalid("user_id", "a service must name the user")),
-    }
+            .ok_or_else(|| Error::invalid("user_id", "a service must name the user"))?,
+    };
+    call::about("user", user);
+    Ok(user)
 }
 
 /// A token. It goes into a header, so nothing else may be in it.

@@ -1,13 +1,14 @@
-//! `chat.v1.SyncAdminService`: per RPC take the caller, parse, make one call, render. Calls that
-//! change something are logged with the caller's name.
+//! `chat.v1.SyncAdminService`: per RPC take the caller, parse, make one call, render. Each call is
+//! an event of the audit.
 
 use proto::{
     chat::v1::{self, sync_admin_service_server::SyncAdminService},
     sync::{Window, message_duration},
 };
+use service_runtime::telemetry::AUDIT;
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{call, convert};
 use crate::{
     auth::Caller,
     authz::{Action, Authorizer},
@@ -30,11 +31,10 @@ pub(crate) struct SyncAdminGrpc {
 }
 
 impl SyncAdminGrpc {
-    /// The caller's name, if policy lets it do `action`.
-    fn admitted<T>(&self, request: &Request<T>, action: Action) -> Result<String, Error> {
+    /// Fails unless policy lets the caller do `action`.
+    fn admit<T>(&self, request: &Request<T>, action: Action) -> Result<(), Error> {
         let caller = Caller::of(request)?;
-        self.authorizer.site(&caller.principal, action)?;
-        Ok(caller.principal.name())
+        self.authorizer.site(&caller.principal, action)
     }
 }
 
@@ -44,8 +44,10 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::GetSyncStateRequest>,
     ) -> Result<Response<v1::GetSyncStateResponse>, Status> {
-        self.admitted(&request, Action::GetSyncState)?;
+        self.admit(&request, Action::GetSyncState)?;
         let state = self.store.sync_state().await.map_err(Error::from)?;
+        let action = Action::GetSyncState.name();
+        tracing::info!(target: AUDIT, action, decision = "allowed", "an operator looked at the queue");
         Ok(Response::new(v1::GetSyncStateResponse {
             lanes: state.lanes.iter().map(lane).collect(),
             leases: state.leases.into_iter().map(lease).collect(),
@@ -65,13 +67,14 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::ReleaseLeaseOfRequest>,
     ) -> Result<Response<v1::ReleaseLeaseOfResponse>, Status> {
-        let principal = self.admitted(&request, Action::ReleaseLeaseOf)?;
+        self.admit(&request, Action::ReleaseLeaseOf)?;
         let key = budget_key(request.into_inner().budget_key)?;
         let ended = self.store.end_lease(&key).await.map_err(Error::from)?;
         let worker_id = ended.ok_or(Error::NotVisible { resource: "lease" })?;
         tracing::info!(
-            principal,
-            budget.key = key,
+            target: AUDIT,
+            action = Action::ReleaseLeaseOf.name(),
+            decision = "allowed",
             worker.id = worker_id,
             "an operator ended a lease"
         );
@@ -83,14 +86,15 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::ResumeBudgetRequest>,
     ) -> Result<Response<v1::ResumeBudgetResponse>, Status> {
-        let principal = self.admitted(&request, Action::ResumeBudget)?;
+        self.admit(&request, Action::ResumeBudget)?;
         let key = budget_key(request.into_inner().budget_key)?;
         if !self.store.resume_budget(&key).await.map_err(Error::from)? {
             return Err(Status::from(Error::NotVisible { resource: "budget" }));
         }
         tracing::info!(
-            principal,
-            budget.key = key,
+            target: AUDIT,
+            action = Action::ResumeBudget.name(),
+            decision = "allowed",
             "an operator ended the pauses of a budget"
         );
         self.notifier.notify(Topic::Due);
@@ -101,13 +105,15 @@ impl SyncAdminService for SyncAdminGrpc {
         &self,
         request: Request<v1::RequeueGitRefsRequest>,
     ) -> Result<Response<v1::RequeueGitRefsResponse>, Status> {
-        let principal = self.admitted(&request, Action::RequeueGitRefs)?;
+        self.admit(&request, Action::RequeueGitRefs)?;
         let ids = convert::ids("git_ref_ids", &request.into_inner().git_ref_ids)?;
         let refs: Vec<GitRefId> = ids.into_iter().map(GitRefId).collect();
         let due = self.store.requeue_refs(&refs).await.map_err(Error::from)?;
         let git_ref_ids: Vec<String> = due.iter().map(|id| id.0.to_string()).collect();
         tracing::info!(
-            principal,
+            target: AUDIT,
+            action = Action::RequeueGitRefs.name(),
+            decision = "allowed",
             git_ref.ids = ?git_ref_ids,
             "an operator made git refs due"
         );
@@ -118,6 +124,7 @@ impl SyncAdminService for SyncAdminGrpc {
 
 fn budget_key(key: String) -> Result<String, Error> {
     convert::no_nul("budget_key", &key)?;
+    call::about("budget", &key);
     Ok(key)
 }
 

@@ -11,7 +11,7 @@ use crate::{
     chat::{ChatChanges, MAX_LABELS, MAX_SUBJECTS},
     error::Error,
     git_ref::Target,
-    id::{ChatId, UserId, WorkspaceId},
+    id::{UserId, WorkspaceId},
     provider::{
         Providers,
         origin::{self, OriginError},
@@ -127,6 +127,19 @@ pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing,
     Ok(Sharing { add, remove })
 }
 
+/// Whom a chat was shared with and at which level, for the audit.
+pub(crate) fn shared_with((subject, level): &(Subject, Level)) -> String {
+    format!("{} {}", subject_name(subject), level.name())
+}
+
+/// A user or a group, for the audit.
+pub(crate) fn subject_name(subject: &Subject) -> String {
+    match subject {
+        Subject::User(id) => format!("user {id}"),
+        Subject::Group(id) => format!("group {id}"),
+    }
+}
+
 /// What was pushed, for which chats.
 pub(crate) fn report(
     request: v1::ReportGitRefRequest,
@@ -134,7 +147,7 @@ pub(crate) fn report(
 ) -> Result<(Target, NewGitRef), Error> {
     let target = match request.target {
         Some(v1::report_git_ref_request::Target::ChatId(id)) => {
-            Target::Chat(ChatId(convert::uuid("chat_id", &id)?))
+            Target::Chat(convert::chat_id(&id)?)
         }
         Some(v1::report_git_ref_request::Target::Workspace(workspace)) => Target::Workspace {
             owner: UserId(convert::uuid("workspace.owner_id", &workspace.owner_id)?),

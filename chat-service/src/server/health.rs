@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service_runtime::{ops::Readiness, services::Health};
+use service_runtime::{ops::Readiness, services::Health, telemetry::Failing};
 use tokio_util::sync::CancellationToken;
 
 use crate::{events::watch::Watchers, store::Store};
@@ -26,12 +26,23 @@ pub(super) async fn report(
     stop: &CancellationToken,
 ) {
     let [public, _] = healths;
+    let failing = Failing::default();
     loop {
         let ping = stop.run_until_cancelled(store.ping()).await;
         let serving = ping == Some(Ok(()));
         match ping {
-            Some(Ok(())) => readiness.ready(),
-            Some(Err(unfit)) => readiness.not_ready(unfit.to_string()),
+            Some(Ok(())) => {
+                readiness.ready();
+                if failing.ends() {
+                    tracing::warn!(event = "database_back", "the database takes work again");
+                }
+            }
+            Some(Err(unfit)) => {
+                readiness.not_ready(unfit.to_string());
+                if failing.begins() {
+                    tracing::warn!(event = "database_away", why = %unfit, "the database takes no work");
+                }
+            }
             // Stopping: reported at the end of this round.
             None => {}
         }

@@ -7,6 +7,7 @@ use service_runtime::{
     admission::AdmissionLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
     services::Served,
+    trace::TraceLayer,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use tower::{Layer as _, ServiceBuilder};
 use super::Parts;
 use crate::{
     config::Settings,
-    grpc::call::CallLayer,
+    grpc::call::{self, CallLayer},
     limits::{AnswerLayer, LimitLayer},
     web::PageLayer,
 };
@@ -43,8 +44,13 @@ impl Listening {
             routes, methods, ..
         } = self.served;
         let auth = parts.auth.clone();
-        let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
+        let authenticate = move |headers: &HeaderMap| {
+            let caller = auth.caller(headers).map_err(Status::from)?;
+            call::from(&caller.principal.name());
+            Ok(caller)
+        };
         let service = ServiceBuilder::new()
+            .layer(TraceLayer::new(methods.clone()))
             .layer(CallLayer::new(
                 *settings.call_timeout,
                 parts.metrics.calls.clone(),

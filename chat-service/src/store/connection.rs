@@ -2,6 +2,7 @@
 //! classified.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use futures_util::{
     FutureExt as _,
     future::{MaybeDone, maybe_done},
 };
+use service_runtime::trace::Span;
 use tokio::{runtime::Handle, time::error::Elapsed};
 use tokio_postgres::{Error as PgError, Row, Statement as Prepared, error::SqlState};
 
@@ -195,8 +197,9 @@ impl Connection {
                 match prepared {
                     Some(prepared) => {
                         let query = self.session.client.query(prepared, bound.values);
+                        let name = bound.statement.name;
                         let metrics = self.pool.metrics();
-                        metrics.time(bound.statement.name, query).await
+                        metrics.time(name, traced(name, query)).await
                     }
                     None => Ok(Vec::new()),
                 }
@@ -309,6 +312,19 @@ impl Drop for Connection {
             });
         }
     }
+}
+
+/// Answers a statement within a span of its own.
+async fn traced<T>(
+    name: &'static str,
+    query: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
+    let span = Span::statement(name);
+    let answer = query.await;
+    if let Err(error) = &answer {
+        span.fail(error.code().map_or("_OTHER", SqlState::code).to_owned());
+    }
+    answer
 }
 
 /// The rows of each statement as an array, since the number of statements is known.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::sync::ProblemClass;
+use service_runtime::trace;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -53,7 +54,8 @@ pub(crate) struct LastOutcome {
 
 impl Store {
     /// Makes the polled refs of a chat due now, as those that a person waits for, except those that
-    /// `answered`. Those that cannot be asked for now keep their time.
+    /// `answered`. Those that cannot be asked for now keep their time. Their lookup continues the
+    /// current trace, if that is recorded.
     pub(crate) async fn make_chat_due(
         &self,
         readable: &Authorized,
@@ -97,7 +99,7 @@ async fn make_due(
         .commit_due_and(
             [
                 bind(LOCK_ACCOUNTS, &[&accounts]),
-                bind(REFRESH_REFS, &[&chat.0, &answered]),
+                bind(REFRESH_REFS, &[&chat.0, &answered, &trace::traceparent()]),
             ],
             &accounts,
             &[bind(AWAIT_BUDGETS, &[&accounts])],

@@ -116,13 +116,17 @@ impl Source<'_> {
         let (account, provider_id) = (row.account, &row.provider_id);
         let Some(provider) = self.providers.by_id(provider_id) else {
             tracing::error!(
-                provider_id,
+                provider.id = provider_id,
                 "refs wait at a provider that is not configured any more"
             );
             return Err(ProblemClass::ProviderUnsupported);
         };
         let Some(sealed) = self.credentials.get(&account) else {
-            tracing::error!(provider_id, git_account.id = %account, "a linked account has no credential to read");
+            tracing::error!(
+                provider.id = provider_id,
+                git_account.id = %account,
+                "a linked account has no credential to read"
+            );
             return Err(ProblemClass::Internal);
         };
         let opened = self
@@ -140,7 +144,12 @@ impl Source<'_> {
                 Ok((provider.clone(), credential))
             }
             Err(error) => {
-                tracing::error!(provider_id, git_account.id = %account, %error, "an access token cannot be opened");
+                tracing::error!(
+                    provider.id = provider_id,
+                    git_account.id = %account,
+                    %error,
+                    "an access token cannot be opened"
+                );
                 Err(ProblemClass::Internal)
             }
         }

@@ -13,6 +13,7 @@ use std::{
 
 use policy::Subject;
 pub use proto::bounds::VIEWED_INTERVAL;
+use service_runtime::telemetry::Failing;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use crate::{
     chat::Chat,
     events::notifier::{Notifier, Topic},
     id::ChatId,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 pub use crate::store::viewed::Watcher;
@@ -150,17 +151,32 @@ impl Sampler {
     /// Notes what is viewed until `stop`.
     pub async fn run(mut self, store: Store, notifier: Notifier, stop: CancellationToken) {
         let mut views = Vec::with_capacity(BATCH);
+        let failing = Failing::default();
         loop {
             let received = self.queue.recv_many(&mut views, BATCH);
             match stop.run_until_cancelled(received).await {
                 None | Some(0) => return,
                 Some(_) => {}
             }
-            self.note(&store, &notifier, &mut views).await;
+            match self.note(&store, &notifier, &mut views).await {
+                Ok(()) if failing.ends() => tracing::info!("what is viewed is noted again"),
+                // They are noted again in a minute, if they are still viewed.
+                Err(error) if failing.begins() => {
+                    tracing::warn!(%error, "what is viewed cannot be noted");
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 
-    async fn note(&self, store: &Store, notifier: &Notifier, views: &mut Vec<View>) {
+    /// Notes all views that can be, and returns why the others are not.
+    async fn note(
+        &self,
+        store: &Store,
+        notifier: &Notifier,
+        views: &mut Vec<View>,
+    ) -> Result<(), StoreError> {
+        let mut noted = Ok(());
         let mut chats: Vec<ChatId> = Vec::new();
         for view in views.drain(..) {
             match view {
@@ -171,7 +187,7 @@ impl Sampler {
                         let is_new = |chat: &ChatId| self.views.is_new(*chat, now);
                         chats.extend(watched.into_iter().filter(is_new));
                     }
-                    Err(error) => tracing::warn!(%error, "what is watched cannot be read"),
+                    Err(error) => noted = Err(error),
                 },
             }
         }
@@ -184,10 +200,10 @@ impl Sampler {
                         notifier.notify(Topic::Due);
                     }
                 }
-                // They are noted again in a minute, if they are still viewed.
-                Err(error) => tracing::warn!(%error, "what is viewed cannot be noted"),
+                Err(error) => noted = Err(error),
             }
         }
+        noted
     }
 }
 

@@ -19,7 +19,9 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-pub use value::{Span, address, count, file, log_filter, span, token_file, verifier};
+pub use value::{
+    Span, address, collector, count, file, log_filter, percent, span, token_file, verifier,
+};
 
 /// Exit code of a process whose configuration cannot be used: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;

@@ -1,4 +1,4 @@
-//! Process plumbing that both services need: settings, telemetry, the operations endpoint, shutdown,
+//! Process plumbing that both services need: settings, logs, traces, the operations endpoint, shutdown,
 //! listeners with their services and connections, the admission of calls, and the tokens with which
 //! callers and services prove who they are.
 //!
@@ -16,4 +16,5 @@ pub mod services;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;
+pub mod trace;
 pub mod wire;

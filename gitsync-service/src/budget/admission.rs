@@ -339,10 +339,10 @@ impl Admission {
         let host = &*self.api_base_url;
         self.metrics().set_host_state(host, state, holds);
         tracing::warn!(
-            host,
+            git_host.url = host,
             state,
             holds,
-            request,
+            git_host.request_id = request,
             "a git host is in another state"
         );
     }

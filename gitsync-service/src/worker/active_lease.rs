@@ -131,8 +131,9 @@ impl ActiveLease {
                 | SyncError::Unauthenticated
                 | SyncError::Refused(_)),
             )) => {
-                self.state.note_failed_call("lease", "renew", &error);
-                self.state.health().unanswered(asked_at);
+                let is_news = self.state.health().unanswered(asked_at);
+                self.state
+                    .note_failed_call("lease", "renew", &error, is_news);
                 // Tried again until the lease is over by our own clock.
                 let renew_at = (Instant::now() + backoff.next()).min(expires_at);
                 self.set(Times {

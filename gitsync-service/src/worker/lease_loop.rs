@@ -160,8 +160,9 @@ impl Leaser<'_> {
                     return (leases, asked_at);
                 }
                 Err(error) => {
-                    self.state.health().unanswered(asked_at);
-                    self.state.note_failed_call("lease", "lease", &error);
+                    let is_news = self.state.health().unanswered(asked_at);
+                    self.state
+                        .note_failed_call("lease", "lease", &error, is_news);
                     // What may have leased something is asked again by the same id, so that a lost
                     // answer strands nothing, also when the token was replaced between two tries. An id
                     // that is refused as it is would be refused for ever.

@@ -2,6 +2,7 @@
 //! chat-service has answered or the lease is over.
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -77,21 +78,29 @@ impl Reporter<'_> {
     /// Notes, once a lease, why refs of it have no outcome: a token that the host refused, a limit, or
     /// our own decision not to send.
     fn note_withheld(&self) {
-        let credentials = self.refresh.credentials().into_iter();
-        let refused = credentials
-            .filter(|credential| credential.refused)
-            .map(|_| ProblemClass::CredentialSuspect);
+        let credentials = self.refresh.credentials();
+        let refused = credentials.iter().filter(|credential| credential.refused);
+        let accounts: Vec<String> = refused.map(|of| of.account.to_string()).collect();
+        let note = |class: &'static str| {
+            let message = "git refs were not looked up for now".to_owned();
+            self.state.note_error(class, message);
+        };
+        if !accounts.is_empty() {
+            let class = ProblemClass::CredentialSuspect.name();
+            note(class);
+            tracing::info!(class, git_account.ids = ?accounts, "the git host refused credentials");
+        }
         let observed = self.refresh.observation().unwrap_or_default();
-        let pauses = [observed.pause, observed.rest].into_iter().flatten();
-        for class in refused.chain(pauses.map(|pause| pause.class)) {
-            let class = class.name();
-            self.state
-                .note_error(class, "git refs were not looked up for now".to_owned());
-            tracing::info!(
-                budget.key = self.active.lease.budget_key.0,
-                class,
-                "git refs were not looked up for now"
-            );
+        if let Some(pause) = observed.pause {
+            let class = pause.class.name();
+            note(class);
+            let seconds = pause.duration.as_secs();
+            tracing::warn!(class, seconds, "the git host wants no requests for now");
+        }
+        if let Some(rest) = observed.rest {
+            let class = rest.class.name();
+            note(class);
+            tracing::info!(class, "git refs were not looked up for now");
         }
     }
 
@@ -207,13 +216,17 @@ impl Reporter<'_> {
                 }
                 Err(error) => error,
             };
-            self.state.note_failed_call("report", call, &error);
-            match error {
-                SyncError::LeaseLost => return Err(LeaseEnd::Lost),
-                SyncError::Refused(_) => return Ok(None),
-                SyncError::Unauthenticated | SyncError::Unanswered(_) => {}
+            let is_refused = matches!(error, SyncError::Refused(_));
+            let is_lost = matches!(error, SyncError::LeaseLost);
+            // A refusal is of this report alone.
+            let is_news = is_refused || (!is_lost && self.state.health().unanswered(asked_at));
+            self.state.note_failed_call("report", call, &error, is_news);
+            if is_lost {
+                return Err(LeaseEnd::Lost);
             }
-            self.state.health().unanswered(asked_at);
+            if is_refused {
+                return Ok(None);
+            }
             let pause = backoff.next();
             if Instant::now() + pause >= give_up_at {
                 return Err(LeaseEnd::Unreported);
@@ -224,9 +237,11 @@ impl Reporter<'_> {
 
     fn count(&self, outcomes: &[Outcome], statuses: &[Option<OutcomeStatus>]) {
         let mut taken = 0;
+        let mut rejected: Vec<String> = Vec::new();
+        let mut problems: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, outcome) in outcomes.iter().enumerate() {
             if let Finding::Failed { class, .. } = outcome.finding {
-                self.note_problem(outcome, class);
+                *problems.entry(class.name()).or_default() += 1;
             }
             match statuses.get(index).copied().flatten() {
                 // A later release may say more of what it did than this one understands.
@@ -236,27 +251,22 @@ impl Reporter<'_> {
                 }
                 Some(OutcomeStatus::Rejected) => {
                     self.state.metrics().outcomes_rejected.inc();
-                    self.state
-                        .note_error("report", "an outcome was rejected".to_owned());
-                    tracing::warn!(
-                        git_ref.id = %outcome.git_ref,
-                        "chat-service cannot store an outcome"
-                    );
+                    rejected.push(outcome.git_ref.to_string());
                 }
             }
         }
+        // A line for all refs of a report: a host that fails does so for each of them.
+        for (class, refs) in problems {
+            let message = "a git ref could not be looked up".to_owned();
+            self.state.note_error(class, message);
+            tracing::info!(class, refs, "git refs could not be looked up");
+        }
+        if !rejected.is_empty() {
+            let message = "an outcome was rejected".to_owned();
+            self.state.note_error("report", message);
+            tracing::warn!(git_ref.ids = ?rejected, "chat-service cannot store outcomes");
+        }
         self.state.note_reported(taken);
         self.active.done(outcomes.len());
-    }
-
-    fn note_problem(&self, outcome: &Outcome, class: ProblemClass) {
-        let class = class.name();
-        self.state
-            .note_error(class, "a git ref could not be looked up".to_owned());
-        tracing::info!(
-            git_ref.id = %outcome.git_ref,
-            class,
-            "a git ref could not be looked up"
-        );
     }
 }

@@ -137,24 +137,26 @@ impl WorkerState {
         inner.errors.truncate(LAST_ERRORS);
     }
 
-    /// Notes a call to chat-service that brought nothing, for operators as one of this `kind`.
+    /// Notes a call to chat-service that brought nothing, for operators as one of this `kind`. In the
+    /// log that is news only if it `is_news`: while chat-service is away, all calls fail.
     pub(super) fn note_failed_call(
         &self,
         kind: &'static str,
         call: &'static str,
         error: &SyncError,
+        is_news: bool,
     ) {
         self.metrics.count_failed_call(call, error.code());
         if matches!(error, SyncError::LeaseLost) {
             return;
         }
         self.note_error(kind, error.to_string());
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            detail = error.detail(),
-            call,
-            "a call to chat-service failed"
-        );
+        let (detail, request_id) = (error.detail(), error.request_id());
+        if is_news {
+            tracing::warn!(%error, detail, call, request.id = request_id, "a call to chat-service failed");
+        } else {
+            tracing::debug!(%error, detail, call, request.id = request_id, "a call to chat-service failed");
+        }
     }
 
     pub(super) fn note_reported(&self, outcomes: u64) {

@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
+use service_runtime::{telemetry, trace};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::sync_client::SyncClient;
 
@@ -27,8 +29,32 @@ pub(super) struct LeaseContext {
     pub(super) wind_up: CancellationToken,
 }
 
-/// Works on a lease until everything is reported and the lease is given back, or it is lost.
+/// Works on a lease until everything is reported and the lease is given back, or it is lost: within
+/// the trace of the person who waits for it, if one does.
 pub(super) async fn work(context: LeaseContext, active: ActiveLease) {
+    let lease = &active.lease;
+    let refs = lease.groups.iter().flat_map(|group| &group.refs);
+    let waiting = refs.filter_map(|git_ref| git_ref.traceparent.as_deref());
+    let trace = trace::Span::turn("turn", waiting);
+    trace.set("gitsync.budget.key", lease.budget_key.0.clone());
+    trace.set(
+        "gitsync.refs",
+        i64::try_from(lease.ref_count()).unwrap_or(i64::MAX),
+    );
+    // A budget is of one provider.
+    let provider = lease.groups.first().map(|group| &group.provider);
+    let span = tracing::info_span!(
+        target: telemetry::SPAN,
+        "turn",
+        budget.key = lease.budget_key.0,
+        provider.id = provider.map(|provider| provider.id.as_str()),
+        git_host.name = provider.map(|provider| provider.host.as_str()),
+        trace.id = trace.trace_id(),
+    );
+    trace.scope(hold(context, active)).instrument(span).await;
+}
+
+async fn hold(context: LeaseContext, active: ActiveLease) {
     let lease = Arc::clone(&active.lease);
     let deadline = Instant::now() + context.tick_timeout;
     let refresh = context.refresher.begin(Arc::clone(&lease), deadline);

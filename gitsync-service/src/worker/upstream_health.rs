@@ -24,14 +24,18 @@ impl Default for UpstreamHealth {
 impl UpstreamHealth {
     /// It answered a call as it should.
     pub(super) fn answered(&self) {
-        self.0.send_replace(LastAnswer {
+        let former = self.0.send_replace(LastAnswer {
             last: Some(Instant::now()),
             silent_since: None,
         });
+        if former.silent_since.is_some() {
+            tracing::info!("chat-service answers again");
+        }
     }
 
-    /// A call that was sent at `asked_at` has no answer, or none that lets this worker go on.
-    pub(super) fn unanswered(&self, asked_at: Instant) {
+    /// A call that was sent at `asked_at` has no answer, or none that lets this worker go on. Returns
+    /// whether the last one had.
+    pub(super) fn unanswered(&self, asked_at: Instant) -> bool {
         self.0.send_if_modified(|state| {
             let began = state.silent_since.is_none();
             if began {
@@ -39,7 +43,7 @@ impl UpstreamHealth {
                 state.silent_since = Some(state.last.map_or(asked_at, |last| last.max(asked_at)));
             }
             began
-        });
+        })
     }
 
     /// Resolves once the most recent call to chat-service succeeded.

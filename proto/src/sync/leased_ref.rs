@@ -157,6 +157,8 @@ message! {
         lenient since_found: Option<Duration>,
         /// As the last outcome gave it.
         fingerprint: Option<String>,
+        /// The trace of the person who waits for its outcome. What is no W3C `traceparent` is none.
+        traceparent: Option<String>,
     }
 }
 
@@ -188,6 +190,7 @@ impl LeasedRef {
             known: None,
             since_found: None,
             fingerprint: None,
+            traceparent: None,
         }
     }
 }

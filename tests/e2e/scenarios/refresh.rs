@@ -181,6 +181,7 @@ async fn without_a_worker_it_is_unavailable_in_time() {
 #[tokio::test]
 async fn when_the_write_fails_the_old_status_stays_and_others_are_written() {
     Stack::run(async |stack| {
+        stack.chat_service.expect_errors();
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         let numbers =

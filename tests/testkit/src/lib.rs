@@ -6,6 +6,7 @@
 //! (`service-runtime`), and links neither of them. The local launcher uses it too.
 
 pub mod clients;
+pub mod collector;
 pub mod github;
 pub mod http;
 pub mod postgres;

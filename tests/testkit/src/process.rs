@@ -93,6 +93,7 @@ pub struct Process {
     lines: Arc<Mutex<VecDeque<String>>>,
     leaks: Leaks,
     end_of_log: EndOfLog,
+    expects_errors: bool,
 }
 
 impl Process {
@@ -143,6 +144,7 @@ impl Process {
             lines,
             leaks,
             end_of_log,
+            expects_errors: false,
         };
         // On an error the child is dropped with `process`, and so killed.
         process.guard = Some(guard?);
@@ -260,7 +262,13 @@ impl Process {
         .await
     }
 
-    /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0.
+    /// Says that lines of level ERROR are what the test is about. Elsewhere they are bugs.
+    pub fn expect_errors(&mut self) {
+        self.expects_errors = true;
+    }
+
+    /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0, and no
+    /// line of level ERROR that was not expected.
     ///
     /// # Panics
     ///
@@ -275,6 +283,13 @@ impl Process {
             "{} ended with {status} after SIGTERM:\n{}",
             self.name,
             self.tail(40)
+        );
+        let mut errors = self.log();
+        errors.retain(|line| line["level"] == "ERROR");
+        assert!(
+            errors.is_empty() || self.expects_errors,
+            "{} logged errors: {errors:#?}",
+            self.name
         );
     }
 

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use service_runtime::telemetry::Failing;
+
 use super::{
     Inner, LOOK_INTERVAL,
     index::Index,
@@ -83,8 +85,11 @@ impl Inner {
     pub(super) async fn resume(&self, store: &Store, lane: Lane) {
         loop {
             self.resumed[lane as usize].notified().await;
+            let failing = Failing::default();
             while let Err(error) = self.catch_up(store, lane).await {
-                tracing::warn!(%error, "missed change events cannot be read; trying again");
+                if failing.begins() {
+                    tracing::warn!(%error, "missed change events cannot be read; trying again");
+                }
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }

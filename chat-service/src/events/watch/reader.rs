@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use service_runtime::telemetry::Failing;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,10 +29,15 @@ impl Inner {
     /// Follows the events.
     pub(super) async fn read(&self, store: &Store, notifier: &Notifier) {
         let mut placed = notifier.subscribe(Topic::Placed);
+        let failing = Failing::default();
         loop {
             placed.mark_unchanged();
-            if let Err(error) = self.follow(store).await {
-                tracing::warn!(%error, "change events cannot be read; trying again");
+            match self.follow(store).await {
+                Ok(()) if failing.ends() => tracing::info!("change events are read again"),
+                Err(error) if failing.begins() => {
+                    tracing::warn!(%error, "change events cannot be read; trying again");
+                }
+                Ok(()) | Err(_) => {}
             }
             tokio::select! {
                 _ = placed.changed() => {}

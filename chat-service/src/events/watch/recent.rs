@@ -122,7 +122,7 @@ impl RecentChats {
                 for id in ids {
                     match store.list_chats_for_events(&[id]).await {
                         Err(error @ StoreError::Bug { .. }) => {
-                            tracing::error!(chat = %id, %error, "a changed chat cannot be read");
+                            tracing::error!(chat.id = %id, %error, "a changed chat cannot be read");
                             chats.remove(&id);
                         }
                         chats => readable.extend(chats?),

@@ -101,7 +101,8 @@ WITH judged AS (
         changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.told_at, now())
             WHEN n.differs OR n.moved THEN now() ELSE p.changed_at END,
         base_interval_seconds = CASE WHEN n.current THEN n.base_seconds
-            ELSE p.base_interval_seconds END
+            ELSE p.base_interval_seconds END,
+        traceparent = CASE WHEN NOT n.current THEN p.traceparent END
     FROM planned n
     CROSS JOIN LATERAL (
         SELECT CASE WHEN NOT n.archived AND (n.is_primary OR n.state = 'open'

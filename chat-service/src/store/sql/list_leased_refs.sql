@@ -29,7 +29,8 @@ SELECT
     r.pull_request,
     r.pr_host_id,
     extract(epoch FROM now() - p.found_at)::double precision AS found_seconds,
-    p.fingerprint
+    p.fingerprint,
+    p.traceparent
 FROM git_ref_polls p
 JOIN git_refs r ON r.id = p.ref_id
 JOIN chats c ON c.id = r.chat_id

@@ -5,7 +5,8 @@
 -- credential, or its budget spends nothing even for a person. The caller has locked the refs and
 -- their accounts.
 --
--- So is a ref of an archived chat: it is looked up once, and its outcome plans nothing more.
+-- A ref of an archived chat is made due, too: it is looked up once, and its outcome plans nothing
+-- more. The lookup continues the trace $3, or where that is NULL the one of a person who waits already.
 WITH polled AS (
     SELECT
         r.id,
@@ -35,7 +36,8 @@ WITH polled AS (
     UPDATE git_ref_polls p
     SET lane = 1,
         due_at = least(p.due_at, now()),
-        early_at = least(p.early_at, now())
+        early_at = least(p.early_at, now()),
+        traceparent = coalesce($3::text, p.traceparent)
     FROM polled o
     WHERE p.ref_id = o.id
         AND o.ready

@@ -165,6 +165,7 @@ fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
             known: known(row)?,
             since_found: row.get_as("found_seconds")?,
             fingerprint: row.get_as("fingerprint")?,
+            traceparent: row.get_as("traceparent")?,
         },
     })
 }

@@ -81,6 +81,8 @@ pub(crate) struct Refused {
     pub(crate) account: GitAccountId,
     /// The credential's state after the refusal.
     pub(crate) state: String,
+    /// It had another state before.
+    pub(crate) is_news: bool,
 }
 
 /// How outcomes are stored.
@@ -263,6 +265,7 @@ fn refused(rows: &[Row]) -> Result<Vec<Refused>, StoreError> {
             refused.push(Refused {
                 account: row.get_as("id")?,
                 state: row.get_as("credential_state")?,
+                is_news: row.get_as("changed")?,
             });
         }
     }

@@ -53,6 +53,39 @@ pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "must be an address and a port, as in 127.0.0.1:50051")
 }
 
+/// Parses a share in percent, which may have a fraction.
+///
+/// # Errors
+///
+/// When it is no number from 0 to 100.
+pub fn percent(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("must be 0 to 100"),
+    }
+}
+
+/// Checks that a URL is one of a collector of traces: a scheme, a host and a port.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn collector(text: &str) -> Result<String, &'static str> {
+    let problem = "must be a URL of scheme, host and port, as in http://127.0.0.1:4317";
+    let url: http::Uri = text.parse().map_err(|_| problem)?;
+    let is_known = matches!(url.scheme_str(), Some("http" | "https"));
+    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none();
+    // What stands before an `@` is a password.
+    let is_open = url
+        .authority()
+        .is_some_and(|host| !host.as_str().contains('@'));
+    if is_known && is_bare && is_open && url.port_u16().is_some() {
+        Ok(text.to_owned())
+    } else {
+        Err(problem)
+    }
+}
+
 /// Reads a file that holds one secret, without the white space around it.
 ///
 /// # Errors
@@ -119,6 +152,32 @@ mod tests {
         ] {
             let parsed = parsed.map_err(str::to_owned);
             assert_eq!(parse(text).map(|span| span.as_millis()), parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_collector_has_a_scheme_a_host_and_a_port_and_no_password() {
+        for text in ["http://127.0.0.1:4317", "https://otel.example:4317/"] {
+            assert_eq!(collector(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "127.0.0.1:4317",
+            "http://127.0.0.1",
+            "grpc://127.0.0.1:4317",
+            "http://127.0.0.1:4318/v1/traces",
+            "http://user:secret@127.0.0.1:4317",
+        ] {
+            assert!(collector(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_may_have_a_fraction_and_is_no_more_than_the_whole() {
+        assert_eq!(percent("0.1"), Ok(0.1));
+        assert_eq!(percent("100"), Ok(100.0));
+        for text in ["-1", "100.1", "NaN", "half", ""] {
+            assert!(percent(text).is_err(), "{text}");
         }
     }
 

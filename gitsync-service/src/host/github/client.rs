@@ -200,11 +200,10 @@ impl Client {
     /// Logs a refusal with what the host's support asks for. No part of the answer's body is in it.
     pub(super) fn log_refusal(&self, status: u16, means: &dyn fmt::Debug, headers: &LimitHeaders) {
         tracing::info!(
-            host = self.base.host(),
-            budget.key = self.admission.key().0,
+            git_host.name = self.base.host(),
             http.response.status_code = status,
             ?means,
-            request_id = headers.request_id,
+            git_host.request_id = headers.request_id,
             limited_by = headers.limited_by,
             "the host refused a request"
         );

@@ -7,6 +7,7 @@ use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
 };
+use service_runtime::trace::Span;
 
 use super::{
     super::{
@@ -47,9 +48,15 @@ impl<'a> Exchange<'a> {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Broken> {
         let admission = &self.client.admission;
         let counted = admission.metrics().start_host_request(self.endpoint.name());
+        let span = self.span();
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
+                span.fail(if error.is_timeout() {
+                    "timeout"
+                } else {
+                    "_OTHER"
+                });
                 counted.failed();
                 admission.unanswered(None, None);
                 return Err(unanswered(&error));
@@ -58,6 +65,7 @@ impl<'a> Exchange<'a> {
         let status = response.status();
         counted.answered(status.as_u16());
         let limits = limit_headers(response.headers());
+        answered(&span, status, limits.request_id.as_deref());
         // Headers of an answer to a refused token are about the address that it came from.
         if let Some(told) = limits.window(self.window)
             && status != StatusCode::UNAUTHORIZED
@@ -73,6 +81,18 @@ impl<'a> Exchange<'a> {
             self.taken(&limits, token_expiry(response.headers()));
         }
         Ok(response)
+    }
+
+    fn span(&self) -> Span {
+        let method = if self.window == GRAPHQL {
+            "POST"
+        } else {
+            "GET"
+        };
+        let query = self.endpoint.name();
+        let span = Span::request(method, query, self.client.base.host());
+        span.set("gitsync.query", query);
+        span
     }
 
     /// The host itself took the request, and so its token.
@@ -139,6 +159,17 @@ impl<'a> Exchange<'a> {
             }
         };
         Refused::NoAnswer(reason)
+    }
+}
+
+/// What an answer's head says of a request.
+fn answered(span: &Span, status: StatusCode, request_id: Option<&str>) {
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if let Some(id) = request_id {
+        span.set("git_host.request_id", id.to_owned());
+    }
+    if status.is_client_error() || status.is_server_error() {
+        span.fail(status.as_str().to_owned());
     }
 }
 
