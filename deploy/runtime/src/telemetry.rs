@@ -33,6 +33,10 @@ pub enum LogFormat {
     Text,
 }
 
+/// What comes before the configured filter, which may say otherwise. The verifier of certificates
+/// writes of each one that it refuses as of an error of its own; whoever connects handles that.
+const QUIET: &str = "rustls_platform_verifier=off";
+
 /// Installs the process-wide subscriber. `filter` is in the syntax of
 /// `tracing_subscriber::EnvFilter`, as in `info,chat_service=debug`.
 ///
@@ -41,7 +45,7 @@ pub enum LogFormat {
 /// When the filter does not parse or a subscriber is installed already.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let spans = Targets::new().with_target(SPAN, LevelFilter::INFO);
-    let filter = EnvFilter::try_new(filter)?.or(spans);
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))?.or(spans);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Json => lines

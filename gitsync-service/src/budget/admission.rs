@@ -321,8 +321,8 @@ impl Admission {
     }
 
     /// The host failed, or did not answer; perhaps with its word for when it is back, and with its
-    /// own id of the request.
-    pub fn unanswered(&self, back_in: Option<Duration>, request: Option<&str>) {
+    /// own id of the request. Returns whether its circuit breaker opens.
+    pub fn unanswered(&self, back_in: Option<Duration>, request: Option<&str>) -> bool {
         let budgets = &self.budget.budgets;
         let now = Instant::now();
         let opens = self
@@ -332,6 +332,7 @@ impl Admission {
             budgets.metrics.host_breakers_opened.inc();
             self.note_host("breaker_open", true, request);
         }
+        opens
     }
 
     /// Says to operators that a host's state begins or ends, once for each time that it does.

@@ -58,8 +58,13 @@ impl<'a> Exchange<'a> {
                     "_OTHER"
                 });
                 counted.failed();
-                admission.unanswered(None, None);
-                return Err(unanswered(&error));
+                let broken = unanswered(&error);
+                if admission.unanswered(None, None) {
+                    let error = error.without_url();
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a git host does not answer");
+                }
+                return Err(broken);
             }
         };
         let status = response.status();
