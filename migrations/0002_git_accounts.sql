@@ -130,6 +130,9 @@ CREATE TABLE git_accounts (
 CREATE INDEX git_accounts_queue_idx ON git_accounts (budget_id, lane, next_due_at)
     WHERE budget_id IS NOT NULL;
 CREATE INDEX git_accounts_changed_idx ON git_accounts (id) WHERE unannounced OR requeue_denied;
+-- Few, whatever the number of accounts: those whose credential the host has refused are counted.
+CREATE INDEX git_accounts_refused_idx ON git_accounts (provider_id, credential_state)
+    WHERE retry_at IS NOT NULL;
 
 -- An account's tokens, sealed with AES-256-GCM under the key key_id; the account's id and the column's
 -- name are the associated data, so a sealed value that is copied elsewhere does not open.

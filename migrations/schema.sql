@@ -191,6 +191,8 @@ CREATE TABLE git_accounts (
 CREATE INDEX git_accounts_queue_idx ON git_accounts (budget_id, lane, next_due_at)
     WHERE budget_id IS NOT NULL;
 CREATE INDEX git_accounts_changed_idx ON git_accounts (id) WHERE unannounced OR requeue_denied;
+CREATE INDEX git_accounts_refused_idx ON git_accounts (provider_id, credential_state)
+    WHERE retry_at IS NOT NULL;
 
 CREATE TABLE git_credentials (
     account_id uuid NOT NULL CONSTRAINT git_credentials_pkey PRIMARY KEY

@@ -30,6 +30,7 @@ pub mod provider;
 pub mod refresh;
 pub mod server;
 pub mod store;
+pub mod survey;
 pub mod sync;
 mod text_enum;
 pub mod title;

@@ -28,6 +28,7 @@ use crate::{
     metrics::Metrics,
     oauth::{Renewals, Renewer, RenewerParts},
     store::{self, Store},
+    survey,
     sync::viewed::{Sampler, Views},
 };
 
@@ -72,6 +73,7 @@ struct Parts {
     keys: Arc<KeyRing>,
     renewals: Renewals,
     metrics: Metrics,
+    readiness: Readiness,
     limits: Limits,
     traces: Traces,
     registry: Arc<Registry>,
@@ -100,6 +102,13 @@ impl Service {
         };
         let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
         let metrics = Metrics::new(&mut registry);
+        let readiness = Readiness::default();
+        let version = env!("CARGO_PKG_VERSION");
+        ops::register(
+            registry.sub_registry_with_prefix("chat"),
+            &readiness,
+            version,
+        );
         store.register_metrics(&mut registry);
         let listeners = Listeners {
             grpc: ops::bind(settings.listen).await?,
@@ -124,6 +133,7 @@ impl Service {
             keys: settings.keys.clone(),
             renewals: Renewals::new(&settings.providers),
             metrics,
+            readiness,
             limits: Limits::new(settings.bounds(), &mut registry),
             traces,
             registry: Arc::new(registry),
@@ -154,7 +164,7 @@ impl Service {
             sampler,
         } = self;
         let (stop, close) = (parts.stop.clone(), parts.close.clone());
-        let readiness = Readiness::default();
+        let readiness = parts.readiness.clone();
         let public = routes::public(&settings, &parts).await?;
         let sync = routes::sync(&settings, &parts).await?;
         let healths = [public.health.clone(), sync.health.clone()];
@@ -197,12 +207,18 @@ impl Service {
         })?;
         // Nothing is begun during a drain, and what was begun is finished within it.
         let renewing = tokio::spawn(renewer.run(stop.clone()));
+        tasks.spawn(survey::run(
+            store.clone(),
+            parts.metrics.events.clone(),
+            parts.metrics.survey.clone(),
+            background.clone(),
+        ));
         tasks.spawn(sampler.run(store, parts.notifier.clone(), background.clone()));
         {
             let (store, readiness, stop) = (parts.store.clone(), readiness.clone(), stop.clone());
-            let watchers = parts.watchers.clone();
+            let (watchers, metrics) = (parts.watchers.clone(), parts.metrics.events.clone());
             tasks.spawn(async move {
-                health::report(&store, &watchers, &readiness, &healths, &stop).await;
+                health::report(&store, &watchers, &metrics, &readiness, &healths, &stop).await;
             });
         }
         {

@@ -210,6 +210,7 @@ impl Dispatcher {
             .metrics
             .leased_refs
             .inc_by(handed_out.refs.len() as u64);
+        parts.metrics.leases_expired.inc_by(handed_out.expired);
         let assembled = assemble(handed_out, &parts.keys, &parts.providers);
         for failed in assembled.failed {
             self.fail_unopened(failed).await;
@@ -272,6 +273,7 @@ impl Dispatcher {
             Reported::LeaseLost => return Err(self.lost()),
         };
         parts.metrics.count_outcomes(&applied.statuses);
+        parts.metrics.observe_lateness(&applied.lateness);
         if applied.moved {
             parts.metrics.merged_budgets.inc();
             tracing::info!("the accounts of a token spend the budget of the host's account now");

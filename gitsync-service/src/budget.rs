@@ -45,6 +45,12 @@ pub const RESERVE_PERCENT: u32 = 40;
 const RESERVE_LEAST: u32 = 200;
 /// Percent of a limit below which nothing is spent even when a person is looking.
 const INTERACTIVE_FLOOR_PERCENT: u32 = 10;
+/// States of a host: its circuit breaker is open,
+const BREAKER_OPEN: &str = "breaker_open";
+/// it is asked less, since it wants several budgets to pause,
+const SLOWED: &str = "slowed";
+/// and, since that went on, not at all.
+const STOPPED: &str = "stopped";
 /// Hosts that are remembered. They are those of chat-service's configuration, so this many are
 /// plenty.
 const MOST_HOSTS: usize = 1_000;
@@ -121,6 +127,8 @@ impl Budgets {
     /// Knows no host yet. At most `concurrency` requests are on the wire at once.
     #[must_use]
     pub fn new(settings: Settings, concurrency: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        let slots = i64::try_from(concurrency).unwrap_or(i64::MAX);
+        metrics.host_request_slots.set(slots);
         Arc::new(Self {
             ceiling: LocalCeiling::new(settings.local_ceiling),
             slots: Arc::new(Slots::new(concurrency)),
@@ -187,8 +195,14 @@ impl Budgets {
         if hosts.len() >= MOST_HOSTS && !hosts.contains_key(api_base_url) {
             hosts.clear();
         }
-        let host = hosts.entry(api_base_url.to_owned()).or_default();
-        (Arc::clone(host), hosts.len())
+        let known = hosts.len();
+        let host = Arc::clone(hosts.entry(api_base_url.to_owned()).or_default());
+        if hosts.len() > known {
+            for state in [BREAKER_OPEN, SLOWED, STOPPED] {
+                self.metrics.set_host_state(api_base_url, state, false);
+            }
+        }
+        (host, hosts.len())
     }
 }
 

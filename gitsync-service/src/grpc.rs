@@ -96,7 +96,7 @@ fn render(snapshot: WorkerSnapshot, metrics: &Metrics) -> GetWorkerStateResponse
         uptime: Some(message_duration(snapshot.uptime)),
         draining: snapshot.draining,
         leases: leases.collect(),
-        refs_leased: count(metrics.refs_leased.get()),
+        refs_leased: count(metrics.leased_refs.get()),
         outcomes_reported: count(snapshot.outcomes_reported),
         leases_lost: count(metrics.leases_lost.get()),
         host_requests: count(metrics.host_requests_begun()),

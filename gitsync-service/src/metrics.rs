@@ -1,4 +1,5 @@
-//! What is counted. Units are in the names; no id, repository or token is ever a label.
+//! What is counted. Units are in the names; no id, repository or token is ever a label. A host is
+//! named by the base of its API, as chat-service's configuration has it.
 
 use std::borrow::Cow;
 
@@ -6,9 +7,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use service_runtime::call_metrics::CallMetrics;
 use tokio::time::Instant;
 
-use proto::sync::{Finding, Lane, Outcome, ProblemName as _};
+use proto::sync::{Finding, Lane, Outcome, ProblemClass, ProblemName as _, Window};
 
 /// Seconds: from a cached answer of a near host to the request's deadline.
 const DURATION_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 12.0];
@@ -17,14 +19,20 @@ const DURATION_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0];
 /// By how much intervals are scaled: not at all, and up to 16 times.
 const DEMAND_BUCKETS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
+/// Shares of a limit: nothing, what even a person's looks leave, what is kept for the owner.
+const SHARE_BUCKETS: [f64; 7] = [0.0, 0.05, 0.1, 0.25, 0.4, 0.7, 1.0];
 
 /// Names and values.
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
-type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
-fn labels<const N: usize>(labels: [(&'static str, &'static str); N]) -> Labels<N> {
-    labels.map(|(name, value)| (name, Cow::Borrowed(value)))
+fn label(name: &'static str, value: &'static str) -> (&'static str, Cow<'static, str>) {
+    (name, Cow::Borrowed(value))
+}
+
+fn of_host(host: &str) -> (&'static str, Cow<'static, str>) {
+    ("host", Cow::Owned(host.to_owned()))
 }
 
 fn sizes() -> Histogram {
@@ -35,13 +43,21 @@ fn durations() -> Histogram {
     Histogram::new(DURATION_BUCKETS)
 }
 
+fn shares() -> Histogram {
+    Histogram::new(SHARE_BUCKETS)
+}
+
 /// Each metric by its name, with its help text, and how it begins unless by default.
 macro_rules! metrics {
     ($($name:ident: $metric:ty $(= $begin:expr)?, $help:literal;)*) => {
-        /// All counters of the process.
+        /// All that the process counts.
         #[derive(Debug)]
         pub struct Metrics {
             $(pub(crate) $name: $metric,)*
+            /// The calls that are served.
+            pub(crate) served_calls: CallMetrics,
+            /// The calls to chat-service.
+            pub sync_calls: CallMetrics,
             /// All of `host_requests`, and those in flight.
             host_requests_begun: Counter,
         }
@@ -50,6 +66,8 @@ macro_rules! metrics {
             fn default() -> Self {
                 Self {
                     $($name: metrics!(@begin $($begin)?),)*
+                    served_calls: CallMetrics::default(),
+                    sync_calls: CallMetrics::default(),
                     host_requests_begun: Counter::default(),
                 }
             }
@@ -58,8 +76,13 @@ macro_rules! metrics {
         /// A registry with everything in it.
         #[must_use]
         pub fn registry(metrics: &Metrics) -> Registry {
-            let mut registry = Registry::with_prefix("gitsync");
-            $(registry.register(stringify!($name), $help, metrics.$name.clone());)*
+            let mut registry = Registry::default();
+            metrics.served_calls.register_server(&mut registry);
+            metrics.sync_calls.register_client(&mut registry);
+            $(
+                let name = concat!("gitsync_", stringify!($name));
+                registry.register(name, $help, metrics.$name.clone());
+            )*
             registry
         }
     };
@@ -68,63 +91,93 @@ macro_rules! metrics {
 }
 
 metrics! {
-    refs_leased: Counter, "Refs leased from chat-service";
+    leased_refs: Counter, "Refs leased from chat-service";
+    leases_held: Gauge, "Leases that are worked on now";
     leases_lost: Counter, "Leases that ran out or were taken away while work went on";
-    leases_panicked: Counter, "Leases whose work panicked; they run out by themselves";
-    rate_limit_pauses: Counter,
-        "Pauses of a budget or one of its windows that a host asked for";
-    outcomes: Counters<2>, "Outcomes that chat-service accepted, by result and problem class";
+    outcomes: Counters<3>,
+        "Outcomes that chat-service accepted, by host, result and problem class";
     outcomes_rejected: Counter, "Outcomes that chat-service could not store";
-    sync_calls_failed: Counters<2>, "Calls to chat-service that failed, by call and status code";
-    host_requests: Counters<2>, "Requests to git hosts, by endpoint and status";
-    host_requests_in_flight: Gauge, "Requests to git hosts without an answer yet";
-    host_request_duration_seconds: Histograms = Family::new_with_constructor(durations),
-        "Time to the head of a git host's answer";
     report_duration_seconds: Histogram = durations(),
         "Time to have outcomes accepted, retries included";
-    graphql_points: Counter, "What GraphQL requests cost, as the hosts said";
-    host_breakers_opened: Counter,
-        "Times that the circuit breaker of a host opened, since it failed several budgets";
-    host_pauses: Counter,
-        "Times that a host was paused for all budgets, since it asked several to pause";
+    host_requests: Counters<3>,
+        "Requests to git hosts, by host, endpoint and HTTP status, which is none without an answer";
+    host_request_duration_seconds: Histograms<2> = Family::new_with_constructor(durations),
+        "Time to the head of a git host's answer, by host and endpoint";
+    host_requests_in_flight: Gauge, "Requests to git hosts without an answer yet";
+    host_request_slots: Gauge, "Requests to git hosts that may be in flight at once";
+    host_graphql_points: Counters<2>,
+        "What GraphQL requests cost, as the hosts said, by host and query";
     host_state: Family<Labels<2>, Gauge>,
-        "Whether a host is now slowed, without answers, or asked without GraphQL or a field of it";
-    batch_questions: Histograms = Family::new_with_constructor(sizes),
+        "1 while a host is in a state, else 0: breaker_open (not asked, since it does not answer), \
+         slowed or stopped (asked less or not, since it wants several budgets to pause), or asked \
+         without GraphQL or a field of it";
+    pauses: Counters<2>,
+        "Pauses of a budget or one of its rate limit windows that a host asked for, by host and class";
+    window_left_ratio: Histograms<2> = Family::new_with_constructor(shares),
+        "What was left of a rate limit window, as a share of its limit, at each answer that said it, \
+         by host and window";
+    requests_withheld: Counters<3>,
+        "Requests not sent, to keep the account owner's part of the rate limit, by host, window and \
+         lane";
+    batch_questions: Histograms<1> = Family::new_with_constructor(sizes),
         "Questions in one GraphQL request, by what is asked";
-    batches_too_heavy: Counters<1>, "GraphQL requests that were more than a host gives at once";
-    requests_withheld: Counters<2>,
-        "Requests withheld to keep the account owner's part of the rate limit, by window and lane";
+    batches_too_heavy: Counters<2>,
+        "GraphQL requests that were more than a host gives at once, by host and what is asked";
     interval_stretch: Histogram = Histogram::new(DEMAND_BUCKETS),
-        "By how much the intervals of a leased budget are scaled";
+        "By how much the intervals between lookups of a leased budget are scaled, for its limits";
 }
 
 impl Metrics {
     /// Counts the questions of one request, by the kind of question.
     pub(crate) fn observe_batch(&self, kind: &'static str, questions: usize) {
         let questions = u32::try_from(questions).unwrap_or(u32::MAX);
-        let of_kind = labels([("kind", kind)]);
-        let sizes = self.batch_questions.get_or_create(&of_kind);
+        let sizes = self.batch_questions.get_or_create(&[label("kind", kind)]);
         sizes.observe(f64::from(questions));
     }
 
     /// Notes that a host's state begins or ends.
     pub(crate) fn set_host_state(&self, host: &str, state: &'static str, holds: bool) {
-        let host = Cow::Owned(host.to_owned());
-        let labels = [("host", host), ("state", Cow::Borrowed(state))];
+        let labels = [of_host(host), label("state", state)];
         self.host_state.get_or_create(&labels).set(i64::from(holds));
     }
 
-    pub(crate) fn count_too_heavy(&self, kind: &'static str) {
-        let of_kind = labels([("kind", kind)]);
-        self.batches_too_heavy.get_or_create(&of_kind).inc();
+    pub(crate) fn count_too_heavy(&self, host: &str, kind: &'static str) {
+        let labels = [of_host(host), label("kind", kind)];
+        self.batches_too_heavy.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn count_withheld(&self, window: &'static str, lane: Lane) {
-        let withheld = labels([("window", window), ("lane", lane.name())]);
-        self.requests_withheld.get_or_create(&withheld).inc();
+    pub(crate) fn count_withheld(&self, host: &str, window: &'static str, lane: Lane) {
+        let labels = [
+            of_host(host),
+            label("window", window),
+            label("lane", lane.name()),
+        ];
+        self.requests_withheld.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
+    pub(crate) fn count_pause(&self, host: &str, class: ProblemClass) {
+        let labels = [of_host(host), label("class", class.name())];
+        self.pauses.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn count_points(&self, host: &str, endpoint: &'static str, points: u64) {
+        let labels = [of_host(host), label("endpoint", endpoint)];
+        self.host_graphql_points
+            .get_or_create(&labels)
+            .inc_by(points);
+    }
+
+    /// Notes what an answer said of a window; a limit of 0 means that there is none.
+    pub(crate) fn observe_window(&self, host: &str, window: &'static str, told: &Window) {
+        if let (Some(limit @ 1..), Some(remaining)) = (told.limit, told.remaining) {
+            let count = |of: i64| f64::from(u32::try_from(of).unwrap_or(0));
+            let labels = [of_host(host), label("window", window)];
+            let left = count(remaining) / count(limit).max(1.0);
+            self.window_left_ratio.get_or_create(&labels).observe(left);
+        }
+    }
+
+    pub(crate) fn count_outcome(&self, host: &str, outcome: &Outcome) {
         let (result, class) = match &outcome.finding {
             Finding::PullRequest(_) => ("found", "none"),
             Finding::Unchanged => ("unchanged", "none"),
@@ -132,21 +185,25 @@ impl Metrics {
             Finding::Gone => ("gone", "none"),
             Finding::Failed { class, .. } => ("failed", class.name()),
         };
-        let outcome = labels([("result", result), ("class", class)]);
-        self.outcomes.get_or_create(&outcome).inc();
-    }
-
-    pub(crate) fn count_failed_call(&self, call: &'static str, code: &'static str) {
-        let failed = labels([("call", call), ("code", code)]);
-        self.sync_calls_failed.get_or_create(&failed).inc();
+        let labels = [
+            of_host(host),
+            label("result", result),
+            label("class", class),
+        ];
+        self.outcomes.get_or_create(&labels).inc();
     }
 
     /// Counts a request to a git host; it is in flight until the guard is gone.
-    pub(crate) fn start_host_request(&self, endpoint: &'static str) -> HostRequest<'_> {
+    pub(crate) fn start_host_request<'a>(
+        &'a self,
+        host: &'a str,
+        endpoint: &'static str,
+    ) -> HostRequest<'a> {
         self.host_requests_begun.inc();
         self.host_requests_in_flight.inc();
         HostRequest {
             metrics: self,
+            host,
             endpoint,
             since: Instant::now(),
         }
@@ -160,6 +217,7 @@ impl Metrics {
 /// One request to a git host, while it lasts.
 pub(crate) struct HostRequest<'a> {
     metrics: &'a Metrics,
+    host: &'a str,
     endpoint: &'static str,
     since: Instant,
 }
@@ -176,11 +234,11 @@ impl HostRequest<'_> {
     }
 
     fn finish(self, status: Cow<'static, str>) {
-        let endpoint = ("endpoint", Cow::Borrowed(self.endpoint));
-        let answered = [endpoint.clone(), ("status", status)];
+        let [host, endpoint] = [of_host(self.host), label("endpoint", self.endpoint)];
+        let answered = [host.clone(), endpoint.clone(), ("status", status)];
         self.metrics.host_requests.get_or_create(&answered).inc();
         let durations = &self.metrics.host_request_duration_seconds;
-        let of_endpoint = durations.get_or_create(&[endpoint]);
+        let of_endpoint = durations.get_or_create(&[host, endpoint]);
         of_endpoint.observe(self.since.elapsed().as_secs_f64());
     }
 }

@@ -9,6 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
 use service_runtime::{
     admission::{AdmissionLayer, Authenticate},
+    call_metrics::{CallMetrics, CallMetricsLayer},
     listener::{self, ConnectionMetrics, ConnectionOptions, ListenerMetrics},
     ops::{self, Readiness},
     services::{Health, Served, Services},
@@ -75,6 +76,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         &settings.chat_service_url,
         settings.token.clone(),
         settings.worker_id.clone(),
+        metrics.sync_calls.clone(),
     )?;
     let worker = build_worker(&settings, sync.clone(), Arc::clone(&metrics))?;
     let readiness = Readiness::default();
@@ -90,7 +92,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         instance: settings.worker_id.clone(),
     };
     let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
-    let connections = ConnectionMetrics::register(&mut registry).of("grpc");
+    let own = registry.sub_registry_with_prefix("gitsync");
+    ops::register(own, &readiness, env!("CARGO_PKG_VERSION"));
+    let connections = ConnectionMetrics::register(own).of("grpc");
+    let calls = metrics.served_calls.clone();
     let ops_served = ops::serve(
         ops_listener,
         readiness.clone(),
@@ -113,6 +118,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         grpc_listener,
         served,
         authenticate(settings.verifier.clone()),
+        calls,
         connections,
         close.clone(),
     ));
@@ -191,10 +197,12 @@ async fn serve_grpc(
     listener: TcpListener,
     served: Served,
     authenticate: Authenticate<Claims>,
+    calls: CallMetrics,
     metrics: ListenerMetrics,
     close: CancellationToken,
 ) -> anyhow::Result<()> {
     let traced = TraceLayer::new(served.methods.clone());
+    let measured = CallMetricsLayer::new(calls, served.methods.clone());
     let service = AdmissionLayer::new(served.methods, authenticate)
         .layer(served.routes.prepare())
         .map_future(|answer| async {
@@ -210,7 +218,8 @@ async fn serve_grpc(
         grace: CALL_TIMEOUT,
         http1: false,
     };
-    listener::serve(listener, traced.layer(service), options, metrics, close).await;
+    let service = traced.layer(measured.layer(service));
+    listener::serve(listener, service, options, metrics, close).await;
     Ok(())
 }
 

@@ -8,7 +8,11 @@ use proto::{
     chat::v1::{self as pb, sync_service_client::SyncServiceClient},
     sync::{Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId},
 };
-use service_runtime::{token::TokenFile, trace};
+use service_runtime::{
+    call_metrics::{CallMetrics, code_name},
+    token::TokenFile,
+    trace,
+};
 use tonic::{
     Code, Request, Response, Status,
     service::interceptor::InterceptedService,
@@ -38,6 +42,7 @@ pub struct SyncClient {
     client: SyncServiceClient<Traced>,
     token: TokenFile,
     worker_id: String,
+    calls: CallMetrics,
 }
 
 /// Why a call brought nothing, by what follows from it.
@@ -75,37 +80,6 @@ impl SyncError {
             }
         }
     }
-
-    /// The status code's name in metrics.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::LeaseLost => "lease_lost",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Unanswered(status) | Self::Refused(status) => code_name(status.code()),
-        }
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "ok",
-        Code::Cancelled => "cancelled",
-        Code::Unknown => "unknown",
-        Code::InvalidArgument => "invalid_argument",
-        Code::DeadlineExceeded => "deadline_exceeded",
-        Code::NotFound => "not_found",
-        Code::AlreadyExists => "already_exists",
-        Code::PermissionDenied => "permission_denied",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::FailedPrecondition => "failed_precondition",
-        Code::Aborted => "aborted",
-        Code::OutOfRange => "out_of_range",
-        Code::Unimplemented => "unimplemented",
-        Code::Internal => "internal",
-        Code::Unavailable => "unavailable",
-        Code::DataLoss => "data_loss",
-        Code::Unauthenticated => "unauthenticated",
-    }
 }
 
 /// The client cannot be built.
@@ -123,7 +97,12 @@ impl SyncClient {
     /// # Errors
     ///
     /// When `url` is no address.
-    pub fn new(url: &str, token: TokenFile, worker_id: String) -> Result<Self, SyncClientError> {
+    pub fn new(
+        url: &str,
+        token: TokenFile,
+        worker_id: String,
+        calls: CallMetrics,
+    ) -> Result<Self, SyncClientError> {
         let channel = Endpoint::from_shared(url.to_owned())
             .map_err(|source| SyncClientError {
                 url: url.to_owned(),
@@ -140,6 +119,7 @@ impl SyncClient {
                 .max_decoding_message_size(MAX_SYNC_BYTES),
             token,
             worker_id,
+            calls,
         })
     }
 
@@ -243,12 +223,12 @@ impl SyncClient {
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, SyncError> {
         let span = trace::Span::call(method);
+        let measured = self.calls.begin(method);
         let called = tokio::time::timeout(limit, span.scope(call)).await;
         let answer = called.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        span.end_call(
-            answer.as_ref().map_or_else(Status::code, |_| Code::Ok),
-            answer.is_err(),
-        );
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        measured.end(code);
+        span.end_call(code, answer.is_err());
         let answer = answer.map_err(SyncError::from);
         if matches!(answer, Err(SyncError::Unauthenticated)) {
             self.reload_token();
@@ -307,7 +287,6 @@ mod tests {
         }
         let denied = SyncError::from(Status::permission_denied("no"));
         assert!(matches!(denied, SyncError::Refused(_)));
-        assert_eq!(denied.code(), "permission_denied");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Disagreements {
     pub fn register(registry: &mut Registry) -> Self {
         let counter = Counter::default();
         registry.register(
-            "authz_disagreements",
+            "chat_policy_disagreements",
             "Chats that a predicate selected and Cedar denies, or that Cedar could not decide about",
             counter.clone(),
         );

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -26,6 +27,15 @@ pub(super) enum ResyncCause {
 }
 
 impl ResyncCause {
+    const ALL: [Self; 6] = [
+        Self::Rights,
+        Self::Generation,
+        Self::TooOld,
+        Self::Ahead,
+        Self::Slow,
+        Self::Memory,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Rights => "rights",
@@ -49,6 +59,8 @@ pub struct EventMetrics {
     /// 1 while this process is the relay.
     pub(super) relay: Gauge,
     oldest_unplaced: Gauge<f64, AtomicU64>,
+    lag: Gauge<f64, AtomicU64>,
+    clock_offset: Gauge<f64, AtomicU64>,
     /// Watchers of this process.
     pub(super) watchers: Gauge,
     /// Estimate of the bytes of pending notices and their chats.
@@ -68,50 +80,67 @@ impl EventMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
-            "relay",
+            "chat_relay",
             "1 while this process is the relay, which gives events their positions; one of all \
              replicas is",
             metrics.relay.clone(),
         );
         registry.register_with_unit(
-            "change_events_oldest_unplaced",
+            "chat_oldest_unplaced_event",
             "Age of the oldest event without a position, of which no watcher of any replica can \
              hear; 0 when there is none",
             Unit::Seconds,
             metrics.oldest_unplaced.clone(),
         );
+        registry.register_with_unit(
+            "chat_watch_lag",
+            "How long a change may have waited for the watchers of this process: since it last read \
+             events, and how long the oldest had no position by then",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
+        registry.register_with_unit(
+            "chat_database_clock_offset",
+            "By how much the database's clock is ahead of this process's",
+            Unit::Seconds,
+            metrics.clock_offset.clone(),
+        );
         registry.register(
-            "watchers",
+            "chat_watchers",
             "WatchChats streams that hear of changes",
             metrics.watchers.clone(),
         );
         registry.register_with_unit(
-            "watch_pending",
+            "chat_watch_pending",
             "Memory of pending notices of watchers, their chats, and the cache of recent chats",
             Unit::Bytes,
             metrics.pending.clone(),
         );
         for (name, help, counter) in [
             (
-                "watch_chats_read",
+                "chat_watch_chats_read",
                 "Chats read since they changed, for all watchers together",
                 &metrics.chats_read,
             ),
             (
-                "watch_asked",
+                "chat_watch_asked",
                 "Times that policy was asked whether a change concerns a watcher",
                 &metrics.asked,
             ),
             (
-                "watch_offered",
+                "chat_watch_offered",
                 "Changes that concerned a watcher, before they were coalesced",
                 &metrics.offered,
             ),
         ] {
             registry.register(name, help, counter.clone());
         }
+        // Counted from 0 on: what begins with 1 has no increase.
+        for cause in ResyncCause::ALL {
+            metrics.resyncs_of(cause);
+        }
         registry.register(
-            "watch_resyncs",
+            "chat_watch_resyncs",
             "Watchers that were made to list again, by cause",
             metrics.resyncs.clone(),
         );
@@ -122,16 +151,36 @@ impl EventMetrics {
         self.oldest_unplaced.set(age.as_secs_f64());
     }
 
+    /// Notes an upper bound of how long a change has waited for the watchers of this process.
+    pub fn observe_lag(&self, lag: Duration) {
+        self.lag.set(lag.as_secs_f64());
+    }
+
+    /// Notes the database's time, as it has just been heard.
+    pub(super) fn observe_clock(&self, time: Timestamp) {
+        let ahead = time.duration_since(Timestamp::now());
+        self.clock_offset.set(ahead.as_secs_f64());
+    }
+
+    /// Whether this process is the relay now.
+    #[must_use]
+    pub fn is_relay(&self) -> bool {
+        self.relay.get() == 1
+    }
+
     pub(super) fn count_resync(&self, cause: ResyncCause) {
+        self.resyncs_of(cause).inc();
+    }
+
+    fn resyncs_of(&self, cause: ResyncCause) -> Counter {
         let cause = cause.name();
-        self.resyncs.get_or_create(&CauseLabel { cause }).inc();
+        self.resyncs.get_or_create_owned(&CauseLabel { cause })
     }
 }
 
 #[cfg(test)]
 impl EventMetrics {
     pub(super) fn resyncs(&self, cause: ResyncCause) -> u64 {
-        let cause = cause.name();
-        self.resyncs.get_or_create(&CauseLabel { cause }).get()
+        self.resyncs_of(cause).get()
     }
 }

@@ -1,5 +1,4 @@
-//! What every call gets: a span that says in its log lines which call they are of, a deadline, a
-//! time and a count.
+//! What every call gets: a span that says in its log lines which call they are of, and a deadline.
 
 use std::{
     fmt::Display,
@@ -11,12 +10,12 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use service_runtime::{telemetry, trace};
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, field};
 use uuid::Uuid;
 
-use crate::{error::Error, metrics::Calls};
+use crate::error::Error;
 
 /// Header that names the request, from the client or made here, and back to the client.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -25,13 +24,12 @@ pub(crate) const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone)]
 pub(crate) struct CallLayer {
     most: Duration,
-    calls: Calls,
 }
 
 impl CallLayer {
     /// No call takes longer than `most`, whatever its client allows.
-    pub(crate) fn new(most: Duration, calls: Calls) -> Self {
-        Self { most, calls }
+    pub(crate) fn new(most: Duration) -> Self {
+        Self { most }
     }
 }
 
@@ -85,7 +83,6 @@ where
         request
             .extensions_mut()
             .insert(Deadline(tokio::time::Instant::now() + limit));
-        let observed = self.layer.calls.begin(request.uri().path());
         // The service that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
@@ -94,7 +91,6 @@ where
                 Ok(response) => response?,
                 Err(_) => Status::from(Error::Deadline).into_http(),
             };
-            observed.end(code(&response));
             response.headers_mut().insert(REQUEST_ID, request_id);
             Ok(response)
         };
@@ -145,15 +141,6 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
         "u" => Some(Duration::from_micros(number)),
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
-    }
-}
-
-/// A response without a status in its headers has begun well, if it is one of gRPC at all.
-fn code<B>(response: &Response<B>) -> Code {
-    match response.headers().get("grpc-status") {
-        Some(value) => Code::from_bytes(value.as_bytes()),
-        None if response.status().is_success() => Code::Ok,
-        None => Code::Unknown,
     }
 }
 

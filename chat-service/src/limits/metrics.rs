@@ -28,6 +28,17 @@ pub(super) enum Limit {
 }
 
 impl Limit {
+    const ALL: [Self; 8] = [
+        Self::CallRate,
+        Self::Calls,
+        Self::WaitingCalls,
+        Self::Watches,
+        Self::UnreadAnswers,
+        Self::ProcessCalls,
+        Self::ProcessWaitingCalls,
+        Self::ProcessUnreadAnswers,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::CallRate => "call_rate",
@@ -68,6 +79,10 @@ pub(super) struct LimitMetrics {
 impl LimitMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        // Counted from 0 on: what begins with 1 has no increase.
+        for limit in Limit::ALL.map(Limit::name) {
+            metrics.refused.get_or_create_owned(&LimitLabel { limit });
+        }
         registry.register(
             "chat_refused_calls",
             "Calls that were refused by the limit that they met",

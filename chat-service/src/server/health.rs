@@ -5,7 +5,10 @@ use std::time::Duration;
 use service_runtime::{ops::Readiness, services::Health, telemetry::Failing};
 use tokio_util::sync::CancellationToken;
 
-use crate::{events::watch::Watchers, store::Store};
+use crate::{
+    events::{metrics::EventMetrics, watch::Watchers},
+    store::Store,
+};
 
 /// The database is asked this often whether it is there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
@@ -21,6 +24,7 @@ const MAX_LAG: Duration = Duration::from_secs(15);
 pub(super) async fn report(
     store: &Store,
     watchers: &Watchers,
+    metrics: &EventMetrics,
     readiness: &Readiness,
     healths: &[Health; 2],
     stop: &CancellationToken,
@@ -47,7 +51,9 @@ pub(super) async fn report(
             None => {}
         }
         say(healths, serving).await;
-        let watching = serving && watchers.lag() <= MAX_LAG;
+        let lag = watchers.lag();
+        metrics.observe_lag(lag);
+        let watching = serving && lag <= MAX_LAG;
         public.set_one(WATCHING, watching).await;
         if stop
             .run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL))

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use service_runtime::{
     admission::AdmissionLayer,
+    call_metrics::CallMetricsLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
     services::Served,
     trace::TraceLayer,
@@ -51,10 +52,11 @@ impl Listening {
         };
         let service = ServiceBuilder::new()
             .layer(TraceLayer::new(methods.clone()))
-            .layer(CallLayer::new(
-                *settings.call_timeout,
+            .layer(CallMetricsLayer::new(
                 parts.metrics.calls.clone(),
+                methods.clone(),
             ))
+            .layer(CallLayer::new(*settings.call_timeout))
             .layer(AdmissionLayer::new(methods, Arc::new(authenticate)))
             .layer(LimitLayer::new(parts.limits.clone()))
             .service(routes.prepare());

@@ -170,6 +170,7 @@ impl Connection {
         let source = Box::new(elapsed);
         if self.limit.is_none() {
             self.failed.store(true, Ordering::Relaxed);
+            self.pool.metrics().timed_out(Timeouts::Silence);
             return StoreError::Uncertain { source };
         }
         self.pool.metrics().timed_out(Timeouts::Limit);
@@ -262,6 +263,10 @@ impl Connection {
             );
             return Err(StoreError::bug("prepare a statement", count));
         }
+        if let Some(prepared) = self.session.prepared(bound.statement) {
+            return Ok(Some(prepared));
+        }
+        self.pool.metrics().prepared.inc();
         match self.session.prepare(bound.statement).await {
             Ok(prepared) => Ok(Some(prepared)),
             Err(error) => Err(self.failure(bound.statement, error, StoreError::from_read)),

@@ -79,6 +79,8 @@ pub(crate) struct Head {
     pub(crate) forgotten: i64,
     /// For how long the first event without a position has waited for it.
     pub(crate) unplaced_for: Option<Duration>,
+    /// The database's time when this was read.
+    pub(crate) as_of: Timestamp,
 }
 
 /// What became of a placement.
@@ -201,6 +203,7 @@ fn head(rows: &[Row]) -> Result<Head, StoreError> {
         },
         forgotten: row.get_as("forgotten_position")?,
         unplaced_for: row.get_as("unplaced_seconds")?,
+        as_of: row.get_as("as_of")?,
     })
 }
 

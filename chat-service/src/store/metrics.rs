@@ -1,80 +1,121 @@
-//! What the store measures: statements, connections, and what took too long.
+//! What the store measures: statements, connections, and what took too long. By OpenTelemetry's names
+//! for databases where it has some. One of them is not used: a gauge in `_count`, as its number of
+//! connections would be, is refused by `promtool`.
 
-use std::{future::Future, time::Instant};
+use std::{borrow::Cow, future::Future, time::Instant};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use tokio_postgres::Error as PgError;
 
 /// Upper bounds in seconds, as OpenTelemetry's semantic conventions advise for these metrics.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
+/// The type of an error without a code of the server.
+const NO_ANSWER: &str = "_OTHER";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Operation {
-    operation: &'static str,
+    db_system_name: &'static str,
+    db_query_summary: &'static str,
+    error_type: Cow<'static, str>,
 }
 
 /// What took too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timeouts {
     /// A statement, by the server's limit.
     Statement,
     /// A statement, by the limit that its caller set.
     Limit,
+    /// A statement, after which the server was still silent.
+    Silence,
     /// A lock.
     Lock,
     /// A connection.
     Connection,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: Timeouts,
+impl Timeouts {
+    const ALL: [Self; 5] = [
+        Self::Statement,
+        Self::Limit,
+        Self::Silence,
+        Self::Lock,
+        Self::Connection,
+    ];
+
+    fn label(self) -> [(&'static str, &'static str); 1] {
+        let kind = match self {
+            Self::Statement => "statement",
+            Self::Limit => "limit",
+            Self::Silence => "silence",
+            Self::Lock => "lock",
+            Self::Connection => "connection",
+        };
+        [("kind", kind)]
+    }
 }
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct StoreMetrics {
     durations: Family<Operation, Histogram>,
-    timeouts: Family<Kind, Counter>,
+    timeouts: Family<[(&'static str, &'static str); 1], Counter>,
+    failed_connects: Family<[(&'static str, Cow<'static, str>); 1], Counter>,
     waits: Histogram,
     waiting: Gauge,
+    /// Statements that a session had to prepare.
+    pub(super) prepared: Counter,
+    connections: Family<[(&'static str, &'static str); 1], Gauge>,
     /// Connections that wait for a call.
     pub(super) idle: Gauge,
     /// Connections that a call has, or that are being opened or brought to rest.
     pub(super) used: Gauge,
+    /// Connections at most.
+    pub(super) most: Gauge,
 }
 
 impl StoreMetrics {
     pub(super) fn new() -> Self {
+        let connections = Family::<[(&str, &str); 1], Gauge>::default();
+        let state =
+            |state| connections.get_or_create_owned(&[("db_client_connection_state", state)]);
+        let (idle, used) = (state("idle"), state("used"));
+        let timeouts = Family::<[(&str, &str); 1], Counter>::default();
+        // Counted from 0 on: what begins with 1 has no increase.
+        for kind in Timeouts::ALL {
+            timeouts.get_or_create_owned(&kind.label());
+        }
+        let failed_connects = Family::<[(&str, Cow<'static, str>); 1], Counter>::default();
+        failed_connects.get_or_create_owned(&[("error_type", Cow::Borrowed(NO_ANSWER))]);
         Self {
             durations: Family::new_with_constructor(
                 (|| Histogram::new(BUCKETS)) as fn() -> Histogram,
             ),
-            timeouts: Family::default(),
+            timeouts,
+            failed_connects,
             waits: Histogram::new(BUCKETS),
             waiting: Gauge::default(),
-            idle: Gauge::default(),
-            used: Gauge::default(),
+            prepared: Counter::default(),
+            connections,
+            idle,
+            used,
+            most: Gauge::default(),
         }
     }
 
-    /// Registers all, by OpenTelemetry's names where it has some.
+    /// Registers all.
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "db_client_operation_duration",
-            "Time from sending a statement to its answer, by statement; of several that are sent \
-             together, each includes those before it",
+            "Time from sending a statement to its answer, by statement, and by SQLSTATE if it \
+             failed; of several that are sent together, each includes those before it",
             Unit::Seconds,
             self.durations.clone(),
-        );
-        registry.register(
-            "db_client_timeouts",
-            "What took too long, by what: a statement (the server's limit, or its caller's), a lock, \
-             a connection",
-            self.timeouts.clone(),
         );
         registry.register_with_unit(
             "db_client_connection_wait_time",
@@ -88,34 +129,62 @@ impl StoreMetrics {
             self.waiting.clone(),
         );
         registry.register(
-            "db_client_connection_idle",
-            "Open connections of the pool that no call has",
-            self.idle.clone(),
+            "db_client_connections",
+            "Connections of the pool: idle, or used by a call",
+            self.connections.clone(),
         );
         registry.register(
-            "db_client_connection_used",
-            "Connections of the pool that calls have",
-            self.used.clone(),
+            "db_client_connection_max",
+            "Connections that the pool may have",
+            self.most.clone(),
+        );
+        registry.register(
+            "chat_database_timeouts",
+            "What took too long, by what: a statement (by the server's limit, by its caller's, or \
+             the server fell silent), a lock, a connection of the pool",
+            self.timeouts.clone(),
+        );
+        registry.register(
+            "chat_database_connect_failures",
+            "Connections to the database that could not be opened, by SQLSTATE, or _OTHER if it did \
+             not answer",
+            self.failed_connects.clone(),
+        );
+        registry.register(
+            "chat_prepared_statements",
+            "Statements that were not in the cache of their connection and had to be prepared",
+            self.prepared.clone(),
         );
     }
 
     /// Runs `call`, and notes how long that took.
     pub(super) async fn time<T>(
         &self,
-        operation: &'static str,
-        call: impl Future<Output = T>,
-    ) -> T {
+        statement: &'static str,
+        call: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
         let since = Instant::now();
         let result = call.await;
+        let operation = Operation {
+            db_system_name: "postgresql",
+            db_query_summary: statement,
+            error_type: result.as_ref().err().map_or(Cow::Borrowed(""), error_type),
+        };
         self.durations
-            .get_or_create(&Operation { operation })
+            .get_or_create(&operation)
             .observe(since.elapsed().as_secs_f64());
         result
     }
 
     /// Counts what took too long.
     pub(super) fn timed_out(&self, kind: Timeouts) {
-        self.timeouts.get_or_create(&Kind { kind }).inc();
+        self.timeouts.get_or_create(&kind.label()).inc();
+    }
+
+    /// Counts a connection that could not be opened.
+    pub(super) fn failed_to_connect(&self, error: &PgError) {
+        let label = [("error_type", error_type(error))];
+        self.failed_connects.get_or_create(&label).inc();
     }
 
     /// Notes that a call waits for a connection, until the result is dropped.
@@ -126,6 +195,13 @@ impl StoreMetrics {
             since: Instant::now(),
         }
     }
+}
+
+/// The server's code of an error, or that it did not answer.
+fn error_type(error: &PgError) -> Cow<'static, str> {
+    error.code().map_or(Cow::Borrowed(NO_ANSWER), |state| {
+        Cow::Owned(state.code().to_owned())
+    })
 }
 
 /// A call that waits for a connection.

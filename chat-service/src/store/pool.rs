@@ -93,6 +93,7 @@ impl Pool {
             .div_ceil(RESERVED)
             .max(LEAST_RESERVED)
             .min(size.saturating_sub(1));
+        metrics.most.set(size.try_into().unwrap_or(i64::MAX));
         Self(Arc::new(Inner {
             server,
             idle: Mutex::default(),
@@ -139,7 +140,7 @@ impl Pool {
                 }
                 continue;
             }
-            match self.0.server.connect().await {
+            match self.connect().await {
                 Ok(session) => return Ok(self.lend(Arc::new(session), slot)),
                 Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
                     let given_back = self.0.given_back.notified();
@@ -204,9 +205,10 @@ impl Pool {
             .dec_by(stale.len().try_into().unwrap_or(i64::MAX));
     }
 
-    /// Opens a session outside of the pool.
+    /// Opens a session, which is not of the pool yet.
     pub(super) async fn connect(&self) -> Result<Session, PgError> {
-        self.0.server.connect().await
+        let opened = self.0.server.connect().await;
+        opened.inspect_err(|error| self.0.metrics.failed_to_connect(error))
     }
 
     /// Notes whether the database answers, which decides the error of calls that wait too long.

@@ -204,12 +204,13 @@ impl Session {
         !self.client.is_closed() && Instant::now() < self.retire_at
     }
 
-    /// The prepared `statement`, from the cache if it is there.
+    /// The prepared `statement`, if it is in the cache.
+    pub(super) fn prepared(&self, statement: Statement<'_>) -> Option<Prepared> {
+        self.with_statements(|statements| statements.get(statement))
+    }
+
+    /// Prepares `statement`, and keeps it in the cache.
     pub(super) async fn prepare(&self, statement: Statement<'_>) -> Result<Prepared, PgError> {
-        let found = self.with_statements(|statements| statements.get(statement));
-        if let Some(prepared) = found {
-            return Ok(prepared);
-        }
         let prepared = self.client.prepare(statement.text).await?;
         self.with_statements(|statements| statements.insert(statement, prepared.clone()));
         Ok(prepared)

@@ -13,7 +13,7 @@ pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
 pub(crate) use lease::Claimed;
 pub use lease::QUANTUM;
 pub(crate) use report::{Refused, Reported, own_failure};
-pub(crate) use state::{BudgetState, LaneState, LeaseState};
+pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncCounts};
 
 use super::{Sql, sql};
 

@@ -171,8 +171,8 @@ async fn each_statement_is_timed_under_its_name_composed_ones_too() {
     }
     list(&store, &ChatFilter::default()).await;
     for line in [
-        "db_client_operation_duration_seconds_count{operation=\"read_relay\"} 2",
-        "db_client_operation_duration_seconds_count{operation=\"list_chats\"} 1",
+        "db_client_operation_duration_seconds_count{db_system_name=\"postgresql\",db_query_summary=\"read_relay\",error_type=\"\"} 2",
+        "db_client_operation_duration_seconds_count{db_system_name=\"postgresql\",db_query_summary=\"list_chats\",error_type=\"\"} 1",
     ] {
         assert_shown(&store, line);
     }
@@ -303,7 +303,7 @@ async fn a_statement_beyond_the_limit_of_its_caller_is_cancelled_and_named() {
     assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
     drop(connection);
     until_running(&database, 0).await;
-    assert_shown(&store, "db_client_timeouts_total{kind=\"Limit\"} 1");
+    assert_shown(&store, "chat_database_timeouts_total{kind=\"limit\"} 1");
 }
 
 #[tokio::test]
@@ -316,7 +316,7 @@ async fn the_limits_of_the_server_name_the_statement_that_met_them() {
     .await;
     let failed = store.read(SLEEP, &[]).await.unwrap_err();
     assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
-    assert_shown(&store, "db_client_timeouts_total{kind=\"Statement\"} 1");
+    assert_shown(&store, "chat_database_timeouts_total{kind=\"statement\"} 1");
     let _holder = holder(&database).await;
     let failed = store.transaction(async |tx| {
         tx.query(LOCK_WAIT, &[]).await?;
@@ -324,7 +324,7 @@ async fn the_limits_of_the_server_name_the_statement_that_met_them() {
     });
     let failed = failed.await.unwrap_err();
     assert_eq!(limit_met(&failed), Some(("lock", "wait")), "{failed:?}");
-    assert_shown(&store, "db_client_timeouts_total{kind=\"Lock\"} 1");
+    assert_shown(&store, "chat_database_timeouts_total{kind=\"lock\"} 1");
 }
 
 #[tokio::test]
@@ -345,8 +345,14 @@ async fn a_call_hears_whether_all_connections_are_in_use_or_the_database_is_away
         matches!(failed, StoreError::Unavailable { .. }),
         "{failed:?}"
     );
-    assert_shown(&store, "db_client_timeouts_total{kind=\"Connection\"} 2");
-    assert_shown(&store, "db_client_connection_used 1");
+    assert_shown(
+        &store,
+        "chat_database_timeouts_total{kind=\"connection\"} 2",
+    );
+    assert_shown(
+        &store,
+        "db_client_connections{db_client_connection_state=\"used\"} 1",
+    );
 }
 
 #[tokio::test]
@@ -379,7 +385,8 @@ async fn a_pool_that_may_not_grow_waits_for_a_connection_of_its_own() {
     let give_back = async {
         // The second call has been refused a connection of its own by then.
         wait::until("it was refused", || async {
-            let used = shown(&store).contains("db_client_connection_used 2");
+            let used = shown(&store)
+                .contains("db_client_connections{db_client_connection_state=\"used\"} 2");
             if used { Ok(()) } else { Err(()) }
         })
         .await;

@@ -41,7 +41,7 @@ pub(super) fn known_or<T>(known: Option<T>, unknown: T, column: &str, wire: impl
 
 pub(super) fn register(registry: &mut Registry) {
     registry.register(
-        "unknown_values",
+        "chat_unknown_values",
         "Values in rows that this release does not know and shows as unspecified, by column",
         COUNTS.clone(),
     );

@@ -32,6 +32,7 @@ pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Provid
         budgets,
         refs,
         credentials,
+        expired: _,
     } = handed_out;
     let source = Source {
         credentials: credentials

@@ -1,34 +1,56 @@
-//! Counts of what is leased, what came of it, and what must not happen.
+//! Counts of what is leased, what came of it and how late, and what must not happen.
+
+use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
 };
-use proto::sync::OutcomeStatus;
+use proto::sync::{Lane, OutcomeStatus};
 
-/// Declares counters that are called `sync_` and the field's name, with its documentation as help.
+/// Upper bounds in seconds: from a lookup that a person waits for to a backlog of an hour.
+const LATENESS: [f64; 12] = [
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0,
+];
+
+/// Declares counters that are called `chat_` and the field's name, with its documentation as help.
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $counter:ident,)*) => {
         /// The counters of the sync side. Cheap to clone.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Debug)]
         pub struct SyncMetrics {
             $($(#[doc = $help])+ pub $counter: Counter,)*
             outcomes: Family<StatusLabel, Counter>,
+            lateness: Family<LaneLabel, Histogram, fn() -> Histogram>,
+        }
+
+        impl Default for SyncMetrics {
+            fn default() -> Self {
+                Self {
+                    $($counter: Counter::default(),)*
+                    outcomes: Family::default(),
+                    lateness: Family::new_with_constructor(|| Histogram::new(LATENESS)),
+                }
+            }
         }
 
         impl SyncMetrics {
-            /// Registers the counters.
+            /// Registers the metrics.
             #[must_use]
             pub fn register(registry: &mut Registry) -> Self {
                 let metrics = Self::default();
                 $(
                     let help = concat!($($help),+).trim().trim_end_matches('.');
-                    let name = concat!("sync_", stringify!($counter));
+                    let name = concat!("chat_", stringify!($counter));
                     registry.register(name, help, metrics.$counter.clone());
                 )*
                 let help = "Outcomes of refreshes by what became of them";
-                registry.register("sync_outcomes", help, metrics.outcomes.clone());
+                registry.register("chat_outcomes", help, metrics.outcomes.clone());
+                let help = "Time from when a ref was due to when its outcome was stored, by the lane \
+                            in which it was due";
+                let lateness = metrics.lateness.clone();
+                registry.register_with_unit("chat_refresh_lateness", help, Unit::Seconds, lateness);
                 metrics
             }
         }
@@ -40,6 +62,9 @@ counters! {
     leased_refs,
     /// Calls with a lease that was lost.
     leases_lost,
+    /// Leases that ran out since their worker neither renewed them nor gave them back, counted when
+    /// their budget is leased again.
+    leases_expired,
     /// Lease calls of a worker that policy does not let read credentials. Above 0 it is an outage.
     credential_denied,
     /// Leased refs whose credential could not be opened.
@@ -61,7 +86,20 @@ struct StatusLabel {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabel {
+    lane: &'static str,
+}
+
 impl SyncMetrics {
+    pub(super) fn observe_lateness(&self, late: &[(Lane, Duration)]) {
+        for (lane, late) in late {
+            let lane = lane.name();
+            let of_lane = self.lateness.get_or_create(&LaneLabel { lane });
+            of_lane.observe(late.as_secs_f64());
+        }
+    }
+
     pub(super) fn count_outcomes(&self, statuses: &[OutcomeStatus]) {
         for status in statuses {
             let label = StatusLabel {

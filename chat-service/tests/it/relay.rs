@@ -254,7 +254,7 @@ pub(crate) async fn health(stack: &Stack, service: &str) -> ServingStatus {
 async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_and_not_in_readiness()
  {
     const WATCHES: &str = "chat.v1.ChatService/WatchChats";
-    const AGE: &str = "change_events_oldest_unplaced_seconds";
+    const AGE: &str = "chat_oldest_unplaced_event_seconds";
     Stack::run(async |stack| {
         let until_health = async |wanted: ServingStatus| {
             wait::until("the health of watches", || async {
@@ -265,7 +265,7 @@ async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_a
         };
         until_health(ServingStatus::Serving).await;
         wait::until("this process is the relay", || async {
-            let relay: u64 = stack.metric("relay").await;
+            let relay: u64 = stack.metric("chat_relay").await;
             if relay == 1 { Ok(()) } else { Err(relay) }
         })
         .await;

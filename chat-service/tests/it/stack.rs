@@ -139,7 +139,10 @@ impl Stack {
 
     /// How often the service has run a statement.
     pub(crate) async fn statements(&self, name: &str) -> u64 {
-        let of = format!("db_client_operation_duration_seconds_count{{operation=\"{name}\"}}");
+        let of = format!(
+            "db_client_operation_duration_seconds_count{{db_system_name=\"postgresql\",\
+             db_query_summary=\"{name}\",error_type=\"\"}}"
+        );
         http::metric(&self.ops_url, &of).await.unwrap_or(0)
     }
 

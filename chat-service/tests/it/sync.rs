@@ -10,6 +10,7 @@ pub(crate) mod fairness;
 mod fence;
 mod known;
 mod lost;
+mod measured;
 mod operator;
 mod priority;
 mod queue;

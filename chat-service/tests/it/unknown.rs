@@ -70,7 +70,7 @@ async fn listed(stack: &Stack) -> BTreeSet<(String, String)> {
 }
 
 async fn unknown_values(stack: &Stack, column: &str) -> bool {
-    let counter = format!("unknown_values_total{{column=\"{column}\"}}");
+    let counter = format!("chat_unknown_values_total{{column=\"{column}\"}}");
     http::metric::<u64>(&stack.ops_url, &counter)
         .await
         .is_some()

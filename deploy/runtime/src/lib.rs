@@ -6,6 +6,7 @@
 //! service needs lives in that service.
 
 pub mod admission;
+pub mod call_metrics;
 pub mod config;
 mod described;
 pub mod jitter;

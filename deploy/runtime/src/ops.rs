@@ -3,27 +3,43 @@
 //! Liveness says that the process can answer at all; it never asks a dependency, since restarting
 //! a pod does not mend a database. Readiness is what [`Readiness`] was last told.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, LazyLock, Once},
+};
 
 use axum::{
     Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,
 };
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::{
+    encoding::text::encode_registry,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
 use tokio::{net::TcpListener, sync::watch};
 
 /// Whether this process should get traffic, and if not, why.
 #[derive(Clone, Debug)]
-pub struct Readiness(watch::Sender<Result<(), String>>);
+pub struct Readiness {
+    state: watch::Sender<Result<(), String>>,
+    gauge: Gauge,
+}
 
 impl Readiness {
     /// Says that traffic is welcome.
     pub fn ready(&self) {
-        self.0.send_modify(|state| *state = Ok(()));
+        self.gauge.set(1);
+        self.state.send_modify(|state| *state = Ok(()));
     }
 
     /// Says that traffic should go elsewhere.
     pub fn not_ready(&self, why: impl Into<String>) {
-        self.0.send_modify(|state| *state = Err(why.into()));
+        self.gauge.set(0);
+        self.state.send_modify(|state| *state = Err(why.into()));
     }
 
     /// What was said last.
@@ -32,15 +48,45 @@ impl Readiness {
     ///
     /// The reason, when not ready.
     pub fn state(&self) -> Result<(), String> {
-        self.0.borrow().clone()
+        self.state.borrow().clone()
     }
 }
 
 impl Default for Readiness {
     /// Not ready, since the process is starting.
     fn default() -> Self {
-        Self(watch::Sender::new(Err("starting".to_owned())))
+        Self {
+            state: watch::Sender::new(Err("starting".to_owned())),
+            gauge: Gauge::default(),
+        }
     }
+}
+
+/// Registers what every process says of itself: its release, whether it is ready, and how often
+/// something in it panicked, which is counted from the first call on.
+pub fn register(registry: &mut Registry, readiness: &Readiness, version: &'static str) {
+    static PANICS: LazyLock<Counter> = LazyLock::new(Counter::default);
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let then = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.inc();
+            then(panic);
+        }));
+    });
+    let build = Family::<[(&str, &str); 1], Gauge>::default();
+    build.get_or_create(&[("version", version)]).set(1);
+    registry.register("build_info", "1, with the release of this process", build);
+    registry.register(
+        "ready",
+        "1 while this process should get traffic, as /readyz says; else 0",
+        readiness.gauge.clone(),
+    );
+    registry.register(
+        "panics",
+        "Panics of this process: each is a bug, and ended the task in which it happened",
+        PANICS.clone(),
+    );
 }
 
 /// Serves the endpoint until `stop` resolves.
@@ -102,7 +148,66 @@ async fn metrics(
     State((_, registry)): State<(Readiness, Arc<Registry>)>,
 ) -> Result<impl IntoResponse, StatusCode> {
     let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], text))
+    encode_registry(&mut text, &registry)
+        .and_then(|()| exposition(&text))
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+        .map(|text| ([(header::CONTENT_TYPE, TEXT_FORMAT)], text))
+}
+
+/// Prometheus' own text format, which all scrapers and `promtool check metrics` read.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The same metrics as `open`, which is OpenMetrics' text: it has units of their own, and names a
+/// counter without the `_total` that its samples end in.
+fn exposition(open: &str) -> Result<String, fmt::Error> {
+    use fmt::Write as _;
+
+    let mut text = String::with_capacity(open.len());
+    let mut help = "";
+    for line in open.lines() {
+        if let Some(described) = line.strip_prefix("# HELP ") {
+            help = described.split_once(' ').map_or("", |(_, help)| help);
+        } else if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, metric_type) = typed.split_once(' ').ok_or(fmt::Error)?;
+            let total = if metric_type == "counter" {
+                "_total"
+            } else {
+                ""
+            };
+            writeln!(text, "# HELP {name}{total} {help}")?;
+            writeln!(text, "# TYPE {name}{total} {metric_type}")?;
+        } else if !line.starts_with('#') {
+            writeln!(text, "{line}")?;
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_served_in_the_text_format_that_names_counters_as_their_samples() {
+        let mut registry = Registry::default();
+        let readiness = Readiness::default();
+        register(
+            registry.sub_registry_with_prefix("chat"),
+            &readiness,
+            "1.2.3",
+        );
+        readiness.ready();
+        let mut open = String::new();
+        encode_registry(&mut open, &registry).unwrap();
+        let text = exposition(&open).unwrap();
+        for lines in [
+            "# TYPE chat_build_info gauge\nchat_build_info{version=\"1.2.3\"} 1\n",
+            "# TYPE chat_ready gauge\nchat_ready 1\n",
+            "# TYPE chat_panics_total counter\nchat_panics_total ",
+        ] {
+            assert!(text.contains(lines), "{text}");
+        }
+        readiness.not_ready("draining");
+        assert_eq!(readiness.gauge.get(), 0);
+    }
 }

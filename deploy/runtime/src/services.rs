@@ -213,6 +213,12 @@ impl Methods {
         self.0.by_path.get(path).copied()
     }
 
+    /// The full name of the RPC with this path, as in `chat.v1.ChatService/GetChat`.
+    pub(crate) fn name(&self, path: &str) -> Option<&str> {
+        let (known, _) = self.0.by_path.get_key_value(path)?;
+        known.strip_prefix('/')
+    }
+
     /// A scanner for the body of a call of `method`.
     pub(crate) fn scanner(&self, method: Method) -> Scanner {
         Scanner::new(Arc::clone(&self.0.shapes), method.shape, method.most)
@@ -246,7 +252,10 @@ mod tests {
             "",
         ] {
             assert_eq!(open(path), None, "{path}");
+            assert_eq!(methods.name(path), None, "{path}");
         }
+        let path = "/chat.v1.SyncService/ReportOutcomes";
+        assert_eq!(methods.name(path), path.strip_prefix('/'));
     }
 
     #[test]

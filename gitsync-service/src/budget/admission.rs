@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 
 use super::{
-    LeaseBudget, Withheld,
+    BREAKER_OPEN, LeaseBudget, SLOWED, STOPPED, Withheld,
     credential::{CredentialCheck, CredentialProbe},
     host_state::{HostState, Pace},
     pause,
@@ -238,7 +238,8 @@ impl Admission {
         let checked =
             budget.with_window(window, |state| state.may_spend(settings, lane, cost, now));
         if checked == Err(Withheld::Reserved) {
-            self.metrics().count_withheld(window, lane);
+            self.metrics()
+                .count_withheld(&self.api_base_url, window, lane);
         }
         checked
     }
@@ -293,6 +294,8 @@ impl Admission {
     /// means that the host has none.
     pub fn observe(&self, window: &'static str, told: Window) {
         let limited = told.limit != Some(0);
+        self.metrics()
+            .observe_window(&self.api_base_url, window, &told);
         self.budget.with_window(window, |state| state.observe(told));
         let ceiling = &self.budget.budgets.ceiling;
         ceiling.observe(&self.budget.key, window, limited);
@@ -309,14 +312,16 @@ impl Admission {
     /// closes.
     pub fn answered(&self) {
         if self.host.answered() {
-            self.note_host("breaker_open", false, None);
+            self.note_host(BREAKER_OPEN, false, None);
         }
     }
 
     /// The host answered what it was asked: secondary limits that others meet are their own.
     pub fn answered_well(&self) {
         if self.host.answered_well(Instant::now()) {
-            self.note_host("slowed", false, None);
+            self.note_host(SLOWED, false, None);
+            self.metrics()
+                .set_host_state(&self.api_base_url, STOPPED, false);
         }
     }
 
@@ -329,8 +334,7 @@ impl Admission {
             .host
             .unanswered(&budgets.settings, &self.budget.key, back_in, now);
         if opens {
-            budgets.metrics.host_breakers_opened.inc();
-            self.note_host("breaker_open", true, request);
+            self.note_host(BREAKER_OPEN, true, request);
         }
         opens
     }
@@ -365,11 +369,7 @@ impl Admission {
         let budgets = &self.budget.budgets;
         let (settings, key) = (&budgets.settings, &self.budget.key);
         if let Some(is_open) = self.host.refused(settings, key, Instant::now()) {
-            budgets
-                .metrics
-                .host_breakers_opened
-                .inc_by(u64::from(is_open));
-            self.note_host("breaker_open", is_open, None);
+            self.note_host(BREAKER_OPEN, is_open, None);
         }
         self.budget.changed.notify_waiters();
         Withheld::Credential
@@ -391,7 +391,7 @@ impl Admission {
             state.pause(pause::primary(settings, reset_in, &budget.key))
         });
         if first {
-            self.metrics().rate_limit_pauses.inc();
+            self.count_pause(ProblemClass::RateLimited);
         }
         Withheld::WindowPaused
     }
@@ -420,9 +420,10 @@ impl Admission {
         drop(state);
         if first && let Some(pace) = self.host.secondary_limit(&budget.key, now) {
             if pace == Pace::Stopped {
-                self.metrics().host_pauses.inc();
+                self.metrics()
+                    .set_host_state(&self.api_base_url, STOPPED, true);
             }
-            self.note_host("slowed", true, request);
+            self.note_host(SLOWED, true, request);
         }
         let settings = &budget.budgets.settings;
         self.pause(Pause {
@@ -447,11 +448,20 @@ impl Admission {
         let mut state = self.budget.lock();
         if !state.is_paused(Instant::now()) {
             state.pause = Some(Received::now(pause));
-            self.metrics().rate_limit_pauses.inc();
+            self.count_pause(pause.class);
             drop(state);
             self.budget.changed.notify_waiters();
         }
         Withheld::BudgetPaused
+    }
+
+    fn count_pause(&self, class: ProblemClass) {
+        self.metrics().count_pause(&self.api_base_url, class);
+    }
+
+    /// The base of its host's API.
+    pub(crate) fn api_base_url(&self) -> &str {
+        &self.api_base_url
     }
 
     /// The host said whose account it is.

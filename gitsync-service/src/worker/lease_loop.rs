@@ -56,7 +56,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     }
     // A quarter of the time is kept for reports.
     let wind_up_at = begun + worker.settings.drain_timeout * 3 / 4;
-    if tokio::time::timeout_at(wind_up_at, join_all(&mut works, &worker.state))
+    if tokio::time::timeout_at(wind_up_at, join_all(&mut works))
         .await
         .is_ok()
     {
@@ -64,7 +64,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     }
     context.wind_up.cancel();
     let end = begun + worker.settings.drain_timeout;
-    if tokio::time::timeout_at(end, join_all(&mut works, &worker.state))
+    if tokio::time::timeout_at(end, join_all(&mut works))
         .await
         .is_err()
     {
@@ -92,7 +92,7 @@ async fn lease_until(
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(ended) = works.join_next() => note_end(ended, &context.state),
+                Some(ended) = works.join_next() => note_end(ended),
                 leases = &mut next => break leases,
             }
         };
@@ -104,17 +104,16 @@ async fn lease_until(
     }
 }
 
-async fn join_all(works: &mut JoinSet<()>, state: &WorkerState) {
+async fn join_all(works: &mut JoinSet<()>) {
     while let Some(ended) = works.join_next().await {
-        note_end(ended, state);
+        note_end(ended);
     }
 }
 
-fn note_end(ended: Result<(), JoinError>, state: &WorkerState) {
+fn note_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        state.metrics().leases_panicked.inc();
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "the work on a lease panicked; the lease runs out by itself"
@@ -151,7 +150,7 @@ impl Leaser<'_> {
                     let refs: usize = leases.iter().map(Lease::ref_count).sum();
                     self.state
                         .metrics()
-                        .refs_leased
+                        .leased_refs
                         .inc_by(u64::try_from(refs).unwrap_or(0));
                     let early = wait.saturating_sub(asked_at.elapsed());
                     if leases.is_empty() && !early.is_zero() {
@@ -194,19 +193,15 @@ async fn give_back(sync: &SyncClient, request_id: RequestId, batch_size: usize) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::metrics::Metrics;
 
     #[tokio::test]
-    async fn work_that_panics_is_counted_and_ends_no_other() {
-        let metrics = Arc::<Metrics>::default();
-        let state = WorkerState::new("worker-1".to_owned(), Arc::clone(&metrics));
+    async fn work_that_panics_ends_no_other() {
+        let (send, done) = tokio::sync::oneshot::channel();
         let mut works = JoinSet::new();
         works.spawn(async { panic!("as a bug would") });
-        works.spawn(async {});
-        join_all(&mut works, &state).await;
-        assert_eq!(metrics.leases_panicked.get(), 1);
+        works.spawn(async { send.send(()).unwrap() });
+        join_all(&mut works).await;
+        done.await.unwrap();
     }
 }

@@ -235,6 +235,12 @@ impl Reporter<'_> {
         }
     }
 
+    /// The host of the lease: a budget is of one provider.
+    fn host(&self) -> &str {
+        let group = self.active.lease.groups.first();
+        group.map_or("", |group| &group.provider.api_base_url)
+    }
+
     fn count(&self, outcomes: &[Outcome], statuses: &[Option<OutcomeStatus>]) {
         let mut taken = 0;
         let mut rejected: Vec<String> = Vec::new();
@@ -247,7 +253,7 @@ impl Reporter<'_> {
                 // A later release may say more of what it did than this one understands.
                 Some(OutcomeStatus::Applied | OutcomeStatus::Superseded) | None => {
                     taken += 1;
-                    self.state.metrics().count_outcome(outcome);
+                    self.state.metrics().count_outcome(self.host(), outcome);
                 }
                 Some(OutcomeStatus::Rejected) => {
                     self.state.metrics().outcomes_rejected.inc();

@@ -146,7 +146,6 @@ impl WorkerState {
         error: &SyncError,
         is_news: bool,
     ) {
-        self.metrics.count_failed_call(call, error.code());
         if matches!(error, SyncError::LeaseLost) {
             return;
         }
@@ -169,6 +168,7 @@ impl WorkerState {
     /// Lists a lease until the guard is gone.
     pub(super) fn hold(self: &Arc<Self>, lease: &Lease, expires_at: Instant) -> LeaseGuard {
         let mut inner = self.lock();
+        self.metrics.leases_held.inc();
         inner.next_id += 1;
         let id = inner.next_id;
         inner.leases.insert(
@@ -278,6 +278,7 @@ impl LeaseGuard {
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
+        self.state.metrics.leases_held.dec();
         self.state.lock().leases.remove(&self.id);
         self.state.progress.notify_one();
     }

@@ -87,7 +87,9 @@ impl Stack {
 
     pub(crate) fn start_worker_as(&self, settings: Settings, refresher: RefresherSettings) {
         let token = TokenFile::open(&self.token_file).unwrap();
-        let sync = SyncClient::new(&self.server.url(), token, "worker-1".to_owned()).unwrap();
+        let calls = self.metrics.sync_calls.clone();
+        let worker = "worker-1".to_owned();
+        let sync = SyncClient::new(&self.server.url(), token, worker, calls).unwrap();
         let refresher = Refresher::new(RefresherSettings {
             metrics: Arc::clone(&self.metrics),
             ..refresher

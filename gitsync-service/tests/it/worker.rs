@@ -59,10 +59,15 @@ async fn a_leased_ref_is_looked_up_reported_and_given_back_with_the_last_report(
         );
         assert_eq!(graphql.length.unwrap().seconds, 3600);
         assert!(stack.chat().calls("release").is_empty());
+        let host = stack.github.api_base_url();
+        let points = format!("{{host=\"{host}\",endpoint=\"graphql_discover\"}} 1");
+        let left = format!("_count{{host=\"{host}\",window=\"graphql\"}} 1");
         for line in [
-            "gitsync_graphql_points_total 1",
+            &format!("gitsync_host_graphql_points_total{points}"),
+            &format!("gitsync_window_left_ratio{left}"),
             "gitsync_batch_questions_sum{kind=\"discover\"} 2.0",
             "gitsync_interval_stretch_count 1",
+            "gitsync_leases_held 0",
         ] {
             assert!(stack.metric(line), "{line}");
         }
@@ -240,8 +245,11 @@ async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
         );
         assert_eq!(stack.chat().reports().len(), 1);
         until("the lease is finished", || async {
-            let accepted = "gitsync_outcomes_total{result=\"no_pull_request\",class=\"none\"} 1";
-            stack.metric(accepted).then_some(()).ok_or(accepted)
+            let accepted = format!(
+                "gitsync_outcomes_total{{host=\"{}\",result=\"no_pull_request\",class=\"none\"}} 1",
+                stack.github.api_base_url()
+            );
+            stack.metric(&accepted).then_some(()).ok_or(accepted)
         })
         .await;
         assert!(stack.metric("gitsync_leases_lost_total 0"));

@@ -190,7 +190,7 @@ impl World {
 
     /// Chats that chat-service has read for its watchers so far, by its own count.
     async fn chats_read(&self) -> anyhow::Result<f64> {
-        let read = http::metric(self.stack.ops_url(), "watch_chats_read_total").await;
+        let read = http::metric(self.stack.ops_url(), "chat_watch_chats_read_total").await;
         read.context("no count of chats read")
     }
 }

@@ -78,14 +78,14 @@ async fn connections_beyond_the_limit_are_refused_and_not_held() {
             connected(url).await,
             connected(url).await,
         ];
-        until_metrics_have(stack, "connections_open{listener=\"grpc\"} 3").await;
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 3").await;
         closed(connected(url).await).await;
-        until_metrics_have(stack, "connections_refused_total{listener=\"grpc\"} 1").await;
+        until_metrics_have(stack, "chat_connections_refused_total{listener=\"grpc\"} 1").await;
         warned(stack, "too many connections; refusing more").await;
         // The workers' listener has a limit of its own.
         let worker = stack.worker().await;
         drop(held);
-        until_metrics_have(stack, "connections_open{listener=\"grpc\"} 0").await;
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 0").await;
         list(stack).await.unwrap();
         vec![worker]
     })
@@ -196,7 +196,7 @@ async fn a_connection_ends_at_its_age_and_its_streams_with_advice() {
             .unwrap();
         let mut watch = watch.into_inner();
         watch.message().await.unwrap().unwrap();
-        until_metrics_have(stack, "connections_open{listener=\"grpc\"} 1").await;
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 1").await;
         let ended = timeout(PATIENCE, first(&mut watch, |_| false));
         let ended = ended.await.unwrap().unwrap_err();
         let (code, why, _) = facts(&ended);
@@ -206,7 +206,7 @@ async fn a_connection_ends_at_its_age_and_its_streams_with_advice() {
         );
         let retry = ended.get_error_details().retry_info().cloned();
         assert!(retry.is_some_and(|retry| retry.retry_delay.is_some()));
-        until_metrics_have(stack, "connections_open{listener=\"grpc\"} 0").await;
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 0").await;
         // The client connects again.
         let list = v1::GetChatsRequest::default();
         chats.get_chats(list).await.unwrap();

@@ -266,10 +266,10 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
         said.push(("the sync state", format!("{state:?}")));
 
         for (url, metric) in [
-            (stack.ops_url(), "rpc_duration_seconds_count"),
+            (stack.ops_url(), "rpc_server_call_duration_seconds_count"),
             (
                 stack.ops_url(),
-                "db_client_operation_duration_seconds_count{operation=\"insert_chat\"} 1",
+                "db_query_summary=\"insert_chat\",error_type=\"\"} 1",
             ),
             (&worker.ops, "gitsync_host_requests_total"),
         ] {

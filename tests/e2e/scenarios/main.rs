@@ -15,6 +15,7 @@ mod history;
 mod killed;
 mod logs;
 mod main_job;
+mod metrics;
 mod oauth;
 mod operator;
 mod outage;

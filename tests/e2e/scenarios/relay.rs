@@ -11,7 +11,7 @@ use tonic::Streaming;
 const PROMISED: Duration = Duration::from_secs(15);
 
 async fn is_relay(replica: &Replica) -> bool {
-    http::metric::<u64>(replica.ops_url(), "relay").await == Some(1)
+    http::metric::<u64>(replica.ops_url(), "chat_relay").await == Some(1)
 }
 
 /// The relay, and the one that is not, once there is exactly one of two.

@@ -11,6 +11,7 @@ pub mod github;
 pub mod http;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod random;
 pub mod running;

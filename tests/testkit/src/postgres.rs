@@ -17,6 +17,7 @@
 
 mod binaries;
 mod database;
+mod debian;
 mod embedded;
 mod error;
 mod fetch;
@@ -30,6 +31,7 @@ pub use self::{
     pgbouncer::PgBouncer,
     server::{Durability, Options, Server},
 };
+pub(crate) use self::{debian::Debian, fetch::Aside, server::free_port};
 
 /// Returns a migrated database of its own.
 ///

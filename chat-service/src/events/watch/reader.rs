@@ -68,6 +68,7 @@ impl Inner {
             }
             let unplaced_for = head.unplaced_for.unwrap_or_default();
             self.metrics.observe_unplaced(unplaced_for);
+            self.metrics.observe_clock(head.as_of);
             let mut state = lock(&self.state);
             state.read_at = Instant::now();
             state.unplaced_for = unplaced_for;

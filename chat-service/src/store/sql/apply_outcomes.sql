@@ -1,7 +1,7 @@
 -- name: apply_outcomes
 -- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
--- its event and its next due time. Returns what became of each; one that is missing spends another
--- budget, or was looked at since. The caller has locked all of them, and proves the lease last.
+-- its event and its next due time. Returns what became of each, and how late one that is applied is,
+-- by its lane; one that is missing spends another budget, or was looked at since. The caller has locked all of them, and proves the lease last.
 --
 -- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
@@ -11,7 +11,8 @@
 WITH judged AS (
     SELECT
         o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
-        r.problem_class AS known_problem, r.reported_at - interval '1 us' AS before_report,
+        r.problem_class AS known_problem, p.due_at AS was_due_at, p.lane AS due_lane,
+        r.reported_at - interval '1 us' AS before_report,
         CASE
             WHEN o.kind = 'found' AND (t.same AND t.told_at < r.pr_updated_at) IS NOT TRUE
                 THEN 'found'
@@ -146,6 +147,8 @@ SELECT n.id, n.effect = 'found' AND NOT n.same AS is_another,
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
         THEN 'rejected' ELSE 'applied' END AS status,
     n.effect = 'found' AND n.differs AND n.pr_host_id IS NOT NULL AS seen_to_change,
-    n.problem IS NULL AND n.known_problem IS NOT NULL AS is_healed,
+    n.problem IS NULL AND n.known_problem IS NOT NULL AS is_healed, n.due_lane,
+    CASE WHEN n.current AND n.was_due_at IS NOT NULL
+        THEN greatest(extract(epoch FROM now() - n.was_due_at), 0)::float8 END AS late_seconds,
     EXISTS (SELECT FROM recorded) AS events
 FROM planned n

@@ -1,6 +1,7 @@
 -- name: lock_ready_budgets
 -- Locks the first $1 budgets that can be leased, in the order of the queue, and returns them with
--- how many of $2 refs a turn of each hands out, and the lane from which on none is.
+-- how many of $2 refs a turn of each hands out, the lane from which on none is, and whether its last
+-- lease ran out.
 --
 -- The order is by time: since when a budget is ready, less a head start by the lane of its most
 -- urgent due ref (viewed 60 s, active 30 s). So a push passes idle backlogs, and nothing waits more
@@ -13,12 +14,14 @@ SELECT
     q.id,
     lanes.lane = 1 AS awaited,
     greatest($2::bigint >> least(q.losses, 16), 1) AS quantum,
-    q.withheld_from
+    q.withheld_from,
+    q.expired
 FROM (VALUES (1, 0), (2, 60), (3, 30), (4, 0)) AS lanes (lane, head_start)
 CROSS JOIN LATERAL (
     SELECT
         b.id,
         b.queue_at,
+        b.lease_token IS NOT NULL AS expired,
         b.lost_leases + (b.lease_token IS NOT NULL)::integer AS losses,
         least(
             CASE WHEN b.paused_until > now() THEN b.pause_lane END,

@@ -22,6 +22,8 @@ pub(crate) struct HandedOut {
     /// By budget, account, and lane.
     pub(crate) refs: Vec<LeasedRow>,
     pub(crate) credentials: Vec<SealedCredential>,
+    /// How many of the budgets had a lease that ran out.
+    pub(crate) expired: u64,
 }
 
 /// A live lease, still without its groups.
@@ -107,6 +109,7 @@ impl HandedOut {
                 .iter()
                 .map(credential)
                 .collect::<Result<_, _>>()?,
+            expired: 0,
         })
     }
 }

@@ -5,7 +5,7 @@
 //! an evicted ref) is settled in a transaction of its own, since accounts are locked before
 //! budgets. So is an account whose token has expired: it is held until that is renewed.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use proto::sync::{Lane, LeaseRequest, LeaseToken, Renewal};
 use tokio_postgres::Row;
@@ -188,7 +188,10 @@ async fn claim(
             bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
         ])
         .await?;
-    let handed_out = HandedOut::read(&budgets, &refs, &credentials)?;
+    let mut handed_out = HandedOut::read(&budgets, &refs, &credentials)?;
+    let expired: HashSet<&Uuid> = turns.expired.iter().collect();
+    let expired = claimed.iter().filter(|budget| expired.contains(budget));
+    handed_out.expired = expired.count() as u64;
     Ok((Some(handed_out), idle))
 }
 
@@ -283,6 +286,8 @@ struct Turns {
     waiting: Vec<Turn>,
     /// A person waits for these. What else is due of them comes last: they have had their share.
     awaited: Vec<Turn>,
+    /// Budgets whose last lease ran out.
+    expired: Vec<Uuid>,
     /// Other budgets may be ready, too.
     more: bool,
 }
@@ -292,12 +297,15 @@ impl Turns {
     fn ready(rows: &[Row]) -> Result<Self, StoreError> {
         let mut turns = Self::default();
         for row in rows {
-            let of = if row.get_as("awaited")? {
-                &mut turns.awaited
+            let turn = Turn::read(row)?;
+            if row.get_as("awaited")? {
+                turns.awaited.push(turn);
             } else {
-                &mut turns.waiting
-            };
-            of.push(Turn::read(row)?);
+                turns.waiting.push(turn);
+            }
+            if row.get_as("expired")? {
+                turns.expired.push(turn.budget);
+            }
         }
         let most = usize::try_from(MAX_BUDGETS).unwrap_or(usize::MAX);
         turns.more = rows.len() >= most || turns.awaited.len() >= most / 2;

@@ -9,8 +9,10 @@
 mod batch;
 mod row;
 
+use std::time::Duration;
+
 use proto::sync::{
-    BudgetObservation, Finding, GitAccountId, OutcomeStatus, Pause, ProblemName as _, Report,
+    BudgetObservation, Finding, GitAccountId, Lane, OutcomeStatus, Pause, ProblemName as _, Report,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -72,6 +74,8 @@ pub(crate) struct Applied {
     pub(crate) budgets: Vec<Uuid>,
     /// Waiting lease calls are to be notified.
     pub(crate) due: bool,
+    /// How late outcomes that were applied are, by lane.
+    pub(crate) lateness: Vec<(Lane, Duration)>,
     /// What it means for other refs.
     pub(crate) spread: Spread,
 }
@@ -187,6 +191,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
             .chain(merge.map(|(_, to)| to))
             .collect(),
         due: false,
+        lateness: batch.lateness,
         spread: Spread {
             leased_at: locked.get_as("leased_at")?,
             of_repository: repository_wide(report, &statuses),

@@ -16,6 +16,7 @@ const COUNT_DUE_REFS: Sql = sql!("count_due_refs");
 const LIST_LIVE_LEASES: Sql = sql!("list_live_leases");
 const LIST_PLANNED_BUDGETS: Sql = sql!("list_planned_budgets");
 const COUNT_PROBLEMS: Sql = sql!("count_problems");
+const COUNT_SYNC_STATES: Sql = sql!("count_sync_states");
 
 /// Leases, and budgets, that are listed at most.
 const LISTED: i64 = 100;
@@ -30,6 +31,23 @@ pub(crate) struct SyncState {
     pub(crate) leases: Vec<LeaseState>,
     pub(crate) budgets: Vec<BudgetState>,
     pub(crate) problems: Vec<(ProblemClass, i64)>,
+}
+
+/// What [`SyncState`] lists, counted.
+pub(crate) struct SyncCounts {
+    pub(crate) lanes: Vec<LaneState>,
+    pub(crate) problems: Vec<(ProblemClass, i64)>,
+    pub(crate) states: Vec<StateCount>,
+}
+
+/// How many leases, paused budgets or credentials of a provider are in a state.
+pub(crate) struct StateCount {
+    /// `lease`, `pause` or `credential`.
+    pub(crate) kind: String,
+    pub(crate) provider_id: String,
+    /// Of a pause its class, of a credential what the host thinks of it.
+    pub(crate) state: String,
+    pub(crate) number: i64,
 }
 
 /// What is due in a lane.
@@ -81,6 +99,36 @@ impl Store {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+impl Store {
+    /// How it stands with the synchronisation, in numbers. The parts are of slightly different
+    /// moments.
+    pub(crate) async fn sync_counts(&self) -> Result<SyncCounts, StoreError> {
+        let connection = self.connection().await?;
+        let [lanes, problems, states] = connection
+            .read_all([
+                bind(COUNT_DUE_REFS, &[&COUNTED, &COUNTED_BUDGETS]),
+                bind(COUNT_PROBLEMS, &[&COUNTED]),
+                bind(COUNT_SYNC_STATES, &[&COUNTED, &COUNTED_BUDGETS]),
+            ])
+            .await?;
+        let rows = problems.iter().map(problem_count);
+        Ok(SyncCounts {
+            lanes: lanes.iter().map(lane_state).collect::<Result<_, _>>()?,
+            problems: rows.collect::<Result<_, _>>()?,
+            states: states.iter().map(state_count).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn state_count(row: &Row) -> Result<StateCount, StoreError> {
+    Ok(StateCount {
+        kind: row.get_as("kind")?,
+        provider_id: row.get_as("provider_id")?,
+        state: row.get_as("state")?,
+        number: row.get_as("number")?,
+    })
 }
 
 fn lane_state(row: &Row) -> Result<LaneState, StoreError> {

@@ -246,6 +246,7 @@ async fn what_operators_ask_costs_what_it_counts_and_not_what_there_is() {
         for (name, arguments) in [
             ("count_due_refs", "100, 100"),
             ("count_problems", "100"),
+            ("count_sync_states", "100, 100"),
             ("list_live_leases", "100"),
             ("list_planned_budgets", "100"),
         ] {

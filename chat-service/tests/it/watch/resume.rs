@@ -176,7 +176,7 @@ async fn a_revision_from_before_what_is_remembered_is_a_resync_and_the_latest_is
 
 #[tokio::test]
 async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
-    const READ: &str = "watch_chats_read_total";
+    const READ: &str = "chat_watch_chats_read_total";
     Stack::run(async |stack| {
         let owner = Caller::user();
         let (first, live) = begin(stack, &owner, WatchChatsRequest::default()).await;
@@ -198,7 +198,7 @@ async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
         // Chats that were not yet read for the live watcher.
         let read = stack.metric::<u64>(READ).await - before;
         assert!(read <= 20, "{read} reads of 20 chats");
-        assert_eq!(stack.metric::<u64>("watchers").await, 301);
+        assert_eq!(stack.metric::<u64>("chat_watchers").await, 301);
         drop((streams, live));
     })
     .await;

@@ -48,7 +48,7 @@ async fn unread_watches_take_little_memory_and_keep_no_other_waiting() {
         let (kind, heard) = next_chat(&mut others).await;
         assert_eq!((kind, heard.id), (StatusChanged, chat.id));
         // What waits is no more than a thousand notices for each, and the chats once.
-        let waits: u64 = stack.metric("watch_pending_bytes").await;
+        let waits: u64 = stack.metric("chat_watch_pending_bytes").await;
         assert!(waits < 16 * 1024 * 1024, "{waits} bytes wait");
         drop(unread);
     })

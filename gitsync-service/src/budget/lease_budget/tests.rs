@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
 use proto::sync::{Credential, GitAccountId, LeaseToken, Provider, ProviderKind, Window};
@@ -228,14 +228,18 @@ fn a_rest_ends_with_the_window_that_it_is_for() {
 }
 
 #[test]
-fn a_host_that_is_down_is_a_rest_of_all_lanes_and_counted_once() {
+fn a_host_that_is_down_is_a_rest_of_all_lanes_and_is_shown_to_be() {
     let metrics = Arc::<Metrics>::default();
     let budgets = Budgets::new(Settings::default(), 10, Arc::clone(&metrics));
     let mut opened = Vec::new();
     for key in ["ann", "bob", "carl", "dora"] {
         let (budget, admission) = open(&budgets, key);
         admission.unanswered(None, None);
-        opened.push(metrics.host_breakers_opened.get());
+        let labels = [
+            ("host", Cow::Owned(admission.api_base_url().to_owned())),
+            ("state", Cow::Borrowed("breaker_open")),
+        ];
+        opened.push(metrics.host_state.get_or_create(&labels).get());
         budget.note_unsent(Lane::Idle, Withheld::HostClosed);
         let rest = budget.observation().unwrap().rest.unwrap();
         assert_eq!(

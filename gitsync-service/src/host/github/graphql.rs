@@ -121,7 +121,7 @@ async fn send(
     let endpoint = document::endpoint(only_sort(rows.iter().copied()));
     match client.query(endpoint, &query).await? {
         Reply::Body(bytes, limits) => {
-            let answered = Envelope::read(&bytes, &limits, client)?;
+            let answered = Envelope::read(&bytes, &limits, client, endpoint)?;
             Ok(answered.map(|envelope| read(envelope, &limits, rows)))
         }
         Reply::Missing | Reply::Refused => Ok(Queried::Elsewhere),

@@ -22,6 +22,7 @@ const USE_CASES: [&str; 13] = [
     "page_token",
     "refresh",
     "server",
+    "survey",
     "sync",
 ];
 

@@ -11,7 +11,7 @@ use crate::process::output_in;
 
 /// Why programs could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     #[error("there are no prebuilt programs for this platform")]
     Platform,
     #[error("no cache directory: neither XDG_CACHE_HOME nor HOME is set")]
@@ -40,10 +40,10 @@ pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error
 
 /// A directory that is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Aside(pub(super) PathBuf);
+pub(crate) struct Aside(pub(crate) PathBuf);
 
 impl Aside {
-    pub(super) fn within(parent: &Path) -> Result<Self, FetchError> {
+    pub(crate) fn within(parent: &Path) -> Result<Self, FetchError> {
         let aside = Self(parent.join(format!("partial-{}", uuid::Uuid::now_v7().simple())));
         std::fs::create_dir(&aside.0).map_err(io("create", &aside.0))?;
         Ok(aside)

@@ -3,29 +3,16 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::{fs::chown, process::CommandExt as _},
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
 };
 
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{
-    Database,
-    fetch::{Aside, FetchError, cache_directory, io, run},
-    server::free_port,
-    user::user_to_become,
-};
-use crate::{
-    process::{self, Process},
-    wait,
-};
+use super::{Database, debian::Debian, fetch::Aside, server::free_port, user::user_to_become};
+use crate::{process::Process, wait};
 
-/// The release of Debian that has it: prepared statements in transaction mode need 1.21.
-const SUITE: &str = "trixie";
-/// It and the libraries of that release, its C library too, so that it runs on any other. apt
-/// proves their origin by the archive's signature; a digest of our own would be gone with the next
-/// security fix.
+/// It and its libraries. Prepared statements in transaction mode need 1.21.
 const PACKAGES: [&str; 13] = [
     "pgbouncer",
     "libaudit1",
@@ -41,8 +28,6 @@ const PACKAGES: [&str; 13] = [
     "libzstd1",
     "zlib1g",
 ];
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// A running pooler. Dropping it kills it.
 #[derive(Debug)]
@@ -59,9 +44,8 @@ impl PgBouncer {
     ///
     /// When it cannot be fetched or does not start.
     pub async fn start(database: &Database) -> Self {
-        let root = fetch()
-            .await
-            .unwrap_or_else(|error| panic!("no PgBouncer: {error}"));
+        let fetched = Debian::fetch("pgbouncer", "trixie", &PACKAGES).await;
+        let debian = fetched.unwrap_or_else(|error| panic!("no PgBouncer: {error}"));
         let port = free_port().unwrap_or_else(|error| panic!("{error}"));
         let directory = Aside::within(&std::env::temp_dir()).expect("a temporary directory");
         let user = user_to_become().unwrap_or_else(|error| panic!("{error}"));
@@ -72,13 +56,8 @@ impl PgBouncer {
         std::fs::write(&users, format!("\"{}\" \"{password}\"\n", url.username()))
             .expect("write the users");
         std::fs::write(&settings, settings_of(&url, port, &users)).expect("write the settings");
-        let libraries = root.join(LIBRARIES);
-        let mut command = process::command(libraries.join("ld-linux-x86-64.so.2"));
-        command
-            .arg("--library-path")
-            .arg(&libraries)
-            .arg(root.join("usr/sbin/pgbouncer"))
-            .arg(&settings);
+        let mut command = debian.command("usr/sbin/pgbouncer");
+        command.arg(&settings);
         if let Some(user) = user {
             // It refuses to run as root.
             command.uid(user.uid).gid(user.gid);
@@ -124,66 +103,4 @@ fn settings_of(server: &Url, port: u16, users: &Path) -> String {
          max_prepared_statements = 200\n\
          default_pool_size = 20\n"
     )
-}
-
-/// The root of the unpacked packages, which are fetched if they are not in the cache.
-async fn fetch() -> Result<PathBuf, FetchError> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Err(FetchError::Platform);
-    }
-    let cache = cache_directory()?;
-    let ready = cache.join(format!("pgbouncer-{SUITE}"));
-    if !ready.exists() {
-        let aside = Aside::within(&cache)?;
-        let root = unpack(&aside.0).await?;
-        aside.keep(&root, &ready)?;
-    }
-    Ok(ready)
-}
-
-async fn unpack(directory: &Path) -> Result<PathBuf, FetchError> {
-    for name in ["state/lists/partial", "cache/archives/partial", "packages"] {
-        let path = directory.join(name);
-        std::fs::create_dir_all(&path).map_err(io("create", &path))?;
-    }
-    let sources = directory.join("sources.list");
-    let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {SUITE} main\n");
-    std::fs::write(&sources, line).map_err(io("write", &sources))?;
-    let packages = directory.join("packages");
-    run("apt-get update", apt(directory, &["update"]), directory).await?;
-    let mut download = apt(directory, &["download"]);
-    download.args(PACKAGES);
-    run("apt-get download", download, &packages).await?;
-    let root = directory.join("root");
-    let list = std::fs::read_dir(&packages).map_err(io("list", &packages))?;
-    for package in list {
-        let package = package.map_err(io("list", &packages))?.path();
-        let mut extract = Command::new("dpkg-deb");
-        extract.arg("-x").arg(&package).arg(&root);
-        run("dpkg-deb", extract, directory).await?;
-    }
-    Ok(root)
-}
-
-/// apt with lists, cache and state of its own: it neither needs nor changes the machine's.
-fn apt(directory: &Path, arguments: &[&str]) -> Command {
-    let mut apt = Command::new("apt-get");
-    for (name, value) in [
-        ("Dir::Etc::sourcelist", "sources.list"),
-        ("Dir::State", "state"),
-        ("Dir::Cache", "cache"),
-    ] {
-        let path = directory.join(value);
-        apt.arg("-o").arg(format!("{name}={}", path.display()));
-    }
-    for option in [
-        "Dir::Etc::sourceparts=-",
-        "Dir::State::status=/dev/null",
-        "APT::Architecture=amd64",
-        "APT::Sandbox::User=root",
-    ] {
-        apt.args(["-o", option]);
-    }
-    apt.arg("-qq").args(arguments);
-    apt
 }

@@ -470,7 +470,7 @@ impl Drop for Server {
     }
 }
 
-pub(super) fn free_port() -> Result<u16, StartError> {
+pub(crate) fn free_port() -> Result<u16, StartError> {
     let failed = || StartError::io("bind", Path::new("127.0.0.1:0"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed())?;
     Ok(listener.local_addr().map_err(failed())?.port())

@@ -37,6 +37,8 @@ pub(super) struct Batch {
     pub(super) found_another: Vec<Uuid>,
     pub(super) healed: Vec<Uuid>,
     pub(super) events: bool,
+    /// How long after they were due refs have their outcomes, by the lane in which they were.
+    pub(super) lateness: Vec<(Lane, Duration)>,
 }
 
 impl Batch {
@@ -61,6 +63,7 @@ impl Batch {
             found_another: Vec::new(),
             healed: Vec::new(),
             events: false,
+            lateness: Vec::new(),
         }
     }
 
@@ -101,6 +104,9 @@ impl Batch {
                 .filter(|_| !self.unfit.contains(&id))
                 .unwrap_or(OutcomeStatus::Rejected);
             self.effects.insert(id, status);
+            if let Some(late) = row.get_as("late_seconds")? {
+                self.lateness.push((row.get_as("due_lane")?, late));
+            }
             self.stored += 1;
             self.events |= row.get_as::<bool>("events")?;
             if row.get_as("seen_to_change")? {

@@ -47,7 +47,8 @@ impl<'a> Exchange<'a> {
     /// Sends a request and notes what the head of its answer says.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Broken> {
         let admission = &self.client.admission;
-        let counted = admission.metrics().start_host_request(self.endpoint.name());
+        let (host, endpoint) = (admission.api_base_url(), self.endpoint.name());
+        let counted = admission.metrics().start_host_request(host, endpoint);
         let span = self.span();
         let response = match request.send().await {
             Ok(response) => response,

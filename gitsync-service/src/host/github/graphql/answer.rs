@@ -82,6 +82,7 @@ impl Envelope {
         bytes: &[u8],
         limits: &LimitHeaders,
         client: &Client,
+        endpoint: &'static str,
     ) -> Result<Queried<Self>, NoAnswer> {
         const NO_ANSWER: &str = "not an answer to a query";
         let Ok(Value::Object(mut body)) = serde_json::from_slice(bytes) else {
@@ -91,6 +92,7 @@ impl Envelope {
             Some(Value::Object(data)) => data,
             _ => Map::new(),
         };
+        count_points(&data, client, endpoint);
         observe(&data, limits, client);
         let mut envelope = Self {
             data,
@@ -349,6 +351,15 @@ impl Envelope {
 /// The status of a GraphQL answer that refuses in its body.
 const OK: u16 = 200;
 
+fn count_points(data: &Map<String, Value>, client: &Client, endpoint: &'static str) {
+    let told = data.get("rateLimit");
+    if let Some(cost) = told.and_then(|told| told.get("cost")?.as_u64()) {
+        let admission = &client.admission;
+        let host = admission.api_base_url();
+        admission.metrics().count_points(host, endpoint, cost);
+    }
+}
+
 /// Notes whose account it is, and what is left of its limit where the headers do not say it.
 fn observe(data: &Map<String, Value>, limits: &LimitHeaders, client: &Client) {
     let admission = &client.admission;
@@ -365,11 +376,6 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, client: &Client) {
         return;
     };
     let number = |name: &str| told.get(name).and_then(Value::as_i64);
-    let cost = number("cost").and_then(|cost| u64::try_from(cost).ok());
-    admission
-        .metrics()
-        .graphql_points
-        .inc_by(cost.unwrap_or_default());
     if limits.tell_what_is_left() {
         return;
     }

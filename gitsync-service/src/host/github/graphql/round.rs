@@ -259,7 +259,8 @@ impl<'a> Round<'a> {
             batch.rows.iter_mut().for_each(|asked| asked.lost = true);
         }
         if batch.rows.len() > 1 {
-            admission.metrics().count_too_heavy(batch.name());
+            let host = admission.api_base_url();
+            admission.metrics().count_too_heavy(host, batch.name());
         }
         let Some(sort) = batch.sort() else {
             return self.queue.push_sorts(batch.rows);
