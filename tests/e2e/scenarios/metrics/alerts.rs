@@ -114,20 +114,14 @@ async fn of_a_database_that_takes_no_writes_or_logins_or_holds_a_lock_operators_
         prometheus.until_firing(&all[1..2], &archiving).await;
         held.rollback().await.unwrap();
 
-        // All of its sessions end, and no new one may begin.
-        client
-            .batch_execute(
-                "ALTER ROLE CURRENT_USER CONNECTION LIMIT 1;
-                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE application_name LIKE 'chat-service%'",
-            )
-            .await
-            .unwrap();
+        // As while a password is replaced.
+        let end = "ALTER ROLE postgres NOLOGIN;
+                   SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name LIKE 'chat-service%'";
+        client.batch_execute(end).await.unwrap();
         prometheus.until_firing(&all[2..], &creating).await;
-        client
-            .batch_execute("ALTER ROLE CURRENT_USER CONNECTION LIMIT -1")
-            .await
-            .unwrap();
+        let login = "ALTER ROLE postgres LOGIN";
+        client.batch_execute(login).await.unwrap();
         prometheus.until_quiet(&all, &creating).await;
         Vec::new()
     }))
