@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rust_files;
 
 /// Modules of chat-service that do something with what the store keeps.
-const USE_CASES: [&str; 13] = [
+const USE_CASES: [&str; 14] = [
     "accounts",
     "auth",
     "command",
