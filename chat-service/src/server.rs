@@ -206,7 +206,9 @@ impl Service {
             renewals: parts.renewals.clone(),
         })?;
         // Nothing is begun during a drain, and what was begun is finished within it.
-        let renewing = tokio::spawn(renewer.run(stop.clone()));
+        let renewing = TaskTracker::new();
+        renewing.spawn(renewer.run(stop.clone()));
+        renewing.close();
         tasks.spawn(survey::run(
             store.clone(),
             parts.metrics.events.clone(),
@@ -266,7 +268,7 @@ impl Service {
             web: false,
         });
         tokio::join!(public, sync);
-        if tokio::time::timeout(*settings.drain_timeout, renewing)
+        if tokio::time::timeout(*settings.drain_timeout, renewing.wait())
             .await
             .is_err()
         {

@@ -34,8 +34,10 @@ impl KeyUse {
 }
 
 /// Seals every credential under the active key that another one seals, and counts which seals how
-/// many; with `dry_run`, only counts. Tells `progress` after each batch how many were looked at and
-/// sealed anew. May be interrupted and run again, beside the running service.
+/// many; with `dry_run`, only counts.
+///
+/// Tells `progress` after each batch how many were looked at and sealed anew. May be interrupted and
+/// run again, beside the running service.
 ///
 /// # Errors
 ///

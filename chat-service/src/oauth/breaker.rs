@@ -49,6 +49,8 @@ struct Breaker {
     open_until: Option<Instant>,
     /// Trial requests in a row that failed.
     probes: u32,
+    /// One is under way. What else is answered was sent before the breaker opened.
+    trying: bool,
     misconfigured: bool,
 }
 
@@ -69,6 +71,7 @@ impl Breakers {
             Some(until) if now < until => Err(until - now),
             Some(_) => {
                 breaker.open_until = Some(now + trial);
+                breaker.trying = true;
                 Ok(())
             }
             None => Ok(()),
@@ -87,10 +90,12 @@ impl Breakers {
         let misconfigured = health == Health::Misconfigured;
         let (was_open, was_misconfigured) = (breaker.open_until.is_some(), breaker.misconfigured);
         breaker.misconfigured = misconfigured;
-        if misconfigured || was_open || breaker.failures >= FAILURES {
+        let opens = !was_open && (misconfigured || breaker.failures >= FAILURES);
+        if opens || breaker.trying {
             let wait = PROBE_AFTER * 2_u32.pow(breaker.probes.min(8));
             breaker.open_until = Some(now + wait.min(PROBE_CAP));
             breaker.probes += 1;
+            breaker.trying = false;
         }
         if misconfigured {
             return (!was_misconfigured).then_some(Transition::Misconfigured);
@@ -159,6 +164,16 @@ mod tests {
             (Health::Misconfigured, Some(Transition::Misconfigured)),
         ] {
             assert_eq!(breakers.count("github", health, now), told, "{health:?}");
+        }
+        assert_eq!(breakers.admit("github", TRIAL, now), Err(PROBE_AFTER));
+    }
+
+    #[test]
+    fn answers_to_what_was_sent_before_it_opened_are_no_trials() {
+        let breakers = Breakers::default();
+        let now = Instant::now();
+        for _ in 0..10 {
+            breakers.count("github", Health::Misconfigured, now);
         }
         assert_eq!(breakers.admit("github", TRIAL, now), Err(PROBE_AFTER));
     }

@@ -99,7 +99,7 @@ async fn read(mut response: Response) -> Answer {
     }
     match Answer::read(status, &body) {
         Answer::Failed { why, .. } => Answer::Failed { why, retry_after },
-        answer => answer,
+        answer @ (Answer::Renewed(_) | Answer::Refused | Answer::Misconfigured) => answer,
     }
 }
 

@@ -275,7 +275,11 @@ fn form(body: &Value) -> String {
     for (name, value) in body.as_object().into_iter().flatten() {
         match value {
             Value::String(text) => form.append_pair(name, text),
-            other => form.append_pair(name, &other.to_string()),
+            other @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_)) => form.append_pair(name, &other.to_string()),
         };
     }
     form.finish()

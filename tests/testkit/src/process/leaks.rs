@@ -86,13 +86,12 @@ fn scrape(address: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&socket, SCRAPE_TIMEOUT)?;
     stream.set_read_timeout(Some(SCRAPE_TIMEOUT))?;
     stream.set_write_timeout(Some(SCRAPE_TIMEOUT))?;
-    write!(
-        stream,
-        "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-    )?;
-    let mut metrics = String::new();
-    stream.read_to_string(&mut metrics)?;
-    Ok(metrics)
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut metrics = Vec::new();
+    // Of an answer that is cut off, what has come is searched.
+    let _ = stream.read_to_end(&mut metrics);
+    Ok(String::from_utf8_lossy(&metrics).into_owned())
 }
 
 #[cfg(test)]
