@@ -1,9 +1,6 @@
 //! Which tokens are renewed, and when; who does it, scenarios with both binaries show.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::path::PathBuf;
 
 use proto::chat::v1::{self, CredentialState, ProblemClass};
 use testkit::{
@@ -67,7 +64,7 @@ impl Host {
             provider_id: "github".to_owned(),
             access_token: tokens.access_token.clone(),
             refresh_token: Some(tokens.refresh_token.clone()),
-            expires_at: says_when.then(|| (SystemTime::now() + tokens.expires_in).into()),
+            expires_at: says_when.then(|| at(tokens.expires_at())),
             ..v1::LinkGitAccountRequest::default()
         };
         let mut accounts = owner.stack.accounts(&owner.caller);
@@ -89,6 +86,10 @@ impl Host {
         })
         .await;
     }
+}
+
+fn at(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
 }
 
 impl Drop for Host {
@@ -284,7 +285,7 @@ async fn an_expired_token_that_cannot_be_renewed_here_is_leased() {
             provider_id: "github".to_owned(),
             access_token: "ghu_of_another_app".to_owned(),
             refresh_token: Some("ghr_of_another_app".to_owned()),
-            expires_at: Some((SystemTime::now() - Duration::from_secs(60)).into()),
+            expires_at: Some(at(1)),
             ..v1::LinkGitAccountRequest::default()
         };
         let mut accounts = stack.accounts(&owner.caller);

@@ -1,6 +1,6 @@
 //! Users with accounts at the stand-in, and the app as which expiring tokens are renewed.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proto::chat::v1::{CredentialState, GitAccount, LinkGitAccountRequest, ListGitAccountsRequest};
 use testkit::{
@@ -76,12 +76,15 @@ impl Stack {
     /// When linking fails.
     pub async fn link_expiring(&self, caller: &Caller, login: &str) -> Tokens {
         let tokens = self.oauth.sign_in(&self.github.user(login));
-        let expires_at = SystemTime::now() + tokens.expires_in;
+        let expires_at = prost_types::Timestamp {
+            seconds: tokens.expires_at(),
+            nanos: 0,
+        };
         let request = LinkGitAccountRequest {
             provider_id: PROVIDER.to_owned(),
             access_token: tokens.access_token.clone(),
             refresh_token: Some(tokens.refresh_token.clone()),
-            expires_at: Some(expires_at.into()),
+            expires_at: Some(expires_at),
             ..LinkGitAccountRequest::default()
         };
         self.accounts(caller)

@@ -66,6 +66,18 @@ pub struct Tokens {
     pub expires_in: Duration,
 }
 
+impl Tokens {
+    /// When the access token expires that was issued a moment ago, by the machine's clock, in seconds
+    /// since 1970.
+    #[must_use]
+    pub fn expires_at(&self) -> i64 {
+        let now = Timestamp::now();
+        now.saturating_add(self.expires_in)
+            .unwrap_or(now)
+            .as_second()
+    }
+}
+
 /// An app of the stand-in.
 #[derive(Clone)]
 pub struct AppHandle {
