@@ -10,7 +10,7 @@
 use std::io::{self, Read, Write};
 
 use serde_json::{Value, json};
-use testkit::github::{Barrier, GitHub, Mergeable, ReviewState, sample};
+use testkit::github::{Barrier, GitHub, Mergeable, ReviewState, RunState, sample};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -67,10 +67,27 @@ fn fill(github: &GitHub) -> Value {
         found.in_merge_queue = true;
         found.auto_merge = true;
     });
+    let ended = |conclusion| RunState::Ended(github.now(), conclusion);
+    for (workflow, name, state) in [
+        (Some("CI"), "build", ended("FAILURE")),
+        (Some("CI"), "build", ended("SUCCESS")),
+        (Some("CI"), "test", RunState::Running(github.now())),
+        (None, "deploy", RunState::Queued),
+        (None, "lint", ended("SKIPPED")),
+    ] {
+        github.check_run("acme/web", conflicting, (workflow, name), state);
+    }
+    github.commit_status("acme/web", conflicting, "ci/old", "SUCCESS");
+    github.commit_status("acme/web", conflicting, "ci/new", "PENDING");
+    github.request_review("acme/web", conflicting, "bob");
+    github.request_team_review("acme/web", conflicting, "platform");
+    github.review_thread("acme/web", conflicting, true);
+    github.review_thread("acme/web", conflicting, false);
     github
         .repository("acme/reviewed")
         .grant(&ann)
-        .require_reviews();
+        .require_reviews()
+        .protect_with("expected");
     for (branch, state) in [
         ("one", None),
         ("two", Some(ReviewState::Approved)),

@@ -27,6 +27,7 @@
 
 mod answer;
 mod barrier;
+mod check;
 mod exchange;
 mod fault;
 pub mod fixtures;
@@ -60,6 +61,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 pub use self::barrier::Barrier;
+pub use self::check::{CheckRun, CommitStatus, Requested, ReviewThread};
 pub use self::exchange::{ENTERPRISE_GRAPHQL_PATH, ENTERPRISE_PREFIX, GRAPHQL_PATH};
 pub use self::fault::{Fault, FaultHandle, FaultScript, Overload};
 pub use self::front::API_VERSIONS;
@@ -72,7 +74,7 @@ pub use self::oauth::{AppHandle, TOKEN_PATH, Tokens};
 pub use self::pull_request::{Head, Mergeable, PullRequest, PullRequestState, Review, ReviewState};
 pub use self::record::{Caller, RECORD_CAPACITY, RecordedQuery, RecordedRequest};
 pub use self::scenario::{
-    BarrierHandle, BudgetHandle, NewPullRequest, RepositoryHandle, UserHandle,
+    BarrierHandle, BudgetHandle, NewPullRequest, RepositoryHandle, RunState, UserHandle,
 };
 pub use self::secondary::SecondaryRules;
 pub use self::state::DEFAULT_WEB_BASE;

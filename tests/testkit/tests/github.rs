@@ -2,6 +2,8 @@
 
 #[path = "github/certify.rs"]
 mod certify;
+#[path = "github/checks.rs"]
+mod checks;
 #[path = "github/client.rs"]
 mod client;
 #[path = "github/faults.rs"]

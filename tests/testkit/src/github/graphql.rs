@@ -33,7 +33,7 @@ use super::answer::{Answer, Incoming};
 use super::barrier::Visitor;
 use super::fault::Overload;
 use super::limit::Resource;
-use super::model::AccountId;
+use super::model::{AccountId, RepositoryId};
 use super::record::Noted;
 use super::state::World;
 use super::{front, refusal};
@@ -52,6 +52,10 @@ pub(crate) struct Settings {
     pub(crate) overload: Overload,
     /// The pull requests that are too heavy by themselves.
     pub(crate) poisoned: HashSet<u64>,
+    /// The repositories whose checks are too heavy to be summed up.
+    pub(crate) heavy_checks: HashSet<RepositoryId>,
+    /// The accounts whose tokens may not read checks.
+    pub(crate) without_checks: HashSet<AccountId>,
     pub(crate) spelling: LimitSpelling,
 }
 
@@ -64,6 +68,8 @@ impl Default for Settings {
             most_weight: None,
             overload: Overload::default(),
             poisoned: HashSet::new(),
+            heavy_checks: HashSet::new(),
+            without_checks: HashSet::new(),
             spelling: LimitSpelling::default(),
         }
     }

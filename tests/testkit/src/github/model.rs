@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 
 use self::index::{Heads, Places};
+use super::check::CommitChecks;
 use super::pull_request::PullRequest;
 use crate::secrets;
 
@@ -88,6 +89,12 @@ pub struct Repository {
     pub pull_requests: BTreeMap<u64, PullRequest>,
     /// Whether pull requests need an approval; without, GitHub makes no review decision.
     pub reviews_required: bool,
+    /// The checks that a ruleset requires.
+    pub required_checks: Vec<String>,
+    /// The contexts that the protection of the branches requires.
+    pub protected_checks: Vec<String>,
+    /// What hangs on commits.
+    pub(crate) checks: HashMap<String, CommitChecks>,
     /// The numbers of the pull requests by the name of their head branch.
     pub(crate) heads: Heads,
     /// How many of them are open.
@@ -293,6 +300,9 @@ impl Model {
             created_at: now,
             pull_requests: BTreeMap::new(),
             reviews_required: false,
+            required_checks: Vec::new(),
+            protected_checks: Vec::new(),
+            checks: HashMap::new(),
             heads: Heads::new(),
             open_count: 0,
         };

@@ -1,7 +1,10 @@
 //! A pull request of the model, its reviews, and what may happen to them.
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 
+use super::check::{Requested, ReviewThread};
 use super::model::{AccountId, RepositoryId};
 
 /// A pull request.
@@ -45,8 +48,20 @@ pub struct PullRequest {
     pub in_merge_queue: bool,
     /// Whether it merges by itself once all is well.
     pub auto_merge: bool,
+    /// Its place in the queue while it waits there, from 1 on.
+    pub queue_position: u64,
+    /// Whether the base branch has to be merged into it first.
+    pub behind: bool,
+    /// Whether a rule that the model has no name for keeps it from being merged.
+    pub blocked: bool,
+    /// How many more answers do not know whether it can be merged.
+    pub unknown_reads: Cell<u32>,
     /// Its reviews, oldest first.
     pub reviews: Vec<Review>,
+    /// Its review threads, oldest first.
+    pub threads: Vec<ReviewThread>,
+    /// Who is asked for a review.
+    pub requested: Vec<Requested>,
     /// Orders changes that happen within one second.
     pub(crate) changed: u64,
 }
@@ -170,9 +185,15 @@ impl PullRequest {
             .collect()
     }
 
+    /// Notes that an answer told whether it can be merged, which has that worked out.
+    pub(crate) fn told_mergeability(&self) {
+        let reads = self.unknown_reads.get();
+        self.unknown_reads.set(reads.saturating_sub(1));
+    }
+
     /// What is known of merging it; GitHub forgets it when the pull request is closed.
     pub(crate) fn mergeable(&self) -> Mergeable {
-        if self.is_open() {
+        if self.is_open() && self.unknown_reads.get() == 0 {
             self.mergeable
         } else {
             Mergeable::Unknown

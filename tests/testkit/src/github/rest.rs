@@ -1,5 +1,6 @@
 //! The REST endpoints: which there are, and what each answers.
 
+mod check;
 mod paging;
 mod render;
 mod template;
@@ -63,6 +64,8 @@ enum Endpoint<'a> {
     PullRequestsOfCommit(&'a str),
     PullRequest(&'a str),
     Reviews(&'a str),
+    CheckRuns(&'a str),
+    CombinedStatus(&'a str),
 }
 
 impl<'a> Endpoint<'a> {
@@ -73,6 +76,8 @@ impl<'a> Endpoint<'a> {
             ["commits", sha, "pulls"] => Some(Self::PullRequestsOfCommit(sha)),
             ["pulls", number] => Some(Self::PullRequest(number)),
             ["pulls", number, "reviews"] => Some(Self::Reviews(number)),
+            ["commits", sha, "check-runs"] => Some(Self::CheckRuns(sha)),
+            ["commits", sha, "status"] => Some(Self::CombinedStatus(sha)),
             _ => None,
         }
     }
@@ -142,6 +147,11 @@ fn in_repository(
             return stopped(world, repository, barrier);
         }
     }
+    if let Endpoint::CheckRuns(_) | Endpoint::CombinedStatus(_) = endpoint
+        && viewer.is_some_and(|viewer| world.graphql.without_checks.contains(&viewer))
+    {
+        return refusal::forbidden();
+    }
     let renderer = Renderer::new(world, incoming, viewer);
     match endpoint {
         Endpoint::Repository => ok(renderer.full_repository(repository)),
@@ -149,7 +159,11 @@ fn in_repository(
             let shown = |found: &PullRequest| !world.barriers.is_unlisted(visitor, found);
             list_pull_requests(&renderer, incoming, repository, shown)
         }
-        Endpoint::PullRequestsOfCommit(sha) if !world.model.is_commit(sha) => {
+        Endpoint::PullRequestsOfCommit(sha)
+        | Endpoint::CheckRuns(sha)
+        | Endpoint::CombinedStatus(sha)
+            if !world.model.is_commit(sha) =>
+        {
             let message = format!("No commit found for SHA: {sha}");
             Answer::error(StatusCode::UNPROCESSABLE_ENTITY, &message)
         }
@@ -167,9 +181,39 @@ fn in_repository(
             page.answer(&path, &body, found.len())
         }
         Endpoint::PullRequest(number) => match find(repository, number) {
-            Some(pull_request) => ok(renderer.pull_request(repository, pull_request)),
+            Some(pull_request) => {
+                let answer = ok(renderer.pull_request(repository, pull_request));
+                pull_request.told_mergeability();
+                answer
+            }
             None => not_found(),
         },
+        Endpoint::CheckRuns(sha) => {
+            let page = Page::of(incoming);
+            let checks = repository.checks_of(sha);
+            let runs = checks.map_or_else(Vec::new, |checks| checks.latest_runs());
+            let items = page.cut(&runs).iter();
+            let body: Vec<String> = items
+                .map(|run| renderer.check_run(repository, sha, run))
+                .collect();
+            let path = renderer.repository_api(repository, endpoint_path(incoming));
+            page.answer_object(&path, &[], ("check_runs", &body), runs.len())
+        }
+        Endpoint::CombinedStatus(sha) => {
+            let page = Page::of(incoming);
+            let checks = repository.checks_of(sha);
+            let statuses = checks
+                .into_iter()
+                .flat_map(|checks| checks.statuses.values());
+            let statuses: Vec<_> = statuses.collect();
+            let items = page.cut(&statuses).iter();
+            let body: Vec<String> = items
+                .map(|status| renderer.commit_status(repository, sha, status))
+                .collect();
+            let path = renderer.repository_api(repository, endpoint_path(incoming));
+            let members = renderer.combined_status(repository, sha, &statuses);
+            page.answer_object(&path, &members, ("statuses", &body), statuses.len())
+        }
         Endpoint::Reviews(number) => match find(repository, number) {
             Some(pull_request) => {
                 let page = Page::of(incoming);

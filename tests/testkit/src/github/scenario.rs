@@ -3,12 +3,14 @@
 //! All of it works while the server runs. Naming a repository, a pull request or a review that
 //! does not exist is a mistake in the scenario, and panics at the caller's line.
 
+mod check;
 mod handle;
 mod new_pull_request;
 mod trouble;
 
 use std::sync::Arc;
 
+pub use self::check::RunState;
 pub use self::handle::{BudgetHandle, RepositoryHandle, UserHandle};
 pub use self::new_pull_request::NewPullRequest;
 pub use self::trouble::BarrierHandle;

@@ -28,6 +28,7 @@ enum Kind {
         interfaces: Vec<String>,
     },
     Interface,
+    Union(Vec<String>),
 }
 
 impl Schema {
@@ -59,7 +60,14 @@ impl Schema {
                         .map(|value| value.node.value.node.to_string())
                         .collect(),
                 ),
-                TypeKind::Scalar | TypeKind::Union(_) | TypeKind::InputObject(_) => Kind::Scalar,
+                TypeKind::Union(found) => Kind::Union(
+                    found
+                        .members
+                        .iter()
+                        .map(|member| member.node.to_string())
+                        .collect(),
+                ),
+                TypeKind::Scalar | TypeKind::InputObject(_) => Kind::Scalar,
             };
             kinds.insert(definition.node.name.node.to_string(), kind);
         }
@@ -68,13 +76,21 @@ impl Schema {
 
     /// The objects that something of this type may be.
     fn objects(&self, name: &str) -> Vec<&str> {
+        let none = Vec::new();
+        let members = if let Some(Kind::Union(members)) = self.kinds.get(name) {
+            members
+        } else {
+            &none
+        };
         self.kinds
             .iter()
             .filter(|(object, kind)| match kind {
                 Kind::Object { interfaces, .. } => {
-                    *object == name || interfaces.iter().any(|found| found == name)
+                    *object == name
+                        || interfaces.iter().any(|found| found == name)
+                        || members.contains(object)
                 }
-                Kind::Scalar | Kind::Enum(_) | Kind::Interface => false,
+                Kind::Scalar | Kind::Enum(_) | Kind::Interface | Kind::Union(_) => false,
             })
             .map(|(object, _)| object.as_str())
             .collect()
@@ -138,7 +154,7 @@ fn value(
         BaseType::Named(name) => name.as_str(),
     };
     let fits = match SCHEMA.kinds.get(name) {
-        Some(Kind::Object { .. } | Kind::Interface) => {
+        Some(Kind::Object { .. } | Kind::Interface | Kind::Union(_)) => {
             // Without `__typename` it is enough that one of the types fits.
             let mut problems = Vec::new();
             for candidate in SCHEMA.objects(name) {

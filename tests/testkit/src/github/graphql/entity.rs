@@ -6,6 +6,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 
 use super::problem::Problem;
+use crate::github::check::{CheckRun, CommitStatus, Requested, ReviewThread};
 use crate::github::model::{Account, AccountKind, Repository};
 use crate::github::pull_request::{PullRequest, Review};
 
@@ -27,6 +28,23 @@ pub(crate) enum Entity<'w> {
     PageInfo(Rc<Connection<'w>>),
     /// A connection of which only the total is known.
     Total(u64),
+    Rollup(Placed<'w>),
+    /// A page of what a rollup sums up.
+    Contexts(Placed<'w>, Rc<Connection<'w>>),
+    /// How many are in a state, and the type that says so.
+    StateCount(&'static str, &'w str, u64),
+    CheckRun(Placed<'w>, &'w CheckRun),
+    CheckSuite(Placed<'w>, &'w CheckRun),
+    WorkflowRun(Placed<'w>, &'w CheckRun),
+    Workflow(Placed<'w>, &'w CheckRun),
+    StatusContext(&'w CommitStatus),
+    /// A required context that nothing has reported.
+    Expected(Placed<'w>, &'w str),
+    QueueEntry(Placed<'w>),
+    Thread(&'w ReviewThread),
+    ReviewRequest(Placed<'w>, usize, &'w Requested),
+    Team(&'w str),
+    RefUpdateRule(&'w Repository),
 }
 
 /// A pull request and the repository that it goes to.
@@ -51,6 +69,9 @@ pub(crate) struct Connection<'w> {
 pub(crate) enum Of {
     PullRequests,
     Reviews,
+    Contexts,
+    Threads,
+    ReviewRequests,
 }
 
 /// What a field gives.
@@ -59,6 +80,7 @@ pub(crate) enum Resolved<'w> {
     Text(Cow<'w, str>),
     Number(u64),
     Flag(bool),
+    Texts(&'w [String]),
     Object(Entity<'w>),
     List(Vec<Result<Option<Entity<'w>>, Box<Problem>>>),
 }
@@ -85,13 +107,66 @@ impl Entity<'_> {
             Self::Connection(connection) => match connection.of {
                 Of::PullRequests => "PullRequestConnection",
                 Of::Reviews => "PullRequestReviewConnection",
+                Of::Contexts => "StatusCheckRollupContextConnection",
+                Of::Threads => "PullRequestReviewThreadConnection",
+                Of::ReviewRequests => "ReviewRequestConnection",
             },
             Self::Edge(connection, _) => match connection.of {
                 Of::PullRequests => "PullRequestEdge",
                 Of::Reviews => "PullRequestReviewEdge",
+                // Their edges are not served.
+                Of::Contexts | Of::Threads | Of::ReviewRequests => "Edge",
             },
             Self::PageInfo(_) => "PageInfo",
             Self::Total(_) => "PullRequestCommitConnection",
+            Self::Rollup(_) => "StatusCheckRollup",
+            Self::Contexts(..) => "StatusCheckRollupContextConnection",
+            Self::StateCount(name, ..) => name,
+            Self::CheckRun(..) => "CheckRun",
+            Self::CheckSuite(..) => "CheckSuite",
+            Self::WorkflowRun(..) => "WorkflowRun",
+            Self::Workflow(..) => "Workflow",
+            Self::StatusContext(_) | Self::Expected(..) => "StatusContext",
+            Self::QueueEntry(_) => "MergeQueueEntry",
+            Self::Thread(_) => "PullRequestReviewThread",
+            Self::ReviewRequest(..) => "ReviewRequest",
+            Self::Team(_) => "Team",
+            Self::RefUpdateRule(_) => "RefUpdateRule",
+        }
+    }
+
+    /// Whether it makes a query heavier. What hangs on a pull request or a branch comes with it.
+    pub(crate) fn is_weighed(&self) -> bool {
+        match self {
+            Self::Query
+            | Self::RateLimit
+            | Self::Account(_)
+            | Self::Repository(_)
+            | Self::PullRequest(_)
+            | Self::Review(..)
+            | Self::Branch(..)
+            | Self::Commit(..)
+            | Self::AutoMerge(_)
+            | Self::Edge(..)
+            | Self::PageInfo(_)
+            | Self::Total(_) => true,
+            Self::Connection(connection) => {
+                matches!(connection.of, Of::PullRequests | Of::Reviews)
+            }
+            Self::Rollup(_)
+            | Self::Contexts(..)
+            | Self::StateCount(..)
+            | Self::CheckRun(..)
+            | Self::CheckSuite(..)
+            | Self::WorkflowRun(..)
+            | Self::Workflow(..)
+            | Self::StatusContext(_)
+            | Self::Expected(..)
+            | Self::QueueEntry(_)
+            | Self::Thread(_)
+            | Self::ReviewRequest(..)
+            | Self::Team(_)
+            | Self::RefUpdateRule(_) => false,
         }
     }
 }

@@ -132,6 +132,7 @@ impl<'w> Execution<'w> {
             Ok(Resolved::Text(text)) => self.write(&text),
             Ok(Resolved::Number(number)) => self.write(&number),
             Ok(Resolved::Flag(flag)) => self.write(&flag),
+            Ok(Resolved::Texts(texts)) => self.write(texts),
             Ok(Resolved::Object(Entity::PullRequest(_) | Entity::Repository(_)))
                 if self.is_refused() =>
             {
@@ -139,7 +140,7 @@ impl<'w> Execution<'w> {
                 false
             }
             Ok(Resolved::Object(entity)) => {
-                self.resolver.weight += 1;
+                self.resolver.weight += u64::from(entity.is_weighed());
                 self.selected(&entity, group)
             }
             Ok(Resolved::List(items)) => self.list(ty, items, group),

@@ -11,7 +11,16 @@ use super::entity::{Connection, Entity, Of, Resolved};
 const CURSOR: &str = "cursor:v2:";
 
 /// The page of `all` that the arguments ask for.
-pub(super) fn cut<'w>(of: Of, mut all: Vec<Entity<'w>>, arguments: Arguments<'_>) -> Entity<'w> {
+pub(super) fn cut<'w>(of: Of, all: Vec<Entity<'w>>, arguments: Arguments<'_>) -> Entity<'w> {
+    Entity::Connection(cut_page(of, all, arguments))
+}
+
+/// The same, by itself.
+pub(super) fn cut_page<'w>(
+    of: Of,
+    mut all: Vec<Entity<'w>>,
+    arguments: Arguments<'_>,
+) -> Rc<Connection<'w>> {
     let total = all.len();
     let place = |name: &str| arguments.text(name).and_then(|cursor| place(&cursor));
     let mut start = place("after").map_or(0, |after| after + 1).min(total);
@@ -28,12 +37,12 @@ pub(super) fn cut<'w>(of: Of, mut all: Vec<Entity<'w>>, arguments: Arguments<'_>
         start = start.max(end.saturating_sub(last));
     }
     all.truncate(end);
-    Entity::Connection(Rc::new(Connection {
+    Rc::new(Connection {
         of,
         items: all.split_off(start),
         before: start,
         total,
-    }))
+    })
 }
 
 /// The cursor of the item at this place of the whole list.

@@ -1,9 +1,13 @@
 //! What each field of each type gives.
 
 mod account;
+mod check;
 mod pull_request;
 mod repository;
 mod root;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use serde_json::json;
 
@@ -15,7 +19,6 @@ use crate::github::barrier::{Barrier, Visitor};
 use crate::github::fault::Overload;
 use crate::github::limit::RateLimit;
 use crate::github::model::{Account, Repository};
-use crate::github::pull_request::PullRequest;
 use crate::github::refusal;
 use crate::github::state::World;
 
@@ -33,6 +36,8 @@ pub(crate) struct Resolver<'w> {
     pub(crate) weight: u64,
     /// Whether a pull request was asked that is too heavy by itself.
     poisoned: bool,
+    /// Whether each pull request can be merged, which one answer tells in one way.
+    mergeability: RefCell<HashMap<u64, &'static str>>,
 }
 
 /// What `rateLimit` answers.
@@ -58,6 +63,7 @@ impl<'w> Resolver<'w> {
             rate,
             weight: 0,
             poisoned: false,
+            mergeability: RefCell::default(),
         }
     }
 
@@ -79,14 +85,25 @@ impl<'w> Resolver<'w> {
     }
 
     /// Weighs a field of a pull request.
-    fn weigh(&mut self, pull_request: &PullRequest, name: &str) -> Result<(), Box<Problem>> {
-        let weight = match name {
-            "additions" | "deletions" | "changedFiles" => DIFF_WEIGHT,
-            "reviews" | "latestReviews" | "latestOpinionatedReviews" => REVIEWS_WEIGHT,
+    fn weigh(&mut self, placed: Placed<'_>, name: &str) -> Result<(), Box<Problem>> {
+        let settings = &self.world.graphql;
+        let (weight, poisoned) = match name {
+            "additions" | "deletions" | "changedFiles" => (
+                DIFF_WEIGHT,
+                settings.poisoned.contains(&placed.pull_request.id),
+            ),
+            "reviews" | "latestReviews" | "latestOpinionatedReviews" => (
+                REVIEWS_WEIGHT,
+                settings.poisoned.contains(&placed.pull_request.id),
+            ),
+            "statusCheckRollup" if settings.without_checks.contains(&self.viewer.id) => {
+                return Err(no_permission());
+            }
+            "statusCheckRollup" => (0, settings.heavy_checks.contains(&placed.repository.id)),
             _ => return Ok(()),
         };
         self.weight += weight;
-        if !self.world.graphql.poisoned.contains(&pull_request.id) {
+        if !poisoned {
             return Ok(());
         }
         if self.world.graphql.overload == Overload::ResourceLimits {
@@ -108,7 +125,7 @@ impl<'w> Resolver<'w> {
             Entity::Account(account) => self.account(account, name, arguments),
             Entity::Repository(repository) => self.repository(repository, name, arguments),
             Entity::PullRequest(placed) => {
-                self.weigh(placed.pull_request, name)?;
+                self.weigh(*placed, name)?;
                 Ok(self.pull_request(*placed, name, arguments))
             }
             Entity::Review(placed, review) => Ok(self.review(*placed, review, name)),
@@ -121,6 +138,20 @@ impl<'w> Resolver<'w> {
             Entity::Edge(connection, index) => Ok(page::edge(connection, *index, name)),
             Entity::PageInfo(connection) => Ok(page::page_info(connection, name)),
             Entity::Total(total) => Ok(Resolved::Number(*total)),
+            Entity::Rollup(_)
+            | Entity::Contexts(..)
+            | Entity::StateCount(..)
+            | Entity::CheckRun(..)
+            | Entity::CheckSuite(..)
+            | Entity::WorkflowRun(..)
+            | Entity::Workflow(..)
+            | Entity::StatusContext(_)
+            | Entity::Expected(..)
+            | Entity::QueueEntry(_)
+            | Entity::Thread(_)
+            | Entity::ReviewRequest(..)
+            | Entity::Team(_)
+            | Entity::RefUpdateRule(_) => Ok(self.check(entity, name, arguments)),
         }
     }
 
@@ -192,6 +223,11 @@ impl<'w> Resolver<'w> {
 pub(crate) fn resource_limits() -> Box<Problem> {
     let kind = "RESOURCE_LIMITS_EXCEEDED";
     Box::new(Problem::new(kind, refusal::RESOURCE_LIMITS))
+}
+
+fn no_permission() -> Box<Problem> {
+    let problem = Problem::new("FORBIDDEN", refusal::NO_PERMISSION.to_owned());
+    Box::new(problem.extension("saml_failure", json!(false)))
 }
 
 fn not_found(message: String) -> Box<Problem> {

@@ -207,6 +207,8 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::github::model::AccountKind;
     use crate::github::pull_request::{Head, Mergeable, PullRequestState};
@@ -246,7 +248,13 @@ mod tests {
             mergeable: Mergeable::Mergeable,
             in_merge_queue: false,
             auto_merge: false,
+            queue_position: 1,
+            behind: false,
+            blocked: false,
+            unknown_reads: Cell::new(0),
             reviews: Vec::new(),
+            threads: Vec::new(),
+            requested: Vec::new(),
             changed: 0,
         };
         model.insert_pull_request(web, pull_request);

@@ -59,6 +59,26 @@ impl Page {
         }
     }
 
+    /// The same for a list that is a member of an object, beside others and its total.
+    pub(super) fn answer_object(
+        &self,
+        url: &str,
+        members: &[(&str, String)],
+        (name, items): (&str, &[String]),
+        total: usize,
+    ) -> Answer {
+        let mut body = format!("{{\"total_count\":{total},\"{name}\":[{}]", items.join(","));
+        for (name, json) in members {
+            body.push_str(&format!(",\"{name}\":{json}"));
+        }
+        body.push('}');
+        let answer = Answer::json_bytes(StatusCode::OK, body.into_bytes());
+        match self.links(url, total) {
+            Some(links) => answer.with("link", &links),
+            None => answer,
+        }
+    }
+
     fn links(&self, url: &str, total: usize) -> Option<String> {
         let last = total.div_ceil(self.per_page).max(1);
         let mut relations = Vec::new();

@@ -16,9 +16,9 @@ const GHOST: &str = "ghost";
 
 /// Renders for one viewer, with addresses of the way that they came. All methods give JSON.
 pub(super) struct Renderer<'a> {
-    model: &'a Model,
-    api: String,
-    web: &'a str,
+    pub(super) model: &'a Model,
+    pub(super) api: String,
+    pub(super) web: &'a str,
     viewer: Option<AccountId>,
     ghosts: bool,
     lean: bool,
@@ -94,11 +94,12 @@ impl<'a> Renderer<'a> {
         repository: &Repository,
         pull_request: &PullRequest,
     ) -> String {
-        let (mergeable, mergeable_state) = match pull_request.mergeable() {
-            Mergeable::Mergeable => (Some(true), "clean"),
-            Mergeable::Conflicting => (Some(false), "dirty"),
-            Mergeable::Unknown => (None, "unknown"),
+        let mergeable = match pull_request.mergeable() {
+            Mergeable::Mergeable => Some(true),
+            Mergeable::Conflicting => Some(false),
+            Mergeable::Unknown => None,
         };
+        let mergeable_state = repository.merge_state(pull_request).to_lowercase();
         let full_name = self.model.full_name(repository);
         let mut members = self.pull_request_members(&full_name, repository, pull_request);
         members.set("merged", &pull_request.is_merged());
@@ -111,7 +112,7 @@ impl<'a> Renderer<'a> {
         );
         members.set("mergeable", &mergeable);
         members.set("rebaseable", &mergeable);
-        members.set("mergeable_state", mergeable_state);
+        members.set("mergeable_state", &mergeable_state);
         members.set("additions", &pull_request.additions);
         members.set("deletions", &pull_request.deletions);
         members.set("changed_files", &pull_request.changed_files);
@@ -195,8 +196,17 @@ impl<'a> Renderer<'a> {
         members.set("review_comments_url", &format!("{pulls}/comments"));
         members.set("comments_url", &format!("{issues}/comments"));
         members.set("statuses_url", &statuses);
-        // The example's team lacks a member that the description requires.
-        members.set_json("requested_teams", "[]".to_owned());
+        let [accounts, teams] = self.requested(pull_request);
+        members.set_json("requested_reviewers", accounts);
+        members.set_json("requested_teams", teams);
+        let auto_merge = pull_request.auto_merge.then(|| {
+            let by = self.user_or_null(pull_request.author);
+            format!(
+                "{{\"enabled_by\":{by},\"merge_method\":\"squash\",\"commit_title\":\"\",\
+                 \"commit_message\":\"\"}}"
+            )
+        });
+        members.set_json("auto_merge", auto_merge.unwrap_or_else(null));
         members.set("state", if is_open { "open" } else { "closed" });
         members.set("locked", &false);
         members.set("active_lock_reason", &Value::Null);
@@ -260,7 +270,7 @@ impl<'a> Renderer<'a> {
         )
     }
 
-    fn repository(&self, repository: &Repository, template: &Template) -> String {
+    pub(super) fn repository(&self, repository: &Repository, template: &Template) -> String {
         let members = self.repository_members(repository);
         self.filled_repository(repository, template, &members)
     }
@@ -310,7 +320,7 @@ impl<'a> Renderer<'a> {
         members
     }
 
-    fn user(&self, account: &Account) -> String {
+    pub(super) fn user(&self, account: &Account) -> String {
         let members = self.user_members(account);
         template::SIMPLE_USER.fill(&self.names("", &account.login), &members)
     }

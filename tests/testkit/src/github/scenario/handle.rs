@@ -141,6 +141,16 @@ impl RepositoryHandle {
         self.edit(|repository| repository.reviews_required = true)
     }
 
+    /// Has a ruleset require a check of this name for a merge.
+    pub fn require_check(&self, name: &str) -> &Self {
+        self.edit(|repository| repository.required_checks.push(name.to_owned()))
+    }
+
+    /// Has the protection of the branches require a check of this name for a merge.
+    pub fn protect_with(&self, context: &str) -> &Self {
+        self.edit(|repository| repository.protected_checks.push(context.to_owned()))
+    }
+
     /// Names the branch that pull requests go to.
     pub fn default_branch(&self, branch: &str) -> &Self {
         self.push(branch);

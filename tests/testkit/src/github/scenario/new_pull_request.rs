@@ -1,5 +1,6 @@
 //! A pull request in the making.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -190,7 +191,13 @@ impl NewPullRequest {
             mergeable: Mergeable::Mergeable,
             in_merge_queue: false,
             auto_merge: false,
+            queue_position: 1,
+            behind: false,
+            blocked: false,
+            unknown_reads: Cell::new(0),
             reviews: Vec::new(),
+            threads: Vec::new(),
+            requested: Vec::new(),
             changed,
         };
         model.insert_pull_request(self.repository, pull_request);

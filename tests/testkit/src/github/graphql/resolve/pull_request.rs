@@ -7,7 +7,7 @@ use super::repository::{find_branch, state};
 use crate::github::graphql::argument::Arguments;
 use crate::github::graphql::entity::{Entity, Of, Placed, Resolved};
 use crate::github::graphql::page;
-use crate::github::pull_request::{Mergeable, PullRequestState, Review, ReviewState};
+use crate::github::pull_request::{PullRequestState, Review, ReviewState};
 
 impl<'w> Resolver<'w> {
     pub(super) fn pull_request(
@@ -53,18 +53,33 @@ impl<'w> Resolver<'w> {
             "headRefOid" => head.sha.as_str().into(),
             "baseRefName" => pull_request.base_branch.as_str().into(),
             "baseRefOid" => pull_request.base_sha.as_str().into(),
-            "mergeable" => match pull_request.mergeable() {
-                Mergeable::Mergeable => "MERGEABLE",
-                Mergeable::Conflicting => "CONFLICTING",
-                Mergeable::Unknown => "UNKNOWN",
+            "mergeable" => match self.merge_state(placed) {
+                "DIRTY" => "CONFLICTING",
+                "UNKNOWN" => "UNKNOWN",
+                _ => "MERGEABLE",
             }
             .into(),
-            "mergeStateStatus" => match pull_request.mergeable() {
-                Mergeable::Mergeable => "CLEAN",
-                Mergeable::Conflicting => "DIRTY",
-                Mergeable::Unknown => "UNKNOWN",
+            "mergeStateStatus" => self.merge_state(placed).into(),
+            "mergeQueueEntry" => {
+                let entry = Entity::QueueEntry(placed);
+                Resolved::object(pull_request.in_merge_queue.then_some(entry))
             }
-            .into(),
+            "statusCheckRollup" => {
+                let checks = repository.checks_of(&head.sha);
+                let is_any = checks.is_some_and(|checks| !checks.is_empty())
+                    || !repository.expected(&head.sha).is_empty();
+                Resolved::object(is_any.then_some(Entity::Rollup(placed)))
+            }
+            "reviewThreads" => {
+                let threads = pull_request.threads.iter().map(Entity::Thread);
+                Resolved::Object(page::cut(Of::Threads, threads.collect(), arguments))
+            }
+            "reviewRequests" => {
+                let requested = pull_request.requested.iter().enumerate();
+                let requests = requested
+                    .map(|(index, requested)| Entity::ReviewRequest(placed, index, requested));
+                Resolved::Object(page::cut(Of::ReviewRequests, requests.collect(), arguments))
+            }
             "author" => Resolved::object(self.find_account(pull_request.author)),
             "headRepositoryOwner" => Resolved::object(self.find_account(head.owner)),
             "headRepository" => {
@@ -93,7 +108,10 @@ impl<'w> Resolver<'w> {
             "autoMergeRequest" => {
                 Resolved::object(pull_request.auto_merge.then_some(Entity::AutoMerge(placed)))
             }
-            "reviewDecision" => decision(placed).map_or(Resolved::Null, Resolved::from),
+            "reviewDecision" => {
+                let decision = repository.review_decision(pull_request);
+                decision.map_or(Resolved::Null, Resolved::from)
+            }
             "latestOpinionatedReviews" => {
                 let found = pull_request.latest_reviews(ReviewState::is_opinion);
                 reviews(placed, found, arguments)
@@ -164,22 +182,6 @@ impl<'w> Resolver<'w> {
         let full_name = self.full_name(placed.repository);
         format!("/{full_name}/pull/{}", placed.pull_request.number)
     }
-}
-
-/// GitHub decides nothing where no review is required, whatever the reviewers said.
-fn decision(placed: Placed<'_>) -> Option<&'static str> {
-    if !placed.repository.reviews_required {
-        return None;
-    }
-    let opinions = placed.pull_request.latest_reviews(ReviewState::is_opinion);
-    let has = |state: ReviewState| opinions.iter().any(|review| review.state == state);
-    Some(if has(ReviewState::ChangesRequested) {
-        "CHANGES_REQUESTED"
-    } else if has(ReviewState::Approved) {
-        "APPROVED"
-    } else {
-        "REVIEW_REQUIRED"
-    })
 }
 
 fn reviews<'w>(

@@ -96,6 +96,10 @@ impl<'w> Resolver<'w> {
                 let commit = sha.map(|sha| Entity::Commit(repository, Cow::Borrowed(sha)));
                 Resolved::object(commit)
             }
+            "refUpdateRule" => {
+                let is_protected = !repository.protected_checks.is_empty();
+                Resolved::object(is_protected.then_some(Entity::RefUpdateRule(repository)))
+            }
             // GitHub takes `orderBy` here and does not honour it.
             "associatedPullRequests" => {
                 let from_here = self.world.model.pull_requests_from(repository.id, branch);
