@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use proto::{
     bounds::VIEWED_INTERVAL,
-    sync::{BudgetKey, Finding, FoundPullRequest, Lane, LeasedRef, Next, PullRequestState},
+    sync::{
+        BudgetKey, CheckState, Finding, FoundPullRequest, Lane, LeasedRef, MergeState, Next,
+        PullRequestState,
+    },
 };
 
 use crate::budget::{DemandFactor, share};
@@ -46,6 +49,17 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MERGED_CHECKS: [Duration; 2] = [MINUTE, Duration::from_secs(10 * 60)];
 /// How far the interval of a closed pull request stretches.
 const CLOSED_CAP: Duration = DAY;
+/// When a host is asked again whether a pull request can be merged that was still at work on it: after 5,
+/// 10 and 15 s, as others do. By how long it has been at work.
+const MERGEABLE_CHECKS: [(Duration, Duration); 3] = [
+    (Duration::ZERO, Duration::from_secs(5)),
+    (Duration::from_secs(10), Duration::from_secs(10)),
+    (Duration::from_secs(25), Duration::from_secs(15)),
+];
+/// A host that has not worked it out by then does so when something else changes.
+pub(crate) const MERGEABLE_WITHIN: Duration = Duration::from_secs(60);
+/// For how long checks that have not ended make a pull request active: GitHub ends a job after six hours.
+const CHECKS_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// What a pull request is asked for that the host says is gone, before that is believed.
 const GONE_CHECKS: [Duration; 6] = [
     Duration::from_secs(5),
@@ -103,6 +117,14 @@ impl Default for Schedule {
 /// An interval before it is scaled and moved, if there is one, and the lane that it is due in.
 struct Planned(Lane, Option<Duration>);
 
+/// What decides when an open pull request is looked up again.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    draft: bool,
+    /// Checks of its head have not ended.
+    checks_pending: bool,
+}
+
 /// Not again until something happens.
 const NEVER: Planned = Planned(Lane::Idle, None);
 
@@ -154,13 +176,44 @@ impl Schedule {
                 && known.repository.eq_ignore_ascii_case(&found.repository)
         });
         let settled = if is_same { git_ref.settled_count } else { 0 };
-        self.of_pull_request(git_ref, found.shown.state, found.shown.draft, settled)
+        let head = &found.shown.head;
+        let open = Open {
+            draft: found.shown.draft,
+            checks_pending: head
+                .checks
+                .as_ref()
+                .is_some_and(|checks| checks.state == CheckState::Pending),
+        };
+        let Planned(lane, interval) =
+            self.of_pull_request(git_ref, found.shown.state, open, settled);
+        if found.shown.state != PullRequestState::Open
+            || head.merge_state != Some(MergeState::Unknown)
+        {
+            return Planned(lane, interval);
+        }
+        // It has been at work since the pull request was seen to change, or since now.
+        let known = git_ref.known.as_ref().filter(|_| is_same);
+        let since = match known {
+            Some(known) if known.merge_unknown => git_ref.since_changed,
+            Some(_) | None => Duration::ZERO,
+        };
+        match MERGEABLE_CHECKS.iter().find(|(until, _)| since <= *until) {
+            Some((_, again)) => Planned(
+                lane.min(Lane::Active),
+                Some(interval.map_or(*again, |interval| interval.min(*again))),
+            ),
+            None => Planned(lane, interval),
+        }
     }
 
     fn after_unchanged(&self, git_ref: &LeasedRef) -> Planned {
         match &git_ref.known {
             Some(known) => {
-                self.of_pull_request(git_ref, known.state, known.draft, git_ref.settled_count)
+                let open = Open {
+                    draft: known.draft,
+                    checks_pending: known.checks_pending,
+                };
+                self.of_pull_request(git_ref, known.state, open, git_ref.settled_count)
             }
             // Nothing is unchanged that was not known.
             None => self.after_none(git_ref),
@@ -171,11 +224,11 @@ impl Schedule {
         &self,
         git_ref: &LeasedRef,
         state: PullRequestState,
-        draft: bool,
+        open: Open,
         settled: u32,
     ) -> Planned {
         match state {
-            PullRequestState::Open => self.of_open(git_ref, draft),
+            PullRequestState::Open => self.of_open(git_ref, open),
             PullRequestState::Merged => Planned(Lane::Idle, step(&MERGED_CHECKS, settled).ok()),
             PullRequestState::Closed if is_abandoned(git_ref) => NEVER,
             PullRequestState::Closed => {
@@ -185,14 +238,15 @@ impl Schedule {
         }
     }
 
-    fn of_open(&self, git_ref: &LeasedRef, draft: bool) -> Planned {
+    fn of_open(&self, git_ref: &LeasedRef, open: Open) -> Planned {
         if git_ref.viewed {
             return Planned(
                 Lane::Viewed,
                 Some(VIEWED_INTERVAL.min(self.diff_status_ttl)),
             );
         }
-        if git_ref.since_active < self.active_window {
+        let awaits_checks = open.checks_pending && git_ref.since_changed < CHECKS_WITHIN;
+        if git_ref.since_active < self.active_window || awaits_checks {
             return Planned(Lane::Active, Some(self.diff_status_ttl));
         }
         let by_age = git_ref.since_changed / OPEN_AGE_DIVISOR;
@@ -202,7 +256,7 @@ impl Schedule {
             (self.diff_status_ttl, self.open_cap)
         };
         let interval = by_age.max(least).min(most.max(least));
-        let rarer = if draft { DRAFT_FACTOR } else { 1 };
+        let rarer = if open.draft { DRAFT_FACTOR } else { 1 };
         Planned(Lane::Idle, Some(interval.saturating_mul(rarer)))
     }
 

@@ -49,6 +49,22 @@ pub const MAX_PULL_REQUEST_TITLE_CHARS: usize = 256;
 /// Bytes of a pull request's address, or of its author's picture.
 pub const MAX_URL_BYTES: usize = 512;
 
+/// Checks that are named of those that failed.
+pub const MAX_FAILED_CHECKS: usize = 5;
+
+/// Characters of a check's name; of one that is longer, the end is cut off.
+pub const MAX_CHECK_NAME_CHARS: usize = 80;
+
+/// Bytes of the address of a check's page. One that is longer is left out.
+pub const MAX_CHECK_URL_BYTES: usize = 255;
+
+/// Reviewers that are named of those who are asked.
+pub const MAX_REQUESTED_REVIEWERS: usize = 5;
+
+/// Bytes of a reviewer's name. One that is longer is left out: GitHub's are at most 39, and those of
+/// teams not much longer.
+pub const MAX_REVIEWER_BYTES: usize = 80;
+
 /// Bytes of the name of a branch, a commit or an account: as long as git can store one.
 pub const MAX_NAME_BYTES: usize = 255;
 

@@ -7,9 +7,11 @@
 //! written from them without loss.
 
 mod budget;
+mod checks;
 mod field;
 mod lease;
 mod leased_ref;
+mod merging;
 mod outcome;
 mod problem;
 mod pull_request;
@@ -17,9 +19,11 @@ mod report;
 mod repository;
 
 pub use budget::{BudgetObservation, BudgetView, CredentialObservation, Pause, Window, is_host_id};
+pub use checks::{CheckState, Checks, FailedCheck};
 pub use field::{FieldError, message_duration};
 pub use lease::{BudgetKey, Credential, Lease, LeaseGroup, LeaseRequest, Provider, ProviderKind};
 pub use leased_ref::{Fence, KnownPullRequest, Lane, LeasedRef, Upstream};
+pub use merging::{MergeBlocker, MergeState, Progress, ReviewDecision};
 pub use outcome::{Finding, Learned, Next, Outcome, OutcomeStatus};
 pub use problem::{ProblemClass, ProblemName};
 pub use pull_request::{FoundPullRequest, Head, PullRequest, PullRequestState};

@@ -1,14 +1,12 @@
 //! Contract messages as domain values and back. Every conversion of input names the field at fault.
 
+mod pull_request;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use policy::{Level, Subject};
-use proto::{
-    bounds::MAX_CHAT_IDS,
-    chat::v1,
-    sync::{Head, PullRequest, PullRequestState},
-};
+use proto::{bounds::MAX_CHAT_IDS, chat::v1};
 use uuid::Uuid;
 
 use crate::{
@@ -283,7 +281,7 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         ..v1::ChatDiffStatus::default()
     };
     if let Some(pull_request) = pull_request {
-        fill_pull_request(&mut message, pull_request);
+        pull_request::fill(&mut message, pull_request);
     }
     message
 }
@@ -299,61 +297,6 @@ fn list_row(status: v1::ChatDiffStatus) -> v1::ChatDiffStatus {
         head_sha: None,
         author_avatar_url: None,
         ..status
-    }
-}
-
-fn fill_pull_request(message: &mut v1::ChatDiffStatus, pull_request: PullRequest) {
-    let PullRequest {
-        number,
-        url,
-        state,
-        draft,
-        title,
-        base_branch,
-        author_login,
-        author_avatar_url,
-        changes_requested,
-        approved,
-        reviewer_count,
-        pushed_after_merge,
-        head:
-            Head {
-                branch,
-                sha,
-                additions,
-                deletions,
-                changed_files,
-                commits,
-            },
-    } = pull_request;
-    let known = |text: String| Some(text).filter(|text| !text.is_empty());
-    message.url = Some(url);
-    message.pull_request_state = Some(pull_request_state(state, draft).into());
-    message.pull_request_title = title;
-    message.pull_request_draft = draft;
-    message.changes_requested = changes_requested;
-    message.additions = additions;
-    message.deletions = deletions;
-    message.changed_files = changed_files;
-    message.head_branch = known(branch);
-    message.base_branch = known(base_branch);
-    message.head_sha = known(sha);
-    message.author_login = author_login;
-    message.author_avatar_url = author_avatar_url;
-    message.pr_number = Some(number);
-    message.commits = Some(commits);
-    message.approved = Some(approved);
-    message.reviewer_count = Some(reviewer_count);
-    message.pushed_after_merge = pushed_after_merge;
-}
-
-/// Where a pull request stands, as clients see it: an open draft is a draft.
-fn pull_request_state(state: PullRequestState, draft: bool) -> v1::PullRequestState {
-    match (state, draft) {
-        (PullRequestState::Open, true) => v1::PullRequestState::Draft,
-        (PullRequestState::Open, false) => v1::PullRequestState::Open,
-        (PullRequestState::Merged, _) => v1::PullRequestState::Merged,
-        (PullRequestState::Closed, _) => v1::PullRequestState::Closed,
     }
 }
 

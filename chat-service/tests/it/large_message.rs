@@ -9,8 +9,10 @@ use chat_service::{
 use prost::Message as _;
 use proto::{
     bounds::{
-        MAX_CHAT_BYTES, MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_OUTCOMES, MAX_PAGE_BYTES,
-        MAX_PULL_REQUEST_TITLE_CHARS, MAX_SYNC_BYTES, MAX_URL_BYTES, SMALL_PAGE_SIZE,
+        MAX_CHAT_BYTES, MAX_CHECK_NAME_CHARS, MAX_CHECK_URL_BYTES, MAX_FAILED_CHECKS,
+        MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_OUTCOMES, MAX_PAGE_BYTES,
+        MAX_PULL_REQUEST_TITLE_CHARS, MAX_REQUESTED_REVIEWERS, MAX_REVIEWER_BYTES, MAX_SYNC_BYTES,
+        MAX_URL_BYTES, SMALL_PAGE_SIZE,
     },
     chat::v1::{self, GetChatsRequest, chat_service_client::ChatServiceClient},
 };
@@ -39,7 +41,8 @@ INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at,
 SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2, TRUE, m.list_status, m.list_pr
 FROM made m CROSS JOIN generate_series(1, $5::int)";
 
-/// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5.
+/// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5, $7
+/// reviewers with names of $6 bytes, and $10 failed checks with the name $8 and addresses of $9 bytes.
 const REFS: &str = "
 WITH budget AS (
     INSERT INTO git_budgets (id, budget_key, provider_id)
@@ -56,9 +59,15 @@ WITH budget AS (
         jsonb_build_object('number', n.most, 'url', repeat('u', $4), 'state', 'open', 'draft', TRUE,
             'title', $5::text, 'base_branch', repeat('b', $3), 'author_login', repeat('a', $3),
             'author_avatar_url', repeat('v', $4), 'changes_requested', TRUE, 'approved', TRUE,
-            'reviewer_count', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
+            'reviewer_count', n.most, 'review_decision', 'review_required',
+            'requested_reviewers', array_fill(repeat('r', $6), ARRAY[$7::int]), 'requested_again', TRUE,
+            'unresolved_threads', n.most, 'auto_merge', TRUE, 'queue_position', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
                 'sha', repeat('s', $3), 'additions', n.most, 'deletions', n.most,
-                'changed_files', n.most, 'commits', n.most)),
+                'changed_files', n.most, 'commits', n.most, 'merge_state', 'unknown', 'checks',
+                jsonb_build_object('state', 'failing', 'total', n.most, 'passed', n.most,
+                    'failed', n.most, 'pending', n.most, 'skipped', n.most, 'at_least', TRUE,
+                    'failed_checks', array_fill(jsonb_build_object('name', $8::text,
+                        'url', repeat('l', $9), 'required', TRUE), ARRAY[$10::int])))),
         'w/n', 'sso_required', t.at
     FROM chats c CROSS JOIN generate_series(1, $1::int) i CROSS JOIN account a
     CROSS JOIN (VALUES ('2026-01-01 00:00:00.999999Z'::timestamptz)) t (at)
@@ -98,7 +107,21 @@ async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
         let [origin, name, url] = [MAX_ORIGIN_BYTES, MAX_NAME_BYTES, MAX_URL_BYTES].map(int);
         let title = WIDE.repeat(MAX_PULL_REQUEST_TITLE_CHARS);
         client
-            .execute(REFS, &[&refs, &origin, &name, &url, &title])
+            .execute(
+                REFS,
+                &[
+                    &refs,
+                    &origin,
+                    &name,
+                    &url,
+                    &title,
+                    &int(MAX_REVIEWER_BYTES),
+                    &int(MAX_REQUESTED_REVIEWERS),
+                    &WIDE.repeat(MAX_CHECK_NAME_CHARS),
+                    &int(MAX_CHECK_URL_BYTES),
+                    &int(MAX_FAILED_CHECKS),
+                ],
+            )
             .await
             .unwrap();
 

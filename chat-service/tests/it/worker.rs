@@ -232,8 +232,7 @@ pub(crate) fn pull_request() -> v1::PullRequest {
         author_login: Some("ann".to_owned()),
         author_avatar_url: Some("https://avatars.example/ann".to_owned()),
         host_id: Some("PR_7".to_owned()),
-        updated_at: None,
-        pushed_after_merge: None,
+        ..v1::PullRequest::default()
     }
 }
 

@@ -7,6 +7,7 @@
 //! pure functions; `instance` is what the process remembers of one GitHub.
 
 mod capability;
+mod check;
 mod client;
 mod connection;
 mod graphql;
@@ -43,8 +44,8 @@ pub const CORE: &str = "core";
 /// The window that GraphQL spends, as GitHub names it.
 pub const GRAPHQL: &str = "graphql";
 
-/// Requests that a ref takes over REST: its pull request, and the reviews.
-const REQUESTS_OF_REST: f64 = 2.0;
+/// Requests that a ref takes over REST: its pull request, the reviews, and two sorts of checks.
+const REQUESTS_OF_REST: f64 = 4.0;
 
 /// Instances that are remembered. They are those of chat-service's configuration.
 const MOST_INSTANCES: usize = 1_000;

@@ -391,6 +391,8 @@ pub(super) fn whole(candidate: &Candidate) -> Question {
             state: PullRequestState::Open,
             draft: false,
             host_id: candidate.host_id.clone(),
+            checks_pending: false,
+            merge_unknown: false,
         },
     }
 }

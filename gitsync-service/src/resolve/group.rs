@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use proto::sync::{KnownPullRequest, Lane, LeasedRef, PullRequestState, RepositoryPath, Upstream};
 
 use super::renamed;
-use crate::host::Question;
+use crate::{host::Question, schedule::MERGEABLE_WITHIN};
 
 /// After this many answers in a row that nothing changed, the whole is asked for again: a
 /// fingerprint may miss a change.
@@ -146,6 +146,7 @@ impl<'a> PullRequestQuery<'a> {
         self.refs.iter().any(|git_ref| {
             git_ref.unchanged_count + 1 >= WHOLE_EVERY
                 || git_ref.since_found.is_none_or(|since| since > WHOLE_AFTER)
+                || awaits_mergeability(git_ref)
         })
     }
 
@@ -164,6 +165,13 @@ impl<'a> PullRequestQuery<'a> {
         let since = self.refs.iter().map(|git_ref| git_ref.since_first_reported);
         since.max().unwrap_or_default()
     }
+}
+
+/// Whether the host was at work on whether the known pull request can be merged: that it is done moves
+/// nothing else.
+fn awaits_mergeability(git_ref: &LeasedRef) -> bool {
+    let known = git_ref.known.as_ref();
+    known.is_some_and(|known| known.merge_unknown) && git_ref.since_changed < MERGEABLE_WITHIN
 }
 
 fn is_same(one: Option<&KnownPullRequest>, other: Option<&KnownPullRequest>) -> bool {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use PullRequestState::{Merged, Open};
 use proto::sync::{
-    FoundPullRequest, GitRefId, Head, KnownPullRequest, Lane, ProblemClass, PullRequest,
+    FoundPullRequest, GitRefId, Head, KnownPullRequest, Lane, ProblemClass, Progress, PullRequest,
     PullRequestState,
 };
 use uuid::Uuid;
@@ -26,6 +26,8 @@ fn known(repository: &str, number: i32) -> KnownPullRequest {
         state: Open,
         draft: false,
         host_id: Some(format!("id-{number}")),
+        checks_pending: false,
+        merge_unknown: false,
     }
 }
 
@@ -63,6 +65,7 @@ fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) ->
                 approved: false,
                 reviewer_count: 0,
                 pushed_after_merge: None,
+                progress: Progress::default(),
                 head: Head {
                     branch: "feature".to_owned(),
                     sha: "c0ffee".to_owned(),
@@ -70,6 +73,8 @@ fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) ->
                     deletions: 0,
                     changed_files: 0,
                     commits: 1,
+                    checks: None,
+                    merge_state: None,
                 },
             },
             repository: base.to_owned(),
@@ -294,6 +299,8 @@ fn a_ref_without_a_branch_is_our_own_fault_and_asks_nothing() {
     let mut pathless = linked(Open);
     pathless.known = Some(KnownPullRequest {
         host_id: None,
+        checks_pending: false,
+        merge_unknown: false,
         ..known("web", 7)
     });
     assert_eq!(finding(&pathless, Vec::new()), internal);

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use proto::sync::{
-    BudgetView, GitRefId, Head, KnownPullRequest, ProblemClass, PullRequest, RepositoryPath, Window,
+    BudgetView, Checks, GitRefId, Head, KnownPullRequest, ProblemClass, Progress, PullRequest,
+    RepositoryPath, Window,
 };
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ fn git_ref() -> LeasedRef {
             state: PullRequestState::Open,
             draft: false,
             host_id: None,
+            checks_pending: false,
+            merge_unknown: false,
         }),
         since_reported: HOUR,
         since_changed: HOUR,
@@ -65,6 +68,7 @@ fn pull_request(state: PullRequestState, draft: bool) -> Finding {
             approved: false,
             reviewer_count: 0,
             pushed_after_merge: None,
+            progress: Progress::default(),
             head: Head {
                 branch: "feature".to_owned(),
                 sha: String::new(),
@@ -72,6 +76,8 @@ fn pull_request(state: PullRequestState, draft: bool) -> Finding {
                 deletions: 0,
                 changed_files: 0,
                 commits: 0,
+                checks: None,
+                merge_state: None,
             },
         },
         repository: "acme/web".to_owned(),
@@ -350,4 +356,57 @@ fn a_person_who_waited_was_answered_and_the_ref_stays_active() {
         let (_, lane) = after(&denied, |git_ref| git_ref.lane = before);
         assert_eq!(lane, expected);
     }
+}
+
+/// An open one with this change.
+fn open_with(change: impl FnOnce(&mut PullRequest)) -> Finding {
+    let Finding::PullRequest(mut found) = found(PullRequestState::Open) else {
+        panic!("it was found");
+    };
+    change(&mut Arc::make_mut(&mut found).shown);
+    Finding::PullRequest(found)
+}
+
+#[test]
+fn checks_that_have_not_ended_make_a_pull_request_active_for_as_long_as_a_job_may_take() {
+    let pending = open_with(|shown| {
+        shown.head.checks = Some(Checks {
+            state: CheckState::Pending,
+            total: 1,
+            passed: 0,
+            failed: 0,
+            pending: 1,
+            skipped: 0,
+            at_least: false,
+            failed_checks: Vec::new(),
+        });
+    });
+    let active = (seconds(30), Lane::Active);
+    assert_eq!(after(&pending, |_| {}), active);
+    // The host says no more than that nothing changed, and they were pending.
+    let known = |git_ref: &mut LeasedRef| git_ref.known.as_mut().unwrap().checks_pending = true;
+    assert_eq!(after(&Finding::Unchanged, known), active);
+    let stuck = |git_ref: &mut LeasedRef| git_ref.since_changed = HOUR * 6;
+    assert_eq!(after(&pending, stuck), (seconds(1800), Lane::Idle));
+}
+
+#[test]
+fn what_the_host_had_not_worked_out_is_asked_again_after_five_ten_and_fifteen_seconds() {
+    let unknown = open_with(|shown| shown.head.merge_state = Some(MergeState::Unknown));
+    assert_eq!(after(&unknown, |_| {}), (seconds(5), Lane::Active));
+    for (since, again) in [(5, Some(10)), (15, Some(15)), (30, None), (3600, None)] {
+        let asked = after(&unknown, |git_ref| {
+            git_ref.known.as_mut().unwrap().merge_unknown = true;
+            git_ref.since_changed = Duration::from_secs(since);
+        });
+        match again {
+            Some(again) => assert_eq!(asked, (seconds(again), Lane::Active), "{since} s"),
+            None => assert_eq!(asked.1, Lane::Idle, "{since} s"),
+        }
+    }
+    // A person who looks waits no longer for it.
+    let viewed = after(&unknown, |git_ref| git_ref.viewed = true);
+    assert_eq!(viewed, (seconds(5), Lane::Viewed));
+    let known = open_with(|shown| shown.head.merge_state = Some(MergeState::Clean));
+    assert_eq!(after(&known, |_| {}).1, Lane::Idle);
 }

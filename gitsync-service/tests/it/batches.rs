@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use proto::sync::{Finding, Lane, Lease, LeasedRef, Outcome, Upstream};
+use proto::sync::{CheckState, Finding, Lane, Lease, LeasedRef, MergeState, Outcome, Upstream};
 use testkit::github::{GitHub, Matching, ReviewState};
 
 use crate::support::{
-    Refreshed, engine, found, git_ref, group, knowing, lease, number, ref_name, refresh, world,
+    Refreshed, engine, found, git_ref, group, knowing, lease, number, ref_name, refresh,
+    told_by_both, world,
 };
 
 /// What chat-service keeps of an outcome, as the next lease has it.
@@ -17,6 +18,10 @@ pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
     let known = next.known.as_mut().unwrap();
     known.host_id.clone_from(&found.host_id);
     known.state = found.shown.state;
+    let head = &found.shown.head;
+    let checks = head.checks.as_ref().map(|checks| checks.state);
+    known.checks_pending = checks == Some(CheckState::Pending);
+    known.merge_unknown = head.merge_state == Some(MergeState::Unknown);
     let learned = &outcome.learned;
     LeasedRef {
         since_found: Some(Duration::from_secs(60)),
@@ -310,7 +315,9 @@ async fn a_pull_request_says_the_same_over_graphql_as_over_rest() {
             leased(&github, &token, &refs()),
         )
         .await;
-        assert_eq!(over_graphql.found("r"), over_rest.found("r"));
+        let [graphql, rest] =
+            [&over_graphql, &over_rest].map(|refreshed| told_by_both(refreshed.finding("r")));
+        assert_eq!(graphql, rest);
         let shown = &over_graphql.found("r").shown;
         assert_eq!(shown.author_login.is_none(), gone);
         assert!(

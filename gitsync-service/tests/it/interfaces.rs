@@ -4,6 +4,7 @@
 //! its API, and expects the same of all, in one spelling: which pull request, in what state, by whom, how it is reviewed,
 //! what is wrong.
 
+mod checks;
 mod evidence;
 mod people;
 mod places;
@@ -16,7 +17,10 @@ use testkit::github::{API_VERSIONS, GitHub, NewPullRequest};
 
 use crate::{
     batches::after,
-    support::{engine, git_ref, group, knowing, lease, path, ref_name, refresh, refresher, world},
+    support::{
+        engine, git_ref, group, knowing, lease, path, ref_name, refresh, refresher, told_by_both,
+        world,
+    },
 };
 
 /// What is looked up in a world that the row made.
@@ -125,6 +129,10 @@ async fn looked_up(github: &GitHub, token: &str, git_ref: &LeasedRef) -> [Outcom
 }
 
 async fn agree(rows: Vec<Row>) -> usize {
+    agree_on(rows, told).await
+}
+
+async fn agree_on(rows: Vec<Row>, told: fn(&Outcome) -> String) -> usize {
     let count = rows.len();
     for (name, scene, expected) in rows {
         let (github, token) = world().await;
@@ -133,7 +141,11 @@ async fn agree(rows: Vec<Row>) -> usize {
         assert_eq!(told(&over_graphql), expected, "{name}, over GraphQL");
         assert_eq!(told(&over_rest), expected, "{name}, over REST");
         assert_eq!(told(&over_older_rest), expected, "{name}, over older REST");
-        assert_eq!(over_graphql.finding, over_rest.finding, "{name}");
+        assert_eq!(
+            told_by_both(&over_graphql.finding),
+            told_by_both(&over_rest.finding),
+            "{name}"
+        );
         assert_eq!(over_older_rest.finding, over_rest.finding, "{name}");
         let [graphql, rest] = [&over_graphql, &over_rest].map(|outcome| &outcome.learned);
         // REST finds out what a repository is a fork of only where that is of use.
@@ -172,6 +184,11 @@ async fn authors_and_reviews_are_the_same_over_both_interfaces() {
 }
 
 #[tokio::test]
+async fn checks_and_what_keeps_from_merging_are_the_same_over_both_interfaces() {
+    assert!(agree_on(checks::rows(), checks::told).await >= 24);
+}
+
+#[tokio::test]
 async fn a_problem_is_the_same_over_both_interfaces() {
     assert!(agree(problems::rows()).await >= 16);
 }
@@ -185,7 +202,8 @@ async fn what_one_interface_found_is_unchanged_or_the_same_over_the_other() {
         let linked = after(&outcome, feature());
         for again in looked_up(&github, &token, &linked).await {
             if again.finding != Finding::Unchanged {
-                assert_eq!(again.finding, outcome.finding);
+                let [again, first] = [&again, &outcome].map(|of| told_by_both(&of.finding));
+                assert_eq!(again, first);
             }
         }
     }

@@ -70,7 +70,7 @@ async fn a_host_that_refuses_the_api_version_is_asked_without_one_from_then_on()
         let (with, without): (Vec<_>, Vec<_>) = requests
             .iter()
             .partition(|request| request.header("x-github-api-version").is_some());
-        assert_eq!((with.len(), without.len()), (refused, 3));
+        assert_eq!((with.len(), without.len()), (refused, 5));
         assert!(with.iter().all(|request| request.status == Some(400)));
         assert!(without.iter().all(|request| request.status == Some(200)));
     }

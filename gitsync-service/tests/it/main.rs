@@ -9,6 +9,7 @@ mod batches;
 mod binary;
 mod branches;
 mod ceiling;
+mod checks;
 mod credentials;
 mod egress;
 mod failure_table;

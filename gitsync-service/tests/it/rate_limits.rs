@@ -220,7 +220,7 @@ async fn what_is_left_of_the_budget_is_told() {
     let refs = vec![git_ref("r", "acme/web", "a")];
     let refreshed = refresh(&refresher(), lease(vec![group(&github, &token, refs)])).await;
     let window = refreshed.window("core");
-    assert_eq!((window.limit, window.remaining), (Some(5000), Some(4997)));
+    assert_eq!((window.limit, window.remaining), (Some(5000), Some(4995)));
     assert_eq!(window.length, Some(Duration::from_secs(3600)));
     assert!(window.reset_in.is_some() && window.pause_for.is_none());
     let budget = refreshed.budget.unwrap();

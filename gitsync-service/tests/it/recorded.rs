@@ -8,10 +8,15 @@
 mod line;
 mod replay;
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+};
 
 use futures_util::FutureExt as _;
-use proto::sync::{BudgetView, Finding, LeasedRef, ProblemClass, ProblemName as _, Upstream};
+use proto::sync::{
+    BudgetView, Checks, Finding, LeasedRef, ProblemClass, ProblemName as _, Upstream,
+};
 use serde_json::{Value, json};
 use testkit::github::fixtures;
 
@@ -223,6 +228,52 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             );
             "understood: reviews".to_owned()
         }
+        Asked::CheckRuns { repository, commit } => {
+            // The recording has a name in place of a number.
+            let text = line.text.replace(":GITHUB_TEST_INTEGRATION,", ":1,");
+            let body: Value = serde_json::from_str(&text).unwrap();
+            let sum = checks_of(repository, commit, body.clone(), json!([])).await;
+            let runs = body["check_runs"].as_array().unwrap();
+            let names: BTreeSet<&str> =
+                runs.iter().filter_map(|run| run["name"].as_str()).collect();
+            assert_eq!(usize::try_from(sum.total).unwrap(), names.len(), "{case}");
+            let any = |status: &str| runs.iter().any(|run| run["status"] == status);
+            assert_eq!(
+                sum.pending > 0,
+                any("queued") || any("in_progress"),
+                "{case}"
+            );
+            "understood: check runs".to_owned()
+        }
+        Asked::Statuses { repository, commit } => {
+            let body: Value = serde_json::from_str(&line.text).unwrap();
+            let all = body.get("statuses").unwrap_or(&body).as_array().unwrap();
+            // The latest come first; the combined status has one of each context.
+            let mut latest: BTreeMap<&str, &Value> = BTreeMap::new();
+            for status in all {
+                latest
+                    .entry(status["context"].as_str().unwrap_or("default"))
+                    .or_insert(status);
+            }
+            let mut statuses: Vec<Value> = latest.values().copied().cloned().collect();
+            for (status, context) in statuses.iter_mut().zip(latest.keys()) {
+                status["context"] = json!(context);
+            }
+            let of = |states: &[&str]| {
+                let is_of = |status: &&Value| states.iter().any(|state| status["state"] == *state);
+                u32::try_from(statuses.iter().filter(is_of).count()).unwrap()
+            };
+            let runs = json!({"total_count": 0, "check_runs": []});
+            let sum = checks_of(repository, commit, runs, json!(statuses)).await;
+            let told = (sum.passed, sum.failed, sum.pending);
+            let expected = (
+                of(&["success"]),
+                of(&["failure", "error"]),
+                of(&["pending"]),
+            );
+            assert_eq!(told, expected, "{case}");
+            "understood: statuses".to_owned()
+        }
         Asked::Repository { repository } => {
             let replay = Replay::start(vec![line.canned()]).await;
             let git_ref = LeasedRef {
@@ -259,6 +310,27 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             format!("refused: {} (GraphQL of another query)", class.name())
         }
     }
+}
+
+/// The checks of a pull request whose head has these runs and statuses.
+async fn checks_of(repository: &str, commit: &str, runs: Value, statuses: Value) -> Checks {
+    let item = json!({
+        "number": 1,
+        "state": "open",
+        "head": {"ref": "feature", "sha": commit, "repo": {"full_name": repository}},
+        "base": {"ref": "main", "repo": {"full_name": repository}},
+    });
+    let of_head = format!("/repos/{repository}/commits/{commit}");
+    let status = json!({"state": "pending", "statuses": statuses});
+    let replay = Replay::start(vec![
+        Canned::ok(&format!("/repos/{repository}/pulls/1"), &whole(&item)),
+        Canned::ok(&format!("{of_head}/check-runs"), &runs),
+        Canned::ok(&format!("{of_head}/status"), &status),
+    ])
+    .await;
+    let git_ref = knowing(git_ref("r", repository, "feature"), repository, 1);
+    let refreshed = looked_up(&replay, git_ref).await;
+    refreshed.found("r").shown.head.checks.clone().unwrap()
 }
 
 /// A redirect is followed at the host, and what is there counts.

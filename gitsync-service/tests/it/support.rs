@@ -105,6 +105,8 @@ pub(crate) fn knowing(git_ref: LeasedRef, repository: &str, number: u64) -> Leas
             state: PullRequestState::Open,
             draft: false,
             host_id: None,
+            checks_pending: false,
+            merge_unknown: false,
         }),
         ..git_ref
     }
@@ -298,11 +300,29 @@ pub(crate) async fn world() -> (GitHub, String) {
     (github, token)
 }
 
-/// The paths of all requests so far, with what matters of their queries.
+/// What was found without what REST does not tell, which stays as GraphQL told it: the decision by the
+/// rules, threads, the merge queue, and which checks are required.
+pub(crate) fn told_by_both(finding: &Finding) -> Finding {
+    let mut finding = finding.clone();
+    if let Finding::PullRequest(found) = &mut finding {
+        let shown = &mut Arc::make_mut(found).shown;
+        shown.progress.review_decision = None;
+        shown.progress.unresolved_threads = None;
+        shown.progress.queue_position = None;
+        let checks = shown.head.checks.iter_mut();
+        for check in checks.flat_map(|checks| &mut checks.failed_checks) {
+            check.required = false;
+        }
+    }
+    finding
+}
+
+/// The paths of all requests so far but for those of checks, with what matters of their queries.
 pub(crate) fn paths(github: &GitHub) -> Vec<String> {
     github
         .requests()
         .iter()
+        .filter(|request| !request.path.contains("/commits/") || request.path.ends_with("/pulls"))
         .map(|request| match request.query_value("head") {
             Some(head) => format!("{}?head={head}", request.path),
             None => request.path.clone(),

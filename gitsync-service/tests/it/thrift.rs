@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::sync::{Lease, LeasedRef, Upstream};
-use testkit::github::GitHub;
+use testkit::github::{GitHub, RunState};
 
 use crate::{
     batches::{after, linked, opened},
@@ -104,6 +104,13 @@ async fn sixty_known_ones_of_which_five_changed_take_two_requests() {
     let (github, token) = world().await;
     let refs = linked(&github, &token, 60).await;
     keeps("60 known, unchanged", &github, &token, &refs).await;
+    for pull in 1..=5 {
+        let ended = RunState::Ended(github.now(), "SUCCESS");
+        github.check_run("acme/web", pull, (Some("CI"), "build"), ended);
+    }
+    let flow = "60 known of which the checks of 5 ended";
+    keeps(flow, &github, &token, &refs).await;
+    // The checks of these go with their heads.
     for index in 0..5 {
         github.repository("acme/web").push(&format!("b{index}"));
     }

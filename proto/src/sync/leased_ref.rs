@@ -209,5 +209,9 @@ message! {
         draft: bool,
         /// The host's own id.
         host_id: Option<String>,
+        /// Checks of its head have not ended.
+        checks_pending: bool,
+        /// The host had not worked out yet whether it can be merged.
+        merge_unknown: bool,
     }
 }

@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::field::{FieldError, Wire, carried_by, words};
+use super::{
+    checks::Checks,
+    field::{FieldError, Wire, carried_by, words},
+    merging::{MergeState, Progress, ReviewDecision, readable},
+};
 use crate::{
     bounds::{
         MAX_HOST_ID_BYTES, MAX_NAME_BYTES, MAX_PULL_REQUEST_TITLE_CHARS, MAX_REPOSITORY_BYTES,
@@ -59,6 +63,9 @@ pub struct PullRequest {
     /// Of a merged one: whether what was pushed to its branch last is not in it. `None`: not known.
     #[serde(default)]
     pub pushed_after_merge: Option<bool>,
+    /// How it is to be merged, and how far its review is.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// What belongs to its current head, and is dropped when the head moves.
     pub head: Head,
 }
@@ -78,6 +85,20 @@ pub struct Head {
     pub changed_files: i32,
     /// Commits.
     pub commits: i32,
+    /// Its checks. `None`: the host did not tell, and what is known of them stays.
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub checks: Option<Checks>,
+    /// Whether the host would merge it. `None`: likewise.
+    #[serde(
+        default,
+        deserialize_with = "readable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub merge_state: Option<MergeState>,
 }
 
 /// A pull request as a host told it: what is shown, and what identifies and orders it.
@@ -101,12 +122,11 @@ impl FoundPullRequest {
     #[must_use]
     pub fn fitted(mut self) -> Option<Self> {
         let shown = &mut self.shown;
-        shown.title = shown
-            .title
-            .chars()
-            .filter(|character| *character != '\0')
-            .take(MAX_PULL_REQUEST_TITLE_CHARS)
-            .collect();
+        cut(&mut shown.title, MAX_PULL_REQUEST_TITLE_CHARS);
+        shown.progress.fitted();
+        if let Some(checks) = &mut shown.head.checks {
+            checks.fitted();
+        }
         drop_unfit(&mut shown.author_login, MAX_NAME_BYTES);
         drop_unfit(&mut shown.author_avatar_url, MAX_URL_BYTES);
         drop_unfit(&mut self.host_id, MAX_HOST_ID_BYTES);
@@ -136,6 +156,7 @@ impl FoundPullRequest {
         };
         // An out-of-range timestamp orders nothing, and costs no status.
         let updated_at = message.updated_at.and_then(|at| Wire::read(at).ok());
+        let count = |told: Option<i32>| told.and_then(|count| u32::try_from(count).ok());
         Ok(Self {
             shown: PullRequest {
                 number: message.number,
@@ -150,6 +171,14 @@ impl FoundPullRequest {
                 approved: message.approved,
                 reviewer_count: message.reviewer_count,
                 pushed_after_merge: message.pushed_after_merge,
+                progress: Progress {
+                    review_decision: ReviewDecision::known(message.review_decision),
+                    requested_reviewers: message.requested_reviewers,
+                    requested_again: message.requested_again,
+                    unresolved_threads: count(message.unresolved_threads),
+                    auto_merge: message.auto_merge,
+                    queue_position: count(message.queue_position),
+                },
                 head: Head {
                     branch: message.head_branch,
                     sha: message.head_sha,
@@ -157,6 +186,9 @@ impl FoundPullRequest {
                     deletions: message.deletions,
                     changed_files: message.changed_files,
                     commits: message.commits,
+                    // Checks that cannot be read cost no status.
+                    checks: message.checks.and_then(|told| Checks::read(told).ok()),
+                    merge_state: MergeState::known(message.merge_state),
                 },
             },
             repository: message.repository,
@@ -178,6 +210,14 @@ impl FoundPullRequest {
             approved: shown.approved,
             reviewer_count: shown.reviewer_count,
             pushed_after_merge: shown.pushed_after_merge,
+            review_decision: word(shown.progress.review_decision),
+            requested_reviewers: shown.progress.requested_reviewers,
+            requested_again: shown.progress.requested_again,
+            unresolved_threads: shown.progress.unresolved_threads.message(),
+            auto_merge: shown.progress.auto_merge,
+            queue_position: shown.progress.queue_position.message(),
+            checks: shown.head.checks.message(),
+            merge_state: word(shown.head.merge_state),
             additions: shown.head.additions,
             deletions: shown.head.deletions,
             changed_files: shown.head.changed_files,
@@ -194,6 +234,20 @@ impl FoundPullRequest {
 }
 
 carried_by!(FoundPullRequest, v1::PullRequest);
+
+/// A word that may be missing, as a message has it.
+fn word<T: Wire<i32>>(told: Option<T>) -> i32 {
+    told.map_or(0, |word| word.message())
+}
+
+/// Cuts a text to so many characters, without those that the database does not take.
+pub(super) fn cut(text: &mut String, most: usize) {
+    *text = text
+        .chars()
+        .filter(|character| *character != '\0')
+        .take(most)
+        .collect();
+}
 
 /// Whether the database takes the text.
 pub(super) fn fits(text: &str, bytes: usize) -> bool {

@@ -143,12 +143,90 @@ fn found() -> FoundPullRequest {
 #[test]
 fn a_stored_pull_request_is_read_back_and_a_field_of_a_later_release_does_not_hide_it() {
     let mut stored = serde_json::to_value(found().shown).unwrap();
-    stored["checks"] = serde_json::json!("passing");
-    stored["head"]["checks"] = serde_json::json!("passing");
+    stored["milestone"] = serde_json::json!("1.0");
+    stored["head"]["signed"] = serde_json::json!(true);
     assert_eq!(
         serde_json::from_value::<PullRequest>(stored).unwrap(),
         found().shown
     );
+}
+
+#[test]
+fn a_pull_request_that_an_earlier_release_stored_is_read_without_what_that_did_not_know() {
+    let stored = serde_json::json!({
+        "number": 7, "url": "https://github.com/acme/web/pull/7", "state": "open", "draft": false,
+        "title": "Title", "base_branch": "main", "changes_requested": false, "approved": true,
+        "reviewer_count": 1,
+        "head": {
+            "branch": "feature", "sha": "abc", "additions": 1, "deletions": 2, "changed_files": 3,
+            "commits": 4,
+        },
+    });
+    let read: PullRequest = serde_json::from_value(stored).unwrap();
+    assert_eq!(read.progress, Progress::default());
+    assert_eq!((read.head.checks, read.head.merge_state), (None, None));
+}
+
+#[test]
+fn checks_that_a_later_release_wrote_otherwise_cost_themselves_and_no_status() {
+    let mut stored = serde_json::to_value(found().shown).unwrap();
+    stored["head"]["checks"]["state"] = serde_json::json!("on_fire");
+    stored["head"]["merge_state"] = serde_json::json!("perhaps");
+    stored["review_decision"] = serde_json::json!({"by": "ann"});
+    let read: PullRequest = serde_json::from_value(stored).unwrap();
+    assert_eq!((read.head.checks, read.head.merge_state), (None, None));
+    assert_eq!(read.progress.review_decision, None);
+    assert_eq!(read.number, found().shown.number);
+}
+
+/// They stay as they were, since they are not in the value that is written over it.
+#[test]
+fn what_a_host_did_not_tell_is_not_written() {
+    let mut untold = found().shown;
+    untold.progress = Progress::default();
+    (untold.head.checks, untold.head.merge_state) = (None, None);
+    let written = serde_json::to_value(untold).unwrap();
+    let names = [
+        "review_decision",
+        "unresolved_threads",
+        "auto_merge",
+        "queue_position",
+    ];
+    for name in names {
+        assert_eq!(written.get(name), None, "{name}");
+    }
+    for name in ["checks", "merge_state"] {
+        assert_eq!(written["head"].get(name), None, "{name}");
+    }
+}
+
+#[test]
+fn checks_are_cut_to_what_is_shown_of_them() {
+    let mut many = found();
+    let failed = |name: String, url: &str| FailedCheck {
+        name,
+        url: Some(url.to_owned()),
+        required: false,
+    };
+    let checks = many.shown.head.checks.as_mut().unwrap();
+    checks.failed_checks = vec![
+        failed("ä".repeat(500), "https://ci.example/1"),
+        failed("script".to_owned(), "javascript:alert(1)"),
+        failed(
+            "long".to_owned(),
+            &format!("https://ci.example/{}", "x".repeat(500)),
+        ),
+        failed("d".to_owned(), "http://ci.example/4"),
+        failed("e".to_owned(), "https://ci.example/5"),
+        failed("f".to_owned(), "https://ci.example/6"),
+    ];
+    many.shown.progress.requested_reviewers = (0..9).map(|name| name.to_string()).collect();
+    let fitted = many.fitted().unwrap().shown;
+    let checks = fitted.head.checks.unwrap().failed_checks;
+    assert_eq!(checks[0].name, "ä".repeat(80));
+    let urls: Vec<bool> = checks.iter().map(|check| check.url.is_some()).collect();
+    assert_eq!(urls, [true, false, false, true, true]);
+    assert_eq!(fitted.progress.requested_reviewers.len(), 5);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use proto::sync::{
-    BudgetKey, BudgetView, Fence, GitAccountId, KnownPullRequest, Lease, LeasedRef, PullRequest,
-    RepositoryPath, Upstream,
+    BudgetKey, BudgetView, CheckState, Fence, GitAccountId, KnownPullRequest, Lease, LeasedRef,
+    MergeState, PullRequest, RepositoryPath, Upstream,
 };
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -184,12 +184,15 @@ fn known(row: &Row) -> Result<Option<KnownPullRequest>, StoreError> {
     let Ok(shown) = serde_json::from_value::<PullRequest>(shown) else {
         return Ok(None);
     };
+    let checks = shown.head.checks.map(|checks| checks.state);
     Ok(Some(KnownPullRequest {
         repository,
         number: shown.number,
         state: shown.state,
         draft: shown.draft,
         host_id: row.get_as("pr_host_id")?,
+        checks_pending: checks == Some(CheckState::Pending),
+        merge_unknown: shown.head.merge_state == Some(MergeState::Unknown),
     }))
 }
 

@@ -46,19 +46,19 @@ async fn what_a_later_release_knows_stays_and_what_belongs_to_a_head_goes_with_i
         run(
             stack,
             r#"UPDATE git_refs SET pull_request = jsonb_set(
-                   pull_request || '{"milestone": "1.0"}', '{head,checks}', '"passing"'
+                   pull_request || '{"milestone": "1.0"}', '{head,signed}', '"by ann"'
                )"#,
         )
         .await;
         let later = async || {
             let shown: Value = value(stack, "SELECT pull_request FROM git_refs").await;
-            (shown["milestone"].clone(), shown["head"]["checks"].clone())
+            (shown["milestone"].clone(), shown["head"]["signed"].clone())
         };
         let events = "SELECT count(*) FROM change_events";
         let before: i64 = value(stack, events).await;
 
         answer_all(stack, &worker, found()).await;
-        assert_eq!(later().await, (json!("1.0"), json!("passing")));
+        assert_eq!(later().await, (json!("1.0"), json!("by ann")));
         assert_eq!(value::<i64>(stack, events).await, before, "nothing differs");
 
         let moved = v1::PullRequest {
@@ -76,6 +76,157 @@ async fn what_a_later_release_knows_stays_and_what_belongs_to_a_head_goes_with_i
         };
         answer_all(stack, &worker, v1::outcome::Result::Found(another)).await;
         assert_eq!(later().await, (Value::Null, Value::Null));
+    })
+    .await;
+}
+
+/// A failing check, as a host that tells everything has it.
+fn failing() -> v1::PullRequest {
+    v1::PullRequest {
+        checks: Some(v1::Checks {
+            state: v1::CheckState::Failing.into(),
+            total: 2,
+            passed: 1,
+            failed: 1,
+            failed_checks: vec![v1::FailedCheck {
+                name: "CI / build".to_owned(),
+                url: Some("https://ci.example/1".to_owned()),
+                required: true,
+            }],
+            ..v1::Checks::default()
+        }),
+        merge_state: v1::MergeState::Blocked.into(),
+        review_decision: v1::ReviewDecision::Approved.into(),
+        requested_reviewers: vec!["bob".to_owned()],
+        unresolved_threads: Some(3),
+        auto_merge: Some(true),
+        queue_position: Some(0),
+        ..pull_request()
+    }
+}
+
+#[tokio::test]
+async fn checks_are_shown_of_the_head_alone_and_what_a_host_does_not_tell_stays() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let result = |pull: v1::PullRequest| v1::outcome::Result::Found(pull);
+        answer_all(stack, &worker, result(failing())).await;
+        let shown = owner.status(&chat.id).await;
+        assert_eq!(shown.checks, failing().checks);
+        let mergeability = shown.mergeability.clone().unwrap();
+        assert_eq!(mergeability.mergeable(), v1::Mergeable::Mergeable);
+        assert_eq!(
+            mergeability.blockers,
+            [v1::MergeBlocker::ChecksFailing as i32]
+        );
+        assert!(mergeability.auto_merge && !mergeability.ready_to_merge);
+        assert_eq!(mergeability.queue_position, None);
+        let progress = shown.review_progress.clone().unwrap();
+        assert_eq!(progress.decision(), v1::ReviewDecision::Approved);
+        assert_eq!(progress.requested_reviewers, ["bob"]);
+        assert_eq!(progress.unresolved_threads, Some(3));
+
+        // Another interface of the host tells less: nothing is forgotten, and nothing is news.
+        let events = "SELECT count(*) FROM change_events";
+        let before: i64 = value(stack, events).await;
+        let less = v1::PullRequest {
+            requested_reviewers: vec!["bob".to_owned()],
+            ..pull_request()
+        };
+        answer_all(stack, &worker, result(less)).await;
+        let again = owner.status(&chat.id).await;
+        assert_eq!(again.checks, shown.checks);
+        assert_eq!(again.mergeability, shown.mergeability);
+        assert_eq!(again.review_progress, shown.review_progress);
+        assert_eq!(value::<i64>(stack, events).await, before, "nothing differs");
+
+        // A check that ends is news, though nothing else of the pull request moves.
+        let passing = v1::PullRequest {
+            checks: Some(v1::Checks {
+                state: v1::CheckState::Passing.into(),
+                total: 2,
+                passed: 2,
+                ..v1::Checks::default()
+            }),
+            merge_state: v1::MergeState::Clean.into(),
+            ..failing()
+        };
+        answer_all(stack, &worker, result(passing)).await;
+        let passed = owner.status(&chat.id).await;
+        assert_eq!(passed.checks.unwrap().state(), v1::CheckState::Passing);
+        assert!(passed.mergeability.unwrap().ready_to_merge);
+        assert_eq!(value::<i64>(stack, events).await, before + 1);
+
+        // What is known of a head goes with it.
+        let pushed = v1::PullRequest {
+            head_sha: "f".repeat(40),
+            ..pull_request()
+        };
+        answer_all(stack, &worker, result(pushed)).await;
+        let pushed = owner.status(&chat.id).await;
+        assert_eq!(
+            (pushed.checks, pushed.mergeability.unwrap().mergeable()),
+            (None, v1::Mergeable::Unspecified)
+        );
+    })
+    .await;
+}
+
+/// A conflict of what is settled is nobody's any more.
+#[tokio::test]
+async fn a_settled_pull_request_shows_no_mergeability() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        for (state, shows) in [
+            (v1::PullRequestState::Open, true),
+            (v1::PullRequestState::Closed, false),
+            (v1::PullRequestState::Merged, false),
+        ] {
+            let conflicting = v1::PullRequest {
+                state: state.into(),
+                merge_state: v1::MergeState::Conflicting.into(),
+                ..pull_request()
+            };
+            answer_all(stack, &worker, v1::outcome::Result::Found(conflicting)).await;
+            let shown = owner.status(&chat.id).await.mergeability;
+            assert_eq!(shown.is_some(), shows, "{state:?}");
+            if let Some(shown) = shown {
+                assert_eq!(shown.mergeable(), v1::Mergeable::Conflicting);
+                assert_eq!(shown.blockers, [v1::MergeBlocker::Conflicts as i32]);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_says_what_is_still_to_come_of_a_pull_request() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let pending = v1::PullRequest {
+            checks: Some(v1::Checks {
+                state: v1::CheckState::Pending.into(),
+                total: 1,
+                pending: 1,
+                ..v1::Checks::default()
+            }),
+            merge_state: v1::MergeState::Unknown.into(),
+            ..pull_request()
+        };
+        for (found, expected) in [(failing(), (false, false)), (pending, (true, true))] {
+            answer_all(stack, &worker, v1::outcome::Result::Found(found)).await;
+            make_all_due(stack).await;
+            let lease = crate::worker::Leased(worker.lease().await.remove(0));
+            let known = lease.refs()[0].known.clone().unwrap();
+            assert_eq!((known.checks_pending, known.merge_unknown), expected);
+            worker.release(&lease.0.lease_token).await;
+        }
     })
     .await;
 }

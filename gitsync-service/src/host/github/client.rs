@@ -118,6 +118,8 @@ pub(super) enum Endpoint {
     ListPullsOfCommit,
     GetPull,
     ListReviews,
+    ListCheckRuns,
+    GetCombinedStatus,
     GetRepository,
     GetUser,
     /// A GraphQL query, by its operation's name.
@@ -131,6 +133,8 @@ impl Endpoint {
             Self::ListPullsOfCommit => "list_pulls_of_commit",
             Self::GetPull => "get_pull",
             Self::ListReviews => "list_reviews",
+            Self::ListCheckRuns => "list_check_runs",
+            Self::GetCombinedStatus => "get_combined_status",
             Self::GetRepository => "get_repository",
             Self::GetUser => "get_user",
             Self::Query(name) => name,

@@ -11,6 +11,7 @@ mod branch;
 mod document;
 mod error;
 mod evidence;
+mod progress;
 mod queue;
 mod round;
 mod row;
@@ -143,7 +144,7 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     for (index, row) in rows.iter().enumerate() {
         let mut set = |name: &str, value: Value| variables.insert(format!("{name}{index}"), value);
         let repository = match row {
-            Row::Probe(_) | Row::Detail(_) => continue,
+            Row::Probe(_) | Row::LightProbe(_) | Row::Detail(_) => continue,
             Row::Number(repository, number) => {
                 set("number", (*number).into());
                 repository
@@ -171,12 +172,14 @@ fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Par
     // A request asks one thing of all its ids.
     let nodes = match rows.iter().find(|row| row.id().is_some()) {
         None => Vec::new(),
-        Some(Row::Probe(_)) => told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint),
+        Some(Row::Probe(_) | Row::LightProbe(_)) => {
+            told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint)
+        }
         Some(_) => told(envelope.nodes(&ids, status::whole), Told::PullRequest),
     };
     let mut nodes = nodes.into_iter();
     let parts = rows.iter().enumerate().map(|(place, row)| match row {
-        Row::Probe(_) | Row::Detail(_) => nodes
+        Row::Probe(_) | Row::LightProbe(_) | Row::Detail(_) => nodes
             .next()
             .unwrap_or_else(|| Part::Failed(answer::lacking())),
         Row::Number(..) => {

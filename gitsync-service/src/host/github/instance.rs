@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::Hash,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::sync::BudgetKey;
+use proto::sync::{BudgetKey, RepositoryPath};
 use url::Url;
 
 use super::{
@@ -23,10 +24,12 @@ use super::{
 const NAMELESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// The same where it refuses to, which an administrator may change meanwhile.
 const NAME_REFUSED: Duration = Duration::from_secs(60 * 60);
+/// For how long the checks of a repository that the host gave up on are asked for over REST alone.
+const HEAVY_CHECKS: Duration = Duration::from_secs(60 * 60);
 /// The state of a host whose GraphQL is not used, for operators.
 pub(super) const NO_GRAPHQL: &str = "graphql_left";
-/// Budgets that are remembered. What is forgotten is learned again.
-const MOST_BUDGETS: usize = 10_000;
+/// Budgets, or repositories, that are remembered. What is forgotten is learned again.
+const MOST_REMEMBERED: usize = 10_000;
 
 /// One GitHub, for all leases of the process.
 #[derive(Debug)]
@@ -40,8 +43,10 @@ pub(super) struct Instance {
     dropped: Mutex<BTreeMap<&'static str, Lack>>,
     /// It refused the version of the REST API that is asked for.
     unversioned: AtomicBool,
-    slow: Expiring,
-    nameless: Expiring,
+    slow: Expiring<BudgetKey>,
+    nameless: Expiring<BudgetKey>,
+    /// The repositories whose checks are too heavy for its GraphQL.
+    heavy_checks: Expiring<RepositoryPath>,
 }
 
 impl Instance {
@@ -57,6 +62,7 @@ impl Instance {
             unversioned: AtomicBool::new(false),
             slow: Expiring::default(),
             nameless: Expiring::default(),
+            heavy_checks: Expiring::default(),
         }
     }
 
@@ -148,6 +154,17 @@ impl Instance {
         self.nameless.holds(key, Instant::now())
     }
 
+    /// The host gave up on the checks of this repository, and on nothing else of it.
+    pub(super) fn note_heavy_checks(&self, repository: &RepositoryPath) {
+        self.heavy_checks
+            .note(repository, HEAVY_CHECKS, Instant::now());
+    }
+
+    /// Whether it did, of late.
+    pub(super) fn has_heavy_checks(&self, repository: &RepositoryPath) -> bool {
+        self.heavy_checks.holds(repository, Instant::now())
+    }
+
     fn dropped(&self) -> MutexGuard<'_, BTreeMap<&'static str, Lack>> {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,20 +176,26 @@ impl Instance {
     }
 }
 
-/// A property of budgets that is forgotten after a time.
-#[derive(Debug, Default)]
-struct Expiring(Mutex<HashMap<BudgetKey, Instant>>);
+/// A property of budgets, or of repositories, that is forgotten after a time.
+#[derive(Debug)]
+struct Expiring<K>(Mutex<HashMap<K, Instant>>);
 
-impl Expiring {
-    fn note(&self, key: &BudgetKey, duration: Duration, now: Instant) {
+impl<K> Default for Expiring<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Expiring<K> {
+    fn note(&self, key: &K, duration: Duration, now: Instant) {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if until.len() >= MOST_BUDGETS {
+        if until.len() >= MOST_REMEMBERED {
             until.clear();
         }
         until.insert(key.clone(), now + duration);
     }
 
-    fn holds(&self, key: &BudgetKey, now: Instant) -> bool {
+    fn holds(&self, key: &K, now: Instant) -> bool {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         until.get(key).is_some_and(|until| now < *until)
     }

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use proto::sync::{FoundPullRequest, RepositoryPath};
+use proto::sync::{FoundPullRequest, Progress, RepositoryPath};
 use url::Url;
 
-use super::NoAnswer;
+use super::{NoAnswer, review_summary::ReviewSummary};
 
 /// GitHub's account in place of those that are deleted.
 const GHOST: &str = "ghost";
@@ -35,6 +35,19 @@ pub(super) fn found(mut found: FoundPullRequest) -> Result<Arc<FoundPullRequest>
         .fitted()
         .map(Arc::new)
         .ok_or_else(|| NoAnswer::invalid("something in a pull request is missing or too long"))
+}
+
+/// Who is asked for a review, in the order of names, and whether one of them approved before.
+pub(super) fn requested(names: impl Iterator<Item = String>, reviews: &ReviewSummary) -> Progress {
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names.dedup();
+    let approved = |name: &String| reviews.approved_by.contains(&name.to_lowercase());
+    Progress {
+        requested_again: names.iter().any(approved),
+        requested_reviewers: names,
+        ..Progress::default()
+    }
 }
 
 /// An account's name. `None` for a deleted one.

@@ -4,6 +4,7 @@
 //! reviews amount to. A question that failed anywhere has failed: it never looks like "no pull
 //! request".
 
+mod checks;
 mod memo;
 mod model;
 mod questions;
@@ -11,7 +12,7 @@ mod reviews;
 
 use std::{collections::HashSet, sync::Arc};
 
-use proto::sync::{KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream};
+use proto::sync::{Checks, KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream};
 
 use super::{
     NoAnswer,
@@ -37,6 +38,7 @@ type ListKey = (RepositoryPath, RepositoryPath, String, State);
 pub(super) struct Answers {
     pulls: Memo<PullKey, Option<Arc<Pull>>>,
     reviews: Memo<PullKey, ReviewSummary>,
+    checks: Memo<(RepositoryPath, String), Option<Checks>>,
     repositories: Memo<RepositoryPath, Option<Arc<Told>>>,
     lists: Memo<ListKey, Listed>,
     commits: Memo<(RepositoryPath, String), Option<Listed>>,
@@ -145,8 +147,12 @@ impl Lookup<'_> {
         let Some(pull) = self.pull(repository, number).await? else {
             return Ok(None);
         };
-        let reviews = self.reviews(&pull.repository()?, pull.number).await?;
-        observed(&pull, reviews).map(Some)
+        let base = pull.repository()?;
+        let (reviews, checks) = tokio::join!(
+            self.reviews(&base, pull.number),
+            self.checks_of(&base, &pull)
+        );
+        observed(&pull, &reviews?, checks?).map(Some)
     }
 
     /// A pull request that was just listed, and its reviews, at once: both are needed, and the
@@ -161,7 +167,10 @@ impl Lookup<'_> {
             self.reviews(repository, number)
         );
         match pull? {
-            Some(pull) => observed(&pull, reviews?).map(Some),
+            Some(pull) => {
+                let checks = self.checks_of(repository, &pull).await?;
+                observed(&pull, &reviews?, checks).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -260,9 +269,13 @@ impl Lookup<'_> {
     }
 }
 
-fn observed(pull: &Pull, reviews: ReviewSummary) -> Result<Observed, NoAnswer> {
+fn observed(
+    pull: &Pull,
+    reviews: &ReviewSummary,
+    checks: Option<Checks>,
+) -> Result<Observed, NoAnswer> {
     Ok(Observed {
-        found: pull.found(reviews)?,
+        found: pull.found(reviews, checks)?,
         head_repository: pull.head.repository()?,
         fingerprint: None,
     })

@@ -65,6 +65,18 @@ impl Session {
         closed.get(&asked(question)?).copied()
     }
 
+    /// Whether the checks of the asked repository are too heavy for the host's GraphQL.
+    pub(super) fn has_heavy_checks(&self, question: &Question) -> bool {
+        asked(question).is_some_and(|repository| self.instance.has_heavy_checks(&repository))
+    }
+
+    /// They are.
+    pub(super) fn note_heavy_checks(&self, question: &Question) {
+        if let Some(repository) = asked(question) {
+            self.instance.note_heavy_checks(&repository);
+        }
+    }
+
     /// Notes whether the host answered a question over REST.
     pub(super) fn note_rest(&self, answer: &Result<Answer, NoAnswer>) {
         match answer {
@@ -103,7 +115,7 @@ impl Session {
 }
 
 /// The repository that a question asks.
-fn asked(question: &Question) -> Option<RepositoryPath> {
+pub(super) fn asked(question: &Question) -> Option<RepositoryPath> {
     match question {
         Question::Changed { known, .. } | Question::Status { known } => {
             RepositoryPath::parse(&known.repository)

@@ -22,11 +22,33 @@ pub(super) struct Line {
 
 /// What the client asks to get such an answer.
 pub(super) enum Asked {
-    Pull { repository: String, number: u64 },
-    Pulls { repository: String },
-    Reviews { repository: String, number: u64 },
-    OfCommit { repository: String, commit: String },
-    Repository { repository: String },
+    Pull {
+        repository: String,
+        number: u64,
+    },
+    Pulls {
+        repository: String,
+    },
+    Reviews {
+        repository: String,
+        number: u64,
+    },
+    OfCommit {
+        repository: String,
+        commit: String,
+    },
+    CheckRuns {
+        repository: String,
+        commit: String,
+    },
+    /// What was said of a commit: the last of each context, or all there is.
+    Statuses {
+        repository: String,
+        commit: String,
+    },
+    Repository {
+        repository: String,
+    },
     User,
     Graphql,
 }
@@ -96,6 +118,15 @@ impl Line {
                 number: number.parse().ok()?,
             },
             ["repos", owner, name, "commits", commit, "pulls"] => Asked::OfCommit {
+                repository: named(owner, name),
+                commit: (*commit).to_owned(),
+            },
+            ["repos", owner, name, "commits", commit, "check-runs"] => Asked::CheckRuns {
+                repository: named(owner, name),
+                commit: (*commit).to_owned(),
+            },
+            ["repos", owner, name, "commits", commit, "status"]
+            | ["repos", owner, name, "statuses", commit] => Asked::Statuses {
                 repository: named(owner, name),
                 commit: (*commit).to_owned(),
             },

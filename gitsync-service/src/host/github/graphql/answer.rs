@@ -2,7 +2,10 @@
 //! error does not say what it is about, what is found is found, and what is not is not known to be
 //! missing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use proto::sync::ProblemClass;
@@ -16,6 +19,7 @@ use super::{
     },
     Part, Queried,
     error::{LIST, Meaning, Place, by_message, dispensable, meaning},
+    progress::OPTIONAL,
 };
 
 const NOT_FOUND: NoAnswer = NoAnswer::Failed(ProblemClass::RepositoryNotFound);
@@ -54,6 +58,8 @@ pub(super) struct Envelope {
     pub(super) gave_up: bool,
     by_alias: HashMap<String, Verdict>,
     by_index: HashMap<usize, Verdict>,
+    /// Fields that were taken out, and of which answers.
+    hidden: HashSet<(String, Option<usize>, &'static str)>,
 }
 
 /// What is said of one question.
@@ -101,6 +107,7 @@ impl Envelope {
             gave_up: false,
             by_alias: HashMap::new(),
             by_index: HashMap::new(),
+            hidden: HashSet::new(),
         };
         let (mut too_heavy, mut overloaded) = (false, false);
         let mut whole = |envelope: &mut Self, meaning: Meaning, error: &Value| {
@@ -200,6 +207,16 @@ impl Envelope {
         let Place::One { key, index, below } = place else {
             return;
         };
+        // What hangs on a pull request, and may be kept from a token or too much for the host, is not
+        // told then. It costs the pull request only where the host left no place for it.
+        let field = OPTIONAL
+            .iter()
+            .find(|field| below.iter().any(|step| step == *field));
+        if let Some(field) = field
+            && self.hide(&key, index, field)
+        {
+            return;
+        }
         let last = below.last().map(String::as_str).unwrap_or_default();
         self.gave_up |= meaning == Meaning::Overloaded;
         // These lists are of the whole network: strangers decide what is in them.
@@ -222,6 +239,21 @@ impl Envelope {
             _ => self.by_alias.entry(key).or_insert(verdict),
         };
         *noted = noted.worse(verdict);
+    }
+
+    /// Takes a field out of what was answered at a place. Returns whether it was there.
+    fn hide(&mut self, key: &str, index: Option<usize>, field: &'static str) -> bool {
+        let at = self.data.get_mut(key);
+        let at = match index {
+            Some(index) => at.and_then(|list| list.get_mut(index)),
+            None => at,
+        };
+        let place = (key.to_owned(), index, field);
+        if at.is_some_and(|at| take_out(at, field)) {
+            self.hidden.insert(place);
+            return true;
+        }
+        self.hidden.contains(&place)
     }
 
     /// The errors at places of the list cannot be told to be of one question or another.
@@ -345,6 +377,22 @@ impl Envelope {
 
     fn missing<T>(missing: Option<T>) -> Part<T> {
         missing.map_or(Part::Failed(NOT_FOUND), Part::Answered)
+    }
+}
+
+/// Takes a field out of a value wherever it is. Returns whether it was there.
+fn take_out(value: &mut Value, field: &str) -> bool {
+    match value {
+        Value::Object(members) => {
+            let is_there = members.remove(field).is_some();
+            members.values_mut().fold(is_there, |is_there, value| {
+                take_out(value, field) || is_there
+            })
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .fold(false, |is_there, item| take_out(item, field) || is_there),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The texts of the queries. No value is ever written into one: all of them are variables.
 
-use super::row::{Row, Sort};
+use super::{
+    progress,
+    row::{Row, Sort},
+};
 
 const LOOK: &str = include_str!("../queries/look.graphql");
 const FINGERPRINT: &str = include_str!("../queries/fingerprint.graphql");
@@ -22,7 +25,7 @@ pub(super) fn only_sort<'r, 'a: 'r>(rows: impl IntoIterator<Item = &'r Row<'a>>)
 /// The name in metrics of a query for rows of this sort, or of several.
 pub(super) fn endpoint(sort: Option<Sort>) -> &'static str {
     match sort {
-        Some(Sort::Probe) => "graphql_probe",
+        Some(Sort::Probe | Sort::LightProbe) => "graphql_probe",
         Some(Sort::Detail) => "graphql_detail",
         Some(Sort::Numbers) => "graphql_numbers",
         Some(Sort::Discover) => "graphql_discover",
@@ -32,7 +35,7 @@ pub(super) fn endpoint(sort: Option<Sort>) -> &'static str {
 
 fn operation(sort: Option<Sort>) -> &'static str {
     match sort {
-        Some(Sort::Probe) => "query Probe(",
+        Some(Sort::Probe | Sort::LightProbe) => "query Probe(",
         Some(Sort::Detail) => "query Detail(",
         Some(Sort::Numbers) => "query Numbers(",
         Some(Sort::Discover) => "query Discover(",
@@ -41,7 +44,7 @@ fn operation(sort: Option<Sort>) -> &'static str {
 }
 
 /// The whole text of a query for these rows, with the fragments that it needs and without its
-/// comments and the `dropped` fields, each of which has a line of its own.
+/// comments and what is `dropped`: a line of its own, or a part under a comment of that word.
 pub(super) fn text(rows: &[&Row<'_>], dropped: &[&str]) -> String {
     let sort = only_sort(rows.iter().copied());
     let has = |sort: Sort| rows.iter().any(|row| row.sort() == sort);
@@ -53,14 +56,28 @@ pub(super) fn text(rows: &[&Row<'_>], dropped: &[&str]) -> String {
         sections,
         &[],
     );
-    write(&mut text, FINGERPRINT, |_| None, dropped);
-    if sort != Some(Sort::Probe) {
-        write(&mut text, STATUS, |_| None, &[]);
+    let parts = |section: &str| part(section, dropped);
+    write(&mut text, FINGERPRINT, parts, dropped);
+    if !matches!(sort, Some(Sort::Probe | Sort::LightProbe)) {
+        write(&mut text, STATUS, parts, dropped);
     }
     if has(Sort::Discover) {
         write(&mut text, LINK, |_| None, &[]);
     }
     text
+}
+
+/// Whether what is under a comment of one word is written. `None`: it is another comment.
+fn part(line: &str, dropped: &[&str]) -> Option<Vec<usize>> {
+    let word = line.strip_prefix("# ")?;
+    let is_part = progress::OPTIONAL.contains(&word);
+    is_part.then(|| {
+        if dropped.contains(&word) {
+            Vec::new()
+        } else {
+            vec![0]
+        }
+    })
 }
 
 /// The places that a section of the source is written for. `None`: it is a comment, and no section.
@@ -72,8 +89,8 @@ fn sections(line: &str, rows: &[&Row<'_>]) -> Option<Vec<usize>> {
     };
     let once = |of: &dyn Fn(Sort) -> bool| places(of).into_iter().take(1).collect();
     Some(match line {
-        "# ids" => once(&|sort| matches!(sort, Sort::Probe | Sort::Detail)),
-        "# probes" => once(&|sort| sort == Sort::Probe),
+        "# ids" => once(&|sort| matches!(sort, Sort::Probe | Sort::LightProbe | Sort::Detail)),
+        "# probes" => once(&|sort| matches!(sort, Sort::Probe | Sort::LightProbe)),
         "# details" => once(&|sort| sort == Sort::Detail),
         "# repository" => places(&|sort| matches!(sort, Sort::Numbers | Sort::Discover)),
         "# number" => places(&|sort| sort == Sort::Numbers),
@@ -128,8 +145,10 @@ mod tests {
         });
         let number = Row::Number(path.clone(), 7);
         let (probe, detail) = (Row::Probe("id"), Row::Detail("id"));
+        let light = Row::LightProbe("id");
         for rows in [
             vec![&probe],
+            vec![&light],
             vec![&detail],
             vec![&number, &number],
             vec![&branch, &branch],
@@ -144,7 +163,7 @@ mod tests {
                 assert_eq!(defined, usize::from(used > 0), "{fragment} in {text}");
             }
             let has = |sort: Sort| rows.iter().any(|row| row.sort() == sort);
-            let has_ids = has(Sort::Probe) || has(Sort::Detail);
+            let has_ids = has(Sort::Probe) || has(Sort::LightProbe) || has(Sort::Detail);
             assert_eq!(text.contains("nodes(ids: $ids)"), has_ids, "{text}");
             for (place, row) in rows.iter().enumerate() {
                 let own = format!("r{place}: repository(owner: $owner{place}, name: $name{place},");
@@ -157,7 +176,7 @@ mod tests {
                 );
             }
             if let Some(folder) = std::env::var_os("SENT_QUERIES") {
-                let name: Vec<_> = rows.iter().map(|row| endpoint(Some(row.sort()))).collect();
+                let name: Vec<_> = rows.iter().map(|row| format!("{:?}", row.sort())).collect();
                 let file = std::path::Path::new(&folder).join(name.join("_"));
                 std::fs::write(file.with_extension("graphql"), text).unwrap();
             }
@@ -167,5 +186,27 @@ mod tests {
         assert!(text.contains("r11: repository(owner: $owner11, name: $name11"));
         assert_eq!(text.matches("$owner1:").count(), 1);
         assert!(!text.contains("r12"));
+    }
+
+    #[test]
+    fn what_a_host_lacks_is_left_out_as_a_whole_and_nothing_else_is() {
+        let detail = Row::Detail("id");
+        let has = |text: &str, field: &str| {
+            let mut lines = text.lines();
+            lines.any(|line| line.split([' ', '(']).next() == Some(field))
+        };
+        let whole = text(&[&detail], &[]);
+        for dropped in progress::OPTIONAL {
+            let left = text(&[&detail], &[dropped]);
+            assert!(has(&whole, dropped) && !has(&left, dropped), "{dropped}");
+            let braces = |of: char| left.matches(of).count();
+            assert_eq!(braces('{'), braces('}'), "{dropped}");
+            for other in progress::OPTIONAL {
+                assert!(other == dropped || has(&left, other), "{dropped}: {other}");
+            }
+        }
+        let light = Row::LightProbe("id");
+        assert!(text(&[&light], &[]).contains(progress::ROLLUP));
+        assert!(!text(&[&light], &[progress::ROLLUP]).contains(progress::ROLLUP));
     }
 }

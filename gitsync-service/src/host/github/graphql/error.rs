@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use proto::sync::ProblemClass;
 
-use super::super::refusal::{denied, says_primary, says_secondary};
+use super::{
+    super::refusal::{denied, says_primary, says_secondary},
+    progress,
+};
 
 /// The list of answers to ids.
 pub(super) const LIST: &str = "nodes";
@@ -31,8 +34,24 @@ const SKEWS: [&str; 15] = [
     "variablerequiresvalidtype",
 ];
 
-/// Fields without which a query is worth sending. Each has a line of its own in the texts.
-const DISPENSABLE: [&str; 2] = ["isInMergeQueue", "reviewDecision"];
+/// Fields without which a query is worth sending, and what is left out for each: a line of the texts, or
+/// what is under a comment of that word.
+const DISPENSABLE: [(&str, &str); 14] = [
+    ("isInMergeQueue", "isInMergeQueue"),
+    ("reviewDecision", "reviewDecision"),
+    (progress::ROLLUP, progress::ROLLUP),
+    ("checkRunCountsByState", progress::ROLLUP),
+    ("statusContextCountsByState", progress::ROLLUP),
+    ("workflowRun", progress::ROLLUP),
+    ("mergeQueueEntry", "mergeQueueEntry"),
+    ("mergeStateStatus", "mergeStateStatus"),
+    ("autoMergeRequest", "autoMergeRequest"),
+    ("reviewThreads", "reviewThreads"),
+    ("reviewRequests", "reviewRequests"),
+    ("baseRef", "baseRef"),
+    ("refUpdateRule", "baseRef"),
+    ("requiredStatusCheckContexts", "baseRef"),
+];
 
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +147,7 @@ pub(super) fn by_message(message: &str) -> Meaning {
     }
 }
 
-/// The field that the host's schema lacks, if the query is worth sending without it.
+/// What is left out of a query since the host's schema lacks a field, if it is worth sending then.
 pub(super) fn dispensable(error: &Value) -> Option<&'static str> {
     let name = error.get("extensions").and_then(|all| all.get("fieldName"));
     let name = name.and_then(Value::as_str);
@@ -136,9 +155,11 @@ pub(super) fn dispensable(error: &Value) -> Option<&'static str> {
         .get("message")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    DISPENSABLE.into_iter().find(|field| {
+    let is_lacking = |field: &str| {
         name == Some(field) || message.starts_with(&format!("Field '{field}' doesn't exist"))
-    })
+    };
+    let found = DISPENSABLE.into_iter().find(|(field, _)| is_lacking(field));
+    found.map(|(_, left_out)| left_out)
 }
 
 fn is_skew(message: &str) -> bool {

@@ -19,6 +19,8 @@ pub(super) struct Asked<'a> {
     pub(super) alone: u32,
     /// The host gave up on a request with it.
     pub(super) lost: bool,
+    /// So it did on one without the checks.
+    pub(super) light_in_vain: bool,
 }
 
 /// One request.
@@ -50,19 +52,20 @@ impl Batch<'_> {
         kinds.into_iter().filter(|(_, rows)| *rows > 0)
     }
 
-    /// The most that it costs: a point for a hundred connections. A branch has its lists, and with
-    /// their status the commits and reviews of what they hold.
+    /// What it costs: a point for a hundred connections, as GitHub rounds that. A status has its reviews,
+    /// checks, threads and requests; a branch has its lists, and with their status all those of what
+    /// they hold.
     pub(super) fn cost(&self) -> i64 {
-        const CONNECTIONS_OF_DETAIL: usize = 2;
-        const CONNECTIONS_OF_BRANCH: usize = 10;
+        const CONNECTIONS_OF_DETAIL: usize = 4;
+        const CONNECTIONS_OF_BRANCH: usize = 16;
         const CONNECTIONS_OF_LISTS: usize = 4;
         let connections = self.rows.iter().map(|asked| match asked.row {
-            Row::Probe(_) => 0,
+            Row::Probe(_) | Row::LightProbe(_) => 0,
             Row::Detail(_) | Row::Number(..) => CONNECTIONS_OF_DETAIL,
             Row::Branch(row) if row.whole => CONNECTIONS_OF_BRANCH,
             Row::Branch(_) => CONNECTIONS_OF_LISTS,
         });
-        let points = connections.sum::<usize>().div_ceil(100).max(1);
+        let points = ((connections.sum::<usize>() + 50) / 100).max(1);
         i64::try_from(points).unwrap_or(i64::MAX)
     }
 }
@@ -106,7 +109,7 @@ impl<'a> Queue<'a> {
             return Some(half);
         }
         let size = |sort| match sort {
-            Sort::Probe | Sort::Detail => size(sort).max(1),
+            Sort::Probe | Sort::LightProbe | Sort::Detail => size(sort).max(1),
             Sort::Numbers | Sort::Discover => size(sort).clamp(1, MOST_ALIASES),
         };
         let sort = self.waiting.front()?.1.sort();
@@ -127,10 +130,13 @@ impl<'a> Queue<'a> {
         let rows: HashSet<&Row<'a>> = self.waiting.iter().map(|(_, row)| row).collect();
         let of = |sort: Sort| rows.iter().filter(|row| row.sort() == sort).count();
         // Ids are asked for one thing or the other.
-        let is_one_list = of(Sort::Probe) == 0 || of(Sort::Detail) == 0;
+        let lists = [Sort::Probe, Sort::LightProbe, Sort::Detail].map(of);
+        let is_one_list = lists.iter().filter(|rows| **rows > 0).count() <= 1;
+        // What is left out of a text is left out for all of its rows.
+        let is_one_text = of(Sort::LightProbe) == 0 || of(Sort::LightProbe) == rows.len();
         let aliases = of(Sort::Numbers) + of(Sort::Discover);
         let filled = rows.iter().map(|row| FULL / size(row.sort()));
-        is_one_list && aliases <= MOST_ALIASES && filled.sum::<usize>() <= FULL
+        is_one_list && is_one_text && aliases <= MOST_ALIASES && filled.sum::<usize>() <= FULL
     }
 
     /// Takes as many rows of some sorts as a request may have, equal ones together.
@@ -150,6 +156,7 @@ impl<'a> Queue<'a> {
                     asks: vec![ask],
                     alone: 0,
                     lost: false,
+                    light_in_vain: false,
                 });
             } else {
                 left.push_back((ask, row));

@@ -5,6 +5,8 @@
 //! two halves, down to the row that is too heavy by itself. What GraphQL does not answer, or may
 //! not be asked, is diverted to REST.
 
+mod split;
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use proto::sync::{Lane, ProblemClass};
@@ -18,26 +20,23 @@ use super::{
     },
     Part, Parts, Queried, Row, Told, Whole,
     evidence::Evidence,
+    progress,
     queue::{Asked, Batch, Queue},
-    row::has_id,
+    row::{Sort, has_id},
     send,
 };
 use crate::{
-    budget::{Withheld, share},
+    budget::Withheld,
     host::{Answer, Ask, Question},
 };
 
 /// When this many requests in a row were given up on, the host is down and not the query at fault.
 const MOST_LOST: u32 = 6;
 /// A query is sent again without a field at most this often in a round: one for each field.
-const MOST_LEANER: u32 = 2;
-/// A row that failed this often by itself is too heavy.
-const MOST_ALONE: u32 = 2;
+const MOST_LEANER: u32 = 9;
 /// The most branches that are asked for with the status of their open pull requests, the most
 /// urgent ones.
 const FEW_BRANCHES: usize = 5;
-/// Which of a key's shares spreads the pause after a query that the host gave up on.
-const HEAVY_TURN: u64 = 6;
 
 /// A question that REST is to answer.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +97,7 @@ impl<'a> Round<'a> {
                 .get(ask)
                 .map(|ask| Row::first(&ask.question, probes, is_few(ask.lane)))
             {
-                Some(Ok(row)) => round.queue.push(ask, row),
+                Some(Ok(row)) => round.push(ask, row),
                 Some(Err(reason)) => round.fail(&[ask], reason),
                 None => {}
             }
@@ -119,6 +118,18 @@ impl<'a> Round<'a> {
             self.request(batch).await;
         }
         self.diverted
+    }
+
+    /// Has a row asked. Where checks are too heavy for the host, it is asked without them whether a pull
+    /// request changed, and what it is over REST, which pages.
+    fn push(&mut self, ask: usize, row: Row<'a>) {
+        let question = self.asks.get(ask).map(|ask| &ask.question);
+        let is_heavy = question.is_some_and(|question| self.session.has_heavy_checks(question));
+        match (is_heavy, row.sort(), row.id()) {
+            (true, Sort::Probe, Some(id)) => self.queue.push(ask, Row::LightProbe(id)),
+            (true, Sort::Detail, _) => self.divert(ask, None),
+            _ => self.queue.push(ask, row),
+        }
     }
 
     /// Whether it is cheaper to ask first which of the known ones changed: where they do not fit
@@ -157,7 +168,10 @@ impl<'a> Round<'a> {
             .observe_batch(batch.name(), batch.rows.len());
         let begun = Instant::now();
         let rows: Vec<&Row<'_>> = batch.rows.iter().map(|asked| &asked.row).collect();
-        let dropped = self.session.instance.dropped_fields();
+        let mut dropped = self.session.instance.dropped_fields();
+        if batch.sort() == Some(Sort::LightProbe) {
+            dropped.push(progress::ROLLUP);
+        }
         let queried = permit
             .run(send(&self.session.client, &dropped, &rows))
             .await;
@@ -248,60 +262,14 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Has what was not answered asked again, with fewer beside it: each sort by itself, and then
-    /// by halves. What fails by itself again and again is too heavy for GraphQL.
-    fn split(&mut self, mut batch: Batch<'a>, gave_up: bool) {
-        let admission = &self.session.client.admission;
-        if gave_up {
-            let pause = self.session.instance.settings.heavy_pause;
-            let spread = (pause * 2).mul_f64(share(admission.key(), HEAVY_TURN));
-            self.resumes_at = Some(Instant::now() + pause + spread);
-            batch.rows.iter_mut().for_each(|asked| asked.lost = true);
-        }
-        if batch.rows.len() > 1 {
-            let host = admission.api_base_url();
-            admission.metrics().count_too_heavy(host, batch.name());
-        }
-        let Some(sort) = batch.sort() else {
-            return self.queue.push_sorts(batch.rows);
-        };
-        let mut rows = batch.rows;
-        if rows.len() > 1 {
-            let half_of = if gave_up {
-                Some(self.evidence.split(sort.kind(), rows.len()))
-            } else {
-                self.evidence.too_heavy(sort.kind(), rows.len());
-                None
-            };
-            let rest = rows.split_off(rows.len().div_ceil(2));
-            for rows in [rows, rest] {
-                self.queue.push_half(Batch { rows, half_of });
-            }
-            return;
-        }
-        for mut asked in rows {
-            asked.alone += 1;
-            if asked.alone < MOST_ALONE {
-                self.queue.push_half(Batch {
-                    rows: vec![asked],
-                    half_of: None,
-                });
-            } else {
-                let heavy = self.is_well || !asked.lost;
-                let class = if heavy {
-                    ProblemClass::QueryTooHeavy
-                } else {
-                    ProblemClass::HostUnavailable
-                };
-                let asks = asked.asks.iter();
-                asks.for_each(|ask| self.divert(*ask, Some(class)));
-            }
-        }
-    }
-
     /// Answers the questions of a row.
     fn answered(&mut self, asked: &Asked<'a>, told: &Told) {
+        let is_light = asked.row.sort() == Sort::LightProbe;
         for &ask in &asked.asks {
+            // It was answered once the checks were left out.
+            if let (true, true, Some(ask)) = (is_light, asked.lost, self.asks.get(ask)) {
+                self.session.note_heavy_checks(&ask.question);
+            }
             let answer = match told {
                 // A list that was cut off, of branches or of reviews, decides nothing. REST filters
                 // by the branch's owner, and pages on.
@@ -315,7 +283,9 @@ impl<'a> Round<'a> {
                 }
                 Told::Fingerprint(Some(seen)) => {
                     match self.asks.get(ask).map(|ask| &ask.question) {
-                        Some(Question::Changed { fingerprint, .. }) if fingerprint == seen => {
+                        Some(Question::Changed { fingerprint, .. })
+                            if progress::is_same(fingerprint, seen) =>
+                        {
                             Answer::Unchanged
                         }
                         _ => Answer::Changed,

@@ -10,6 +10,8 @@ use crate::host::Question;
 pub(super) enum Row<'a> {
     /// Whether the pull request with this id changed.
     Probe(&'a str),
+    /// The same, without the checks.
+    LightProbe(&'a str),
     /// The pull request with this id.
     Detail(&'a str),
     /// The pull request of a number.
@@ -33,6 +35,7 @@ pub(super) struct BranchRow<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sort {
     Probe,
+    LightProbe,
     Detail,
     Numbers,
     Discover,
@@ -42,7 +45,7 @@ impl Sort {
     /// What its size is learned as.
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::Probe => Kind::Probe,
+            Self::Probe | Self::LightProbe => Kind::Probe,
             Self::Detail | Self::Numbers => Kind::Detail,
             Self::Discover => Kind::Discover,
         }
@@ -118,6 +121,7 @@ impl<'a> Row<'a> {
     pub(super) fn sort(&self) -> Sort {
         match self {
             Self::Probe(_) => Sort::Probe,
+            Self::LightProbe(_) => Sort::LightProbe,
             Self::Detail(_) => Sort::Detail,
             Self::Number(..) => Sort::Numbers,
             Self::Branch(_) => Sort::Discover,
@@ -126,7 +130,7 @@ impl<'a> Row<'a> {
 
     pub(super) fn id(&self) -> Option<&'a str> {
         match self {
-            Self::Probe(id) | Self::Detail(id) => Some(id),
+            Self::Probe(id) | Self::LightProbe(id) | Self::Detail(id) => Some(id),
             Self::Number(..) | Self::Branch(_) => None,
         }
     }

@@ -4,10 +4,13 @@ use proto::sync::{FoundPullRequest, Head, PullRequest, PullRequestState};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::{
-    NoAnswer,
-    normalised::{self, count},
-    review_summary::ReviewSummary,
+use super::{
+    super::{
+        NoAnswer,
+        normalised::{self, count},
+        review_summary::ReviewSummary,
+    },
+    progress::{Moving, Told},
 };
 use crate::host::Observed;
 
@@ -29,7 +32,7 @@ struct Fingerprint<'a> {
 
 impl Fingerprint<'_> {
     /// Short, and the same for the same pull request with every token.
-    fn text(&self) -> String {
+    fn text(&self, moving: &Moving<'_>) -> String {
         let Self {
             id,
             updated_at,
@@ -41,9 +44,10 @@ impl Fingerprint<'_> {
             is_in_merge_queue,
         } = self;
         let decision = review_decision.unwrap_or_default();
+        let moving = moving.text();
         format!(
-            "1 {id} {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
-             {is_in_merge_queue}"
+            "2 {id} {updated_at} {state} {is_draft} {head_ref_oid} {base_ref_oid} {decision} \
+             {is_in_merge_queue} {moving}"
         )
     }
 }
@@ -112,9 +116,9 @@ struct Login {
 
 /// Reads what tells whether a pull request changed.
 pub(super) fn fingerprint(node: &Value) -> Result<String, NoAnswer> {
-    Fingerprint::deserialize(node)
-        .map(|read| read.text())
-        .map_err(|_| not_a_status())
+    let read = Fingerprint::deserialize(node).map_err(|_| not_a_status())?;
+    let moving = Moving::deserialize(node).map_err(|_| not_a_status())?;
+    Ok(read.text(&moving))
 }
 
 /// What an answer tells of a pull request.
@@ -152,6 +156,8 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
     let Some(reviews) = summary(latest_opinionated_reviews) else {
         return Ok(Whole::MoreReviews);
     };
+    let told = Told::deserialize(node).map_err(|_| not_a_status())?;
+    let is_open = state == "OPEN";
     let (author_login, author_avatar_url) = match author {
         Some(author) => (Some(author.login), author.avatar_url),
         None => (None, None),
@@ -178,6 +184,7 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
             approved: reviews.approved,
             reviewer_count: reviews.reviewer_count,
             pushed_after_merge: None,
+            progress: told.progress(&reviews),
             head: Head {
                 branch: head_ref_name,
                 sha: head_ref_oid,
@@ -185,6 +192,8 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
                 deletions: count(deletions),
                 changed_files: count(changed_files),
                 commits: count(commits.total_count),
+                checks: told.checks().filter(|_| is_open),
+                merge_state: told.merge_state().filter(|_| is_open),
             },
         },
         repository: repository.name_with_owner,
@@ -226,5 +235,11 @@ fn summary(reviews: Reviews) -> Option<ReviewSummary> {
         changes_requested,
         approved: any("APPROVED") && !changes_requested,
         reviewer_count: i32::try_from(decisive.len()).unwrap_or(i32::MAX),
+        approved_by: decisive
+            .iter()
+            .filter(|review| review.state == "APPROVED")
+            .filter_map(|review| normalised::login(&review.author.as_ref()?.login))
+            .map(|login| login.to_lowercase())
+            .collect(),
     })
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use proto::sync::{
-    FoundPullRequest, Head as ShownHead, PullRequest, PullRequestState, RepositoryPath,
+    Checks, FoundPullRequest, Head as ShownHead, Progress, PullRequest, PullRequestState,
+    RepositoryPath,
 };
 use serde::{Deserialize, Deserializer};
 
 use super::super::{
-    NoAnswer,
+    NoAnswer, check,
     normalised::{self, count},
     review_summary::ReviewSummary,
 };
@@ -37,7 +38,25 @@ pub(super) struct Pull {
     user: Option<User>,
     /// Only to tell which of two answers is older.
     updated_at: Option<String>,
+    /// Null while the host has not worked it out.
+    mergeable: Option<bool>,
+    /// Its own word for that.
+    mergeable_state: Option<String>,
+    #[serde(default)]
+    requested_reviewers: Vec<Login>,
+    #[serde(default)]
+    requested_teams: Vec<Team>,
+    #[serde(default, deserialize_with = "told")]
+    auto_merge: Option<Option<AutoMerge>>,
 }
+
+#[derive(Debug, Deserialize)]
+struct Team {
+    slug: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct AutoMerge {}
 
 /// One of `GET /repos/{owner}/{repo}/pulls`.
 #[derive(Debug, Deserialize)]
@@ -135,6 +154,15 @@ where
     Option::deserialize(deserializer)
 }
 
+/// A field that is null is told; one that is missing is not.
+fn told<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
 impl Head {
     /// The repository that the branch is in, if that is still there.
     pub(super) fn repository(&self) -> Result<Option<RepositoryPath>, NoAnswer> {
@@ -164,8 +192,17 @@ impl Pull {
         }
     }
 
-    /// The pull request in the one spelling.
-    pub(super) fn found(&self, reviews: ReviewSummary) -> Result<Arc<FoundPullRequest>, NoAnswer> {
+    /// Neither merged nor closed.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state(), Ok(PullRequestState::Open))
+    }
+
+    /// The pull request in the one spelling, with the checks of its head.
+    pub(super) fn found(
+        &self,
+        reviews: &ReviewSummary,
+        checks: Option<Checks>,
+    ) -> Result<Arc<FoundPullRequest>, NoAnswer> {
         let state = self.state()?;
         let Self {
             number,
@@ -183,7 +220,17 @@ impl Pull {
             base,
             user,
             updated_at,
+            mergeable,
+            mergeable_state,
+            requested_reviewers,
+            requested_teams,
+            auto_merge,
         } = self;
+        let logins = requested_reviewers.iter();
+        let logins = logins.filter_map(|reviewer| normalised::login(&reviewer.login));
+        let teams = requested_teams.iter().map(|team| team.slug.clone());
+        let merge_state = mergeable_state.as_deref();
+        let merge_state = merge_state.filter(|_| state == PullRequestState::Open);
         normalised::found(FoundPullRequest {
             shown: PullRequest {
                 number: *number,
@@ -198,6 +245,10 @@ impl Pull {
                 approved: reviews.approved,
                 reviewer_count: reviews.reviewer_count,
                 pushed_after_merge: None,
+                progress: Progress {
+                    auto_merge: auto_merge.as_ref().map(Option::is_some),
+                    ..normalised::requested(logins.chain(teams), reviews)
+                },
                 head: ShownHead {
                     branch: head.branch.clone(),
                     sha: head.sha.clone(),
@@ -205,6 +256,8 @@ impl Pull {
                     deletions: count(*deletions),
                     changed_files: count(*changed_files),
                     commits: count(*commits),
+                    checks,
+                    merge_state: merge_state.map(|state| check::merge_state(*mergeable, state)),
                 },
             },
             repository: base.repo.full_name.clone(),
@@ -242,7 +295,7 @@ mod tests {
         });
         *answer.pointer_mut(path).unwrap() = Value::from(value);
         let pull: Pull = serde_json::from_value(answer).unwrap();
-        pull.found(ReviewSummary::default())
+        pull.found(&ReviewSummary::default(), None)
     }
 
     #[test]
@@ -288,7 +341,7 @@ mod tests {
     #[test]
     fn githubs_published_examples_are_read_as_they_are() {
         let pull: Pull = serde_json::from_str(fixtures::PULL_REQUEST).unwrap();
-        let found = pull.found(ReviewSummary::default()).unwrap();
+        let found = pull.found(&ReviewSummary::default(), None).unwrap();
         assert!(found.shown.number > 0 && !found.shown.head.sha.is_empty());
         assert!(found.shown.author_login.is_some());
         let listed: Vec<ListedPull> = serde_json::from_str(fixtures::PULL_REQUESTS).unwrap();

@@ -278,6 +278,6 @@ pub(super) fn is_of(pull: &ListedPull, home: &RepositoryPath, branch: &str) -> b
 }
 
 /// GitHub has no repository whose path is anything but these two.
-fn owner_and_name(repository: &RepositoryPath) -> Result<(&str, &str), NoAnswer> {
+pub(super) fn owner_and_name(repository: &RepositoryPath) -> Result<(&str, &str), NoAnswer> {
     repository.owner_and_name().ok_or(NOT_FOUND)
 }

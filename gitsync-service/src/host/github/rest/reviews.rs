@@ -40,6 +40,11 @@ pub(super) fn summarize(reviews: &[Review]) -> ReviewSummary {
         changes_requested,
         approved: any(Decision::Approved) && !changes_requested,
         reviewer_count: i32::try_from(latest.len()).unwrap_or(i32::MAX),
+        approved_by: latest
+            .into_iter()
+            .filter(|(_, (_, decision))| *decision == Decision::Approved)
+            .map(|(login, _)| login)
+            .collect(),
     }
 }
 

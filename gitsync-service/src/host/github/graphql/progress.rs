@@ -1,0 +1,416 @@
+//! What hangs on a pull request, as GraphQL tells it: the checks of its head, whether it can be merged,
+//! who is asked for a review, and threads.
+//!
+//! Any of it may be missing where the host lacks a field, or keeps it from a token: that is not told, and
+//! is another thing than "none".
+
+use std::collections::BTreeSet;
+
+use proto::sync::{Checks, MergeState, Progress, ReviewDecision};
+use serde::{Deserialize, Deserializer};
+
+use super::super::{
+    check::{self, Check, Listed},
+    normalised,
+    review_summary::ReviewSummary,
+};
+
+/// The names in an answer of what may be missing.
+pub(super) const OPTIONAL: [&str; 7] = [
+    ROLLUP,
+    "mergeStateStatus",
+    "autoMergeRequest",
+    "mergeQueueEntry",
+    "reviewThreads",
+    "reviewRequests",
+    "baseRef",
+];
+
+/// The sum of all checks.
+pub(super) const ROLLUP: &str = "statusCheckRollup";
+
+/// What moves when a check begins or ends, and a place in the merge queue.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Moving<'a> {
+    #[serde(default, borrow, deserialize_with = "told")]
+    status_check_rollup: Option<Option<Sum<'a>>>,
+    #[serde(default, deserialize_with = "told")]
+    merge_queue_entry: Option<Option<QueueEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sum<'a> {
+    state: &'a str,
+    #[serde(borrow)]
+    counts: Counts<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts<'a> {
+    #[serde(borrow)]
+    check_run_counts_by_state: Option<Vec<StateCount<'a>>>,
+    #[serde(borrow)]
+    status_context_counts_by_state: Option<Vec<StateCount<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StateCount<'a> {
+    state: &'a str,
+    count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueueEntry {
+    position: u32,
+}
+
+/// In place of the checks in a fingerprint where they are not told.
+const UNTOLD: &str = "-";
+/// Between the checks and what comes before them in a fingerprint.
+const BAR: char = '|';
+/// Letters of a state in a fingerprint: unlike those of any other.
+const LETTERS: usize = 4;
+
+impl Moving<'_> {
+    /// The end of a fingerprint.
+    pub(super) fn text(&self) -> String {
+        let position = match &self.merge_queue_entry {
+            Some(Some(entry)) => entry.position,
+            Some(None) | None => 0,
+        };
+        let checks = match &self.status_check_rollup {
+            None => UNTOLD.to_owned(),
+            Some(None) => String::new(),
+            Some(Some(sum)) => sum.text(),
+        };
+        format!("{position}{BAR}{checks}")
+    }
+}
+
+impl Sum<'_> {
+    fn text(&self) -> String {
+        let lists = [
+            &self.counts.check_run_counts_by_state,
+            &self.counts.status_context_counts_by_state,
+        ];
+        let mut words = vec![self.state.to_owned()];
+        for list in lists {
+            let counts = list.iter().flatten().filter(|count| count.count > 0);
+            let counts: BTreeSet<String> = counts
+                .map(|count| {
+                    let letters: String = count.state.chars().take(LETTERS).collect();
+                    format!("{letters}{}", count.count)
+                })
+                .collect();
+            words.push(counts.into_iter().collect::<Vec<_>>().join(","));
+        }
+        words.join(" ")
+    }
+}
+
+/// Whether nothing moved between two fingerprints. Where one of them is without the checks, the rest
+/// decides.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let parts = |text: &str| -> Option<(String, String)> {
+        let (core, checks) = text.split_once(BAR)?;
+        Some((core.to_owned(), checks.to_owned()))
+    };
+    match (parts(one), parts(other)) {
+        (Some(one), Some(other)) => {
+            one.0 == other.0 && (one.1 == other.1 || one.1 == UNTOLD || other.1 == UNTOLD)
+        }
+        (None, _) | (_, None) => one == other,
+    }
+}
+
+/// What is told beside the status proper.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Told {
+    #[serde(default, deserialize_with = "told")]
+    status_check_rollup: Option<Option<Rollup>>,
+    mergeable: Option<String>,
+    merge_state_status: Option<String>,
+    #[serde(default, deserialize_with = "told")]
+    auto_merge_request: Option<Option<Anything>>,
+    #[serde(default, deserialize_with = "told")]
+    merge_queue_entry: Option<Option<QueueEntry>>,
+    #[serde(default, deserialize_with = "told")]
+    review_decision: Option<Option<String>>,
+    review_threads: Option<Nodes<Thread>>,
+    review_requests: Option<Nodes<Request>>,
+    base_ref: Option<BaseRef>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Anything {}
+
+#[derive(Debug, Deserialize)]
+struct Rollup {
+    state: String,
+    contexts: Contexts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Contexts {
+    total_count: u64,
+    nodes: Option<Vec<Option<Context>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "__typename", rename_all_fields = "camelCase")]
+enum Context {
+    CheckRun {
+        database_id: Option<u64>,
+        name: String,
+        status: String,
+        conclusion: Option<String>,
+        started_at: Option<String>,
+        details_url: Option<String>,
+        check_suite: Option<Suite>,
+    },
+    StatusContext {
+        context: String,
+        state: String,
+        target_url: Option<String>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Suite {
+    workflow_run: Option<WorkflowRun>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WorkflowRun {
+    workflow: Workflow,
+}
+
+#[derive(Debug, Deserialize)]
+struct Workflow {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Nodes<T> {
+    nodes: Option<Vec<Option<T>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Thread {
+    is_resolved: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    /// Null of a team that is hidden.
+    requested_reviewer: Option<Reviewer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reviewer {
+    login: Option<String>,
+    slug: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BaseRef {
+    ref_update_rule: Option<UpdateRule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UpdateRule {
+    required_status_check_contexts: Option<Vec<Option<String>>>,
+}
+
+impl Told {
+    /// The checks of the head.
+    pub(super) fn checks(&self) -> Option<Checks> {
+        let required = self.base_ref.iter().flat_map(|base| &base.ref_update_rule);
+        let required = required.flat_map(|rule| &rule.required_status_check_contexts);
+        let mut listed = Listed {
+            required: required.flatten().flatten().cloned().collect(),
+            ..Listed::default()
+        };
+        if let Some(rollup) = self.status_check_rollup.as_ref()? {
+            let nodes = rollup.contexts.nodes.as_ref();
+            listed.checks = nodes
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(Context::check)
+                .collect();
+            let is_whole = u64::try_from(listed.checks.len())
+                .is_ok_and(|listed| listed >= rollup.contexts.total_count);
+            listed.beyond = (!is_whole).then(|| check::of_all(&rollup.state));
+        }
+        Some(listed.sum())
+    }
+
+    /// Whether the host would merge it.
+    pub(super) fn merge_state(&self) -> Option<MergeState> {
+        let state = self.merge_state_status.as_deref()?;
+        let mergeable = match self.mergeable.as_deref() {
+            Some("MERGEABLE") => Some(true),
+            Some("CONFLICTING") => Some(false),
+            Some(_) | None => None,
+        };
+        Some(check::merge_state(mergeable, state))
+    }
+
+    /// Who is waited for.
+    pub(super) fn progress(&self, reviews: &ReviewSummary) -> Progress {
+        let requests = self.review_requests.as_ref();
+        let requests = requests.and_then(|requests| requests.nodes.as_ref());
+        let names = requests.into_iter().flatten().flatten();
+        let names = names.filter_map(|request| {
+            let reviewer = request.requested_reviewer.as_ref()?;
+            let login = reviewer.login.as_deref().and_then(normalised::login);
+            login.or_else(|| reviewer.slug.clone())
+        });
+        let threads = self.review_threads.as_ref();
+        let threads = threads.and_then(|threads| threads.nodes.as_ref());
+        Progress {
+            review_decision: self.review_decision.as_ref().and_then(|decision| {
+                Some(match decision.as_deref() {
+                    None => ReviewDecision::NotRequired,
+                    Some("APPROVED") => ReviewDecision::Approved,
+                    Some("CHANGES_REQUESTED") => ReviewDecision::ChangesRequested,
+                    Some("REVIEW_REQUIRED") => ReviewDecision::ReviewRequired,
+                    Some(_) => return None,
+                })
+            }),
+            unresolved_threads: threads.map(|threads| {
+                let open = threads
+                    .iter()
+                    .flatten()
+                    .filter(|thread| !thread.is_resolved);
+                u32::try_from(open.count()).unwrap_or(u32::MAX)
+            }),
+            auto_merge: self.auto_merge_request.as_ref().map(Option::is_some),
+            queue_position: self.merge_queue_entry.as_ref().map(|entry| {
+                let position = entry.as_ref().map(|entry| entry.position);
+                position.unwrap_or_default()
+            }),
+            ..normalised::requested(names, reviews)
+        }
+    }
+}
+
+impl Context {
+    /// `None`: of a kind that is not known.
+    fn check(&self) -> Option<Check> {
+        Some(match self {
+            Self::CheckRun {
+                database_id,
+                name,
+                status,
+                conclusion,
+                started_at,
+                details_url,
+                check_suite,
+            } => {
+                let run = check_suite
+                    .as_ref()
+                    .and_then(|suite| suite.workflow_run.as_ref());
+                Check {
+                    is_run: true,
+                    workflow: run.map(|run| run.workflow.name.clone()),
+                    name: name.clone(),
+                    verdict: check::of_run(status, conclusion.as_deref()),
+                    url: details_url.clone(),
+                    started_at: started_at.as_deref().and_then(|at| at.parse().ok()),
+                    id: database_id.unwrap_or_default(),
+                }
+            }
+            Self::StatusContext {
+                context,
+                state,
+                target_url,
+            } => Check {
+                is_run: false,
+                workflow: None,
+                name: context.clone(),
+                verdict: check::of_status(state),
+                url: target_url.clone(),
+                started_at: None,
+                id: 0,
+            },
+            Self::Other => return None,
+        })
+    }
+}
+
+/// A field that is null is told; one that is missing is not.
+fn told<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::sync::CheckState;
+
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_without_checks_says_nothing_of_them() {
+        for (one, other, same) in [
+            ("2 a 0|SUCCESS SUCC2 ", "2 a 0|SUCCESS SUCC2 ", true),
+            ("2 a 0|SUCCESS SUCC2 ", "2 a 0|PENDING SUCC1 ", false),
+            ("2 a 0|SUCCESS SUCC2 ", "2 a 0|", false),
+            ("2 a 0|SUCCESS SUCC2 ", "2 a 0|-", true),
+            ("2 a 0|-", "2 a 0|SUCCESS SUCC2 ", true),
+            ("2 a 0|-", "2 b 0|-", false),
+            ("2 a 1|-", "2 a 0|-", false),
+            ("1 a", "2 a 0|-", false),
+        ] {
+            assert_eq!(is_same(one, other), same, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn each_state_has_letters_of_its_own() {
+        let states = [
+            "ACTION_REQUIRED",
+            "CANCELLED",
+            "COMPLETED",
+            "FAILURE",
+            "IN_PROGRESS",
+            "NEUTRAL",
+            "PENDING",
+            "QUEUED",
+            "SKIPPED",
+            "STALE",
+            "STARTUP_FAILURE",
+            "SUCCESS",
+            "TIMED_OUT",
+            "WAITING",
+        ];
+        let short: BTreeSet<&str> = states.iter().map(|state| &state[..LETTERS]).collect();
+        let all = u64::MAX.to_string().len();
+        assert_eq!(short.len(), states.len());
+        assert!(states.len() * (LETTERS + all / 4) < 256);
+    }
+
+    #[test]
+    fn a_rollup_that_is_null_has_no_checks_and_one_that_is_missing_is_not_told() {
+        let read = |text: &str| serde_json::from_str::<Told>(text).unwrap();
+        assert_eq!(read("{}").checks(), None);
+        let none = read(r#"{"statusCheckRollup": null}"#).checks().unwrap();
+        assert_eq!((none.state, none.total), (CheckState::None, 0));
+    }
+}

@@ -1,0 +1,318 @@
+//! Checks, mergeability and reviews as only GraphQL tells them, and what it takes to hear of them.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::sync::{
+    CheckState, Checks, Finding, Lane, Lease, LeasedRef, MergeBlocker, MergeState, PullRequest,
+    ReviewDecision,
+};
+use testkit::github::{GitHub, Overload, ReviewState, RunState};
+
+use crate::{
+    batches::{after, linked, operations},
+    support::{Refreshed, engine, git_ref, group, lease, patient, ref_name, refresh, world},
+};
+
+const WEB: &str = "acme/web";
+
+fn leased(github: &GitHub, token: &str, refs: &[LeasedRef]) -> Arc<Lease> {
+    lease(vec![group(github, token, refs.to_vec())])
+}
+
+async fn looked_up(github: &GitHub, token: &str, refs: &[LeasedRef]) -> Refreshed {
+    refresh(&engine(), leased(github, token, refs)).await
+}
+
+/// The one pull request that `change` made of an open one.
+async fn found(change: impl FnOnce(&GitHub, u64)) -> PullRequest {
+    let (github, token) = world().await;
+    let pull = github.pull_request(WEB).head("feature").open();
+    change(&github, pull);
+    let refs = [git_ref("r", WEB, "feature")];
+    let refreshed = looked_up(&github, &token, &refs).await;
+    assert_eq!(
+        operations(&github),
+        ["Discover"],
+        "one request tells it all"
+    );
+    refreshed.found("r").shown.clone()
+}
+
+fn checks(shown: &PullRequest) -> &Checks {
+    shown.head.checks.as_ref().unwrap()
+}
+
+fn ended(conclusion: &'static str) -> RunState {
+    RunState::Ended("2026-08-01T01:00:00Z".parse().unwrap(), conclusion)
+}
+
+#[tokio::test]
+async fn runs_of_one_name_in_two_workflows_are_two_checks() {
+    let shown = found(|github, pull| {
+        github.check_run(WEB, pull, (Some("CI"), "build"), ended("FAILURE"));
+        github.check_run(WEB, pull, (Some("Nightly"), "build"), ended("SUCCESS"));
+    })
+    .await;
+    let checks = checks(&shown);
+    assert_eq!((checks.state, checks.total), (CheckState::Failing, 2));
+    let url = checks.failed_checks[0].url.as_deref().unwrap();
+    assert!(
+        url.starts_with("https://github.com/acme/web/runs/"),
+        "{url}"
+    );
+}
+
+#[tokio::test]
+async fn a_required_check_is_known_as_one_and_is_pending_until_it_reports() {
+    let shown = found(|github, pull| {
+        github
+            .repository(WEB)
+            .protect_with("build")
+            .protect_with("deploy");
+        github.check_run(WEB, pull, (Some("CI"), "build"), ended("FAILURE"));
+        github.check_run(WEB, pull, (Some("CI"), "advice"), ended("FAILURE"));
+    })
+    .await;
+    let checks = checks(&shown);
+    assert_eq!((checks.failed, checks.pending), (2, 1));
+    let failed = checks.failed_checks.iter();
+    let failed: Vec<_> = failed
+        .map(|check| (check.name.as_str(), check.required))
+        .collect();
+    assert_eq!(failed, [("build", true), ("advice", false)]);
+    assert_eq!(shown.merge_blockers(), [MergeBlocker::ChecksFailing]);
+
+    // A ruleset's is shown by the host as one that it expects.
+    let shown = found(|github, _| {
+        github.repository(WEB).require_check("deploy");
+    })
+    .await;
+    assert_eq!(self::checks(&shown).state, CheckState::Pending);
+    assert_eq!(shown.merge_blockers(), [MergeBlocker::ChecksPending]);
+}
+
+#[tokio::test]
+async fn of_more_than_a_hundred_checks_at_least_so_many_are_told_and_none_makes_it_green() {
+    let shown = found(|github, pull| {
+        for index in 0..100 {
+            let name = format!("shard {index}");
+            github.check_run(WEB, pull, (Some("CI"), &name), ended("SUCCESS"));
+        }
+        github.check_run(WEB, pull, (Some("CI"), "last"), RunState::Queued);
+    })
+    .await;
+    let checks = checks(&shown);
+    assert_eq!(
+        (checks.state, checks.total, checks.at_least),
+        (CheckState::Pending, 100, true)
+    );
+}
+
+#[tokio::test]
+async fn the_decision_threads_and_the_queue_are_told() {
+    let shown = found(|github, pull| {
+        github.repository(WEB).require_reviews();
+        github.review(WEB, pull, "bob", ReviewState::ChangesRequested);
+        for resolved in [true, false, true, false] {
+            github.review_thread(WEB, pull, resolved);
+        }
+        github.edit_pull_request(WEB, pull, |pull| {
+            (pull.in_merge_queue, pull.queue_position) = (true, 3);
+        });
+    })
+    .await;
+    let progress = &shown.progress;
+    assert_eq!(
+        progress.review_decision,
+        Some(ReviewDecision::ChangesRequested)
+    );
+    assert_eq!(progress.unresolved_threads, Some(2));
+    assert_eq!(progress.queue_position, Some(3));
+    let blockers = [MergeBlocker::ChangesRequested, MergeBlocker::InQueue];
+    assert_eq!(shown.merge_blockers(), blockers);
+
+    let shown = found(|github, pull| {
+        for _ in 0..4 {
+            github.review_thread(WEB, pull, true);
+        }
+    })
+    .await;
+    let progress = &shown.progress;
+    assert_eq!(progress.review_decision, Some(ReviewDecision::NotRequired));
+    assert_eq!(
+        progress.unresolved_threads,
+        Some(0),
+        "all of them are resolved"
+    );
+    assert_eq!(progress.queue_position, Some(0));
+    assert!(shown.is_ready_to_merge());
+}
+
+#[tokio::test]
+async fn threads_are_counted_after_the_merge_as_well() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 1).await;
+    for resolved in [true, false, false] {
+        github.review_thread(WEB, 1, resolved);
+    }
+    github.merge(WEB, 1);
+    let merged = looked_up(&github, &token, &refs).await;
+    assert_eq!(
+        merged.found("b0").shown.progress.unresolved_threads,
+        Some(2)
+    );
+}
+
+/// Fifty pull requests, so that it is asked first what changed.
+#[tokio::test]
+async fn a_check_that_begins_or_ends_is_news_though_nothing_else_moves() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 50).await;
+    let run = github.check_run(WEB, 8, (Some("CI"), "build"), RunState::Queued);
+    for state in [CheckState::Pending, CheckState::Failing] {
+        let refreshed = looked_up(&github, &token, &refs).await;
+        assert_eq!(operations(&github), ["Probe", "Detail"], "{state:?}");
+        let asked = github.requests()[1].graphql.clone().unwrap();
+        assert_eq!((asked.ids, asked.cost), (1, 1), "{state:?}");
+        assert_eq!(checks(&refreshed.found("b7").shown).state, state);
+        assert_eq!(*refreshed.finding("b8"), Finding::Unchanged);
+        refs[7] = after(&refreshed.outcomes["b7"], refs[7].clone());
+        github.end_check_run(WEB, 8, run, "FAILURE");
+        github.clear_requests();
+    }
+    looked_up(&github, &token, &refs).await;
+    assert_eq!(operations(&github), ["Probe"], "and then it is known");
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_is_news() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 50).await;
+    github.edit_pull_request(WEB, 8, |pull| pull.in_merge_queue = true);
+    let refreshed = looked_up(&github, &token, &refs).await;
+    assert_eq!(refreshed.found("b7").shown.progress.queue_position, Some(1));
+    refs[7] = after(&refreshed.outcomes["b7"], refs[7].clone());
+    let refreshed = looked_up(&github, &token, &refs).await;
+    assert_eq!(*refreshed.finding("b7"), Finding::Unchanged);
+}
+
+#[tokio::test]
+async fn what_the_host_had_not_worked_out_is_asked_for_again_though_nothing_moves() {
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 50).await;
+    github.forget_mergeability(WEB, 8, 1);
+    github.repository(WEB).push("b7");
+    let refreshed = looked_up(&github, &token, &refs).await;
+    let shown = &refreshed.found("b7").shown;
+    assert_eq!(shown.head.merge_state, Some(MergeState::Unknown));
+    assert!(shown.merge_blockers().is_empty(), "it is no \"no\"");
+    let next = &refreshed.outcomes["b7"].next;
+    assert_eq!(
+        (next.refresh_in, next.lane),
+        (Some(Duration::from_secs(5)), Lane::Active)
+    );
+
+    refs[7] = after(&refreshed.outcomes["b7"], refs[7].clone());
+    refs[7].since_changed = Duration::from_secs(5);
+    let refreshed = looked_up(&github, &token, &refs).await;
+    let shown = &refreshed.found("b7").shown;
+    assert_eq!(shown.head.merge_state, Some(MergeState::Clean));
+    assert_eq!(*refreshed.finding("b8"), Finding::Unchanged);
+}
+
+/// The host works it out once it is asked for.
+#[tokio::test]
+async fn nothing_is_worked_out_for_what_did_not_change() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 50).await;
+    github.edit_pull_request(WEB, 1, |pull| pull.draft = true);
+    looked_up(&github, &token, &refs).await;
+    let queries = github
+        .requests()
+        .into_iter()
+        .map(|request| request.graphql.unwrap());
+    let asked: Vec<(String, usize)> = queries
+        .map(|query| (query.operation.unwrap(), query.ids))
+        .collect();
+    assert_eq!(asked, [("Probe".to_owned(), 50), ("Detail".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_repository_whose_checks_are_too_heavy_is_probed_without_them_and_that_is_remembered() {
+    let (github, token) = world().await;
+    let refs = linked(&github, &token, 50).await;
+    github.set_weight_limit(None, Overload::BadGateway);
+    github.set_heavy_checks(WEB, true);
+    let engine = gitsync_service::worker::Refresher::new(patient(Duration::ZERO)).unwrap();
+    let look = async || refresh(&engine, leased(&github, &token, &refs)).await;
+    let refreshed = look().await;
+    for git_ref in &refs {
+        let name = ref_name(git_ref.id);
+        assert_eq!(*refreshed.finding(&name), Finding::Unchanged, "{name}");
+    }
+    github.clear_requests();
+    let refreshed = look().await;
+    assert_eq!(*refreshed.finding("b7"), Finding::Unchanged);
+    assert_eq!(operations(&github), ["Probe"], "it is remembered");
+
+    // What changed is asked for over REST, which has the checks in pages.
+    github.check_run(WEB, 8, (Some("CI"), "build"), ended("FAILURE"));
+    github.repository(WEB).push("b9");
+    github.check_run(WEB, 10, (Some("CI"), "build"), ended("FAILURE"));
+    let refreshed = look().await;
+    let shown = &refreshed.found("b9").shown;
+    assert_eq!(checks(shown).state, CheckState::Failing);
+}
+
+#[tokio::test]
+async fn a_host_that_lacks_a_field_is_asked_without_it_and_what_is_known_stays() {
+    let (github, token) = world().await;
+    github.pull_request(WEB).head("feature").open();
+    for field in ["statusCheckRollup", "mergeQueueEntry", "reviewThreads"] {
+        github.hide_field("PullRequest", field);
+    }
+    let refs = [git_ref("r", WEB, "feature")];
+    let refreshed = looked_up(&github, &token, &refs).await;
+    let shown = &refreshed.found("r").shown;
+    assert_eq!(shown.head.checks, None);
+    assert_eq!(shown.head.merge_state, Some(MergeState::Clean));
+    let progress = &shown.progress;
+    assert_eq!(
+        (progress.queue_position, progress.unresolved_threads),
+        (None, None)
+    );
+    assert_eq!(progress.auto_merge, Some(false));
+}
+
+/// Two hundred open pull requests whose checks run, at the interval of active ones: each look asks a
+/// hundred at once, and what twenty rollups that moved have become.
+#[tokio::test]
+async fn two_hundred_running_pull_requests_take_eight_percent_of_an_hours_points() {
+    const LOOKS_AN_HOUR: u64 = 120;
+    const MOVED: u64 = 20;
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, 200).await;
+    for pull in 1..=200 {
+        github.check_run(WEB, pull, (Some("CI"), "build"), RunState::Queued);
+    }
+    let refreshed = looked_up(&github, &token, &refs).await;
+    for git_ref in &mut refs {
+        *git_ref = after(&refreshed.outcomes[&ref_name(git_ref.id)], git_ref.clone());
+    }
+    github.clear_requests();
+    for pull in 1..=MOVED {
+        github.check_run(WEB, pull * 10, (Some("CI"), "test"), RunState::Queued);
+    }
+    let refreshed = looked_up(&github, &token, &refs).await;
+    assert_eq!(refreshed.outcomes.len(), 200);
+    let points = github
+        .requests()
+        .into_iter()
+        .map(|request| request.graphql.unwrap().cost);
+    let an_hour = points.sum::<u64>() * LOOKS_AN_HOUR;
+    assert!(
+        an_hour <= 5_000 * 8 / 100,
+        "{an_hour} points, {:?}",
+        operations(&github)
+    );
+}
