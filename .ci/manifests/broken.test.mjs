@@ -104,7 +104,7 @@ const BREAKS = {
     /nothing names \/etc\/chats\/sealing-keys/,
   ],
   "a file that is not mounted": [
-    (find) => setEnv(find("Deployment", "gitsync-service"), "GITSYNC_JWT_PUBLIC_KEY_FILE", "/etc/chats/keys/jwt.pub"),
+    (find) => setEnv(find("Deployment", "gitsync-service"), "GITSYNC_JWT_KEYS", "/etc/chats/keys/jwt.pub"),
     /\/etc\/chats\/keys\/jwt.pub is not mounted/,
   ],
   "a volume that is not mounted": [

@@ -2,6 +2,7 @@
 //!
 //! An operator can judge each of these; every other number is a constant beside what it is for.
 
+mod callers;
 mod commands;
 mod terminal;
 mod value;
@@ -13,12 +14,12 @@ use std::{
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
 use service_runtime::{
-    config::{Reader, Span, address, collector, count, log_filter, percent, span, verifier},
+    config::{Reader, Span, address, collector, count, log_filter, percent, span},
     telemetry::LogFormat,
-    token::Verifier,
     trace::TraceSettings,
 };
 
+pub use self::callers::CallerSettings;
 pub use self::commands::{
     Cli, Command, KeysCommand, MAX_EVALUATIONS, PolicyCheckSettings, PolicyCommand,
     PolicyExplainSettings, ResealSettings, TokenSettings,
@@ -91,10 +92,9 @@ pub struct Settings {
     /// Address that serves /livez, /readyz and /metrics over HTTP; port 0 is any port
     #[arg(long, env = "CHAT_OPS_LISTEN", value_parser = address, default_value = "127.0.0.1:9101")]
     pub ops_listen: SocketAddr,
-    /// File with the Ed25519 public key (PEM) that verifies callers' tokens
-    #[arg(long = "jwt-public-key-file", env = "CHAT_JWT_PUBLIC_KEY_FILE")]
-    #[arg(value_parser = verifier, value_name = "FILE")]
-    pub verifier: Verifier,
+    /// Who may call.
+    #[command(flatten)]
+    pub callers: CallerSettings,
     /// File with the keys that seal credentials, one `id base64` a line; the first one seals
     #[arg(long = "keys-file", env = "CHAT_KEYS_FILE", value_parser = key_ring, value_name = "FILE")]
     pub keys: Arc<KeyRing>,
@@ -306,6 +306,9 @@ pub fn read(
         return Ok(reader.finish::<Cli>()?.command);
     }
     reader.require_any(&["database_url", "database_url_file"]);
+    for field in ["sync_jwt_issuer", "sync_jwks_token_file"] {
+        reader.needs(field, "sync_jwt_keys");
+    }
     reader.at_least("call_timeout", "statement_timeout");
     reader.at_least("call_timeout", "refresh_timeout");
     let providers = reader.collect(Providers::from_vars(environment));

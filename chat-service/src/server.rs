@@ -9,8 +9,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
 use service_runtime::{
-    ops,
-    ops::Readiness,
+    ops::{self, Readiness},
+    token::{KeyMetrics, Verifier},
     trace::{Traced, Traces},
 };
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::listener::Listening;
 use crate::{
     accounts::KeyRing,
-    auth::Auth,
+    auth::{Auth, SyncAuth},
     authz::{Authorizer, Guard},
     config::Settings,
     events::{notifier::Notifier, relay, watch::Watchers},
@@ -70,6 +70,8 @@ struct Parts {
     views: Views,
     authorizer: Authorizer,
     auth: Auth,
+    sync_auth: SyncAuth,
+    verifiers: Vec<Verifier>,
     keys: Arc<KeyRing>,
     renewals: Renewals,
     metrics: Metrics,
@@ -123,13 +125,17 @@ impl Service {
             sync: listeners.sync.local_addr()?,
             ops: listeners.ops.local_addr()?,
         };
+        let keys = KeyMetrics::register(&mut registry);
+        let (auth, sync_auth, verifiers) = settings.callers.authentication(&keys);
         let parts = Parts {
             notifier: Notifier::new(),
             watchers: Watchers::new(&store, metrics.events.clone()).await?,
             store,
             views,
             authorizer,
-            auth: Auth::new(settings.verifier.clone()),
+            auth,
+            sync_auth,
+            verifiers,
             keys: settings.keys.clone(),
             renewals: Renewals::new(&settings.providers),
             metrics,
@@ -180,6 +186,9 @@ impl Service {
         {
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
             tasks.spawn(async move { notifier.run(listener, stop).await });
+        }
+        for verifier in &parts.verifiers {
+            tasks.spawn(verifier.keep(background.clone()));
         }
         let store = parts.store.reserved();
         tasks.spawn(relay::run(
@@ -258,12 +267,14 @@ impl Service {
         let public = serve(Listening {
             listener: listeners.grpc,
             served: public,
+            authenticate: listener::public(parts.auth.clone()),
             metrics: parts.metrics.connections.of("grpc"),
             web: true,
         });
         let sync = serve(Listening {
             listener: listeners.sync,
             served: sync,
+            authenticate: listener::sync(parts.sync_auth.clone()),
             metrics: parts.metrics.connections.of("sync"),
             web: false,
         });

@@ -2,6 +2,7 @@
 //!
 //! An operator can judge each of these; every other number is a constant beside what it is for.
 
+mod operators;
 mod value;
 
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,13 +13,14 @@ use secrecy::SecretString;
 use service_runtime::{
     config::{
         ConfigError, Reader, Span, address, collector, count, environment, log_filter, percent,
-        span, token_file, verifier,
+        span, token_file,
     },
     telemetry::LogFormat,
-    token::{TokenFile, Verifier},
+    token::TokenFile,
     trace::TraceSettings,
 };
 
+pub use self::operators::OperatorSettings;
 use self::value::{chat_service_url, default_worker_id, https_proxy, no_proxy, worker_id};
 use crate::{
     budget::{self, ceiling, host_state, pause},
@@ -45,11 +47,10 @@ pub struct Settings {
     /// File with the token (JWT) by which this worker calls chat-service; read again when replaced
     #[arg(long = "token-file", env = "GITSYNC_TOKEN_FILE", value_parser = token_file)]
     #[arg(value_name = "FILE")]
-    pub token: TokenFile,
-    /// File with the Ed25519 public key (PEM) that verifies operators' tokens
-    #[arg(long = "jwt-public-key-file", env = "GITSYNC_JWT_PUBLIC_KEY_FILE")]
-    #[arg(value_parser = verifier, value_name = "FILE")]
-    pub verifier: Verifier,
+    pub token: Option<TokenFile>,
+    /// Which operators may call.
+    #[command(flatten)]
+    pub operators: OperatorSettings,
     /// Address that serves `WorkerService`, health and reflection to operators; port 0 is any port
     #[arg(long, env = "GITSYNC_LISTEN", value_parser = address, default_value = "127.0.0.1:50061")]
     pub listen: SocketAddr,
@@ -214,6 +215,7 @@ impl Settings {
     /// See [`ConfigError`]: all problems at once.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new::<Self>(arguments, environment().keys(), PREFIX)?;
+        reader.require_any(&["token"]);
         reader.at_least("tick_timeout", "request_timeout");
         reader.at_least("open_cap", "diff_status_ttl");
         reader.at_least("quiet_cap", "open_cap");

@@ -22,6 +22,9 @@ pub enum Error {
     /// The bearer token is longer than is accepted.
     #[error("the bearer token has too many bytes")]
     CredentialsTooLarge,
+    /// The bearer token may be good: the keys that would say cannot be loaded.
+    #[error("the keys that verify this token cannot be loaded now")]
+    KeysUnavailable,
     /// The caller is known and may not do this.
     #[error("only site admins may do this")]
     NotAllowed,
@@ -38,6 +41,7 @@ impl From<Error> for Status {
             Error::CredentialsInvalid { .. } => {
                 (Code::Unauthenticated, reason::CREDENTIALS_INVALID)
             }
+            Error::KeysUnavailable => (Code::Unavailable, reason::DEPENDENCY_UNAVAILABLE),
             Error::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
             Error::NotAllowed => (Code::PermissionDenied, reason::ACTION_NOT_ALLOWED),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use proto::{
     gitsync::v1::{
         GetWorkerStateRequest, GetWorkerStateResponse, HeldLease, WorkerError,
@@ -28,14 +29,21 @@ const ADMIN: &str = "admin";
 
 /// Authenticates calls by their bearer tokens.
 pub(crate) fn authenticate(verifier: Verifier) -> Authenticate<Claims> {
-    Arc::new(move |headers| {
-        verifier.verify_headers(headers).map_err(|error| {
-            Status::from(match error {
-                TokenError::Missing => Error::CredentialsMissing,
-                TokenError::TooLong => Error::CredentialsTooLarge,
-                source @ TokenError::Invalid { .. } => Error::CredentialsInvalid { source },
-            })
+    let refused = |error| {
+        Status::from(match error {
+            TokenError::Missing => Error::CredentialsMissing,
+            TokenError::TooLong => Error::CredentialsTooLarge,
+            TokenError::KeysUnavailable => Error::KeysUnavailable,
+            source @ (TokenError::UnknownKey | TokenError::Invalid(_)) => {
+                Error::CredentialsInvalid { source }
+            }
         })
+    };
+    Arc::new(move |headers, _| {
+        let verified = verifier.authenticate(headers);
+        verified
+            .map(move |verified| verified.map_err(refused))
+            .boxed()
     })
 }
 
@@ -49,7 +57,7 @@ pub(crate) struct WorkerApi {
 fn require_admin<T>(request: &Request<T>) -> Result<(), Error> {
     let claims = request.extensions().get::<Claims>();
     let claims = claims.ok_or(Error::CredentialsMissing)?;
-    let admin = claims.kind == Kind::User && claims.site_roles.contains(ADMIN);
+    let admin = claims.kind != Some(Kind::Service) && claims.site_roles.contains(ADMIN);
     let is_allowed = admin && !claims.suspended;
     tracing::info!(
         target: AUDIT,

@@ -14,7 +14,7 @@ use service_runtime::{
     ops::{self, Readiness},
     services::{Health, Served, Services},
     shutdown,
-    token::Claims,
+    token::{Claims, KeyMetrics},
     trace::{TraceLayer, Traced, Traces},
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
@@ -31,9 +31,9 @@ use crate::{
     worker::{self, Refresher, RefresherSettings, UpstreamHealth, Worker},
 };
 
-/// How often the token file is read without being asked to: well within the life of a projected
-/// Kubernetes token, which is replaced when 80 % of it has passed.
-const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the token file is read without being asked to: well within what is left of a projected
+/// Kubernetes token when it is replaced, which is a fifth of ten minutes at least.
+const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// chat-service is called at least once per interval. When it has not answered for this many of
 /// them, this process is of no use until it does.
 const SILENT_INTERVALS: u32 = 3;
@@ -92,6 +92,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         instance: settings.worker_id.clone(),
     };
     let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
+    let verifier = settings
+        .operators
+        .verifier(&KeyMetrics::register(&mut registry));
+    let keeping = verifier.keep(close.clone());
     let own = registry.sub_registry_with_prefix("gitsync");
     ops::register(own, &readiness, env!("CARGO_PKG_VERSION"));
     let connections = ConnectionMetrics::register(own).of("grpc");
@@ -104,6 +108,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
     servers.spawn(async move { Ok(ops_served.await?) });
+    servers.spawn(async move {
+        keeping.await;
+        Ok(())
+    });
     let api = WorkerApi {
         state: Arc::clone(worker.state()),
         metrics,
@@ -117,7 +125,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     servers.spawn(serve_grpc(
         grpc_listener,
         served,
-        authenticate(settings.verifier.clone()),
+        authenticate(verifier),
         calls,
         connections,
         close.clone(),

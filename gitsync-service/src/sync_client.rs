@@ -1,7 +1,13 @@
 //! The client of chat-service's `SyncService`. Each method is one call and never repeats itself:
 //! what a failure means is in [`SyncError`], and the worker decides.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use proto::{
     bounds::MAX_SYNC_BYTES,
@@ -15,6 +21,7 @@ use service_runtime::{
 };
 use tonic::{
     Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
@@ -40,7 +47,9 @@ type Traced = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>,
 #[derive(Clone)]
 pub struct SyncClient {
     client: SyncServiceClient<Traced>,
-    token: TokenFile,
+    token: Option<TokenFile>,
+    /// The token file could not be read when that was last tried.
+    token_failing: Arc<AtomicBool>,
     worker_id: String,
     calls: CallMetrics,
 }
@@ -92,14 +101,14 @@ pub struct SyncClientError {
 
 impl SyncClient {
     /// Prepares a connection to `url`, which is made with the first call and made again whenever
-    /// it is lost.
+    /// it is lost. Without a token, the connection's client certificate says who calls.
     ///
     /// # Errors
     ///
     /// When `url` is no address.
     pub fn new(
         url: &str,
-        token: TokenFile,
+        token: Option<TokenFile>,
         worker_id: String,
         calls: CallMetrics,
     ) -> Result<Self, SyncClientError> {
@@ -118,6 +127,7 @@ impl SyncClient {
             client: SyncServiceClient::new(InterceptedService::new(channel, trace::inject as _))
                 .max_decoding_message_size(MAX_SYNC_BYTES),
             token,
+            token_failing: Arc::default(),
             worker_id,
             calls,
         })
@@ -129,11 +139,20 @@ impl SyncClient {
 
     /// Reads the token file again, and keeps the last good token when that fails.
     pub(crate) fn reload_token(&self) {
-        if let Err(error) = self.token.reload() {
-            tracing::warn!(
+        let Some(token) = &self.token else {
+            return;
+        };
+        let reloaded = token.reload();
+        let was_failing = self
+            .token_failing
+            .swap(reloaded.is_err(), Ordering::Relaxed);
+        match reloaded {
+            Ok(_) if was_failing => tracing::info!("the token file can be read again"),
+            Err(error) if !was_failing => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the token file cannot be read; keeping the last token"
-            );
+            ),
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -151,12 +170,10 @@ impl SyncClient {
             wait,
         }
         .message();
-        let limit = wait + CALL_TIMEOUT;
-        let request = self.request(message, limit);
-        let mut client = self.client.clone();
-        let answer = self
-            .within(LEASE, limit, client.lease_diff_statuses(request))
-            .await?;
+        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+            client.lease_diff_statuses(request).await
+        };
+        let answer = self.call(LEASE, message, wait + CALL_TIMEOUT, call).await?;
         let leases = answer.leases.into_iter().map(Lease::read);
         // A lease that cannot be read expires by itself, and costs no other.
         Ok(leases
@@ -173,11 +190,10 @@ impl SyncClient {
         let message = pb::RenewLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let request = self.request(message, CALL_TIMEOUT);
-        let mut client = self.client.clone();
-        let answer = self
-            .within(RENEW, CALL_TIMEOUT, client.renew_lease(request))
-            .await?;
+        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+            client.renew_lease(request).await
+        };
+        let answer = self.call(RENEW, message, CALL_TIMEOUT, call).await?;
         Renewal::read(answer).map_err(|error| {
             let status = Status::internal(error.to_string());
             SyncError::Unanswered(Box::new(status))
@@ -186,10 +202,11 @@ impl SyncClient {
 
     /// Reports outcomes; returns what became of each, in their order.
     pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
-        let request = self.request(report.message(), CALL_TIMEOUT);
-        let mut client = self.client.clone();
+        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+            client.report_outcomes(request).await
+        };
         let answer = self
-            .within(REPORT, CALL_TIMEOUT, client.report_outcomes(request))
+            .call(REPORT, report.message(), CALL_TIMEOUT, call)
             .await?;
         Ok(ReportAnswer::read(&answer))
     }
@@ -199,23 +216,48 @@ impl SyncClient {
         let message = pb::ReleaseLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let request = self.request(message, CALL_TIMEOUT);
-        let mut client = self.client.clone();
-        self.within(RELEASE, CALL_TIMEOUT, client.release_lease(request))
-            .await?;
+        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+            client.release_lease(request).await
+        };
+        self.call(RELEASE, message, CALL_TIMEOUT, call).await?;
         Ok(())
     }
 
-    fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
-        let mut request = Request::new(message);
-        let metadata = request.metadata_mut();
-        metadata.insert("authorization", self.token.bearer());
-        request.set_timeout(limit);
-        request
+    /// Calls, and calls once more if the token is not accepted and was replaced meanwhile: what is
+    /// refused for its token has done nothing.
+    async fn call<M: Clone, T, F>(
+        &self,
+        method: &'static str,
+        message: M,
+        limit: Duration,
+        send: impl Fn(SyncServiceClient<Traced>, Request<M>) -> F,
+    ) -> Result<T, SyncError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let once = |bearer: Option<MetadataValue<Ascii>>| {
+            let mut request = Request::new(message.clone());
+            if let Some(bearer) = bearer {
+                request.metadata_mut().insert("authorization", bearer);
+            }
+            request.set_timeout(limit);
+            self.within(method, limit, send(self.client.clone(), request))
+        };
+        let bearer = || self.token.as_ref().map(TokenFile::bearer);
+        let refused = bearer();
+        let answer = once(refused.clone()).await;
+        if matches!(answer, Err(SyncError::Unauthenticated)) {
+            self.reload_token();
+            // Another call may have read the new one before.
+            let current = bearer();
+            if current != refused {
+                return once(current).await;
+            }
+        }
+        answer
     }
 
-    /// Bounds a call on this side too: the peer that would keep its deadline may be gone. A token
-    /// that is not accepted is read anew.
+    /// Bounds a call on this side too: the peer that would keep its deadline may be gone.
     async fn within<T>(
         &self,
         method: &'static str,
@@ -229,11 +271,7 @@ impl SyncClient {
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         measured.end(code);
         span.end_call(code, answer.is_err());
-        let answer = answer.map_err(SyncError::from);
-        if matches!(answer, Err(SyncError::Unauthenticated)) {
-            self.reload_token();
-        }
-        answer.map(Response::into_inner)
+        answer.map(Response::into_inner).map_err(SyncError::from)
     }
 }
 

@@ -14,7 +14,7 @@ use service_runtime::token::{AUDIENCE, Claims};
 
 use self::agree::{Translation, World};
 use crate::{
-    auth,
+    auth::{self, ServiceNames},
     config::{ConfigError, DatabaseSettings, PolicyCheckSettings, PolicyExplainSettings},
     id::ChatId,
     store::{PoolOptions, Store, predicate},
@@ -256,15 +256,11 @@ fn parse_principal(text: &str) -> anyhow::Result<Principal> {
         serde_json::from_slice(&payload).context("--principal is not a token")?
     };
     if let Some(claims) = claims.as_object_mut() {
-        for (name, value) in [
-            ("aud", json!(AUDIENCE)),
-            ("exp", json!(0)),
-            ("kind", json!("user")),
-        ] {
+        for (name, value) in [("aud", json!(AUDIENCE)), ("exp", json!(0))] {
             claims.entry(name).or_insert(value);
         }
     }
     let claims: Claims =
         serde_json::from_value(claims).context("--principal has no such claims")?;
-    auth::principal(claims).context("--principal cannot be a caller")
+    auth::principal(claims, &ServiceNames::default()).context("--principal cannot be a caller")
 }

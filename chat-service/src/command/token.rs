@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use service_runtime::token::{AUDIENCE, Claims, Kind, Organization, Signer};
+use service_runtime::token::{Claims, Kind, Organization, Signer};
 use uuid::Uuid;
 
 use crate::config::{ConfigError, TokenSettings};
@@ -23,6 +23,8 @@ pub fn issue(settings: &TokenSettings) -> anyhow::Result<SecretString> {
         group,
         site_role,
         suspended,
+        issuer,
+        audience,
         ttl,
     } = settings;
     if *kind == Kind::User && sub.parse::<Uuid>().is_err() {
@@ -36,10 +38,12 @@ pub fn issue(settings: &TokenSettings) -> anyhow::Result<SecretString> {
     let now = Timestamp::now().as_second();
     let claims = Claims {
         sub: sub.clone(),
-        aud: AUDIENCE.to_owned(),
+        iss: issuer.clone(),
+        aud: vec![audience.clone()],
         exp: now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
         iat: Some(now),
-        kind: *kind,
+        nbf: None,
+        kind: Some(*kind),
         organizations: organizations
             .into_iter()
             .map(|(id, roles)| Organization { id, roles })

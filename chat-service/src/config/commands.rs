@@ -5,16 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use service_runtime::{
     config::{Span, span},
-    token::Kind,
+    token::{AUDIENCE, Kind},
 };
 use uuid::Uuid;
 
-use super::{DatabaseSettings, Settings, terminal::TerminalCommand, value::key_ring};
+use super::{
+    DatabaseSettings, Settings, callers::LONGEST_TOKEN, terminal::TerminalCommand, value::key_ring,
+};
 use crate::accounts::KeyRing;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Ten years: a token without an end cannot be revoked.
-const LONGEST_TOKEN: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// Lists chats and keeps the status of their pull requests.
 #[derive(Parser)]
@@ -157,7 +157,13 @@ pub struct TokenSettings {
     /// Marks the user as suspended, who may do nothing
     #[arg(long)]
     pub suspended: bool,
-    /// Life of the token, as in 15m, 12h or 30d
+    /// Issuer that the token names, if the services require one
+    #[arg(long)]
+    pub issuer: Option<String>,
+    /// Audience that the token is for
+    #[arg(long, default_value = AUDIENCE)]
+    pub audience: String,
+    /// Life of the token, as in 15m or 12h; services accept a day, unless they are set up otherwise
     #[arg(long, value_parser = span(SECOND, LONGEST_TOKEN), default_value = "1h")]
     pub ttl: Span,
 }

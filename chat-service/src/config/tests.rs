@@ -1,23 +1,6 @@
-use std::path::PathBuf;
+use testkit::file::TempFile;
 
 use super::*;
-
-/// A file that is gone at the end.
-struct File(PathBuf);
-
-impl File {
-    fn new(text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("config-{}", uuid::Uuid::now_v7()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn problems(flags: &[&str], variables: &[&str]) -> Vec<String> {
     let arguments = ["chat-service", "serve"].iter().chain(flags);
@@ -57,7 +40,7 @@ fn all_problems_are_reported_at_once_by_name() {
             "CHAT_LOG is \"info,=,\"; it must be a log filter, as in info,tonic=debug",
             "CHAT_POLICY_RECHECK is \"sometimes\"; it must be 0 to 1000000",
             "CHAT_WEB_ORIGINS is \"*\"; it must be origins with commas between, as in https://chats.example.com",
-            "CHAT_JWT_PUBLIC_KEY_FILE is required",
+            "CHAT_JWT_KEYS is required",
             "CHAT_KEYS_FILE is required",
             "CHAT_DATABASE_URL or CHAT_DATABASE_URL_FILE is required",
             "CHAT_CALL_TIMEOUT is 30s; it must not be less than CHAT_STATEMENT_TIMEOUT, which is 40s",
@@ -70,10 +53,10 @@ fn all_problems_are_reported_at_once_by_name() {
 
 #[test]
 fn keys_and_urls_that_cannot_be_used_are_reported_and_not_shown() {
-    let file = File::new("hunter2, which is no key");
-    let path = file.0.display();
+    let file = TempFile::new("hunter2, which is no key");
+    let path = file.name();
     let flags = [
-        format!("--jwt-public-key-file={path}"),
+        format!("--jwt-keys={path}"),
         format!("--keys-file={path}"),
         format!("--database-url-file={path}"),
         "--database-url=postgres://ann:hunter2@[::bad".to_owned(),
@@ -82,7 +65,7 @@ fn keys_and_urls_that_cannot_be_used_are_reported_and_not_shown() {
     ];
     let problems = problems(&flags.each_ref().map(String::as_str), &[]);
     let names = [
-        "CHAT_JWT_PUBLIC_KEY_FILE",
+        "CHAT_JWT_KEYS",
         "CHAT_KEYS_FILE",
         "CHAT_DATABASE_URL_FILE",
         "CHAT_DATABASE_URL",

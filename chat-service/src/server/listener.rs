@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderMap;
+use futures_util::FutureExt as _;
 use service_runtime::{
-    admission::AdmissionLayer,
+    admission::{AdmissionLayer, Authenticate},
     call_metrics::CallMetricsLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
     services::Served,
@@ -17,7 +17,9 @@ use tower::{Layer as _, ServiceBuilder};
 
 use super::Parts;
 use crate::{
+    auth::{Auth, Caller, SyncAuth},
     config::Settings,
+    error::Error,
     grpc::call::{self, CallLayer},
     limits::{AnswerLayer, LimitLayer},
     web::PageLayer,
@@ -33,9 +35,28 @@ const GRACE_MARGIN: Duration = Duration::from_secs(10);
 pub(super) struct Listening {
     pub(super) listener: TcpListener,
     pub(super) served: Served,
+    /// Who calls.
+    pub(super) authenticate: Authenticate<Caller>,
     pub(super) metrics: ListenerMetrics,
     /// Whether browsers call here too.
     pub(super) web: bool,
+}
+
+/// Authenticates calls of the public listener.
+pub(super) fn public(auth: Auth) -> Authenticate<Caller> {
+    Arc::new(move |headers, _| auth.authenticate(headers).map(status).boxed())
+}
+
+/// Authenticates calls of workers.
+pub(super) fn sync(auth: SyncAuth) -> Authenticate<Caller> {
+    Arc::new(move |headers, extensions| auth.authenticate(headers, extensions).map(status).boxed())
+}
+
+/// In the call's span, which learns who calls.
+fn status(caller: Result<Caller, Error>) -> Result<Caller, Status> {
+    let caller = caller.map_err(Status::from)?;
+    call::from(&caller.principal.name());
+    Ok(caller)
 }
 
 impl Listening {
@@ -44,12 +65,6 @@ impl Listening {
         let Served {
             routes, methods, ..
         } = self.served;
-        let auth = parts.auth.clone();
-        let authenticate = move |headers: &HeaderMap| {
-            let caller = auth.caller(headers).map_err(Status::from)?;
-            call::from(&caller.principal.name());
-            Ok(caller)
-        };
         let service = ServiceBuilder::new()
             .layer(TraceLayer::new(methods.clone()))
             .layer(CallMetricsLayer::new(
@@ -57,7 +72,7 @@ impl Listening {
                 methods.clone(),
             ))
             .layer(CallLayer::new(*settings.call_timeout))
-            .layer(AdmissionLayer::new(methods, Arc::new(authenticate)))
+            .layer(AdmissionLayer::new(methods, self.authenticate))
             .layer(LimitLayer::new(parts.limits.clone()))
             .service(routes.prepare());
         let options = ConnectionOptions {

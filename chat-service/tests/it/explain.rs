@@ -6,7 +6,7 @@ mod owner;
 use std::sync::{Arc, Mutex};
 
 use chat_service::{
-    auth::Auth,
+    auth::{Auth, ServiceNames},
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
@@ -55,7 +55,8 @@ fn principal(caller: &Caller) -> Principal {
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", caller.token());
     headers.insert("authorization", bearer.parse().unwrap());
-    let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes()).unwrap());
+    let verifier = Verifier::from_public_key_pem(KEYS.public_pem.as_bytes()).unwrap();
+    let auth = Auth::new(verifier, ServiceNames::default());
     auth.caller(&headers).unwrap().principal
 }
 

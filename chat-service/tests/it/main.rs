@@ -19,6 +19,7 @@ mod get_chats;
 mod git_account;
 mod git_ref;
 mod hostile;
+mod identity;
 mod large_message;
 mod limits;
 mod lock;

@@ -457,10 +457,7 @@ fn a_start_without_a_database_fails_with_another_exit_code_than_a_wrong_configur
     let file = |flag: &str, name: &str| format!("--{flag}={}", directory.join(name).display());
     let generated = run(&["keys", "generate", "--dir", directory.to_str().unwrap()]);
     assert!(generated.status.success(), "{generated:?}");
-    let keys = [
-        file("jwt-public-key-file", "jwt.pub"),
-        file("keys-file", "seal.keys"),
-    ];
+    let keys = [file("jwt-keys", "jwt.pub"), file("keys-file", "seal.keys")];
     let arguments = ["serve", &keys[0], &keys[1]];
     let failed = run(&[&arguments[..], &["--database-url=postgres://127.0.0.1:1/x"]].concat());
     let refused = run(&arguments);

@@ -79,7 +79,7 @@ impl Stack {
             "--ops-listen=127.0.0.1:0".to_owned(),
             // No balancer has to hear of an end.
             "--drain-delay=0s".to_owned(),
-            file("jwt-public-key-file", &public_key),
+            file("jwt-keys", &public_key),
             file("keys-file", &seal),
             // A test's callers ask as fast as they can.
             "--user-calls-per-second=1000000".to_owned(),

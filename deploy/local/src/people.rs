@@ -14,7 +14,7 @@ pub(crate) const ORGANIZATION: Uuid = id(0x0100);
 pub(crate) const REVIEWERS: Uuid = id(0x0101);
 
 /// How long the printed tokens are good.
-const TTL: &str = "7d";
+pub(crate) const TTL: &str = "7d";
 
 /// A bearer of one role.
 pub(crate) struct Person {

@@ -9,13 +9,14 @@ mod body;
 mod refusal;
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use futures_util::future::BoxFuture;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use proto::reason;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
@@ -29,8 +30,10 @@ use crate::services::Methods;
 /// Content types of gRPC with protobuf messages.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// Authenticates a call by its headers.
-pub type Authenticate<C> = Arc<dyn Fn(&HeaderMap) -> Result<C, Status> + Send + Sync>;
+/// Authenticates a call by its headers, and by the extensions that its connection gave the request, as
+/// [`crate::peer::PeerNames`].
+pub type Authenticate<C> =
+    Arc<dyn Fn(&HeaderMap, &Extensions) -> BoxFuture<'static, Result<C, Status>> + Send + Sync>;
 
 /// Admits calls, and puts the caller, a `C`, into the extensions of each call of a service that is
 /// not open.
@@ -85,7 +88,7 @@ impl<S: Clone, C> Clone for Admission<S, C> {
 
 impl<S, C> Service<Request<Body>> for Admission<S, C>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     C: Clone + Send + Sync + 'static,
@@ -99,19 +102,31 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.layer.admitted(request) {
-            Ok(request) => {
-                let answer = self.inner.call(request);
-                Box::pin(async move { answer.await.map(conformed) })
+        // In each refusal the body is dropped unread.
+        let (mut request, caller) = match self.layer.admitted(request) {
+            Ok(admitted) => admitted,
+            Err(response) => return Box::pin(ready(Ok(*response))),
+        };
+        // The service that was polled ready is the one to call.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            if let Some(caller) = caller {
+                match caller.await {
+                    Ok(caller) => request.extensions_mut().insert(caller),
+                    Err(status) => return Ok(status.into_http()),
+                };
             }
-            // The body is dropped unread.
-            Err(response) => Box::pin(std::future::ready(Ok(*response))),
-        }
+            inner.call(request).await.map(conformed)
+        })
     }
 }
 
+/// A request that is well formed, and its caller, unless its service is open.
+type Admitted<C> = (Request<Body>, Option<BoxFuture<'static, Result<C, Status>>>);
+
 impl<C: Clone + Send + Sync + 'static> AdmissionLayer<C> {
-    fn admitted(&self, mut request: Request<Body>) -> Result<Request<Body>, Box<Response<Body>>> {
+    fn admitted(&self, request: Request<Body>) -> Result<Admitted<C>, Box<Response<Body>>> {
         if !is_grpc(request.headers()) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -127,13 +142,10 @@ impl<C: Clone + Send + Sync + 'static> AdmissionLayer<C> {
         {
             return Err(Box::new(unknown_encoding()));
         }
-        if !method.open {
-            let caller = (self.authenticate)(request.headers());
-            let caller = caller.map_err(|status| Box::new(status.into_http()))?;
-            request.extensions_mut().insert(caller);
-        }
+        let caller =
+            (!method.open).then(|| (self.authenticate)(request.headers(), request.extensions()));
         let scanner = self.methods.scanner(method);
-        Ok(request.map(|body| scanned(body, scanner)))
+        Ok((request.map(|body| scanned(body, scanner)), caller))
     }
 }
 

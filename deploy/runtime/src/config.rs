@@ -20,7 +20,7 @@ use clap::{
 };
 
 pub use value::{
-    Span, address, collector, count, file, log_filter, percent, span, token_file, verifier,
+    Listed, Span, address, collector, count, file, list, log_filter, percent, span, token_file,
 };
 
 /// Exit code of a process whose configuration cannot be used: `EX_USAGE` of sysexits.h.
@@ -141,12 +141,23 @@ impl Reader {
 
     /// Refuses the absence of all of these settings, which are named by their fields.
     pub fn require_any(&mut self, fields: &[&str]) {
-        let is_set = |field: &&str| matches!(self.leaf().try_get_raw(field), Ok(Some(_)));
-        if !fields.iter().any(is_set) {
+        if !fields.iter().any(|field| self.is_set(field)) {
             let names: Vec<_> = fields.iter().map(|field| self.name_of(field)).collect();
             self.problems
                 .push(format!("{} is required", names.join(" or ")));
         }
+    }
+
+    /// Refuses a setting that means nothing without another one. Both are named by their fields.
+    pub fn needs(&mut self, field: &str, other: &str) {
+        if self.is_set(field) && !self.is_set(other) {
+            let (name, other) = (self.name_of(field), self.name_of(other));
+            self.problems.push(format!("{name} needs {other}"));
+        }
+    }
+
+    fn is_set(&self, field: &str) -> bool {
+        matches!(self.leaf().try_get_raw(field), Ok(Some(_)))
     }
 
     /// Adds the problems of something that is read beside the settings.

@@ -54,7 +54,7 @@ pub(crate) fn configured(stack: &Stack, keys: &Keys) -> Command {
     command
         .env("GITSYNC_CHAT_SERVICE_URL", stack.server.url())
         .env("GITSYNC_TOKEN_FILE", keys.file("token"))
-        .env("GITSYNC_JWT_PUBLIC_KEY_FILE", keys.file("public.pem"))
+        .env("GITSYNC_JWT_KEYS", keys.file("public.pem"))
         .env("GITSYNC_LISTEN", "127.0.0.1:0")
         .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
         .env("GITSYNC_LOG", "debug");

@@ -46,7 +46,7 @@ fn all_problems_of_the_configuration_are_reported_at_once() {
     assert_eq!(code, Some(i32::from(EXIT_USAGE)));
     for problem in [
         "GITSYNC_CHAT_SERVICE_URL is required",
-        "GITSYNC_JWT_PUBLIC_KEY_FILE is required",
+        "GITSYNC_JWT_KEYS is required",
         "GITSYNC_CONCURRENCY is \"0\"; it must be 1 to 1000",
         "GITSYNC_INTERVAL is \"10\"; it must be a number with a unit",
         "GITSYNC_TICK_TIMEOUT is 5s; it must not be less than GITSYNC_REQUEST_TIMEOUT, which is 12s",
@@ -91,13 +91,13 @@ fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
         binary()
             .env("GITSYNC_CHAT_SERVICE_URL", "https://127.0.0.1:1")
             .env("GITSYNC_TOKEN_FILE", garbage)
-            .env("GITSYNC_JWT_PUBLIC_KEY_FILE", garbage),
+            .env("GITSYNC_JWT_KEYS", garbage),
     );
     assert_eq!(code, Some(i32::from(EXIT_USAGE)));
     for name in [
         "GITSYNC_CHAT_SERVICE_URL",
         "GITSYNC_TOKEN_FILE",
-        "GITSYNC_JWT_PUBLIC_KEY_FILE",
+        "GITSYNC_JWT_KEYS",
     ] {
         assert!(text.contains(name), "{name} in {text}");
     }
@@ -111,7 +111,7 @@ fn read(keys: &Keys, flags: &[&str]) -> Result<Settings, ConfigError> {
         "gitsync-service".to_owned(),
         "--chat-service-url=http://127.0.0.1:1".to_owned(),
         file("token-file", "token"),
-        file("jwt-public-key-file", "public.pem"),
+        file("jwt-keys", "public.pem"),
     ];
     let flags = flags.iter().map(|&flag| flag.to_owned());
     Settings::read(required.into_iter().chain(flags).map(OsString::from))
@@ -123,7 +123,7 @@ fn a_flag_wins_over_its_variable() {
     let flags = [
         ("--chat-service-url", "http://127.0.0.1:1".into()),
         ("--token-file", keys.file("token")),
-        ("--jwt-public-key-file", keys.file("public.pem")),
+        ("--jwt-keys", keys.file("public.pem")),
     ];
     let mut command = binary();
     for (flag, value) in flags {
@@ -146,7 +146,7 @@ fn a_start_that_fails_for_another_reason_has_another_exit_code() {
         binary()
             .env("GITSYNC_CHAT_SERVICE_URL", "http://127.0.0.1:1")
             .env("GITSYNC_TOKEN_FILE", keys.file("token"))
-            .env("GITSYNC_JWT_PUBLIC_KEY_FILE", keys.file("public.pem"))
+            .env("GITSYNC_JWT_KEYS", keys.file("public.pem"))
             .env("GITSYNC_LISTEN", taken.local_addr().unwrap().to_string()),
     );
     assert_eq!(code, Some(i32::from(EXIT_FAILURE)), "{text}");

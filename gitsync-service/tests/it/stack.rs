@@ -89,7 +89,7 @@ impl Stack {
         let token = TokenFile::open(&self.token_file).unwrap();
         let calls = self.metrics.sync_calls.clone();
         let worker = "worker-1".to_owned();
-        let sync = SyncClient::new(&self.server.url(), token, worker, calls).unwrap();
+        let sync = SyncClient::new(&self.server.url(), Some(token), worker, calls).unwrap();
         let refresher = Refresher::new(RefresherSettings {
             metrics: Arc::clone(&self.metrics),
             ..refresher

@@ -12,6 +12,7 @@ mod credentials;
 mod database;
 mod failure;
 mod history;
+mod identity;
 mod killed;
 mod logs;
 mod main_job;

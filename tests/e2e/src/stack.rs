@@ -173,7 +173,7 @@ impl Stack {
             ("CHAT_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_SYNC_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_OPS_LISTEN", "127.0.0.1:0".to_owned()),
-            ("CHAT_JWT_PUBLIC_KEY_FILE", file("jwt.pub")),
+            ("CHAT_JWT_KEYS", file("jwt.pub")),
             ("CHAT_KEYS_FILE", file("seal.keys")),
             // No balancer has to hear of an end.
             ("CHAT_DRAIN_DELAY", "0s".to_owned()),
@@ -264,10 +264,7 @@ impl Stack {
                 format!("http://{}", proxy.address()),
             )
             .env("GITSYNC_TOKEN_FILE", &token)
-            .env(
-                "GITSYNC_JWT_PUBLIC_KEY_FILE",
-                self.directory.file("jwt.pub"),
-            )
+            .env("GITSYNC_JWT_KEYS", self.directory.file("jwt.pub"))
             .env("GITSYNC_LISTEN", "127.0.0.1:0")
             .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied());

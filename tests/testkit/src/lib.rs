@@ -7,8 +7,10 @@
 
 pub mod clients;
 pub mod collector;
+pub mod file;
 pub mod github;
 pub mod http;
+pub mod jwks;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;

@@ -78,9 +78,8 @@ impl Connection {
 
     /// Reads the token's file again. Returns whether it holds another token than before.
     pub(super) fn renew_token(&self) -> bool {
-        let before = self.token.bearer();
         // A file that cannot be read holds no other token.
-        self.token.reload().is_ok() && self.token.bearer() != before
+        self.token.reload().unwrap_or(false)
     }
 
     /// Waits for the answer of a call, for `limit` at most.

@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-use crate::token::{TokenFile, Verifier};
+use crate::token::TokenFile;
 
 /// A duration as a setting: `250ms`, `10s`, `2m`, `1h 30m`, `30days`.
 pub type Span = humantime::Duration;
@@ -98,15 +98,26 @@ pub fn file(path: &str) -> Result<SecretString, String> {
     }
 }
 
-/// Reads a file with a public key that verifies tokens.
+/// Takes texts with commas between.
 ///
 /// # Errors
 ///
-/// When it cannot be read or is no Ed25519 public key in PEM.
-pub fn verifier(path: &str) -> Result<Verifier, String> {
-    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    Verifier::from_public_key_pem(&pem).map_err(|error| format!("cannot be used: {error}"))
+/// When there are none.
+pub fn list(text: &str) -> Result<Listed, &'static str> {
+    let entries = text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty());
+    let entries: Vec<String> = entries.map(str::to_owned).collect();
+    if entries.is_empty() {
+        return Err("must be one or more, with commas between");
+    }
+    Ok(Listed(entries))
 }
+
+/// Texts of one setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed(pub Vec<String>);
 
 /// Reads a file with the process's own token for the first time.
 ///

@@ -8,7 +8,15 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::Organization;
+/// A user's membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Which organization.
+    pub id: Uuid,
+    /// As in `admin`, `member`.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
+}
 
 /// Longer lists are written in short.
 const MOST_LISTED: usize = 32;
@@ -29,7 +37,8 @@ fn long(text: &str) -> Result<Vec<Uuid>, &'static str> {
     Ok(ids.iter().copied().map(Uuid::from_bytes).collect())
 }
 
-/// `[{"id": ..., "roles": [...]}]`, or ids by role, with an empty role for those without any.
+/// `[{"id": ..., "roles": [...]}]`, or ids by role, with an empty role for those without any. Other
+/// issuers list ids alone, for members without a role.
 pub(super) mod organizations {
     use super::{
         BTreeMap, BTreeSet, Deserialize, Deserializer, MOST_LISTED, Organization, Serialize,
@@ -40,8 +49,27 @@ pub(super) mod organizations {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
-        Listed(Vec<Organization>),
+        Listed(Vec<Entry>),
         ByRole(BTreeMap<String, String>),
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entry {
+        Full(Organization),
+        Named(String),
+    }
+
+    impl Entry {
+        fn organization(self) -> Option<Organization> {
+            match self {
+                Self::Full(organization) => Some(organization),
+                Self::Named(name) => Some(Organization {
+                    id: name.parse().ok()?,
+                    roles: BTreeSet::new(),
+                }),
+            }
+        }
     }
 
     pub(in super::super) fn serialize<S: Serializer>(
@@ -66,7 +94,12 @@ pub(super) mod organizations {
         deserializer: D,
     ) -> Result<Vec<Organization>, D::Error> {
         let by_role = match Either::deserialize(deserializer)? {
-            Either::Listed(organizations) => return Ok(organizations),
+            Either::Listed(entries) => {
+                return Ok(entries
+                    .into_iter()
+                    .filter_map(Entry::organization)
+                    .collect());
+            }
             Either::ByRole(by_role) => by_role,
         };
         let mut roles: BTreeMap<Uuid, BTreeSet<String>> = BTreeMap::new();
@@ -85,7 +118,8 @@ pub(super) mod organizations {
     }
 }
 
-/// `["...", ...]`, or one text.
+/// `["...", ...]`, or one text. What other issuers list beside ids is no group of ours: a name that is no
+/// UUID matches no share and no policy.
 pub(super) mod groups {
     use super::{
         BTreeSet, Deserialize, Deserializer, MOST_LISTED, Serialize, Serializer, Uuid, long, short,
@@ -95,7 +129,7 @@ pub(super) mod groups {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
-        Listed(BTreeSet<Uuid>),
+        Listed(Vec<String>),
         Short(String),
     }
 
@@ -114,7 +148,10 @@ pub(super) mod groups {
         deserializer: D,
     ) -> Result<BTreeSet<Uuid>, D::Error> {
         match Either::deserialize(deserializer)? {
-            Either::Listed(groups) => Ok(groups),
+            Either::Listed(groups) => Ok(groups
+                .iter()
+                .filter_map(|group| group.parse().ok())
+                .collect()),
             Either::Short(text) => {
                 let groups = long(&text).map_err(D::Error::custom)?;
                 Ok(groups.into_iter().collect())

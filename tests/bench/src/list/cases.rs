@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chat_service::{
-    auth::Auth,
+    auth::{Auth, ServiceNames},
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
@@ -397,7 +397,8 @@ fn caller(name: &'static str, caller: &clients::Caller, steady: bool) -> anyhow:
     let token = caller.token();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse()?);
-    let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?);
+    let verifier = Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?;
+    let auth = Auth::new(verifier, ServiceNames::default());
     Ok(Caller {
         name,
         principal: auth.caller(&headers)?.principal,

@@ -11,11 +11,10 @@ use std::{
     },
 };
 
-use chat_service::auth::Auth;
-use http::HeaderMap;
+use chat_service::auth::{Auth, Caller, ServiceNames};
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use service_runtime::{
-    admission::AdmissionLayer,
+    admission::{AdmissionLayer, Authenticate},
     services::{Served, Services},
     token::Verifier,
 };
@@ -123,9 +122,13 @@ pub(super) async fn start(pages: Vec<Bytes>) -> anyhow::Result<(String, Running)
     let Served {
         routes, methods, ..
     } = served;
-    let auth = Auth::new(Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?);
-    let authenticate = move |headers: &HeaderMap| auth.caller(headers).map_err(Status::from);
-    let admission = AdmissionLayer::new(methods, Arc::new(authenticate));
+    let verifier = Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?;
+    let auth = Auth::new(verifier, ServiceNames::default());
+    let authenticate: Authenticate<Caller> = Arc::new(move |headers, _| {
+        let caller = auth.authenticate(headers);
+        Box::pin(async move { caller.await.map_err(Status::from) })
+    });
+    let admission = AdmissionLayer::new(methods, authenticate);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();

@@ -218,7 +218,7 @@ async fn start(database: &Database) -> anyhow::Result<(String, Running)> {
         "--listen=127.0.0.1:0".to_owned(),
         "--sync-listen=127.0.0.1:0".to_owned(),
         "--ops-listen=127.0.0.1:0".to_owned(),
-        format!("--jwt-public-key-file={}", public_key.display()),
+        format!("--jwt-keys={}", public_key.display()),
         format!("--keys-file={}", seal.display()),
     ];
     let Command::Serve(settings) = config::read(flags.map(OsString::from), &BTreeMap::new())?

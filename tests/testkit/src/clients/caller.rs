@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Bearer, KEYS, bearer, keys};
 
-/// Long after any test: the year 2096, in seconds since 1970.
-const FAR: i64 = 4_000_000_000;
+/// Life of a token, in seconds: longer than any test, and shorter than services accept.
+const LIFETIME: i64 = 12 * 60 * 60;
 
 /// A user or a service that calls.
 #[derive(Clone, Debug)]
@@ -24,10 +24,12 @@ impl Caller {
         Self {
             claims: Claims {
                 sub: Uuid::now_v7().to_string(),
-                aud: AUDIENCE.to_owned(),
-                exp: FAR,
+                iss: None,
+                aud: vec![AUDIENCE.to_owned()],
+                exp: jiff::Timestamp::now().as_second() + LIFETIME,
                 iat: None,
-                kind: Kind::User,
+                nbf: None,
+                kind: Some(Kind::User),
                 organizations: Vec::new(),
                 groups: BTreeSet::new(),
                 site_roles: BTreeSet::new(),
@@ -40,7 +42,7 @@ impl Caller {
     #[must_use]
     pub fn service(name: &str) -> Self {
         let mut caller = Self::user();
-        caller.claims.kind = Kind::Service;
+        caller.claims.kind = Some(Kind::Service);
         name.clone_into(&mut caller.claims.sub);
         caller
     }
