@@ -205,8 +205,10 @@ pub fn trace_id() -> Option<String> {
     recorded(|context| context.trace_id().to_string())
 }
 
-/// The context of the current trace in one line of 55 characters, if it is recorded: for a row that
-/// another process reads. It is what the W3C header `traceparent` holds; the vendors' own additions
+/// The context of the current trace in one line, if it is recorded: for a row that another process
+/// reads.
+///
+/// It has 55 characters, and is what the W3C header `traceparent` holds; the vendors' own additions
 /// (`tracestate`) are left out, since they have no bound.
 #[must_use]
 pub fn traceparent() -> Option<String> {

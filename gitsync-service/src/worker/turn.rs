@@ -51,7 +51,8 @@ pub(super) async fn work(context: LeaseContext, active: ActiveLease) {
         git_host.name = provider.map(|provider| provider.host.as_str()),
         trace.id = trace.trace_id(),
     );
-    trace.scope(hold(context, active)).instrument(span).await;
+    let held = Box::pin(hold(context, active));
+    trace.scope(held).instrument(span).await;
 }
 
 async fn hold(context: LeaseContext, active: ActiveLease) {

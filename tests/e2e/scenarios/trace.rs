@@ -220,7 +220,9 @@ async fn a_caller_who_does_not_record_its_trace_is_not_recorded_and_one_without_
         assert_eq!(begun.parent, "");
         // What no listener serves has no name that its caller chose.
         let unknown = format!("{}/chat.v1.ChatService/Anything", stack.grpc_url());
-        let answer = reqwest::Client::new()
+        let answer = reqwest::Client::builder()
+            .build()
+            .unwrap()
             .post(unknown)
             .header("content-type", "application/grpc-web+proto")
             .send()

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
     trace::v1::{Span as SentSpan, span::SpanKind, status::StatusCode},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::wait;
@@ -55,7 +55,7 @@ impl Span {
 pub struct Collector {
     address: SocketAddr,
     received: Arc<Received>,
-    serving: JoinHandle<()>,
+    _serving: JoinSet<()>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +76,8 @@ impl Collector {
         let address = listener.local_addr().expect("an address");
         let received = Arc::new(Received::default());
         let service = TraceServiceServer::from_arc(Arc::clone(&received));
-        let serving = tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
             let server = tonic::transport::Server::builder().add_service(service);
             let served = server.serve_with_incoming(TcpIncoming::from(listener));
             served.await.expect("serve");
@@ -84,7 +85,7 @@ impl Collector {
         Self {
             address,
             received,
-            serving,
+            _serving: serving,
         }
     }
 
@@ -118,12 +119,6 @@ impl Collector {
             spans.into_iter().find(|span| wanted(span)).ok_or(names)
         })
         .await
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
@@ -171,10 +166,13 @@ fn attributes(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
 }
 
 fn text(value: Option<AnyValue>) -> String {
-    match value.and_then(|value| value.value) {
-        Some(Value::StringValue(text)) => text,
-        Some(Value::IntValue(number)) => number.to_string(),
-        other => format!("{other:?}"),
+    let value = value.and_then(|value| value.value);
+    if let Some(Value::StringValue(text)) = value {
+        text
+    } else if let Some(Value::IntValue(number)) = value {
+        number.to_string()
+    } else {
+        format!("{value:?}")
     }
 }
 

@@ -284,6 +284,7 @@ impl Process {
             self.name,
             self.tail(40)
         );
+        self.end_of_log.wait();
         let mut errors = self.log();
         errors.retain(|line| line["level"] == "ERROR");
         assert!(

@@ -23,7 +23,7 @@ use opentelemetry_sdk::{
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
-    task::JoinHandle,
+    task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ pub struct Traces(Option<Running>);
 
 #[derive(Debug)]
 struct Running {
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
     stop: CancellationToken,
 }
 
@@ -133,7 +133,8 @@ impl Traces {
             failing: Failing::default(),
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(sending.run(spans, stop.clone()));
+        let mut task = JoinSet::new();
+        task.spawn(sending.run(spans, stop.clone()));
         Ok(Self(Some(Running { task, stop })))
     }
 
@@ -143,8 +144,7 @@ impl Traces {
             return;
         };
         stop.cancel();
-        if timeout(FLUSH_TIMEOUT, &mut task).await.is_err() {
-            task.abort();
+        if timeout(FLUSH_TIMEOUT, task.join_next()).await.is_err() {
             tracing::warn!("the collector of traces takes too long; the last spans are dropped");
         }
     }
