@@ -147,6 +147,18 @@ const BREAKS = {
     (find) => setEnv(find("Deployment", "chat-service"), "CHAT_MAX_UNREAD_MIB", "512"),
     /may need 1280 MiB/,
   ],
+  "a worker that speaks plain text to a listener with TLS": [
+    (find) => setEnv(find("Deployment", "gitsync-service"), "GITSYNC_CHAT_SERVICE_URL", "http://chat-service-sync:50052"),
+    /is not how the listener for workers speaks/,
+  ],
+  "a worker that calls the public listener": [
+    (find) => setEnv(find("Deployment", "gitsync-service"), "GITSYNC_CHAT_SERVICE_URL", "https://chat-service:50051"),
+    /no Service leads from/,
+  ],
+  "a Service that says plain text of a listener with TLS": [
+    (find) => (find("Service", "chat-service").spec.ports[0].appProtocol = "kubernetes.io/h2c"),
+    /is not how it speaks/,
+  ],
   "two versions of the image": [
     (find) => (main(find("Deployment", "gitsync-service")).image = "registry.example.com/chats:0.0.9"),
     /several images/,

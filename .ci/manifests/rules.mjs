@@ -5,6 +5,9 @@ const PATHS = ["/livez", "/readyz"];
 // Memory of chat-service beside answers and changes that are not taken: code, sessions, connections, caches.
 const CHAT_SERVICE_MIB = 256;
 
+// Networks in which no public git host is.
+const PRIVATE = /^(10\.|172\.(1[6-9]|2\d|3[01])\.|192\.168\.|f[cd]..:)/;
+
 const name = (object) => `${object.kind}/${object.metadata.name}`;
 const ofKind = (objects, ...kinds) => objects.filter(({ kind }) => kinds.includes(kind));
 const template = (workload) => workload.spec.template;
@@ -251,7 +254,7 @@ function network(objects) {
       }
     }
     const leaves = own.flatMap(({ spec }) => spec.egress ?? []).filter((rule) =>
-      (rule.to ?? []).some((peer) => peer.ipBlock),
+      (rule.to ?? []).some((peer) => peer.ipBlock && !PRIVATE.test(peer.ipBlock.cidr)),
     );
     if (leaves.length > 0 && workload.metadata.name !== "gitsync-service") {
       problems.push(`${name(workload)}: only gitsync-service leaves for git hosts`);
@@ -273,6 +276,26 @@ function network(objects) {
     }
   }
   return problems;
+}
+
+/** The worker speaks with chat-service as that listens. */
+function addresses(objects) {
+  const chat = env(container(deployment(objects, "chat-service"), "chat-service"));
+  const { GITSYNC_CHAT_SERVICE_URL: url } = env(container(deployment(objects, "gitsync-service"), "gitsync-service"));
+  const { protocol, hostname, port } = new URL(url);
+  const service = ofKind(objects, "Service").find(({ metadata }) => metadata.name === hostname.split(".")[0]);
+  const found = service?.spec.ports.find((each) => each.port === Number(port) && each.targetPort === "sync");
+  const isPlain = (chat.CHAT_PLAINTEXT ?? "").split(",").includes("sync");
+  const speaksTls = "CHAT_TLS_CERT_FILE" in chat && !isPlain;
+  return [
+    ...(found ? [] : [`gitsync-service: no Service leads from ${url} to the listener for workers`]),
+    ...(speaksTls === (protocol === "https:") ? [] : [`gitsync-service: ${url} is not how the listener for workers speaks`]),
+    ...ofKind(objects, "Service").flatMap(({ metadata, spec }) =>
+      spec.ports
+        .filter(({ name: of, appProtocol }) => ["grpc", "sync", "scaler"].includes(of) && (appProtocol === "https") !== speaksTls)
+        .map(({ appProtocol }) => `Service/${metadata.name}: ${appProtocol} is not how it speaks`),
+    ),
+  ];
 }
 
 /** Numbers of different objects that must fit each other. `database`: max_connections and what is reserved of it. */
@@ -338,6 +361,7 @@ export function problems(objects, { variables, database }) {
     ...volumes(objects),
     ...security(objects),
     ...network(objects),
+    ...addresses(objects),
     ...agreement(objects, database),
     ...images(objects),
   ];

@@ -45,6 +45,25 @@ app.kubernetes.io/part-of: chats
 {{- end }}
 {{- end }}
 
+{{- /* The protocol of a gRPC port. Beyond TLS it is ALPN that says HTTP/2. */}}
+{{- define "chats.grpcProtocol" -}}
+{{- .Values.tls.enabled | ternary "https" "kubernetes.io/h2c" }}
+{{- end }}
+
+{{- /* Where chat-service speaks plain text off its pod: the operations listener is for the node and Prometheus. */}}
+{{- define "chats.chatServicePlaintext" -}}
+{{- $places := .Values.tls.enabled | ternary (list "ops") (list "grpc" "sync" "ops") }}
+{{- if .Values.database.plaintext }}{{ $places = append $places "database" }}{{ end }}
+{{- join "," $places }}
+{{- end }}
+
+{{- define "chats.databasePlaintext" -}}
+{{- if .Values.database.plaintext }}
+- name: CHAT_PLAINTEXT
+  value: database
+{{- end }}
+{{- end }}
+
 {{- define "chats.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
