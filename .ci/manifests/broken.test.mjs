@@ -159,6 +159,14 @@ const BREAKS = {
     (find) => (find("Service", "chat-service").spec.ports[0].appProtocol = "kubernetes.io/h2c"),
     /is not how it speaks/,
   ],
+  "a certificate without the name that the worker calls": [
+    (find) => (find("Certificate", "chat-service").spec.dnsNames = ["chat-service"]),
+    /no certificate is of chat-service-sync/,
+  ],
+  "a certificate that nothing mounts": [
+    (find) => (find("Certificate", "gitsync-service").spec.secretName = "gitsync-tls"),
+    /nothing mounts gitsync-tls/,
+  ],
   "two versions of the image": [
     (find) => (main(find("Deployment", "gitsync-service")).image = "registry.example.com/chats:0.0.9"),
     /several images/,

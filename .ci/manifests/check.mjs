@@ -19,6 +19,7 @@ const k8s = "deploy/k8s";
 const VERSIONS = process.env.KUBERNETES_VERSIONS.split(" ");
 // Models of objects that Kubernetes itself does not know.
 const MODELS = {
+  "cert-manager.io/v1": "@kubernetes-models/cert-manager/cert-manager.io/v1",
   "keda.sh/v1alpha1": "@kubernetes-models/keda/keda.sh/v1alpha1",
   "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
 };
@@ -27,6 +28,7 @@ const OVERLAYS = { local: "values-local.yaml", production: "values-production.ya
 // Files of deploy/k8s that the chart writes: the directory, the values, the templates.
 const WRITTEN = [
   { to: "base", set: [], templates: ["chat-service", "gitsync-service", "migration", "network-policies"] },
+  { to: "components/certificates", set: ["tls.issuer.name=chats-ca"], templates: ["certificates"] },
   { to: "components/keda", set: ["gitsyncService.autoscaling.kind=keda"], templates: ["worker-autoscaling"] },
   { to: "components/worker-hpa", set: ["gitsyncService.autoscaling.kind=metrics"], templates: ["worker-autoscaling"] },
   { to: "components/monitoring", set: ["serviceMonitor.enabled=true"], templates: ["service-monitors"] },
@@ -68,8 +70,8 @@ function written(write) {
   );
 }
 
-// Named here before the programs have them: the listener that KEDA asks.
-const AWAITED = [/^CHAT_SCALER_LISTEN$/];
+// Named here before the programs have them: the listener that KEDA asks, and TLS.
+const AWAITED = [/^CHAT_SCALER_LISTEN$/, /^(CHAT|GITSYNC)_(PLAINTEXT|TLS_[A-Z_]+|CHAT_SERVICE_CA_FILE)$/];
 
 /** The variables of the programs, by the README's tables, which a test compares with the programs. */
 export function variables(readme = readFileSync("README.md", "utf8")) {
@@ -82,7 +84,7 @@ export function variables(readme = readFileSync("README.md", "utf8")) {
   };
   return {
     "chat-service": [...table("CHAT_"), ...AWAITED, /^GIT_PROVIDER_\d+_[A-Z_]+$/, /^SSL_CERT_(FILE|DIR)$/],
-    "gitsync-service": [...table("GITSYNC_"), /^SSL_CERT_(FILE|DIR)$/],
+    "gitsync-service": [...table("GITSYNC_"), ...AWAITED, /^SSL_CERT_(FILE|DIR)$/],
   };
 }
 

@@ -298,6 +298,24 @@ function addresses(objects) {
   ];
 }
 
+/** Certificates that are made here name what clients call, and go where they are mounted. */
+function certificates(objects) {
+  const made = ofKind(objects, "Certificate");
+  const mounted = pods(objects).flatMap((workload) =>
+    (template(workload).spec.volumes ?? []).map((volume) => volume.secret?.secretName),
+  );
+  const { GITSYNC_CHAT_SERVICE_URL: url } = env(container(deployment(objects, "gitsync-service"), "gitsync-service"));
+  const named = made.flatMap(({ spec }) => spec.dnsNames);
+  return [
+    ...made
+      .filter(({ spec }) => !spec.isCA && !mounted.includes(spec.secretName))
+      .map((certificate) => `${name(certificate)}: nothing mounts ${certificate.spec.secretName}`),
+    ...(made.length > 0 && !named.includes(new URL(url).hostname)
+      ? [`gitsync-service: no certificate is of ${new URL(url).hostname}`]
+      : []),
+  ];
+}
+
 /** Numbers of different objects that must fit each other. `database`: max_connections and what is reserved of it. */
 function agreement(objects, database) {
   const problems = [];
@@ -362,6 +380,7 @@ export function problems(objects, { variables, database }) {
     ...security(objects),
     ...network(objects),
     ...addresses(objects),
+    ...certificates(objects),
     ...agreement(objects, database),
     ...images(objects),
   ];
