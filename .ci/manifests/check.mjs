@@ -3,9 +3,9 @@
 // TOOLS has kubectl, helm, node_modules and python, as .ci/deploy installs them. With --write, what
 // deploy/k8s has of the chart is written anew first.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { differences, problems } from "./rules.mjs";
 
@@ -25,6 +25,21 @@ const MODELS = {
 };
 // An overlay, and the chart's values that say the same.
 const OVERLAYS = { local: "values-local.yaml", production: "values-production.yaml" };
+// Components that no overlay takes, and the chart's values that say the same.
+const OTHERS = {
+  components: ["worker-hpa", "monitoring"],
+  values: ["gitsyncService.autoscaling.kind=metrics", "serviceMonitor.enabled=true"],
+};
+// Other values of the chart, together.
+const VARIANT = [
+  "database.pooled=true",
+  `image.digest=sha256:${"0".repeat(64)}`,
+  "chatService.autoscaling.enabled=false",
+  "chatService.settings.CHAT_LOG=debug",
+  "gitsyncService.settings.GITSYNC_GRAPHQL=false",
+  "podDisruptionBudget.enabled=false",
+  "tls.enabled=false",
+];
 // Files of deploy/k8s that the chart writes: the directory, the values, the templates.
 const WRITTEN = [
   { to: "base", set: [], templates: ["chat-service", "gitsync-service", "migration", "network-policies"] },
@@ -152,9 +167,30 @@ export function schemaProblems(objects) {
   return found;
 }
 
+/** The base with components, as an overlay that is gone again. */
+function withComponents(components) {
+  const directory = mkdtempSync(join(k8s, ".check-"));
+  try {
+    const kustomization = {
+      apiVersion: "kustomize.config.k8s.io/v1beta1",
+      kind: "Kustomization",
+      resources: ["../base"],
+      components: components.map((each) => `../components/${each}`),
+    };
+    writeFileSync(join(directory, "kustomization.yaml"), JSON.stringify(kustomization));
+    return kustomize(relative(k8s, directory));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 /** Every deployment, by what it is. */
 export function deployments() {
   const all = {};
+  const sets = (values) => values.flatMap((value) => ["--set", value]);
+  all["other components"] = { objects: withComponents(OTHERS.components), values: undefined };
+  all["chart with other components"] = { objects: chartOf(...sets(OTHERS.values)), values: undefined };
+  all["chart with other values"] = { objects: chartOf(...sets(VARIANT)), values: undefined };
   all.base = { objects: kustomize("base"), values: undefined };
   for (const [overlay, values] of Object.entries(OVERLAYS)) {
     all[`overlay ${overlay}`] = { objects: kustomize(`overlays/${overlay}`), values };
@@ -176,7 +212,7 @@ function main() {
     console.log(`${of}: ${objects.length} objects`);
   }
   found.push(...schemaProblems(Object.values(all).flatMap(({ objects }) => objects)));
-  const pairs = [["base", "chart"], ...Object.entries(OVERLAYS).map(([overlay, values]) => [`overlay ${overlay}`, `chart with ${values}`])];
+  const pairs = [["base", "chart"], ["other components", "chart with other components"], ...Object.entries(OVERLAYS).map(([overlay, values]) => [`overlay ${overlay}`, `chart with ${values}`])];
   for (const [one, other] of pairs) {
     const differ = differences(comparable(all[one].objects), comparable(all[other].objects));
     found.push(...differ.map((difference) => `${one} and ${other} differ: ${difference}`));
