@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { chartOf, comparable, database, kustomize, schemaProblems, variables } from "./check.mjs";
-import { differences, problems } from "./rules.mjs";
+import { chartOf, comparable, compose, database, kustomize, schemaProblems, variables } from "./check.mjs";
+import { composeProblems, differences, problems } from "./rules.mjs";
 
 const production = kustomize("overlays/production");
 const rules = { variables: variables(), database: database("values-production.yaml") };
@@ -217,6 +217,15 @@ test("the example of PostgreSQL has the connections that production counts on", 
   const [cluster] = kustomize("postgres");
   const { max_connections } = cluster.spec.postgresql.parameters;
   assert.equal(Number(max_connections), rules.database.maxConnections);
+});
+
+test("found in the compose file: a variable that is no setting, and a short grace", () => {
+  const file = compose();
+  file.services["chat-service"].environment.CHAT_PORT = "1";
+  file.services["gitsync-service"].stop_grace_period = "10s";
+  const found = composeProblems(file, rules.variables).join("\n");
+  assert.match(found, /CHAT_PORT is no setting/);
+  assert.match(found, /gitsync-service: it is killed before/);
 });
 
 test("every policy is in the ConfigMap", () => {

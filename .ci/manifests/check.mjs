@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { createRequire } from "node:module";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { differences, problems } from "./rules.mjs";
+import { composeProblems, differences, problems } from "./rules.mjs";
 
 const isMain = process.argv[1] === fileURLToPath(import.meta.url);
 const tools = resolve(isMain ? process.argv[2] : process.env.TOOLS);
@@ -28,7 +28,7 @@ const OVERLAYS = { local: "values-local.yaml", production: "values-production.ya
 // Components that no overlay takes, and the chart's values that say the same.
 const OTHERS = {
   components: ["worker-hpa", "monitoring"],
-  values: ["gitsyncService.autoscaling.kind=metrics", "serviceMonitor.enabled=true"],
+  values: ["gitsyncService.autoscaling.kind=metrics", "monitoring.enabled=true"],
 };
 // Other values of the chart, together.
 const VARIANT = [
@@ -36,6 +36,8 @@ const VARIANT = [
   `image.digest=sha256:${"0".repeat(64)}`,
   "chatService.autoscaling.enabled=false",
   "chatService.settings.CHAT_LOG=debug",
+  "secrets.oauth=chat-oauth",
+  "chatService.settings.GIT_PROVIDER_1_OAUTH_CLIENT_SECRET_FILE=/etc/chats/oauth/github",
   "gitsyncService.settings.GITSYNC_GRAPHQL=false",
   "podDisruptionBudget.enabled=false",
   "tls.enabled=false",
@@ -46,7 +48,7 @@ const WRITTEN = [
   { to: "components/certificates", set: ["tls.issuer.name=chats-ca"], templates: ["certificates"] },
   { to: "components/keda", set: ["gitsyncService.autoscaling.kind=keda"], templates: ["worker-autoscaling"] },
   { to: "components/worker-hpa", set: ["gitsyncService.autoscaling.kind=metrics"], templates: ["worker-autoscaling"] },
-  { to: "components/monitoring", set: ["serviceMonitor.enabled=true"], templates: ["service-monitors"] },
+  { to: "components/monitoring", set: ["monitoring.enabled=true", "monitoring.dashboard=false"], templates: ["monitoring"] },
 ];
 
 const run = (program, ...rest) =>
@@ -67,7 +69,7 @@ function writtenText(set, template) {
   // In deploy/k8s policies come from chat-service/policies, and a hook is Helm's.
   const sets = ["policies.create=false", "migration.hook=false", ...set].flatMap((value) => ["--set", value]);
   const text = helm(...sets, "--show-only", `templates/${template}.yaml`);
-  const body = text.replace(/^# Source: .*\n/gm, "").replace(/^---\n/, "");
+  const body = text.replace(/^# Source: .*\n/gm, "").replace(/^---\n/, "").replace(/^[ \t]+\n/gm, "");
   return `# Written by \`bash .ci/deploy --write\` from ${chart}/templates/${template}.yaml.\n${body}`;
 }
 
@@ -143,6 +145,9 @@ export function comparable(objects) {
 
 const byName = (one, other) => one.name.localeCompare(other.name);
 
+/** What deploy/compose.yaml says. */
+export const compose = () => YAML.parse(readFileSync("deploy/compose.yaml", "utf8"), { merge: true });
+
 /** Problems by the schemas: of Kubernetes itself, and of the operators'. */
 export function schemaProblems(objects) {
   const found = [];
@@ -211,6 +216,7 @@ function main() {
     found.push(...here.map((problem) => `${of}: ${problem}`));
     console.log(`${of}: ${objects.length} objects`);
   }
+  found.push(...composeProblems(compose(), variables()));
   found.push(...schemaProblems(Object.values(all).flatMap(({ objects }) => objects)));
   const pairs = [["base", "chart"], ["other components", "chart with other components"], ...Object.entries(OVERLAYS).map(([overlay, values]) => [`overlay ${overlay}`, `chart with ${values}`])];
   for (const [one, other] of pairs) {

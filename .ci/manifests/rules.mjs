@@ -386,6 +386,20 @@ export function problems(objects, { variables, database }) {
   ];
 }
 
+/** Problems of a compose file: variables that are no settings, and graces that are too short. */
+export function composeProblems({ services }, variables) {
+  return Object.entries(services).flatMap(([of, { command, environment = {}, stop_grace_period: grace }]) => {
+    const [program, ...rest] = command ?? [];
+    if (!(program in variables)) return [];
+    const unknown = Object.keys(environment).filter((each) => !variables[program].some((known) => known.test(each)));
+    const isShort = rest.every((each) => each === "serve") && !(seconds(grace) >= 30);
+    return [
+      ...unknown.map((variable) => `compose, ${of}: ${variable} is no setting of ${program}`),
+      ...(isShort ? [`compose, ${of}: it is killed before it has drained`] : []),
+    ];
+  });
+}
+
 /** What differs between two renderings of the same deployment, object by object. */
 export function differences(one, other) {
   const byKey = (objects) => new Map(objects.map((object) => [`${object.apiVersion} ${name(object)}`, object]));
