@@ -5,6 +5,7 @@
 mod callers;
 mod commands;
 mod terminal;
+mod tls;
 mod value;
 
 use std::{
@@ -27,8 +28,10 @@ pub use self::commands::{
 pub use self::terminal::{
     FilterSettings, ListSettings, RefreshSettings, ServerSettings, TerminalCommand, WatchSettings,
 };
+pub use self::tls::{ListenerTls, Plaintext, TlsSettings};
 pub use service_runtime::config::ConfigError;
 
+use self::tls::plain_database;
 use self::value::{key_ring, policies, postgres_url, postgres_url_file, sign_in};
 use crate::{
     accounts::seal::KeyRing,
@@ -51,12 +54,18 @@ const MIB: usize = 1024 * 1024;
 /// How to reach the database.
 #[derive(Clone, Default, Args)]
 pub struct DatabaseSettings {
-    /// URL of the PostgreSQL database; prefer a file if it holds a password
+    /// URL of the PostgreSQL database, with libpq's sslmode, sslrootcert, sslcert and sslkey; prefer a
+    /// file if it holds a password
     #[arg(long, env = "CHAT_DATABASE_URL", hide_env_values = true, value_parser = postgres_url)]
     pub database_url: Option<SecretString>,
     /// File that holds the URL of the PostgreSQL database; read unless the URL itself is set
     #[arg(long, env = "CHAT_DATABASE_URL_FILE", value_parser = postgres_url_file)]
     pub database_url_file: Option<SecretString>,
+    /// Where plain text may be spoken with other machines, with commas between: grpc, sync, ops (the
+    /// listeners, which then have no TLS), database
+    #[arg(long, env = "CHAT_PLAINTEXT", value_enum, value_delimiter = ',')]
+    #[arg(value_name = "NAMES", hide_possible_values = true)]
+    pub plaintext: Vec<Plaintext>,
 }
 
 impl DatabaseSettings {
@@ -64,16 +73,22 @@ impl DatabaseSettings {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Problems`] when neither setting has it.
+    /// [`ConfigError::Problems`] when neither setting has it, or what is said could be read by others
+    /// and that was not asked for.
     pub fn url(&self) -> Result<&SecretString, ConfigError> {
-        let url = self
-            .database_url
-            .as_ref()
-            .or(self.database_url_file.as_ref());
-        url.ok_or_else(|| {
-            let problem = "CHAT_DATABASE_URL or CHAT_DATABASE_URL_FILE is required";
-            ConfigError::Problems(vec![problem.to_owned()])
-        })
+        let url = self.database_url.as_ref();
+        let url = url.map(|url| ("CHAT_DATABASE_URL", url)).or_else(|| {
+            let url = self.database_url_file.as_ref();
+            url.map(|url| ("CHAT_DATABASE_URL_FILE", url))
+        });
+        let problem = match url {
+            Some((name, url)) => match plain_database(name, url, &self.plaintext) {
+                None => return Ok(url),
+                Some(problem) => problem,
+            },
+            None => "CHAT_DATABASE_URL or CHAT_DATABASE_URL_FILE is required".to_owned(),
+        };
+        Err(ConfigError::Problems(vec![problem]))
     }
 }
 
@@ -92,6 +107,9 @@ pub struct Settings {
     /// Address that serves /livez, /readyz and /metrics over HTTP; port 0 is any port
     #[arg(long, env = "CHAT_OPS_LISTEN", value_parser = address, default_value = "127.0.0.1:9101")]
     pub ops_listen: SocketAddr,
+    /// How the listeners speak TLS.
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// Who may call.
     #[command(flatten)]
     pub callers: CallerSettings,
@@ -234,6 +252,9 @@ pub struct Settings {
     /// The git hosts, from the variables `GIT_PROVIDER_<n>_*`.
     #[arg(skip)]
     pub providers: Providers,
+    /// What the files of the settings about TLS hold.
+    #[arg(skip)]
+    pub listener_tls: ListenerTls,
     /// Every setting as it took effect, by variable; of files the name.
     #[arg(skip)]
     pub effective: BTreeMap<String, String>,
@@ -312,10 +333,12 @@ pub fn read(
     reader.at_least("call_timeout", "statement_timeout");
     reader.at_least("call_timeout", "refresh_timeout");
     let providers = reader.collect(Providers::from_vars(environment));
+    let listener_tls = ListenerTls::read(&mut reader);
     let effective = reader.effective();
     let mut command = reader.finish::<Cli>()?.command;
     if let Command::Serve(settings) = &mut command {
         settings.providers = providers;
+        settings.listener_tls = listener_tls;
         settings.effective = effective;
     }
     Ok(command)

@@ -17,11 +17,12 @@ use chat_service::{
 use secrecy::ExposeSecret as _;
 use service_runtime::{
     config::{EXIT_FAILURE, EXIT_USAGE, environment},
-    shutdown, telemetry,
+    shutdown, telemetry, tls,
 };
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
+    tls::install_provider();
     let command = match config::read(std::env::args_os(), &environment()) {
         Ok(command) => command,
         Err(error) => return error.report(),

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
 use service_runtime::{
     ops::{self, Readiness},
+    tls::{Certificates, ServerTls},
     token::{KeyMetrics, Verifier},
     trace::{Traced, Traces},
 };
@@ -22,7 +23,7 @@ use crate::{
     accounts::KeyRing,
     auth::{Auth, SyncAuth},
     authz::{Authorizer, Guard},
-    config::Settings,
+    config::{Plaintext, Settings},
     events::{notifier::Notifier, relay, watch::Watchers},
     limits::Limits,
     metrics::Metrics,
@@ -43,6 +44,9 @@ pub struct Service {
     listeners: Listeners,
     parts: Parts,
     sampler: Sampler,
+    /// How the connection for notifications is opened.
+    direct: store::Address,
+    certificates: Certificates,
 }
 
 /// Where the service listens.
@@ -57,9 +61,35 @@ pub struct Addresses {
 }
 
 struct Listeners {
-    grpc: TcpListener,
-    sync: TcpListener,
-    ops: TcpListener,
+    grpc: (TcpListener, Option<ServerTls>),
+    sync: (TcpListener, Option<ServerTls>),
+    ops: (TcpListener, Option<ServerTls>),
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let tls = |place| settings.listener_tls.of(place);
+        Ok(Self {
+            grpc: (ops::bind(settings.listen).await?, tls(Plaintext::Grpc)?),
+            sync: (
+                ops::bind(settings.sync_listen).await?,
+                tls(Plaintext::Sync)?,
+            ),
+            ops: (ops::bind(settings.ops_listen).await?, tls(Plaintext::Ops)?),
+        })
+    }
+
+    /// Their URLs, by name.
+    fn urls(&self) -> std::io::Result<[(&'static str, String); 3]> {
+        let url = |(listener, tls): &(TcpListener, Option<ServerTls>)| {
+            Ok::<_, std::io::Error>(ops::url(listener.local_addr()?, tls.is_some()))
+        };
+        Ok([
+            ("grpc", url(&self.grpc)?),
+            ("sync", url(&self.sync)?),
+            ("ops", url(&self.ops)?),
+        ])
+    }
 }
 
 /// What the service is made of.
@@ -96,6 +126,8 @@ impl Service {
         let store = Store::new(url, &settings.pool())?;
         let direct_url = settings.database_direct_url();
         store.require_fit(direct_url.is_some()).await?;
+        let direct_url = direct_url.map_or(url, |url| url.expose_secret());
+        let direct = store::listener(direct_url, *settings.statement_timeout)?;
         let mut registry = Registry::default();
         let traced = Traced {
             service: "chat-service",
@@ -112,18 +144,18 @@ impl Service {
             version,
         );
         store.register_metrics(&mut registry);
-        let listeners = Listeners {
-            grpc: ops::bind(settings.listen).await?,
-            sync: ops::bind(settings.sync_listen).await?,
-            ops: ops::bind(settings.ops_listen).await?,
-        };
+        let mut certificates = settings.listener_tls.certificates.clone();
+        certificates.extend(store.certificates());
+        certificates.extend(direct.certificates());
+        certificates.register(&mut registry);
+        let listeners = Listeners::bind(&settings).await?;
         let authorizer = authorizer(&settings, &metrics);
         let store = store.deciding_by(authorizer.deciding_reading());
         let (views, sampler) = Views::new(metrics.sync.clone());
         let addresses = Addresses {
-            grpc: listeners.grpc.local_addr()?,
-            sync: listeners.sync.local_addr()?,
-            ops: listeners.ops.local_addr()?,
+            grpc: listeners.grpc.0.local_addr()?,
+            sync: listeners.sync.0.local_addr()?,
+            ops: listeners.ops.0.local_addr()?,
         };
         let keys = KeyMetrics::register(&mut registry);
         let (auth, sync_auth, verifiers) = settings.callers.authentication(&keys);
@@ -152,6 +184,8 @@ impl Service {
             listeners,
             parts,
             sampler,
+            direct,
+            certificates,
         })
     }
 
@@ -168,6 +202,8 @@ impl Service {
             listeners,
             parts,
             sampler,
+            direct,
+            certificates,
         } = self;
         let (stop, close) = (parts.stop.clone(), parts.close.clone());
         let readiness = parts.readiness.clone();
@@ -178,14 +214,10 @@ impl Service {
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let direct_url = match settings.database_direct_url() {
-            Some(url) => url,
-            None => settings.database.url()?,
-        };
-        let listener = store::listener(direct_url.expose_secret(), *settings.statement_timeout)?;
+        tasks.spawn(certificates.run(background.clone()));
         {
             let (notifier, stop) = (parts.notifier.clone(), background.clone());
-            tasks.spawn(async move { notifier.run(listener, stop).await });
+            tasks.spawn(async move { notifier.run(direct, stop).await });
         }
         for verifier in &parts.verifiers {
             tasks.spawn(verifier.keep(background.clone()));
@@ -240,15 +272,16 @@ impl Service {
                 close.cancel();
             });
         }
-        {
-            let stopped = background.clone().cancelled_owned();
-            let ops = ops::serve(listeners.ops, readiness, parts.registry.clone(), stopped);
-            tasks.spawn(async move {
-                if let Err(error) = ops.await {
-                    tracing::error!(%error, "the operations endpoint failed");
-                }
-            });
-        }
+        let urls = listeners.urls()?;
+        let (ops_listener, ops_tls) = listeners.ops;
+        tasks.spawn(ops::serve(
+            ops_listener,
+            ops_tls,
+            readiness,
+            parts.registry.clone(),
+            parts.metrics.connections.of("ops"),
+            background.clone(),
+        ));
 
         tracing::info!(
             event = "listening",
@@ -259,20 +292,21 @@ impl Service {
             "serving"
         );
         if let Some(path) = &settings.ready_file {
-            let Addresses { grpc, sync, ops } = addresses;
-            ops::write_ready_file(path, &[("grpc", grpc), ("sync", sync), ("ops", ops)])?;
+            ops::write_ready_file(path, &urls)?;
         }
 
         let serve = |listening: Listening| listening.serve(&settings, &parts, &close);
         let public = serve(Listening {
-            listener: listeners.grpc,
+            listener: listeners.grpc.0,
+            tls: listeners.grpc.1,
             served: public,
             authenticate: listener::public(parts.auth.clone()),
             metrics: parts.metrics.connections.of("grpc"),
             web: true,
         });
         let sync = serve(Listening {
-            listener: listeners.sync,
+            listener: listeners.sync.0,
+            tls: listeners.sync.1,
             served: sync,
             authenticate: listener::sync(parts.sync_auth.clone()),
             metrics: parts.metrics.connections.of("sync"),

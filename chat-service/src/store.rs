@@ -10,6 +10,7 @@
 //! no two transactions wait for each other: chat, then refs, accounts and budgets, each by id. The
 //! row of `git_ref_polls` is the lock of a ref. A budget is locked last, and for one round trip.
 
+mod address;
 pub(crate) mod chat;
 mod column;
 mod connection;
@@ -46,8 +47,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use policy::Attribute;
 use prometheus_client::registry::Registry;
+use service_runtime::tls::Certificates;
 use tokio::sync::Mutex;
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::Row;
 
 use self::{
     connection::Connection,
@@ -56,6 +58,7 @@ use self::{
     session::{Server, Session},
     sql::{Statement, Values},
 };
+pub use address::{Address, AddressError};
 pub use error::StoreError;
 pub(crate) use sql::{Sql, sql};
 
@@ -112,7 +115,8 @@ impl Store {
             statement_timeout,
             max_age,
         } = *options;
-        let server = Server::new(database_url, wait, statement_timeout, max_age)?;
+        let address = address(database_url)?;
+        let server = Server::new(&address, wait, statement_timeout, max_age);
         Ok(Self {
             pool: Pool::new(server, size, wait, StoreMetrics::new()),
             lane: Lane::Calls,
@@ -139,6 +143,12 @@ impl Store {
             lane: Lane::Reserved,
             ..self.clone()
         }
+    }
+
+    /// The certificates that connections with the database use.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        self.pool.certificates()
     }
 
     /// Registers the metrics of statements and connections, and of unknown values in rows.
@@ -171,14 +181,20 @@ impl Store {
     }
 }
 
+fn address(database_url: &str) -> Result<Address, StoreError> {
+    let parsed = database_url.parse();
+    parsed.map_err(|error: AddressError| StoreError::bug("parse the database URL", error))
+}
+
 /// How the connection that listens for notifications is opened.
 ///
 /// # Errors
 ///
 /// When the URL is malformed.
-pub fn listener(database_url: &str, statement_timeout: Duration) -> Result<Config, StoreError> {
+pub fn listener(database_url: &str, statement_timeout: Duration) -> Result<Address, StoreError> {
     let limits = session::limits(statement_timeout);
-    session::direct(database_url, "chat-service notifier", &limits)
+    let address = address(database_url)?;
+    Ok(session::direct(&address, "chat-service notifier", &limits))
 }
 
 /// Brings the schema of the database at `database_url` up to this binary's version. Any number of
@@ -189,8 +205,8 @@ pub fn listener(database_url: &str, statement_timeout: Duration) -> Result<Confi
 /// When a migration fails, or the database is away.
 pub async fn migrate(database_url: &str) -> anyhow::Result<migrations::Applied> {
     // Without limits: it bounds its waits itself, and an index takes as long as it takes.
-    let config = session::direct(database_url, "chat-service migrate", &[])?;
-    let (mut client, connection) = config.connect(NoTls).await.map_err(StoreError::from_read)?;
+    let address = session::direct(&address(database_url)?, "chat-service migrate", &[]);
+    let (mut client, connection) = address.connect().await.map_err(StoreError::from_read)?;
     tokio::select! {
         applied = migrations::apply(&mut client) => Ok(applied?),
         closed = connection => Err(match closed {

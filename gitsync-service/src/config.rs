@@ -3,6 +3,7 @@
 //! An operator can judge each of these; every other number is a constant beside what it is for.
 
 mod operators;
+mod tls;
 mod value;
 
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -21,6 +22,7 @@ use service_runtime::{
 };
 
 pub use self::operators::OperatorSettings;
+pub use self::tls::{Plaintext, Tls};
 use self::value::{chat_service_url, default_worker_id, https_proxy, no_proxy, worker_id};
 use crate::{
     budget::{self, ceiling, host_state, pause},
@@ -41,7 +43,7 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Parser)]
 #[command(name = "gitsync-service", version)]
 pub struct Settings {
-    /// URL of chat-service's listener for workers, as in `http://127.0.0.1:50052`
+    /// URL of chat-service's listener for workers, as in `https://chat.example:50052`
     #[arg(long, env = "GITSYNC_CHAT_SERVICE_URL", value_parser = chat_service_url)]
     pub chat_service_url: String,
     /// File with the token (JWT) by which this worker calls chat-service; read again when replaced
@@ -57,6 +59,22 @@ pub struct Settings {
     /// Address that serves /livez, /readyz and /metrics over HTTP; port 0 is any port
     #[arg(long, env = "GITSYNC_OPS_LISTEN", value_parser = address, default_value = "127.0.0.1:9061")]
     pub ops_listen: SocketAddr,
+    /// File with the authorities (PEM), one of which must have signed chat-service's certificate
+    /// [default: those of the system]
+    #[arg(long, env = "GITSYNC_CHAT_SERVICE_CA_FILE", value_name = "FILE")]
+    pub chat_service_ca_file: Option<PathBuf>,
+    /// File with the certificate (PEM) of this worker, for its listeners and for a chat-service that
+    /// asks for one, followed by those of the authorities between; read again when it is replaced
+    #[arg(long, env = "GITSYNC_TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File with the key (PEM) of the certificate
+    #[arg(long, env = "GITSYNC_TLS_KEY_FILE", value_name = "FILE")]
+    pub tls_key_file: Option<PathBuf>,
+    /// Where plain text may be spoken with other machines, with commas between: grpc, ops (the
+    /// listeners, which then have no TLS), chat-service
+    #[arg(long, env = "GITSYNC_PLAINTEXT", value_enum, value_delimiter = ',')]
+    #[arg(value_name = "NAMES", hide_possible_values = true)]
+    pub plaintext: Vec<Plaintext>,
     /// Name of this worker in logs and for operators [default: host name and a random suffix]
     #[arg(long, env = "GITSYNC_WORKER_ID", value_parser = worker_id)]
     #[arg(default_value_t = default_worker_id(), hide_default_value = true)]
@@ -202,6 +220,9 @@ pub struct Settings {
     #[arg(long, env = "GITSYNC_READY_FILE")]
     pub ready_file: Option<PathBuf>,
 
+    /// What the files of the settings about TLS hold.
+    #[arg(skip)]
+    pub tls: Tls,
     /// Every setting as it took effect, by variable; of files the name.
     #[arg(skip)]
     pub effective: BTreeMap<String, String>,
@@ -222,8 +243,10 @@ impl Settings {
         reader.at_least("no_pull_request_cap", "no_pull_request_interval");
         reader.at_least("failure_cap", "failure_backoff");
         reader.at_least("access_cap", "access_backoff");
+        let tls = Tls::read(&mut reader);
         let effective = reader.effective();
         Ok(Self {
+            tls,
             effective,
             ..reader.finish()?
         })

@@ -23,4 +23,4 @@ pub mod server;
 mod sync_client;
 pub mod worker;
 
-pub use sync_client::{SyncClient, SyncClientError, SyncError};
+pub use sync_client::{SyncClient, SyncError};

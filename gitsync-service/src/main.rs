@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use gitsync_service::{config::Settings, server};
 use service_runtime::{
     config::{ConfigError, EXIT_FAILURE},
-    telemetry,
+    telemetry, tls,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tls::install_provider();
     let settings = match Settings::read(std::env::args_os()) {
         Ok(settings) => settings,
         Err(error) => return error.report(),

@@ -14,6 +14,7 @@ use service_runtime::{
     ops::{self, Readiness},
     services::{Health, Served, Services},
     shutdown,
+    tls::ServerTls,
     token::{Claims, KeyMetrics},
     trace::{TraceLayer, Traced, Traces},
 };
@@ -23,7 +24,7 @@ use tonic::Status;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::{
-    config::Settings,
+    config::{Plaintext, Settings},
     error::Error,
     grpc::{WorkerApi, authenticate},
     metrics::{self, Metrics},
@@ -74,6 +75,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let sync = SyncClient::new(
         &settings.chat_service_url,
+        &settings.tls.chat_service()?,
         settings.token.clone(),
         settings.worker_id.clone(),
         metrics.sync_calls.clone(),
@@ -96,22 +98,31 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .operators
         .verifier(&KeyMetrics::register(&mut registry));
     let keeping = verifier.keep(close.clone());
+    let certificates = settings.tls.certificates.clone();
+    certificates.register(&mut registry);
     let own = registry.sub_registry_with_prefix("gitsync");
     ops::register(own, &readiness, env!("CARGO_PKG_VERSION"));
-    let connections = ConnectionMetrics::register(own).of("grpc");
+    let connections = ConnectionMetrics::register(own);
     let calls = metrics.served_calls.clone();
+    let grpc_tls = settings.tls.of(Plaintext::Grpc)?;
+    let ops_tls = settings.tls.of(Plaintext::Ops)?;
+    let urls = [
+        ("grpc", ops::url(grpc_address, grpc_tls.is_some())),
+        ("ops", ops::url(ops_address, ops_tls.is_some())),
+    ];
     let ops_served = ops::serve(
         ops_listener,
+        ops_tls,
         readiness.clone(),
         Arc::new(registry),
-        close.clone().cancelled_owned(),
+        connections.of("ops"),
+        close.clone(),
     );
     let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    servers.spawn(async move { Ok(ops_served.await?) });
-    servers.spawn(async move {
-        keeping.await;
-        Ok(())
-    });
+    servers.spawn(async move { anyhow::Ok(ops_served.await) });
+    let watched = certificates.run(close.clone());
+    servers.spawn(async move { anyhow::Ok(watched.await) });
+    servers.spawn(async move { anyhow::Ok(keeping.await) });
     let api = WorkerApi {
         state: Arc::clone(worker.state()),
         metrics,
@@ -124,10 +135,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     servers.spawn(serve_grpc(
         grpc_listener,
+        grpc_tls,
         served,
         authenticate(verifier),
         calls,
-        connections,
+        connections.of("grpc"),
         close.clone(),
     ));
 
@@ -135,11 +147,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let patience = *settings.interval * SILENT_INTERVALS;
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
-    let addresses = [("grpc", grpc_address), ("ops", ops_address)];
     let until_stopped = async {
         tokio::select! {
             followed = presence.follow(&health, patience, || match &settings.ready_file {
-                Some(path) => ops::write_ready_file(path, &addresses),
+                Some(path) => ops::write_ready_file(path, &urls),
                 None => Ok(()),
             }) => followed,
             () = stop.cancelled() => Ok(()),
@@ -203,6 +214,7 @@ fn build_worker(
 /// Serves until `close`.
 async fn serve_grpc(
     listener: TcpListener,
+    tls: Option<ServerTls>,
     served: Served,
     authenticate: Authenticate<Claims>,
     calls: CallMetrics,
@@ -225,6 +237,7 @@ async fn serve_grpc(
         max_age: MAX_CONNECTION_AGE,
         grace: CALL_TIMEOUT,
         http1: false,
+        tls,
     };
     let service = traced.layer(measured.layer(service));
     listener::serve(listener, service, options, metrics, close).await;

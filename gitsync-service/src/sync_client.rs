@@ -2,6 +2,7 @@
 //! what a failure means is in [`SyncError`], and the worker decides.
 
 use std::{
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,7 @@ use proto::{
 };
 use service_runtime::{
     call_metrics::{CallMetrics, code_name},
+    tls::{ChannelError, ClientTls, Refusal, channel},
     token::TokenFile,
     trace,
 };
@@ -23,7 +25,7 @@ use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 use tonic_types::{ErrorInfo, StatusExt as _};
 
@@ -47,6 +49,7 @@ type Traced = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>,
 #[derive(Clone)]
 pub struct SyncClient {
     client: SyncServiceClient<Traced>,
+    refusal: Refusal,
     token: Option<TokenFile>,
     /// The token file could not be read when that was last tried.
     token_failing: Arc<AtomicBool>,
@@ -91,41 +94,33 @@ impl SyncError {
     }
 }
 
-/// The client cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[error("{url:?} is no address of a gRPC server")]
-pub struct SyncClientError {
-    url: String,
-    source: tonic::transport::Error,
-}
-
 impl SyncClient {
-    /// Prepares a connection to `url`, which is made with the first call and made again whenever
-    /// it is lost. Without a token, the connection's client certificate says who calls.
+    /// Prepares a connection to `url`, over TLS by `tls` if it begins with `https://`, which is made
+    /// with the first call and made again whenever it is lost. Without a token, the connection's
+    /// client certificate says who calls.
     ///
     /// # Errors
     ///
     /// When `url` is no address.
     pub fn new(
         url: &str,
+        tls: &ClientTls,
         token: Option<TokenFile>,
         worker_id: String,
         calls: CallMetrics,
-    ) -> Result<Self, SyncClientError> {
-        let channel = Endpoint::from_shared(url.to_owned())
-            .map_err(|source| SyncClientError {
-                url: url.to_owned(),
-                source,
-            })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
+    ) -> Result<Self, ChannelError> {
+        let (channel, refusal) = channel(url, tls, |endpoint| {
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .keep_alive_while_idle(true)
+                .tcp_nodelay(true)
+        })?;
         Ok(Self {
             client: SyncServiceClient::new(InterceptedService::new(channel, trace::inject as _))
                 .max_decoding_message_size(MAX_SYNC_BYTES),
+            refusal,
             token,
             token_failing: Arc::default(),
             worker_id,
@@ -257,6 +252,21 @@ impl SyncClient {
         answer
     }
 
+    /// A failure of the connection in the words of its cause, which gRPC does not tell.
+    fn explained(&self, status: Status) -> Status {
+        let Some(source) = status.source() else {
+            return status;
+        };
+        let causes = std::iter::successors(Some(source), |error| (*error).source());
+        let cause = causes.last().map(ToString::to_string).unwrap_or_default();
+        let cause = self.refusal.sentence().unwrap_or(cause);
+        let message = match status.message() {
+            message if message == cause => cause,
+            message => format!("{message}: {cause}"),
+        };
+        Status::new(status.code(), message)
+    }
+
     /// Bounds a call on this side too: the peer that would keep its deadline may be gone.
     async fn within<T>(
         &self,
@@ -271,7 +281,8 @@ impl SyncClient {
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         measured.end(code);
         span.end_call(code, answer.is_err());
-        answer.map(Response::into_inner).map_err(SyncError::from)
+        let answer = answer.map_err(|status| SyncError::from(self.explained(status)));
+        answer.map(Response::into_inner)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Settings of the commands that call a running server.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use proto::sync::PullRequestState;
 use service_runtime::{
-    config::{ConfigError, count, token_file},
+    config::{ConfigError, count, is_private, token_file},
     token::TokenFile,
 };
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -61,6 +63,10 @@ pub struct ServerSettings {
     #[arg(long = "token-file", env = "CHAT_TOKEN_FILE", value_parser = token_file)]
     #[arg(value_name = "FILE")]
     pub token: TokenFile,
+    /// File with the authorities (PEM), one of which must have signed the server's certificate
+    /// [default: those of the system]
+    #[arg(long, env = "CHAT_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Allows `http://` to another machine, where all on the way can read the token
     #[arg(long)]
     pub plaintext: bool,
@@ -76,13 +82,7 @@ impl ServerSettings {
     ///
     /// [`ConfigError::Problems`] when it would travel in plain text, and that was not asked for.
     pub fn checked_url(&self) -> Result<&Url, ConfigError> {
-        let is_here = match self.url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if self.url.scheme() == "https" || is_here || self.plaintext {
+        if is_private(&self.url) || self.plaintext {
             return Ok(&self.url);
         }
         let problem = format!(

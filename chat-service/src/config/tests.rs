@@ -1,5 +1,7 @@
 use testkit::file::TempFile;
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 
 fn problems(flags: &[&str], variables: &[&str]) -> Vec<String> {
@@ -77,6 +79,49 @@ fn keys_and_urls_that_cannot_be_used_are_reported_and_not_shown() {
     }
     assert_eq!(problems.len(), names.len());
     assert!(!problems.join("").contains("hunter2"), "{problems:#?}");
+}
+
+#[test]
+fn plain_text_off_this_machine_is_refused_unless_it_is_asked_for_by_name() {
+    let seal = TempFile::new(KeyRing::generate_file_text().expose_secret());
+    let flags = [
+        "--listen=0.0.0.0:50051".to_owned(),
+        "--sync-listen=[::]:50052".to_owned(),
+        "--ops-listen=10.0.0.1:9101".to_owned(),
+        "--database-url=postgres://ann:hunter2@db.example/c".to_owned(),
+        "--database-direct-url=postgres://ann:hunter2@db.example/c?sslmode=disable".to_owned(),
+        format!("--keys-file={}", seal.name()),
+        // Without a certificate, no client can be asked for one.
+        format!("--tls-client-ca-file={}", seal.name()),
+        "--tls-key-file=/nowhere".to_owned(),
+    ];
+    let all = problems(&flags.each_ref().map(String::as_str), &[]);
+    let starts = [
+        "CHAT_JWT_KEYS is required",
+        "CHAT_TLS_CERT_FILE and CHAT_TLS_KEY_FILE are required together",
+        "CHAT_TLS_CLIENT_CA_FILE cannot be used: ",
+        "CHAT_TLS_CLIENT_CA_FILE needs CHAT_TLS_CERT_FILE",
+        "CHAT_LISTEN is 0.0.0.0:50051, in plain text",
+        "CHAT_SYNC_LISTEN is [::]:50052, in plain text",
+        "CHAT_OPS_LISTEN is 10.0.0.1:9101, in plain text",
+        "CHAT_DATABASE_URL leads to db.example, perhaps in plain text",
+        "CHAT_DATABASE_DIRECT_URL leads to db.example, perhaps in plain text",
+    ];
+    for (problem, start) in all.iter().zip(starts) {
+        assert!(problem.starts_with(start), "{problem}");
+    }
+    assert_eq!(all.len(), starts.len(), "{all:#?}");
+    assert!(!all.join("").contains("hunter2"), "{all:#?}");
+    let mut asked = flags[..6].to_vec();
+    asked.push("--plaintext=grpc,sync,ops,database".to_owned());
+    let left = problems(&asked.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    assert_eq!(left, ["CHAT_JWT_KEYS is required"]);
+    // Commands that only use the database ask no less.
+    let migrate = ["chat-service", "migrate", &flags[3]].map(OsString::from);
+    let Ok(Command::Migrate(settings)) = read(migrate, &BTreeMap::new()) else {
+        panic!("the settings are refused");
+    };
+    assert!(settings.url().is_err());
 }
 
 /// `serve` is what runs when no command is named.

@@ -1,25 +1,25 @@
 //! Parsers of the values that only this service has. Each error is the rest of a sentence that
 //! begins with the setting, and holds nothing secret.
 
-use std::{path::Path, str::FromStr as _, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use policy::{LoadError, Policies};
 use secrecy::{ExposeSecret as _, SecretString};
 use service_runtime::config::file;
 
-use crate::{accounts::seal::KeyRing, web::sign_in::SignIn};
+use crate::{
+    accounts::seal::KeyRing,
+    store::{Address, AddressError},
+    web::sign_in::SignIn,
+};
 
-pub(super) fn postgres_url(text: &str) -> Result<SecretString, &'static str> {
-    match tokio_postgres::Config::from_str(text) {
-        Ok(_) => Ok(SecretString::from(text)),
-        // Not the parser's own text, which repeats parts of the URL.
-        Err(_) => Err("must be a PostgreSQL URL"),
-    }
+pub(super) fn postgres_url(text: &str) -> Result<SecretString, AddressError> {
+    text.parse::<Address>().map(|_| SecretString::from(text))
 }
 
 pub(super) fn postgres_url_file(path: &str) -> Result<SecretString, String> {
     let url = file(path)?;
-    postgres_url(url.expose_secret()).map_err(|_| "must hold a PostgreSQL URL".to_owned())
+    postgres_url(url.expose_secret()).map_err(|error| error.to_string())
 }
 
 pub(super) fn key_ring(path: &str) -> Result<Arc<KeyRing>, String> {

@@ -25,11 +25,11 @@ use tokio::sync::{
     broadcast::{self, error::RecvError},
     watch,
 };
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{error::chain, text_enum::text_enum};
+use crate::{error::chain, store::Address, text_enum::text_enum};
 
 text_enum! {
     /// What happened, and the channel on which replicas are notified.
@@ -189,8 +189,7 @@ impl Notifier {
     }
 
     /// Notifies the other replicas, and is notified by them, until `stop`.
-    pub(crate) async fn run(&self, mut database: Config, stop: CancellationToken) {
-        database.connect_timeout(CONNECT_TIMEOUT);
+    pub(crate) async fn run(&self, database: Address, stop: CancellationToken) {
         let failing = Failing::default();
         while !stop.is_cancelled() {
             tokio::select! {
@@ -212,10 +211,18 @@ impl Notifier {
     /// Serves one connection until it breaks.
     async fn connection(
         &self,
-        database: &Config,
+        database: &Address,
         failing: &Failing,
     ) -> Result<(), tokio_postgres::Error> {
-        let (client, mut connection) = database.connect(NoTls).await?;
+        // A server that is silent after it has taken the connection counts too.
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, database.connect());
+        let Ok(connected) = connecting.await else {
+            if failing.begins() {
+                tracing::warn!("the database makes no notification connection; trying again");
+            }
+            return Ok(());
+        };
+        let (client, mut connection) = connected?;
         let receive = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message?

@@ -8,6 +8,7 @@ use service_runtime::{
     call_metrics::CallMetricsLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
     services::Served,
+    tls::ServerTls,
     trace::TraceLayer,
 };
 use tokio::net::TcpListener;
@@ -34,6 +35,7 @@ const GRACE_MARGIN: Duration = Duration::from_secs(10);
 /// One of the process's gRPC listeners.
 pub(super) struct Listening {
     pub(super) listener: TcpListener,
+    pub(super) tls: Option<ServerTls>,
     pub(super) served: Served,
     /// Who calls.
     pub(super) authenticate: Authenticate<Caller>,
@@ -81,6 +83,7 @@ impl Listening {
             max_age: *settings.max_connection_age,
             grace: *settings.call_timeout + GRACE_MARGIN,
             http1: self.web,
+            tls: self.tls,
         };
         let answers = AnswerLayer::new(parts.limits.clone());
         let (listener, metrics) = (self.listener, self.metrics);

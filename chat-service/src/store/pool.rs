@@ -10,6 +10,7 @@ use std::{
 };
 
 use prometheus_client::metrics::gauge::Gauge;
+use service_runtime::tls::Certificates;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Error as PgError, error::SqlState};
 
@@ -209,6 +210,10 @@ impl Pool {
     pub(super) async fn connect(&self) -> Result<Session, PgError> {
         let opened = self.0.server.connect().await;
         opened.inspect_err(|error| self.0.metrics.failed_to_connect(error))
+    }
+
+    pub(super) fn certificates(&self) -> &Certificates {
+        self.0.server.address().certificates()
     }
 
     /// Notes whether the database answers, which decides the error of calls that wait too long.

@@ -12,18 +12,18 @@ use std::{
 
 use service_runtime::jitter::jittered;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    io::{AsyncRead, sink},
     net::{TcpStream, UnixStream, lookup_host},
     task::JoinSet,
     time::Instant,
 };
 use tokio_postgres::{
-    Client, Config, Error as PgError, NoTls, Statement as Prepared,
+    Client, Error as PgError, NoTls, Statement as Prepared,
     config::{Host, TargetSessionAttrs},
     error::SqlState,
 };
 
-use super::{StoreError, sql::Statement, statements::Statements};
+use super::{Address, sql::Statement, statements::Statements};
 
 /// Either side gives a connection up when its peer was silent for this long. Without this, a query
 /// to a host that is gone waits for as long as the kernel retransmits, which is a quarter of an
@@ -44,9 +44,6 @@ const AGE_JITTER: f64 = 0.25;
 
 /// PostgreSQL's port by default.
 const DEFAULT_PORT: u16 = 5432;
-
-/// Errors of reading from a connection that the peer has closed.
-const CLOSED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
 
 /// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
@@ -72,15 +69,15 @@ pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 6]
     ]
 }
 
-/// How a session of its own with the server at `database_url` is opened, one that may write: with
+/// How a session of its own with the server at `address` is opened, one that may write: with
 /// `limits`, and with both sides noticing within seconds that the other is gone.
 pub(super) fn direct(
-    database_url: &str,
+    address: &Address,
     application_name: &str,
     limits: &[(&'static str, String)],
-) -> Result<Config, StoreError> {
-    let mut config = pooled(database_url, application_name)?;
-    let own = config.get_options().unwrap_or_default();
+) -> Address {
+    let mut address = pooled(address, application_name);
+    let own = address.config.get_options().unwrap_or_default();
     let keepalives = [
         ("tcp_keepalives_idle", DEAD_PEER.as_secs().to_string()),
         (
@@ -95,29 +92,29 @@ pub(super) fn direct(
     let options: String = options
         .map(|(name, value)| format!(" -c {name}={value}"))
         .collect();
-    config.options(format!("{own}{options}").trim_start());
-    Ok(config)
+    let options = format!("{own}{options}");
+    address.config.options(options.trim_start());
+    address
 }
 
 /// The same through a pooler, which refuses to set anything: the limits are then those of the role.
-fn pooled(database_url: &str, application_name: &str) -> Result<Config, StoreError> {
-    let mut config: Config = database_url
-        .parse()
-        .map_err(|error| StoreError::bug("parse the database URL", error))?;
-    config
+fn pooled(address: &Address, application_name: &str) -> Address {
+    let mut address = address.clone();
+    address
+        .config
         .application_name(application_name)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .tcp_user_timeout(DEAD_PEER)
         .keepalives_idle(DEAD_PEER)
         .keepalives_interval(PROBE_INTERVAL)
         .keepalives_retries(PROBES);
-    Ok(config)
+    address
 }
 
 /// Opens sessions.
 pub(super) struct Server {
-    direct: Config,
-    pooled: Config,
+    direct: Address,
+    pooled: Address,
     /// A pooler refused the options of the startup packet.
     is_pooler: AtomicBool,
     /// Sessions are retired at about this age.
@@ -128,23 +125,27 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(
-        database_url: &str,
+        address: &Address,
         connect_timeout: Duration,
         statement_timeout: Duration,
         max_age: Duration,
-    ) -> Result<Self, StoreError> {
+    ) -> Self {
         let name = "chat-service";
-        let mut direct = direct(database_url, name, &limits(statement_timeout))?;
-        direct.connect_timeout(connect_timeout);
-        let mut pooled = pooled(database_url, name)?;
-        pooled.connect_timeout(connect_timeout);
-        Ok(Self {
+        let mut direct = direct(address, name, &limits(statement_timeout));
+        direct.config.connect_timeout(connect_timeout);
+        let mut pooled = pooled(address, name);
+        pooled.config.connect_timeout(connect_timeout);
+        Self {
             direct,
             pooled,
             is_pooler: AtomicBool::new(false),
             max_age,
             statement_timeout,
-        })
+        }
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.direct
     }
 
     pub(super) async fn connect(&self) -> Result<Session, PgError> {
@@ -173,7 +174,7 @@ fn refuses_options(error: &PgError) -> bool {
 pub(super) struct Session {
     pub(super) client: Client,
     /// How the session was opened: its server is one of these hosts.
-    config: Config,
+    address: Address,
     /// Talks with the server until it is dropped.
     _driver: JoinSet<()>,
     statements: Mutex<Statements>,
@@ -181,8 +182,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    async fn open(config: &Config, max_age: Duration) -> Result<Self, PgError> {
-        let (client, connection) = config.connect(NoTls).await?;
+    async fn open(address: &Address, max_age: Duration) -> Result<Self, PgError> {
+        let (client, connection) = address.connect().await?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             if let Err(error) = connection.await {
@@ -192,7 +193,7 @@ impl Session {
         });
         Ok(Self {
             client,
-            config: config.clone(),
+            address: address.clone(),
             _driver: driver,
             statements: Mutex::default(),
             retire_at: Instant::now() + jittered(max_age, AGE_JITTER),
@@ -257,22 +258,26 @@ impl Session {
     /// `cancel_query` returns before. The request is sent to all addresses of the URL, since the one
     /// that the session uses is not known; a server ignores a key that it did not give out.
     async fn cancel(&self) -> io::Result<()> {
-        let ports = self.config.get_ports();
-        for (place, host) in self.config.get_hosts().iter().enumerate() {
+        let config = &self.address.config;
+        let ports = config.get_ports();
+        for (place, host) in config.get_hosts().iter().enumerate() {
             let port = ports.get(place).or(ports.first());
             let port = port.copied().unwrap_or(DEFAULT_PORT);
             match host {
                 Host::Tcp(name) => {
                     for address in lookup_host((name.as_str(), port)).await? {
                         if let Ok(stream) = TcpStream::connect(address).await {
-                            self.cancel_over(stream).await?;
+                            self.cancel_at(stream, name).await?;
                         }
                     }
                 }
                 Host::Unix(directory) => {
                     let socket = directory.join(format!(".s.PGSQL.{port}"));
-                    if let Ok(stream) = UnixStream::connect(socket).await {
-                        self.cancel_over(stream).await?;
+                    if let Ok(mut stream) = UnixStream::connect(socket).await {
+                        let token = self.client.cancel_token();
+                        let cancelled = token.cancel_query_raw(&mut stream, NoTls).await;
+                        cancelled.map_err(io::Error::other)?;
+                        closed(stream).await?;
                     }
                 }
             }
@@ -280,14 +285,24 @@ impl Session {
         Ok(())
     }
 
-    async fn cancel_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    /// Cancels over a stream to the server that is called `host`.
+    async fn cancel_at(&self, stream: TcpStream, host: &str) -> io::Result<()> {
+        // TLS takes the stream and closes it; what is left is the end, and that is seen by a second
+        // descriptor of the same socket.
+        let stream = stream.into_std()?;
+        let end = TcpStream::from_std(stream.try_clone()?)?;
         let token = self.client.cancel_token();
-        let cancelled = token.cancel_query_raw(&mut stream, NoTls).await;
-        cancelled.map_err(io::Error::other)?;
-        // The server closes the connection when it has acted, without an answer.
-        match stream.read_u8().await {
-            Err(error) if !CLOSED.contains(&error.kind()) => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let secured = self.address.securing(host);
+        let cancelled = token.cancel_query_raw(TcpStream::from_std(stream)?, secured);
+        cancelled.await.map_err(io::Error::other)?;
+        closed(end).await
+    }
+}
+
+/// Waits until the server closes the connection, which it does when it has acted, without an answer.
+async fn closed(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
+    match tokio::io::copy(&mut stream, &mut sink()).await {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }

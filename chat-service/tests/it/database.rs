@@ -2,6 +2,7 @@
 //! servers, a pooler.
 
 mod pooler;
+mod tls;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -45,39 +46,40 @@ async fn is_ready(stack: &Stack, wanted: ServingStatus) -> Result<(), ServingSta
 /// A search box cancels with each key.
 #[tokio::test]
 async fn sixty_lists_whose_callers_are_gone_leave_no_statement_and_delay_nobody() {
-    Stack::run(async |stack| {
-        let caller = Caller::user();
-        stack.chat(&caller).await;
-        let holder = Holder::of(stack, "LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await;
-        let lists = join_all((0..60).map(|_| async {
-            let mut request = Request::new(GetChatsRequest::default());
-            request.set_timeout(Duration::from_millis(150));
-            stack.chats(&caller).get_chats(request).await
-        }));
-        for answer in lists.await {
-            // The deadline may pass first at the service or at the client.
-            let code = answer.unwrap_err().code();
-            assert!(
-                matches!(code, Code::DeadlineExceeded | Code::Cancelled),
-                "{code}"
-            );
-        }
-        let mut accounts = stack.accounts(&caller);
-        let next = accounts.list_git_accounts(ListGitAccountsRequest::default());
-        timeout(AT_ONCE, next)
-            .await
-            .expect("an answer at once")
-            .unwrap();
-        let client = stack.database.client().await;
-        wait::within(AT_ONCE, "no statement is left", || async {
-            let left = blocked(&client).await;
-            if left == 0 { Ok(()) } else { Err(left) }
-        })
-        .await;
-        holder.let_go().await;
-        assert_eq!(stack.walk(&caller, first_page()).await.len(), 1);
+    Stack::run(async |stack| give_up_sixty_lists(stack).await).await;
+}
+
+async fn give_up_sixty_lists(stack: &Stack) {
+    let caller = Caller::user();
+    stack.chat(&caller).await;
+    let holder = Holder::of(stack, "LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await;
+    let lists = join_all((0..60).map(|_| async {
+        let mut request = Request::new(GetChatsRequest::default());
+        request.set_timeout(Duration::from_millis(150));
+        stack.chats(&caller).get_chats(request).await
+    }));
+    for answer in lists.await {
+        // The deadline may pass first at the service or at the client.
+        let code = answer.unwrap_err().code();
+        assert!(
+            matches!(code, Code::DeadlineExceeded | Code::Cancelled),
+            "{code}"
+        );
+    }
+    let mut accounts = stack.accounts(&caller);
+    let next = accounts.list_git_accounts(ListGitAccountsRequest::default());
+    timeout(AT_ONCE, next)
+        .await
+        .expect("an answer at once")
+        .unwrap();
+    let client = stack.database.client().await;
+    wait::within(AT_ONCE, "no statement is left", || async {
+        let left = blocked(&client).await;
+        if left == 0 { Ok(()) } else { Err(left) }
     })
     .await;
+    holder.let_go().await;
+    assert_eq!(stack.walk(&caller, first_page()).await.len(), 1);
 }
 
 fn first_page() -> GetChatsRequest {
@@ -236,7 +238,7 @@ async fn behind_a_pooler_the_settings_of_the_role_and_a_direct_url_are_required_
     for startup in [Startup::RefuseOptions, Startup::DropOptions] {
         let database = testkit::postgres::database().await;
         let pooler = Pooler::start(database.address(), startup).await;
-        let url = database.url_through(pooler.address());
+        let url = format!("{}?sslmode=disable", database.url_through(pooler.address()));
         let options = PoolOptions::default();
         let refused = || async {
             let store = Store::new(&url, &options).unwrap();
@@ -282,7 +284,7 @@ async fn every_session_of_the_service_has_limits_and_notices_a_host_that_is_gone
         let store = Store::new(stack.database.url(), &PoolOptions::default()).unwrap();
         store.require_fit(false).await.unwrap();
         let listener = store::listener(stack.database.url(), Duration::from_secs(10)).unwrap();
-        let (client, connection) = listener.connect(NoTls).await.unwrap();
+        let (client, connection) = listener.connect().await.unwrap();
         drive(connection);
         for (name, wanted) in [
             ("statement_timeout", "10s"),

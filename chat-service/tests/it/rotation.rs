@@ -53,7 +53,7 @@ async fn reseal(database: &Database, ring: &str, dry_run: bool) -> Result<String
     let settings = ResealSettings {
         database: DatabaseSettings {
             database_url: Some(database.url().into()),
-            database_url_file: None,
+            ..DatabaseSettings::default()
         },
         keys: Arc::new(KeyRing::parse(ring).unwrap()),
         dry_run,

@@ -6,6 +6,7 @@
 //! only, and ends with this process, however that ends.
 
 mod answers;
+mod certificates;
 mod files;
 mod host;
 mod options;

@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     answers::{self, Answer},
+    certificates::Certificates,
     files::write_private,
     host::{GitHost, PROVIDER, StandIn},
     options::Options,
@@ -67,6 +68,7 @@ impl Stack {
 
         say::doing("Schema", migrate(&binaries, &database_url)).await?;
         let keys = Keys::open(&binaries, &place).await?;
+        let certificates = Certificates::new(&place)?;
         let tokens = Tokens::issue(&binaries.chat_service, &keys.private).await?;
         let page = Page::new(&place, &tokens)?;
         let host = self.host.insert(GitHost::start(options).await?);
@@ -96,6 +98,7 @@ impl Stack {
             .args(["--jwt-max-lifetime", people::TTL])
             .arg("--keys-file")
             .arg(&keys.seal)
+            .args(certificates.chat_service())
             .args(["--log", &options.log]);
         let starting = Service::start("chat-service", command, &place);
         let (chat, chat_ready) = say::doing("chat-service", starting).await?;
@@ -108,6 +111,7 @@ impl Stack {
             .args(["--chat-service-url", &sync_url])
             .arg("--token-file")
             .arg(&keys.worker_token)
+            .args(certificates.worker())
             .arg("--jwt-keys")
             .arg(&keys.public)
             .args(["--jwt-max-lifetime", people::TTL])

@@ -4,6 +4,7 @@
 //! what an operator needs and clap lacks: every problem is reported in one start, and a variable with
 //! the service's prefix that no setting has is one of them.
 
+mod tls;
 mod value;
 
 use std::{
@@ -19,6 +20,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+pub use tls::{Place, is_private};
 pub use value::{
     Listed, Span, address, collector, count, file, list, log_filter, percent, span, token_file,
 };
@@ -125,9 +127,20 @@ impl Reader {
         self.matches.subcommand_name()
     }
 
+    /// The value of a setting, which is named by its field; none where it is not set, or was refused.
+    #[must_use]
+    pub fn value<T: Clone + Send + Sync + 'static>(&self, field: &str) -> Option<T> {
+        self.leaf().try_get_one(field).ok().flatten().cloned()
+    }
+
+    /// Adds a problem: a sentence that names its setting.
+    pub fn refuse(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
     /// Refuses a duration that is shorter than another setting. Both are named by their fields.
     pub fn at_least(&mut self, field: &str, least: &str) {
-        let value = |id| self.leaf().try_get_one::<Span>(id).ok().flatten().copied();
+        let value = |id| self.value::<Span>(id);
         // A setting that was refused has no value to compare.
         if let (Some(value), Some(least_value)) = (value(field), value(least))
             && *value < *least_value

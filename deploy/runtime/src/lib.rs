@@ -1,4 +1,4 @@
-//! Process plumbing that both services need: settings, logs, traces, the operations endpoint, shutdown,
+//! Process plumbing that both services need: settings, logs, traces, TLS, the operations endpoint, shutdown,
 //! listeners with their services and connections, the admission of calls, and the tokens with which
 //! callers and services prove who they are.
 //!
@@ -16,6 +16,7 @@ pub mod peer;
 pub mod services;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod trace;
 pub mod wire;

@@ -1,11 +1,18 @@
-//! A gRPC listener and its connections: how many there are, how long each lives, and how they end.
+//! A listener and its connections: how many there are, how long each lives, and how they end.
 //!
 //! tonic's own server has no limit of connections, tries again at once when no descriptor is left,
 //! and cuts calls without notice when an age and a grace are both set.
 
+mod begun;
 mod metrics;
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::body::HttpBody;
 use http::{Request, Response};
@@ -20,26 +27,24 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::server::TlsStream;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tonic::body::Body;
 use tower::{BoxError, Service, ServiceExt as _};
 
+use self::begun::Begun;
 pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
-use crate::{jitter::jittered, token::MAX_TOKEN_BYTES};
+use crate::{jitter::jittered, peer::PeerNames, tls::ServerTls, token::MAX_TOKEN_BYTES};
 
 /// By this share the ages of connections differ from the one that is set.
 const AGE_JITTER: f64 = 0.1;
-/// What HTTP/2 clients send first (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long a peer that has connected may be silent. Generous: three lost packets take seven
-/// seconds.
-const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between polls for the rest of a preface that has arrived in part.
-const PEEK_PAUSE: Duration = Duration::from_millis(50);
+/// How long a peer that has connected may take until TLS and HTTP have begun, in which it holds one of
+/// the listener's places. Generous: three lost packets take seven seconds.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Backoff when the system has no descriptor or memory for a connection: some end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// Refused connections are logged this often at most.
-const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Refused connections, and handshakes that fail, are logged this often at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// HTTP/2 pings this often tell a dead peer from an idle one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping within this is gone.
@@ -68,8 +73,10 @@ pub struct ConnectionOptions {
     pub max_age: Duration,
     /// How long calls in flight have after that; then the connection is closed.
     pub grace: Duration,
-    /// Whether HTTP/1.1 is spoken too, for gRPC-Web.
+    /// Whether HTTP/1.1 is spoken too, for gRPC-Web and operations.
     pub http1: bool,
+    /// How TLS is spoken; without it, what is said can be read on the way.
+    pub tls: Option<ServerTls>,
 }
 
 /// Cancelled when the connection of a call should end: at its age, or as the process drains. In the
@@ -94,7 +101,7 @@ pub async fn serve<S, B>(
 {
     let slots = Arc::new(Semaphore::new(options.most));
     let mut connections = JoinSet::new();
-    let mut refusal_logged: Option<Instant> = None;
+    let (refusals, handshakes) = (Seldom::default(), Arc::new(Seldom::default()));
     loop {
         let accepted = tokio::select! {
             () = close.cancelled() => break,
@@ -114,8 +121,7 @@ pub async fn serve<S, B>(
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             metrics.refused.inc();
-            if refusal_logged.is_none_or(|at| at.elapsed() >= REFUSAL_LOG_INTERVAL) {
-                refusal_logged = Some(Instant::now());
+            if refusals.is_now() {
                 tracing::warn!(most = options.most, "too many connections; refusing more");
             }
             continue;
@@ -124,7 +130,8 @@ pub async fn serve<S, B>(
             options: options.clone(),
             closing: close.child_token(),
             close: close.clone(),
-            _slot: Slot::new(slot, metrics.clone()),
+            slot: Slot::new(slot, metrics.clone()),
+            handshakes: Arc::clone(&handshakes),
         };
         connections.spawn(connection.serve(stream, service.clone()));
     }
@@ -166,13 +173,33 @@ impl Drop for Slot {
     }
 }
 
+/// Says when something may be logged again.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_now(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_now = last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if is_now {
+            *last = Some(Instant::now());
+        }
+        is_now
+    }
+}
+
+/// A connection as it is served: bytes come from its first ones on.
+type Stream = Begun<Either<TcpStream, TlsStream<TcpStream>>>;
+
 struct Connection {
     options: ConnectionOptions,
     /// Of this connection alone.
     closing: CancellationToken,
     /// Of the listener.
     close: CancellationToken,
-    _slot: Slot,
+    slot: Slot,
+    /// When a handshake that failed was logged.
+    handshakes: Arc<Seldom>,
 }
 
 impl Connection {
@@ -188,18 +215,19 @@ impl Connection {
         B::Error: Into<BoxError>,
     {
         let begun = tokio::select! {
-            begun = has_begun(&stream) => begun,
-            () = self.close.cancelled() => false,
+            begun = timeout(BEGIN_TIMEOUT, self.begin(stream)) => begun,
+            () = self.close.cancelled() => return,
         };
-        if !begun {
+        let Ok(Some((stream, names))) = begun else {
             return;
-        }
-        // Only a peer that has gone already can make it fail.
-        let _ = stream.set_nodelay(true);
+        };
         let closing = self.closing.clone();
         let service = service.map_request(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Closing(closing.clone()));
+            if let Some(names) = &names {
+                request.extensions_mut().insert(names.clone());
+            }
             request
         });
         let builder = self.protocol();
@@ -216,6 +244,28 @@ impl Connection {
         match timeout(self.options.grace, served).await {
             Ok(result) => log(result),
             Err(_) => tracing::debug!("a connection was closed with calls under way"),
+        }
+    }
+
+    /// Has the handshake, if TLS is spoken, and waits until the peer speaks.
+    async fn begin(&self, stream: TcpStream) -> Option<(Stream, Option<PeerNames>)> {
+        // Only a peer that has gone already can make it fail.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.options.tls else {
+            return Some((Begun::wait(Either::Left(stream)).await?, None));
+        };
+        let peer = stream.peer_addr();
+        match tls.accept(stream).await {
+            Ok((stream, names)) => Some((Begun::wait(Either::Right(stream)).await?, names)),
+            // A balancer that only looks whether the port is open.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => {
+                self.slot.metrics.handshakes_failed.inc();
+                if self.handshakes.is_now() {
+                    tracing::info!(%error, peer = ?peer.ok(), "a TLS handshake failed");
+                }
+                None
+            }
         }
     }
 
@@ -239,24 +289,6 @@ impl Connection {
             .max_buf_size(MAX_HEADER_BYTES as usize);
         builder
     }
-}
-
-/// Whether the peer sends, in time, the whole preface of HTTP/2, or something else, for which
-/// HTTP/1.1 has a timeout of its own.
-async fn has_begun(stream: &TcpStream) -> bool {
-    let mut bytes = [0; PREFACE.len()];
-    let arrived = async {
-        loop {
-            match stream.peek(&mut bytes).await {
-                Ok(0) | Err(_) => return false,
-                Ok(count) if count < PREFACE.len() && PREFACE.starts_with(&bytes[..count]) => {
-                    sleep(PEEK_PAUSE).await;
-                }
-                Ok(_) => return true,
-            }
-        }
-    };
-    timeout(FIRST_BYTES_TIMEOUT, arrived).await.unwrap_or(false)
 }
 
 fn log(result: Result<(), BoxError>) {

@@ -1,4 +1,4 @@
-//! The plain-text HTTP endpoint for Kubernetes and Prometheus: `/livez`, `/readyz`, `/metrics`.
+//! The HTTP endpoint for Kubernetes and Prometheus: `/livez`, `/readyz`, `/metrics`.
 //!
 //! Liveness says that the process can answer at all; it never asks a dependency, since restarting
 //! a pod does not mend a database. Readiness is what [`Readiness`] was last told.
@@ -6,10 +6,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    future::Future,
     net::SocketAddr,
     path::Path,
     sync::{Arc, LazyLock, Once},
+    time::Duration,
 };
 
 use axum::{
@@ -21,6 +21,20 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    listener::{self, ConnectionOptions, ListenerMetrics},
+    tls::ServerTls,
+};
+
+/// Probes and scrapers: each keeps one connection at most.
+const MAX_CONNECTIONS: usize = 100;
+const CALLS_PER_CONNECTION: u32 = 32;
+/// Far above the time between two scrapes, below that within which an address is used again.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+/// An answer is made at once.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Whether this process should get traffic, and if not, why.
 #[derive(Clone, Debug)]
@@ -89,25 +103,29 @@ pub fn register(registry: &mut Registry, readiness: &Readiness, version: &'stati
     );
 }
 
-/// Serves the endpoint until `stop` resolves.
-///
-/// # Errors
-///
-/// When the listener fails.
+/// Serves the endpoint, over TLS if there is any, until `stop`.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<ServerTls>,
     readiness: Readiness,
     registry: Arc<Registry>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    metrics: ListenerMetrics,
+    stop: CancellationToken,
+) {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(render))
         .with_state((readiness, registry));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+    let options = ConnectionOptions {
+        most: MAX_CONNECTIONS,
+        streams: CALLS_PER_CONNECTION,
+        max_age: MAX_CONNECTION_AGE,
+        grace: GRACE,
+        http1: true,
+        tls,
+    };
+    listener::serve(listener, router, options, metrics, stop).await;
 }
 
 /// Binds `address`, and says which address in the error.
@@ -121,16 +139,20 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         .map_err(|error| std::io::Error::new(error.kind(), format!("bind {address}: {error}")))
 }
 
-/// Writes where the process listens, by name, to a file that is there whole or not at all.
+/// The URL of a listener, over TLS or not.
+#[must_use]
+pub fn url(address: SocketAddr, has_tls: bool) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+/// Writes the URLs of the process's listeners, by name, to a file that is there whole or not at all.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
-pub fn write_ready_file(path: &Path, addresses: &[(&str, SocketAddr)]) -> std::io::Result<()> {
-    let urls: BTreeMap<_, _> = addresses
-        .iter()
-        .map(|(name, address)| (*name, format!("http://{address}")))
-        .collect();
+pub fn write_ready_file(path: &Path, urls: &[(&str, String)]) -> std::io::Result<()> {
+    let urls: BTreeMap<_, _> = urls.iter().map(|(name, url)| (*name, url)).collect();
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     std::fs::write(&partial, format!("{}\n", serde_json::json!(urls)))?;
@@ -144,7 +166,7 @@ async fn readyz(State((readiness, _)): State<(Readiness, Arc<Registry>)>) -> imp
     }
 }
 
-async fn metrics(
+async fn render(
     State((_, registry)): State<(Readiness, Arc<Registry>)>,
 ) -> Result<impl IntoResponse, StatusCode> {
     let mut text = String::new();

@@ -8,9 +8,9 @@ use url::Url;
 use uuid::Uuid;
 
 pub(super) fn chat_service_url(text: &str) -> Result<String, &'static str> {
-    let url = Url::parse(text).map_err(|_| "must be a URL, as in http://127.0.0.1:50052")?;
-    if url.scheme() != "http" || !url.has_host() {
-        return Err("must begin with http:// and name a host");
+    let url = Url::parse(text).map_err(|_| "must be a URL, as in https://chat.example:50052")?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("must begin with http:// or https:// and name a host");
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold credentials");

@@ -89,7 +89,7 @@ fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
     let garbage: &Path = &keys.file("garbage");
     let (code, text) = refused(
         binary()
-            .env("GITSYNC_CHAT_SERVICE_URL", "https://127.0.0.1:1")
+            .env("GITSYNC_CHAT_SERVICE_URL", "ftp://127.0.0.1:1")
             .env("GITSYNC_TOKEN_FILE", garbage)
             .env("GITSYNC_JWT_KEYS", garbage),
     );
@@ -104,15 +104,54 @@ fn a_key_or_token_that_cannot_work_is_refused_by_name_and_not_shown() {
     assert!(!text.contains("garbage-secret"), "{text}");
 }
 
+#[test]
+fn plain_text_off_this_machine_is_refused_unless_it_is_asked_for_by_name() {
+    let keys = Keys::new();
+    let flags = [
+        "--chat-service-url=http://chat.example:50052",
+        "--listen=0.0.0.0:0",
+        "--ops-listen=0.0.0.0:0",
+    ];
+    let Err(ConfigError::Problems(problems)) = read(&keys, &flags) else {
+        panic!("plain text is accepted");
+    };
+    for (problem, name) in problems.iter().zip([
+        "GITSYNC_LISTEN is 0.0.0.0:0, in plain text",
+        "GITSYNC_OPS_LISTEN is 0.0.0.0:0, in plain text",
+        "GITSYNC_CHAT_SERVICE_URL leads to another machine in plain text",
+    ]) {
+        assert!(problem.starts_with(name), "{problem}");
+    }
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    let asked = [&flags[..], &["--plaintext=grpc,ops,chat-service"]].concat();
+    assert!(read(&keys, &asked).is_ok());
+    let files = [
+        "--chat-service-url=https://chat.example:50052",
+        "--tls-cert-file=/x",
+    ];
+    let Err(ConfigError::Problems(problems)) = read(&keys, &files) else {
+        panic!("a certificate without a key is accepted");
+    };
+    assert_eq!(
+        problems,
+        ["GITSYNC_TLS_CERT_FILE and GITSYNC_TLS_KEY_FILE are required together"]
+    );
+}
+
 /// What is read of these flags, beside those that are required.
 fn read(keys: &Keys, flags: &[&str]) -> Result<Settings, ConfigError> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", keys.file(name).display());
-    let required = [
+    let mut required = vec![
         "gitsync-service".to_owned(),
-        "--chat-service-url=http://127.0.0.1:1".to_owned(),
         file("token-file", "token"),
         file("jwt-keys", "public.pem"),
     ];
+    if !flags
+        .iter()
+        .any(|flag| flag.starts_with("--chat-service-url="))
+    {
+        required.push("--chat-service-url=http://127.0.0.1:1".to_owned());
+    }
     let flags = flags.iter().map(|&flag| flag.to_owned());
     Settings::read(required.into_iter().chain(flags).map(OsString::from))
 }

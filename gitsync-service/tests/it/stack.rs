@@ -4,6 +4,7 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use gitsync_service::{
     SyncClient,
+    config::Tls,
     metrics::{self, Metrics},
     worker::{Refresher, RefresherSettings, Settings, Worker},
 };
@@ -88,8 +89,9 @@ impl Stack {
     pub(crate) fn start_worker_as(&self, settings: Settings, refresher: RefresherSettings) {
         let token = TokenFile::open(&self.token_file).unwrap();
         let calls = self.metrics.sync_calls.clone();
+        let tls = Tls::default().chat_service().unwrap();
         let worker = "worker-1".to_owned();
-        let sync = SyncClient::new(&self.server.url(), Some(token), worker, calls).unwrap();
+        let sync = SyncClient::new(&self.server.url(), &tls, Some(token), worker, calls).unwrap();
         let refresher = Refresher::new(RefresherSettings {
             metrics: Arc::clone(&self.metrics),
             ..refresher

@@ -30,5 +30,6 @@ mod repo_rules;
 mod rotation;
 mod terminal;
 mod thrift;
+mod tls;
 mod trace;
 mod watching;

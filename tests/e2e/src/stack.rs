@@ -3,6 +3,7 @@
 mod accounts;
 mod directory;
 mod replica;
+mod tls;
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
@@ -16,7 +17,7 @@ use proto::gitsync::v1::worker_service_client::WorkerServiceClient;
 use serde_json::Value;
 use service_runtime::token::Signer;
 use testkit::{
-    clients::{self, Authorized, Bearer, Caller, channel},
+    clients::{self, Authorized, Bearer, Caller},
     github::{AppHandle, GitHub},
     postgres::Database,
     process::{Process, binaries, command, run},
@@ -189,9 +190,8 @@ impl Stack {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         chat_variables.extend(accounts::variables(&github, &directory));
-        for (name, value) in variables {
-            chat_variables.insert((*name).to_owned(), (*value).to_owned());
-        }
+        let variables = variables.iter().copied();
+        chat_variables.extend(variables.map(|(name, value)| (name.into(), value.into())));
         let (chat_service, addresses) = start_chat_service(&chat_variables).await;
         Self {
             database,
@@ -256,12 +256,13 @@ impl Stack {
         let signed = self.signer.sign(&claims).expect("sign a token");
         std::fs::write(&token, secrecy::ExposeSecret::expose_secret(&signed))
             .expect("write the worker's token");
-        let proxy = Proxy::start(sync.trim_start_matches("http://")).await;
+        let (scheme, upstream) = sync.split_once("://").expect("a URL");
+        let proxy = Proxy::start(upstream).await;
         let mut worker = command(&binaries().gitsync_service);
         worker
             .env(
                 "GITSYNC_CHAT_SERVICE_URL",
-                format!("http://{}", proxy.address()),
+                format!("{scheme}://{}", proxy.address()),
             )
             .env("GITSYNC_TOKEN_FILE", &token)
             .env("GITSYNC_JWT_KEYS", self.directory.file("jwt.pub"))
@@ -281,31 +282,31 @@ impl Stack {
     /// Health of chat-service's public listener.
     #[must_use]
     pub fn health(&self) -> HealthClient<Channel> {
-        HealthClient::new(channel(&self.addresses.grpc))
+        HealthClient::new(self.channel(&self.addresses.grpc))
     }
 
     /// `ChatService` as `caller`.
     #[must_use]
     pub fn chats(&self, caller: &Caller) -> ChatServiceClient<Authorized> {
-        clients::chats(channel(&self.addresses.grpc), self.bearer(caller))
+        clients::chats(self.channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `GitAccountService` as `caller`.
     #[must_use]
     pub fn accounts(&self, caller: &Caller) -> GitAccountServiceClient<Authorized> {
-        clients::accounts(channel(&self.addresses.grpc), self.bearer(caller))
+        clients::accounts(self.channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `SyncAdminService` as `caller`.
     #[must_use]
     pub fn sync_admin(&self, caller: &Caller) -> SyncAdminServiceClient<Authorized> {
-        clients::sync_admin(channel(&self.addresses.grpc), self.bearer(caller))
+        clients::sync_admin(self.channel(&self.addresses.grpc), self.bearer(caller))
     }
 
     /// `SyncService` as `caller`.
     #[must_use]
     pub fn sync(&self, caller: &Caller) -> SyncServiceClient<Authorized> {
-        clients::sync(channel(&self.addresses.sync), self.bearer(caller))
+        clients::sync(self.channel(&self.addresses.sync), self.bearer(caller))
     }
 
     /// `WorkerService` of `worker` as `caller`.
@@ -315,7 +316,7 @@ impl Stack {
         worker: &Worker,
         caller: &Caller,
     ) -> WorkerServiceClient<Authorized> {
-        clients::worker(channel(&worker.grpc), self.bearer(caller))
+        clients::worker(self.channel(&worker.grpc), self.bearer(caller))
     }
 
     fn bearer(&self, caller: &Caller) -> Bearer {

@@ -19,8 +19,10 @@ use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue, errors::InvalidMetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::Channel,
+    transport::{Certificate, Channel, ClientTlsConfig, Identity},
 };
+
+use crate::tls::Certified;
 
 pub use self::{
     caller::Caller,
@@ -82,6 +84,25 @@ pub fn bearer(token: &str) -> Bearer {
 pub fn channel(url: &str) -> Channel {
     Channel::from_shared(url.to_owned())
         .expect("a url")
+        .connect_lazy()
+}
+
+/// The same over TLS with a server whose certificate one of the authorities in `authority` (PEM) has
+/// signed, and with a certificate of the caller's, if there is one.
+///
+/// # Panics
+///
+/// When `url` is not one, or something is not PEM.
+#[must_use]
+pub fn secure_channel(url: &str, authority: &str, own: Option<&Certified>) -> Channel {
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
+    if let Some(Certified { certificate, key }) = own {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    Channel::from_shared(url.to_owned())
+        .expect("a url")
+        .tls_config(tls)
+        .expect("certificates in PEM")
         .connect_lazy()
 }
 

@@ -22,6 +22,7 @@ mod embedded;
 mod error;
 mod fetch;
 mod pgbouncer;
+mod secure;
 mod server;
 mod user;
 

@@ -1,20 +1,21 @@
-//! TLS in front of a server that speaks none, with a certificate that clients trust only if told to.
+//! TLS of tests: authorities that are believed only where a test says so, their certificates, and a proxy
+//! that speaks TLS in front of a server that speaks none.
+
+mod authority;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
-};
+use tokio_rustls::TlsAcceptor;
+
+pub use self::authority::{Authority, Certified, Life};
 
 /// A running proxy that ends TLS. Dropping it closes every connection.
 #[derive(Debug)]
@@ -32,7 +33,26 @@ impl TlsFront {
     ///
     /// When there is no free port, or a name fits no certificate.
     pub async fn start(upstream: impl Into<String>, names: &[&str], protocols: &[&str]) -> Self {
-        let (mut config, authority) = certified(names);
+        let authority = Authority::new();
+        let certified = authority.certify(names, Life::Long);
+        let front = Self::with(upstream, &certified, protocols).await;
+        Self {
+            authority: authority.pem(),
+            ..front
+        }
+    }
+
+    /// The same with a certificate of the test's.
+    ///
+    /// # Panics
+    ///
+    /// As [`TlsFront::start`].
+    pub async fn with(
+        upstream: impl Into<String>,
+        certified: &Certified,
+        protocols: &[&str],
+    ) -> Self {
+        let mut config = certified.server();
         config.alpn_protocols = protocols.iter().map(|name| (*name).into()).collect();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -43,7 +63,7 @@ impl TlsFront {
         tasks.spawn(accept(listener, acceptor, upstream.into()));
         Self {
             address,
-            authority,
+            authority: String::new(),
             _tasks: tasks,
         }
     }
@@ -54,34 +74,11 @@ impl TlsFront {
         self.address
     }
 
-    /// The certificate of the authority that signed its own, as PEM.
+    /// The certificate of the authority that signed its own, as PEM; empty where the test has it.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }
-}
-
-/// A server's settings with a certificate for `names`, and the certificate of its new authority.
-fn certified(names: &[&str]) -> (ServerConfig, String) {
-    let generate = || KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, generate()).expect("an authority");
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let key = generate();
-    let certificate = CertificateParams::new(names)
-        .and_then(|params| params.signed_by(&key, &authority))
-        .expect("a certificate");
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions of the provider")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).expect("a key in DER"),
-        )
-        .expect("the key of the certificate");
-    (config, authority.pem())
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, upstream: String) {

@@ -2,23 +2,22 @@
 
 use std::{future::Future, time::Duration};
 
-use anyhow::Context as _;
 use proto::{
     bounds::MAX_PAGE_BYTES,
     chat::v1::{
         chat_service_client::ChatServiceClient, sync_admin_service_client::SyncAdminServiceClient,
     },
 };
-use service_runtime::token::TokenFile;
-use tokio::time::timeout;
-use tonic::{
-    Request, Response, Status,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+use service_runtime::{
+    tls::{Authorities, Certificates, ClientTls, ServerCheck, channel},
+    token::TokenFile,
 };
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, transport::Channel};
 use url::Url;
 
 use super::failure::Failure;
-use crate::config::ServerSettings;
+use crate::config::{ConfigError, ServerSettings};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that vanished without closing the connection is noticed after these two.
@@ -39,19 +38,25 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(settings: &ServerSettings) -> anyhow::Result<Self> {
         let url = settings.checked_url()?.clone();
-        let mut endpoint = Endpoint::from_shared(url.to_string())
-            .with_context(|| format!("{url} is no address of a gRPC server"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .tcp_nodelay(true);
-        if url.scheme() == "https" {
-            endpoint = endpoint
-                .tls_config(ClientTlsConfig::new().with_native_roots())
-                .context("the system's certificate authorities cannot be used")?;
-        }
+        let authorities = match &settings.ca_file {
+            // A command ends before its certificates do.
+            Some(file) => Authorities::open(&mut Certificates::default(), "server", file).map_err(
+                |error| {
+                    ConfigError::Problems(vec![format!("CHAT_CA_FILE cannot be used: {error}")])
+                },
+            )?,
+            None => Authorities::of_system(),
+        };
+        let tls = ClientTls::new(ServerCheck::Name(authorities), None, &["h2"])?;
+        let (channel, _) = channel(url.as_str(), &tls, |endpoint| {
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .tcp_nodelay(true)
+        })?;
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel,
             token: settings.token.clone(),
             url,
         })

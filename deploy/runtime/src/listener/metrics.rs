@@ -12,6 +12,7 @@ type Label = [(&'static str, &'static str); 1];
 pub struct ConnectionMetrics {
     open: Family<Label, Gauge>,
     refused: Family<Label, Counter>,
+    handshakes_failed: Family<Label, Counter>,
 }
 
 /// The connections of one listener. Cheap to clone.
@@ -19,6 +20,7 @@ pub struct ConnectionMetrics {
 pub struct ListenerMetrics {
     pub(super) open: Gauge,
     pub(super) refused: Counter,
+    pub(super) handshakes_failed: Counter,
 }
 
 impl ConnectionMetrics {
@@ -36,6 +38,11 @@ impl ConnectionMetrics {
             "Connections closed at once, since the listener had too many",
             metrics.refused.clone(),
         );
+        registry.register(
+            "tls_handshakes_failed",
+            "TLS handshakes that failed, as with a client without an accepted certificate",
+            metrics.handshakes_failed.clone(),
+        );
         metrics
     }
 
@@ -46,6 +53,7 @@ impl ConnectionMetrics {
         ListenerMetrics {
             open: self.open.get_or_create(&label).clone(),
             refused: self.refused.get_or_create(&label).clone(),
+            handshakes_failed: self.handshakes_failed.get_or_create(&label).clone(),
         }
     }
 }

@@ -67,9 +67,9 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Server {
     binaries: Binaries,
-    user: Option<User>,
+    pub(super) user: Option<User>,
     /// Holds `data`, the password, the log and the socket.
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     options: Options,
     password: String,
     port: u16,
