@@ -1,9 +1,12 @@
 //! Watches that are not read: they cost no other anything.
 
-use proto::chat::v1::{ChatStatus, WatchChatsRequest, WatchEventKind::StatusChanged};
+use proto::chat::v1::{
+    ChatStatus, WatchChatsRequest,
+    WatchEventKind::{Resync, StatusChanged},
+};
 use testkit::clients;
 
-use super::{heard_chat, next_chat, set_status, watch};
+use super::{heard_chat, hears_of_the_next_chat, next, next_chat, set_status, watch};
 use crate::{
     stack::{Caller, Stack, bearer},
     worker::run,
@@ -11,10 +14,10 @@ use crate::{
 
 /// Watches of one tenant that are not read.
 const UNREAD: usize = 20;
-/// Chats of that tenant that change: more than wait for one watch.
-const CHATS: usize = 1_500;
+/// Chats of that tenant that change: more than wait for one watch and in what its connection sends.
+const CHATS: usize = 3_000;
 
-/// Promise 10, for watches that are left unread.
+/// Promise 10, for watches that are left unread; one that is read again hears of a `RESYNC`.
 #[tokio::test]
 async fn unread_watches_take_little_memory_and_keep_no_other_waiting() {
     Stack::run(async |stack| {
@@ -50,7 +53,15 @@ async fn unread_watches_take_little_memory_and_keep_no_other_waiting() {
         // What waits is no more than a thousand notices for each, and the chats once.
         let waits: u64 = stack.metric("chat_watch_pending_bytes").await;
         assert!(waits < 16 * 1024 * 1024, "{waits} bytes wait");
+        // Once it is read again, the client lists anew, and then misses nothing.
+        let mut stream = unread.swap_remove(0);
         drop(unread);
+        let mut heard = 0;
+        while next(&mut stream).await.kind() != Resync {
+            heard += 1;
+        }
+        assert!(heard < CHATS, "{heard} chats were heard of");
+        hears_of_the_next_chat(stack, &greedy, &mut stream).await;
     })
     .await;
 }
