@@ -8,17 +8,19 @@ use std::{env, path::PathBuf};
 use prost::Message as _;
 use protox::prost_reflect::DescriptorPool;
 
-const PROTO_FILES: [&str; 5] = [
+const PROTO_FILES: [&str; 6] = [
     "chat/v1/chat_service.proto",
     "chat/v1/git_account_service.proto",
     "chat/v1/sync_service.proto",
     "chat/v1/sync_admin_service.proto",
     "gitsync/v1/worker_service.proto",
+    "externalscaler/externalscaler.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=chat");
+    println!("cargo:rerun-if-changed=externalscaler");
     println!("cargo:rerun-if-changed=gitsync");
     let descriptors = protox::compile(PROTO_FILES, ["."])?;
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);

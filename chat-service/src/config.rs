@@ -104,6 +104,10 @@ pub struct Settings {
     /// Address that serves gRPC to gitsync-service only; port 0 is any port
     #[arg(long, env = "CHAT_SYNC_LISTEN", value_parser = address, default_value = "127.0.0.1:50052")]
     pub sync_listen: SocketAddr,
+    /// Address that serves KEDA's external scaler, the number of workers that the due work needs, to
+    /// everyone who reaches it; not served unless set
+    #[arg(long, env = "CHAT_SCALER_LISTEN", value_parser = address)]
+    pub scaler_listen: Option<SocketAddr>,
     /// Address that serves /livez, /readyz and /metrics over HTTP; port 0 is any port
     #[arg(long, env = "CHAT_OPS_LISTEN", value_parser = address, default_value = "127.0.0.1:9101")]
     pub ops_listen: SocketAddr,

@@ -5,6 +5,7 @@ pub(crate) mod chat;
 mod convert;
 pub(crate) mod git_account;
 mod list;
+pub(crate) mod scaler;
 pub(crate) mod sync;
 pub(crate) mod sync_admin;
 mod update;

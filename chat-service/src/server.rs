@@ -56,6 +56,8 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// gRPC for gitsync-service.
     pub sync: SocketAddr,
+    /// gRPC for KEDA, if it is served.
+    pub scaler: Option<SocketAddr>,
     /// Operations endpoint.
     pub ops: SocketAddr,
 }
@@ -63,6 +65,7 @@ pub struct Addresses {
 struct Listeners {
     grpc: (TcpListener, Option<ServerTls>),
     sync: (TcpListener, Option<ServerTls>),
+    scaler: Option<(TcpListener, Option<ServerTls>)>,
     ops: (TcpListener, Option<ServerTls>),
 }
 
@@ -75,20 +78,28 @@ impl Listeners {
                 ops::bind(settings.sync_listen).await?,
                 tls(Plaintext::Sync)?,
             ),
+            scaler: match settings.scaler_listen {
+                Some(address) => Some((ops::bind(address).await?, tls(Plaintext::Scaler)?)),
+                None => None,
+            },
             ops: (ops::bind(settings.ops_listen).await?, tls(Plaintext::Ops)?),
         })
     }
 
     /// Their URLs, by name.
-    fn urls(&self) -> std::io::Result<[(&'static str, String); 3]> {
+    fn urls(&self) -> std::io::Result<Vec<(&'static str, String)>> {
         let url = |(listener, tls): &(TcpListener, Option<ServerTls>)| {
             Ok::<_, std::io::Error>(ops::url(listener.local_addr()?, tls.is_some()))
         };
-        Ok([
+        let mut urls = vec![
             ("grpc", url(&self.grpc)?),
             ("sync", url(&self.sync)?),
             ("ops", url(&self.ops)?),
-        ])
+        ];
+        if let Some(scaler) = &self.scaler {
+            urls.push(("scaler", url(scaler)?));
+        }
+        Ok(urls)
     }
 }
 
@@ -155,6 +166,10 @@ impl Service {
         let addresses = Addresses {
             grpc: listeners.grpc.0.local_addr()?,
             sync: listeners.sync.0.local_addr()?,
+            scaler: match &listeners.scaler {
+                Some((listener, _)) => Some(listener.local_addr()?),
+                None => None,
+            },
             ops: listeners.ops.0.local_addr()?,
         };
         let keys = KeyMetrics::register(&mut registry);
@@ -209,7 +224,8 @@ impl Service {
         let readiness = parts.readiness.clone();
         let public = routes::public(&settings, &parts).await?;
         let sync = routes::sync(&settings, &parts).await?;
-        let healths = [public.health.clone(), sync.health.clone()];
+        let scaler = routes::scaler(&settings, &parts).await?;
+        let healths = [&public, &sync, &scaler].map(|served| served.health.clone());
 
         // Background work outlives the listeners: the last calls still need it.
         let background = CancellationToken::new();
@@ -287,6 +303,7 @@ impl Service {
             event = "listening",
             grpc = %addresses.grpc,
             sync = %addresses.sync,
+            scaler = addresses.scaler.map(tracing::field::display),
             ops = %addresses.ops,
             version = env!("CARGO_PKG_VERSION"),
             "serving"
@@ -312,7 +329,20 @@ impl Service {
             metrics: parts.metrics.connections.of("sync"),
             web: false,
         });
-        tokio::join!(public, sync);
+        let scaler = async {
+            if let Some((listener, tls)) = listeners.scaler {
+                serve(Listening {
+                    listener,
+                    tls,
+                    served: scaler,
+                    authenticate: listener::public(parts.auth.clone()),
+                    metrics: parts.metrics.connections.of("scaler"),
+                    web: false,
+                })
+                .await;
+            }
+        };
+        tokio::join!(public, sync, scaler);
         if tokio::time::timeout(*settings.drain_timeout, renewing.wait())
             .await
             .is_err()

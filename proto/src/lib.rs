@@ -30,10 +30,16 @@ mod generated {
             tonic::include_proto!("gitsync.v1");
         }
     }
+
+    pub mod externalscaler {
+        tonic::include_proto!("externalscaler");
+    }
 }
 
 /// `chat.v1`: chats, git accounts, and the work that gitsync-service leases.
 pub use generated::chat;
+/// `externalscaler`: KEDA's contract, by which it learns how many workers the due work needs.
+pub use generated::externalscaler;
 /// `gitsync.v1`: the state of one worker.
 pub use generated::gitsync;
 

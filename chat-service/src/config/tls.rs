@@ -18,6 +18,8 @@ pub enum Plaintext {
     Grpc,
     /// The listener for gitsync-service.
     Sync,
+    /// The listener for KEDA.
+    Scaler,
     /// The operations endpoint.
     Ops,
     /// The database.
@@ -35,7 +37,7 @@ pub struct TlsSettings {
     #[arg(long, env = "CHAT_TLS_KEY_FILE", value_name = "FILE")]
     pub tls_key_file: Option<PathBuf>,
     /// File with authorities (PEM), one of which must have signed the certificate of each client of
-    /// the listener for gitsync-service [default: clients need no certificate]
+    /// the listeners for gitsync-service and KEDA [default: clients need no certificate]
     #[arg(long, env = "CHAT_TLS_CLIENT_CA_FILE", value_name = "FILE")]
     pub tls_client_ca_file: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl ListenerTls {
         reader.require_tls(&[
             ("listen", Plaintext::Grpc),
             ("sync_listen", Plaintext::Sync),
+            ("scaler_listen", Plaintext::Scaler),
             ("ops_listen", Plaintext::Ops),
         ]);
         for (field, name) in [
@@ -90,8 +93,8 @@ impl ListenerTls {
         }
     }
 
-    /// How the listener `place` speaks TLS, if it does. Clients of the one for gitsync-service must
-    /// show a certificate if authorities are set.
+    /// How the listener `place` speaks TLS, if it does. Clients of those for gitsync-service and KEDA
+    /// must show a certificate if authorities are set.
     ///
     /// # Errors
     ///
@@ -101,9 +104,9 @@ impl ListenerTls {
         let Some(identity) = identity.filter(|_| !self.plaintext.contains(&place)) else {
             return Ok(None);
         };
-        let is_sync = place == Plaintext::Sync;
-        let clients = self.clients.as_ref().filter(|_| is_sync);
-        Ok(Some(ServerTls::new(identity, clients, !is_sync)?))
+        let is_for_processes = matches!(place, Plaintext::Sync | Plaintext::Scaler);
+        let clients = self.clients.as_ref().filter(|_| is_for_processes);
+        Ok(Some(ServerTls::new(identity, clients, !is_for_processes)?))
     }
 }
 

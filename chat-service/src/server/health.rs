@@ -26,10 +26,10 @@ pub(super) async fn report(
     watchers: &Watchers,
     metrics: &EventMetrics,
     readiness: &Readiness,
-    healths: &[Health; 2],
+    healths: &[Health; 3],
     stop: &CancellationToken,
 ) {
-    let [public, _] = healths;
+    let [public, ..] = healths;
     let failing = Failing::default();
     loop {
         let ping = stop.run_until_cancelled(store.ping()).await;

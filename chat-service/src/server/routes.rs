@@ -7,6 +7,7 @@ use proto::chat::v1::{
     chat_service_server::ChatServiceServer, git_account_service_server::GitAccountServiceServer,
     sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
 };
+use proto::externalscaler::external_scaler_server::ExternalScalerServer;
 use service_runtime::services::{Served, Services};
 
 use super::{Parts, health::WATCHING};
@@ -14,7 +15,8 @@ use crate::{
     config::Settings,
     events::revision::Revisions,
     grpc::{
-        chat::ChatGrpc, git_account::GitAccountGrpc, sync::SyncGrpc, sync_admin::SyncAdminGrpc,
+        chat::ChatGrpc, git_account::GitAccountGrpc, scaler::ScalerGrpc, sync::SyncGrpc,
+        sync_admin::SyncAdminGrpc,
     },
     page_token::PageTokens,
     sync::{Dispatcher, DispatcherParts},
@@ -73,5 +75,15 @@ pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<S
     });
     let sync = SyncServiceServer::new(SyncGrpc { dispatcher });
     let services = Services::new().with(sync.max_decoding_message_size(MAX_SYNC_BYTES));
+    Ok(services.finish(settings.reflection).await?)
+}
+
+/// What KEDA calls.
+pub(super) async fn scaler(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
+    let scaler = ScalerGrpc {
+        store: parts.store.reserved(),
+        notifier: parts.notifier.clone(),
+    };
+    let services = Services::new().with(ExternalScalerServer::new(scaler));
     Ok(services.finish(settings.reflection).await?)
 }

@@ -8,12 +8,14 @@ mod report;
 mod spread;
 mod state;
 mod window;
+mod workload;
 
 pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
 pub(crate) use lease::Claimed;
 pub use lease::QUANTUM;
 pub(crate) use report::{Refused, Reported, own_failure};
 pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncCounts};
+pub(crate) use workload::Workload;
 
 use super::{Sql, sql};
 

@@ -32,6 +32,7 @@ mod refresh;
 mod relay;
 mod report;
 mod rotation;
+mod scaler;
 mod sharing;
 mod sql;
 mod stack;

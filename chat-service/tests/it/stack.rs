@@ -27,6 +27,8 @@ pub(crate) struct Stack {
     /// Where the public listener is.
     pub(crate) public_url: String,
     sync: Channel,
+    /// Of KEDA.
+    pub(crate) scaler: Channel,
     pub(crate) ops_url: String,
     /// Tells the service to stop, as at the end of the test.
     pub(crate) stop: CancellationToken,
@@ -76,6 +78,7 @@ impl Stack {
             format!("--database-url={}", database.url()),
             "--listen=127.0.0.1:0".to_owned(),
             "--sync-listen=127.0.0.1:0".to_owned(),
+            "--scaler-listen=127.0.0.1:0".to_owned(),
             "--ops-listen=127.0.0.1:0".to_owned(),
             // No balancer has to hear of an end.
             "--drain-delay=0s".to_owned(),
@@ -105,6 +108,7 @@ impl Stack {
             public_url: format!("http://{}", addresses.grpc),
             public: channel(addresses.grpc),
             sync: channel(addresses.sync),
+            scaler: channel(addresses.scaler.unwrap()),
             ops_url: format!("http://{}", addresses.ops),
             stop: stop.clone(),
         };

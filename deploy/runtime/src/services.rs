@@ -23,9 +23,15 @@ use crate::{
 
 /// Services that need no token.
 ///
-/// Balancers and probes ask for health without one, and reflection answers only from the published
-/// `.proto` files. Neither reads data of a user. A service that is not named here needs a token.
-const OPEN: [&str; 3] = ["grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA];
+/// Balancers and probes ask for health without one, reflection answers only from the published
+/// `.proto` files, and KEDA can send none: its listener answers counts alone. None reads data of a
+/// user. A service that is not named here needs a token.
+const OPEN: [&str; 4] = [
+    "grpc.health.v1.Health",
+    "externalscaler.ExternalScaler",
+    REFLECTION,
+    REFLECTION_ALPHA,
+];
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 

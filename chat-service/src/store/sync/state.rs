@@ -21,9 +21,9 @@ const COUNT_SYNC_STATES: Sql = sql!("count_sync_states");
 /// Leases, and budgets, that are listed at most.
 const LISTED: i64 = 100;
 /// Refs of a lane, and refs with a problem, that are counted at most.
-const COUNTED: i64 = 10_000;
+pub(super) const COUNTED: i64 = 10_000;
 /// Budgets of each lane, and accounts of a budget, whose due refs are counted at most.
-const COUNTED_BUDGETS: i64 = 2_000;
+pub(super) const COUNTED_BUDGETS: i64 = 2_000;
 
 /// The state of the synchronisation.
 pub(crate) struct SyncState {
