@@ -3,6 +3,7 @@
 
 mod cluster;
 mod rotation;
+mod table;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use e2e::stack::Stack;
 use futures_util::{StreamExt as _, stream};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use proto::{chat::v1, gitsync, reason};
+use proto::reason;
 use serde_json::{Value, json};
 use testkit::{
     clients::{Caller, KeyPair},
@@ -18,8 +19,8 @@ use testkit::{
     wait,
 };
 use tonic::Code;
-use uuid::Uuid;
 
+use self::table::table;
 use crate::raw::{Answer, Call};
 
 const ISSUER: &str = "https://issuer.test";
@@ -29,7 +30,7 @@ const MAX_LIFETIME: i64 = 24 * 60 * 60;
 const AT_ONCE: usize = 8;
 
 /// The listeners, and what each of them serves.
-const LISTENERS: [(&str, &[&str]); 3] = [
+const LISTENERS: [(&str, &[&str]); 4] = [
     (
         "public",
         &[
@@ -39,19 +40,24 @@ const LISTENERS: [(&str, &[&str]); 3] = [
         ],
     ),
     ("sync", &["chat.v1.SyncService"]),
+    ("scaler", &[]),
     ("worker", &["gitsync.v1.WorkerService"]),
 ];
 
 /// Who calls, in the order of the answers of a row.
 const IDENTITIES: [&str; 4] = ["user", "internal service", "gitsync", "operator"];
 
-/// An RPC, a request that is well formed and about nothing that exists, and the answer to each identity
-/// on the listener that serves it. On every other listener it does not exist, for all.
-struct Row {
-    rpc: &'static str,
-    request: Vec<u8>,
-    answers: [Code; 4],
-}
+/// KEDA sends no token: on its listener, and nowhere else, these are open to all.
+const FOR_KEDA: [(&str, Code); 4] = [
+    ("externalscaler.ExternalScaler/IsActive", Code::Ok),
+    ("externalscaler.ExternalScaler/StreamIsActive", Code::Ok),
+    ("externalscaler.ExternalScaler/GetMetricSpec", Code::Ok),
+    // Without the metric's name.
+    (
+        "externalscaler.ExternalScaler/GetMetrics",
+        Code::InvalidArgument,
+    ),
+];
 
 /// Open to all, with a token or without, whatever the token is.
 const OPEN: [&str; 3] = [
@@ -59,196 +65,6 @@ const OPEN: [&str; 3] = [
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
-
-fn table() -> Vec<Row> {
-    use Code::{FailedPrecondition, NotFound, Ok, PermissionDenied as Denied};
-    let row = |rpc, request: &dyn Encoded, answers| Row {
-        rpc,
-        request: request.encoded(),
-        answers,
-    };
-    let some = || Uuid::now_v7().to_string();
-    let chat_id = some;
-    let user_id = || Some(some());
-    let provider_id = || "github".to_owned();
-    vec![
-        row(
-            "chat.v1.ChatService/GetChats",
-            &v1::GetChatsRequest::default(),
-            [Ok, Ok, Ok, Ok],
-        ),
-        row(
-            "chat.v1.ChatService/GetChat",
-            &v1::GetChatRequest {
-                chat_id: chat_id(),
-                ..v1::GetChatRequest::default()
-            },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/BatchGetChats",
-            &v1::BatchGetChatsRequest {
-                chat_ids: vec![chat_id()],
-            },
-            [Ok, Ok, Ok, Ok],
-        ),
-        row(
-            "chat.v1.ChatService/CreateChat",
-            &v1::CreateChatRequest {
-                owner_id: user_id(),
-                ..v1::CreateChatRequest::default()
-            },
-            [Denied, Ok, Denied, Ok],
-        ),
-        row(
-            "chat.v1.ChatService/UpdateChat",
-            &v1::UpdateChatRequest {
-                chat_id: chat_id(),
-                title: Some("changed".to_owned()),
-                update_mask: Some(prost_types::FieldMask {
-                    paths: vec!["title".to_owned()],
-                }),
-                ..v1::UpdateChatRequest::default()
-            },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/DeleteChat",
-            &v1::DeleteChatRequest {
-                chat_id: chat_id(),
-                etag: None,
-            },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/UpdateChatSharing",
-            &v1::UpdateChatSharingRequest {
-                chat_id: chat_id(),
-                add_readers: vec![v1::Subject {
-                    subject: Some(v1::subject::Subject::UserId(some())),
-                }],
-                ..v1::UpdateChatSharingRequest::default()
-            },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/RefreshChat",
-            &v1::RefreshChatRequest { chat_id: chat_id() },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/ReportGitRef",
-            &v1::ReportGitRefRequest {
-                target: Some(v1::report_git_ref_request::Target::ChatId(chat_id())),
-                git_remote_origin: "https://github.com/acme/web".to_owned(),
-                git_branch: "feature".to_owned(),
-                commit: None,
-            },
-            [NotFound, NotFound, NotFound, NotFound],
-        ),
-        row(
-            "chat.v1.ChatService/WatchChats",
-            &v1::WatchChatsRequest::default(),
-            [Ok, Ok, Ok, Ok],
-        ),
-        row(
-            "chat.v1.GitAccountService/LinkGitAccount",
-            &v1::LinkGitAccountRequest {
-                user_id: user_id(),
-                provider_id: provider_id(),
-                access_token: "token".to_owned(),
-                ..v1::LinkGitAccountRequest::default()
-            },
-            [Denied, Ok, Denied, Denied],
-        ),
-        row(
-            "chat.v1.GitAccountService/ListGitAccounts",
-            &v1::ListGitAccountsRequest {
-                user_id: user_id(),
-                ..v1::ListGitAccountsRequest::default()
-            },
-            [Denied, Ok, Denied, Denied],
-        ),
-        row(
-            "chat.v1.GitAccountService/UnlinkGitAccount",
-            &v1::UnlinkGitAccountRequest {
-                user_id: user_id(),
-                provider_id: provider_id(),
-            },
-            [Denied, NotFound, Denied, Denied],
-        ),
-        row(
-            "chat.v1.SyncAdminService/GetSyncState",
-            &v1::GetSyncStateRequest {},
-            [Denied, Denied, Denied, Ok],
-        ),
-        row(
-            "chat.v1.SyncAdminService/ReleaseLeaseOf",
-            &v1::ReleaseLeaseOfRequest { budget_key: some() },
-            [Denied, Denied, Denied, NotFound],
-        ),
-        row(
-            "chat.v1.SyncAdminService/ResumeBudget",
-            &v1::ResumeBudgetRequest { budget_key: some() },
-            [Denied, Denied, Denied, NotFound],
-        ),
-        row(
-            "chat.v1.SyncAdminService/RequeueGitRefs",
-            &v1::RequeueGitRefsRequest {
-                git_ref_ids: vec![some()],
-            },
-            [Denied, Denied, Denied, Ok],
-        ),
-        row(
-            "chat.v1.SyncService/LeaseDiffStatuses",
-            &v1::LeaseDiffStatusesRequest {
-                request_id: some(),
-                worker_id: "worker".to_owned(),
-                ..v1::LeaseDiffStatusesRequest::default()
-            },
-            [Denied, Denied, Ok, Denied],
-        ),
-        row(
-            "chat.v1.SyncService/RenewLease",
-            &v1::RenewLeaseRequest {
-                lease_token: some(),
-            },
-            [Denied, Denied, FailedPrecondition, Denied],
-        ),
-        row(
-            "chat.v1.SyncService/ReportOutcomes",
-            &v1::ReportOutcomesRequest {
-                request_id: some(),
-                lease_token: some(),
-                ..v1::ReportOutcomesRequest::default()
-            },
-            [Denied, Denied, FailedPrecondition, Denied],
-        ),
-        row(
-            "chat.v1.SyncService/ReleaseLease",
-            &v1::ReleaseLeaseRequest {
-                lease_token: some(),
-            },
-            [Denied, Denied, Ok, Denied],
-        ),
-        row(
-            "gitsync.v1.WorkerService/GetWorkerState",
-            &gitsync::v1::GetWorkerStateRequest {},
-            [Denied, Denied, Denied, Ok],
-        ),
-    ]
-}
-
-/// `prost::Message` is no trait object.
-trait Encoded {
-    fn encoded(&self) -> Vec<u8>;
-}
-
-impl<M: prost::Message> Encoded for M {
-    fn encoded(&self) -> Vec<u8> {
-        self.encode_to_vec()
-    }
-}
 
 fn claims(caller: &Caller) -> Value {
     let mut claims = serde_json::to_value(&caller.claims).unwrap();
@@ -377,6 +193,7 @@ async fn of_all_identities_only_those_of_the_table_pass_at_each_listener() {
         let url = |listener: &str| match listener {
             "public" => stack.grpc_url().to_owned(),
             "sync" => stack.sync_url().to_owned(),
+            "scaler" => stack.scaler_url().to_owned(),
             _ => worker.grpc.clone(),
         };
         retire(
@@ -426,8 +243,10 @@ async fn of_all_identities_only_those_of_the_table_pass_at_each_listener() {
                 }
             }
         }
-        for rpc in OPEN {
+        let open = OPEN.map(|rpc| (rpc, Code::Ok));
+        for (rpc, answer) in open.into_iter().chain(FOR_KEDA) {
             for (listener, _) in LISTENERS {
+                let serves = OPEN.contains(&rpc) || listener == "scaler";
                 let tokens = [None, Some(key.issue(&good[0])), Some("forged".to_owned())];
                 cases.extend(tokens.map(|token| Case {
                     what: format!("with {token:?} at {listener}"),
@@ -435,7 +254,7 @@ async fn of_all_identities_only_those_of_the_table_pass_at_each_listener() {
                     rpc,
                     request: Vec::new(),
                     token,
-                    wanted: Code::Ok,
+                    wanted: if serves { answer } else { Code::Unimplemented },
                     reason: None,
                 }));
             }
@@ -478,7 +297,12 @@ async fn retire(
 
 #[test]
 fn every_rpc_of_the_contract_has_a_row() {
-    let rows: BTreeSet<String> = table().iter().map(|row| row.rpc.to_owned()).collect();
+    let rows = table();
+    let rows = rows.iter().map(|row| row.rpc);
+    let rows: BTreeSet<String> = rows
+        .chain(FOR_KEDA.map(|(rpc, _)| rpc))
+        .map(str::to_owned)
+        .collect();
     let described = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
     let mut rpcs = BTreeSet::new();
     for file in &described.file {

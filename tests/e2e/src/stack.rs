@@ -65,6 +65,7 @@ pub struct Stack {
 struct Addresses {
     grpc: String,
     sync: String,
+    scaler: String,
     ops: String,
 }
 
@@ -173,6 +174,7 @@ impl Stack {
             ),
             ("CHAT_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_SYNC_LISTEN", "127.0.0.1:0".to_owned()),
+            ("CHAT_SCALER_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("CHAT_JWT_KEYS", file("jwt.pub")),
             ("CHAT_KEYS_FILE", file("seal.keys")),
@@ -215,6 +217,7 @@ impl Stack {
         for (name, url) in [
             ("CHAT_LISTEN", &self.addresses.grpc),
             ("CHAT_SYNC_LISTEN", &self.addresses.sync),
+            ("CHAT_SCALER_LISTEN", &self.addresses.scaler),
             ("CHAT_OPS_LISTEN", &self.addresses.ops),
         ] {
             self.chat_variables.insert(
@@ -413,6 +416,12 @@ impl Stack {
         &self.addresses.sync
     }
 
+    /// Where chat-service serves KEDA.
+    #[must_use]
+    pub fn scaler_url(&self) -> &str {
+        &self.addresses.scaler
+    }
+
     /// A token of `caller` that both services accept.
     ///
     /// # Panics
@@ -458,6 +467,7 @@ async fn start_chat_service(variables: &BTreeMap<String, String>) -> (Process, A
     let addresses = Addresses {
         grpc: address(&listening, "grpc"),
         sync: address(&listening, "sync"),
+        scaler: address(&listening, "scaler"),
         ops: address(&listening, "ops"),
     };
     (process, addresses)

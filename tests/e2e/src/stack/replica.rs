@@ -63,7 +63,12 @@ impl Stack {
         for (name, value) in more {
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        for name in ["CHAT_LISTEN", "CHAT_SYNC_LISTEN", "CHAT_OPS_LISTEN"] {
+        for name in [
+            "CHAT_LISTEN",
+            "CHAT_SYNC_LISTEN",
+            "CHAT_SCALER_LISTEN",
+            "CHAT_OPS_LISTEN",
+        ] {
             variables.insert(name.to_owned(), "127.0.0.1:0".to_owned());
         }
         variables.insert(
