@@ -9,7 +9,9 @@ use super::fetch::{Aside, FetchError, cache_directory, io, run};
 use crate::process;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// Where libraries are, of newer releases first.
+const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+const LOADER: &str = "ld-linux-x86-64.so.2";
 
 /// The root of unpacked packages.
 #[derive(Debug)]
@@ -42,8 +44,10 @@ impl Debian {
     /// A command that runs a program of the packages, as in `usr/bin/prometheus`, with their
     /// libraries.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let libraries = self.0.join(LIBRARIES);
-        let mut command = process::command(libraries.join("ld-linux-x86-64.so.2"));
+        let mut places = LIBRARIES.iter().map(|place| self.0.join(place));
+        let libraries = places.find(|place| place.join(LOADER).exists());
+        let libraries = libraries.unwrap_or_default();
+        let mut command = process::command(libraries.join(LOADER));
         command.arg("--library-path").arg(&libraries);
         command.arg(self.0.join(program));
         command
