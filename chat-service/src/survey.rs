@@ -107,6 +107,8 @@ impl SurveyMetrics {
         }
         for state in &counts.states {
             let provider = ("provider", state.provider_id.clone());
+            // 0 where there is none: a provider that has accounts may have leases.
+            self.leases.get_or_create_owned(&[provider.clone()]);
             let named = |name| [provider.clone(), (name, state.state.clone())];
             let gauge = match state.kind.as_str() {
                 "lease" => self.leases.get_or_create_owned(&[provider]),

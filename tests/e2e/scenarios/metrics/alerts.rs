@@ -87,7 +87,7 @@ async fn of_a_database_that_takes_no_writes_or_logins_or_holds_a_lock_operators_
         let creating = async || create(stack, &owner).await;
         let all = [
             "DatabaseRefusesWrites",
-            "DatabaseLocked",
+            "DatabaseSlow",
             "DatabaseUnreachable",
         ];
         prometheus.until_quiet(&all, &creating).await;
