@@ -231,8 +231,14 @@ async fn understood(line: &Line, asked: &Asked) -> String {
         Asked::CheckRuns { repository, commit } => {
             // The recording has a name in place of a number.
             let text = line.text.replace(":GITHUB_TEST_INTEGRATION,", ":1,");
-            let body: Value = serde_json::from_str(&text).unwrap();
+            let Ok(body) = serde_json::from_str::<Value>(&text) else {
+                // Its recorder cut it off. That costs the checks, and no status.
+                let cut = checks_of(repository, commit, json!(text), json!([])).await;
+                assert_eq!(cut, None, "{case}");
+                return "understood: pull request without its cut off check runs".to_owned();
+            };
             let sum = checks_of(repository, commit, body.clone(), json!([])).await;
+            let sum = sum.unwrap();
             let runs = body["check_runs"].as_array().unwrap();
             let names: BTreeSet<&str> =
                 runs.iter().filter_map(|run| run["name"].as_str()).collect();
@@ -265,6 +271,7 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             };
             let runs = json!({"total_count": 0, "check_runs": []});
             let sum = checks_of(repository, commit, runs, json!(statuses)).await;
+            let sum = sum.unwrap();
             let told = (sum.passed, sum.failed, sum.pending);
             let expected = (
                 of(&["success"]),
@@ -313,7 +320,7 @@ async fn understood(line: &Line, asked: &Asked) -> String {
 }
 
 /// The checks of a pull request whose head has these runs and statuses.
-async fn checks_of(repository: &str, commit: &str, runs: Value, statuses: Value) -> Checks {
+async fn checks_of(repository: &str, commit: &str, runs: Value, statuses: Value) -> Option<Checks> {
     let item = json!({
         "number": 1,
         "state": "open",
@@ -330,7 +337,7 @@ async fn checks_of(repository: &str, commit: &str, runs: Value, statuses: Value)
     .await;
     let git_ref = knowing(git_ref("r", repository, "feature"), repository, 1);
     let refreshed = looked_up(&replay, git_ref).await;
-    refreshed.found("r").shown.head.checks.clone().unwrap()
+    refreshed.found("r").shown.head.checks.clone()
 }
 
 /// A redirect is followed at the host, and what is there counts.
