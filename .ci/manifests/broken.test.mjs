@@ -48,6 +48,14 @@ const BREAKS = {
     (find) => (find("ScaledObject", "gitsync-service").spec.triggers[0].metadata.scalerAddress = "scaler.chats.svc:50053"),
     /no Service has the address/,
   ],
+  "KEDA speaks plain text to a listener with TLS": [
+    (find) => delete find("ScaledObject", "gitsync-service").spec.triggers[0].metadata.enableTLS,
+    /does not speak as the scaler's listener does/,
+  ],
+  "KEDA shows no certificate": [
+    (find) => delete find("ScaledObject", "gitsync-service").spec.triggers[0].authenticationRef,
+    /it shows no certificate/,
+  ],
   "replicas beside an autoscaler": [
     (find) => (find("Deployment", "gitsync-service").spec.replicas = 2),
     /replicas would undo/,

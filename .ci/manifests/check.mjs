@@ -46,7 +46,7 @@ const VARIANT = [
 const WRITTEN = [
   { to: "base", set: [], templates: ["chat-service", "gitsync-service", "migration", "network-policies"] },
   { to: "components/certificates", set: ["tls.issuer.name=chats-ca"], templates: ["certificates"] },
-  { to: "components/keda", set: ["gitsyncService.autoscaling.kind=keda"], templates: ["worker-autoscaling"] },
+  { to: "components/keda", set: ["gitsyncService.autoscaling.kind=keda", "tls.issuer.name=chats-ca"], templates: ["worker-autoscaling"] },
   { to: "components/worker-hpa", set: ["gitsyncService.autoscaling.kind=metrics"], templates: ["worker-autoscaling"] },
   { to: "components/monitoring", set: ["monitoring.enabled=true", "monitoring.dashboard=false"], templates: ["monitoring"] },
 ];
@@ -87,9 +87,6 @@ function written(write) {
   );
 }
 
-// Named here before the programs have them: the listener that KEDA asks, and TLS.
-const AWAITED = [/^CHAT_SCALER_LISTEN$/, /^(CHAT|GITSYNC)_(PLAINTEXT|TLS_[A-Z_]+|CHAT_SERVICE_CA_FILE)$/];
-
 /** The variables of the programs, by the README's tables, which a test compares with the programs. */
 export function variables(readme = readFileSync("README.md", "utf8")) {
   const table = (prefix) => {
@@ -100,8 +97,8 @@ export function variables(readme = readFileSync("README.md", "utf8")) {
     return names.map((each) => new RegExp(`^${prefix}${each}$`));
   };
   return {
-    "chat-service": [...table("CHAT_"), ...AWAITED, /^GIT_PROVIDER_\d+_[A-Z_]+$/, /^SSL_CERT_(FILE|DIR)$/],
-    "gitsync-service": [...table("GITSYNC_"), ...AWAITED, /^SSL_CERT_(FILE|DIR)$/],
+    "chat-service": [...table("CHAT_"), /^GIT_PROVIDER_\d+_[A-Z_]+$/, /^SSL_CERT_(FILE|DIR)$/],
+    "gitsync-service": [...table("GITSYNC_"), /^SSL_CERT_(FILE|DIR)$/],
   };
 }
 

@@ -139,7 +139,17 @@ function scaling(objects) {
     }
     if (targets.has(target)) problems.push(`${name(scaler)}: another object scales its target too`);
     targets.add(target);
-    for (const { metadata } of scaler.spec.triggers ?? []) {
+    for (const { metadata, authenticationRef } of scaler.spec.triggers ?? []) {
+      const speaksTls = metadata.enableTLS === "true";
+      const authentication = ofKind(objects, "TriggerAuthentication").find(
+        (each) => each.metadata.name === authenticationRef?.name,
+      );
+      const { CHAT_TLS_CERT_FILE: certificate, CHAT_PLAINTEXT: plaintext = "" } =
+        env(container(deployment(objects, "chat-service"), "chat-service"));
+      if (speaksTls !== (Boolean(certificate) && !plaintext.split(",").includes("scaler"))) {
+        problems.push(`${name(scaler)}: it does not speak as the scaler's listener does`);
+      }
+      if (speaksTls && !authentication) problems.push(`${name(scaler)}: it shows no certificate`);
       const [, host, port] = /^([^.]+)\.[^:]+:(\d+)$/.exec(metadata.scalerAddress ?? "") ?? [];
       const service = ofKind(objects, "Service").find((each) => each.metadata.name === host);
       if (!service?.spec.ports.some((each) => each.port === Number(port))) {
@@ -301,9 +311,12 @@ function addresses(objects) {
 /** Certificates that are made here name what clients call, and go where they are mounted. */
 function certificates(objects) {
   const made = ofKind(objects, "Certificate");
-  const mounted = pods(objects).flatMap((workload) =>
-    (template(workload).spec.volumes ?? []).map((volume) => volume.secret?.secretName),
-  );
+  const mounted = [
+    ...pods(objects).flatMap((workload) =>
+      (template(workload).spec.volumes ?? []).map((volume) => volume.secret?.secretName),
+    ),
+    ...ofKind(objects, "TriggerAuthentication").flatMap(({ spec }) => spec.secretTargetRef.map((each) => each.name)),
+  ];
   const { GITSYNC_CHAT_SERVICE_URL: url } = env(container(deployment(objects, "gitsync-service"), "gitsync-service"));
   const named = made.flatMap(({ spec }) => spec.dnsNames);
   return [

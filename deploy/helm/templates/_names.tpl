@@ -53,6 +53,7 @@ app.kubernetes.io/part-of: chats
 {{- /* Where chat-service speaks plain text off its pod: the operations listener is for the node and Prometheus. */}}
 {{- define "chats.chatServicePlaintext" -}}
 {{- $places := .Values.tls.enabled | ternary (list "ops") (list "grpc" "sync" "ops") }}
+{{- if and (not .Values.tls.enabled) (eq .Values.gitsyncService.autoscaling.kind "keda") }}{{ $places = append $places "scaler" }}{{ end }}
 {{- if .Values.database.plaintext }}{{ $places = append $places "database" }}{{ end }}
 {{- join "," $places }}
 {{- end }}
