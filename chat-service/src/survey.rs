@@ -106,12 +106,13 @@ impl SurveyMetrics {
             self.problems.get_or_create(&label).set(*refs);
         }
         for state in &counts.states {
-            let provider = ("provider", state.provider_id.clone());
+            let provider = [("provider", state.provider_id.clone())];
             // 0 where there is none: a provider that has accounts may have leases.
-            self.leases.get_or_create_owned(&[provider.clone()]);
-            let named = |name| [provider.clone(), (name, state.state.clone())];
+            self.leases.get_or_create_owned(&provider);
+            let [of] = &provider;
+            let named = |name| [of.clone(), (name, state.state.clone())];
             let gauge = match state.kind.as_str() {
-                "lease" => self.leases.get_or_create_owned(&[provider]),
+                "lease" => self.leases.get_or_create_owned(&provider),
                 "pause" => self.paused.get_or_create_owned(&named("class")),
                 _ => self.credentials.get_or_create_owned(&named("state")),
             };

@@ -6,6 +6,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use proto::gitsync::v1::worker_service_server::WorkerServiceServer;
 use service_runtime::{
     admission::{AdmissionLayer, Authenticate},
@@ -119,10 +120,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         close.clone(),
     );
     let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    servers.spawn(async move { anyhow::Ok(ops_served.await) });
+    servers.spawn(FutureExt::map(ops_served, Ok));
     let watched = certificates.run(close.clone());
-    servers.spawn(async move { anyhow::Ok(watched.await) });
-    servers.spawn(async move { anyhow::Ok(keeping.await) });
+    servers.spawn(FutureExt::map(watched, Ok));
+    servers.spawn(FutureExt::map(keeping, Ok));
     let api = WorkerApi {
         state: Arc::clone(worker.state()),
         metrics,

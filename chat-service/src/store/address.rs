@@ -93,7 +93,7 @@ impl FromStr for Address {
         });
         let protocols: &[&str] = match config.get_ssl_negotiation() {
             SslNegotiation::Direct => &["postgresql"],
-            _ => &[],
+            SslNegotiation::Postgres | _ => &[],
         };
         let tls = ClientTls::new(check, identity.as_ref(), protocols)?;
         Ok(Self {
@@ -194,7 +194,7 @@ fn mode(config: &Config, ours: &BTreeMap<String, String>) -> Result<Mode, Addres
         None => Ok(match config.get_ssl_mode() {
             SslMode::Disable => Mode::Disable,
             SslMode::Require => Mode::Require,
-            _ => Mode::Prefer,
+            SslMode::Prefer | _ => Mode::Prefer,
         }),
     }
 }

@@ -179,7 +179,7 @@ async fn render(
 /// Prometheus' own text format, which all scrapers and `promtool check metrics` read.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The same metrics as `open`, which is OpenMetrics' text: it has units of their own, and names a
+/// The same metrics as `open`, which is `OpenMetrics`' text: it has units of their own, and names a
 /// counter without the `_total` that its samples end in.
 fn exposition(open: &str) -> Result<String, fmt::Error> {
     use fmt::Write as _;

@@ -75,8 +75,7 @@ fn claims(caller: &Caller) -> Value {
 }
 
 fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(now.unwrap().as_secs()).unwrap()
+    jiff::Timestamp::now().as_second()
 }
 
 fn set(keys: &[&KeyPair]) -> String {
@@ -286,10 +285,8 @@ async fn retire(
     file.replace(&set(&[key]));
     for call in calls {
         wait::until("the key is retired", || async {
-            match answer(call).await {
-                Code::Unauthenticated => Ok(()),
-                other => Err(other),
-            }
+            let code = answer(call).await;
+            (code == Code::Unauthenticated).then_some(()).ok_or(code)
         })
         .await;
     }

@@ -137,7 +137,7 @@ async fn statements_that_are_given_up_are_cancelled_over_tls_too() {
         settings.database.database_url = Some(url.into());
     };
     Stack::run_on(database, change, async |stack| {
-        give_up_sixty_lists(stack).await
+        give_up_sixty_lists(stack).await;
     })
     .await;
     server.stop().await.unwrap();

@@ -106,7 +106,10 @@ impl Service<Uri> for Connector {
         } = self.clone();
         Box::pin(async move {
             let stream = connecting.await?.into_inner();
-            let stream = tls.connect(name, stream).await.map_err(explained)?;
+            let stream = tls
+                .connect(name, stream)
+                .await
+                .map_err(|error| explained(&error))?;
             if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err("the server does not speak HTTP/2 over TLS".into());
             }
@@ -116,8 +119,8 @@ impl Service<Uri> for Connector {
 }
 
 /// A failed handshake in words that say what to look at.
-fn explained(error: io::Error) -> io::Error {
-    let why = match tls_error(&error) {
+fn explained(error: &io::Error) -> io::Error {
+    let why = match tls_error(error) {
         Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS there".to_owned(),
         Some(cause) => cause.to_string(),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {

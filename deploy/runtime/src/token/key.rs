@@ -197,7 +197,10 @@ fn of_jwk(jwk: &Jwk) -> Option<Key> {
             modulus: decoded(&key.n)?,
             exponent: decoded(&key.e)?,
         },
-        _ => return None,
+        AlgorithmParameters::OctetKey(_)
+        | AlgorithmParameters::OctetKeyPair(_)
+        | AlgorithmParameters::Other(_)
+        | _ => return None,
     };
     let mut key = Key::new(material, common.key_id.clone()).ok()?;
     if let Some(only) = common.key_algorithm {

@@ -16,7 +16,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, sleep, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     TokenError,
@@ -53,6 +53,8 @@ pub(super) struct Keys {
     /// Changes whenever a load has ended.
     ended: watch::Sender<()>,
     waiting: Semaphore,
+    /// Loads that tokens asked for; they end by themselves.
+    loads: TaskTracker,
 }
 
 struct Source {
@@ -118,6 +120,7 @@ impl Keys {
             metrics: VerifierMetrics::default(),
             ended: watch::Sender::default(),
             waiting: Semaphore::new(MAX_WAITING),
+            loads: TaskTracker::new(),
         }
     }
 
@@ -165,7 +168,7 @@ impl Keys {
         let until = Instant::now() + PATIENCE;
         for index in 0..self.sources.len() {
             if let Some(load) = self.begin(index, true) {
-                tokio::spawn(load.run());
+                self.loads.spawn(load.run());
             }
         }
         let is_loading = || self.sources.iter().any(|source| source.state().loading);

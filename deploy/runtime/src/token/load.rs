@@ -11,7 +11,7 @@ use super::{
 
 /// Bytes of a file or an answer at most. A set of five RSA keys with certificates has 10 KB.
 const MAX_BYTES: usize = 256 * 1024;
-/// How long a load may take, as generous as OpenID Connect libraries are.
+/// How long a load may take, as generous as `OpenID` Connect libraries are.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,15 +1,11 @@
 //! Checking tokens.
 
-use std::{
-    future::ready,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{future::ready, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, header};
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, crypto, decode_header};
 use tokio_util::sync::CancellationToken;
 
@@ -177,8 +173,7 @@ impl Inner {
         if !claims.aud.iter().any(is_ours) {
             return Err("for another audience");
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+        let now = Timestamp::now().as_second();
         let latest = now.saturating_add(LEEWAY_SECONDS);
         if claims.exp.saturating_add(LEEWAY_SECONDS) < now {
             return Err("expired");

@@ -3,6 +3,9 @@
 use super::*;
 use crate::sync::{Checks, FailedCheck, Head};
 
+/// What takes a pull request away from being ready.
+type Change = fn(&mut PullRequest);
+
 fn open() -> PullRequest {
     PullRequest {
         number: 7,
@@ -193,7 +196,7 @@ fn each_reason_for_which_it_is_not_merged_is_told_and_no_other() {
 #[test]
 fn ready_is_what_a_person_could_merge_now_and_nothing_that_is_not_known() {
     assert!(open().is_ready_to_merge());
-    let changes: [(&str, fn(&mut PullRequest)); 9] = [
+    let changes: [(&str, Change); 9] = [
         ("unknown", |pull| {
             pull.head.merge_state = Some(MergeState::Unknown);
         }),

@@ -1,6 +1,5 @@
 //! Every RPC that needs a token, and its answer to each identity.
 
-use prost::Message as _;
 use proto::{chat::v1, gitsync};
 use tonic::Code;
 use uuid::Uuid;

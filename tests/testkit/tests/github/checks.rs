@@ -47,14 +47,21 @@ async fn world() -> (GitHub, Client, u64) {
 }
 
 async fn asked(github: &GitHub, client: &Client, pull: u64) -> Value {
-    let id = github.find_pull_request(WEB, pull).unwrap().node_id();
+    let id = github
+        .find_pull_request(WEB, pull)
+        .expect("it is there")
+        .node_id();
     let mut data = client.query(QUERY, json!({"ids": [id]})).await.data();
     data["nodes"][0].take()
 }
 
 /// The runs and the statuses of the pull request's head over REST.
 async fn listed(github: &GitHub, client: &Client, pull: u64) -> [Value; 2] {
-    let sha = github.find_pull_request(WEB, pull).unwrap().head.sha;
+    let sha = github
+        .find_pull_request(WEB, pull)
+        .expect("it is there")
+        .head
+        .sha;
     let get = async |list: &str| {
         let reply = client
             .get(&format!("/repos/{WEB}/commits/{sha}/{list}"))

@@ -382,18 +382,23 @@ impl Envelope {
 
 /// Takes a field out of a value wherever it is. Returns whether it was there.
 fn take_out(value: &mut Value, field: &str) -> bool {
+    // Every part is looked at, also after the field was found in one.
+    let mut is_there = false;
     match value {
         Value::Object(members) => {
-            let is_there = members.remove(field).is_some();
-            members.values_mut().fold(is_there, |is_there, value| {
-                take_out(value, field) || is_there
-            })
+            is_there = members.remove(field).is_some();
+            for member in members.values_mut() {
+                is_there |= take_out(member, field);
+            }
         }
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(false, |is_there, item| take_out(item, field) || is_there),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(items) => {
+            for item in items {
+                is_there |= take_out(item, field);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    is_there
 }
 
 /// The status of a GraphQL answer that refuses in its body.

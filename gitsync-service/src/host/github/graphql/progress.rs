@@ -172,7 +172,8 @@ enum Context {
         details_url: Option<String>,
         check_suite: Option<Suite>,
     },
-    StatusContext {
+    #[serde(rename = "StatusContext")]
+    Status {
         context: String,
         state: String,
         target_url: Option<String>,
@@ -333,7 +334,7 @@ impl Context {
                     id: database_id.unwrap_or_default(),
                 }
             }
-            Self::StatusContext {
+            Self::Status {
                 context,
                 state,
                 target_url,
