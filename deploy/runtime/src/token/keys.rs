@@ -2,8 +2,9 @@
 //!
 //! Every source is loaded again at intervals, and when a token names a key that is not known. One load
 //! of a source is under way at a time, whoever waits for it, and those that tokens ask for are rate
-//! limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A load that
-//! fails leaves the keys as they are.
+//! limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A call waits for
+//! a load that began after it came, so that a key that was published before is found whatever others
+//! ask for. A load that fails leaves the keys as they are.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -33,11 +34,11 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 const URL_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Between loads of a provider that fails.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-/// Between loads of a source because of unknown keys.
-const ASKED_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a call with an unknown key waits for a load at most. A provider answers within a few
+/// From one load of a source to the next that is begun because of unknown keys.
+const ASKED_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a call with an unknown key waits at most: for the interval, and for two loads, each of a few
 /// hundred milliseconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Calls with unknown keys that wait at once at most; each holds its headers.
 const MAX_WAITING: usize = 1000;
 /// Replicas that start together load apart from one another.
@@ -67,8 +68,10 @@ struct State {
     /// A load is under way.
     loading: bool,
     last: Last,
-    /// When the last load began that a token asked for.
-    asked_at: Option<Instant>,
+    /// When the last load began.
+    begun_at: Option<Instant>,
+    /// When the last load began that has ended.
+    ended_from: Option<Instant>,
 }
 
 /// What became of the last load.
@@ -94,7 +97,8 @@ impl Keys {
                     KeySource::File(_) => Last::Good,
                     KeySource::Url(_) => Last::Never,
                 },
-                asked_at: None,
+                begun_at: None,
+                ended_from: None,
                 keys,
             }),
             from,
@@ -150,32 +154,49 @@ impl Keys {
         }
     }
 
-    /// Whether keys may be missing since they cannot be loaded now.
+    /// Whether keys may be missing since a source could not be loaded when that was last tried.
     pub(super) fn are_uncertain(&self) -> bool {
-        self.sources.iter().any(|source| {
-            let state = source.state();
-            state.last != Last::Good || state.loading
-        })
+        let mut sources = self.sources.iter();
+        sources.any(|source| source.state().last != Last::Good)
     }
 
-    /// Has every source loaded again, unless that was done a moment ago, and waits until `enough` or
-    /// the end of all loads; no longer than [`PATIENCE`].
-    pub(super) async fn look_again(self: &Arc<Self>, enough: impl Fn(&Self) -> bool) {
+    /// Has every source loaded again, and waits until `enough` or the end of these loads. Returns false
+    /// if that takes longer than [`PATIENCE`], or if too many wait already.
+    pub(super) async fn look_again(self: &Arc<Self>, enough: impl Fn(&Self) -> bool) -> bool {
         let Ok(_place) = self.waiting.try_acquire() else {
-            return;
+            return false;
         };
+        let arrived = Instant::now();
+        let until = arrived + PATIENCE;
         let mut ended = self.ended.subscribe();
-        let until = Instant::now() + PATIENCE;
-        for index in 0..self.sources.len() {
-            if let Some(load) = self.begin(index, true) {
-                self.loads.spawn(load.run());
+        loop {
+            // Until when nothing happens, unless a load ends; none if there is nothing to wait for.
+            let mut quiet: Option<Instant> = None;
+            for (index, source) in self.sources.iter().enumerate() {
+                let (loading, begun_at, ended_from) = {
+                    let state = source.state();
+                    (state.loading, state.begun_at, state.ended_from)
+                };
+                if ended_from.is_some_and(|from| from >= arrived) {
+                    continue;
+                }
+                let next = begun_at.map(|at| at + ASKED_INTERVAL);
+                let next = next.filter(|next| *next > Instant::now());
+                if !loading
+                    && next.is_none()
+                    && let Some(load) = self.begin(index)
+                {
+                    self.loads.spawn(load.run());
+                }
+                let next = next.filter(|_| !loading).unwrap_or(until).min(until);
+                quiet = Some(quiet.map_or(next, |quiet| quiet.min(next)));
             }
-        }
-        let is_loading = || self.sources.iter().any(|source| source.state().loading);
-        while is_loading() && !enough(self) {
-            let waited = timeout_at(until, ended.changed()).await;
-            if !matches!(waited, Ok(Ok(()))) {
-                return;
+            let Some(quiet) = quiet.filter(|_| !enough(self)) else {
+                return true;
+            };
+            let is_over = timeout_at(quiet, ended.changed()).await.is_err() && quiet == until;
+            if is_over {
+                return enough(self);
             }
         }
     }
@@ -199,7 +220,7 @@ impl Keys {
             sleep(jittered(interval(), JITTER)).await;
         }
         loop {
-            if let Some(load) = self.begin(index, false) {
+            if let Some(load) = self.begin(index) {
                 load.run().await;
             }
             sleep(jittered(interval(), JITTER)).await;
@@ -207,19 +228,18 @@ impl Keys {
     }
 
     /// The right to load a source, until it is dropped; none while another load has it.
-    fn begin(self: &Arc<Self>, index: usize, asked: bool) -> Option<Load> {
+    fn begin(self: &Arc<Self>, index: usize) -> Option<Load> {
         let mut state = self.sources.get(index)?.state();
-        let soon = |at: Instant| at.elapsed() < ASKED_INTERVAL;
-        if state.loading || (asked && state.asked_at.is_some_and(soon)) {
+        if state.loading {
             return None;
         }
-        if asked {
-            state.asked_at = Some(Instant::now());
-        }
+        let begun_at = Instant::now();
         state.loading = true;
+        state.begun_at = Some(begun_at);
         Some(Load {
             keys: Arc::clone(self),
             index,
+            begun_at,
         })
     }
 
@@ -284,6 +304,7 @@ impl Source {
 struct Load {
     keys: Arc<Keys>,
     index: usize,
+    begun_at: Instant,
 }
 
 impl Load {
@@ -298,7 +319,9 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         if let Some(source) = self.keys.sources.get(self.index) {
-            source.state().loading = false;
+            let mut state = source.state();
+            state.loading = false;
+            state.ended_from = Some(self.begun_at);
         }
         self.keys.ended.send_replace(());
     }

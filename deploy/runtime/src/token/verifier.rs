@@ -154,9 +154,9 @@ impl Verifier {
             let found = keys.find(id.as_deref(), algorithm);
             !matches!(found, Err(TokenError::UnknownKey))
         };
-        keys.look_again(is_known).await;
+        let looked = keys.look_again(is_known).await;
         let verified = self.verify(token);
-        if verified == Err(TokenError::UnknownKey) && keys.are_uncertain() {
+        if verified == Err(TokenError::UnknownKey) && (!looked || keys.are_uncertain()) {
             return Err(TokenError::KeysUnavailable);
         }
         verified
