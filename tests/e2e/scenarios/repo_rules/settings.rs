@@ -8,7 +8,7 @@ use testkit::process::{binaries, command};
 use super::root;
 
 /// Numbers that an operator can judge. The rest are constants.
-const MOST_NUMBERS: [(&str, usize); 2] = [("CHAT_", 20), ("GITSYNC_", 26)];
+const MOST_NUMBERS: [(&str, usize); 2] = [("CHAT_", 21), ("GITSYNC_", 27)];
 const SECTION: &str = "## Configuration";
 
 /// A setting as the help shows it.
