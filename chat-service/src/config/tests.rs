@@ -47,8 +47,9 @@ fn all_problems_are_reported_at_once_by_name() {
             "CHAT_DATABASE_URL or CHAT_DATABASE_URL_FILE is required",
             "CHAT_CALL_TIMEOUT is 30s; it must not be less than CHAT_STATEMENT_TIMEOUT, which is 40s",
             "CHAT_CALL_TIMEOUT is 30s; it must not be less than CHAT_REFRESH_TIMEOUT, which is 1m",
-            "GIT_PROVIDER_0_NAME is no setting; there are GIT_PROVIDER_<n>_TYPE, _ID, _HOST, _SSH_HOSTS and \
-             _API_BASE_URL",
+            "GIT_PROVIDER_0_NAME is no setting; there are GIT_PROVIDER_<n>_TYPE, _ID, _HOST, \
+             _SSH_HOSTS, _API_BASE_URL, _OAUTH_CLIENT_ID, _OAUTH_CLIENT_SECRET_FILE and \
+             _OAUTH_TOKEN_URL",
         ]
     );
 }

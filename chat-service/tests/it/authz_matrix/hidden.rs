@@ -115,6 +115,8 @@ async fn a_chat_that_may_not_be_read_answers_as_one_that_does_not_exist() {
     let recorder = Recorder::start(server.clone()).await;
     let recorded = url.replacen(&server, &recorder.address().to_string(), 1);
     assert_ne!(recorded, url);
+    // In plain text, which is read on its way.
+    let recorded = format!("{recorded}?sslmode=disable");
     Stack::run_on(
         database,
         |settings, _| {
