@@ -7,8 +7,11 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MethodDescriptor,
     ReflectMessage as _, Value,
 };
-use proto::chat::v1::{
-    self, Chat, CreateChatRequest, GetChatsRequest, WorkspaceChats, report_git_ref_request::Target,
+use proto::{
+    chat::v1::{report_git_ref_request::Target, *},
+    externalscaler::{
+        GetMetricsRequest, ScaledObjectRef, external_scaler_client::ExternalScalerClient,
+    },
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -46,7 +49,7 @@ const ANSWERS: [Code; 6] = [
 macro_rules! send {
     ($client:expr, $method:ident, $request:ident, $message:expr) => {
         $client
-            .$method($message.transcode_to::<v1::$request>().unwrap())
+            .$method($message.transcode_to::<$request>().unwrap())
             .await
             .map(|_| ())
     };
@@ -60,6 +63,7 @@ async fn call(
 ) -> Result<(), Status> {
     let (mut chats, mut accounts) = (stack.chats(caller), stack.accounts(caller));
     let (mut sync, mut admin) = (stack.sync(caller), stack.admin(caller));
+    let mut keda = ExternalScalerClient::new(stack.scaler.clone());
     match rpc {
         "chat.v1.ChatService.GetChats" => send!(chats, get_chats, GetChatsRequest, message),
         "chat.v1.ChatService.GetChat" => send!(chats, get_chat, GetChatRequest, message),
@@ -115,6 +119,18 @@ async fn call(
         "chat.v1.SyncAdminService.RequeueGitRefs" => {
             send!(admin, requeue_git_refs, RequeueGitRefsRequest, message)
         }
+        "externalscaler.ExternalScaler.GetMetrics" => {
+            send!(keda, get_metrics, GetMetricsRequest, message)
+        }
+        "externalscaler.ExternalScaler.GetMetricSpec" => {
+            send!(keda, get_metric_spec, ScaledObjectRef, message)
+        }
+        "externalscaler.ExternalScaler.IsActive" => {
+            send!(keda, is_active, ScaledObjectRef, message)
+        }
+        "externalscaler.ExternalScaler.StreamIsActive" => {
+            send!(keda, stream_is_active, ScaledObjectRef, message)
+        }
         _ => panic!("{rpc} takes a text, and is not tried"),
     }
 }
@@ -134,20 +150,20 @@ fn bases(chat: &Chat, method: &MethodDescriptor) -> Vec<DynamicMessage> {
         )],
         "UpdateChat" => vec![dynamic(
             method,
-            &v1::UpdateChatRequest {
+            &UpdateChatRequest {
                 chat_id,
                 title: Some("title".to_owned()),
                 update_mask: Some(prost_types::FieldMask {
                     paths: ["title", "labels"].map(str::to_owned).into(),
                 }),
-                ..v1::UpdateChatRequest::default()
+                ..UpdateChatRequest::default()
             },
         )],
         "UpdateChatSharing" => vec![dynamic(
             method,
-            &v1::UpdateChatSharingRequest {
+            &UpdateChatSharingRequest {
                 chat_id,
-                ..v1::UpdateChatSharingRequest::default()
+                ..UpdateChatSharingRequest::default()
             },
         )],
         "ReportGitRef" => {
@@ -163,7 +179,7 @@ fn bases(chat: &Chat, method: &MethodDescriptor) -> Vec<DynamicMessage> {
         }
         "LinkGitAccount" => vec![dynamic(
             method,
-            &v1::LinkGitAccountRequest {
+            &LinkGitAccountRequest {
                 user_id: Some(owner_id),
                 ..link()
             },
@@ -178,8 +194,8 @@ fn dynamic(method: &MethodDescriptor, typed: &impl prost::Message) -> DynamicMes
     message
 }
 
-fn report(target: Target) -> v1::ReportGitRefRequest {
-    v1::ReportGitRefRequest {
+fn report(target: Target) -> ReportGitRefRequest {
+    ReportGitRefRequest {
         target: Some(target),
         git_remote_origin: "https://github.com/acme/web".to_owned(),
         git_branch: "main".to_owned(),
@@ -187,11 +203,11 @@ fn report(target: Target) -> v1::ReportGitRefRequest {
     }
 }
 
-fn link() -> v1::LinkGitAccountRequest {
-    v1::LinkGitAccountRequest {
+fn link() -> LinkGitAccountRequest {
+    LinkGitAccountRequest {
         provider_id: "github".to_owned(),
         access_token: "token".to_owned(),
-        ..v1::LinkGitAccountRequest::default()
+        ..LinkGitAccountRequest::default()
     }
 }
 
@@ -264,12 +280,12 @@ async fn rich_chat(stack: &Stack, owner: &Caller, workspace: Uuid) -> Chat {
         ..CreateChatRequest::default()
     };
     let chat = stack.chat_with(owner, create).await;
-    let share = v1::UpdateChatSharingRequest {
+    let share = UpdateChatSharingRequest {
         chat_id: chat.id.clone(),
-        add_readers: vec![v1::Subject {
-            subject: Some(v1::subject::Subject::UserId(Uuid::now_v7().to_string())),
+        add_readers: vec![Subject {
+            subject: Some(subject::Subject::UserId(Uuid::now_v7().to_string())),
         }],
-        ..v1::UpdateChatSharingRequest::default()
+        ..UpdateChatSharingRequest::default()
     };
     let mut chats = stack.chats(owner);
     chats.update_chat_sharing(share).await.unwrap();
@@ -392,9 +408,9 @@ async fn hostile_titles_and_labels_are_kept_as_they_are_and_match_only_themselve
 async fn a_hostile_name_of_a_service_or_a_role_is_no_other_name() {
     Stack::run(async |stack| {
         let chat = stack.chat(&Caller::user()).await;
-        let get = v1::GetChatRequest {
+        let get = GetChatRequest {
             chat_id: chat.id,
-            ..v1::GetChatRequest::default()
+            ..GetChatRequest::default()
         };
         for text in TEXTS {
             for caller in [

@@ -178,6 +178,8 @@ async fn a_refresh_prints_what_the_host_says_and_what_is_known_where_it_says_not
         let chat = owner.chat("feat/x").await;
         let client = Client::of(stack, &owner.caller);
         let worker = Worker::of(stack);
+        // Looked up since its report, so that only a refresh makes it due.
+        worker.answer(found()).await;
         let answer = async |result| {
             let lease = Leased(worker.wait_for_lease().await.remove(0));
             let outcome = outcome(lease.git_ref(), result);

@@ -1,7 +1,8 @@
 -- name: apply_outcomes
 -- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
--- its event and its next due time. Returns what became of each, and how late one that is applied is,
--- by its lane; one that is missing spends another budget, or was looked at since. The caller has locked all of them, and proves the lease last.
+-- its event and its next due time. Returns what became of each, and how late one that is applied
+-- is, by its lane; one that is missing spends another budget, or was looked at since. The caller
+-- has locked all of them, and proves the lease last.
 --
 -- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
@@ -9,8 +10,7 @@
 -- "Unchanged" fails where nothing is known. Due stays what is primary, or open, or was not looked
 -- up since its last report, and nothing of an archived chat. Only visible changes make events.
 WITH judged AS (
-    SELECT
-        o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
+    SELECT o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
         r.problem_class AS known_problem, p.due_at AS was_due_at, p.lane AS due_lane,
         r.reported_at - interval '1 us' AS before_report,
         CASE
@@ -27,8 +27,7 @@ WITH judged AS (
         canonical text, fingerprint text, next_seconds float8, next_lane smallint, base_seconds real
     )
     JOIN git_ref_polls p ON p.ref_id = o.id
-    JOIN git_refs r ON r.id = o.id
-    JOIN chats c ON c.id = r.chat_id
+    JOIN git_refs r ON r.id = o.id JOIN chats c ON c.id = r.chat_id
     JOIN git_accounts a ON a.id = p.account_id
     -- A rename changes the repository, not the id; a host without ids has only number and
     -- repository. A host's clock may be ahead: a wrong answer must not outdate all later ones.
@@ -119,8 +118,7 @@ WITH judged AS (
         canonical_repository = n.new_canonical, problem_class = n.problem,
         problem_since = CASE WHEN n.problem = r.problem_class THEN r.problem_since
             WHEN n.problem IS NOT NULL THEN now() END
-    FROM planned n
-    WHERE r.id = n.id
+    FROM planned n WHERE r.id = n.id
         AND (r.pull_request, r.pr_repository, r.pr_host_id, r.pr_updated_at, r.problem_class,
             r.upstream_repository, r.canonical_repository)
             IS DISTINCT FROM (n.shown, n.pr_repository, n.pr_host_id, n.pr_updated_at, n.problem,
@@ -128,8 +126,7 @@ WITH judged AS (
 ), filtered AS (
     UPDATE chats c
     SET primary_pr_number = n.number, primary_pr_state = n.state, primary_pr_draft = n.draft
-    FROM planned n
-    WHERE c.id = n.chat_id AND n.is_primary
+    FROM planned n WHERE c.id = n.chat_id AND n.is_primary
         AND (c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft)
             IS DISTINCT FROM (n.number, n.state, n.draft)
     RETURNING c.id, c.list_pr
@@ -139,8 +136,7 @@ WITH judged AS (
 ), recorded AS (
     INSERT INTO change_events (chat_id, kind)
     SELECT DISTINCT n.chat_id, 'diff_status_changed'
-    FROM planned n
-    WHERE n.differs OR n.problem IS DISTINCT FROM n.known_problem
+    FROM planned n WHERE n.differs OR n.problem IS DISTINCT FROM n.known_problem
     RETURNING id
 )
 SELECT n.id, n.effect = 'found' AND NOT n.same AS is_another,

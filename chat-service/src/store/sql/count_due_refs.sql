@@ -1,8 +1,9 @@
 -- name: count_due_refs
 -- Of each lane, how many refs are due of accounts with a usable credential, how many of them have
 -- been for more than a minute and could be leased now, both counted up to $1, and for how many
--- seconds the oldest due one has been. What a pause, a rest or a lease keeps is not overdue. Found as a claim finds them, by queue, accounts and polls, of the first $2 budgets of each lane
--- of the queue and as many accounts. No row for a lane of which nothing is due.
+-- seconds the oldest due one has been. What a pause, a rest or a lease keeps is not overdue. Found
+-- as a claim finds them, by queue, accounts and polls, of the first $2 budgets of each lane of the
+-- queue and as many accounts. No row for a lane of which nothing is due.
 WITH account AS MATERIALIZED (
     SELECT a.id, q.kept_from
     FROM generate_series(1, 4) AS budget_lanes (lane)

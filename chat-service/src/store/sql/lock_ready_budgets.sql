@@ -1,7 +1,7 @@
 -- name: lock_ready_budgets
 -- Locks the first $1 budgets that can be leased, in the order of the queue, and returns them with
--- how many of $2 refs a turn of each hands out, the lane from which on none is, and whether its last
--- lease ran out.
+-- how many of $2 refs a turn of each hands out, the lane from which on none is, and whether its
+-- last lease ran out.
 --
 -- The order is by time: since when a budget is ready, less a head start by the lane of its most
 -- urgent due ref (viewed 60 s, active 30 s). So a push passes idle backlogs, and nothing waits more
@@ -11,11 +11,9 @@
 -- the quantum, down to one, each time that happens in a row. None is locked for the request $3 if
 -- it took effect before.
 SELECT
-    q.id,
-    lanes.lane = 1 AS awaited,
+    q.id, lanes.lane = 1 AS awaited,
     greatest($2::bigint >> least(q.losses, 16), 1) AS quantum,
-    q.withheld_from,
-    q.expired
+    q.withheld_from, q.expired
 FROM (VALUES (1, 0), (2, 60), (3, 30), (4, 0)) AS lanes (lane, head_start)
 CROSS JOIN LATERAL (
     SELECT
