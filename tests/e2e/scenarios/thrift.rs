@@ -48,12 +48,12 @@ async fn from_a_report_to_its_status_are_two_round_trips_to_a_host_without_graph
         let hold = stack.github.hold(format!("/pulls/{number}").as_str());
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, REPOSITORY, "second").await;
-        // The pull request and its reviews, at once.
+        // The pull request, its reviews, and the checks and statuses of its head, at once.
         hold.waiting(2).await;
-        assert_eq!(stack.github.requests().len(), 3);
+        assert_eq!(stack.github.requests().len(), 5);
         hold.release();
         until_open(stack, &owner, &chat).await;
-        assert_eq!(stack.github.requests().len(), 3);
+        assert_eq!(stack.github.requests().len(), 5);
         vec![worker]
     })
     .await;
