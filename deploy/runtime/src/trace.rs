@@ -69,7 +69,7 @@ impl Span {
     }
 
     /// Work that begins by itself, for those whose trace contexts are `waiting`
-    /// ([`Span::traceparent`]): it continues the first one's trace, and points to the others. Work
+    /// (as its `traceparent` names it): it continues the first one's trace, and points to the others. Work
     /// for which none waits begins a trace.
     #[must_use]
     pub fn turn<'a>(name: &'static str, waiting: impl Iterator<Item = &'a str>) -> Self {

@@ -48,7 +48,7 @@ pub enum KeyError {
     /// Nothing that verifies signatures.
     #[error("holds no key that verifies signatures")]
     Empty,
-    /// More than [`MAX_KEYS`].
+    /// More than a set may have.
     #[error("holds more than 100 keys")]
     TooMany,
     /// Not what signs tokens.
