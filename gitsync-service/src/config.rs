@@ -236,7 +236,7 @@ impl Settings {
     /// See [`ConfigError`]: all problems at once.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new::<Self>(arguments, environment().keys(), PREFIX)?;
-        reader.require_any(&["token"]);
+        reader.require_any(&["token", "tls_cert_file"]);
         reader.at_least("tick_timeout", "request_timeout");
         reader.at_least("open_cap", "diff_status_ttl");
         reader.at_least("quiet_cap", "open_cap");
