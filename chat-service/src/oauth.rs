@@ -444,7 +444,7 @@ impl Renewer {
     }
 }
 
-/// How long an account waits after so many failures in a row.
+/// The backoff of an account after this many failures in a row.
 fn backoff(failures: u32) -> Duration {
     let backoff = BACKOFF * 2_u32.pow(failures.min(BACKOFF_DOUBLINGS));
     backoff.min(BACKOFF_CAP)

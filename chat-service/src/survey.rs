@@ -107,7 +107,7 @@ impl SurveyMetrics {
         }
         for state in &counts.states {
             let provider = [("provider", state.provider_id.clone())];
-            // 0 where there is none: a provider that has accounts may have leases.
+            // Shown as 0 for a provider whose accounts have no lease now.
             self.leases.get_or_create_owned(&provider);
             let [of] = &provider;
             let named = |name| [of.clone(), (name, state.state.clone())];

@@ -1,5 +1,5 @@
-//! Which token endpoints fail at the moment, by provider: those are left alone but for one trial
-//! request now and then.
+//! A circuit breaker for each provider's token endpoint: while it is open, nothing is sent but one
+//! trial request at a time, after a backoff.
 
 use std::{
     collections::HashMap,

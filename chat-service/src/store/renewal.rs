@@ -46,7 +46,7 @@ pub(crate) struct RenewedTokens {
     pub(crate) tokens: SealedTokens,
     /// The keyed hash of the access token.
     pub(crate) token_key: String,
-    /// When the access token expires, if the host told.
+    /// Time until the access token expires; absent where the host did not say.
     pub(crate) expires_in: Option<Duration>,
     /// When the refresh token does.
     pub(crate) refresh_expires_in: Option<Duration>,

@@ -33,8 +33,9 @@ pub enum LogFormat {
     Text,
 }
 
-/// What comes before the configured filter, which may say otherwise. The verifier of certificates
-/// writes of each one that it refuses as of an error of its own; whoever connects handles that.
+/// What comes before the configured filter, which may say otherwise. The platform's verifier
+/// logs each certificate that it refuses as an error; a refusal is handled and logged where the
+/// connection is made.
 const QUIET: &str = "rustls_platform_verifier=off";
 
 /// Installs the process-wide subscriber. `filter` is in the syntax of

@@ -1,5 +1,4 @@
-//! Bearer tokens: JWTs, signed by whom an operator trusts to issue them. A service holds public keys
-//! only, so that no service can speak for a user.
+//! Bearer tokens: JWTs, signed by issuers that an operator trusts. A service holds public keys only, so that no service can speak for a user.
 //!
 //! [`Verifier`] checks a token: by which key ([`KeySources`]), from which issuer, for which audience,
 //! within which times. [`ClaimNames`] says under which names an issuer's tokens hold what [`Claims`]

@@ -29,6 +29,7 @@ pub use self::{
     collector::{FLUSH_TIMEOUT, TraceError, TraceSettings, Traced, Traces},
     served::TraceLayer,
 };
+use crate::call_metrics::code_name;
 
 /// There from the first start of [`Traces`] with a collector on.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -226,27 +227,4 @@ fn recorded<T>(read: impl FnOnce(&SpanContext) -> T) -> Option<T> {
 
 fn current(is: impl FnOnce(&SpanContext) -> bool) -> bool {
     Context::map_current(|context| is(context.span().span_context()))
-}
-
-/// The name of a status code in the gRPC specification.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

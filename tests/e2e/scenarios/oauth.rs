@@ -117,7 +117,7 @@ async fn an_expired_token_of_a_hundred_refs_is_renewed_by_one_request_of_all_rep
     .await;
 }
 
-/// The host has replaced both tokens, and nobody has the new ones.
+/// The host has replaced both tokens, and the new ones are lost.
 #[tokio::test]
 async fn an_account_whose_new_tokens_were_lost_on_the_way_says_that_it_is_to_be_linked_again() {
     Stack::run(async |stack| {

@@ -6,8 +6,8 @@
 -- begins: what a worker says of the former token is not about this one. Returns the account if it
 -- was replaced.
 --
--- The lease of the renewal is not asked for: whoever comes late with tokens that replaced those in
--- the row has the only ones that are good.
+-- The lease of the renewal is not a fence here: a process whose lease ran out may hold the only
+-- tokens that are good, since the host has replaced those in the row.
 WITH renewed AS (
     UPDATE git_accounts a
     SET credential_state = 'accepted',

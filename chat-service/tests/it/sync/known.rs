@@ -174,7 +174,7 @@ async fn checks_are_shown_of_the_head_alone_and_what_a_host_does_not_tell_stays(
     .await;
 }
 
-/// A conflict of what is settled is nobody's any more.
+/// A conflict of a settled pull request concerns no reader any more.
 #[tokio::test]
 async fn a_settled_pull_request_shows_no_mergeability() {
     Stack::run(async |stack| {

@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// A service's own token, in a file that whoever issues it may replace at any time (as Kubernetes
-/// does with projected tokens). Reads it anew when asked, and keeps the last good one.
+/// A service's own token, in a file that its issuer may replace at any time (as Kubernetes does
+/// with projected tokens). Reads it anew when asked, and keeps the last good one.
 #[derive(Clone)]
 pub struct TokenFile {
     path: PathBuf,

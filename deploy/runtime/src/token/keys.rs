@@ -1,8 +1,7 @@
 //! The keys that a verifier has now, and how they are kept up to date.
 //!
 //! Every source is loaded again at intervals, and when a token names a key that is not known. One load
-//! of a source is under way at a time, whoever waits for it, and those that tokens ask for are rate
-//! limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A call waits for
+//! of a source is under way at a time, single flight, and loads for unknown keys are rate limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A call waits for
 //! a load that began after it came, so that a key that was published before is found whatever others
 //! ask for. A load that fails leaves the keys as they are.
 

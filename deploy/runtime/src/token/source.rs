@@ -56,8 +56,8 @@ impl KeySources {
     ///
     /// # Errors
     ///
-    /// All problems, with what each is about: a file that cannot be used, a URL that is none. Nothing
-    /// that a file holds.
+    /// All problems, with what each is about: a file that cannot be used, a text that is not a
+    /// URL. They quote nothing of a file.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (mut sources, mut problems) = (Vec::new(), Vec::new());
         for entry in text.split(',').map(str::trim).filter(|e| !e.is_empty()) {

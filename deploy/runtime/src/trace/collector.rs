@@ -73,7 +73,7 @@ pub struct Traced {
 /// Traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// The endpoint is none.
+    /// The endpoint is not a URL that gRPC can call.
     #[error("the collector's endpoint cannot be used")]
     Endpoint(#[from] tonic::transport::Error),
     /// The process sends traces already.
@@ -97,7 +97,7 @@ impl Traces {
     ///
     /// # Errors
     ///
-    /// When the endpoint is none, or the process has started this before.
+    /// When the endpoint is not a URL that gRPC can call, or the process sends traces already.
     pub fn start(
         settings: &TraceSettings,
         of: &Traced,

@@ -14,8 +14,8 @@ use tower::{Layer, Service};
 use super::Span;
 use crate::services::Methods;
 
-/// Stands for all methods that a listener does not serve: paths come from clients that nobody has
-/// authenticated.
+/// Stands for all methods that a listener does not serve: paths come from clients that are
+/// not authenticated.
 const OTHER: &str = "_OTHER";
 
 /// Gives each call a span: until its answer, or until its stream began.

@@ -56,7 +56,7 @@ pub(crate) struct CommitChecks {
 pub struct ReviewThread {
     /// GitHub's number for it.
     pub id: u64,
-    /// Whether somebody resolved it.
+    /// Whether it was resolved.
     pub resolved: bool,
 }
 
