@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use opentelemetry_proto::tonic::{
@@ -19,9 +18,6 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::wait;
-
-/// How long a span may be on its way: a batch that hangs is given 10 s, and sent again 5 s later.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A span as it was received.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +113,7 @@ impl Collector {
     ///
     /// When none comes in time.
     pub async fn span(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Span {
-        wait::within(PATIENCE, what, || async {
+        wait::until(what, || async {
             let spans = self.spans();
             let names: Vec<_> = spans.iter().map(|span| span.name.clone()).collect();
             spans.into_iter().find(|span| wanted(span)).ok_or(names)

@@ -3,7 +3,7 @@
 //! A collector that is down or slow costs nothing but that queue. What does not fit into it is
 //! dropped and counted; what is in it is sent when the collector is back.
 
-use std::{fmt, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use opentelemetry::{Context, KeyValue, trace::TracerProvider as _};
 use opentelemetry_proto::{
@@ -278,7 +278,7 @@ impl Sending {
                 Ok(())
             }
             Err(status) => {
-                let unsent = unsent(status.code());
+                let unsent = unsent(&status);
                 if unsent == Unsent::Refused {
                     self.metrics.dropped.inc_by(batch.spans);
                 }
@@ -307,8 +307,13 @@ enum Unsent {
 }
 
 /// As OTLP has it: which failures may pass.
-fn unsent(code: Code) -> Unsent {
-    match code {
+fn unsent(status: &Status) -> Unsent {
+    // A connection that breaks is not an answer of the collector, whatever code tonic gives it:
+    // CANCELLED, UNAVAILABLE or UNKNOWN, by how far the request had come.
+    if status.source().is_some() {
+        return Unsent::Away;
+    }
+    match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
