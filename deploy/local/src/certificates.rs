@@ -1,4 +1,5 @@
-//! TLS between the services: an authority of this start, whose key is nowhere, and two certificates.
+//! TLS between the services: an authority of this start, whose key is nowhere, and two
+//! certificates.
 
 use std::{
     ffi::OsString,

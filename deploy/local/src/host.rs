@@ -15,7 +15,7 @@ pub(crate) const PROVIDER: &str = "github";
 const GITHUB: &str = "github.com";
 const GITHUB_API: &str = "https://api.github.com";
 
-/// A git host, as chat-service is told of it.
+/// A git host as chat-service is configured for it.
 pub(crate) struct GitHost {
     /// The host of remote origins.
     pub(crate) host: String,

@@ -49,8 +49,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The alias `cargo up` ends in `--`, so that `cargo up --flag` works; in `cargo up -- --flag` there
-/// are then two of them, and the second one arrives here.
+/// The alias `cargo up` ends in `--`, so that `cargo up --flag` works; in `cargo up -- --flag`
+/// there are then two of them, and the second one arrives here.
 fn arguments(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     arguments
         .enumerate()

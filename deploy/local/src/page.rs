@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{files::write_private, people::Tokens};
 
-/// Roles that have a link: the chats' owner, and a colleague with whom some are shared.
+/// Roles that have a link: the chats' owner, and a colleague who is a reader of some.
 const READERS: [&str; 2] = ["owner", "colleague"];
 
 /// The one-time codes with which the page can be opened.

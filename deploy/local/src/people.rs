@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::services::run;
 
-/// The organization of everybody but the stranger.
+/// The organization of all users but the stranger.
 pub(crate) const ORGANIZATION: Uuid = id(0x0100);
 /// A group that the colleague is in.
 pub(crate) const REVIEWERS: Uuid = id(0x0101);
@@ -41,8 +41,8 @@ pub(crate) const COLLEAGUE: Uuid = id(6);
 /// A member of the organization who has linked no account.
 pub(crate) const NEWCOMER: Uuid = id(7);
 
-/// Everybody, in the order of printing.
-pub(crate) fn everybody() -> Vec<Person> {
+/// All users, in the order of printing.
+pub(crate) fn all_people() -> Vec<Person> {
     let member = format!("--organization={ORGANIZATION}");
     let user = |role, id: Uuid, claims: &[&str]| Person {
         role,
@@ -84,10 +84,10 @@ pub(crate) fn worker() -> Person {
 pub(crate) struct Tokens(BTreeMap<&'static str, String>);
 
 impl Tokens {
-    /// Has `chat-service token` issue one for everybody.
+    /// Has `chat-service token` issue a token for each user.
     pub(crate) async fn issue(program: &Path, private_key: &Path) -> anyhow::Result<Self> {
         let mut tokens = BTreeMap::new();
-        for person in everybody() {
+        for person in all_people() {
             tokens.insert(person.role, issue(program, private_key, &person).await?);
         }
         Ok(Self(tokens))
@@ -124,9 +124,9 @@ pub(crate) async fn issue(
     Ok(token.trim().to_owned())
 }
 
-/// Everybody's id, for the ready file.
+/// The id of each user, for the ready file.
 pub(crate) fn json() -> Value {
-    let users: BTreeMap<&str, String> = everybody()
+    let users: BTreeMap<&str, String> = all_people()
         .into_iter()
         .map(|person| (person.role, person.subject))
         .collect();

@@ -60,7 +60,7 @@ impl Ready {
         let tokens = self.directory.join("tokens");
         std::fs::create_dir_all(&tokens)
             .with_context(|| format!("cannot make {}", tokens.display()))?;
-        for person in people::everybody() {
+        for person in people::all_people() {
             write_private(&self.token_file(person.role), self.tokens.of(person.role)?)?;
         }
         write_private(&self.script(), &self.shell()?)?;
@@ -82,7 +82,7 @@ impl Ready {
     /// The variables: a token for each role, and what chat-service's own commands read.
     fn shell(&self) -> anyhow::Result<String> {
         let mut text = "# Bearer tokens, good for a week, and where chat-service is.\n".to_owned();
-        for person in people::everybody() {
+        for person in people::all_people() {
             let token = self.tokens.of(person.role)?;
             text.push_str(&format!("export {}={token}\n", person.role.to_uppercase()));
         }

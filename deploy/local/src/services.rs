@@ -22,10 +22,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// So many of the last log lines are shown when a service ends by itself.
+/// This many of the last log lines are shown when a service ends by itself.
 const SHOWN_LINES: usize = 20;
 
-/// What the machine says about whom to trust among other hosts.
+/// Variables by which the machine names the authorities that it trusts.
 const PASSED_ON: [&str; 2] = ["SSL_CERT_DIR", "SSL_CERT_FILE"];
 
 /// Runs a command to its end, and returns what it wrote to standard output.
@@ -50,8 +50,8 @@ pub(crate) struct Service {
     pub(crate) log: PathBuf,
 }
 
-/// A command for one of the services. It inherits the settings of both services from the environment,
-/// so that any of them can be tried out, but nothing else: flags win over them.
+/// A command for one of the services. It inherits the settings of both services from the
+/// environment, so that any of them can be tried out, but nothing else: flags win over them.
 pub(crate) fn program(path: &Path, prefix: &str) -> Command {
     let mut command = command(path);
     command.envs(std::env::vars_os().filter(|(name, _)| {
@@ -119,7 +119,7 @@ impl Service {
 
     /// Asks it to end, waits for that, and kills it if it takes too long.
     pub(crate) async fn stop(mut self) {
-        // One that has ended by itself is sent nothing: its id may be somebody else's by now.
+        // A process that has ended by itself is sent no signal: its id may be reused by now.
         if let Ok(None) = self.process.ended()
             && let Err(error) = self.process.signal(Signal::Terminate)
         {

@@ -1,5 +1,5 @@
-//! gRPC clients that say who calls: one caller, one bearer and one set of clients for all tests, the
-//! bench and the launcher.
+//! gRPC clients that say who calls: one caller, one bearer and one set of clients for all tests,
+//! the bench and the launcher.
 
 mod caller;
 mod keys;
@@ -42,7 +42,7 @@ impl Bearer {
     /// Of a caller without a token.
     pub const ANONYMOUS: Self = Self(None);
 
-    /// Of whoever holds `token`.
+    /// The credentials of a caller with `token`.
     ///
     /// # Errors
     ///
@@ -87,8 +87,8 @@ pub fn channel(url: &str) -> Channel {
         .connect_lazy()
 }
 
-/// The same over TLS with a server whose certificate one of the authorities in `authority` (PEM) has
-/// signed, and with a certificate of the caller's, if there is one.
+/// The same over TLS with a server whose certificate one of the authorities in `authority` (PEM)
+/// has signed, and with a certificate of the caller's, if there is one.
 ///
 /// # Panics
 ///

@@ -212,7 +212,8 @@ impl GitHub {
         self.shared.lock().clock_skew = skew;
     }
 
-    /// Has every answer to a known token say that it expires then, as GitHub says it of tokens that do.
+    /// Has every answer to a known token say that it expires then, as GitHub says it of tokens that
+    /// do.
     pub fn set_token_expiry(&self, at: &str) {
         self.shared.lock().token_expiry = Some(at.to_owned());
     }
@@ -299,21 +300,21 @@ impl GitHub {
         self.shared.lock().record.clear();
     }
 
-    /// The first matching request, as soon as there is one.
+    /// Waits for the first matching request.
     ///
     /// # Panics
     ///
-    /// If there is none within 30 seconds.
+    /// If it does not arrive within 30 seconds.
     pub async fn wait_for_request(&self, matching: impl Into<Matching>) -> RecordedRequest {
         let mut found = self.wait_for_requests(matching, 1).await;
         found.swap_remove(0)
     }
 
-    /// The matching requests, as soon as there are at least so many.
+    /// Waits for the first `count` matching requests.
     ///
     /// # Panics
     ///
-    /// If there are not so many within 30 seconds.
+    /// If fewer arrive within 30 seconds.
     pub async fn wait_for_requests(
         &self,
         matching: impl Into<Matching>,

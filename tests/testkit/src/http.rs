@@ -30,8 +30,8 @@ pub async fn get(url: &str, path: &str) -> String {
     answer
 }
 
-/// The value of a metric of the operations endpoint at `url`, by its name with its labels; none if it
-/// is not there.
+/// The value of a metric of the operations endpoint at `url`, by its name with its labels; none if
+/// it is not there.
 ///
 /// # Panics
 ///

@@ -1,6 +1,7 @@
-//! What tests need of the world, for real where that is possible: a PostgreSQL server with a database
-//! per test, the services' binaries as processes, connections that break on command, and waits that
-//! say what they waited for; besides, the clients that call the services and the frame that runs one.
+//! What tests need of the world, for real where that is possible: a PostgreSQL server with a
+//! database per test, the services' binaries as processes, connections that break on command, and
+//! waits that say what they waited for; besides, the clients that call the services and the frame
+//! that runs one.
 //!
 //! It knows the services' contract (`proto`), their schema (`migrations`) and their tokens
 //! (`service-runtime`), and links neither of them. The local launcher uses it too.

@@ -1,7 +1,7 @@
 //! Real PostgreSQL, one database per test.
 //!
-//! The first test of a process starts a private server (see [`Server`]); every test then gets a copy
-//! of a migrated template: real isolation, also for `LISTEN`/`NOTIFY` and advisory locks.
+//! The first test of a process starts a private server (see [`Server`]); every test then gets a
+//! copy of a migrated template: real isolation, also for `LISTEN`/`NOTIFY` and advisory locks.
 //! `TEST_DATABASE_URL` names an existing server instead, whose user must be allowed to create
 //! databases; `TESTKIT_POSTGRES_BIN` names the directory of the programs, or is `embedded` for the
 //! prebuilt server. A missing server is a panic, never a skip.

@@ -1,7 +1,7 @@
 //! Real processes: the services' binaries, started, watched, signalled and ended by a test.
 //!
-//! A [`Process`] collects what its child writes to standard error, is killed when it is dropped, and
-//! does not outlive this process even if that is killed. If it printed a secret that was noted
+//! A [`Process`] collects what its child writes to standard error, is killed when it is dropped,
+//! and does not outlive this process even if that is killed. If it printed a secret that was noted
 //! ([`crate::secrets`]), to its log or its metrics, its drop panics: no test has to think of that.
 
 mod binaries;
@@ -32,7 +32,7 @@ use self::{
 };
 use crate::wait;
 
-/// So many of the last lines of standard error are kept.
+/// This many of the last lines of standard error are kept.
 const KEPT_LINES: usize = 50_000;
 
 /// A signal to send to a process.
@@ -87,7 +87,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 pub struct Process {
     name: String,
     child: Child,
-    /// Known once it was reaped: from then on its id may be somebody else's.
+    /// Set when the process was reaped: from then on its id may be reused.
     end: Option<ExitStatus>,
     guard: Option<Guard>,
     lines: Arc<Mutex<VecDeque<String>>>,
@@ -120,7 +120,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Out of the reach of Ctrl-C: whoever started it decides when it ends.
+            // Out of the reach of Ctrl-C: the test decides when the process ends.
             .process_group(0)
             .spawn()?;
         let lines = Arc::new(Mutex::new(VecDeque::new()));
@@ -128,7 +128,7 @@ impl Process {
         let (reading, end_of_log) = end_of_log();
         if let Some(stderr) = child.stderr.take() {
             let (lines, leaks) = (Arc::clone(&lines), leaks.clone());
-            // A thread and not a task: a child whose log nobody reads stops at a full pipe, and a
+            // A thread and not a task: a child whose log is not read stops at a full pipe, and a
             // test's runtime may be busy.
             std::thread::spawn(move || {
                 let _reading = reading;
@@ -267,8 +267,8 @@ impl Process {
         self.expects_errors = true;
     }
 
-    /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0, and no
-    /// line of level ERROR that was not expected.
+    /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0, and
+    /// no line of level ERROR that was not expected.
     ///
     /// # Panics
     ///

@@ -19,7 +19,8 @@ use crate::{
 
 /// It, and what it is linked with.
 const PACKAGES: [&str; 2] = ["prometheus", "libc6"];
-/// How long an alert may take to fire: some scrapes, some evaluations, and what the fault itself takes.
+/// How long an alert may take to fire: some scrapes, some evaluations, and what the fault itself
+/// takes.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 async fn fetched(program: &str) -> Command {

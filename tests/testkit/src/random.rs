@@ -39,7 +39,7 @@ impl Random {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// When the list is empty.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }

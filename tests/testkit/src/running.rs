@@ -1,5 +1,5 @@
-//! A service in the test's own process: whatever becomes of the test, the service is told to stop and
-//! waited for, and it fails the test when it ends before that or otherwise than well.
+//! A service in the test's own process: it is stopped and waited for however the test ends, and the
+//! test fails if the service ends early or with an error.
 
 use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, time::Duration};
 
@@ -52,7 +52,7 @@ impl Running {
             let ended = AssertUnwindSafe(task).catch_unwind().await;
             let failure = match ended {
                 Ok(Ok(())) if stop.is_cancelled() => return,
-                Ok(Ok(())) => format!("{name} ended before it was told to"),
+                Ok(Ok(())) => format!("{name} ended before it was stopped"),
                 Ok(Err(error)) => format!("{name} failed: {error:?}"),
                 Err(_) => format!("{name} panicked, as printed above"),
             };
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A service that ends when it is told to, and whether it has.
+    /// A service that ends when it is asked to, and whether it has ended.
     fn obedient() -> (Running, Arc<AtomicBool>) {
         let stop = CancellationToken::new();
         let running = Running::new(stop.clone());
@@ -171,7 +171,7 @@ mod tests {
         let running = Running::new(CancellationToken::new());
         running.spawn("service", async { Ok::<(), String>(()) });
         let text = panic_of(&running, std::future::pending()).await;
-        assert_eq!(text, "service ended before it was told to");
+        assert_eq!(text, "service ended before it was stopped");
 
         let running = Running::new(CancellationToken::new());
         running.spawn("service", async { panic!("a bug") as Result<(), String> });

@@ -1,8 +1,8 @@
 //! The secrets that tests made, so that what processes print can be searched for them.
 //!
 //! What makes a secret notes it: the GitHub stand-in its tokens, the database its password, clients
-//! their bearer tokens, a stack its keys. [`crate::process`] searches all that its processes print, and
-//! their metrics, and fails the test that started one that prints a secret.
+//! their bearer tokens, a stack its keys. [`crate::process`] searches all that its processes print,
+//! and their metrics, and fails the test that started one that prints a secret.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,8 @@ struct Part {
     text: String,
 }
 
-/// Notes a secret; `what` says what it is. One of fewer than 12 bytes is none.
+/// Notes a secret; `what` says what it is. A text of fewer than 12 bytes is not treated as a
+/// secret.
 pub fn note(what: &'static str, secret: &str) {
     if secret.len() < LEAST_BYTES {
         return;
@@ -51,8 +52,8 @@ pub fn note_keys(what: &'static str, file: &str) {
     }
 }
 
-/// Which secret of those that were noted so far `text` has, and what stands before it; none if it has
-/// none.
+/// Which secret of those that were noted so far `text` has, and what stands before it; none if it
+/// has none.
 #[must_use]
 pub fn found_in(text: &str) -> Option<String> {
     let noted = NOTED.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! TLS of tests: authorities that are believed only where a test says so, their certificates, and a proxy
-//! that speaks TLS in front of a server that speaks none.
+//! TLS of tests: authorities that are believed only where a test says so, their certificates, and a
+//! proxy that speaks TLS in front of a server that speaks none.
 
 mod authority;
 
@@ -27,7 +27,8 @@ pub struct TlsFront {
 
 impl TlsFront {
     /// Listens on a free port of 127.0.0.1 with a certificate for `names`, and dials `upstream`
-    /// (`host:port`) for each connection. Agrees on one of `protocols` (ALPN), unless that is empty.
+    /// (`host:port`) for each connection. Agrees on one of `protocols` (ALPN), unless that is
+    /// empty.
     ///
     /// # Panics
     ///

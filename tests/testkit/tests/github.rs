@@ -6,6 +6,8 @@ mod certify;
 mod checks;
 #[path = "github/client.rs"]
 mod client;
+#[path = "github/failures.rs"]
+mod failures;
 #[path = "github/faults.rs"]
 mod faults;
 #[path = "github/graphql.rs"]
@@ -22,7 +24,5 @@ mod limits;
 mod rest;
 #[path = "github/sample.rs"]
 mod sample;
-#[path = "github/trouble.rs"]
-mod trouble;
 #[path = "github/visibility.rs"]
 mod visibility;

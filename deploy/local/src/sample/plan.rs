@@ -35,7 +35,7 @@ pub(super) struct PlannedChat {
     pub(super) git_ref: Option<GitRef>,
 }
 
-/// With whom a chat is shared.
+/// The subject that a chat is shared with.
 #[derive(Clone, Copy)]
 pub(super) enum Share {
     ReviewersRead,

@@ -4,8 +4,8 @@ use testkit::process::{Signal, binaries};
 
 use crate::launcher::{Launcher, Place, appears, ends_without_a_trace, says, stuck, stuck_at};
 
-/// The launcher with a program that comes to no end, so that the stage is certain; and SIGTERM, which
-/// no terminal passes on to what the launcher has started.
+/// The launcher with a program that comes to no end, so that the stage is certain; and SIGTERM,
+/// which no terminal passes on to what the launcher has started.
 async fn stuck_program_ends<'a>(place: &'a Place, launcher: Launcher<'a>) {
     let process = launcher.start();
     appears(&place.sign()).await;

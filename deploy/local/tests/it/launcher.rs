@@ -16,7 +16,7 @@ use testkit::{
 /// A machine that is busy with other tests takes its time.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// A directory that nobody else uses; goes with the test.
+/// A directory of one test, removed with it.
 pub(crate) struct Place(PathBuf);
 
 impl Place {
@@ -85,8 +85,8 @@ impl Drop for Place {
     }
 }
 
-/// A script that goes on for ever with a child of its own, after it has left its sign; what it was to
-/// make, it has begun.
+/// A script that goes on for ever with a child of its own, after it has left its sign; what it was
+/// to make, it has begun.
 pub(crate) fn stuck(place: &Place) -> String {
     format!(
         r#"
@@ -220,7 +220,7 @@ pub(crate) async fn ends_without_a_trace(launcher: Process, place: &Place, signa
     let status = launcher.wait().await;
     assert!(status.success(), "{status}: {}", launcher.tail(20));
     assert_eq!(place.temporary_files(), Vec::<PathBuf>::new());
-    // Guards are told by the end of the launcher, and need a moment to see it.
+    // Guards notice the end of the launcher, and need a moment to see it.
     until("no process is left", || async {
         let left = place.processes();
         if left.is_empty() { Ok(()) } else { Err(left) }

@@ -11,7 +11,7 @@ use crate::launcher::{Launcher, Place, appears, ends_without_a_trace};
 
 /// What the launcher reports of `branches` of a repository at `api`: its lines, and the answers of
 /// the ready file.
-async fn told(api: &str, token: &str, repository: &str, branches: &[&str]) -> (String, Value) {
+async fn output_of(api: &str, token: &str, repository: &str, branches: &[&str]) -> (String, Value) {
     let place = Place::new();
     let ready = place.file("ready.json");
     let mut launcher = Launcher::at(&place)
@@ -52,7 +52,7 @@ async fn each_branch_has_its_pull_request_or_none() {
         .title("Add a thing")
         .open();
     let api = github.api_base_url();
-    let (words, answers) = told(&api, &token, "acme/web", &["feature", "spike"]).await;
+    let (words, answers) = output_of(&api, &token, "acme/web", &["feature", "spike"]).await;
     let url = answers[0]["pull_request"]["url"].as_str().unwrap();
     assert!(url.ends_with("/acme/web/pull/1"), "{url}");
     assert_eq!(answers[0]["pull_request"]["state"], json!("open"));
@@ -65,10 +65,10 @@ async fn each_branch_has_its_pull_request_or_none() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_host_refuses_is_told() {
+async fn a_token_that_the_host_refuses_is_reported() {
     let github = GitHub::start().await;
     github.repository("acme/web").public();
-    let told = told(
+    let output = output_of(
         &github.api_base_url(),
         "ghp_refused",
         "acme/web",
@@ -76,23 +76,23 @@ async fn a_token_that_the_host_refuses_is_told() {
     )
     .await;
     assert_problem(
-        told,
+        output,
         "acme/web",
         "github refused your token; trying again soon",
     );
 }
 
 #[tokio::test]
-async fn a_repository_that_does_not_exist_is_told() {
+async fn a_repository_that_does_not_exist_is_reported() {
     let github = GitHub::start().await;
     let token = github.user("ann").token();
-    let told = told(&github.api_base_url(), &token, "acme/nothing", &["feature"]).await;
+    let output = output_of(&github.api_base_url(), &token, "acme/nothing", &["feature"]).await;
     let problem = "acme/nothing does not exist or your account has no access to it";
-    assert_problem(told, "acme/nothing", problem);
+    assert_problem(output, "acme/nothing", problem);
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_there_is_told() {
-    let told = told("http://127.0.0.1:1", "ghp_any", "acme/web", &["feature"]).await;
-    assert_problem(told, "acme/web", "github is not answering");
+async fn a_host_that_is_unreachable_is_reported() {
+    let output = output_of("http://127.0.0.1:1", "ghp_any", "acme/web", &["feature"]).await;
+    assert_problem(output, "acme/web", "github is not answering");
 }

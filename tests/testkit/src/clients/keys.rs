@@ -24,8 +24,8 @@ use service_runtime::token::Signer;
 use super::Caller;
 use crate::secrets;
 
-/// The issuer that services in the test's own process trust: one for all, since a pair for each would
-/// prove nothing more.
+/// The issuer that services in the test's own process trust: one for all, since a pair for each
+/// would prove nothing more.
 pub static KEYS: LazyLock<KeyPair> = LazyLock::new(KeyPair::generate);
 
 /// An issuer's key pair.
@@ -169,7 +169,7 @@ impl KeyPair {
         self.issue_as(&header, claims)
     }
 
-    /// A token with these claims by whoever takes the public key for a shared secret.
+    /// A token with these claims, signed by an attacker with the public key as a shared secret.
     #[must_use]
     pub fn forge(&self, claims: &Value) -> String {
         let header = json!({"typ": "JWT", "alg": "HS256", "kid": self.id});

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Code, stable reason and field of an error; the reason is empty where there is none.
+/// Code, stable reason and field of an error; an error without a reason has an empty one.
 #[must_use]
 pub fn facts(status: &Status) -> (Code, String, Option<String>) {
     let details = status.get_error_details();

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::model::{AccountId, Model, Repository, RepositoryId};
 use super::pull_request::PullRequest;
 
-/// Why somebody does not get at something that exists.
+/// Why a token has no access to something that exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Barrier {
     /// The organization wants single sign-on for the token first. GraphQL: `FORBIDDEN` with
@@ -48,11 +48,11 @@ pub(crate) struct Bar {
     pub(crate) number: u64,
     place: Place,
     barrier: Barrier,
-    /// Whom it stops; everybody if nobody is named.
+    /// The accounts that it blocks; all if the set is empty.
     pub(crate) only: Option<AccountId>,
     /// The tokens that it lets through.
     pub(crate) except: HashSet<String>,
-    /// How many times it still stops somebody; for ever if there is no number.
+    /// How many more requests it blocks; `None`: unlimited.
     pub(crate) left: Cell<Option<u64>>,
 }
 

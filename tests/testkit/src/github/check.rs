@@ -1,5 +1,5 @@
-//! Checks of a commit: check runs with their suites and workflows, and commit statuses; and what they,
-//! reviews and rules amount to for a merge.
+//! Checks of a commit: check runs with their suites and workflows, and commit statuses; and what
+//! they, reviews and rules amount to for a merge.
 
 use std::collections::BTreeMap;
 

@@ -133,8 +133,8 @@ async fn read(shared: &Shared, request: Request) -> Result<Incoming, axum::Error
     })
 }
 
-/// The token of an `Authorization` header in either of the forms that GitHub takes. Any other
-/// form is a token that nobody has.
+/// The token of an `Authorization` header in either form that GitHub accepts. Any other form is an
+/// invalid token.
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
     let token = match value.split_once(' ') {

@@ -8,12 +8,12 @@ use super::matching::Matching;
 use super::record::RecordedRequest;
 use super::state::Shared;
 
-/// What goes wrong with a whole answer, REST or GraphQL; a [`Barrier`](super::Barrier) is for a part
-/// of one.
+/// What goes wrong with a whole answer, REST or GraphQL; a [`Barrier`](super::Barrier) is for a
+/// part of one.
 ///
 /// None of them but [`Fault::Delay`], [`Fault::TruncatedJson`], [`Fault::InPart`],
-/// [`Fault::HalfBody`], [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary answer,
-/// is counted against the primary rate limit.
+/// [`Fault::HalfBody`], [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary
+/// answer, is counted against the primary rate limit.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status with an error body in GitHub's form.
@@ -31,8 +31,8 @@ pub enum Fault {
     Html,
     /// 200 with the first half of the ordinary JSON, as a complete answer.
     TruncatedJson,
-    /// The ordinary answer of GraphQL without these parts of its data (JSON pointers below `data`): a
-    /// list is empty, anything else null. An error without a path is all that tells.
+    /// The ordinary answer of GraphQL without these parts of its data (JSON pointers below `data`):
+    /// a list is empty, anything else null. An error without a path is all that tells.
     InPart {
         /// What is left out.
         without: Vec<&'static str>,
@@ -64,7 +64,7 @@ pub enum Fault {
     },
     /// The ordinary answer, later.
     Delay(Duration),
-    /// All that the request does is done, and yet this is the status, as of a proxy that gave up.
+    /// The request is carried out, and this status is returned, as of a proxy that timed out.
     Lost(u16),
     /// The connection is reset without an answer.
     Reset,
@@ -81,8 +81,8 @@ pub enum Fault {
     Forbidden,
     /// 403 because the organization wants single sign-on first.
     SsoRequired,
-    /// 401 for a token that is good, as GitHub answers now and then during trouble: the headers
-    /// show the limit of somebody without a token.
+    /// 401 for a valid token, as GitHub sometimes returns during outages: the headers show the
+    /// limit of unauthenticated requests.
     BadCredentials,
     /// The ordinary answer, with a header that tells of organizations left out for want of single
     /// sign-on.
@@ -149,7 +149,7 @@ impl FaultScript {
         }
     }
 
-    /// Only so many requests go wrong; otherwise all do, until
+    /// Limits the fault to `times` requests; otherwise it lasts until
     /// [`GitHub::clear_faults`](super::GitHub::clear_faults).
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
@@ -161,7 +161,7 @@ impl FaultScript {
         self.times(1)
     }
 
-    /// The first so many matching requests still go well.
+    /// Lets the first `skip` matching requests succeed.
     pub fn after(mut self, skip: u64) -> Self {
         self.skip = skip;
         self

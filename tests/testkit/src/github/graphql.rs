@@ -1,8 +1,8 @@
 //! `POST /graphql`: GitHub's other API, on the same model as REST.
 //!
 //! A query is read and priced when it arrives, then checked against the budget, and only then run.
-//! Each step refuses in the host's own words. Whether a query is valid is not checked here, only that
-//! the host has its fields: CI validates the worker's queries with GitHub's whole schema.
+//! Each step refuses in the host's own words. Whether a query is valid is not checked here, only
+//! that the host has its fields: CI validates the worker's queries with GitHub's whole schema.
 
 mod argument;
 mod call;

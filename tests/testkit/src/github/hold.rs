@@ -70,8 +70,8 @@ impl Hold {
     /// If that does not happen within 30 seconds.
     pub async fn empty(&self) {
         let mut state = self.gate.state.subscribe();
-        let nobody = state.wait_for(|state| state.inside == 0);
-        let left = tokio::time::timeout(PATIENCE, nobody).await.is_ok();
+        let emptied = state.wait_for(|state| state.inside == 0);
+        let left = tokio::time::timeout(PATIENCE, emptied).await.is_ok();
         assert!(
             left,
             "{} requests still wait at {:?}",
@@ -117,7 +117,7 @@ impl Gate {
         let mut state = self.state.subscribe();
         self.state.send_modify(|state| state.inside += 1);
         let _inside = Inside { gate: self };
-        // A closed channel means that nobody can release the request any more: it goes on.
+        // A closed channel means that the request can no longer be released: it goes on.
         while state
             .wait_for(|state| state.open || state.passes > 0)
             .await

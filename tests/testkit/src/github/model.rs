@@ -133,8 +133,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// The next number for anything that has one. They start high, as real ones do, so that
-    /// nobody mistakes a pull request's id for its number.
+    /// The next number for anything that has one. They start high, as real ones do, so that a pull
+    /// request's id cannot be mistaken for its number.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         583_200 + self.last_id
@@ -179,7 +179,7 @@ impl Model {
         self.account(*self.logins.get(&login.to_ascii_lowercase())?)
     }
 
-    /// The account of that login, created if there is none.
+    /// The account of that login, created if it does not exist.
     pub(crate) fn ensure_account(&mut self, login: &str, kind: AccountKind) -> AccountId {
         if let Some(account) = self.find_account(login) {
             return account.id;
@@ -198,14 +198,15 @@ impl Model {
 
     /// The installation of an app at an owner, with access and limits of its own.
     pub(crate) fn ensure_installation(&mut self, app: &str, owner: &str) -> AccountId {
-        // GitHub calls it a user where it is the viewer, and the name ends with its kind all the same.
+        // GitHub calls it a user where it is the viewer, and the name ends with its kind all the
+        // same.
         let bot = self.ensure_account(&format!("{app}[bot]"), AccountKind::User);
         let installation = self.ensure_account(&format!("{app}[bot]@{owner}"), AccountKind::Bot);
         self.installations.insert(installation, bot);
         installation
     }
 
-    /// The user that an installation shows itself as. `None`: it is none.
+    /// The user that an installation is shown as. `None`: the account is no installation.
     pub(crate) fn app_of(&self, installation: AccountId) -> Option<&Account> {
         self.account(*self.installations.get(&installation)?)
     }
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_repository_takes_over_the_name_that_another_gave_up() {
+    fn a_new_repository_takes_over_the_former_name_of_another() {
         let mut model = Model::default();
         let acme = model.ensure_account("acme", AccountKind::Organization);
         let first = model.insert_repository(acme, "web", at_epoch());

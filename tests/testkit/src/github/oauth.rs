@@ -1,8 +1,8 @@
 //! Apps whose users' tokens expire, and the endpoint at which they are renewed.
 //!
-//! As GitHub has it: an access token lives for eight hours, a refresh token for six months, and works
-//! once: using it ends the former pair. Errors are answered with 200, and as a form unless JSON is
-//! asked for.
+//! As GitHub has it: an access token lives for eight hours, a refresh token for six months, and
+//! works once: using it ends the former pair. Errors are answered with 200, and as a form unless
+//! JSON is asked for.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -67,8 +67,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// When the access token expires that was issued a moment ago, by the machine's clock, in seconds
-    /// since 1970.
+    /// When the access token expires that was issued a moment ago, by the machine's clock, in
+    /// seconds since 1970.
     #[must_use]
     pub fn expires_at(&self) -> i64 {
         let now = Timestamp::now();
@@ -86,7 +86,7 @@ pub struct AppHandle {
 }
 
 impl GitHub {
-    /// The app with this client id, made if there is none, with this secret.
+    /// The app with this client id, created if it does not exist, with this secret.
     pub fn oauth_app(&self, client_id: &str, secret: &str) -> AppHandle {
         secrets::note("a client secret", secret);
         let app = App {

@@ -130,7 +130,7 @@ pub enum ReviewState {
     Approved,
     /// The reviewer wants changes first.
     ChangesRequested,
-    /// A verdict that somebody set aside.
+    /// A verdict that was dismissed.
     Dismissed,
     /// Remarks without a verdict.
     Commented,
@@ -185,8 +185,8 @@ impl PullRequest {
             .collect()
     }
 
-    /// Notes that an answer told whether it can be merged, which has that worked out.
-    pub(crate) fn told_mergeability(&self) {
+    /// Notes that a response contained the mergeability, which starts its computation.
+    pub(crate) fn note_mergeability_read(&self) {
         let reads = self.unknown_reads.get();
         self.unknown_reads.set(reads.saturating_sub(1));
     }
@@ -223,7 +223,7 @@ impl Review {
 }
 
 impl ReviewState {
-    /// Whether it is a verdict, or was one before somebody set it aside. A later remark does not
+    /// Whether it is a verdict, or was one before it was dismissed. A later comment does not
     /// replace it.
     pub(crate) fn is_opinion(self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What was asked, by whom, and what was answered.
+//! Recorded requests: what was asked, with which token, and the response.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -125,7 +125,7 @@ impl Crowd {
 pub(crate) struct Record {
     requests: VecDeque<RecordedRequest>,
     next_sequence: u64,
-    everybody: Crowd,
+    overall: Crowd,
     by_caller: HashMap<Caller, Crowd>,
 }
 
@@ -134,7 +134,7 @@ impl Record {
     pub(crate) fn enter(&mut self, mut request: RecordedRequest) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.everybody.enter();
+        self.overall.enter();
         self.by_caller
             .entry(request.caller.clone())
             .or_default()
@@ -163,7 +163,7 @@ impl Record {
 
     /// Notes that a request is over, answered or not.
     pub(crate) fn leave(&mut self, caller: &Caller) {
-        self.everybody.leave();
+        self.overall.leave();
         if let Some(crowd) = self.by_caller.get_mut(caller) {
             crowd.leave();
         }
@@ -179,7 +179,7 @@ impl Record {
     }
 
     pub(crate) fn max_in_flight(&self) -> usize {
-        self.everybody.most
+        self.overall.most
     }
 
     pub(crate) fn max_in_flight_by(&self, caller: &Caller) -> usize {
@@ -189,7 +189,7 @@ impl Record {
     /// Forgets the requests so far; those still inside keep counting.
     pub(crate) fn clear(&mut self) {
         self.requests.clear();
-        self.everybody.most = self.everybody.now;
+        self.overall.most = self.overall.now;
         for crowd in self.by_caller.values_mut() {
             crowd.most = crowd.now;
         }

@@ -183,7 +183,7 @@ fn in_repository(
         Endpoint::PullRequest(number) => match find(repository, number) {
             Some(pull_request) => {
                 let answer = ok(renderer.pull_request(repository, pull_request));
-                pull_request.told_mergeability();
+                pull_request.note_mergeability_read();
                 answer
             }
             None => not_found(),

@@ -16,7 +16,7 @@ pub struct Sample {
     pub branches: Vec<SampleBranch>,
 }
 
-/// Somebody who works at the sample organization. It has a secret and therefore no `Debug`.
+/// A member of the sample organization. It has a secret and therefore no `Debug`.
 #[derive(Clone)]
 pub struct SampleUser {
     /// The login.

@@ -6,14 +6,14 @@
 mod check;
 mod handle;
 mod new_pull_request;
-mod trouble;
+mod outage;
 
 use std::sync::Arc;
 
 pub use self::check::RunState;
 pub use self::handle::{BudgetHandle, RepositoryHandle, UserHandle};
 pub use self::new_pull_request::NewPullRequest;
-pub use self::trouble::BarrierHandle;
+pub use self::outage::BarrierHandle;
 use super::GitHub;
 use super::limit::Resource;
 use super::model::{AccountId, AccountKind, Repository};
@@ -21,17 +21,17 @@ use super::pull_request::{PullRequest, PullRequestState, Review, ReviewState};
 use super::state::World;
 
 impl GitHub {
-    /// The user of that login, created if there is none.
+    /// The user of that login, created if it does not exist.
     pub fn user(&self, login: &str) -> UserHandle {
         self.account(login, AccountKind::User)
     }
 
-    /// The organization of that login, created if there is none.
+    /// The organization of that login, created if it does not exist.
     pub fn organization(&self, login: &str) -> UserHandle {
         self.account(login, AccountKind::Organization)
     }
 
-    /// The bot of that login, created if there is none.
+    /// The bot of that login, created if it does not exist.
     pub fn bot(&self, login: &str) -> UserHandle {
         self.account(login, AccountKind::Bot)
     }
@@ -57,7 +57,7 @@ impl GitHub {
         self.shared.lock().model.revoke_token(token)
     }
 
-    /// The repository `owner/name`, created if there is none: private, with the branch `main`,
+    /// The repository `owner/name`, created if it does not exist: private, with the branch `main`,
     /// and with an organization as its owner unless the owner exists already.
     #[track_caller]
     pub fn repository(&self, full_name: &str) -> RepositoryHandle {
@@ -88,7 +88,7 @@ impl GitHub {
         RepositoryHandle::new(Arc::clone(&self.shared), id)
     }
 
-    /// Renames or transfers a repository; the old name redirects until somebody else takes it.
+    /// Renames or transfers a repository; the old name redirects until it is taken again.
     #[track_caller]
     pub fn rename(&self, full_name: &str, new_full_name: &str) {
         let (owner, name) = split(new_full_name);
@@ -221,8 +221,8 @@ impl GitHub {
         );
     }
 
-    /// The installation of an app at an owner: its tokens have limits of their own, and all of the app
-    /// show themselves as the app's one user.
+    /// The installation of an app at an owner: its tokens have limits of their own, and all of the
+    /// app show themselves as the app's one user.
     pub fn installation(&self, app: &str, owner: &str) -> UserHandle {
         let id = self.shared.lock().model.ensure_installation(app, owner);
         UserHandle::new(Arc::clone(&self.shared), id)
@@ -252,14 +252,13 @@ impl GitHub {
         BudgetHandle::new(Arc::clone(&self.shared), account, resource)
     }
 
-    /// Turns rate limits and their headers off, as they are on an enterprise server unless
-    /// somebody turns them on, or on again.
+    /// Turns rate limits and their headers off, as on an enterprise server by default, or on again.
     pub fn set_rate_limits(&self, enabled: bool) {
         self.shared.lock().limits.set_disabled(!enabled);
     }
 
-    /// Leaves the headers on rate limits out, as a proxy in between may, or puts them back. The limits
-    /// hold, and GraphQL's `rateLimit` tells of them.
+    /// Leaves the headers on rate limits out, as a proxy in between may, or puts them back. The
+    /// limits hold, and GraphQL's `rateLimit` tells of them.
     pub fn set_limit_headers(&self, shown: bool) {
         self.shared.lock().limits.set_headers(shown);
     }

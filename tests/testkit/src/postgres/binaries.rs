@@ -28,8 +28,8 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 pub(super) struct Binaries(PathBuf);
 
 impl Binaries {
-    /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server. What is
-    /// found but cannot be run is passed over for the next place, unless the variable names it.
+    /// Looks at the variable, `PATH`, the usual places, and at last fetches a prebuilt server. What
+    /// is found but cannot be run is passed over for the next place, unless the variable names it.
     pub(super) async fn find() -> Result<Self, StartError> {
         let mut passed_over = Vec::new();
         match std::env::var_os(DIRECTORY_VARIABLE) {

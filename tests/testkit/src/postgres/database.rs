@@ -22,8 +22,8 @@ const PREFIX: &str = "t_";
 /// A database of a named server that is older than this was left behind by a run that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// The advisory lock under which processes that share a named server make the template: the bytes of
-/// "testkit\0".
+/// The advisory lock under which processes that share a named server make the template: the bytes
+/// of "testkit\0".
 const TEMPLATE_LOCK: i64 = 0x7465_7374_6b69_7400;
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
@@ -171,7 +171,8 @@ impl Drop for Database {
                 }
             });
         });
-        // Our own server ends with the process, and takes its databases along; a named one does not.
+        // Our own server ends with the process, and takes its databases along; a named one does
+        // not.
         if self.wait_for_drop {
             let _ = dropping.join();
         }
@@ -277,8 +278,8 @@ async fn make_template(admin: &Url) -> String {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     drop(template);
-    // PostgreSQL does not copy a database that somebody is connected to, and a closed connection
-    // takes a moment to be noticed.
+    // PostgreSQL does not copy a database with a connected session, and notices a closed connection
+    // only after a moment.
     client
         .execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1",

@@ -11,7 +11,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Why a server did not start or stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is none, and none could be fetched.
+    /// No server was found, and none could be fetched.
     #[error(
         "no PostgreSQL server was found (`initdb` and `postgres` in PATH, /usr/lib/postgresql/*/bin \
          or TESTKIT_POSTGRES_BIN), and none could be fetched: {cause}{}\n\
@@ -46,7 +46,7 @@ pub enum StartError {
         /// Where the server would be.
         directory: PathBuf,
     },
-    /// PostgreSQL does not run as root, and there is nobody else.
+    /// PostgreSQL does not run as root, and no other user exists.
     #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")]
     NoUser,
     /// A new cluster is only made in an empty directory, which then changes hands.

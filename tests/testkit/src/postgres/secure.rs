@@ -13,9 +13,9 @@ const KEY: &str = "server.key";
 const CLIENTS: &str = "clients.pem";
 
 impl Server {
-    /// Has new connections speak TLS by `certified`, if they ask for it; `clients` are the authorities
-    /// (PEM) of clients' certificates, and `rules` come first in its `pg_hba.conf`. To be repeated with
-    /// other certificates.
+    /// Has new connections speak TLS by `certified`, if they ask for it; `clients` are the
+    /// authorities (PEM) of clients' certificates, and `rules` come first in its `pg_hba.conf`. To
+    /// be repeated with other certificates.
     ///
     /// # Errors
     ///

@@ -33,7 +33,7 @@ const USER: &str = "postgres";
 const PASSWORD: &str = "password";
 const PARTIAL_DATA: &str = "data.partial";
 
-/// A free port may be taken between looking and binding; so many ports are tried.
+/// A free port may be taken between looking and binding; this many ports are tried.
 const PORT_ATTEMPTS: u32 = 10;
 
 /// How long one attempt to connect may take.
@@ -269,7 +269,8 @@ impl Server {
         }
     }
 
-    /// Removes what a start left that did not come to its end; refuses a directory with other things.
+    /// Removes what a start left that did not come to its end; refuses a directory with other
+    /// things.
     fn clear(&self, ours: &[&str]) -> Result<(), StartError> {
         let listed = || StartError::io("list", &self.directory);
         let mut left = Vec::new();
@@ -339,8 +340,8 @@ impl Server {
         let url = self.url("postgres");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // The password is ours alone: whoever accepts it is our server. A stranger on the port
-            // may as well never answer.
+            // The password is known to this process alone: a server that accepts it is ours. A
+            // stranger on the port may as well never answer.
             let connecting = timeout(CONNECT_TIMEOUT, tokio_postgres::connect(&url, NoTls));
             if matches!(connecting.await, Ok(Ok(_))) {
                 return Ok(());

@@ -21,7 +21,7 @@ pub(super) fn we_are_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// PostgreSQL refuses to run as root: whom to become instead, if we are.
+/// The user to run PostgreSQL as, which refuses to run as root; `None` if this process is not root.
 pub(super) fn user_to_become() -> Result<Option<User>, StartError> {
     if !we_are_root() {
         return Ok(None);
@@ -50,8 +50,8 @@ pub(super) fn become_user(command: &mut Command, user: Option<User>) {
     }
 }
 
-/// The first directory on the way to `directory` that a user cannot enter. It is tried, since modes do
-/// not tell of access lists.
+/// The first directory on the way to `directory` that a user cannot enter. It is tried, since modes
+/// do not tell of access lists.
 pub(super) async fn closed_to(user: User, directory: &Path) -> Option<PathBuf> {
     if enters(user, directory).await {
         return None;

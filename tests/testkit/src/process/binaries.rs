@@ -40,8 +40,8 @@ pub enum BuildError {
     Missing(&'static str),
 }
 
-/// With the services' tests selected too, Cargo chooses the features that `cargo test --workspace` had
-/// chosen, and finds everything built; without them it builds both services a second time.
+/// With the services' tests selected too, Cargo chooses the features that `cargo test --workspace`
+/// had chosen, and finds everything built; without them it builds both services a second time.
 const AS_FOR_TESTS: &[&str] = &["--test", "it"];
 
 /// Builds the binaries at the first call; later calls of the process return the same.

@@ -12,8 +12,9 @@ use std::{
 };
 
 /// `$1` signal, `$2` process or, below zero, process group, `$3` directory to remove afterwards, or
-/// nothing, `$4` tenths of a second to wait at most. A line on standard input says that the child was
-/// reaped. The wait is bounded: where nothing reaps orphans, signal 0 goes on to succeed on a zombie.
+/// nothing, `$4` tenths of a second to wait at most. A line on standard input says that the child
+/// was reaped. The wait is bounded: where nothing reaps orphans, signal 0 goes on to succeed on a
+/// zombie.
 const SCRIPT: &str = r#"
 read -r _ && exit 0
 kill -s "$1" -- "$2" 2>/dev/null
@@ -61,7 +62,7 @@ impl Guard {
             .map(|child| Self(Some(child)))
     }
 
-    /// Does what the drop does, and waits until that is done. Somebody must reap the child meanwhile.
+    /// Does what the drop does, and waits until that is done. The child must be reaped meanwhile.
     pub(crate) fn finish(mut self) {
         if let Some(mut shell) = self.0.take() {
             drop(shell.stdin.take());
@@ -81,8 +82,8 @@ impl Guard {
     }
 }
 
-/// Sends a signal by process id. A shell does it, since `kill(2)` needs `unsafe` and not every image
-/// has a program `kill`.
+/// Sends a signal by process id. A shell does it, since `kill(2)` needs `unsafe` and not every
+/// image has a program `kill`.
 pub(crate) fn send(signal: &str, id: u32) -> std::io::Result<()> {
     let status = Command::new("sh")
         .args([

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::secrets;
 
-/// How long a process that is about to end may take to tell its metrics. One that is stopped tells none.
+/// How long a process that is about to end may take to tell its metrics. One that is stopped tells
+/// none.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the rest of an ended process's log may take to be read.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);

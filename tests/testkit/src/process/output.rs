@@ -15,8 +15,8 @@ use crate::secrets;
 /// Runs `command` to its end, and returns what it wrote to standard output, and to standard error
 /// where `stderr` is piped.
 ///
-/// When the future is dropped, or this process is killed, the command is killed with everything that it
-/// has started; the drop returns when nothing of it is left.
+/// When the future is dropped, or this process is killed, the command is killed with everything
+/// that it has started; the drop returns when nothing of it is left.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub(crate) async fn output_in(
     let (ended, end) = oneshot::channel();
     // A thread and not a task: it reaps the child whatever becomes of the runtime.
     std::thread::spawn(move || {
-        // Nobody waits any more when the future was dropped.
+        // The receiver is gone if the future was dropped.
         let _ = ended.send(child.wait_with_output());
     });
     let mut running = Running(Some(guard?));
@@ -57,7 +57,8 @@ pub(crate) async fn output_in(
     output.inspect(no_secret)
 }
 
-/// Runs `command` to its end, which must be a good one, and returns what it wrote to standard output.
+/// Runs `command` to its end, which must be a good one, and returns what it wrote to standard
+/// output.
 ///
 /// # Panics
 ///

@@ -63,7 +63,8 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for servers and clients with these names: of DNS, addresses, or URIs with `://`.
+    /// A certificate for servers and clients with these names: of DNS, addresses, or URIs with
+    /// `://`.
     ///
     /// # Panics
     ///
@@ -106,8 +107,8 @@ impl Default for Authority {
 }
 
 impl Certified {
-    /// Writes it to `NAME.crt` and `NAME.key` in a directory, each whole or not at all. Returns their
-    /// paths.
+    /// Writes it to `NAME.crt` and `NAME.key` in a directory, each whole or not at all. Returns
+    /// their paths.
     ///
     /// # Panics
     ///

@@ -99,7 +99,7 @@ async fn requests_that_are_no_queries_are_refused() {
         .query("{ viewer { login } }", json!({}))
         .await;
     assert_eq!(anonymous.status, 401);
-    let unknown = Client::with(&github, "gho_nobody")
+    let unknown = Client::with(&github, "gho_unknown")
         .query("{ viewer { login } }", json!({}))
         .await;
     assert_eq!(

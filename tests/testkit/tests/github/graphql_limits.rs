@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::graphql::{DETAIL, PROBE};
 use crate::limits::rate;
 
-/// So many open pull requests of `acme/web`, by id, and somebody who may read them.
+/// `pull_requests` open pull requests of `acme/web`, by id, and a user who may read them.
 fn world(github: &GitHub, pull_requests: usize) -> (Client, Vec<String>) {
     let ann = github.user("ann");
     github.repository("acme/web").grant(&ann);
@@ -95,7 +95,7 @@ async fn without_limits_there_are_no_headers_and_no_rate_limit() {
 }
 
 #[tokio::test]
-async fn without_their_headers_limits_are_told_by_the_answer_itself() {
+async fn without_headers_the_response_body_contains_the_limits() {
     let github = GitHub::start().await;
     let (client, _) = world(&github, 0);
     github.set_limit_headers(false);

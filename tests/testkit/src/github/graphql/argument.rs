@@ -158,7 +158,7 @@ fn invalid(name: &str, ty: &Type, value: &Value, location: Pos) -> Problem {
         .at(&[], location)
 }
 
-/// Whether a value is one of the type, as far as that can be told without the schema.
+/// Whether a value fits the type, as far as that can be decided without the schema.
 fn fits(ty: &Type, value: &Value) -> bool {
     if value.is_null() {
         return ty.nullable;

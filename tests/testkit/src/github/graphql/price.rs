@@ -1,5 +1,5 @@
-//! What a query costs by GitHub's published formula, before it runs, and which of its fields the host
-//! does not have.
+//! What a query costs by GitHub's published formula, before it runs, and which of its fields the
+//! host does not have.
 //!
 //! Each connection is one request for each parent that it may have, assuming that every `first`
 //! and `last` is reached; a hundred requests are a point. The nodes are what those connections may

@@ -1,4 +1,5 @@
-//! Checks, rules, threads and the merge queue: what happens to a pull request without a change of it.
+//! Checks, rules, threads and the merge queue: what happens to a pull request without a change of
+//! it.
 
 use jiff::Timestamp;
 
@@ -20,8 +21,8 @@ pub enum RunState {
 }
 
 impl GitHub {
-    /// A new check run of the pull request's head commit, of a workflow if that has a name. The pull
-    /// request itself does not count as updated. Returns the run's id.
+    /// A new check run of the pull request's head commit, of a workflow if that has a name. The
+    /// pull request itself does not count as updated. Returns the run's id.
     #[track_caller]
     pub fn check_run(
         &self,
@@ -116,8 +117,8 @@ impl GitHub {
         });
     }
 
-    /// Has the host forget whether it can be merged: the next `reads` answers do not know, and have it
-    /// worked out.
+    /// Has the host forget whether it can be merged: the next `reads` answers do not know, and have
+    /// it worked out.
     #[track_caller]
     pub fn forget_mergeability(&self, full_name: &str, number: u64, reads: u32) {
         edit(&mut self.shared.lock(), full_name, number, |pull_request| {
@@ -135,7 +136,7 @@ impl GitHub {
         world.graphql.without_checks.insert(id);
     }
 
-    /// Makes the checks of a repository so many that a query which asks for their sum is given up on.
+    /// Makes the checks of a repository so expensive that a query for their sum times out.
     #[track_caller]
     pub fn set_heavy_checks(&self, full_name: &str, heavy: bool) {
         let mut world = self.shared.lock();

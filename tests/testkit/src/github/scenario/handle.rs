@@ -120,7 +120,7 @@ impl RepositoryHandle {
         })
     }
 
-    /// Lets everybody read it.
+    /// Makes it readable for all users.
     pub fn public(&self) -> &Self {
         self.edit(|repository| repository.private = false)
     }
@@ -157,7 +157,7 @@ impl RepositoryHandle {
         self.edit(|repository| branch.clone_into(&mut repository.default_branch))
     }
 
-    /// Pushes a new commit to a branch, which is created if there is none; open pull requests
+    /// Pushes a new commit to a branch, which is created if it does not exist; open pull requests
     /// from it move along. Returns the commit.
     pub fn push(&self, branch: &str) -> String {
         let mut world = self.shared.lock();
@@ -182,7 +182,7 @@ impl RepositoryHandle {
     }
 }
 
-/// The rate limit of somebody. The setters return the handle, to be chained.
+/// The rate limit of a user. The setters return the handle, to be chained.
 #[derive(Clone)]
 pub struct BudgetHandle {
     shared: Arc<Shared>,

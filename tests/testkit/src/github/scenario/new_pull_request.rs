@@ -49,7 +49,7 @@ impl NewPullRequest {
         }
     }
 
-    /// The branch it comes from; `feature` unless said. It is created if there is none.
+    /// The branch it comes from, `feature` by default. It is created if it does not exist.
     pub fn head(mut self, branch: &str) -> Self {
         branch.clone_into(&mut self.head);
         self
@@ -75,7 +75,7 @@ impl NewPullRequest {
         self
     }
 
-    /// Who opens it; `octocat` unless said. The user is created if there is none.
+    /// Who opens it, `octocat` by default. The user is created if it does not exist.
     pub fn author(mut self, login: &str) -> Self {
         login.clone_into(&mut self.author);
         self

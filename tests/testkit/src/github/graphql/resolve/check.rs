@@ -12,10 +12,10 @@ impl<'w> Resolver<'w> {
     /// Whether GitHub would merge it. To ask has it worked out, for the next answer.
     pub(super) fn merge_state(&self, placed: Placed<'w>) -> &'static str {
         let pull_request = placed.pull_request;
-        let mut told = self.mergeability.borrow_mut();
-        told.entry(pull_request.id).or_insert_with(|| {
+        let mut shown = self.mergeability.borrow_mut();
+        shown.entry(pull_request.id).or_insert_with(|| {
             let state = placed.repository.merge_state(pull_request);
-            pull_request.told_mergeability();
+            pull_request.note_mergeability_read();
             state
         })
     }

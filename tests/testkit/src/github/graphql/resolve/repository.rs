@@ -175,7 +175,7 @@ impl<'w> Resolver<'w> {
     }
 }
 
-/// A branch by its name, with or without `refs/heads/`; null if there is none.
+/// A branch by its name, with or without `refs/heads/`; null if it does not exist.
 pub(super) fn find_branch<'w>(repository: &'w Repository, name: &str) -> Resolved<'w> {
     let name = name.strip_prefix(HEADS).unwrap_or(name);
     let found = repository.branches.get_key_value(name);

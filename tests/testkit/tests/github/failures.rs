@@ -1,4 +1,4 @@
-//! Every signal of trouble that a client must tell apart.
+//! Every failure that a client must tell apart.
 
 use serde_json::{Value, json};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};

@@ -68,8 +68,7 @@ impl GitHub {
             .is_paused(account(&world, login), world.now())
     }
 
-    /// Locks a user out, good tokens included, after so many requests with tokens of theirs that
-    /// were revoked.
+    /// Locks a user out, valid tokens included, after `failures` requests with revoked tokens.
     pub fn lock_out_after(&self, failures: u64) {
         self.shared.lock().logins.lockout_after = Some(failures);
     }
@@ -176,7 +175,7 @@ impl BarrierHandle {
         })
     }
 
-    /// It goes away once it has stopped so many.
+    /// Removes the barrier after it has blocked `times` requests.
     pub fn times(&self, times: u64) -> &Self {
         self.edit(|bar| bar.left.set(Some(times)))
     }
