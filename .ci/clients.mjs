@@ -80,7 +80,7 @@ function commands(address, tokens) {
   }
 }
 
-/** Runs a client, cuts it off while it watches, changes a chat, and waits for it to hear of that. */
+/** Runs a client, cuts it off while it watches, changes a chat, and waits until it is notified. */
 async function client(language, program, args, { address, token, chat }) {
   const between = await proxy(address);
   const env = { ...process.env, CHAT_ADDRESS: between.address, CHAT_TOKEN: token };

@@ -1,4 +1,5 @@
-// Each of these breaks one thing in what is deployed, and must be found: TOOLS=... node --test .ci/manifests/
+// Each of these breaks one thing in what is deployed, and must be found: TOOLS=... node --test
+// .ci/manifests/
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// Renders the manifests and the chart, and checks them: node .ci/manifests/check.mjs TOOLS [--write]
+// Renders the manifests and the chart, and checks them: node .ci/manifests/check.mjs TOOLS
+// [--write]
 //
 // TOOLS has kubectl, helm, node_modules and python, as .ci/deploy installs them. With --write, what
 // deploy/k8s has of the chart is written anew first.
@@ -87,7 +88,7 @@ function written(write) {
   );
 }
 
-/** The variables of the programs, by the README's tables, which a test compares with the programs. */
+/** The programs' variables from the README's tables, which a test compares with the programs. */
 export function variables(readme = readFileSync("README.md", "utf8")) {
   const table = (prefix) => {
     const [, rest] = readme.split(`all beginning with \`${prefix}\``);

@@ -1,8 +1,10 @@
-// What schemas let pass: rules over the objects of one deployment. Each returns problems as sentences.
+// What schemas let pass: rules over the objects of one deployment. Each returns problems as
+// sentences.
 
 const WORKLOADS = ["Deployment", "StatefulSet", "Job"];
 const PATHS = ["/livez", "/readyz"];
-// Memory of chat-service beside answers and changes that are not taken: code, sessions, connections, caches.
+// Memory of chat-service beside answers and changes that are not taken: code, sessions,
+// connections, caches.
 const CHAT_SERVICE_MIB = 256;
 
 // Networks in which no public git host is.
@@ -177,11 +179,11 @@ function settings(objects, settings) {
       const listens = Object.entries(values)
         .filter(([variable]) => variable.endsWith("LISTEN"))
         .map(([, value]) => Number(value.split(":").at(-1)));
-      const told = (each.ports ?? []).map((port) => port.containerPort);
-      for (const port of told.filter((port) => !listens.includes(port))) {
+      const named = (each.ports ?? []).map((port) => port.containerPort);
+      for (const port of named.filter((port) => !listens.includes(port))) {
         problems.push(`${where}: nothing listens on the port ${port}`);
       }
-      for (const port of listens.filter((port) => !told.includes(port))) {
+      for (const port of listens.filter((port) => !named.includes(port))) {
         problems.push(`${where}: the port ${port} that it listens on is not named`);
       }
       for (const probe of ["startupProbe", "livenessProbe", "readinessProbe"]) {
@@ -195,7 +197,7 @@ function settings(objects, settings) {
   return problems;
 }
 
-/** Every volume is mounted, and what is mounted from Secrets is named by a setting or an argument. */
+/** Every volume is mounted, and each file of a Secret is named by a setting or an argument. */
 function volumes(objects) {
   const problems = [];
   for (const workload of pods(objects)) {
@@ -227,7 +229,7 @@ function volumes(objects) {
   return problems;
 }
 
-/** Pod security as the standard `restricted` has it, and a root file system that cannot be written. */
+/** Pod security as the standard `restricted` requires, and a read-only root file system. */
 function security(objects) {
   const problems = [];
   for (const workload of pods(objects)) {
@@ -329,7 +331,7 @@ function certificates(objects) {
   ];
 }
 
-/** Numbers of different objects that must fit each other. `database`: max_connections and what is reserved of it. */
+/** Numbers of different objects that must agree. `database`: max_connections and its reserve. */
 function agreement(objects, database) {
   const problems = [];
   const chat = deployment(objects, "chat-service");
