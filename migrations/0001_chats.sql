@@ -1,4 +1,4 @@
--- Chats, and whom they are shared with. Written by chat-service only.
+-- Chats and their shares. Written by chat-service only.
 --
 -- Every index of a list ends in the sort key (updated_at DESC, id DESC), so that a page is one
 -- ordered range scan per way of being allowed to read.
@@ -23,14 +23,15 @@ CREATE TABLE chats (
     -- Moves with title, status, labels and archived, and with nothing else.
     updated_at timestamptz NOT NULL DEFAULT now(),
 
-    -- What lists filter by of the primary git ref, copied whenever that changes. All NULL without one.
+    -- What lists filter by of the primary git ref, copied whenever that changes. All NULL without
+    -- one.
     primary_repository_key text,
     primary_pr_number integer,
     primary_pr_state text,
     primary_pr_draft boolean,
 
-    -- Status and pull request state as lists filter by them, in numbers that fit an index of a share: 0 is
-    -- a name that this schema does not know, and no pull request.
+    -- Status and pull request state as lists filter by them, in numbers that fit an index of a
+    -- share: 0 is a name that this schema does not know, and no pull request.
     list_status smallint GENERATED ALWAYS AS (
         coalesce(array_position(
             ARRAY['waiting', 'pending', 'running', 'paused', 'completed', 'error'], status
@@ -72,8 +73,8 @@ CREATE INDEX chats_owner_organization_idx
     WHERE organization_id IS NOT NULL;
 CREATE INDEX chats_workspace_id_idx ON chats (workspace_id, updated_at DESC, id DESC)
     WHERE workspace_id IS NOT NULL;
--- One owner's, one organization's and all chats by what lists are filtered by: a filter is some of the
--- combinations of the three, each in list order.
+-- One owner's, one organization's and all chats by what lists are filtered by: a filter is some of
+-- the combinations of the three, each in list order.
 CREATE INDEX chats_owner_filter_idx
     ON chats (owner_id, archived, list_status, list_pr, updated_at DESC, id DESC);
 CREATE INDEX chats_organization_filter_idx
@@ -87,16 +88,16 @@ CREATE INDEX chats_primary_repository_idx
     WHERE primary_repository_key IS NOT NULL;
 CREATE INDEX chats_primary_pr_number_idx ON chats (primary_pr_number, updated_at DESC, id DESC)
     WHERE primary_pr_number IS NOT NULL;
--- Entries of a GIN index wait in a list that each search reads; a short one keeps searches fast where
--- the default of 4 MB would not.
+-- Entries of a GIN index wait in a list that each search reads; a short one keeps searches fast
+-- where the default of 4 MB would not.
 CREATE INDEX chats_title_idx ON chats USING gin (title_key gin_trgm_ops)
     WITH (gin_pending_list_limit = 256);
 CREATE INDEX chats_labels_idx ON chats USING gin (labels jsonb_path_ops)
     WITH (gin_pending_list_limit = 256);
 
--- One row per subject a chat is shared with. Each row carries the chat's sort key, its owner, who never
--- changes, and what lists are filtered by: a list of what is shared is then one ordered scan of this
--- table. A writer of a row locks the chat's row first, so that no change can be missed.
+-- One row per subject a chat is shared with. Each row carries the chat's sort key, its owner, who
+-- never changes, and what lists are filtered by: a list of what is shared is then one ordered scan
+-- of this table. A writer of a row locks the chat's row first, so that no change can be missed.
 CREATE TABLE chat_acl (
     chat_id uuid NOT NULL CONSTRAINT chat_acl_chat_id_fkey REFERENCES chats (id) ON DELETE CASCADE,
     subject_kind text NOT NULL,
@@ -112,9 +113,10 @@ CREATE TABLE chat_acl (
     CONSTRAINT chat_acl_level_check CHECK (level IN ('reader', 'writer'))
 );
 
--- What follows the sort key is compared within the index, at some 30 ns a share; the kind, which has no
--- fixed length, comes last, since what stands after it takes four times as long. An index in which the
--- filter comes first would have a status change of a chat with a hundred shares write 12 KB more.
+-- What follows the sort key is compared within the index, at some 30 ns a share; the kind, which
+-- has no fixed length, comes last, since what stands after it takes four times as long. An index in
+-- which the filter comes first would have a status change of a chat with a hundred shares write 12
+-- KB more.
 CREATE INDEX chat_acl_subject_idx
     ON chat_acl (
         subject_id, chat_updated_at DESC, chat_id DESC, chat_archived, chat_status, chat_pr,

@@ -1,8 +1,8 @@
--- Whose rate limit a request spends, users at their providers, and the sealed credentials. Written by
--- chat-service only.
+-- Whose rate limit a request spends, users at their providers, and the sealed credentials. Written
+-- by chat-service only.
 --
--- Locks are taken in one order: chat, refs by id (git_ref_polls), accounts by id, budgets by id, and
--- FOR NO KEY UPDATE at once. A budget is locked last and for one round trip.
+-- Locks are taken in one order: chat, refs by id (git_ref_polls), accounts by id, budgets by id,
+-- and FOR NO KEY UPDATE at once. A budget is locked last and for one round trip.
 
 -- One row per budget: a user or an app installation at a host, or a token of which the host has not
 -- said whose it is. A worker leases a budget, never a ref, so its rate limits have one spender.
@@ -14,8 +14,9 @@ CREATE TABLE git_budgets (
     -- Whose it is, as the host said. NULL while the key is that of a token.
     account_id text,
 
-    -- The place in the queue: since when, or from when on, it can be leased. NULL: nothing is planned.
-    -- A claim moves it to when the lease expires, and the end of a turn to now at the earliest.
+    -- The place in the queue: since when, or from when on, it can be leased. NULL: nothing is
+    -- planned. A claim moves it to when the lease expires, and the end of a turn to now at the
+    -- earliest.
     queue_at timestamptz,
     -- The most urgent lane of what is due when it can be leased: 1 interactive, 2 viewed, 3 active,
     -- 4 idle.
@@ -30,8 +31,8 @@ CREATE TABLE git_budgets (
     lease_request_id uuid,
     -- When the last lease began, by the clock that runs on within a transaction.
     leased_at timestamptz,
-    -- Refs that it handed out and that had no outcome yet; of a budget that rests after that, until it
-    -- does not any more.
+    -- Refs that it handed out and that had no outcome yet; of a budget that rests after that, until
+    -- it does not any more.
     leased_refs integer NOT NULL DEFAULT 0,
     -- Leases in a row that expired without being given back.
     lost_leases integer NOT NULL DEFAULT 0,
@@ -77,7 +78,8 @@ CREATE TABLE git_budgets (
 
 -- The queue: the budgets of each lane by their place.
 CREATE INDEX git_budgets_queue_idx ON git_budgets (lane, queue_at) WHERE queue_at IS NOT NULL;
--- Partial, so that it makes no key of the row: a lease is written while accounts and tokens refer to it.
+-- Partial, so that it makes no key of the row: a lease is written while accounts and tokens refer
+-- to it.
 CREATE UNIQUE INDEX git_budgets_lease_token_key ON git_budgets (lease_token)
     WHERE lease_token IS NOT NULL;
 
@@ -89,25 +91,26 @@ CREATE TABLE git_accounts (
     provider_id text NOT NULL,
     -- What its lookups spend. NULL without a credential: then it has no place in the queue.
     budget_id uuid CONSTRAINT git_accounts_budget_id_fkey REFERENCES git_budgets (id),
-    -- What it spent before it was unlinked: its next token begins with the pauses of that. May be gone.
+    -- What it spent before it was unlinked: its next token begins with the pauses of that. May be
+    -- gone.
     former_budget_id uuid,
-    -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused, which is to be
-    -- confirmed. rejected: refused each time, or expired. Both are tried again at retry_at; one that is
-    -- rejected without that can be neither used nor renewed.
+    -- none: nothing is linked. accepted: until the host says otherwise. suspect: refused, which is
+    -- to be confirmed. rejected: refused each time, or expired. Both are tried again at retry_at;
+    -- one that is rejected without that can be neither used nor renewed.
     credential_state text NOT NULL DEFAULT 'none',
     -- Raised whenever a token is linked or unlinked.
     generation bigint NOT NULL DEFAULT 0,
     -- How often in a row the host refused it.
     refusals smallint NOT NULL DEFAULT 0,
     retry_at timestamptz,
-    -- Of a token that can be renewed: it counts as expired from then on, and is not leased before it was
-    -- renewed. A claim that meets it holds the account until held_until at most.
+    -- Of a token that can be renewed: it counts as expired from then on, and is not leased before
+    -- it was renewed. A claim that meets it holds the account until held_until at most.
     usable_until timestamptz,
     held_until timestamptz,
     -- The class of the failed renewal, NULL after one that succeeded.
     renewal_problem text,
-    -- What is left to be done after a change of the credential, by the relay: watchers hear of it, and
-    -- what the former credential could not look up is due.
+    -- Pending work of the relay after a change of the credential: notify watchers, and make due
+    -- what the former credential could not look up.
     unannounced boolean NOT NULL DEFAULT false,
     requeue_denied boolean NOT NULL DEFAULT false,
     -- Lane and due time of its most urgent ref, and not before retry_at. NULL: nothing is planned.
@@ -134,8 +137,8 @@ CREATE INDEX git_accounts_changed_idx ON git_accounts (id) WHERE unannounced OR 
 CREATE INDEX git_accounts_refused_idx ON git_accounts (provider_id, credential_state)
     WHERE retry_at IS NOT NULL;
 
--- An account's tokens, sealed with AES-256-GCM under the key key_id; the account's id and the column's
--- name are the associated data, so a sealed value that is copied elsewhere does not open.
+-- An account's tokens, sealed with AES-256-GCM under the key key_id; the account's id and the
+-- column's name are the associated data, so a sealed value that is copied elsewhere does not open.
 CREATE TABLE git_credentials (
     account_id uuid NOT NULL CONSTRAINT git_credentials_pkey PRIMARY KEY
         CONSTRAINT git_credentials_account_id_fkey REFERENCES git_accounts (id) ON DELETE CASCADE,
@@ -144,12 +147,13 @@ CREATE TABLE git_credentials (
     refresh_token_sealed bytea,
     expires_at timestamptz,
     linked_at timestamptz NOT NULL DEFAULT now(),
-    -- When the refresh token dies. What the host does not tell is taken to be half a year.
+    -- When the refresh token dies; half a year if the host does not say.
     refresh_expires_at timestamptz,
-    -- When to see whether the tokens are to be renewed. A process that renews them moves it to when its
-    -- lease of that expires, and a failure to after a backoff. NULL: they cannot be renewed.
+    -- When to see whether the tokens are to be renewed. A process that renews them moves it to when
+    -- its lease of that expires, and a failure to after a backoff. NULL: they cannot be renewed.
     renew_at timestamptz,
-    -- The lease's token, while a process renews them. A refresh token works once, so it has one sender.
+    -- The lease's token, while a process renews them. A refresh token works once, so it has one
+    -- sender.
     renewal_lease uuid,
     -- Renewals in a row that failed.
     renewal_failures smallint NOT NULL DEFAULT 0,
@@ -161,8 +165,8 @@ CREATE TABLE git_credentials (
 
 CREATE INDEX git_credentials_renew_at_idx ON git_credentials (renew_at) WHERE renew_at IS NOT NULL;
 
--- Which budget a token spent, so that one that is linked again, or by a second user, meets its pauses.
--- Kept for a day after the last use.
+-- Which budget a token spent, so that one that is linked again, or by a second user, meets its
+-- pauses. Kept for a day after the last use.
 CREATE TABLE git_tokens (
     -- A keyed hash of the token, as in the budget key of a token.
     token_key text NOT NULL CONSTRAINT git_tokens_pkey PRIMARY KEY,

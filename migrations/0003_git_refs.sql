@@ -1,5 +1,5 @@
--- Git refs of chats: what was reported, the pull request as it is shown, and when to look again. Written
--- by chat-service only.
+-- Git refs of chats: what was reported, the pull request as it is shown, and when to look again.
+-- Written by chat-service only.
 
 -- What was reported and what is shown. Written when either changes. Its row in git_ref_polls is its
 -- lock: a writer of this row has locked that one before.
@@ -22,8 +22,8 @@ CREATE TABLE git_refs (
     is_primary boolean NOT NULL DEFAULT false,
     reported_at timestamptz NOT NULL DEFAULT now(),
 
-    -- What the repository is a fork of (empty: no fork; NULL: not known), and what the host calls it
-    -- now (NULL: as it was reported).
+    -- What the repository is a fork of (empty: no fork; NULL: not known), and what the host calls
+    -- it now (NULL: as it was reported).
     upstream_repository text,
     canonical_repository text,
 
@@ -35,8 +35,8 @@ CREATE TABLE git_refs (
     pr_host_id text,
     pr_updated_at timestamptz,
 
-    -- Why the last refresh brought nothing; NULL when it worked. Problems of the account and the budget
-    -- are joined when a chat is read.
+    -- Why the last refresh brought nothing; NULL when it worked. Problems of the account and the
+    -- budget are joined when a chat is read.
     problem_class text,
     problem_since timestamptz,
 
@@ -71,16 +71,16 @@ CREATE INDEX git_refs_branch_idx ON git_refs (repository_key, git_branch, id);
 -- The refs that follow a pull request that one owner's lookup has seen to change.
 CREATE INDEX git_refs_pr_host_id_idx ON git_refs (provider_id, pr_host_id)
     WHERE pr_host_id IS NOT NULL;
--- An account's refs that have a problem: what a new token makes due, among very many that have none. By
--- a condition of its own, like the next one.
+-- An account's refs that have a problem: what a new token makes due, among very many that have
+-- none. By a condition of its own, like the next one.
 CREATE INDEX git_refs_failed_idx ON git_refs (account_id) WHERE octet_length(problem_class) > 0;
--- For operators: how many refs have which problem, without a look at those that have none. By a condition
--- that no other statement has, so that none takes this index in place of its own.
+-- For operators: how many refs have which problem, without a look at those that have none. By a
+-- condition that no other statement has, so that none takes this index in place of its own.
 CREATE INDEX git_refs_problem_idx ON git_refs (problem_class, problem_since)
     WHERE problem_class > '';
 
--- Everything by which an outcome is judged, so that one row lock decides; written by each report and
--- each refresh, and it alone when nothing changed.
+-- Everything by which an outcome is judged, so that one row lock decides; written by each report
+-- and each refresh, and it alone when nothing changed.
 CREATE TABLE git_ref_polls (
     ref_id uuid NOT NULL CONSTRAINT git_ref_polls_pkey PRIMARY KEY
         CONSTRAINT git_ref_polls_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
@@ -90,10 +90,10 @@ CREATE TABLE git_ref_polls (
     -- When the whole status was last found, and when it last changed.
     found_at timestamptz,
     changed_at timestamptz,
-    -- A person whose chat it is, or with whom it is shared, looks at it until then.
+    -- Viewed by its owner or a reader of a share until then.
     viewed_until timestamptz,
-    -- In a row: failed refreshes, refreshes without a pull request, and refreshes since the last report
-    -- that found the same settled one.
+    -- In a row: failed refreshes, refreshes without a pull request, and refreshes since the last
+    -- report that found the same settled one.
     failures integer NOT NULL DEFAULT 0,
     misses integer NOT NULL DEFAULT 0,
     settled_count integer NOT NULL DEFAULT 0,
@@ -105,7 +105,8 @@ CREATE TABLE git_ref_polls (
     looks bigint NOT NULL DEFAULT 0,
     -- Answers to RefreshChat so far, which waits for the next one.
     outcome_seq bigint NOT NULL DEFAULT 0,
-    -- When to look again, NULL: not until something happens; and from when on a lease takes it along.
+    -- When to look again, NULL: not until something happens; and from when on a lease takes it
+    -- along.
     due_at timestamptz,
     early_at timestamptz,
     -- When it was last looked up.
@@ -119,8 +120,8 @@ CREATE TABLE git_ref_polls (
 
     -- Opaque, from the worker: whether the pull request changed.
     fingerprint text,
-    -- The trace of the person who waits for the next outcome, as the W3C header of this name has it;
-    -- NULL where none waits whose trace is recorded.
+    -- The trace of the person who waits for the next outcome, as the W3C header of this name has
+    -- it; NULL where none waits whose trace is recorded.
     traceparent text,
 
     CONSTRAINT git_ref_polls_due_check CHECK (

@@ -7,8 +7,8 @@ CREATE TABLE change_events (
     position bigint CONSTRAINT change_events_position_key UNIQUE,
     chat_id uuid NOT NULL,
     kind text NOT NULL,
-    -- What policies read of the chat before the change, where that may have taken the right to read
-    -- from a caller: of those who had it then, each hears of losing it.
+    -- The policy facts of the chat before the change, if the change may have revoked access: each
+    -- caller who lost it is notified.
     former jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (
@@ -21,8 +21,8 @@ CREATE TABLE change_events (
 CREATE INDEX change_events_unplaced_idx ON change_events (id) WHERE position IS NULL;
 CREATE INDEX change_events_recorded_at_idx ON change_events (recorded_at);
 
--- The relay: the process that gives events their positions. One row for all replicas, whose lock puts
--- placements and takeovers in one order: a relay that was replaced can place nothing.
+-- The relay: the process that gives events their positions. One row for all replicas, whose lock
+-- puts placements and takeovers in one order: a relay that was replaced can place nothing.
 CREATE TABLE change_relay (
     -- There is one row: true.
     id boolean NOT NULL DEFAULT true CONSTRAINT change_relay_pkey PRIMARY KEY,
@@ -48,7 +48,7 @@ CREATE TABLE sync_requests (
     request_id uuid NOT NULL CONSTRAINT sync_requests_pkey PRIMARY KEY,
     -- Of a lease: what it leased. Those budgets need no index by their request then.
     budget_ids uuid[],
-    -- Of a report: what became of its outcomes, each by the first letter of its name.
+    -- Of a report: the result of each outcome, by the first letter of its name.
     answer text,
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT sync_requests_kind_check CHECK ((budget_ids IS NULL) <> (answer IS NULL))

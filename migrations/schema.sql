@@ -1,5 +1,6 @@
--- The whole schema at a glance: what the numbered files together make, without their reasons. A test loads
--- it into a second database and compares the catalogs. Regenerate by hand when a file is added.
+-- The whole schema at a glance: the result of the numbered files, without their reasons. A test
+-- loads it into a second database and compares the catalogs. Regenerate it by hand when a file is
+-- added.
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 

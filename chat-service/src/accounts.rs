@@ -10,15 +10,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::provider::Provider;
 
-pub use seal::{Derived, KeyRing, KeyRingError, SealError};
+pub use seal::{DerivedKeys, KeyRing, KeyRingError, SealError};
 
-/// Names the account at a git host whose rate limit a request spends. Opaque to everybody else.
+/// Names the account at a git host whose rate limit a request spends. Its text is opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BudgetKey(pub String);
 
 impl BudgetKey {
-    /// The provisional keys of a token, until the host at `api_host` tells whose it is: keyed hashes, so
-    /// that the same token linked twice is one budget, and tokens cannot be tried against a stolen table.
+    /// The provisional keys of a token, until the host at `api_host` identifies its account: keyed
+    /// hashes, so that the same token linked twice is one budget, and tokens cannot be tried
+    /// against a stolen table.
     #[must_use]
     pub fn of_token(ring: &KeyRing, api_host: &str, token: &SecretString) -> TokenKeys {
         let hash = |key: &[u8; 32]| {
@@ -31,7 +32,7 @@ impl BudgetKey {
             }
             Self(text)
         };
-        let Derived { active, others } = ring.derive("budget-key");
+        let DerivedKeys { active, others } = ring.derive("budget-key");
         TokenKeys {
             current: hash(&active),
             others: others.iter().map(hash).collect(),

@@ -60,8 +60,8 @@ impl Caller {
 /// Which subjects of tokens are services, and what the policies call them.
 ///
 /// A token whose `kind` is `service` is of the service that its subject names, unless that is named
-/// here. A token without a `kind`, as other issuers make them, is of a service only if its subject is
-/// named here. As a setting: `system:serviceaccount:chat:gitsync=gitsync,batch@idp=internal`.
+/// here. A token without a `kind`, as other issuers make them, is of a service only if its subject
+/// is named here. As a setting: `system:serviceaccount:chat:gitsync=gitsync,batch@idp=internal`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceNames(Arc<BTreeMap<String, String>>);
 
@@ -126,8 +126,8 @@ impl Auth {
         caller(self.verifier.verify_headers(headers), &self.services)
     }
 
-    /// The same, after new keys were loaded if the token is of an unknown one; [`Error::Unavailable`]
-    /// if they cannot be.
+    /// The same, after new keys were loaded if the token is of an unknown one;
+    /// [`Error::Unavailable`] if they cannot be.
     pub fn authenticate(&self, headers: &HeaderMap) -> BoxFuture<'static, Result<Caller, Error>> {
         let services = self.services.clone();
         let verified = self.verifier.authenticate(headers);
@@ -140,8 +140,8 @@ impl Auth {
 /// Authenticates calls of the listener of gitsync-service. Cheap to clone.
 ///
 /// A bearer token counts if there is one, whatever certificate the connection has: a token that is
-/// not accepted shows a mistake, which a certificate must not hide. Without a token, the connection's
-/// client certificate counts.
+/// not accepted shows a mistake, which a certificate must not hide. Without a token, the
+/// connection's client certificate counts.
 #[derive(Clone)]
 pub struct SyncAuth {
     verifier: Verifier,
@@ -163,8 +163,8 @@ impl SyncAuth {
 
     /// Authenticates a call as gitsync's.
     ///
-    /// Errors are those of [`Auth::authenticate`], and [`Error::NotAllowed`] for a caller who is known
-    /// and is not gitsync.
+    /// Errors are those of [`Auth::authenticate`], and [`Error::NotAllowed`] for a caller who is
+    /// known and is not gitsync.
     pub fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -230,7 +230,7 @@ fn refused(error: TokenError) -> Error {
     }
 }
 
-/// Whom verified claims are about.
+/// The principal of verified claims.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ pub use policy::{
     Way,
 };
 
-pub use self::guard::{DEFAULT_EVERY, Disagreements, Guard, Sample};
+pub use self::guard::{DEFAULT_EVERY, DecisionGuard, Disagreements, Sample};
 use crate::{chat::Chat, error::Error, id::UserId};
 
 /// A predicate that policy made for a principal and an action. Store functions take it by value:
@@ -41,7 +41,7 @@ impl Authorized {
         self.pred.holds(chat)
     }
 
-    /// What both this and `other` allow.
+    /// The intersection of this and `other`.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Authorized {
         }
     }
 
-    /// What it allows.
+    /// The action that it allows.
     #[must_use]
     pub fn action(&self) -> Action {
         self.action
@@ -70,7 +70,7 @@ static EMBEDDED: LazyLock<Arc<Policies>> = LazyLock::new(|| {
 #[derive(Clone, Debug)]
 pub struct Authorizer {
     policies: Arc<Policies>,
-    guard: Guard,
+    guard: DecisionGuard,
 }
 
 impl Default for Authorizer {
@@ -91,13 +91,13 @@ impl Authorizer {
     pub fn of(policies: Arc<Policies>) -> Self {
         Self {
             policies,
-            guard: Guard::default(),
+            guard: DecisionGuard::default(),
         }
     }
 
     /// Checks what is returned again, as `guard` says.
     #[must_use]
-    pub fn guarded(self, guard: Guard) -> Self {
+    pub fn guarded(self, guard: DecisionGuard) -> Self {
         Self { guard, ..self }
     }
 

@@ -15,7 +15,7 @@ impl Branch {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why the name is invalid.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         if name.is_empty() {
             return Err("must not be empty");
@@ -55,7 +55,7 @@ impl Branch {
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The reason why the text is invalid.
 pub fn parse_commit(text: &str) -> Result<String, &'static str> {
     let full = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if full {

@@ -26,7 +26,7 @@ pub const MAX_LABEL_VALUE_CHARS: usize = 255;
 pub const DEFAULT_TITLE: &str = "New chat";
 
 text_enum! {
-    /// What the agent is doing.
+    /// The status of the agent.
     ChatStatus, else Unspecified {
         /// For the user.
         Waiting = "waiting",
@@ -46,7 +46,7 @@ text_enum! {
 /// How much of a chat is read, and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// What a row of a list shows: of the git refs the primary, and no shares.
+    /// A row of a list: the primary git ref, and no shares.
     Basic,
     /// All that there is, and that the caller may see.
     Full,
@@ -65,7 +65,7 @@ pub struct Chat {
     pub workspace: Option<WorkspaceId>,
     /// At most [`MAX_TITLE_CHARS`] characters.
     pub title: String,
-    /// What the agent is doing.
+    /// The status of the agent.
     pub status: ChatStatus,
     /// Free pairs.
     pub labels: BTreeMap<String, String>,
@@ -77,7 +77,7 @@ pub struct Chat {
     pub updated_at: Timestamp,
     /// Its git refs, the primary first, then by last report.
     pub diff_statuses: Vec<DiffStatus>,
-    /// Whom it is shared with.
+    /// The subjects that it is shared with.
     pub shares: Vec<(Subject, Level)>,
 }
 
@@ -88,7 +88,7 @@ impl Chat {
         Etag::of(self.updated_at)
     }
 
-    /// What policy can ask about it.
+    /// The facts that policy can ask about it.
     #[must_use]
     pub fn facts(&self) -> ChatFacts<'_> {
         ChatFacts {
@@ -145,7 +145,7 @@ impl Chat {
     }
 }
 
-/// What `UpdateChat` changes.
+/// The changes of an `UpdateChat` call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatChanges {
     /// The new title.

@@ -1,4 +1,4 @@
-//! What a list of chats, or a watch, is narrowed to, apart from what the caller may read.
+//! Filters of lists of chats and of watches, beside what the caller may read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub const DEFAULT_PAGE_SIZE: usize = 50;
 /// Chats of a page at most.
 pub const MAX_PAGE_SIZE: usize = 200;
 
-/// What a list is narrowed to. All that is set must hold.
+/// The filter of a list. All set conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFilter {
     /// Of this owner.
@@ -108,7 +108,7 @@ pub fn folded(text: &str) -> String {
     text.chars().map(lower).collect()
 }
 
-/// What a watch is narrowed to. All that is set must hold.
+/// The filter of a watch. All set conditions must hold.
 #[derive(Clone, Debug, Default)]
 pub struct WatchFilter {
     /// Only these chats, unless empty.
@@ -152,17 +152,17 @@ pub struct Cursor {
     pub id: ChatId,
 }
 
-/// What a list reads of each chat.
+/// The parts of each chat that a list reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Listed {
+pub struct ListDetail {
     /// Which of its git refs.
     pub view: View,
     /// Whether its shares: else there are none, and policy cannot be asked about it.
     pub shares: bool,
 }
 
-impl Listed {
-    /// What a view shows.
+impl ListDetail {
+    /// The parts that a view shows.
     #[must_use]
     pub fn of(view: View) -> Self {
         Self {

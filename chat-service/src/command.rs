@@ -1,5 +1,5 @@
-//! What the binary does besides serving: keys, tokens, questions about policies, and what operators
-//! ask a running server.
+//! The commands beside `serve`: keys, tokens, policies, and clients of a running server for
+//! operators.
 
 pub mod keys;
 pub mod policy_check;

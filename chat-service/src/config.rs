@@ -54,15 +54,15 @@ const MIB: usize = 1024 * 1024;
 /// How to reach the database.
 #[derive(Clone, Default, Args)]
 pub struct DatabaseSettings {
-    /// URL of the PostgreSQL database, with libpq's sslmode, sslrootcert, sslcert and sslkey; prefer a
-    /// file if it holds a password
+    /// URL of the PostgreSQL database, with libpq's sslmode, sslrootcert, sslcert and sslkey;
+    /// prefer a file if it holds a password
     #[arg(long, env = "CHAT_DATABASE_URL", hide_env_values = true, value_parser = postgres_url)]
     pub database_url: Option<SecretString>,
     /// File that holds the URL of the PostgreSQL database; read unless the URL itself is set
     #[arg(long, env = "CHAT_DATABASE_URL_FILE", value_parser = postgres_url_file)]
     pub database_url_file: Option<SecretString>,
-    /// Where plain text may be spoken with other machines, with commas between: grpc, sync, ops (the
-    /// listeners, which then have no TLS), database
+    /// Where plain text may be spoken with other machines, with commas between: grpc, sync, ops
+    /// (the listeners, which then have no TLS), database
     #[arg(long, env = "CHAT_PLAINTEXT", value_enum, value_delimiter = ',')]
     #[arg(value_name = "NAMES", hide_possible_values = true)]
     pub plaintext: Vec<Plaintext>,
@@ -73,8 +73,8 @@ impl DatabaseSettings {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Problems`] when neither setting has it, or what is said could be read by others
-    /// and that was not asked for.
+    /// [`ConfigError::Problems`] when neither setting has it, or what is said could be read by
+    /// others and that was not asked for.
     pub fn url(&self) -> Result<&SecretString, ConfigError> {
         let url = self.database_url.as_ref();
         let url = url.map(|url| ("CHAT_DATABASE_URL", url)).or_else(|| {
@@ -104,8 +104,8 @@ pub struct Settings {
     /// Address that serves gRPC to gitsync-service only; port 0 is any port
     #[arg(long, env = "CHAT_SYNC_LISTEN", value_parser = address, default_value = "127.0.0.1:50052")]
     pub sync_listen: SocketAddr,
-    /// Address that serves KEDA's external scaler, the number of workers that the due work needs, to
-    /// everyone who reaches it; not served unless set
+    /// Address that serves KEDA's external scaler, the number of workers that the due work needs,
+    /// to everyone who reaches it; not served unless set
     #[arg(long, env = "CHAT_SCALER_LISTEN", value_parser = address)]
     pub scaler_listen: Option<SocketAddr>,
     /// Address that serves /livez, /readyz and /metrics over HTTP; port 0 is any port
@@ -139,7 +139,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_STATEMENT_TIMEOUT", value_parser = span(SECOND / 10, MINUTE))]
     #[arg(default_value_t = PoolOptions::default().statement_timeout.into())]
     pub statement_timeout: Span,
-    /// Longest deadline of a call, the default too; its answer is to be taken within as long again
+    /// Longest deadline of a call, and the default; its response must be read within as long again
     #[arg(long, env = "CHAT_CALL_TIMEOUT", value_parser = span(SECOND, 5 * MINUTE))]
     #[arg(default_value_t = (30 * SECOND).into())]
     pub call_timeout: Span,
@@ -151,8 +151,8 @@ pub struct Settings {
     #[arg(long, env = "CHAT_LEASE_DURATION", value_parser = span(2 * SECOND, 10 * MINUTE))]
     #[arg(default_value_t = LEASE_DURATION.into())]
     pub lease_duration: Span,
-    /// Duration for which a stop goes on to accept calls, after /readyz and health have said that
-    /// it does not: until balancers have heard
+    /// Duration for which a stopping process still accepts calls after it reports itself as not
+    /// ready, so that load balancers notice
     #[arg(long, env = "CHAT_DRAIN_DELAY", value_parser = span(Duration::ZERO, 5 * MINUTE))]
     #[arg(default_value_t = (5 * SECOND).into())]
     pub drain_delay: Span,
@@ -160,8 +160,8 @@ pub struct Settings {
     #[arg(long, env = "CHAT_DRAIN_TIMEOUT", value_parser = span(Duration::ZERO, 5 * MINUTE))]
     #[arg(default_value_t = (20 * SECOND).into())]
     pub drain_timeout: Span,
-    /// Connections of each gRPC listener at most, further ones are refused; the process needs as many
-    /// file descriptors, and a hundred more
+    /// Connections of each gRPC listener at most, further ones are refused; the process needs as
+    /// many file descriptors, and a hundred more
     #[arg(long, env = "CHAT_MAX_CONNECTIONS", value_parser = count(1..=1_000_000_usize))]
     #[arg(default_value_t = 800)]
     pub max_connections: usize,
@@ -169,7 +169,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_MAX_CONNECTION_AGE", value_parser = span(10 * SECOND, DAY))]
     #[arg(default_value_t = (30 * MINUTE).into())]
     pub max_connection_age: Span,
-    /// Calls of one user at once at most, each until its answer is taken; watches not counted
+    /// Calls of one user in flight at most, each until its response is read; watches not counted
     #[arg(long, env = "CHAT_USER_CALLS", value_parser = count(1..=100_000_usize))]
     #[arg(default_value_t = 100)]
     pub user_calls: usize,
@@ -185,7 +185,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_USER_WAITING_CALLS", value_parser = count(1..=10_000_usize))]
     #[arg(default_value_t = 20)]
     pub user_waiting_calls: usize,
-    /// Answers that one user has not taken yet at most, in MiB, before further calls are refused
+    /// Unread responses of one user in MiB, beyond which further calls of the user are refused
     #[arg(long, env = "CHAT_USER_UNREAD_MIB", value_parser = count(1..=1024_usize))]
     #[arg(default_value_t = 16)]
     pub user_unread_mib: usize,
@@ -201,11 +201,12 @@ pub struct Settings {
     #[arg(long, env = "CHAT_MAX_WAITING_CALLS", value_parser = count(10..=100_000_usize))]
     #[arg(default_value_t = 2000)]
     pub max_waiting_calls: usize,
-    /// Answers that no caller has taken yet at most, in MiB, before further calls are refused
+    /// Unread responses of all callers in MiB, beyond which further calls are refused
     #[arg(long, env = "CHAT_MAX_UNREAD_MIB", value_parser = count(1..=65_536_usize))]
     #[arg(default_value_t = 128)]
     pub max_unread_mib: usize,
-    /// Interval between checks of a result by Cedar, in calls that return chats; 0: no checks
+    /// Interval between calls whose result Cedar checks, among calls that return chats; 0: no
+    /// checks
     #[arg(long, env = "CHAT_POLICY_RECHECK", value_parser = count(0..=1_000_000_u64))]
     #[arg(default_value_t = DEFAULT_EVERY)]
     pub policy_recheck: u64,
@@ -215,7 +216,7 @@ pub struct Settings {
     /// Whether the public listener serves the page with the chat list, at /
     #[arg(long, env = "CHAT_WEB", action = ArgAction::Set, default_value_t = false)]
     pub web: bool,
-    /// Origins (scheme, host, port) of other pages that may call from a browser, with commas between
+    /// Comma-separated origins (scheme, host, port) of other pages that may call from a browser
     #[arg(
         long,
         env = "CHAT_WEB_ORIGINS",
@@ -245,8 +246,8 @@ pub struct Settings {
     /// [default: no traces]
     #[arg(long, env = "CHAT_TRACE_ENDPOINT", value_parser = collector, value_name = "URL")]
     pub trace_endpoint: Option<String>,
-    /// Share of the traces that begin here of which spans are sent, in percent; of traces that begin
-    /// with a caller, the caller decides
+    /// Share of the traces started by this process that is exported, in percent; a trace started by
+    /// a caller keeps the caller's decision
     #[arg(long, env = "CHAT_TRACE_PERCENT", value_parser = percent, default_value = "100")]
     pub trace_percent: f64,
     /// File that receives the addresses of this process, as JSON, once it is ready
@@ -256,7 +257,7 @@ pub struct Settings {
     /// The git hosts, from the variables `GIT_PROVIDER_<n>_*`.
     #[arg(skip)]
     pub providers: Providers,
-    /// What the files of the settings about TLS hold.
+    /// The contents of the TLS files.
     #[arg(skip)]
     pub listener_tls: ListenerTls,
     /// Every setting as it took effect, by variable; of files the name.
@@ -291,7 +292,7 @@ impl Settings {
         }
     }
 
-    /// What callers, and the process, may use.
+    /// The bounds for callers and the process.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         Bounds {

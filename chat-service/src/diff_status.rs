@@ -62,7 +62,7 @@ pub struct DiffStatus {
 /// Why the last refresh failed, or why no refresh is sent for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind.
+    /// The class of the problem.
     pub class: ProblemClass,
     /// When refreshes began to fail this way, or since when the ref waits; `None` while it does
     /// not.

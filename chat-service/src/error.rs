@@ -1,5 +1,6 @@
-//! What can go wrong, and what a client hears of it. A [`tonic::Status`] is made here and nowhere
-//! else, and it is logged here, once, with all that the client does not hear.
+//! The errors of calls, and the part of each that clients see. This is the only place where a
+//! [`tonic::Status`] is made and an error is logged, once and with its source, which clients do not
+//! see.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// Of callers that are not authenticated, one in this time is noted for each reason.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What failed, for the log.
+/// The cause, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed. Each variant carries what the client may know; a source is for the log.
@@ -31,7 +32,7 @@ pub enum Error {
     /// No bearer token.
     #[error("a bearer token is required")]
     CredentialsMissing,
-    /// A bearer token that is not valid (any more).
+    /// A bearer token that is invalid or expired.
     #[error("the bearer token is not valid")]
     CredentialsInvalid,
     /// A bearer token of too many bytes or memberships.
@@ -54,7 +55,7 @@ pub enum Error {
     InvalidArgument {
         /// Path of the field in the request.
         field: String,
-        /// What is wrong with it.
+        /// The problem with the field.
         problem: String,
         /// `FIELD_INVALID` or a narrower reason.
         reason: &'static str,
@@ -62,12 +63,12 @@ pub enum Error {
     /// The request fits, but not the state of things.
     #[error("{problem}")]
     FailedPrecondition {
-        /// What is in the way.
+        /// The conflicting state.
         problem: &'static str,
         /// Which state.
         reason: &'static str,
     },
-    /// The chat is not what the caller has read any more.
+    /// The chat changed after its etag was read.
     #[error("the chat has changed since its etag was read")]
     Outdated,
     /// Another change won.
@@ -80,7 +81,7 @@ pub enum Error {
     /// Too much at once.
     #[error("{problem}")]
     ResourceExhausted {
-        /// What there is too much of.
+        /// The exceeded limit.
         problem: String,
         /// Which limit.
         reason: &'static str,
@@ -90,7 +91,7 @@ pub enum Error {
     /// Something that this service needs is away.
     #[error("{problem}")]
     Unavailable {
-        /// What is away, in words for a client.
+        /// The unavailable dependency, in words for a client.
         problem: &'static str,
         /// Which of them.
         reason: &'static str,
@@ -117,7 +118,7 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// Our fault; the client hears nothing more.
+    /// Our fault; clients see no details.
     #[error("internal error")]
     Internal {
         /// For the log.
@@ -165,8 +166,9 @@ impl Error {
         }
     }
 
-    /// Logs it, and returns what the client hears, with a message of the contract in the details: what
-    /// is known all the same. `type_url` as in `type.googleapis.com/chat.v1.GetChatResponse`.
+    /// Logs the error and returns its status. The details contain a message of the contract with
+    /// what is known in spite of the error; `type_url` as in
+    /// `type.googleapis.com/chat.v1.GetChatResponse`.
     #[must_use]
     pub fn with_known(self, type_url: &str, known: &impl prost::Message) -> Status {
         let status = Status::from(self);

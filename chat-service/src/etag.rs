@@ -4,8 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-/// The state of what `UpdateChat` changes of a chat: title, status, labels, archiving. All of them move
-/// `updated_at`, always forward.
+/// The state of what `UpdateChat` changes of a chat: title, status, labels, archiving. All of them
+/// move `updated_at`, always forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Etag(i64);
 

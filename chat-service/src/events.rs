@@ -1,5 +1,5 @@
-//! How a change reaches everybody who waits for it: in this process, in the other replicas, and at
-//! the clients who watch.
+//! How a change reaches its subscribers: in this process, in the other replicas, and at the clients
+//! that watch.
 //!
 //! A change is recorded in the transaction that made it. After the commit the writer calls the
 //! [`notifier`]; the [`relay`] gives committed events their order; every replica reads them in that

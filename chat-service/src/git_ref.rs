@@ -30,14 +30,14 @@ pub(crate) enum Target {
     },
 }
 
-/// Records that an agent pushed `git_ref`: the ref becomes the primary of the chats, is due at once, and
-/// watchers see it. Returns those chats. Those of a workspace are written in batches: what was written
-/// before a failure stays, and a repeated report writes the rest.
+/// Records that an agent pushed `git_ref`: the ref becomes the primary of the chats, is due at
+/// once, and watchers see it. Returns those chats. Those of a workspace are written in batches:
+/// what was written before a failure stays, and a repeated report writes the rest.
 ///
 /// # Errors
 ///
-/// [`Error::NotVisible`], [`Error::NotAllowed`], and [`Error::FailedPrecondition`] for a workspace with
-/// more than [`MAX_WORKSPACE_CHATS`]: nothing is written then.
+/// [`Error::NotVisible`], [`Error::NotAllowed`], and [`Error::FailedPrecondition`] for a workspace
+/// with more than [`MAX_WORKSPACE_CHATS`]: nothing is written then.
 pub(crate) async fn report(
     store: &Store,
     authorizer: &Authorizer,

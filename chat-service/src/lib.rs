@@ -1,11 +1,12 @@
 //! Lists chats exactly as far as the caller may read them, keeps each chat's git refs with the
 //! status of their pull requests, and publishes every change.
 //!
-//! The layers, outermost first: [`server`] (listeners, health, drain) and [`command`] (what the binary does
-//! besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`], [`sync`],
-//! [`accounts`], [`oauth`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a predicate), and the
-//! words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No modules import one another in
-//! a circle; a repository rule keeps it so.
+//! The layers, outermost first: [`server`] (listeners, health, drain) and [`command`] (what the
+//! binary does besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`],
+//! [`sync`],
+//! [`accounts`], [`oauth`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a
+//! predicate), and the words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No
+//! modules import one another in a circle; a repository rule keeps it so.
 
 pub mod accounts;
 pub mod auth;

@@ -30,8 +30,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    account::{Account, Kind, Place, Share, Ticket, Use},
-    answer::Answer,
+    account::{Account, AccountKind, CallPermit, Share, Ticket, Use},
+    answer::TrackedAnswer,
     metrics::{Limit, LimitMetrics, gauged},
 };
 pub(crate) use self::{answer::AnswerLayer, limited::LimitLayer};
@@ -49,7 +49,7 @@ const SERVICE_POOL_SHARE: usize = 2;
 /// A service's answers that were not taken are at most the process's bound over this.
 const SERVICE_UNREAD_SHARE: usize = 2;
 
-/// What callers, and the process, may use.
+/// The limits of callers and of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Calls of a user in flight.
@@ -77,17 +77,17 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    fn share(&self, kind: Kind) -> Share {
+    fn share(&self, kind: AccountKind) -> Share {
         let turns = |pool_share: usize| (self.database_connections / pool_share).max(1);
         let (weight, turns) = match kind {
-            Kind::User => (1, turns(USER_POOL_SHARE)),
-            Kind::Service => (self.service_weight, turns(SERVICE_POOL_SHARE)),
+            AccountKind::User => (1, turns(USER_POOL_SHARE)),
+            AccountKind::Service => (self.service_weight, turns(SERVICE_POOL_SHARE)),
             // Health and reflection use no database, and must not wait for one another.
-            Kind::Anonymous => (self.service_weight, Semaphore::MAX_PERMITS),
+            AccountKind::Anonymous => (self.service_weight, Semaphore::MAX_PERMITS),
         };
         let unread_bytes = match kind {
-            Kind::User => self.user_unread_bytes,
-            Kind::Service | Kind::Anonymous => {
+            AccountKind::User => self.user_unread_bytes,
+            AccountKind::Service | AccountKind::Anonymous => {
                 (self.user_unread_bytes * weight).min(self.unread_bytes / SERVICE_UNREAD_SHARE)
             }
         };
@@ -121,11 +121,11 @@ impl AccountKey {
         }
     }
 
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> AccountKind {
         match self {
-            Self::User(_) => Kind::User,
-            Self::Service(_) => Kind::Service,
-            Self::Anonymous => Kind::Anonymous,
+            Self::User(_) => AccountKind::User,
+            Self::Service(_) => AccountKind::Service,
+            Self::Anonymous => AccountKind::Anonymous,
         }
     }
 }
@@ -140,7 +140,7 @@ struct Inner {
     /// Callers with a call in flight, and those whose token buckets are not full again yet.
     callers: Mutex<HashMap<AccountKey, Arc<Account>>>,
     /// Answers that are on their way, and, until the next sweep, those that have arrived.
-    answers: Mutex<Vec<Weak<Answer>>>,
+    answers: Mutex<Vec<Weak<TrackedAnswer>>>,
 }
 
 impl Limits {
@@ -195,7 +195,7 @@ impl Limits {
             return Err(self.refused(Limit::CallRate, wait));
         }
         let of = Use::of(path);
-        let place = Place::take(account, &self.0.metrics, &self.0.bounds, of)
+        let place = CallPermit::take(account, &self.0.metrics, &self.0.bounds, of)
             .map_err(|limit| self.refused(limit, RETRY_AFTER))?;
         Ok(Ticket::new(place))
     }

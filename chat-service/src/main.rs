@@ -75,7 +75,7 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 fn migrate(settings: &DatabaseSettings) -> anyhow::Result<()> {
-    // What it waits for is to be seen.
+    // Logs show what the process waits for.
     telemetry::init(telemetry::LogFormat::default(), "info")?;
     let url = settings.url()?;
     runtime()?.block_on(async {

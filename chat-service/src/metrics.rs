@@ -1,5 +1,5 @@
-//! What this process counts: RPCs and the database by OpenTelemetry's names, what is this service's
-//! own as `chat_`. Units are in the names; no label holds an id.
+//! Metrics of this process: RPCs and the database by OpenTelemetry's names, this service's own as
+//! `chat_`. Units are in the names; no label holds an id.
 
 use prometheus_client::registry::Registry;
 use service_runtime::{call_metrics::CallMetrics, listener::ConnectionMetrics};
@@ -22,7 +22,7 @@ pub struct Metrics {
     pub events: EventMetrics,
     /// Renewals of tokens.
     pub oauth: OauthMetrics,
-    /// What is due, paused, refused and failing, over all replicas.
+    /// Due, paused, refused and failing refs, over all replicas.
     pub survey: SurveyMetrics,
     /// Decisions that Cedar would have made otherwise.
     pub disagreements: Disagreements,

@@ -1,23 +1,24 @@
 //! Renews users' tokens that expire, before they do and at a claim at the latest.
 //!
 //! A refresh token works once, and replaces both tokens when it does. So each renewal has one
-//! sender over all replicas: it is leased, as data in the credential's row, for longer than a request
-//! takes, and nothing is held while the host answers. What the host gives is stored before anything
-//! else is done with it, for as long as the database takes. It replaces the tokens of the generation
-//! that was leased and no others: a user who has linked the account again keeps those, and of two
-//! processes that both sent, the one that has the new tokens stores them, whenever that is.
+//! sender over all replicas: it is leased, as data in the credential's row, for longer than a
+//! request takes, and nothing is held while the host answers. What the host gives is stored before
+//! anything else is done with it, for as long as the database takes. It replaces the tokens of the
+//! generation that was leased and no others: a user who has linked the account again keeps those,
+//! and of two processes that both sent, the one that has the new tokens stores them, whenever that
+//! is.
 //!
 //! When a renewal is due, `upsert_git_credential.sql` and `lease_renewals.sql` say: shortly before
-//! the access token expires where the account plans something soon, and a month before the refresh token
-//! dies otherwise. An access token that has expired all the same is found by a claim, which leases
-//! nothing of the account, holds it, and wakes this.
+//! the access token expires where the account plans something soon, and a month before the refresh
+//! token dies otherwise. An access token that has expired all the same is found by a claim, which
+//! leases nothing of the account, holds it, and wakes this.
 //!
 //! # What a failure means
 //!
 //! | the host | then |
 //! | --- | --- |
 //! | fails, or does not answer | again after a backoff; the provider's circuit breaker counts |
-//! | refuses the refresh token | again after a minute or two; if it does so again, the account is rejected, and its user is to link it again |
+//! | refuses the refresh token | retry after 1 to 2 minutes; a second refusal rejects the account |
 //! | refuses this service | a warning, a metric, and a trial now and then; no account is at fault |
 //!
 //! An answer that is lost after the host has replaced the tokens, as by a crash, is followed by the
@@ -37,19 +38,19 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    answer::{Answer, Pair},
+    answer::{Pair, TokenAnswer},
     breaker::{Breakers, Health, Transition},
     exchange::{Exchange, REQUEST_TIMEOUT},
-    metrics::{OauthMetrics, Outcome},
+    metrics::{OauthMetrics, RenewalOutcome},
 };
 use crate::{
-    accounts::{BudgetKey, KeyRing, SealError, seal::Column},
+    accounts::{BudgetKey, KeyRing, SealError, seal::TokenColumn},
     events::notifier::{Notifier, Topic},
     provider::{Providers, oauth::OauthClient},
     store::{
         Store, StoreError,
         git_account::SealedTokens,
-        renewal::{LeasedRenewal, Noted, RenewedTokens},
+        renewal::{LeasedRenewal, RenewalResult, RenewedTokens},
     },
 };
 
@@ -107,7 +108,7 @@ impl Renewals {
     }
 }
 
-/// What [`Renewer`] needs.
+/// The parts of a [`Renewer`].
 pub struct RenewerParts {
     /// Where tokens are.
     pub store: Store,
@@ -115,11 +116,11 @@ pub struct RenewerParts {
     pub keys: Arc<KeyRing>,
     /// Where they are renewed.
     pub providers: Providers,
-    /// Tells of renewed tokens, and of accounts that are to be linked again.
+    /// Notifies of renewed tokens, and of accounts that must be linked again.
     pub notifier: Notifier,
     /// Counts.
     pub metrics: OauthMetrics,
-    /// What wakes it.
+    /// Wakes the renewer.
     pub renewals: Renewals,
 }
 
@@ -144,8 +145,8 @@ impl Renewer {
         })
     }
 
-    /// Renews tokens until `stop`, and then finishes what was begun: an answer that is not waited for
-    /// costs its user the account. Does nothing where no provider has an app.
+    /// Renews tokens until `stop`, and then finishes what was begun: an answer that is not waited
+    /// for costs its user the account. Does nothing where no provider has an app.
     pub async fn run(self, stop: CancellationToken) {
         let renewals = self.parts.renewals.clone();
         if renewals.providers().is_empty() {
@@ -193,7 +194,8 @@ impl Renewer {
         room: usize,
         under_way: &mut JoinSet<()>,
     ) -> Result<bool, StoreError> {
-        // Counted from before the lease begins, so that it is never later than the row's own expiry.
+        // Counted from before the lease begins, so that it is never later than the row's own
+        // expiry.
         let leased_at = Instant::now();
         let parts = &self.parts;
         let (leased, more) = parts
@@ -217,15 +219,15 @@ impl Renewer {
         tracing::debug!(git_account.id = %leased.account, provider, ?outcome, "a renewal ended");
     }
 
-    /// Sends the refresh token, unless nothing is to be sent.
+    /// Sends the refresh token if the account and the breaker admit it.
     async fn admitted(
         &self,
         leased: &LeasedRenewal,
         leased_at: Instant,
-    ) -> Result<Answer, Outcome> {
+    ) -> Result<TokenAnswer, RenewalOutcome> {
         let provider = leased.provider_id.as_str();
         let Some(client) = self.parts.providers.oauth(provider) else {
-            return Err(Outcome::NotSent);
+            return Err(RenewalOutcome::NotSent);
         };
         if let Err(wait) = self
             .breakers
@@ -233,7 +235,7 @@ impl Renewer {
         {
             let unavailable = ProblemClass::HostUnavailable;
             return Err(self
-                .put_off(leased, wait, unavailable, Outcome::NotSent)
+                .put_off(leased, wait, unavailable, RenewalOutcome::NotSent)
                 .await);
         }
         let token = match self.open(leased) {
@@ -242,13 +244,13 @@ impl Renewer {
                 tracing::error!(git_account.id = %leased.account, %error, "a refresh token cannot be opened");
                 let internal = ProblemClass::Internal;
                 return Err(self
-                    .put_off(leased, BACKOFF_CAP, internal, Outcome::Unopened)
+                    .put_off(leased, BACKOFF_CAP, internal, RenewalOutcome::Unopened)
                     .await);
             }
         };
-        // A process that was stopped meanwhile is not the one sender any more.
+        // A process that was stopped meanwhile may no longer be the only sender.
         if leased_at.elapsed() + REQUEST_TIMEOUT > LEASE {
-            return Err(Outcome::Superseded);
+            return Err(RenewalOutcome::Superseded);
         }
         Ok(self.ask(client, provider, &token).await)
     }
@@ -262,18 +264,18 @@ impl Renewer {
         } = leased;
         self.parts
             .keys
-            .open(key_id, *account, Column::RefreshToken, sealed)
+            .open(key_id, *account, TokenColumn::RefreshToken, sealed)
     }
 
-    async fn ask(&self, client: &OauthClient, provider: &str, token: &SecretString) -> Answer {
+    async fn ask(&self, client: &OauthClient, provider: &str, token: &SecretString) -> TokenAnswer {
         let asked_at = Instant::now();
         let answer = self.exchange.send(client, token).await;
         self.parts.metrics.answered(provider, asked_at.elapsed());
         let host = client.token_url.host_str();
         let health = match &answer {
-            Answer::Renewed(_) | Answer::Refused => Health::Works,
-            Answer::Misconfigured => Health::Misconfigured,
-            Answer::Failed { why, .. } => {
+            TokenAnswer::Renewed(_) | TokenAnswer::Refused => Health::Works,
+            TokenAnswer::Misconfigured => Health::Misconfigured,
+            TokenAnswer::Failed { why, .. } => {
                 tracing::debug!(provider, host, why, "a token endpoint failed");
                 Health::Failed
             }
@@ -307,15 +309,15 @@ impl Renewer {
         answer
     }
 
-    /// Writes what came of it.
-    async fn settle(&self, leased: &LeasedRenewal, answer: Answer) -> Outcome {
+    /// Stores the result of an exchange.
+    async fn settle(&self, leased: &LeasedRenewal, answer: TokenAnswer) -> RenewalOutcome {
         let unavailable = ProblemClass::HostUnavailable;
         match answer {
-            Answer::Renewed(pair) => self.keep(leased, pair).await,
-            Answer::Refused if leased.refused_before => {
+            TokenAnswer::Renewed(pair) => self.keep(leased, pair).await,
+            TokenAnswer::Refused if leased.refused_before => {
                 let given_up = self.parts.store.give_up_renewal(leased).await;
-                let outcome = self.noted(leased, given_up, Outcome::Rejected);
-                if outcome == Outcome::Rejected {
+                let outcome = self.noted(leased, given_up, RenewalOutcome::Rejected);
+                if outcome == RenewalOutcome::Rejected {
                     tracing::info!(
                         git_account.id = %leased.account,
                         provider = leased.provider_id,
@@ -325,28 +327,28 @@ impl Renewer {
                 outcome
             }
             // A host that has just replaced the tokens for another process says so, too.
-            Answer::Refused => {
+            TokenAnswer::Refused => {
                 let doubted = ProblemClass::CredentialSuspect;
-                self.put_off(leased, CONFIRMATION, doubted, Outcome::Doubted)
+                self.put_off(leased, CONFIRMATION, doubted, RenewalOutcome::Doubted)
                     .await
             }
-            Answer::Misconfigured => {
+            TokenAnswer::Misconfigured => {
                 let wait = backoff(leased.failures);
-                self.put_off(leased, wait, unavailable, Outcome::Misconfigured)
+                self.put_off(leased, wait, unavailable, RenewalOutcome::Misconfigured)
                     .await
             }
-            Answer::Failed { retry_after, .. } => {
+            TokenAnswer::Failed { retry_after, .. } => {
                 let wait = backoff(leased.failures).max(retry_after.unwrap_or_default());
-                self.put_off(leased, wait, unavailable, Outcome::Failed)
+                self.put_off(leased, wait, unavailable, RenewalOutcome::Failed)
                     .await
             }
         }
     }
 
     /// Stores new tokens, however long the database is away: there are no others.
-    async fn keep(&self, leased: &LeasedRenewal, pair: Pair) -> Outcome {
+    async fn keep(&self, leased: &LeasedRenewal, pair: Pair) -> RenewalOutcome {
         let Some(renewed) = self.seal(leased, pair) else {
-            return Outcome::Unopened;
+            return RenewalOutcome::Unopened;
         };
         let mut pause = STORE_PAUSE;
         loop {
@@ -358,7 +360,7 @@ impl Renewer {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(STORE_PAUSE_CAP);
                 }
-                kept => return self.noted(leased, kept, Outcome::Renewed),
+                kept => return self.noted(leased, kept, RenewalOutcome::Renewed),
             }
         }
     }
@@ -374,7 +376,7 @@ impl Renewer {
             refresh_expires_in,
         } = pair;
         let sealed = || -> Result<SealedTokens, SealError> {
-            // One that was not replaced is sealed anew, since one key seals both.
+            // A refresh token that was not replaced is resealed: one key seals both tokens.
             let refresh_token = match refresh_token {
                 Some(replaced) => replaced,
                 None => self.open(leased)?,
@@ -382,8 +384,8 @@ impl Renewer {
             let seal = |column, token| keys.seal(leased.account, column, token);
             Ok(SealedTokens {
                 key_id: keys.active_id().to_owned(),
-                access_token: seal(Column::AccessToken, &access_token)?,
-                refresh_token: Some(seal(Column::RefreshToken, &refresh_token)?),
+                access_token: seal(TokenColumn::AccessToken, &access_token)?,
+                refresh_token: Some(seal(TokenColumn::RefreshToken, &refresh_token)?),
             })
         };
         match sealed() {
@@ -408,8 +410,8 @@ impl Renewer {
         leased: &LeasedRenewal,
         wait: Duration,
         class: ProblemClass,
-        outcome: Outcome,
-    ) -> Outcome {
+        outcome: RenewalOutcome,
+    ) -> RenewalOutcome {
         let wait = jittered(wait, JITTER);
         let put_off = self.parts.store.put_off_renewal(leased, wait, class).await;
         self.noted(leased, put_off, outcome)
@@ -419,15 +421,15 @@ impl Renewer {
     fn noted(
         &self,
         leased: &LeasedRenewal,
-        noted: Result<Noted, StoreError>,
-        outcome: Outcome,
-    ) -> Outcome {
+        noted: Result<RenewalResult, StoreError>,
+        outcome: RenewalOutcome,
+    ) -> RenewalOutcome {
         let notifier = &self.parts.notifier;
         match noted {
-            Ok(Noted::Superseded) => Outcome::Superseded,
-            Ok(Noted::Written { due }) => {
-                // The relay hears of a state that changed, too.
-                if matches!(outcome, Outcome::Renewed | Outcome::Rejected) {
+            Ok(RenewalResult::Superseded) => RenewalOutcome::Superseded,
+            Ok(RenewalResult::Written { due }) => {
+                // The relay is notified of a changed state, too.
+                if matches!(outcome, RenewalOutcome::Renewed | RenewalOutcome::Rejected) {
                     notifier.notify(Topic::Changes);
                 }
                 if due {
@@ -438,7 +440,7 @@ impl Renewer {
             Err(error) => {
                 // It is leased again when this lease ends.
                 tracing::warn!(git_account.id = %leased.account, %error, "a failed renewal could not be noted");
-                Outcome::Failed
+                RenewalOutcome::Failed
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Opaque page tokens: where the next page begins, signed together with whose list it is and what
 //! it is narrowed to.
 //!
-//! A token carries the sort key, not authority: the next page checks everything again. The signature
-//! is there so that a token of another request is an error and not a wrong page.
+//! A token carries the sort key, not authority: the next page checks everything again. The
+//! signature is there so that a token of another request is an error and not a wrong page.
 
 use aws_lc_rs::{digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use proto::reason;
 use uuid::Uuid;
 
-use crate::{accounts::Derived, chat_filter::Cursor, error::Error, id::ChatId};
+use crate::{accounts::DerivedKeys, chat_filter::Cursor, error::Error, id::ChatId};
 
 /// Of HMAC-SHA256.
 const TAG_BYTES: usize = 32;
@@ -24,7 +24,7 @@ pub struct PageTokens {
     others: Vec<hmac::Key>,
 }
 
-/// What a token is bound to: the caller, the list and its filters.
+/// The scope of a token: the caller, the list and its filters.
 #[derive(Clone, Debug)]
 pub struct Scope([u8; 32]);
 
@@ -87,7 +87,7 @@ impl Place for String {
 impl PageTokens {
     /// Signs with the active one of `keys`, and recognises what any of them signed.
     #[must_use]
-    pub fn new(keys: &Derived) -> Self {
+    pub fn new(keys: &DerivedKeys) -> Self {
         let key = |bytes: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
         Self {
             active: key(&keys.active),
@@ -104,12 +104,12 @@ impl PageTokens {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The place that `token` names; none for the first page's empty one.
+    /// The position that `token` names; `None` for the empty token of the first page.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a token that is malformed, forged, or of another scope: which
-    /// of them it is, is not told.
+    /// [`Error::InvalidArgument`] for a token that is malformed, forged, or of another scope,
+    /// without saying which.
     pub fn decode<P: Place>(&self, scope: &Scope, token: &str) -> Result<Option<P>, Error> {
         if token.is_empty() {
             return Ok(None);
@@ -136,8 +136,8 @@ impl PageTokens {
 mod tests {
     use super::*;
 
-    fn keys(active: u8, others: &[u8]) -> Derived {
-        Derived {
+    fn keys(active: u8, others: &[u8]) -> DerivedKeys {
+        DerivedKeys {
             active: [active; 32],
             others: others.iter().map(|other| [*other; 32]).collect(),
         }
@@ -147,7 +147,7 @@ mod tests {
     fn a_token_is_taken_by_who_has_its_key_wherever_that_stands() {
         let scope = Scope::new("user:a", "list", b"");
         let place = "place".to_owned();
-        let taken = |made_by: &Derived, read_by: &Derived| {
+        let taken = |made_by: &DerivedKeys, read_by: &DerivedKeys| {
             let token = PageTokens::new(made_by).encode(&scope, &place);
             PageTokens::new(read_by)
                 .decode::<String>(&scope, &token)

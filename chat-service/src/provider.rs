@@ -12,7 +12,7 @@ pub use proto::sync::{Provider, ProviderKind};
 
 use self::oauth::{OauthClient, OauthEntry};
 
-/// What every variable of a provider begins with.
+/// The prefix of every variable of a provider.
 pub const VARIABLE_PREFIX: &str = "GIT_PROVIDER_";
 
 const GITHUB_HOST: &str = "github.com";
@@ -23,15 +23,15 @@ const ENTERPRISE_API_PATH: &str = "/api/v3";
 
 /// A git host, and what is set of it for this service alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Configured {
+struct ConfiguredProvider {
     provider: Provider,
-    /// What users' SSH configurations also call that host, in lower case: `github.com-work`.
+    /// Further names of that host in users' SSH configurations, in lower case: `github.com-work`.
     ssh_hosts: Vec<String>,
     /// The app whose tokens can be renewed.
     oauth: Option<OauthClient>,
 }
 
-impl Configured {
+impl ConfiguredProvider {
     /// Whether an origin at `host`, in lower case, is one of its. The host may be written with
     /// `www.`. Over SSH it may be an alias, and GitHub's with `ssh.`, where SSH goes through the
     /// HTTPS port.
@@ -47,12 +47,12 @@ impl Configured {
 
 /// The configured providers. Ids and hosts are unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Providers(Vec<Configured>);
+pub struct Providers(Vec<ConfiguredProvider>);
 
 impl Default for Providers {
     /// github.com alone.
     fn default() -> Self {
-        Self(vec![Configured {
+        Self(vec![ConfiguredProvider {
             provider: Provider {
                 id: ProviderKind::Github.name().to_owned(),
                 kind: ProviderKind::Github,
@@ -103,10 +103,10 @@ impl Providers {
         if entries.is_empty() && problems.is_empty() {
             return Ok(Self::default());
         }
-        let mut providers: Vec<Configured> = Vec::new();
+        let mut providers: Vec<ConfiguredProvider> = Vec::new();
         for (number, entry) in entries {
             if let Some(configured) = entry.configured(number, &mut problems) {
-                let Configured {
+                let ConfiguredProvider {
                     provider,
                     ssh_hosts,
                     oauth: _,
@@ -153,7 +153,7 @@ impl Providers {
         self.iter().find(|provider| provider.id == id)
     }
 
-    /// What renews the tokens of users of the provider with this id.
+    /// The client that renews the tokens of users of the provider with this id.
     #[must_use]
     pub fn oauth(&self, id: &str) -> Option<&OauthClient> {
         let mut all = self.0.iter();
@@ -233,7 +233,7 @@ impl Entry {
         *place = Some(value);
     }
 
-    fn configured(self, number: u32, problems: &mut Vec<String>) -> Option<Configured> {
+    fn configured(self, number: u32, problems: &mut Vec<String>) -> Option<ConfiguredProvider> {
         let before = problems.len();
         let name = |field: &str| format!("{VARIABLE_PREFIX}{number}_{field}");
         let kind = match self.kind.as_deref() {
@@ -289,7 +289,7 @@ impl Entry {
             None => default_api(&host),
         };
         let oauth = self.oauth.client(&host, &api_base_url, &name, problems);
-        (problems.len() == before).then_some(Configured {
+        (problems.len() == before).then_some(ConfiguredProvider {
             provider: Provider {
                 id,
                 kind: kind?,
@@ -316,7 +316,7 @@ fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && is_plain(id)
 }
 
-/// What an SSH configuration can call a host, short of a pattern.
+/// Whether an SSH configuration could use this host alias; patterns are excluded.
 fn is_ssh_host(name: &str) -> bool {
     (1..=253).contains(&name.len()) && !name.ends_with('.') && is_plain(name)
 }
@@ -335,8 +335,9 @@ fn is_host(host: &str) -> bool {
         }
 }
 
-/// Checks an API base, or a token endpoint. A token goes there with every request, so it is `https`, but for a stand-in
-/// on this machine. The problem does not repeat the value, which may hold a secret.
+/// Checks an API base, or a token endpoint. A token goes there with every request, so it is
+/// `https`, but for a stand-in on this machine. The problem does not repeat the value, which may
+/// hold a secret.
 fn secure_url(text: &str) -> Result<String, &'static str> {
     let url = Url::parse(text).map_err(|_| "is not a URL")?;
     if !url.username().is_empty() || url.password().is_some() {

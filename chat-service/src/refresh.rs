@@ -14,14 +14,14 @@ use crate::{
     store::{Store, refresh::LastOutcome},
 };
 
-/// What is left of the caller's deadline for the answer itself.
+/// The part of the caller's deadline that is reserved for the response itself.
 const MARGIN: Duration = Duration::from_millis(500);
 /// When to look again without a notification: one may be lost, or the chat moves to another branch.
 const FALLBACK_LOOK: Duration = Duration::from_millis(500);
 
 /// How a refresh ended.
 #[derive(Debug)]
-pub enum Refreshed {
+pub enum RefreshResult {
     /// Every polled ref had a new outcome, and none of them failed; or the chat has none.
     Fresh,
     /// This one is for the caller, together with what is known of the chat.
@@ -47,7 +47,7 @@ pub fn patience(whole: Duration) -> Duration {
 /// # Errors
 ///
 /// [`Error::NotVisible`], [`Error::NotAllowed`], or what the database does. How the lookup itself
-/// failed is [`Refreshed::Failed`].
+/// failed is [`RefreshResult::Failed`].
 pub async fn refresh_chat(
     store: &Store,
     authorizer: &Authorizer,
@@ -55,7 +55,7 @@ pub async fn refresh_chat(
     principal: &Principal,
     chat: ChatId,
     patience: Duration,
-) -> Result<Refreshed, Error> {
+) -> Result<RefreshResult, Error> {
     let deadline = Instant::now() + patience;
     let readable = authorizer.chats(principal, Action::ReadChat);
     let allowed = authorizer.chats(principal, Action::RefreshChat);
@@ -99,7 +99,7 @@ pub async fn refresh_chat(
             continue;
         }
         if !any(State::Pending) && !any(State::Left) {
-            // In the order of `last`: what happened to the primary is told first.
+            // In the order of `last`: the primary ref's result comes first.
             return Ok(last
                 .iter()
                 .find_map(|last| {
@@ -109,10 +109,10 @@ pub async fn refresh_chat(
                         State::Answered | State::Pending | State::Left => failure(last),
                     }
                 })
-                .map_or(Refreshed::Fresh, Refreshed::Failed));
+                .map_or(RefreshResult::Fresh, RefreshResult::Failed));
         }
         if now >= deadline {
-            return Ok(Refreshed::Failed(Error::Unavailable {
+            return Ok(RefreshResult::Failed(Error::Unavailable {
                 problem: "no worker answered in time",
                 reason: reason::NO_WORKER_IN_TIME,
                 retry_after: Some(Duration::from_secs(1)),
@@ -152,8 +152,8 @@ impl State {
     }
 }
 
-/// What is waited for once the refs that are `polled` now were made due: one that was waited for
-/// already still waits for the outcome after the same one, and one that `answered` stays.
+/// The refs to wait for after the refs `polled` now were made due: a ref that was waited for
+/// already keeps the outcome to wait for, and one that was `answered` stays.
 fn merged(
     awaited: &[(GitRefId, i64)],
     answered: &[GitRefId],
@@ -169,8 +169,8 @@ fn merged(
     merged
 }
 
-/// What the caller hears of a lookup that failed. A pull request that is gone is an answer, and a
-/// ref that is not polled any more is of no interest.
+/// The error of a failed lookup for the caller. A pull request that is gone is an answer, and a ref
+/// that is no longer polled is ignored.
 fn failure(last: &LastOutcome) -> Option<Error> {
     if !last.polled {
         return None;

@@ -12,17 +12,17 @@ use service_runtime::{
     ops::{self, Readiness},
     tls::{Certificates, ServerTls},
     token::{KeyMetrics, Verifier},
-    trace::{Traced, Traces},
+    trace::{TracedProcess, Traces},
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::listener::Listening;
+use self::listener::GrpcListener;
 use crate::{
     accounts::KeyRing,
     auth::{Auth, SyncAuth},
-    authz::{Authorizer, Guard},
+    authz::{Authorizer, DecisionGuard},
     config::{Plaintext, Settings},
     events::{notifier::Notifier, relay, watch::Watchers},
     limits::Limits,
@@ -33,7 +33,7 @@ use crate::{
     sync::viewed::{Sampler, Views},
 };
 
-/// Listeners may close this long before the drain gives up on what is left.
+/// Listeners may close this long before the drain times out.
 const CLOSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// A service that listens.
@@ -42,7 +42,7 @@ pub struct Service {
     pub addresses: Addresses,
     settings: Settings,
     listeners: Listeners,
-    parts: Parts,
+    parts: ServerParts,
     sampler: Sampler,
     /// How the connection for notifications is opened.
     direct: store::Address,
@@ -103,8 +103,8 @@ impl Listeners {
     }
 }
 
-/// What the service is made of.
-struct Parts {
+/// The parts of the service.
+struct ServerParts {
     store: Store,
     notifier: Notifier,
     watchers: Watchers,
@@ -120,9 +120,9 @@ struct Parts {
     limits: Limits,
     traces: Traces,
     registry: Arc<Registry>,
-    /// The process should end: balancers hear of it, and calls are taken as before.
+    /// The process should end: health reports it to load balancers, and calls are served as before.
     stop: CancellationToken,
-    /// Follows `stop` when balancers have heard: no call is taken any more.
+    /// Follows `stop` after load balancers have noticed: no further call is accepted.
     close: CancellationToken,
 }
 
@@ -140,7 +140,7 @@ impl Service {
         let direct_url = direct_url.map_or(url, |url| url.expose_secret());
         let direct = store::listener(direct_url, *settings.statement_timeout)?;
         let mut registry = Registry::default();
-        let traced = Traced {
+        let traced = TracedProcess {
             service: "chat-service",
             version: env!("CARGO_PKG_VERSION"),
             instance: Uuid::now_v7().to_string(),
@@ -174,7 +174,7 @@ impl Service {
         };
         let keys = KeyMetrics::register(&mut registry);
         let (auth, sync_auth, verifiers) = settings.callers.authentication(&keys);
-        let parts = Parts {
+        let parts = ServerParts {
             notifier: Notifier::new(),
             watchers: Watchers::new(&store, metrics.events.clone()).await?,
             store,
@@ -204,8 +204,8 @@ impl Service {
         })
     }
 
-    /// Serves until the stop token given to [`Service::start`] is cancelled, then finishes the calls
-    /// that are under way, for as long as the drain timeout allows.
+    /// Serves until the stop token given to [`Service::start`] is cancelled, then finishes the
+    /// calls that are under way, for as long as the drain timeout allows.
     ///
     /// # Errors
     ///
@@ -312,8 +312,8 @@ impl Service {
             ops::write_ready_file(path, &urls)?;
         }
 
-        let serve = |listening: Listening| listening.serve(&settings, &parts, &close);
-        let public = serve(Listening {
+        let serve = |listening: GrpcListener| listening.serve(&settings, &parts, &close);
+        let public = serve(GrpcListener {
             listener: listeners.grpc.0,
             tls: listeners.grpc.1,
             served: public,
@@ -321,7 +321,7 @@ impl Service {
             metrics: parts.metrics.connections.of("grpc"),
             web: true,
         });
-        let sync = serve(Listening {
+        let sync = serve(GrpcListener {
             listener: listeners.sync.0,
             tls: listeners.sync.1,
             served: sync,
@@ -331,7 +331,7 @@ impl Service {
         });
         let scaler = async {
             if let Some((listener, tls)) = listeners.scaler {
-                serve(Listening {
+                serve(GrpcListener {
                     listener,
                     tls,
                     served: scaler,
@@ -364,7 +364,7 @@ impl Service {
 
 /// Decides by the configured policies, and has a sample checked again.
 fn authorizer(settings: &Settings, metrics: &Metrics) -> Authorizer {
-    let guard = Guard::new(settings.policy_recheck, metrics.disagreements.clone());
+    let guard = DecisionGuard::new(settings.policy_recheck, metrics.disagreements.clone());
     settings
         .policies
         .clone()

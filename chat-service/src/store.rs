@@ -3,8 +3,8 @@
 //!
 //! Statements run through one gateway: `Store::read` and `Store::write`, `Connection` for several,
 //! and `Tx` for a transaction. It prepares them once per connection, times each by its name,
-//! cancels those that are given up, and says what a failure means ([`StoreError`]); columns are
-//! read by name (`Columns`).
+//! cancels abandoned ones, and classifies failures ([`StoreError`]); columns are read by name
+//! (`Columns`).
 //!
 //! Transactions begin and end within one function. Rows are locked in one order everywhere, so that
 //! no two transactions wait for each other: chat, then refs, accounts and budgets, each by id. The
@@ -54,7 +54,7 @@ use tokio_postgres::Row;
 use self::{
     connection::Connection,
     metrics::StoreMetrics,
-    pool::{Lane, Pool},
+    pool::{Pool, PoolLane},
     session::{Server, Session},
     sql::{Statement, Values},
 };
@@ -75,8 +75,8 @@ pub struct PoolOptions {
     pub wait: Duration,
     /// The server ends a statement that takes longer.
     pub statement_timeout: Duration,
-    /// A connection is replaced at about this age: its successor resolves the database's name anew,
-    /// and its server process frees the memory that it has gathered.
+    /// Connections are replaced at about this age: a new one resolves the database's name again,
+    /// and the old server process frees its memory.
     pub max_age: Duration,
 }
 
@@ -95,8 +95,8 @@ impl Default for PoolOptions {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
-    lane: Lane,
-    /// What of a chat decides who may read it, beside its shares.
+    lane: PoolLane,
+    /// The attributes of a chat, beside its shares, that decide who may read it.
     deciding: Arc<BTreeSet<Attribute>>,
     /// The session of [`Store::ping`], while it answers.
     health: Arc<Mutex<Option<Session>>>,
@@ -119,7 +119,7 @@ impl Store {
         let server = Server::new(&address, wait, statement_timeout, max_age);
         Ok(Self {
             pool: Pool::new(server, size, wait, StoreMetrics::new()),
-            lane: Lane::Calls,
+            lane: PoolLane::Calls,
             deciding: Arc::default(),
             health: Arc::default(),
         })
@@ -140,7 +140,7 @@ impl Store {
     #[must_use]
     pub fn reserved(&self) -> Self {
         Self {
-            lane: Lane::Reserved,
+            lane: PoolLane::Reserved,
             ..self.clone()
         }
     }
@@ -203,7 +203,7 @@ pub fn listener(database_url: &str, statement_timeout: Duration) -> Result<Addre
 /// # Errors
 ///
 /// When a migration fails, or the database is away.
-pub async fn migrate(database_url: &str) -> anyhow::Result<migrations::Applied> {
+pub async fn migrate(database_url: &str) -> anyhow::Result<migrations::AppliedMigrations> {
     // Without limits: it bounds its waits itself, and an index takes as long as it takes.
     let address = session::direct(&address(database_url)?, "chat-service migrate", &[]);
     let (mut client, connection) = address.connect().await.map_err(StoreError::from_read)?;

@@ -1,5 +1,5 @@
-//! What no process sees of its own calls: how much is due, and how it stands with leases, pauses,
-//! credentials and problems, over all replicas.
+//! State that no process sees in its own calls: due refs, leases, pauses, credentials and problems,
+//! over all replicas.
 //!
 //! The relay alone asks the database, every 10 s, and shows the answer as gauges; a process that is
 //! not the relay, or whose database is away, shows none, so that no old number is taken for a new
@@ -23,18 +23,18 @@ use crate::{
 
 /// How often the relay asks.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How soon a new relay asks first, and another process shows nothing any more.
+/// How soon a new relay publishes its first survey, and the former relay clears its own.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-type Labels<const N: usize> = [(&'static str, String); N];
-type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
+type SurveyLabels<const N: usize> = [(&'static str, String); N];
+type Gauges<const N: usize> = Family<SurveyLabels<N>, Gauge>;
 
 /// The gauges of the relay. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct SurveyMetrics {
     due: Gauges<1>,
     overdue: Gauges<1>,
-    oldest: Family<Labels<1>, Gauge<f64, AtomicU64>>,
+    oldest: Family<SurveyLabels<1>, Gauge<f64, AtomicU64>>,
     problems: Gauges<1>,
     leases: Gauges<1>,
     paused: Gauges<2>,

@@ -7,8 +7,8 @@
 //! names its lease, in the transaction that writes; a lease that is lost writes nothing. The
 //! database's clock alone decides.
 //!
-//! ARCHITECTURE.md draws the life of a ref and of a lease. Whose turn it is, `lock_ready_budgets.sql`
-//! says, and what a turn hands out, `list_due_refs.sql`.
+//! ARCHITECTURE.md draws the life of a ref and of a lease. Whose turn it is,
+//! `lock_ready_budgets.sql` says, and what a turn hands out, `list_due_refs.sql`.
 //!
 //! # What a budget may spend
 //!
@@ -57,7 +57,7 @@ use crate::{
     provider::Providers,
     store::{
         Store,
-        sync::{Claimed, Refused, Reported},
+        sync::{Claim, CredentialRefusal, ReportResult},
     },
 };
 
@@ -65,17 +65,17 @@ pub use crate::store::sync::QUANTUM;
 
 use self::{
     lease::assemble,
-    lookout::{Lookout, Looks, Taken},
+    lookout::{Lookout, LookoutTurn, Looks},
     metrics::SyncMetrics,
 };
 
 pub use proto::bounds::LEASE_DURATION;
 
-/// What [`Dispatcher`] needs.
+/// The parts of a [`Dispatcher`].
 pub struct DispatcherParts {
     /// Where refs and leases are.
     pub store: Store,
-    /// Who may lease, and read credentials.
+    /// Authorizes leasing and reading credentials.
     pub authorizer: Authorizer,
     /// Tells of due refs and of outcomes.
     pub notifier: Notifier,
@@ -159,7 +159,7 @@ impl Dispatcher {
             let waiting = async {
                 if now < until && place.is_none() {
                     let taken = tokio::time::timeout_at(until, self.lookout.take()).await;
-                    let Ok(Taken { lookout, waited }) = taken else {
+                    let Ok(LookoutTurn { lookout, waited }) = taken else {
                         return;
                     };
                     place = Some(lookout);
@@ -199,7 +199,7 @@ impl Dispatcher {
                 parts.renewals.providers(),
             )
             .await?;
-        let Claimed { leased, held } = claim;
+        let Claim { leased, held } = claim;
         if held {
             parts.renewals.wake();
         }
@@ -266,11 +266,11 @@ impl Dispatcher {
     async fn apply(&self, report: &Report) -> Result<ReportAnswer, Error> {
         let parts = &*self.parts;
         let applied = match parts.store.report_outcomes(report).await? {
-            Reported::Applied(applied) => applied,
-            Reported::Before(statuses) => {
+            ReportResult::Applied(applied) => applied,
+            ReportResult::Before(statuses) => {
                 return Ok(answer(statuses, false));
             }
-            Reported::LeaseLost => return Err(self.lost()),
+            ReportResult::LeaseLost => return Err(self.lost()),
         };
         parts.metrics.count_outcomes(&applied.statuses);
         parts.metrics.observe_lateness(&applied.lateness);
@@ -279,7 +279,7 @@ impl Dispatcher {
             tracing::info!("the accounts of a token spend the budget of the host's account now");
         }
         for refused in applied.refused.iter().filter(|refused| refused.is_news) {
-            let Refused { account, state, .. } = refused;
+            let CredentialRefusal { account, state, .. } = refused;
             tracing::warn!(
                 git_account.id = %account,
                 state,
@@ -303,8 +303,8 @@ impl Dispatcher {
 
     /// Writes our own failure to refs that were leased and cannot be handed out, so that they are
     /// neither lost until the lease expires nor leased again at once.
-    async fn fail_unopened(&self, failed: lease::Unopened) {
-        let lease::Unopened {
+    async fn fail_unopened(&self, failed: lease::UnopenedRefs) {
+        let lease::UnopenedRefs {
             token,
             outcomes,
             whole_lease,

@@ -1,4 +1,4 @@
-//! What a chat can be called.
+//! Titles of chats.
 
 use std::ops::RangeInclusive;
 
@@ -43,8 +43,8 @@ pub(crate) fn acts(character: char) -> bool {
 ///
 /// # Errors
 ///
-/// What is wrong with it: it shows nothing, is too long, or holds characters that do something to
-/// the terminal or the text around it.
+/// The problem: the title is blank, is too long, or holds characters that affect the terminal or
+/// the surrounding text.
 pub fn parse_title(text: &str) -> Result<String, String> {
     let text = text.trim();
     let shows = |character: char| {

@@ -208,10 +208,10 @@ impl PageLayer {
 }
 
 impl<S> Layer<S> for PageLayer {
-    type Service = Paged<S>;
+    type Service = PageService<S>;
 
     fn layer(&self, calls: S) -> Self::Service {
-        Paged {
+        PageService {
             page: self.0.clone(),
             calls,
         }
@@ -220,12 +220,12 @@ impl<S> Layer<S> for PageLayer {
 
 /// The page, and the calls beside it.
 #[derive(Clone)]
-pub(crate) struct Paged<S> {
+pub(crate) struct PageService<S> {
     page: Option<Arc<Page>>,
     calls: S,
 }
 
-impl<S> Service<Request<Body>> for Paged<S>
+impl<S> Service<Request<Body>> for PageService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,

@@ -1,5 +1,5 @@
-//! What may be sent now: the windows of a lease's budget and the part of them that is kept for its
-//! owner, pauses, the credential, the host's circuit breaker, and the worker's request slots.
+//! Decides whether a request may be sent now: the windows of a lease's budget and their reserve for
+//! the owner, pauses, the credential, the host's circuit breaker, and the worker's request slots.
 //!
 //! [`Budgets`] is the process's, [`LeaseBudget`] one lease's, [`Admission`] one credential's within
 //! it: a host asks it for a [`RequestPermit`] before each request and reports to it what the answer
@@ -57,7 +57,7 @@ const MOST_HOSTS: usize = 1_000;
 /// Budgets whose unreported pauses are kept; one that is forgotten costs a refused request.
 const MOST_UNREPORTED: usize = 1_000;
 
-/// How much of a rate limit is spent, and how long pauses are.
+/// How much of a rate limit is spent, and how long pauses last.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// See [`RESERVE_PERCENT`].
@@ -95,18 +95,19 @@ impl Default for Settings {
 
 /// Why a request was not sent, or was refused as one too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Withheld {
+pub enum WithholdReason {
     /// The window's limit is spent. Other windows of the budget may not be.
     WindowPaused,
     /// The host wants no requests for this budget at all.
     BudgetPaused,
-    /// What is left of the window is kept for its owner, or for more urgent lanes.
+    /// The rest of the window is reserved for its owner, or for more urgent lanes.
     Reserved,
     /// The host is down, or wants fewer requests from this address.
     HostClosed,
     /// The host does not take the credential, or has still to confirm that.
     Credential,
-    /// The turn is over: a person waits for the budget, the worker stops, or the time is up.
+    /// The lease's turn has ended: a person waits for the budget, the worker stops, or the time is
+    /// up.
     TurnOver,
 }
 
@@ -139,8 +140,8 @@ impl Budgets {
         })
     }
 
-    /// The budget of a lease whose turn ends at `deadline` at the latest. It begins with the pauses of
-    /// the budget's last lease here, if that was lost.
+    /// The budget of a lease that ends at `deadline` at the latest. It begins with the pauses of
+    /// the budget's last lease in this process, if that lease was lost.
     #[must_use]
     pub fn open(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Arc<LeaseBudget> {
         let pauses = self.unreported().remove(&lease.budget_key);

@@ -63,8 +63,8 @@ pub struct Settings {
     /// [default: those of the system]
     #[arg(long, env = "GITSYNC_CHAT_SERVICE_CA_FILE", value_name = "FILE")]
     pub chat_service_ca_file: Option<PathBuf>,
-    /// File with the certificate (PEM) of this worker, for its listeners and for a chat-service that
-    /// asks for one, followed by those of the authorities between; read again when it is replaced
+    /// File with the certificate chain (PEM) of this worker, for its listeners and for a
+    /// chat-service that requires client certificates; read again when it is replaced
     #[arg(long, env = "GITSYNC_TLS_CERT_FILE", value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
     /// File with the key (PEM) of the certificate
@@ -212,15 +212,15 @@ pub struct Settings {
     /// [default: no traces]
     #[arg(long, env = "GITSYNC_TRACE_ENDPOINT", value_parser = collector, value_name = "URL")]
     pub trace_endpoint: Option<String>,
-    /// Share of the traces that begin here of which spans are sent, in percent; of traces that begin
-    /// with a person who waits, that call decides
+    /// Share of the traces started by this process that is exported, in percent; a trace started by
+    /// a caller keeps the caller's decision
     #[arg(long, env = "GITSYNC_TRACE_PERCENT", value_parser = percent, default_value = "100")]
     pub trace_percent: f64,
     /// File that receives the addresses of this process, as JSON, once it is ready
     #[arg(long, env = "GITSYNC_READY_FILE")]
     pub ready_file: Option<PathBuf>,
 
-    /// What the files of the settings about TLS hold.
+    /// The contents of the TLS files.
     #[arg(skip)]
     pub tls: Tls,
     /// Every setting as it took effect, by variable; of files the name.

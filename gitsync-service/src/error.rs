@@ -1,4 +1,4 @@
-//! What a caller of this process may learn, and its one way into a gRPC status.
+//! The errors of calls to this process, and their gRPC statuses.
 
 use std::collections::HashMap;
 

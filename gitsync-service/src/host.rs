@@ -14,7 +14,7 @@ use proto::sync::{
     FoundPullRequest, KnownPullRequest, Lane, ProblemClass, RepositoryPath, Upstream,
 };
 
-use crate::budget::Withheld;
+use crate::budget::WithholdReason;
 
 /// A question about one pull request or branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Question {
     Changed {
         /// Which.
         known: KnownPullRequest,
-        /// As an earlier [`Observed`] gave it.
+        /// As an earlier [`HostPullRequest`] gave it.
         fingerprint: String,
         /// It is time to see the whole again: it is answered with the whole, unless that costs more
         /// than others beside it leave room for.
@@ -52,7 +52,7 @@ pub enum Question {
         branch: String,
         /// The pushed commit: a settled pull request is the branch's only if it holds this commit.
         commit: Option<String>,
-        /// What `at` is a fork of, as far as is known: a host need not find out again.
+        /// The upstream of `at`, as far as is known: a host need not look it up again.
         upstream: Upstream,
     },
 }
@@ -60,7 +60,7 @@ pub enum Question {
 /// A question, and how urgent its answer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What is asked.
+    /// The question.
     pub question: Question,
     /// Which part of the budget it may spend.
     pub lane: Lane,
@@ -75,7 +75,7 @@ pub enum Answer {
     Changed,
     /// To [`Question::Status`] and [`Question::ByNumber`]: the whole. Also to
     /// [`Question::Changed`], where that is no dearer than to say that it changed.
-    PullRequest(Box<Observed>),
+    PullRequest(Box<HostPullRequest>),
     /// The pull request does not exist, although its repository does. A host that finds nothing
     /// under its own id asks by the number before it says so.
     Missing,
@@ -90,13 +90,13 @@ pub enum Answer {
         repository: bool,
     },
     /// The host was not asked, or refused to be: no word about the pull request.
-    Unsent(Withheld),
+    Unsent(WithholdReason),
 }
 
 /// A pull request as a host describes it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// What was found, in the one spelling of [`crate::host`].
+pub struct HostPullRequest {
+    /// The pull request, normalised as [`crate::host`] says.
     pub found: Arc<FoundPullRequest>,
     /// The repository that its branch is in. `None` when that is gone or hidden.
     pub head_repository: Option<RepositoryPath>,
@@ -104,15 +104,15 @@ pub struct Observed {
     pub fingerprint: Option<String>,
 }
 
-/// What a host says about a branch: candidates, and no verdict.
+/// The facts about a branch from a host: candidates, without a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchFacts {
     /// The asked repository, as the host calls it now.
     pub repository: RepositoryPath,
     /// It has another name than the asked one for good, which is worth remembering.
     pub moved: bool,
-    /// What it is a fork of. `Unknown` where that was not found out, which is allowed only when the
-    /// question said it already, when a candidate is in `repository`, or when the host hides it.
+    /// Its upstream. `Unknown` is allowed only when the question named it already, when a candidate
+    /// is in `repository`, or when the host hides it.
     pub upstream: Upstream,
     /// The root of its network, which is no fork, as far as that was found out. `None` for the root
     /// itself.
@@ -162,7 +162,7 @@ pub struct Candidate {
     /// How long ago it was merged or closed, by the host's clock. `None` while it is open.
     pub settled_ago: Option<Duration>,
     /// All of it, where the answer holds that already.
-    pub whole: Option<Box<Observed>>,
+    pub whole: Option<Box<HostPullRequest>>,
 }
 
 impl Candidate {
@@ -179,12 +179,12 @@ impl Candidate {
 }
 
 /// Whether a pull request of this id is another one than the known. A host may have two forms of id
-/// for the same thing; those of different forms tell nothing.
+/// for the same thing; ids of different forms are not comparable.
 #[must_use]
 pub fn is_other(known: &KnownPullRequest, host_id: Option<&str>) -> bool {
     let form = |id: &str| id.split_once('_').map(|(form, _)| form.to_owned());
     match (known.host_id.as_deref(), host_id) {
-        (Some(known), Some(told)) => known != told && form(known) == form(told),
+        (Some(known), Some(found)) => known != found && form(known) == form(found),
         (None, _) | (_, None) => false,
     }
 }

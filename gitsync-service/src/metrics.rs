@@ -1,5 +1,5 @@
-//! What is counted. Units are in the names; no id, repository or token is ever a label. A host is
-//! named by the base of its API, as chat-service's configuration has it.
+//! The metrics of the process. Units are in the names; no id, repository or token is ever a label.
+//! A host is named by the base of its API, as in chat-service's configuration.
 
 use std::borrow::Cow;
 
@@ -93,14 +93,14 @@ macro_rules! metrics {
 metrics! {
     leased_refs: Counter, "Refs leased from chat-service";
     leases_held: Gauge, "Leases that are worked on now";
-    leases_lost: Counter, "Leases that ran out or were taken away while work went on";
+    leases_lost: Counter, "Leases that expired or were lost while they were worked on";
     outcomes: Counters<3>,
         "Outcomes that chat-service accepted, by host, result and problem class";
     outcomes_rejected: Counter, "Outcomes that chat-service could not store";
     report_duration_seconds: Histogram = durations(),
         "Time to have outcomes accepted, retries included";
     host_requests: Counters<3>,
-        "Requests to git hosts, by host, endpoint and HTTP status, which is none without an answer";
+        "Requests to git hosts, by host, endpoint and HTTP status; `none` if no response came";
     host_request_duration_seconds: Histograms<2> = Family::new_with_constructor(durations),
         "Time to the head of a git host's answer, by host and endpoint";
     host_requests_in_flight: Gauge, "Requests to git hosts without an answer yet";
@@ -108,16 +108,17 @@ metrics! {
     host_graphql_points: Counters<2>,
         "What GraphQL requests cost, as the hosts said, by host and query";
     host_state: Family<Labels<2>, Gauge>,
-        "1 while a host is in a state, else 0: breaker_open (not asked, since it does not answer), \
-         slowed or stopped (asked less or not, since it wants several budgets to pause), or asked \
-         without GraphQL or a field of it";
+        "1 while a host is in a state, else 0: breaker_open (gets trial requests only, since it does \
+         not answer), slowed or stopped (asked less or not, since several budgets met secondary \
+         limits), or asked without GraphQL or a field of it";
     pauses: Counters<2>,
-        "Pauses of a budget or one of its rate limit windows that a host asked for, by host and class";
+        "Pauses of a budget or one of its rate limit windows that a host asked for, by host and \
+         class";
     window_left_ratio: Histograms<2> = Family::new_with_constructor(shares),
-        "What was left of a rate limit window, as a share of its limit, at each answer that said it, \
-         by host and window";
+        "Remaining share of a rate limit window at each response that states it, by host and \
+         window";
     requests_withheld: Counters<3>,
-        "Requests not sent, to keep the account owner's part of the rate limit, by host, window and \
+        "Requests withheld for the account owner's reserve of the rate limit, by host, window and \
          lane";
     batch_questions: Histograms<1> = Family::new_with_constructor(sizes),
         "Questions in one GraphQL request, by what is asked";
@@ -167,9 +168,9 @@ impl Metrics {
             .inc_by(points);
     }
 
-    /// Notes what an answer said of a window; a limit of 0 means that there is none.
-    pub(crate) fn observe_window(&self, host: &str, window: &'static str, told: &Window) {
-        if let (Some(limit @ 1..), Some(remaining)) = (told.limit, told.remaining) {
+    /// Sets the gauges of a window from a response; a limit of 0 means that there is no limit.
+    pub(crate) fn observe_window(&self, host: &str, window: &'static str, seen: &Window) {
+        if let (Some(limit @ 1..), Some(remaining)) = (seen.limit, seen.remaining) {
             let count = |of: i64| f64::from(u32::try_from(of).unwrap_or(0));
             let labels = [of_host(host), label("window", window)];
             let left = count(remaining) / count(limit).max(1.0);

@@ -22,14 +22,14 @@ use crate::host::{Answer, Ask};
 use group::BranchGroup;
 use task::{About, BranchTask};
 
-/// What was found of one ref.
+/// The result for one ref.
 #[derive(Clone, Debug)]
-pub struct Resolved<'a> {
+pub struct Resolution<'a> {
     /// Of which.
     pub git_ref: &'a LeasedRef,
-    /// What was found.
+    /// The finding.
     pub finding: Finding,
-    /// What was learned beside.
+    /// The facts learned beside the finding.
     pub learned: Learned,
 }
 
@@ -40,7 +40,7 @@ pub struct Resolver<'a> {
     /// For each question that was given out and is not answered: the tasks that ask it, and about
     /// what.
     asked: Vec<Vec<(usize, About)>>,
-    resolved: Vec<Resolved<'a>>,
+    resolved: Vec<Resolution<'a>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -106,16 +106,16 @@ impl<'a> Resolver<'a> {
 
     /// The refs that were resolved since this was last called. A ref whose question was not sent is
     /// never among them: it stays due with what is known.
-    pub fn take_resolved(&mut self) -> Vec<Resolved<'a>> {
+    pub fn take_resolved(&mut self) -> Vec<Resolution<'a>> {
         std::mem::take(&mut self.resolved)
     }
 }
 
 fn resolved_sink<'s, 'a>(
-    resolved: &'s mut Vec<Resolved<'a>>,
+    resolved: &'s mut Vec<Resolution<'a>>,
 ) -> impl FnMut(&'a LeasedRef, Finding, Learned) + 's {
     |git_ref, finding, learned| {
-        resolved.push(Resolved {
+        resolved.push(Resolution {
             git_ref,
             finding,
             learned,
@@ -153,7 +153,7 @@ fn may_be_elsewhere(git_ref: &LeasedRef, learned: &Learned) -> bool {
         || is_fork(&learned.upstream)
 }
 
-/// What the host called a ref's repository last, if that is another name than the reported one.
+/// The host's last name for a ref's repository, if it differs from the reported one.
 fn renamed(git_ref: &LeasedRef) -> Option<&RepositoryPath> {
     let canonical = git_ref.canonical_repository.as_ref();
     canonical.filter(|canonical| **canonical != git_ref.repository)

@@ -1,10 +1,10 @@
 //! When a ref is looked up again: a duration and a lane, decided from what was found.
 //!
-//! What a person looks at is looked up often, what moves less often, and what has been quiet for
-//! long rarely: by a tenth of its age, so that a status is never much older than that. An interval
-//! is scaled when the budget does not bear all of them ([`DemandFactor`]), and moved by the
-//! budget's own jitter, which all refs of the budget share: what is due together stays together and
-//! travels in one request.
+//! A viewed ref is looked up often, an active one less often, and one that has been quiet for long
+//! rarely: by a tenth of its age, so that a status is never much older than that. An interval is
+//! scaled when the budget does not bear all of them ([`DemandFactor`]), and shifted by the budget's
+//! own jitter, which all refs of the budget share: refs that are due together stay together and
+//! travel in one request.
 //!
 //! A failure is tried again at the pace of its class. None of this is a time: the database's clock
 //! makes one of it.
@@ -49,8 +49,8 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MERGED_CHECKS: [Duration; 2] = [MINUTE, Duration::from_secs(10 * 60)];
 /// How far the interval of a closed pull request stretches.
 const CLOSED_CAP: Duration = DAY;
-/// When a host is asked again whether a pull request can be merged that was still at work on it: after 5,
-/// 10 and 15 s, as others do. By how long it has been at work.
+/// How often to look for the mergeability of a pull request that the host is still computing: after
+/// 5, 10 and 15 s, by how long it has been computing. Other clients poll alike.
 const MERGEABLE_CHECKS: [(Duration, Duration); 3] = [
     (Duration::ZERO, Duration::from_secs(5)),
     (Duration::from_secs(10), Duration::from_secs(10)),
@@ -58,9 +58,9 @@ const MERGEABLE_CHECKS: [(Duration, Duration); 3] = [
 ];
 /// A host that has not worked it out by then does so when something else changes.
 pub(crate) const MERGEABLE_WITHIN: Duration = Duration::from_secs(60);
-/// For how long checks that have not ended make a pull request active: GitHub ends a job after six hours.
+/// How long unfinished checks keep a pull request active: GitHub ends a job after six hours.
 const CHECKS_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
-/// What a pull request is asked for that the host says is gone, before that is believed.
+/// The waits before a pull request that the host reports as gone is believed to be gone.
 const GONE_CHECKS: [Duration; 6] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -115,18 +115,18 @@ impl Default for Schedule {
 }
 
 /// An interval before it is scaled and moved, if there is one, and the lane that it is due in.
-struct Planned(Lane, Option<Duration>);
+struct Plan(Lane, Option<Duration>);
 
-/// What decides when an open pull request is looked up again.
+/// The facts that decide when an open pull request is looked up again.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenPullRequest {
     draft: bool,
     /// Checks of its head have not ended.
     checks_pending: bool,
 }
 
 /// Not again until something happens.
-const NEVER: Planned = Planned(Lane::Idle, None);
+const NEVER: Plan = Plan(Lane::Idle, None);
 
 impl Schedule {
     /// Without settings.
@@ -156,7 +156,7 @@ impl Schedule {
         finding: &Finding,
         demand: DemandFactor,
     ) -> Next {
-        let Planned(lane, base) = match finding {
+        let Plan(lane, base) = match finding {
             Finding::PullRequest(found) => self.after_found(git_ref, found),
             Finding::Unchanged => self.after_unchanged(git_ref),
             Finding::NoPullRequest => self.after_none(git_ref),
@@ -170,26 +170,25 @@ impl Schedule {
         }
     }
 
-    fn after_found(&self, git_ref: &LeasedRef, found: &FoundPullRequest) -> Planned {
+    fn after_found(&self, git_ref: &LeasedRef, found: &FoundPullRequest) -> Plan {
         let is_same = git_ref.known.as_ref().is_some_and(|known| {
             known.number == found.shown.number
                 && known.repository.eq_ignore_ascii_case(&found.repository)
         });
         let settled = if is_same { git_ref.settled_count } else { 0 };
         let head = &found.shown.head;
-        let open = Open {
+        let open = OpenPullRequest {
             draft: found.shown.draft,
             checks_pending: head
                 .checks
                 .as_ref()
                 .is_some_and(|checks| checks.state == CheckState::Pending),
         };
-        let Planned(lane, interval) =
-            self.of_pull_request(git_ref, found.shown.state, open, settled);
+        let Plan(lane, interval) = self.of_pull_request(git_ref, found.shown.state, open, settled);
         if found.shown.state != PullRequestState::Open
             || head.merge_state != Some(MergeState::Unknown)
         {
-            return Planned(lane, interval);
+            return Plan(lane, interval);
         }
         // It has been at work since the pull request was seen to change, or since now.
         let known = git_ref.known.as_ref().filter(|_| is_same);
@@ -198,18 +197,18 @@ impl Schedule {
             Some(_) | None => Duration::ZERO,
         };
         match MERGEABLE_CHECKS.iter().find(|(until, _)| since <= *until) {
-            Some((_, again)) => Planned(
+            Some((_, again)) => Plan(
                 lane.min(Lane::Active),
                 Some(interval.map_or(*again, |interval| interval.min(*again))),
             ),
-            None => Planned(lane, interval),
+            None => Plan(lane, interval),
         }
     }
 
-    fn after_unchanged(&self, git_ref: &LeasedRef) -> Planned {
+    fn after_unchanged(&self, git_ref: &LeasedRef) -> Plan {
         match &git_ref.known {
             Some(known) => {
-                let open = Open {
+                let open = OpenPullRequest {
                     draft: known.draft,
                     checks_pending: known.checks_pending,
                 };
@@ -224,30 +223,30 @@ impl Schedule {
         &self,
         git_ref: &LeasedRef,
         state: PullRequestState,
-        open: Open,
+        open: OpenPullRequest,
         settled: u32,
-    ) -> Planned {
+    ) -> Plan {
         match state {
             PullRequestState::Open => self.of_open(git_ref, open),
-            PullRequestState::Merged => Planned(Lane::Idle, step(&MERGED_CHECKS, settled).ok()),
+            PullRequestState::Merged => Plan(Lane::Idle, step(&MERGED_CHECKS, settled).ok()),
             PullRequestState::Closed if is_abandoned(git_ref) => NEVER,
             PullRequestState::Closed => {
                 let interval = doubled(self.closed_interval, settled, CLOSED_CAP);
-                Planned(Lane::Idle, Some(interval))
+                Plan(Lane::Idle, Some(interval))
             }
         }
     }
 
-    fn of_open(&self, git_ref: &LeasedRef, open: Open) -> Planned {
+    fn of_open(&self, git_ref: &LeasedRef, open: OpenPullRequest) -> Plan {
         if git_ref.viewed {
-            return Planned(
+            return Plan(
                 Lane::Viewed,
                 Some(VIEWED_INTERVAL.min(self.diff_status_ttl)),
             );
         }
         let awaits_checks = open.checks_pending && git_ref.since_changed < CHECKS_WITHIN;
         if git_ref.since_active < self.active_window || awaits_checks {
-            return Planned(Lane::Active, Some(self.diff_status_ttl));
+            return Plan(Lane::Active, Some(self.diff_status_ttl));
         }
         let by_age = git_ref.since_changed / OPEN_AGE_DIVISOR;
         let (least, most) = if git_ref.since_active >= QUIET_AFTER {
@@ -257,16 +256,16 @@ impl Schedule {
         };
         let interval = by_age.max(least).min(most.max(least));
         let rarer = if open.draft { DRAFT_FACTOR } else { 1 };
-        Planned(Lane::Idle, Some(interval.saturating_mul(rarer)))
+        Plan(Lane::Idle, Some(interval.saturating_mul(rarer)))
     }
 
     /// By misses while a pull request is likely to come, by age when it is not.
-    fn after_none(&self, git_ref: &LeasedRef) -> Planned {
+    fn after_none(&self, git_ref: &LeasedRef) -> Plan {
         let age = git_ref.since_reported;
         if age < NO_PULL_REQUEST_WINDOW {
             let first = self.no_pull_request_interval;
             let interval = doubled(first, git_ref.misses, self.no_pull_request_cap);
-            return Planned(Lane::Active, Some(interval));
+            return Plan(Lane::Active, Some(interval));
         }
         if is_abandoned(git_ref) {
             return NEVER;
@@ -274,7 +273,7 @@ impl Schedule {
         let interval = (age / NO_PULL_REQUEST_AGE_DIVISOR)
             .max(self.no_pull_request_cap)
             .min(NO_PULL_REQUEST_OLD_CAP.max(self.no_pull_request_cap));
-        Planned(Lane::Idle, Some(interval))
+        Plan(Lane::Idle, Some(interval))
     }
 
     fn after_gone(&self, key: &BudgetKey, git_ref: &LeasedRef) -> Next {
@@ -298,7 +297,7 @@ fn is_abandoned(git_ref: &LeasedRef) -> bool {
     since.min(git_ref.since_reported) >= ABANDONED_AFTER
 }
 
-/// The wait after so `many` of a kind, or how many of them are beyond the last step.
+/// The wait after `many` consecutive events, or how many of them exceed the last step.
 fn step(steps: &[Duration], many: u32) -> Result<Duration, u32> {
     let beyond = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     usize::try_from(many)

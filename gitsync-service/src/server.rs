@@ -1,8 +1,7 @@
 //! Puts the process together: listeners, the worker, and the order in which they start and stop.
 //!
-//! Start: bind, say where, serve, work, and be ready when chat-service has answered, for as long as
-//! it does. Stop: not ready, drain the worker, then stop serving, so that operators can watch the
-//! drain.
+//! Start: bind, log the addresses, serve, work, and be ready while chat-service answers. Stop: not
+//! ready, drain the worker, then stop serving, so that operators can watch the drain.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -13,11 +12,11 @@ use service_runtime::{
     call_metrics::{CallMetrics, CallMetricsLayer},
     listener::{self, ConnectionMetrics, ConnectionOptions, ListenerMetrics},
     ops::{self, Readiness},
-    services::{Health, Served, Services},
+    services::{Health, ServiceSet, Services},
     shutdown,
     tls::ServerTls,
     token::{Claims, KeyMetrics},
-    trace::{TraceLayer, Traced, Traces},
+    trace::{TraceLayer, TracedProcess, Traces},
 };
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -89,7 +88,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(async move { match signals.await {} });
     tasks.spawn(reload_token(sync, stop.clone()));
     let mut registry = metrics::registry(&metrics);
-    let traced = Traced {
+    let traced = TracedProcess {
         service: "gitsync-service",
         version: env!("CARGO_PKG_VERSION"),
         instance: settings.worker_id.clone(),
@@ -216,7 +215,7 @@ fn build_worker(
 async fn serve_grpc(
     listener: TcpListener,
     tls: Option<ServerTls>,
-    served: Served,
+    served: ServiceSet,
     authenticate: Authenticate<Claims>,
     calls: CallMetrics,
     metrics: ListenerMetrics,
@@ -260,7 +259,7 @@ async fn reload_token(sync: SyncClient, stop: CancellationToken) -> anyhow::Resu
     }
 }
 
-/// What this process tells others about whether it is of use.
+/// The health and readiness that this process publishes.
 struct Presence {
     readiness: Readiness,
     health: Health,

@@ -43,12 +43,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Adds the current trace context to each call.
-type Traced = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
+type TracedChannel = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
 
 /// Calls chat-service. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct SyncClient {
-    client: SyncServiceClient<Traced>,
+    client: SyncServiceClient<TracedChannel>,
     refusal: Refusal,
     token: Option<TokenFile>,
     /// The token file could not be read when that was last tried.
@@ -66,7 +66,7 @@ pub enum SyncError {
     /// The call may have had its effect: repeat it with the same request id.
     #[error("chat-service did not answer ({})", code_name(.0.code()))]
     Unanswered(#[source] Box<Status>),
-    /// chat-service does not accept our token, which has been read anew since.
+    /// chat-service does not accept our token, which has been read again since.
     #[error("chat-service does not accept this worker's token")]
     Unauthenticated,
     /// chat-service refuses the call as it is; repeating it changes nothing.
@@ -75,7 +75,7 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// What chat-service or the transport says of it; for the log.
+    /// The text of chat-service or the transport; for the log.
     pub(crate) fn detail(&self) -> &str {
         match self {
             Self::LeaseLost | Self::Unauthenticated => "",
@@ -95,9 +95,9 @@ impl SyncError {
 }
 
 impl SyncClient {
-    /// Prepares a connection to `url`, over TLS by `tls` if it begins with `https://`, which is made
-    /// with the first call and made again whenever it is lost. Without a token, the connection's
-    /// client certificate says who calls.
+    /// Prepares a connection to `url`, over TLS by `tls` if the URL begins with `https://`. It is
+    /// opened by the first call, and opened again after it is lost. Without a token, the
+    /// connection's client certificate identifies the worker.
     ///
     /// # Errors
     ///
@@ -165,12 +165,12 @@ impl SyncClient {
             wait,
         }
         .message();
-        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+        let call = |mut client: SyncServiceClient<TracedChannel>, request| async move {
             client.lease_diff_statuses(request).await
         };
         let answer = self.call(LEASE, message, wait + CALL_TIMEOUT, call).await?;
         let leases = answer.leases.into_iter().map(Lease::read);
-        // A lease that cannot be read expires by itself, and costs no other.
+        // An unreadable lease expires, and costs no other lease.
         Ok(leases
             .filter_map(|lease| {
                 lease
@@ -185,7 +185,7 @@ impl SyncClient {
         let message = pb::RenewLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+        let call = |mut client: SyncServiceClient<TracedChannel>, request| async move {
             client.renew_lease(request).await
         };
         let answer = self.call(RENEW, message, CALL_TIMEOUT, call).await?;
@@ -195,9 +195,9 @@ impl SyncClient {
         })
     }
 
-    /// Reports outcomes; returns what became of each, in their order.
+    /// Reports outcomes; returns their results in the same order.
     pub(crate) async fn report(&self, report: &Report) -> Result<ReportAnswer, SyncError> {
-        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+        let call = |mut client: SyncServiceClient<TracedChannel>, request| async move {
             client.report_outcomes(request).await
         };
         let answer = self
@@ -211,7 +211,7 @@ impl SyncClient {
         let message = pb::ReleaseLeaseRequest {
             lease_token: lease.0.to_string(),
         };
-        let call = |mut client: SyncServiceClient<Traced>, request| async move {
+        let call = |mut client: SyncServiceClient<TracedChannel>, request| async move {
             client.release_lease(request).await
         };
         self.call(RELEASE, message, CALL_TIMEOUT, call).await?;
@@ -225,7 +225,7 @@ impl SyncClient {
         method: &'static str,
         message: M,
         limit: Duration,
-        send: impl Fn(SyncServiceClient<Traced>, Request<M>) -> F,
+        send: impl Fn(SyncServiceClient<TracedChannel>, Request<M>) -> F,
     ) -> Result<T, SyncError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -252,7 +252,7 @@ impl SyncClient {
         answer
     }
 
-    /// A failure of the connection in the words of its cause, which gRPC does not tell.
+    /// Replaces gRPC's text for a broken connection with its cause.
     fn explained(&self, status: Status) -> Status {
         let Some(source) = status.source() else {
             return status;

@@ -1,8 +1,8 @@
 //! The worker: leases refs, has them looked up, and reports what was found.
 //!
-//! It owns nothing. A lease is a right for a time, counted on the monotonic clock from before the
-//! call that renewed it last; when that time is over, or chat-service says so, everything that
-//! belongs to the lease is dropped and nothing of it is written.
+//! The worker owns no data. A lease is a right for a time, counted on the monotonic clock from
+//! before the call that renewed it last; when that time has passed, or chat-service ends the lease,
+//! all work of the lease is dropped and nothing of it is written.
 
 mod active_lease;
 mod backoff;
@@ -23,8 +23,8 @@ pub use refresher::{CONCURRENCY, Refresh, Refresher, RefresherSettings};
 pub(crate) use state::{WorkerSnapshot, WorkerState};
 pub use upstream_health::UpstreamHealth;
 
-/// How long a call for leases waits for something to become due, and so the longest that
-/// chat-service does not hear of a worker. It answers at once when a ref becomes due.
+/// How long a lease call waits for work, and so the longest silence of an idle worker. The call
+/// returns at once when a ref becomes due.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 /// How many refs are leased at once: as many as one question to GitHub can be about.
 pub const BATCH_SIZE: usize = 100;
@@ -78,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// What this worker is doing.
+    /// The state of this worker.
     pub(crate) fn state(&self) -> &Arc<WorkerState> {
         &self.state
     }

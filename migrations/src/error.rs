@@ -37,9 +37,9 @@ pub enum MigrationError {
     /// A statement failed: of a file, or of the runner's own bookkeeping.
     #[error("migrations could not {doing}: {}", database_text(.source))]
     Database {
-        /// What was being done, as in `apply 0001_chats`.
+        /// The operation, as in `apply 0001_chats`.
         doing: Cow<'static, str>,
-        /// What PostgreSQL says.
+        /// PostgreSQL's error.
         source: tokio_postgres::Error,
     },
 }

@@ -21,7 +21,7 @@ pub use self::error::MigrationError;
 pub struct Migration {
     /// The file's name without `.sql`, as in `0001_chats`.
     pub name: &'static str,
-    /// What it executes.
+    /// Its statements.
     pub sql: &'static str,
 }
 
@@ -45,9 +45,9 @@ const LOCK: i64 = 0x6d69_6772_6174_6500;
 /// How often a runner that waits for another one asks again.
 const LOCK_RETRY: Duration = Duration::from_millis(200);
 
-/// A statement that waits for a table's lock makes every later reader wait behind it: it gives up
-/// after a second, well before the services' own timeouts, and lets them pass before it tries
-/// again.
+/// Lock timeout of a migration. A statement that waits for a table's lock blocks every later
+/// reader: it is cancelled after a second, well before the services' own timeouts, and retried
+/// after they have passed.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 
 /// The backoff after the first try for a lock that failed; it doubles up to [`MAX_PAUSE`].
@@ -72,7 +72,7 @@ const CREATE_RECORDS: &str = "
         applied_at timestamptz NOT NULL DEFAULT now()
     )";
 
-/// What was applied, and whether each has the checksum of the file that has its version here.
+/// The applied migrations, and whether the checksum of each equals that of its file here.
 const LIST_RECORDS: &str = "
     SELECT name, checksum = encode(sha256(convert_to(sql, 'UTF8')), 'hex')
     FROM schema_migrations
@@ -84,9 +84,9 @@ const INSERT_RECORD: &str = "
     SELECT coalesce(max(version), 0) + 1, $1, encode(sha256(convert_to($2, 'UTF8')), 'hex')
     FROM schema_migrations";
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedMigrations {
     /// The version before: how many files had been applied.
     pub from: usize,
     /// The files that were applied, in order; empty when there was nothing to do.
@@ -102,7 +102,7 @@ pub struct Applied {
 /// # Errors
 ///
 /// See [`MigrationError`]. The files before the one that failed stay applied.
-pub async fn apply(client: &mut Client) -> Result<Applied, MigrationError> {
+pub async fn apply(client: &mut Client) -> Result<AppliedMigrations, MigrationError> {
     apply_list(client, ALL).await
 }
 
@@ -114,7 +114,7 @@ pub async fn apply(client: &mut Client) -> Result<Applied, MigrationError> {
 pub async fn apply_list(
     client: &mut Client,
     list: &[Migration],
-) -> Result<Applied, MigrationError> {
+) -> Result<AppliedMigrations, MigrationError> {
     let session = client.batch_execute(SESSION).await;
     session.map_err(MigrationError::doing("set up the session"))?;
     lock(client).await?;
@@ -195,7 +195,10 @@ async fn lock(client: &Client) -> Result<(), MigrationError> {
     }
 }
 
-async fn apply_locked(client: &mut Client, list: &[Migration]) -> Result<Applied, MigrationError> {
+async fn apply_locked(
+    client: &mut Client,
+    list: &[Migration],
+) -> Result<AppliedMigrations, MigrationError> {
     let created = client.batch_execute(CREATE_RECORDS).await;
     created.map_err(MigrationError::doing("create schema_migrations"))?;
     let from = applied(client, list).await?;
@@ -207,7 +210,7 @@ async fn apply_locked(client: &mut Client, list: &[Migration]) -> Result<Applied
         tracing::info!(migration.name = name, "migration applied");
         names.push(name);
     }
-    Ok(Applied { from, names })
+    Ok(AppliedMigrations { from, names })
 }
 
 /// Tries again with backoff while a table's lock is not to be had.

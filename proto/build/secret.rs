@@ -7,7 +7,7 @@ use super::DescriptorPool;
 /// What holds a secret, wherever it is.
 const SECRET_FIELDS: [&str; 3] = ["access_token", "refresh_token", "password"];
 
-/// The full names of the messages that hold a secret, themselves or further inside, nested ones too.
+/// The full names of the messages that hold a secret, also in a field of a field.
 pub(crate) fn secret_messages(pool: &DescriptorPool) -> BTreeSet<String> {
     let mut secret = BTreeSet::new();
     loop {

@@ -1,21 +1,21 @@
-//! How long texts and messages may be, and the numbers that both services must agree on. Clients may
-//! rely on the bounds: they only ever get smaller.
+//! How long texts and messages may be, and the numbers that both services must agree on. Clients
+//! may rely on the bounds: they only ever get smaller.
 
 use std::time::Duration;
 
-/// Bytes of a `Chat` at most: its labels, its shares, and its git refs with their pull requests, each
-/// as long as it may be.
+/// Bytes of a `Chat` at most: its labels, its shares, and its git refs with their pull requests,
+/// each as long as it may be.
 pub const MAX_CHAT_BYTES: usize = 160 * 1024;
 
-/// Bytes of an answer of `GetChats` at most: 200 chats. What a client sets as its limit for messages
-/// that it receives, unless its pages are of at most [`SMALL_PAGE_SIZE`] chats.
+/// Bytes of an answer of `GetChats` at most: 200 chats. What a client sets as its limit for
+/// messages that it receives, unless its pages are of at most [`SMALL_PAGE_SIZE`] chats.
 pub const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
 
-/// A page of so many chats fits into the 4 MiB that gRPC clients take if they are not told otherwise.
+/// A page of this many chats fits into 4 MiB, the default limit of gRPC clients.
 pub const SMALL_PAGE_SIZE: i32 = 25;
 
-/// Bytes of a message of `SyncService` at most, either way: the outcomes of 500 refs, or their leases,
-/// with every text as long as it may be.
+/// Bytes of a message of `SyncService` at most, either way: the outcomes of 500 refs, or their
+/// leases, with every text as long as it may be.
 pub const MAX_SYNC_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of any other request at most: 32 labels of the greatest length, four bytes a character,
@@ -29,8 +29,8 @@ pub const MAX_LIST: usize = 256;
 /// Chats that a request names by their ids at most.
 pub const MAX_CHAT_IDS: usize = 100;
 
-/// A `WatchChats` stream has a heartbeat at least this often: load balancers cut a stream that is silent
-/// for a minute, and a client that has missed two heartbeats connects again.
+/// A `WatchChats` stream has a heartbeat at least this often: load balancers cut a stream that is
+/// silent for a minute, and a client that has missed two heartbeats connects again.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lists of requests, by the full name of the field, whose bound is not [`MAX_LIST`].
@@ -43,7 +43,8 @@ pub const MAX_LISTS: [(&str, usize); 3] = [
 /// Requests, by the full name of the message, that may have more bytes than [`MAX_REQUEST_BYTES`].
 pub const MAX_REQUESTS: [(&str, usize); 1] = [("chat.v1.ReportOutcomesRequest", MAX_SYNC_BYTES)];
 
-/// Characters of a pull request's title; of one that is longer, the end is cut off. GitHub stops there.
+/// Characters of a pull request's title; of one that is longer, the end is cut off. GitHub stops
+/// there.
 pub const MAX_PULL_REQUEST_TITLE_CHARS: usize = 256;
 
 /// Bytes of a pull request's address, or of its author's picture.
@@ -61,8 +62,8 @@ pub const MAX_CHECK_URL_BYTES: usize = 255;
 /// Reviewers that are named of those who are asked.
 pub const MAX_REQUESTED_REVIEWERS: usize = 5;
 
-/// Bytes of a reviewer's name. One that is longer is left out: GitHub's are at most 39, and those of
-/// teams not much longer.
+/// Bytes of a reviewer's name. One that is longer is left out: GitHub's are at most 39, and those
+/// of teams not much longer.
 pub const MAX_REVIEWER_BYTES: usize = 80;
 
 /// Bytes of the name of a branch, a commit or an account: as long as git can store one.
@@ -72,7 +73,8 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// greatest length, and room.
 pub const MAX_ORIGIN_BYTES: usize = 512;
 
-/// Bytes of a repository's path at its host at most: GitHub's longest is 140, GitLab's a few times that.
+/// Bytes of a repository's path at its host at most: GitHub's longest is 140, GitLab's a few times
+/// that.
 pub const MAX_REPOSITORY_BYTES: usize = 1024;
 
 /// Bytes of a host's own id of a pull request at most: GitHub's are about 30.
@@ -81,10 +83,11 @@ pub const MAX_HOST_ID_BYTES: usize = 1024;
 /// Bytes of a fingerprint at most.
 pub const MAX_OPAQUE_BYTES: usize = 512;
 
-/// Bytes of an account's id, as a host tells it, at most.
+/// Maximum length in bytes of an account's id at a host.
 pub const MAX_ACCOUNT_ID_BYTES: usize = 100;
 
-/// Rate limit windows of a budget at most: GitHub has a dozen resources, of which two are spent here.
+/// Rate limit windows of a budget at most: GitHub has a dozen resources, of which two are spent
+/// here.
 pub const MAX_WINDOWS: usize = 16;
 
 /// Bytes of a window's name at most.
@@ -107,20 +110,20 @@ pub const MAX_LEASE_WAIT: Duration = Duration::from_secs(60);
 
 /// Life of a lease that is not renewed, unless chat-service is configured otherwise.
 ///
-/// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so that
-/// a lease whose answer was slow is not nearly over.
+/// The refs of a dead worker wait for as long. A call for leases waits for half of it at most, so
+/// that a lease whose answer was slow is not nearly over.
 pub const LEASE_DURATION: Duration = Duration::from_secs(60);
 
 /// Outcomes of one report at most.
 pub const MAX_OUTCOMES: usize = 500;
 
-/// How long one report may pause a window or a budget at most: a day, so that a host's mistaken answer
-/// does not stop an account for longer.
+/// How long one report may pause a window or a budget at most: a day, so that a host's mistaken
+/// answer does not stop an account for longer.
 pub const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far ahead one outcome may plan the next refresh at most.
 pub const MAX_NEXT_REFRESH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What a person looks at is due again so long after its last refresh. The worker plans by it, and
-/// chat-service pulls a ref forward by it when a view begins.
+/// The interval between refreshes of a viewed ref. The worker plans by it, and chat-service pulls a
+/// ref forward by it when a view begins.
 pub const VIEWED_INTERVAL: Duration = Duration::from_secs(15);

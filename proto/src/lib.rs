@@ -1,5 +1,5 @@
-//! The contract between the services and with their clients: the messages and services of
-//! `proto/`, their descriptors for reflection, the stable reasons of errors, the bounds of texts and
+//! The contract between the services and with their clients: the messages and services of `proto/`,
+//! their descriptors for reflection, the stable reasons of errors, the bounds of texts and
 //! messages, and the words of the sync contract as types.
 //!
 //! Nothing here does I/O or knows a rule of either service.

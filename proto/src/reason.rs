@@ -6,7 +6,7 @@ pub const DOMAIN: &str = "chat.v1";
 
 /// No bearer token came with the call.
 pub const CREDENTIALS_MISSING: &str = "CREDENTIALS_MISSING";
-/// The bearer token is malformed, forged, expired, or for somebody else.
+/// The bearer token is malformed, forged, expired, or issued for another audience.
 pub const CREDENTIALS_INVALID: &str = "CREDENTIALS_INVALID";
 /// The bearer token is longer, or names more organizations or groups, than is accepted.
 pub const CREDENTIALS_TOO_LARGE: &str = "CREDENTIALS_TOO_LARGE";
@@ -40,7 +40,7 @@ pub const NO_WORKER_IN_TIME: &str = "NO_WORKER_IN_TIME";
 pub const GIT_HOST_FAILED: &str = "GIT_HOST_FAILED";
 /// The owner's rate limit at the git host is spent.
 pub const GIT_HOST_RATE_LIMITED: &str = "GIT_HOST_RATE_LIMITED";
-/// What is left of the owner's rate limit at the git host is kept for the owner.
+/// The rest of the owner's rate limit at the git host is reserved for the owner.
 pub const GIT_HOST_LIMIT_RESERVED: &str = "GIT_HOST_LIMIT_RESERVED";
 /// The owner's account at the git host is suspended, or locked for a while.
 pub const GIT_ACCOUNT_LOCKED: &str = "GIT_ACCOUNT_LOCKED";
@@ -76,8 +76,8 @@ pub const DATABASE_SATURATED: &str = "DATABASE_SATURATED";
 pub const STATEMENT_TIMEOUT: &str = "STATEMENT_TIMEOUT";
 /// Another change holds for too long what this one needs; nothing was changed; try again.
 pub const LOCK_TIMEOUT: &str = "LOCK_TIMEOUT";
-/// The list matches so much, and so little of it that the caller may read, that it takes the database too long:
-/// narrow it.
+/// The list matches so much, and so little of it that the caller may read, that it takes the
+/// database too long: narrow it.
 pub const LIST_TOO_BROAD: &str = "LIST_TOO_BROAD";
 /// The call's deadline passed.
 pub const DEADLINE: &str = "DEADLINE";

@@ -2,9 +2,9 @@
 //! says, what is known of a budget, and the conversions to and from the messages of
 //! `chat.v1.SyncService`.
 //!
-//! Plain data: nothing here does I/O, knows a host, or reads a clock. A message from the other side is
-//! read into these types completely or refused with the field's path ([`FieldError`]); a message is
-//! written from them without loss.
+//! Plain data: nothing here does I/O, knows a host, or reads a clock. A message from the other side
+//! is read into these types completely or refused with the field's path ([`FieldError`]); a message
+//! is written from them without loss.
 
 mod budget;
 mod checks;

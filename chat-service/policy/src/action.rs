@@ -1,8 +1,8 @@
-//! What can be done, and to what.
+//! Actions, and the kinds of resources they apply to.
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $action:ident = $name:literal: $resource:ident,)*) => {
-        /// What can be done. Every RPC has one, and so has reading a credential.
+        /// An action. Every RPC has one, and so has reading a credential.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Action {
             $($(#[$doc])* $action,)*
@@ -20,7 +20,7 @@ macro_rules! actions {
                 }
             }
 
-            /// What it is done to.
+            /// The kind of resource that it applies to.
             #[must_use]
             pub fn resource(self) -> ResourceKind {
                 match self {
@@ -83,7 +83,7 @@ impl Action {
     }
 }
 
-/// What an action is done to.
+/// The kinds of resources of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
     /// A chat.

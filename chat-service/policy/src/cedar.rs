@@ -1,5 +1,5 @@
-//! Cedar's own decision about a known resource: the reference. It knows nothing of the translation, so
-//! that the two can be held against each other.
+//! Cedar's own decision about a known resource: the reference. It knows nothing of the translation,
+//! so that the two can be held against each other.
 
 use std::{collections::BTreeMap, str::FromStr as _};
 
@@ -20,7 +20,7 @@ use crate::{
     principal::Principal,
 };
 
-/// What is decided about.
+/// The resource of a decision.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
     /// A chat.
@@ -31,9 +31,9 @@ pub enum Resource<'a> {
     Sync,
 }
 
-/// What Cedar decided.
+/// A decision of Cedar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct CedarDecision {
     /// Whether it is allowed.
     pub allowed: bool,
     /// The policies that decided, by id.
@@ -47,7 +47,7 @@ pub struct OracleError(String);
 
 /// A caller or a resource as Cedar sees it.
 #[derive(Clone, Debug)]
-pub struct Seen(Entity);
+pub struct EntityView(Entity);
 
 /// A caller and a resource, about which several actions can be decided.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Scene {
     /// # Errors
     ///
     /// When they are one and the same.
-    pub fn new(principal: &Seen, resource: &Seen) -> Result<Self, OracleError> {
+    pub fn new(principal: &EntityView, resource: &EntityView) -> Result<Self, OracleError> {
         // Each was held against the schema when it was made.
         let both = [principal.0.clone(), resource.0.clone()];
         Ok(Self {
@@ -77,8 +77,8 @@ impl Scene {
 /// Stack of a decision about a policy without nesting, in bytes: Cedar's evaluator keeps 100 KiB in
 /// reserve.
 const BASE_STACK: usize = 256 << 10;
-/// Stack that Cedar's evaluator takes for a level, in bytes. In a debug build 48,000 are too few for
-/// the deepest policies, and 56,000 suffice; this is twice that, and a little.
+/// Stack that Cedar's evaluator takes for a level, in bytes. In a debug build 48,000 are too few
+/// for the deepest policies, and 56,000 suffice; this is twice that, and a little.
 const LEVEL_STACK: usize = 128 << 10;
 
 /// Decides as Cedar does.
@@ -86,7 +86,7 @@ pub struct Oracle {
     schema: Schema,
     set: PolicySet,
     authorizer: Authorizer,
-    /// What a decision takes, in bytes.
+    /// Stack bytes that a decision may need.
     stack: usize,
     actions: BTreeMap<Action, EntityUid>,
 }
@@ -123,7 +123,7 @@ impl Oracle {
         principal: &Principal,
         action: Action,
         resource: &Resource<'_>,
-    ) -> Result<Decided, OracleError> {
+    ) -> Result<CedarDecision, OracleError> {
         let scene = Scene::new(&self.principal(principal)?, &self.resource(resource)?)?;
         self.decide(&scene, action)
     }
@@ -133,7 +133,7 @@ impl Oracle {
     /// # Errors
     ///
     /// As [`Oracle::is_authorized`].
-    pub fn decide(&self, scene: &Scene, action: Action) -> Result<Decided, OracleError> {
+    pub fn decide(&self, scene: &Scene, action: Action) -> Result<CedarDecision, OracleError> {
         let action = self
             .actions
             .get(&action)
@@ -157,7 +157,7 @@ impl Oracle {
         }
         let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
         policies.sort();
-        Ok(Decided {
+        Ok(CedarDecision {
             allowed: response.decision() == Decision::Allow,
             policies,
         })
@@ -168,7 +168,7 @@ impl Oracle {
     /// # Errors
     ///
     /// When it does not fit the schema.
-    pub fn principal(&self, principal: &Principal) -> Result<Seen, OracleError> {
+    pub fn principal(&self, principal: &Principal) -> Result<EntityView, OracleError> {
         let user = match principal {
             Principal::Service(name) => return self.seen("Service", name, bare()),
             Principal::User(user) => user,
@@ -194,7 +194,7 @@ impl Oracle {
     /// # Errors
     ///
     /// When it does not fit the schema.
-    pub fn resource(&self, resource: &Resource<'_>) -> Result<Seen, OracleError> {
+    pub fn resource(&self, resource: &Resource<'_>) -> Result<EntityView, OracleError> {
         let (id, facts) = match resource {
             Resource::Sync => return self.seen("Sync", &SYNC_ID, bare()),
             Resource::GitAccount(owner) => {
@@ -245,10 +245,15 @@ impl Oracle {
     }
 
     /// Holds an entity against the schema.
-    fn seen(&self, kind: &str, id: &impl ToString, mut entity: Value) -> Result<Seen, OracleError> {
+    fn seen(
+        &self,
+        kind: &str,
+        id: &impl ToString,
+        mut entity: Value,
+    ) -> Result<EntityView, OracleError> {
         entity["uid"] = uid(kind, id);
         Entity::from_json_value(entity, Some(&self.schema))
-            .map(Seen)
+            .map(EntityView)
             .map_err(problem)
     }
 }

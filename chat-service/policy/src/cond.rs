@@ -43,9 +43,10 @@ impl Cond {
         Self::Atom(Fact::Chat(atom))
     }
 
-    /// The same condition, shorter: policies often repeat one another, ids that are compared with one
-    /// column become one set, and guards go. Cedar wants `has` and `hasTag` before an optional value is
-    /// used; our atoms do not hold without the value, so that beside one of them the guard adds nothing.
+    /// The same condition, shorter: policies often repeat one another, ids that are compared with
+    /// one column become one set, and guards go. Cedar wants `has` and `hasTag` before an optional
+    /// value is used; our atoms do not hold without the value, so that beside one of them the guard
+    /// adds nothing.
     pub(crate) fn tidied(self) -> Self {
         match self {
             Self::All(conds) => {
@@ -65,7 +66,7 @@ impl Cond {
         }
     }
 
-    /// What a chat must have for this to hold, if it is optional.
+    /// The guard on an optional attribute: the chat must have it for this to hold.
     fn guard(&self) -> Option<Self> {
         let Self::Atom(fact) = self else { return None };
         let guard = if let Fact::Chat(Atom::Organization(_)) | Fact::OrganizationOfCaller(_) = fact

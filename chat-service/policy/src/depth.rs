@@ -5,9 +5,9 @@
 /// written as a set.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
-/// A policy of a file, as far as its text tells.
+/// The identity and depth of a policy in a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Nesting {
+pub(crate) struct PolicyDepth {
     /// Its `@id`, or nothing.
     pub(crate) id: String,
     /// The line that it begins in.
@@ -16,7 +16,7 @@ pub(crate) struct Nesting {
     pub(crate) depth: usize,
 }
 
-/// What stands between two brackets.
+/// The text between two brackets.
 #[derive(Default)]
 struct Frame {
     /// `if`, `&&` and `||` since the last comma: each is a level above its operands.
@@ -44,9 +44,9 @@ impl Frame {
 
 /// The policies of a text, in their order. It need not be well-formed: Cedar will say what is
 /// wrong.
-pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
+pub(crate) fn nestings(text: &str) -> Vec<PolicyDepth> {
     let mut policies = Vec::new();
-    let mut policy = Nesting::default();
+    let mut policy = PolicyDepth::default();
     let mut frames = vec![Frame::default()];
     let mut line = 1;
     let mut rest = text;
@@ -100,7 +100,7 @@ pub(crate) fn nestings(text: &str) -> Vec<Nesting> {
                     frame.brackets = frame.brackets.max(below);
                     frame.depth()
                 });
-                policies.push(Nesting {
+                policies.push(PolicyDepth {
                     depth,
                     ..std::mem::take(&mut policy)
                 });

@@ -1,8 +1,9 @@
 //! Who may do what, as Cedar policies that are compiled to a predicate over a chat.
 //!
-//! [`Policies::load`] parses and strictly validates a set of policies and translates each of them, so
-//! that whatever has no translation is refused then, by policy and construct. [`Policies::compile`]
-//! fills in a caller and gives a [`Pred`] over an unknown chat, in microseconds; it cannot fail.
+//! [`Policies::load`] parses and strictly validates a set of policies and translates each of them,
+//! so that whatever has no translation is refused then, by policy and construct.
+//! [`Policies::compile`] fills in a caller and gives a [`Pred`] over an unknown chat, in
+//! microseconds; it cannot fail.
 //! [`Oracle::is_authorized`] asks Cedar itself about a known chat: it is the reference that every
 //! other way of deciding is held against, and too slow to be one of them.
 //!
@@ -26,7 +27,7 @@ mod source;
 mod ways;
 
 pub use action::{Action, ResourceKind};
-pub use cedar::{Decided, Oracle, OracleError, Resource, Scene, Seen};
+pub use cedar::{CedarDecision, EntityView, Oracle, OracleError, Resource, Scene};
 pub use error::LoadError;
 pub use id::{GroupId, OrganizationId, UserId, WorkspaceId};
 pub use literals::Literals;

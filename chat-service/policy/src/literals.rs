@@ -1,5 +1,5 @@
-//! The constants that policies name. Taken from Cedar's own JSON and not from the translation, so that
-//! a check that varies them does not inherit what the translation overlooked.
+//! The constants that policies name. Taken from Cedar's own JSON and not from the translation, so
+//! that a check that varies them does not inherit what the translation overlooked.
 
 use std::collections::BTreeSet;
 

@@ -11,7 +11,7 @@ use crate::{
     action::Action,
     cedar::Oracle,
     cond::Cond,
-    depth::{MAX_DEPTH, Nesting, nestings},
+    depth::{MAX_DEPTH, PolicyDepth, nestings},
     error::{LoadError, with_causes},
     literals::Literals,
     lower::{CallerKind, Scope},
@@ -19,12 +19,12 @@ use crate::{
     source::{SCHEMA, SCHEMA_FILE, Source},
 };
 
-/// Stack for loading, in bytes. In a debug build 48 MiB are too few for the deepest policies, and 64
-/// suffice; this is twice that. It is address space: what is not needed is never touched.
+/// Stack for loading, in bytes. In a debug build 48 MiB are too few for the deepest policies, and
+/// 64 suffice; this is twice that. It is address space: what is not needed is never touched.
 const LOAD_STACK: usize = 128 << 20;
 
 /// A policy that was parsed.
-struct Parsed {
+struct ParsedPolicy {
     id: String,
     /// Annotated with `@grant("share")`.
     share: bool,
@@ -131,7 +131,7 @@ fn parse(
         .unwrap_or(0);
     if depth > MAX_DEPTH {
         let deep = nestings.iter().filter(|policy| policy.depth > MAX_DEPTH);
-        problems.extend(deep.map(|Nesting { id, line, depth }| {
+        problems.extend(deep.map(|PolicyDepth { id, line, depth }| {
             format!(
                 "{file}: line {line}: policy {id:?} nests {depth} levels, more than {MAX_DEPTH}: \
                  write a set in place of a long chain, or several policies"
@@ -195,7 +195,7 @@ fn line_of(text: &str, error: &cedar_policy::ParseError) -> String {
     }
 }
 
-fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Parsed, String> {
+fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<ParsedPolicy, String> {
     let refused = |error: String| untranslatable(id, &error, "Cedar has no syntax tree for it");
     let pst = policy
         .to_pst()
@@ -215,7 +215,7 @@ fn understood(id: &str, policy: &Policy, literals: &mut Literals) -> Result<Pars
             ));
         }
     };
-    Ok(Parsed {
+    Ok(ParsedPolicy {
         id: id.to_owned(),
         share,
         body,
@@ -246,11 +246,11 @@ fn validate(schema: &Schema, set: &PolicySet, problems: &mut Vec<String>) -> Vec
 
 /// Translates every policy for every kind of caller and every action that it is about.
 fn translate(
-    policies: &[Parsed],
+    policies: &[ParsedPolicy],
     problems: &mut Vec<String>,
 ) -> BTreeMap<(CallerKind, Action), Slice> {
     let mut rules: BTreeMap<_, Vec<Rule>> = BTreeMap::new();
-    for Parsed { id, share, body } in policies {
+    for ParsedPolicy { id, share, body } in policies {
         for action in Action::ALL {
             if !is_about(&body.action, action) {
                 continue;

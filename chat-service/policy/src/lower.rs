@@ -1,12 +1,13 @@
-//! From Cedar's syntax tree to a [`Cond`], for one kind of caller, one action, one kind of resource.
+//! From Cedar's syntax tree to a [`Cond`], for one kind of caller, one action, one kind of
+//! resource.
 //!
-//! This happens once, when policies are loaded. Everything that depends on types and names is settled here:
-//! what has no translation is refused here, with the construct, and never at request time. The tree
-//! was strictly validated before, so that no expression that gets here can be an error at evaluation:
-//! optional attributes and tags stand under their `has` and `hasTag`.
+//! This happens once, when policies are loaded. Everything that depends on types and names is
+//! settled here: what has no translation is refused here, with the construct, and never at request
+//! time. The tree was strictly validated before, so that no expression that gets here can be an
+//! error at evaluation: optional attributes and tags stand under their `has` and `hasTag`.
 //!
-//! Where an operand decides (`false && x`), the other one is not looked at, as Cedar's validator does:
-//! `principal is User && principal.suspended` is about users only.
+//! Where an operand decides (`false && x`), the other one is not looked at, as Cedar's validator
+//! does: `principal is User && principal.suspended` is about users only.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -23,7 +24,7 @@ use cedar_policy::pst::{
     ResourceConstraint, SmolStr, Template, UnaryOp, Var,
 };
 
-use self::term::{Column, Named, SubjectKind, Term};
+use self::term::{Column, EntityLiteral, SubjectKind, Term};
 use crate::{
     action::ResourceKind,
     cond::{Cond, Fact, Membership},
@@ -32,7 +33,7 @@ use crate::{
     size::MAX_COMPARISONS,
 };
 
-/// What kind of caller a policy is translated for.
+/// The kind of caller that a policy is translated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallerKind {
     User,
@@ -90,9 +91,9 @@ fn may_be_repeated(conds: &[&Cond], construct: &Expr) -> Result<()> {
 }
 
 /// The entity of a policy's head.
-fn named(entity: &EntityOrSlot) -> Result<Named> {
+fn named(entity: &EntityOrSlot) -> Result<EntityLiteral> {
     match entity {
-        EntityOrSlot::Entity(uid) => Named::parse(uid),
+        EntityOrSlot::Entity(uid) => EntityLiteral::parse(uid),
         EntityOrSlot::Slot(slot) => refuse(slot, "templates are not linked here"),
     }
 }
@@ -155,7 +156,7 @@ impl Scope {
                 refuse(construct, "no text in PostgreSQL holds NUL")
             }
             Expr::Literal(Literal::String(text)) => Ok(Term::Text(Arc::from(text.as_str()))),
-            Expr::Literal(Literal::EntityUID(uid)) => Named::parse(uid).map(Term::Entity),
+            Expr::Literal(Literal::EntityUID(uid)) => EntityLiteral::parse(uid).map(Term::Entity),
             Expr::Var(Var::Principal) => Ok(Term::Caller),
             Expr::Var(Var::Resource) => Ok(Term::Resource),
             Expr::Var(Var::Action) => refuse(construct, "name actions in the policy's head"),

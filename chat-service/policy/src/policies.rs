@@ -60,7 +60,7 @@ impl Slice {
         }
     }
 
-    /// What is wrong with it if no list could ask for it.
+    /// The problem of a predicate that is too large for any list.
     pub(crate) fn too_large(&self, action: Action) -> Option<String> {
         let size = self.all.size();
         if size.fits() {
@@ -138,8 +138,8 @@ impl Policies {
         attributes
     }
 
-    /// What each policy says by itself: its id, whether it forbids, and when it applies. Those that
-    /// never apply to the caller are left out; those that permit come first.
+    /// Each policy by itself: its id, whether it forbids, and when it applies. Policies that never
+    /// apply to the caller are left out; permits come first.
     #[must_use]
     pub fn explain(&self, principal: &Principal, action: Action) -> Vec<(&str, bool, Pred)> {
         let caller = Caller::new(principal);
@@ -180,7 +180,7 @@ impl Policies {
         &self.literals
     }
 
-    /// What the validator has to say without refusing.
+    /// The validator's warnings, which refuse nothing.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -1,7 +1,7 @@
 //! A predicate over one chat: small, typed, and the same thing for SQL and for a row in memory.
 //!
-//! It is two-valued. An atom about something that a chat may lack (an organization, a label) does not
-//! hold when it is lacking, and its negation does.
+//! It is two-valued. An atom about something that a chat may lack (an organization, a label) does
+//! not hold when it is lacking, and its negation does.
 
 mod display;
 
@@ -66,7 +66,7 @@ pub enum Atom {
     LabelLike(Arc<str>, Pattern),
 }
 
-/// What of a chat its writers change, apart from whom it is shared with.
+/// The parts of a chat that its writers change, without its shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
     /// The title.
@@ -79,7 +79,7 @@ pub enum Attribute {
     Archived,
 }
 
-/// What a share allows. A writer may do all that a reader may.
+/// The level of a share. A writer may do all that a reader may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Read.
@@ -104,7 +104,7 @@ impl Level {
 pub enum Subject {
     /// A user.
     User(UserId),
-    /// Everybody in a group.
+    /// All members of a group.
     Group(GroupId),
 }
 
@@ -117,15 +117,15 @@ pub struct ChatFacts<'a> {
     pub organization: Option<OrganizationId>,
     /// Where its agent runs.
     pub workspace: Option<WorkspaceId>,
-    /// What it is called.
+    /// The title.
     pub title: &'a str,
-    /// What its agent is doing, as the database spells it.
+    /// The status of its agent, as the database spells it.
     pub status: &'a str,
     /// Free pairs.
     pub labels: &'a BTreeMap<String, String>,
     /// Whether it is archived.
     pub archived: bool,
-    /// Whom it is shared with.
+    /// The subjects that it is shared with, and at which level.
     pub shares: &'a [(Subject, Level)],
 }
 
@@ -249,8 +249,8 @@ impl Pred {
         }
     }
 
-    /// What it still asks of a chat that is known to be `owner`'s: it says nothing of owners, and holds
-    /// for each of these chats as before.
+    /// The predicate for chats of which `owner` is the owner: it has no conditions on owners, and
+    /// holds for each of these chats as before.
     #[must_use]
     pub fn of_owner(&self, owner: UserId) -> Self {
         self.replaced(&|atom| {

@@ -8,7 +8,7 @@ use crate::error::LoadError;
 pub(crate) const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 /// The name of a schema's file.
 pub(crate) const SCHEMA_FILE: &str = "schema.cedarschema";
-/// What the name of a file with policies ends in.
+/// The extension of policy files.
 const POLICY_EXTENSION: &str = "cedar";
 
 macro_rules! embedded {
@@ -33,7 +33,7 @@ const EMBEDDED: [(&str, &str); 7] = embedded![
 pub struct Source {
     /// Its name, for messages.
     pub name: String,
-    /// What is in it.
+    /// Its text.
     pub text: String,
 }
 
@@ -56,8 +56,8 @@ impl Source {
             .collect()
     }
 
-    /// The files of a directory that are policies or a schema, by name. What is in directories inside
-    /// it, or begins with a dot, is left alone: Kubernetes keeps its versions there.
+    /// The policy and schema files of a directory, by name. Subdirectories and names that begin
+    /// with a dot are skipped: Kubernetes keeps versions of mounted files there.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Source {
             sources.push(Self::new(name, text));
         }
         if !sources.iter().any(|source| source.name != SCHEMA_FILE) {
-            // A directory without policies would deny everything to everybody.
+            // A directory without policies would deny everything.
             return Err(LoadError::one(format!(
                 "{} holds no policy (a file that ends in .cedar)",
                 directory.display()

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{BudgetKey, KeyRing, SealError, seal::Column};
+use super::{BudgetKey, KeyRing, SealError, seal::TokenColumn};
 use crate::store::{
     Store, StoreError,
-    credential::{FIRST, Resealed, StoredCredential},
+    credential::{FIRST, ResealedCredential, StoredCredential},
     git_account::SealedTokens,
 };
 
-/// Passes at most. Beside the first one, they find what running services linked or renewed meanwhile
-/// under a former key, and what they were writing at the moment.
+/// Passes at most. Beside the first one, they find what running services linked or renewed
+/// meanwhile under a former key, and what they were writing at the moment.
 const PASSES: u32 = 5;
 
-/// What sealing keys are used for, after a round of re-sealing.
+/// How often each key is used after a round of re-sealing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyUse {
     /// Credentials by the id of the key that seals them now.
@@ -36,8 +36,8 @@ impl KeyUse {
 /// Seals every credential under the active key that another one seals, and counts which seals how
 /// many; with `dry_run`, only counts.
 ///
-/// Tells `progress` after each batch how many were looked at and sealed anew. May be interrupted and
-/// run again, beside the running service.
+/// Tells `progress` after each batch how many were looked at and sealed anew. May be interrupted
+/// and run again, beside the running service.
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ async fn pass(
                 continue;
             }
             match sealed_anew(keys, &former) {
-                Ok((tokens, token_key)) => batch.push(Resealed {
+                Ok((tokens, token_key)) => batch.push(ResealedCredential {
                     former,
                     tokens,
                     token_key: token_key.0,
@@ -110,18 +110,18 @@ fn sealed_anew(
         api_host,
     } = credential;
     let open = |column, sealed: &[u8]| keys.open(&tokens.key_id, *account, column, sealed);
-    let access_token = open(Column::AccessToken, &tokens.access_token)?;
+    let access_token = open(TokenColumn::AccessToken, &tokens.access_token)?;
     let refresh_token = match &tokens.refresh_token {
-        Some(sealed) => Some(open(Column::RefreshToken, sealed)?),
+        Some(sealed) => Some(open(TokenColumn::RefreshToken, sealed)?),
         None => None,
     };
     let token_key = BudgetKey::of_token(keys, api_host, &access_token).current;
     let tokens = SealedTokens {
         key_id: keys.active_id().to_owned(),
-        access_token: keys.seal(*account, Column::AccessToken, &access_token)?,
+        access_token: keys.seal(*account, TokenColumn::AccessToken, &access_token)?,
         refresh_token: refresh_token
             .as_ref()
-            .map(|token| keys.seal(*account, Column::RefreshToken, token))
+            .map(|token| keys.seal(*account, TokenColumn::RefreshToken, token))
             .transpose()?,
     };
     Ok((tokens, token_key))

@@ -30,14 +30,14 @@ const DERIVE_SALT: &[u8] = b"chat-service/1";
 
 /// A column that holds a sealed token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
+pub enum TokenColumn {
     /// `git_accounts.access_token_sealed`
     AccessToken,
     /// `git_accounts.refresh_token_sealed`
     RefreshToken,
 }
 
-impl Column {
+impl TokenColumn {
     fn name(self) -> &'static str {
         match self {
             Self::AccessToken => "access_token_sealed",
@@ -82,11 +82,11 @@ pub enum SealError {
 
 /// The keys that seal and open tokens. Has no `Debug`.
 pub struct KeyRing {
-    active: Key,
-    others: Vec<Key>,
+    active: SealKey,
+    others: Vec<SealKey>,
 }
 
-struct Key {
+struct SealKey {
     id: String,
     cipher: RandomizedNonceKey,
     derive: Prk,
@@ -99,14 +99,14 @@ impl KeyRing {
     ///
     /// [`KeyRingError`].
     pub fn parse(text: &str) -> Result<Self, KeyRingError> {
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<SealKey> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let line_number = index + 1;
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let key = Key::parse(line).ok_or(KeyRingError::Line { line: line_number })?;
+            let key = SealKey::parse(line).ok_or(KeyRingError::Line { line: line_number })?;
             if keys.iter().any(|other| other.id == key.id) {
                 return Err(KeyRingError::Repeated { line: line_number });
             }
@@ -151,7 +151,7 @@ impl KeyRing {
     pub fn seal(
         &self,
         account: GitAccountId,
-        column: Column,
+        column: TokenColumn,
         token: &SecretString,
     ) -> Result<Vec<u8>, SealError> {
         let token = token.expose_secret().as_bytes();
@@ -177,7 +177,7 @@ impl KeyRing {
         &self,
         key_id: &str,
         account: GitAccountId,
-        column: Column,
+        column: TokenColumn,
         sealed: &[u8],
     ) -> Result<SecretString, SealError> {
         let key = std::iter::once(&self.active)
@@ -202,8 +202,8 @@ impl KeyRing {
 
     /// Keys for another purpose, one of each key of the ring: each label has its own.
     #[must_use]
-    pub fn derive(&self, label: &str) -> Derived {
-        Derived {
+    pub fn derive(&self, label: &str) -> DerivedKeys {
+        DerivedKeys {
             active: self.active.derive(label),
             others: self.others.iter().map(|key| key.derive(label)).collect(),
         }
@@ -212,14 +212,14 @@ impl KeyRing {
 
 /// Keys for one purpose, derived from those of a ring. Has no `Debug`.
 #[derive(Clone)]
-pub struct Derived {
+pub struct DerivedKeys {
     /// From the key that seals: makes.
     pub active: [u8; KEY_BYTES],
     /// From the others: recognise, beside the active one, values made before or after a rotation.
     pub others: Vec<[u8; KEY_BYTES]>,
 }
 
-impl Key {
+impl SealKey {
     fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
         let mut derived = [0; KEY_BYTES];
         let filled = self
@@ -252,7 +252,7 @@ impl Key {
     }
 }
 
-fn aad(account: GitAccountId, column: Column) -> Aad<Vec<u8>> {
+fn aad(account: GitAccountId, column: TokenColumn) -> Aad<Vec<u8>> {
     let mut bound = account.0.as_bytes().to_vec();
     bound.extend_from_slice(column.name().as_bytes());
     Aad::from(bound)
@@ -266,7 +266,7 @@ mod tests {
         KeyRing::parse(KeyRing::generate_file_text().expose_secret()).unwrap()
     }
 
-    const COLUMN: Column = Column::AccessToken;
+    const COLUMN: TokenColumn = TokenColumn::AccessToken;
 
     fn seal(ring: &KeyRing, account: GitAccountId) -> Vec<u8> {
         ring.seal(account, COLUMN, &SecretString::from("ghp_hush"))
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(open(account, COLUMN, &sealed), Ok("ghp_hush".to_owned()));
         let broken = Err(SealError::Broken);
         assert_eq!(open(other, COLUMN, &sealed), broken);
-        assert_eq!(open(account, Column::RefreshToken, &sealed), broken);
+        assert_eq!(open(account, TokenColumn::RefreshToken, &sealed), broken);
         assert_eq!(open(account, COLUMN, b"short"), broken);
         for index in 0..sealed.len() {
             let mut altered = sealed.clone();

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
 };
 
-/// One call in so many is checked, unless configured otherwise.
+/// The default sampling rate: one call in this many is checked.
 pub const DEFAULT_EVERY: u64 = 100;
 /// Chats of a sampled call that are checked at most. Cedar takes some 50 µs for one.
 const MAX_CHATS: usize = 20;
@@ -55,14 +55,14 @@ impl Sample {
 
 /// Which calls are checked again. Cheap to clone; clones count calls together.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct DecisionGuard {
     /// Zero: none.
     every: u64,
     calls: Arc<AtomicU64>,
     disagreements: Disagreements,
 }
 
-impl Guard {
+impl DecisionGuard {
     /// Checks one call in `every`; none if that is zero.
     #[must_use]
     pub fn new(every: u64, disagreements: Disagreements) -> Self {

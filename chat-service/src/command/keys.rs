@@ -25,8 +25,8 @@ use crate::{
     store::{PoolOptions, Store},
 };
 
-/// Writes an Ed25519 key pair in PEM, `jwt.key` for the issuer of tokens and `jwt.pub` for the services,
-/// and a key ring, `seal.keys`, into `dir`, which is made if it is not there.
+/// Writes an Ed25519 key pair in PEM, `jwt.key` for the issuer of tokens and `jwt.pub` for the
+/// services, and a key ring, `seal.keys`, into `dir`, which is made if it is not there.
 ///
 /// # Errors
 ///
@@ -47,8 +47,8 @@ pub fn generate(dir: &Path) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// When the database is away or its schema another one; and when a credential is left that another
-/// key seals, so that the key must stay: one that does not open, or that a process which still seals
-/// by another key has written. All others are sealed all the same.
+/// key seals, so that the key must stay: one that does not open, or that a process which still
+/// seals by another key has written. All others are sealed all the same.
 pub async fn reseal(
     settings: &ResealSettings,
     out: &mut (dyn Write + Send),
@@ -62,7 +62,7 @@ pub async fn reseal(
     let store = Store::new(database.url()?.expose_secret(), &PoolOptions::default())?;
     store.require_current_schema().await?;
     let mut progress = |looked_at, resealed| {
-        // Without a reader of the notes, the work goes on.
+        // The work continues if the progress output cannot be written.
         let _ = writeln!(notes, "looked at {looked_at}, sealed anew {resealed}");
     };
     let usage = reseal::reseal(&store, keys, *dry_run, &mut progress).await?;

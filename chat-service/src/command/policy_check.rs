@@ -1,4 +1,5 @@
-//! `chat-service policy check` and `policy explain`: for operators, before and after policies go live.
+//! `chat-service policy check` and `policy explain`: for operators, before and after policies go
+//! live.
 
 pub mod abstraction;
 pub mod agree;
@@ -38,8 +39,8 @@ fn load(directory: Option<&Path>) -> Result<Policies, ConfigError> {
 ///
 /// # Errors
 ///
-/// When they do not load, when the three ways of deciding differ (with the chat), or when there is no
-/// database and that was not asked for.
+/// When they do not load, when the three ways of deciding differ (with the chat), or when there is
+/// no database and that was not asked for.
 pub async fn check(settings: &PolicyCheckSettings, out: &mut impl Write) -> anyhow::Result<()> {
     let policies = load(settings.dir.as_deref())?;
     writeln!(out, "{} policies, valid and translated", policies.count())?;

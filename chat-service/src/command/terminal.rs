@@ -33,8 +33,9 @@ use crate::config::TerminalCommand;
 ///
 /// # Errors
 ///
-/// [`Failure`] when the server refuses or is not reached, [`ConfigError`](crate::config::ConfigError)
-/// when a setting cannot be used, and what writing to `output` fails with.
+/// [`Failure`] when the server refuses or is not reached,
+/// [`ConfigError`](crate::config::ConfigError) when a setting cannot be used, and what writing to
+/// `output` fails with.
 pub async fn run(command: &TerminalCommand, output: &mut Output<'_>) -> anyhow::Result<()> {
     let done = match command {
         TerminalCommand::List(settings) => list::list(settings, output).await,

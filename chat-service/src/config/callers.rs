@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use service_runtime::{
-    config::{Listed, Span, list, span},
+    config::{Span, TextList, list, span},
     token::{AUDIENCE, ClaimNames, KeyMetrics, KeySources, Trust, Verifier},
 };
 
@@ -17,22 +17,23 @@ pub(super) const LONGEST_TOKEN: Duration = Duration::from_secs(3650 * 24 * 60 * 
 /// Who may call, by tokens and certificates.
 #[derive(Clone, Args)]
 pub struct CallerSettings {
-    /// Files (PEM or JWKS) and https URLs (JWKS) of the public keys that verify callers' tokens, with
-    /// commas between
+    /// Comma-separated files (PEM or JWKS) and https URLs (JWKS) of the public keys that verify
+    /// callers' tokens
     #[arg(long, env = "CHAT_JWT_KEYS", value_parser = KeySources::parse, value_name = "SOURCES")]
     pub jwt_keys: KeySources,
     /// Issuer (`iss`) that callers' tokens must have [default: any]
     #[arg(long, env = "CHAT_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
-    /// Audiences (`aud`) of which callers' tokens must have one, with commas between
+    /// Comma-separated audiences (`aud`), one of which callers' tokens must have
     #[arg(long, env = "CHAT_JWT_AUDIENCES", value_parser = list, value_name = "AUDIENCES")]
     #[arg(default_value = AUDIENCE)]
-    pub jwt_audiences: Listed,
-    /// Life of a token at most, from issue to expiry; longer ones are refused
+    pub jwt_audiences: TextList,
+    /// Longest life of a token, from issue to expiry; longer ones are refused
     #[arg(long, env = "CHAT_JWT_MAX_LIFETIME", value_parser = span(MINUTE, LONGEST_TOKEN))]
     #[arg(default_value_t = DAY.into())]
     pub jwt_max_lifetime: Span,
-    /// Names of claims in callers' tokens that differ from ours, as in `sub=uid,groups=/access/groups`
+    /// Names of claims in callers' tokens that differ from ours, as in
+    /// `sub=uid,groups=/access/groups`
     #[arg(
         long,
         env = "CHAT_JWT_CLAIMS",
@@ -52,20 +53,20 @@ pub struct CallerSettings {
         default_value = ""
     )]
     pub services: ServiceNames,
-    /// Names (DNS or URI) in client certificates that are gitsync-service, with commas between
+    /// Comma-separated names (DNS or URI) in client certificates that identify gitsync-service
     #[arg(long, env = "CHAT_GITSYNC_CERTIFICATES", value_parser = list, value_name = "NAMES")]
-    pub gitsync_certificates: Option<Listed>,
-    /// Sources of the public keys for the listener of gitsync-service, if it trusts another issuer than
-    /// the public listener does
+    pub gitsync_certificates: Option<TextList>,
+    /// Sources of the public keys for the listener of gitsync-service, if it trusts another issuer
+    /// than the public listener does
     #[arg(long, env = "CHAT_SYNC_JWT_KEYS", value_parser = KeySources::parse, value_name = "SOURCES")]
     pub sync_jwt_keys: Option<KeySources>,
     /// Issuer that tokens must have by the keys of the listener of gitsync-service [default: any]
     #[arg(long, env = "CHAT_SYNC_JWT_ISSUER", value_name = "ISSUER")]
     pub sync_jwt_issuer: Option<String>,
-    /// Audiences of which tokens must have one by the keys of the listener of gitsync-service
+    /// Comma-separated audiences, one of which tokens for the listener of gitsync-service must have
     #[arg(long, env = "CHAT_SYNC_JWT_AUDIENCES", value_parser = list, value_name = "AUDIENCES")]
     #[arg(default_value = AUDIENCE)]
-    pub sync_jwt_audiences: Listed,
+    pub sync_jwt_audiences: TextList,
     /// File with the bearer token that the URLs of these keys ask for, as a Kubernetes API does
     #[arg(long, env = "CHAT_SYNC_JWKS_TOKEN_FILE", value_name = "FILE")]
     pub sync_jwks_token_file: Option<PathBuf>,

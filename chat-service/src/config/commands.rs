@@ -21,12 +21,12 @@ const SECOND: Duration = Duration::from_secs(1);
 #[command(name = "chat-service", version)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of the binary.
 #[derive(Subcommand)]
 pub enum Command {
     /// Serves gRPC until SIGTERM or SIGINT; what runs when no command is named
@@ -39,22 +39,22 @@ pub enum Command {
     Token(TokenSettings),
     /// Checks and explains policies
     Policy {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: PolicyCommand,
     },
     /// Makes keys, and rotates those that seal
     Keys {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// What calls a running server.
+    /// Commands that call a running server.
     #[command(flatten)]
     Terminal(TerminalCommand),
 }
 
-/// What to do with policies.
+/// The commands on policies.
 #[derive(Subcommand)]
 pub enum PolicyCommand {
     /// Shows that policies can go live: they load, and Cedar, the predicates in memory and their
@@ -119,7 +119,7 @@ pub struct ResealSettings {
     pub dry_run: bool,
 }
 
-/// What to do with keys.
+/// The commands on keys.
 #[derive(Subcommand)]
 pub enum KeysCommand {
     /// Writes jwt.key and jwt.pub (Ed25519, PEM) and seal.keys into a directory; overwrites nothing

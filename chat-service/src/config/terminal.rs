@@ -22,7 +22,7 @@ Exit codes: 64 a setting or an argument cannot be used, 66 the chat does not exi
 server answers or it cannot now, 75 a limit was met or another change came first, 77 the token is refused
 or the caller may not do this, 70 anything else.";
 
-/// What to ask a running server.
+/// The commands that call a running server.
 #[derive(Subcommand)]
 pub enum TerminalCommand {
     /// Lists chats of a running server, with their pull requests, the latest first
@@ -94,7 +94,7 @@ impl ServerSettings {
     }
 }
 
-/// What chats are narrowed to: all that is set must hold.
+/// The filter of chats: all set conditions must hold.
 #[derive(Args)]
 pub struct FilterSettings {
     /// Owner of the chats: a user's UUID

@@ -29,8 +29,8 @@ pub enum Plaintext {
 /// Settings of listeners about TLS.
 #[derive(Args)]
 pub struct TlsSettings {
-    /// File with the certificate (PEM) of all listeners, followed by those of the authorities between
-    /// it and the one that clients believe; read again when it is replaced
+    /// File with the certificate (PEM) of all listeners, followed by those of the authorities
+    /// between it and the one that clients believe; read again when it is replaced
     #[arg(long, env = "CHAT_TLS_CERT_FILE", value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
     /// File with the key (PEM) of the certificate
@@ -42,7 +42,7 @@ pub struct TlsSettings {
     pub tls_client_ca_file: Option<PathBuf>,
 }
 
-/// What listeners speak TLS with.
+/// The certificate and authorities of listeners.
 #[derive(Default)]
 pub struct ListenerTls {
     identity: Option<Identity>,
@@ -93,8 +93,8 @@ impl ListenerTls {
         }
     }
 
-    /// How the listener `place` speaks TLS, if it does. Clients of those for gitsync-service and KEDA
-    /// must show a certificate if authorities are set.
+    /// How the listener `place` speaks TLS, if it does. Clients of those for gitsync-service and
+    /// KEDA must show a certificate if authorities are set.
     ///
     /// # Errors
     ///
@@ -110,8 +110,8 @@ impl ListenerTls {
     }
 }
 
-/// What is wrong with the setting `name` that holds `url`, if connections may be in plain text where
-/// others can read it, and that is not asked for.
+/// The problem of the setting `name` that holds `url`, if connections may be in plain text where
+/// others can read it, without being allowed by name.
 pub(super) fn plain_database(
     name: &str,
     url: &SecretString,

@@ -1,4 +1,4 @@
-//! What shows that changes reach watchers, and what that costs.
+//! Metrics of the delivery of changes to watchers, and of its cost.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
@@ -82,32 +82,32 @@ impl EventMetrics {
         registry.register(
             "chat_relay",
             "1 while this process is the relay, which gives events their positions; one of all \
-             replicas is",
+             replicas is it",
             metrics.relay.clone(),
         );
         registry.register_with_unit(
             "chat_oldest_unplaced_event",
-            "Age of the oldest event without a position, of which no watcher of any replica can \
-             hear; 0 when there is none",
+            "Age of the oldest event without a position, which no watcher has received yet; 0 if \
+             none waits",
             Unit::Seconds,
             metrics.oldest_unplaced.clone(),
         );
         registry.register_with_unit(
             "chat_watch_lag",
-            "How long a change may have waited for the watchers of this process: since it last read \
-             events, and how long the oldest had no position by then",
+            "Upper bound of the delay of changes to the watchers of this process: the time since \
+             it last read events, plus the age of the oldest event without a position then",
             Unit::Seconds,
             metrics.lag.clone(),
         );
         registry.register_with_unit(
             "chat_database_clock_offset",
-            "By how much the database's clock is ahead of this process's",
+            "Lead of the database's clock over this process's clock",
             Unit::Seconds,
             metrics.clock_offset.clone(),
         );
         registry.register(
             "chat_watchers",
-            "WatchChats streams that hear of changes",
+            "WatchChats streams that receive changes",
             metrics.watchers.clone(),
         );
         registry.register_with_unit(
@@ -124,7 +124,7 @@ impl EventMetrics {
             ),
             (
                 "chat_watch_asked",
-                "Times that policy was asked whether a change concerns a watcher",
+                "Policy checks of whether a change concerns a watcher",
                 &metrics.asked,
             ),
             (
@@ -141,7 +141,7 @@ impl EventMetrics {
         }
         registry.register(
             "chat_watch_resyncs",
-            "Watchers that were made to list again, by cause",
+            "Watchers that had to list again, by cause",
             metrics.resyncs.clone(),
         );
         metrics

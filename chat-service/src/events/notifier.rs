@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::{error::chain, store::Address, text_enum::text_enum};
 
 text_enum! {
-    /// What happened, and the channel on which replicas are notified.
+    /// The topic of a notification, and the channel to the other replicas.
     Topic {
         /// Refs may have become due: workers that wait for a lease look again.
         Due = "chat_due",
@@ -49,7 +49,7 @@ const TOPICS: usize = Topic::ALL.len();
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause before a broken connection is made anew.
+/// Pause before a broken connection is reopened.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Budgets that one `NOTIFY` names at most: a payload is shorter than 8,000 bytes.

@@ -128,7 +128,8 @@ async fn place(relay: &mut Relay, notifier: &Notifier) -> Result<(), StoreError>
     }
 }
 
-/// Follows changes of accounts up: watchers hear of them, and refs that wait for them become due.
+/// Follows changes of accounts up: watchers are notified, and refs that wait for an account become
+/// due.
 async fn follow_up(store: &Store, notifier: &Notifier) -> Infallible {
     let mut changes = notifier.subscribe(Topic::Changes);
     let failing = Failing::default();

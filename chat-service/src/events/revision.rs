@@ -13,7 +13,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use crate::{accounts::Derived, authz::Authorized, error::Error, store::event::Point};
+use crate::{accounts::DerivedKeys, authz::Authorized, error::Error, store::event::Point};
 
 /// Bytes of a revision before it is sealed: generation, position, rights.
 const PLAIN_BYTES: usize = 16 + 8 + 16;
@@ -59,7 +59,7 @@ pub struct Revisions(Arc<[LessSafeKey]>);
 impl Revisions {
     /// Seals with the active one of `keys`, and opens what any of them sealed.
     #[must_use]
-    pub fn new(keys: &Derived) -> Self {
+    pub fn new(keys: &DerivedKeys) -> Self {
         let sealing = |key: &[u8; 32]| UnboundKey::new(&AES_256_GCM_SIV, key).map(LessSafeKey::new);
         let keys = std::iter::once(&keys.active).chain(&keys.others);
         // Fails only for keys of another length.
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn revisions(active: u8, others: &[u8]) -> Revisions {
-        Revisions::new(&Derived {
+        Revisions::new(&DerivedKeys {
             active: [active; 32],
             others: others.iter().map(|other| [*other; 32]).collect(),
         })

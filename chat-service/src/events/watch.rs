@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::held::{HeldChat, Notice, What};
 use self::{
-    catch_up::{Lane, MAX_BEHIND},
+    catch_up::{CatchUpLane, MAX_BEHIND},
     index::Index,
-    pending::Pending,
+    pending::NoticeQueue,
     recent::RecentChats,
     watcher::Watcher,
 };
@@ -52,11 +52,12 @@ const MAX_PENDING_BYTES: i64 = 128 * 1024 * 1024;
 /// Where a watcher begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// At the present: it hears of later events.
+    /// At the present: it receives later events.
     Now,
     /// After this point, which it had reached when it was cut off.
     Point(Point),
-    /// After a revision that cannot be used: it has other rights or filters, or its key was removed.
+    /// After a revision that cannot be used: it has other rights or filters, or its key was
+    /// removed.
     Unknown,
 }
 
@@ -68,7 +69,7 @@ struct Inner {
     state: Mutex<State>,
     recent: RecentChats,
     /// Wakes the reader that a lane's watchers catch up by.
-    resumed: [Notify; Lane::ALL.len()],
+    resumed: [Notify; CatchUpLane::ALL.len()],
     metrics: EventMetrics,
     most_pending: i64,
 }
@@ -82,7 +83,7 @@ struct State {
     /// All events up to this one have been offered to the watchers that they concern.
     offered: Point,
     /// Watchers that are to catch up.
-    resuming: [BTreeSet<u64>; Lane::ALL.len()],
+    resuming: [BTreeSet<u64>; CatchUpLane::ALL.len()],
     /// When events were last read, and for how long the first one without a position had waited
     /// then.
     read_at: Instant,
@@ -110,8 +111,9 @@ impl Watchers {
         state.read_at.elapsed() + state.unplaced_for
     }
 
-    /// Begins a watch; `None` when the process has too many watchers. The point is where the watcher
-    /// joined the live stream: later changes reach it, while it may still catch up with earlier ones.
+    /// Begins a watch; `None` when the process has too many watchers. The point is where the
+    /// watcher joined the live stream: later changes reach it, while it may still catch up with
+    /// earlier ones.
     #[must_use]
     pub(crate) fn watch(&self, interest: Interest, since: Since) -> Option<(Watch, Point)> {
         let keys = interest.keys();
@@ -122,22 +124,22 @@ impl Watchers {
         let begin = state.begin;
         let resync = |cause| {
             self.0.metrics.count_resync(cause);
-            (Pending::resync(begin), None, None)
+            (NoticeQueue::resync(begin), None, None)
         };
         let (pending, reached, lane) = match since {
-            Since::Now => (Pending::after(begin), Some(begin), None),
+            Since::Now => (NoticeQueue::after(begin), Some(begin), None),
             Since::Unknown => resync(ResyncCause::Rights),
             Since::Point(point) if point.generation != begin.generation => {
                 resync(ResyncCause::Generation)
             }
             Since::Point(point) => match begin.position - point.position {
-                0 => (Pending::after(begin), Some(begin), None),
+                0 => (NoticeQueue::after(begin), Some(begin), None),
                 behind if behind > MAX_BEHIND => resync(ResyncCause::TooOld),
                 // A watcher that is ahead usually read the event from a replica that was quicker.
                 behind => (
-                    Pending::catching_up(point, begin),
+                    NoticeQueue::catching_up(point, begin),
                     Some(point),
-                    Some(Lane::of(behind)),
+                    Some(CatchUpLane::of(behind)),
                 ),
             },
         };
@@ -155,7 +157,7 @@ impl Watchers {
 
     /// Follows the events until `stop`.
     pub async fn run(&self, store: Store, notifier: Notifier, stop: CancellationToken) {
-        let [near, far] = Lane::ALL.map(|lane| self.0.resume(&store, lane));
+        let [near, far] = CatchUpLane::ALL.map(|lane| self.0.resume(&store, lane));
         let reading = async { tokio::join!(self.0.read(&store, &notifier), near, far) };
         stop.run_until_cancelled(Box::pin(reading)).await;
     }

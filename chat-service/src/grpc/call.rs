@@ -1,4 +1,4 @@
-//! What every call gets: a span that says in its log lines which call they are of, and a deadline.
+//! The layer of every call: a span that identifies the call in log lines, and a deadline.
 
 use std::{
     fmt::Display,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_deadline_is_none() {
+    fn a_malformed_deadline_is_ignored() {
         for text in ["", "S", "1", "-1S", "1s", "999999999S", "1.5S"] {
             assert_eq!(parsed(text), None, "{text}");
         }

@@ -7,7 +7,7 @@ use proto::{
     chat::v1::{self, chat_service_server::ChatService},
     reason,
 };
-use service_runtime::{listener::Closing, telemetry::AUDIT};
+use service_runtime::{listener::ConnectionEnd, telemetry::AUDIT};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -15,7 +15,7 @@ use super::{
     call::Deadline,
     convert,
     list::ListChats,
-    update::{self, Sharing},
+    update::{self, ShareChange},
     viewer::Viewer,
     watch::{self, WatchStream},
 };
@@ -23,7 +23,7 @@ use crate::{
     auth::Caller,
     authz::{Action, Authorizer, Principal},
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS, View},
-    chat_filter::Listed,
+    chat_filter::ListDetail,
     error::Error,
     etag::Etag,
     events::{
@@ -35,16 +35,16 @@ use crate::{
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
     page_token::PageTokens,
     provider::Providers,
-    refresh::{self, Refreshed},
+    refresh::{self, RefreshResult},
     store::{
         Store,
-        chat::{NewChat, Updated},
+        chat::{NewChat, UpdateResult},
     },
     sync::viewed::Views,
 };
 
-/// Bytes of a chat in the details of an error at most. Base64 makes a third more of it, and gRPC's own
-/// limit for all headers is 8 KiB in some clients.
+/// Bytes of a chat in the details of an error at most. Base64 makes a third more of it, and gRPC's
+/// own limit for all headers is 8 KiB in some clients.
 const MAX_KNOWN_BYTES: usize = 5 * 1024;
 /// The type of these details.
 const KNOWN_TYPE: &str = "type.googleapis.com/chat.v1.GetChatResponse";
@@ -109,7 +109,7 @@ impl ChatService for ChatGrpc {
             self.authorizer.chats(&principal, Action::ReadChat)
         };
         let sample = self.authorizer.sample();
-        let mut listed = Listed::of(list.view);
+        let mut listed = ListDetail::of(list.view);
         listed.shares |= sample.is_taken();
         let (chats, more) = self
             .store
@@ -212,10 +212,10 @@ impl ChatService for ChatGrpc {
             .await
             .map_err(Error::from)?;
         match updated {
-            Updated::Done { due: true } => self.notifier.notify(Topic::Due),
-            Updated::Done { due: false } => {}
-            Updated::Outdated => return Err(Status::from(Error::Outdated)),
-            Updated::TooManyLabels => {
+            UpdateResult::Done { due: true } => self.notifier.notify(Topic::Due),
+            UpdateResult::Done { due: false } => {}
+            UpdateResult::Outdated => return Err(Status::from(Error::Outdated)),
+            UpdateResult::TooManyLabels => {
                 let problem = format!("the chat would have more than {MAX_LABELS}");
                 return Err(Status::from(Error::invalid("labels", problem)));
             }
@@ -253,7 +253,7 @@ impl ChatService for ChatGrpc {
         let principal = Caller::of(&request)?.principal;
         let request = request.into_inner();
         let id = convert::chat_id(&request.chat_id)?;
-        let Sharing { add, remove } = update::sharing(&request)?;
+        let ShareChange { add, remove } = update::sharing(&request)?;
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let allowed = self.authorizer.chats(&principal, Action::ShareChat);
         let shared = self
@@ -300,8 +300,8 @@ impl ChatService for ChatGrpc {
         .await?;
         let chat = self.shown(&principal, id).await?;
         match refreshed {
-            Refreshed::Fresh => Ok(Response::new(v1::RefreshChatResponse { chat: Some(chat) })),
-            Refreshed::Failed(error) => Err(error.with_known(KNOWN_TYPE, &known(chat))),
+            RefreshResult::Fresh => Ok(Response::new(v1::RefreshChatResponse { chat: Some(chat) })),
+            RefreshResult::Failed(error) => Err(error.with_known(KNOWN_TYPE, &known(chat))),
         }
     }
 
@@ -331,21 +331,21 @@ impl ChatService for ChatGrpc {
     ) -> Result<Response<WatchStream>, Status> {
         let caller = Caller::of(&request)?;
         // A call that came over no connection, as in a test, has no end but its own.
-        let closing = request.extensions().get::<Closing>().cloned();
+        let closing = request.extensions().get::<ConnectionEnd>().cloned();
         let streams = watch::Streams {
             authorizer: &self.authorizer,
             watchers: &self.watchers,
             revisions: &self.revisions,
             views: &self.views,
-            closing: closing.map_or_else(CancellationToken::new, |Closing(token)| token),
+            closing: closing.map_or_else(CancellationToken::new, |ConnectionEnd(token)| token),
         };
         let stream = watch::start(streams, &caller, request.into_inner())?;
         Ok(Response::new(stream))
     }
 }
 
-/// What is known of a chat, for the details of an error. Details travel in a header, of which
-/// clients take 8 to 16 KiB in all: what a client misses least is dropped first.
+/// The known part of a chat, for the details of an error. Details travel in a header, of which
+/// clients accept 8 to 16 KiB in all: the least important fields are dropped first.
 fn known(mut chat: v1::Chat) -> v1::GetChatResponse {
     let drops: [fn(&mut v1::Chat); 3] = [
         |chat| {

@@ -177,7 +177,7 @@ pub(crate) fn view(field: &str, value: i32, unspecified: View) -> Result<View, E
     }
 }
 
-/// A chat as clients see it; whom it is shared with only if `shares`. Takes it: a page has
+/// A chat as clients see it; its shares only if `shares`. It is passed by value: a page has
 /// thousands of texts, which need not be copied.
 pub(crate) fn chat(chat: Chat, view: View, shares: bool) -> v1::Chat {
     let icon = chat.icon().to_owned();

@@ -16,7 +16,7 @@ use super::{call, convert, list};
 use crate::{
     accounts::{
         BudgetKey, KeyRing,
-        seal::{Column, SealError},
+        seal::{SealError, TokenColumn},
     },
     auth::Caller,
     authz::{Action, Authorizer, Principal},
@@ -105,10 +105,10 @@ impl GitAccountGrpc {
             let seal_all = || {
                 Ok(SealedTokens {
                     key_id: self.keys.active_id().to_owned(),
-                    access_token: sealed(Column::AccessToken, &access_token)?,
+                    access_token: sealed(TokenColumn::AccessToken, &access_token)?,
                     refresh_token: refresh_token
                         .as_ref()
-                        .map(|token| sealed(Column::RefreshToken, token))
+                        .map(|token| sealed(TokenColumn::RefreshToken, token))
                         .transpose()?,
                 })
             };
@@ -125,7 +125,7 @@ impl GitAccountGrpc {
         if due {
             self.notifier.notify(Topic::Due);
         }
-        // The relay hears of the change, too.
+        // The relay is notified of the change, too.
         self.notifier.notify(Topic::Changes);
         Ok(linked)
     }
@@ -146,7 +146,7 @@ impl GitAccountGrpc {
         let page_size = list::parse_page_size(page_size)?;
         let scope = Scope::new(&principal.name(), "git accounts", user.0.as_bytes());
         let after: Option<String> = self.page_tokens.decode(&scope, &page_token)?;
-        // One more than asked for tells whether this is the last page.
+        // One entry more than the page shows whether a next page exists.
         let limit = i64::try_from(page_size + 1).map_err(Error::internal)?;
         let mut accounts = self
             .store

@@ -65,7 +65,7 @@ impl ListChats {
     }
 }
 
-/// What `request` narrows a list to, but for `shared_with_me`, which is the caller's.
+/// The filter of `request`, without `shared_with_me`, which depends on the caller.
 pub(super) fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> {
     few("statuses", request.statuses.len())?;
     few("pull_request_states", request.pull_request_states.len())?;

@@ -10,7 +10,7 @@ use proto::{
     },
     reason,
 };
-use service_runtime::listener::Closing;
+use service_runtime::listener::ConnectionEnd;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -23,7 +23,7 @@ use crate::{
 
 /// The name of the one metric.
 const METRIC: &str = "gitsync-workers";
-/// What a `ScaledObject` says of one worker, in its trigger's metadata.
+/// The key in a `ScaledObject`'s trigger metadata for the capacity of one worker.
 const REFS_PER_WORKER: &str = "refsPerWorker";
 /// Refs that one worker looks up in KEDA's polling interval of 30 s, unless the `ScaledObject` says
 /// otherwise: ten requests at once, each a second long, of three refs of one account.
@@ -62,13 +62,13 @@ impl ExternalScaler for ScalerGrpc {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<ActiveStream>, Status> {
-        let closing = request.extensions().get::<Closing>().cloned();
+        let closing = request.extensions().get::<ConnectionEnd>().cloned();
         let activity = Activity {
             // Subscribed before the first poll, so that work that becomes due between the two is
             // not missed.
             due: self.notifier.subscribe(Topic::Due),
             store: self.store.clone(),
-            closing: closing.map_or_else(CancellationToken::new, |Closing(token)| token),
+            closing: closing.map_or_else(CancellationToken::new, |ConnectionEnd(token)| token),
             said: None,
         };
         let answers = stream::unfold(Some(activity), |activity| async move {
@@ -117,7 +117,7 @@ impl ExternalScaler for ScalerGrpc {
     }
 }
 
-/// What one worker looks up, as the `ScaledObject` says.
+/// The capacity of one worker, from the `ScaledObject`.
 fn refs_per_worker(scaled: &ScaledObjectRef) -> Result<i64, Error> {
     let Some(text) = scaled.scaler_metadata.get(REFS_PER_WORKER) else {
         return Ok(DEFAULT_REFS_PER_WORKER);

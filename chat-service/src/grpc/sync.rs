@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::{call::Deadline, convert};
 use crate::{auth::Caller, error::Error, id::LeaseToken, sync::Dispatcher};
 
-/// What is left of the call's deadline for the answer itself.
+/// The part of the call's deadline that is reserved for the response itself.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// Serves workers.

@@ -91,16 +91,16 @@ fn label_key(text: &str) -> String {
     quoted.map_or_else(|| text.to_owned(), |quoted| quoted.replace("``", "`"))
 }
 
-/// Whom to share a chat with, and from whom to take it.
-pub(crate) struct Sharing {
-    /// Whom to share with, at which level.
+/// A change of a chat's shares.
+pub(crate) struct ShareChange {
+    /// The subjects to share with, at which level.
     pub(crate) add: Vec<(Subject, Level)>,
-    /// From whom to take it.
+    /// The subjects to stop sharing with.
     pub(crate) remove: Vec<Subject>,
 }
 
-/// What the request says about sharing; no subject is named twice.
-pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing, Error> {
+/// Reads the change of shares from the request; no subject is named twice.
+pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<ShareChange, Error> {
     let mut seen = BTreeSet::new();
     let mut parse = |field: &str, subjects: &[v1::Subject]| {
         if subjects.len() > MAX_SUBJECTS {
@@ -124,10 +124,10 @@ pub(crate) fn sharing(request: &v1::UpdateChatSharingRequest) -> Result<Sharing,
         .map(|subject| (subject, Level::Reader))
         .chain(writers.into_iter().map(|subject| (subject, Level::Writer)))
         .collect();
-    Ok(Sharing { add, remove })
+    Ok(ShareChange { add, remove })
 }
 
-/// Whom a chat was shared with and at which level, for the audit.
+/// A share and its level, for the audit log.
 pub(crate) fn shared_with((subject, level): &(Subject, Level)) -> String {
     format!("{} {}", subject_name(subject), level.name())
 }
@@ -140,7 +140,7 @@ pub(crate) fn subject_name(subject: &Subject) -> String {
     }
 }
 
-/// What was pushed, for which chats.
+/// The pushed branch, and its chats.
 pub(crate) fn report(
     request: v1::ReportGitRefRequest,
     providers: &Providers,

@@ -1,4 +1,4 @@
-//! What a caller is shown of the chats that it may read.
+//! Which parts of readable chats a caller is shown.
 
 use proto::chat::v1;
 
@@ -11,7 +11,7 @@ use crate::{
 /// Who is shown chats.
 #[derive(Clone)]
 pub(super) struct Viewer {
-    /// Of which chats the caller is shown whom they are shared with.
+    /// The chats whose shares the caller is shown.
     sharing: Authorized,
 }
 

@@ -1,4 +1,4 @@
-//! `WatchChats`: what one watcher hears, as contract messages.
+//! `WatchChats`: the notices of one watcher as contract messages.
 
 mod render;
 mod request;
@@ -14,7 +14,7 @@ use tonic::Status;
 use self::{
     render::Renderer,
     request::WatchChats,
-    stream::{Parts, Viewing},
+    stream::{StreamParts, ViewRecorder},
 };
 use super::viewer::Viewer;
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
         revision::Revisions,
         watch::{Interest, Since, Watchers},
     },
-    sync::viewed::{Views, Watcher},
+    sync::viewed::{Views, WatchingUser},
 };
 
 /// A stream of changes.
@@ -68,7 +68,7 @@ pub(super) fn start(
         rights,
     };
     let viewing = watcher(&caller.principal, &filter);
-    let viewing = viewing.map(|watcher| Viewing::new(streams.views.clone(), watcher));
+    let viewing = viewing.map(|watcher| ViewRecorder::new(streams.views.clone(), watcher));
     let begin = match &since {
         None => Since::Now,
         Some(since) => match since.revision {
@@ -88,7 +88,7 @@ pub(super) fn start(
         // A client that keeps it, and is cut off before the next message, misses nothing by it.
         Some(since) => since.text,
     };
-    let parts = Parts {
+    let parts = StreamParts {
         watch,
         renderer,
         revision,
@@ -100,9 +100,9 @@ pub(super) fn start(
 }
 
 /// The user whose watching counts as viewing.
-fn watcher(principal: &Principal, filter: &WatchFilter) -> Option<Watcher> {
+fn watcher(principal: &Principal, filter: &WatchFilter) -> Option<WatchingUser> {
     match principal {
-        Principal::User(user) => Some(Watcher {
+        Principal::User(user) => Some(WatchingUser {
             user: user.id,
             groups: user.groups.iter().copied().collect(),
             owner: filter.filter.owner,

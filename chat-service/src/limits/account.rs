@@ -1,4 +1,4 @@
-//! What one caller uses of its share.
+//! The use that one caller makes of its share.
 
 use std::{
     sync::{
@@ -34,9 +34,9 @@ const WAITING: [&str; 6] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// What kind of caller: it decides the share.
+/// The kind of a caller, which decides its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AccountKind {
     /// A person.
     User,
     /// One of our own services, which works for many.
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Anonymous,
 }
 
-/// What a caller may use.
+/// The share of a caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) calls: usize,
@@ -57,7 +57,7 @@ pub(super) struct Share {
     pub(super) turns: usize,
 }
 
-/// What a call takes up.
+/// The resource that a call uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// The database, for a moment.
@@ -78,7 +78,7 @@ impl Use {
     }
 }
 
-/// What a caller uses now.
+/// The current use of a caller.
 pub(super) struct Account {
     share: Share,
     calls: AtomicUsize,
@@ -132,13 +132,13 @@ impl Account {
 }
 
 /// A call's place among those in flight. Dropping it frees the place.
-pub(super) struct Place {
+pub(super) struct CallPermit {
     account: Arc<Account>,
     metrics: LimitMetrics,
     of: Use,
 }
 
-impl Place {
+impl CallPermit {
     /// Takes a place, or says which limit is in the way.
     pub(super) fn take(
         account: Arc<Account>,
@@ -186,7 +186,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         let counter = self.account.in_flight(self.of);
         counter.fetch_sub(1, Ordering::Relaxed);
@@ -197,15 +197,15 @@ impl Drop for Place {
     }
 }
 
-/// What a call holds until the last byte of its answer was written.
+/// The resources that a call holds until the last byte of its response was written.
 pub(super) struct Ticket {
-    place: Place,
+    place: CallPermit,
     /// Held until the answer is made: then it needs the database no more, and its bytes count.
     turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Ticket {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: CallPermit) -> Self {
         Self {
             place,
             turn: Mutex::default(),
@@ -230,7 +230,7 @@ impl Ticket {
 
     /// The limit, if there is too much that was not taken yet.
     pub(super) fn unread_limit(&self, bounds: &Bounds) -> Option<Limit> {
-        let Place {
+        let CallPermit {
             account, metrics, ..
         } = &self.place;
         if account.unread_bytes.load(Ordering::Relaxed) >= account.share.unread_bytes {
@@ -249,12 +249,12 @@ impl Ticket {
 }
 
 /// Bytes of an answer that were not taken yet. Dropping it takes them off the account.
-pub(super) struct Unread {
+pub(super) struct UnreadBytes {
     ticket: Arc<Ticket>,
     bytes: usize,
 }
 
-impl Unread {
+impl UnreadBytes {
     pub(super) fn new(ticket: Arc<Ticket>, bytes: usize) -> Self {
         let place = &ticket.place;
         place
@@ -270,7 +270,7 @@ impl Unread {
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadBytes {
     fn drop(&mut self) {
         let place = &self.ticket.place;
         place

@@ -4,8 +4,8 @@
 //! The HTTP server polls a body for a piece before it knows whether the peer takes any, keeps the
 //! piece until the peer does, and does not poll meanwhile: a body that is not polled cannot end. So
 //! a body here gives small pieces, few ahead of those that were written, and keeps the rest where
-//! [`Answer::sweep`] can drop it. A peer that takes nothing can pin two pieces for each stream, and
-//! the stream's place, until its connection ends.
+//! [`TrackedAnswer::sweep`] can drop it. A peer that takes nothing can pin two pieces for each
+//! stream, and the stream's place, until its connection ends.
 
 use std::{
     future::Future,
@@ -28,7 +28,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::{
     Limits,
-    account::{Ticket, Unread},
+    account::{Ticket, UnreadBytes},
     lock,
 };
 
@@ -49,10 +49,10 @@ impl AnswerLayer {
 }
 
 impl<S> Layer<S> for AnswerLayer {
-    type Service = Answering<S>;
+    type Service = AnswerService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Answering {
+        AnswerService {
             inner,
             limits: self.0.clone(),
         }
@@ -61,12 +61,12 @@ impl<S> Layer<S> for AnswerLayer {
 
 /// A service whose answers are counted.
 #[derive(Clone)]
-pub(crate) struct Answering<S> {
+pub(crate) struct AnswerService<S> {
     inner: S,
     limits: Limits,
 }
 
-impl<S, B> Service<Request<B>> for Answering<S>
+impl<S, B> Service<Request<B>> for AnswerService<S>
 where
     S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Send + 'static,
@@ -96,7 +96,7 @@ where
 
 impl Limits {
     pub(super) fn answer(&self, ticket: Arc<Ticket>, body: Body) -> AnswerBody {
-        let answer = Arc::new(Answer {
+        let answer = Arc::new(TrackedAnswer {
             limits: self.clone(),
             ticket,
             unwritten: AtomicUsize::new(0),
@@ -120,12 +120,12 @@ pub(crate) enum AnswerBody {
     /// Of a call that was not let in.
     Plain(Body),
     /// Counted.
-    Counted(Arc<Answer>),
+    Counted(Arc<TrackedAnswer>),
 }
 
 /// An answer on its way: shared by its body, by the pieces that were not written yet, and by the
 /// sweep.
-pub(crate) struct Answer {
+pub(crate) struct TrackedAnswer {
     limits: Limits,
     ticket: Arc<Ticket>,
     /// Bytes in pieces that were given and not written yet.
@@ -135,12 +135,12 @@ pub(crate) struct Answer {
 }
 
 struct State {
-    /// What is left to ask for.
+    /// The rest of the body, not polled yet.
     body: Option<Body>,
-    /// What is left to give of the message that was asked for last.
+    /// The rest of the message that was polled last.
     rest: Bytes,
     /// Of that message.
-    unread: Option<Unread>,
+    unread: Option<UnreadBytes>,
     /// When that message was made.
     since: Option<Instant>,
     /// It was not taken in time.
@@ -158,7 +158,7 @@ impl State {
     }
 }
 
-impl Answer {
+impl TrackedAnswer {
     /// Ends it if its peer has not taken a message within `timeout`. True when it just did.
     pub(super) fn sweep(&self, now: Instant, timeout: Duration) -> bool {
         // One that is being written is looked at the next time.
@@ -223,7 +223,7 @@ impl Answer {
             if data.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            state.unread = Some(Unread::new(self.ticket.clone(), data.len()));
+            state.unread = Some(UnreadBytes::new(self.ticket.clone(), data.len()));
             state.rest = data;
             state.since = Some(Instant::now());
         }
@@ -244,7 +244,7 @@ impl Answer {
                 state.rest = Bytes::new();
                 state.unread = None;
             }
-            (bytes, Unread::new(self.ticket.clone(), length))
+            (bytes, UnreadBytes::new(self.ticket.clone(), length))
         });
         self.unwritten.fetch_add(bytes.len(), Ordering::AcqRel);
         Bytes::from_owner(Piece {
@@ -258,8 +258,8 @@ impl Answer {
 /// Bytes that the HTTP server drops once they are written, or will not be.
 struct Piece {
     bytes: Bytes,
-    answer: Arc<Answer>,
-    _unread: Unread,
+    answer: Arc<TrackedAnswer>,
+    _unread: UnreadBytes,
 }
 
 impl AsRef<[u8]> for Piece {

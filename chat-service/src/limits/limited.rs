@@ -28,10 +28,10 @@ impl LimitLayer {
 }
 
 impl<S> Layer<S> for LimitLayer {
-    type Service = Limited<S>;
+    type Service = LimitService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Limited {
+        LimitService {
             inner,
             limits: self.0.clone(),
         }
@@ -40,12 +40,12 @@ impl<S> Layer<S> for LimitLayer {
 
 /// A service that is called within the limits.
 #[derive(Clone)]
-pub(crate) struct Limited<S> {
+pub(crate) struct LimitService<S> {
     inner: S,
     limits: Limits,
 }
 
-impl<S, B> Service<Request<B>> for Limited<S>
+impl<S, B> Service<Request<B>> for LimitService<S>
 where
     S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,

@@ -1,4 +1,4 @@
-//! What the limits count. No caller is a label.
+//! Metrics of the limits. No caller is a label.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -85,18 +85,18 @@ impl LimitMetrics {
         }
         registry.register(
             "chat_refused_calls",
-            "Calls that were refused by the limit that they met",
+            "Calls that were refused, by the limit that they exceeded",
             metrics.refused.clone(),
         );
         registry.register(
             "chat_ended_answers",
-            "Answers that were ended since their callers did not take them in time",
+            "Answers that were ended because their callers did not read them in time",
             metrics.ended_answers.clone(),
         );
         for (name, help, gauge) in [
             (
                 "chat_callers",
-                "Users and services that have called within seconds",
+                "Users and services with calls in flight or within the last seconds",
                 &metrics.callers,
             ),
             (
@@ -119,7 +119,7 @@ impl LimitMetrics {
         }
         registry.register_with_unit(
             "chat_unread_answers",
-            "Answers that their callers have not taken yet",
+            "Answers that their callers have not read yet",
             Unit::Bytes,
             metrics.unread_bytes.clone(),
         );

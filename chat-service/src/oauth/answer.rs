@@ -1,5 +1,5 @@
-//! What a token endpoint answers, and what that means. It says so in the body, whatever the status:
-//! GitHub's errors are 200.
+//! Responses of token endpoints. The body decides, whatever the status: GitHub sends errors with
+//! status 200.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,8 +35,8 @@ const MISCONFIGURED: [&str; 7] = [
     "not found",
 ];
 
-/// What became of a refresh token that was sent.
-pub(super) enum Answer {
+/// The result of sending a refresh token.
+pub(super) enum TokenAnswer {
     /// It was exchanged.
     Renewed(Pair),
     /// It is worth nothing.
@@ -61,7 +61,7 @@ pub(super) struct Pair {
     pub(super) refresh_expires_in: Option<Duration>,
 }
 
-impl Answer {
+impl TokenAnswer {
     pub(super) fn failed(why: &'static str) -> Self {
         Self::Failed {
             why,
@@ -137,16 +137,16 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, body: &str) -> Answer {
-        Answer::read(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    fn read(status: u16, body: &str) -> TokenAnswer {
+        TokenAnswer::read(StatusCode::from_u16(status).unwrap(), body.as_bytes())
     }
 
-    fn name(answer: &Answer) -> &'static str {
+    fn name(answer: &TokenAnswer) -> &'static str {
         match answer {
-            Answer::Renewed(_) => "renewed",
-            Answer::Refused => "refused",
-            Answer::Misconfigured => "misconfigured",
-            Answer::Failed { .. } => "failed",
+            TokenAnswer::Renewed(_) => "renewed",
+            TokenAnswer::Refused => "refused",
+            TokenAnswer::Misconfigured => "misconfigured",
+            TokenAnswer::Failed { .. } => "failed",
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
              &refresh_token_expires_in=15897600&scope=&token_type=bearer"
         );
         for body in [json, form] {
-            let Answer::Renewed(pair) = read(200, &body) else {
+            let TokenAnswer::Renewed(pair) = read(200, &body) else {
                 panic!("{body}");
             };
             assert_eq!(pair.access_token.expose_secret(), access);
@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn what_a_host_leaves_out_is_not_known() {
-        let Answer::Renewed(pair) = read(200, r#"{"access_token":"gho_1","expires_in":0}"#) else {
+        let TokenAnswer::Renewed(pair) = read(200, r#"{"access_token":"gho_1","expires_in":0}"#)
+        else {
             panic!("no pair");
         };
         assert!(pair.refresh_token.is_none());

@@ -27,7 +27,7 @@ pub(super) enum Health {
     Misconfigured,
 }
 
-/// A change that an operator hears of once.
+/// A transition that is reported to operators once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
     /// The breaker opened.
@@ -116,7 +116,7 @@ mod tests {
     const TRIAL: Duration = Duration::from_secs(20);
 
     #[test]
-    fn an_endpoint_that_fails_is_left_alone_but_for_one_trial_at_a_time() {
+    fn a_failing_endpoint_gets_one_trial_request_at_a_time() {
         let breakers = Breakers::default();
         let mut now = Instant::now();
         let admit = |provider, now| breakers.admit(provider, TRIAL, now);
@@ -153,17 +153,21 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_refuses_this_service_is_told_of_once() {
+    fn an_endpoint_that_refuses_this_service_is_reported_once() {
         let breakers = Breakers::default();
         let now = Instant::now();
-        for (health, told) in [
+        for (health, expected) in [
             (Health::Misconfigured, Some(Transition::Misconfigured)),
             (Health::Misconfigured, None),
             (Health::Failed, Some(Transition::Opened)),
             (Health::Works, Some(Transition::Closed)),
             (Health::Misconfigured, Some(Transition::Misconfigured)),
         ] {
-            assert_eq!(breakers.count("github", health, now), told, "{health:?}");
+            assert_eq!(
+                breakers.count("github", health, now),
+                expected,
+                "{health:?}"
+            );
         }
         assert_eq!(breakers.admit("github", TRIAL, now), Err(PROBE_AFTER));
     }

@@ -1,5 +1,5 @@
-//! The one place of this service that sends to a git host: a refresh token, to the token endpoint of
-//! its provider and nowhere else. No redirect is followed, and nothing is repeated here.
+//! The one place of this service that sends to a git host: a refresh token, to the token endpoint
+//! of its provider and nowhere else. No redirect is followed, and nothing is repeated here.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use reqwest::{
 use secrecy::{ExposeSecret as _, SecretString};
 use url::form_urlencoded;
 
-use super::answer::Answer;
+use super::answer::TokenAnswer;
 use crate::provider::oauth::OauthClient;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request may take with its answer's body. GitHub itself gives up after 10 s.
+/// Timeout of a request with its response body. GitHub's own timeout is 10 s.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer that is read: far above two tokens with their scopes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -43,8 +43,8 @@ impl Exchange {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(redirect::Policy::none())
-            // A request that is sent again may meet a token that is used up, and one on a connection that
-            // was idle may be lost in between.
+            // A request that is sent again may meet a token that is used up, and one on a
+            // connection that was idle may be lost in between.
             .retry(reqwest::retry::never())
             .pool_max_idle_per_host(0)
             // An ambient HTTPS_PROXY must not decide where tokens go.
@@ -54,12 +54,16 @@ impl Exchange {
     }
 
     /// Exchanges a refresh token, as the app that it was made for.
-    pub(super) async fn send(&self, client: &OauthClient, refresh_token: &SecretString) -> Answer {
+    pub(super) async fn send(
+        &self,
+        client: &OauthClient,
+        refresh_token: &SecretString,
+    ) -> TokenAnswer {
         let secret = match client.secret() {
             Ok(secret) => secret,
             Err(error) => {
                 tracing::debug!(error, "the client secret cannot be read");
-                return Answer::Misconfigured;
+                return TokenAnswer::Misconfigured;
             }
         };
         let body = form_urlencoded::Serializer::new(String::new())
@@ -76,30 +80,32 @@ impl Exchange {
             .body(body);
         match request.send().await {
             Ok(response) => read(response).await,
-            Err(error) if error.is_connect() => Answer::failed("it cannot be reached"),
-            Err(error) if error.is_timeout() => Answer::failed("it timed out"),
-            Err(_) => Answer::failed("the connection broke"),
+            Err(error) if error.is_connect() => TokenAnswer::failed("it cannot be reached"),
+            Err(error) if error.is_timeout() => TokenAnswer::failed("it timed out"),
+            Err(_) => TokenAnswer::failed("the connection broke"),
         }
     }
 }
 
-async fn read(mut response: Response) -> Answer {
+async fn read(mut response: Response) -> TokenAnswer {
     let status = response.status();
     let retry_after = retry_after(&response);
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY_BYTES => {
-                return Answer::failed("the answer is too large");
+                return TokenAnswer::failed("the answer is too large");
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
-            Err(_) => return Answer::failed("the answer is cut off"),
+            Err(_) => return TokenAnswer::failed("the answer is cut off"),
         }
     }
-    match Answer::read(status, &body) {
-        Answer::Failed { why, .. } => Answer::Failed { why, retry_after },
-        answer @ (Answer::Renewed(_) | Answer::Refused | Answer::Misconfigured) => answer,
+    match TokenAnswer::read(status, &body) {
+        TokenAnswer::Failed { why, .. } => TokenAnswer::Failed { why, retry_after },
+        answer @ (TokenAnswer::Renewed(_) | TokenAnswer::Refused | TokenAnswer::Misconfigured) => {
+            answer
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What renewing tokens costs, and what comes of it.
+//! Metrics of token renewals, their cost and results.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// What became of a renewal.
+/// The result of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RenewalOutcome {
     /// The new tokens are stored.
     Renewed,
     /// They were not needed: the account was linked again, or another process was first.
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     NotSent,
 }
 
-impl Outcome {
+impl RenewalOutcome {
     fn name(self) -> &'static str {
         match self {
             Self::Renewed => "renewed",
@@ -84,7 +84,7 @@ impl OauthMetrics {
         };
         registry.register(
             "chat_oauth_renewals",
-            "Renewals of users' expiring tokens, by what became of them",
+            "Renewals of users' expiring tokens, by outcome",
             metrics.renewals.clone(),
         );
         registry.register_with_unit(
@@ -95,7 +95,8 @@ impl OauthMetrics {
         );
         registry.register(
             "chat_oauth_breaker_open",
-            "1 while a token endpoint fails, and is asked now and then only",
+            "1 while the circuit breaker of a token endpoint is open, which then gets trial \
+             requests only",
             metrics.breaker.clone(),
         );
         registry.register(
@@ -107,7 +108,7 @@ impl OauthMetrics {
         metrics
     }
 
-    pub(super) fn count(&self, provider: &str, outcome: Outcome) {
+    pub(super) fn count(&self, provider: &str, outcome: RenewalOutcome) {
         let labels = OutcomeLabels {
             provider: provider.to_owned(),
             outcome: outcome.name(),

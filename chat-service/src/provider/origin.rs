@@ -1,4 +1,4 @@
-//! What a remote's URL means: every form that git accepts for a host, read once, at the report.
+//! Parses remote URLs: every form that git accepts for a host, read once, at the report.
 //!
 //! User info may be a token, so it is dropped before anything is kept, and no problem text repeats
 //! what was reported.
@@ -37,7 +37,7 @@ pub enum OriginError {
 }
 
 /// A remote's URL taken apart.
-struct Parts<'a> {
+struct OriginParts<'a> {
     ssh: bool,
     host: &'a str,
     path: &'a str,
@@ -47,7 +47,8 @@ struct Parts<'a> {
 /// Reads `text` as a remote of one of `providers`.
 ///
 /// Understood are `https`, `http`, `ssh` and `git` URLs (also spelled `git+ssh`), and the scp-like
-/// `[user@]host:path`, each with user info, port, `.git` and slashes at the end, in any case of the host.
+/// `[user@]host:path`, each with user info, port, `.git` and slashes at the end, in any case of the
+/// host.
 ///
 /// # Errors
 ///
@@ -86,7 +87,11 @@ pub fn parse(providers: &Providers, text: &str) -> Result<Origin, OriginError> {
     })
 }
 
-fn url_parts<'a>(text: &'a str, scheme: &'a str, rest: &'a str) -> Result<Parts<'a>, OriginError> {
+fn url_parts<'a>(
+    text: &'a str,
+    scheme: &'a str,
+    rest: &'a str,
+) -> Result<OriginParts<'a>, OriginError> {
     let ssh = match scheme.to_ascii_lowercase().as_str() {
         "https" | "http" | "git" => false,
         "ssh" | "git+ssh" | "ssh+git" => true,
@@ -104,7 +109,7 @@ fn url_parts<'a>(text: &'a str, scheme: &'a str, rest: &'a str) -> Result<Parts<
         None => (Cow::Borrowed(text), authority),
     };
     let host = without_port(host_and_port)?;
-    Ok(Parts {
+    Ok(OriginParts {
         ssh,
         host,
         path,
@@ -113,7 +118,7 @@ fn url_parts<'a>(text: &'a str, scheme: &'a str, rest: &'a str) -> Result<Parts<
 }
 
 /// `[user@]host:path`. Git takes it for a local path if a slash comes before the colon.
-fn scp_parts(text: &str) -> Result<Parts<'_>, OriginError> {
+fn scp_parts(text: &str) -> Result<OriginParts<'_>, OriginError> {
     const LOCAL: OriginError = OriginError::Invalid("must name a host, not a local path");
     let slash = text.find('/').unwrap_or(text.len());
     let at = text.get(..slash).and_then(|head| head.rfind('@'));
@@ -134,7 +139,7 @@ fn scp_parts(text: &str) -> Result<Parts<'_>, OriginError> {
     if host.is_empty() {
         return Err(OriginError::Invalid("must name a host"));
     }
-    Ok(Parts {
+    Ok(OriginParts {
         ssh: true,
         host,
         path,
@@ -152,7 +157,7 @@ fn without_port(host_and_port: &str) -> Result<&str, OriginError> {
     }
     // `ssh://host:owner/name` is a common mistake that git itself refuses.
     if !port.is_empty() && port.parse::<u16>().ok().is_none_or(|port| port == 0) {
-        return Err(OriginError::Invalid("has a port that is none"));
+        return Err(OriginError::Invalid("has an invalid port"));
     }
     Ok(host)
 }

@@ -25,7 +25,7 @@ fn without_settings_github_is_the_one_provider() {
 }
 
 #[test]
-fn enterprise_hosts_have_their_api_below_the_host_unless_told_otherwise() {
+fn enterprise_hosts_have_their_api_below_the_host_by_default() {
     let providers = Providers::from_vars(&vars(&[
         ("GIT_PROVIDER_0_TYPE", "github"),
         ("GIT_PROVIDER_1_TYPE", "github"),
@@ -88,7 +88,7 @@ fn no_ssh_host_is_two_providers() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_by_variable() {
+fn all_problems_are_reported_at_once_by_variable() {
     let problems = Providers::from_vars(&vars(&[
         ("GIT_PROVIDER_0_TYPE", "subversion"),
         ("GIT_PROVIDER_1_HOST", "https://x"),

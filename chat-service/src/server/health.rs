@@ -1,4 +1,4 @@
-//! What this process says about itself to balancers: `readyz` and gRPC health.
+//! The process's health for load balancers: `readyz` and gRPC health.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) const WATCHING: &str = "chat.v1.ChatService/WatchChats";
 /// Changes reach watchers within this, whatever process or host is lost.
 const MAX_LAG: Duration = Duration::from_secs(15);
 
-/// Says what is true about readiness until `stop`, and then that it is over.
+/// Reports the readiness until `stop`, and then "not ready".
 pub(super) async fn report(
     store: &Store,
     watchers: &Watchers,

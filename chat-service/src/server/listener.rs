@@ -7,7 +7,7 @@ use service_runtime::{
     admission::{AdmissionLayer, Authenticate},
     call_metrics::CallMetricsLayer,
     listener::{self, ConnectionOptions, ListenerMetrics},
-    services::Served,
+    services::ServiceSet,
     tls::ServerTls,
     trace::TraceLayer,
 };
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Layer as _, ServiceBuilder};
 
-use super::Parts;
+use super::ServerParts;
 use crate::{
     auth::{Auth, Caller, SyncAuth},
     config::Settings,
@@ -33,11 +33,11 @@ const MAX_STREAMS: u32 = 1000;
 const GRACE_MARGIN: Duration = Duration::from_secs(10);
 
 /// One of the process's gRPC listeners.
-pub(super) struct Listening {
+pub(super) struct GrpcListener {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<ServerTls>,
-    pub(super) served: Served,
-    /// Who calls.
+    pub(super) served: ServiceSet,
+    /// Authenticates the caller.
     pub(super) authenticate: Authenticate<Caller>,
     pub(super) metrics: ListenerMetrics,
     /// Whether browsers call here too.
@@ -61,10 +61,15 @@ fn status(caller: Result<Caller, Error>) -> Result<Caller, Status> {
     Ok(caller)
 }
 
-impl Listening {
+impl GrpcListener {
     /// Serves until `close`; then finishes what is under way, within the drain timeout.
-    pub(super) async fn serve(self, settings: &Settings, parts: &Parts, close: &CancellationToken) {
-        let Served {
+    pub(super) async fn serve(
+        self,
+        settings: &Settings,
+        parts: &ServerParts,
+        close: &CancellationToken,
+    ) {
+        let ServiceSet {
             routes, methods, ..
         } = self.served;
         let service = ServiceBuilder::new()

@@ -1,4 +1,4 @@
-//! Which services each listener serves.
+//! The services of each listener.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use proto::chat::v1::{
     sync_admin_service_server::SyncAdminServiceServer, sync_service_server::SyncServiceServer,
 };
 use proto::externalscaler::external_scaler_server::ExternalScalerServer;
-use service_runtime::services::{Served, Services};
+use service_runtime::services::{ServiceSet, Services};
 
-use super::{Parts, health::WATCHING};
+use super::{ServerParts, health::WATCHING};
 use crate::{
     config::Settings,
     events::revision::Revisions,
@@ -22,8 +22,8 @@ use crate::{
     sync::{Dispatcher, DispatcherParts},
 };
 
-/// What users and platforms call.
-pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
+/// The services for users and platforms.
+pub(super) async fn public(settings: &Settings, parts: &ServerParts) -> anyhow::Result<ServiceSet> {
     let providers = Arc::new(settings.providers.clone());
     let page_tokens = PageTokens::new(&parts.keys.derive("page-token"));
     let chat = ChatGrpc {
@@ -60,8 +60,8 @@ pub(super) async fn public(settings: &Settings, parts: &Parts) -> anyhow::Result
     Ok(served)
 }
 
-/// What gitsync-service calls.
-pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
+/// The services for gitsync-service.
+pub(super) async fn sync(settings: &Settings, parts: &ServerParts) -> anyhow::Result<ServiceSet> {
     let dispatcher = Dispatcher::new(DispatcherParts {
         store: parts.store.reserved(),
         authorizer: parts.authorizer.clone(),
@@ -78,8 +78,8 @@ pub(super) async fn sync(settings: &Settings, parts: &Parts) -> anyhow::Result<S
     Ok(services.finish(settings.reflection).await?)
 }
 
-/// What KEDA calls.
-pub(super) async fn scaler(settings: &Settings, parts: &Parts) -> anyhow::Result<Served> {
+/// The services for KEDA.
+pub(super) async fn scaler(settings: &Settings, parts: &ServerParts) -> anyhow::Result<ServiceSet> {
     let scaler = ScalerGrpc {
         store: parts.store.reserved(),
         notifier: parts.notifier.clone(),

@@ -13,7 +13,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::form_urlencoded;
 
-/// What is read of a URL here, and not by tokio-postgres.
+/// The URL parameters that are read here, and not by tokio-postgres.
 const OURS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 /// `sslrootcert` of the system's authorities.
 const SYSTEM: &str = "system";
@@ -21,9 +21,9 @@ const SYSTEM: &str = "system";
 const ROLE: &str = "database";
 
 /// The stream of a connection that is secured.
-type Secured = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-/// What secures a stream.
-type Securing = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+/// The TLS connector of a stream.
+type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
 
 /// Where a database is, who connects, and how connections are secured. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub enum AddressError {
     /// It is no URL of a database.
     #[error("must be a PostgreSQL URL")]
     NotAUrl,
-    /// What it says of TLS has no meaning.
+    /// Its TLS parameters have no meaning.
     #[error("{0}")]
     Tls(&'static str),
     /// A file that it names cannot be used.
@@ -110,12 +110,12 @@ impl Address {
     /// # Errors
     ///
     /// When there is no server, or one that does not take it or is not believed.
-    pub async fn connect(&self) -> Result<(Client, Connection<Socket, Secured>), PgError> {
+    pub async fn connect(&self) -> Result<(Client, Connection<Socket, TlsStream>), PgError> {
         self.config.connect(self.tls.clone()).await
     }
 
     /// How a stream to the server that is called `host` is secured.
-    pub(super) fn securing(&self, host: &str) -> Securing {
+    pub(super) fn securing(&self, host: &str) -> TlsConnect {
         let mut tls = self.tls.clone();
         let Ok(tls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
         tls
@@ -199,8 +199,8 @@ fn mode(config: &Config, ours: &BTreeMap<String, String>) -> Result<Mode, Addres
     }
 }
 
-/// What is wanted of the server's certificate, as libpq wants it: the authorities of a file are asked
-/// in each mode that speaks TLS, the name in one.
+/// The verification of the server's certificate, by libpq's modes: the authorities of a file are
+/// used in each mode that speaks TLS, the name in one.
 fn check(
     mode: Mode,
     authorities: Option<&Path>,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     authz::Authorized,
     chat::{Chat, ChatChanges, ChatStatus, MAX_LABELS, View},
-    chat_filter::{ChatFilter, Cursor, Listed},
+    chat_filter::{ChatFilter, Cursor, ListDetail},
     etag::Etag,
     id::{ChatId, OrganizationId, RequestId, UserId, WorkspaceId},
 };
@@ -54,7 +54,7 @@ static PRIMARY_DIFF_STATUSES: LazyLock<String> = LazyLock::new(|| {
         .replace("/* which */ TRUE", "r.is_primary")
 });
 
-/// A chat that is to be made.
+/// A chat to be created.
 #[derive(Clone, Debug)]
 pub(crate) struct NewChat {
     pub(crate) id: ChatId,
@@ -67,9 +67,9 @@ pub(crate) struct NewChat {
     pub(crate) request: Option<RequestId>,
 }
 
-/// What came of an update.
+/// The result of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Updated {
+pub(crate) enum UpdateResult {
     /// The chat is as asked; with `due`, refs became due for it.
     Done { due: bool },
     /// It is not as the etag says: nothing was changed.
@@ -79,7 +79,7 @@ pub(crate) enum Updated {
 }
 
 impl NewChat {
-    /// What policy can ask about it.
+    /// The facts that policy can ask about it.
     pub(crate) fn facts(&self) -> ChatFacts<'_> {
         ChatFacts {
             owner: self.owner,
@@ -129,9 +129,9 @@ impl Store {
         filter: &ChatFilter,
         cursor: Option<Cursor>,
         page_size: usize,
-        what: Listed,
+        what: ListDetail,
     ) -> Result<(Vec<Chat>, bool), StoreError> {
-        // One more than asked for tells whether this is the last page.
+        // One row more than the page shows whether a next page exists.
         let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
         let connection = self.connection().await?.within(LIST_LIMIT);
         let readable = readable.pred();
@@ -144,7 +144,7 @@ impl Store {
             }
             None => page::Matches::Often,
         };
-        let bounds = page::Bounds::default();
+        let bounds = page::PageBounds::default();
         let Some(page) = page::plan(readable, filter, cursor, limit, matches, bounds) else {
             return Ok((Vec::new(), false));
         };
@@ -162,8 +162,8 @@ impl Store {
         Ok((with_refs(&connection, &rows, what.view).await?, more))
     }
 
-    /// The chats `ids` as they are now, unchecked: for events, where the predicate of each watcher is
-    /// interpreted on each chat before it is sent.
+    /// The chats `ids` as they are now, unchecked: for events, where the predicate of each watcher
+    /// is interpreted on each chat before it is sent.
     pub(crate) async fn list_chats_for_events(
         &self,
         ids: &[ChatId],
@@ -209,7 +209,7 @@ impl Store {
         id: ChatId,
         changes: &ChatChanges,
         etag: Option<Etag>,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateResult, StoreError> {
         let (set, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = changes
             .single_labels
             .iter()
@@ -238,10 +238,10 @@ impl Store {
         self.transaction(async |tx: Tx| {
             let row = guard.pass(&tx).await?;
             if !row.get_as::<bool>("current")? {
-                return Ok(Updated::Outdated);
+                return Ok(UpdateResult::Outdated);
             }
             if !row.get_as::<bool>("fits")? {
-                return Ok(Updated::TooManyLabels);
+                return Ok(UpdateResult::TooManyLabels);
             }
             let turned = row.get_as("archived_changes")?;
             if turned {
@@ -249,7 +249,7 @@ impl Store {
             } else {
                 tx.commit().await?;
             }
-            Ok(Updated::Done {
+            Ok(UpdateResult::Done {
                 due: turned && !archiving,
             })
         })

@@ -22,7 +22,7 @@ use crate::{
     text_enum::TextEnum,
 };
 
-/// What a column can be read as.
+/// A type that a column can be read as.
 pub(crate) trait Column: Sized {
     /// As PostgreSQL sends it.
     type Wire: for<'a> FromSql<'a>;

@@ -22,7 +22,7 @@ use super::{
     Sql, StoreError,
     error::is_of_the_session,
     metrics::Timeouts,
-    pool::{Lent, Pool, Slot},
+    pool::{Pool, PooledSession, Slot},
     session::Session,
     sql::{Bound, Statement, Values, bind},
 };
@@ -68,8 +68,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(lent: Lent) -> Self {
-        let Lent {
+    pub(super) fn new(lent: PooledSession) -> Self {
+        let PooledSession {
             session,
             slot,
             pool,

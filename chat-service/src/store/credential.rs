@@ -1,5 +1,5 @@
-//! Credentials as they are sealed, for their re-sealing under another key. Leases read them by another
-//! statement.
+//! Credentials as they are sealed, for their re-sealing under another key. Leases read them by
+//! another statement.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ const LIST_CREDENTIALS: Sql = sql!("list_credentials");
 const RESEAL_CREDENTIALS: Sql = sql!("reseal_credentials");
 const LIST_SEALING_KEYS: Sql = sql!("list_sealing_keys");
 
-/// Credentials that are read, and sealed anew, at once: a user who links one of them waits for no more.
+/// Credentials that are read, and sealed anew, at once: a user who links one of them waits for no
+/// more.
 const BATCH: i64 = 200;
 /// Credentials that are counted at once.
 const COUNTED: i64 = 10_000;
@@ -32,7 +33,7 @@ pub(crate) struct StoredCredential {
 }
 
 /// A credential that was sealed anew. Has no `Debug`.
-pub(crate) struct Resealed {
+pub(crate) struct ResealedCredential {
     pub(crate) former: StoredCredential,
     pub(crate) tokens: SealedTokens,
     /// The hash of its access token, by the key that seals now.
@@ -49,18 +50,20 @@ impl Store {
         rows.iter().map(stored).collect()
     }
 
-    /// Replaces credentials by the same tokens sealed by the key `key_id`, and returns how many were.
-    /// One that was replaced meanwhile stays, as does one that a transaction writes at the moment.
+    /// Replaces credentials by the same tokens sealed by the key `key_id`, and returns how many
+    /// were. One that was replaced meanwhile stays, as does one that a transaction writes at the
+    /// moment.
     pub(crate) async fn reseal_credentials(
         &self,
         key_id: &str,
-        batch: &[Resealed],
+        batch: &[ResealedCredential],
     ) -> Result<u64, StoreError> {
         if batch.is_empty() {
             return Ok(0);
         }
         let accounts: Vec<Uuid> = batch.iter().map(|of| of.former.account.0).collect();
-        let column = |of: fn(&Resealed) -> &[u8]| batch.iter().map(of).collect::<Vec<_>>();
+        let column =
+            |of: fn(&ResealedCredential) -> &[u8]| batch.iter().map(of).collect::<Vec<_>>();
         let former = column(|of| &of.former.tokens.access_token);
         let access = column(|of| &of.tokens.access_token);
         let refresh: Vec<Option<&[u8]>> = batch

@@ -1,4 +1,4 @@
-//! What ends every transaction that makes refs due: the account and the budget learn of it.
+//! The end of every transaction that makes refs due: the due times of the account and the budget.
 //!
 //! The refs' polls are locked first. Then, in this order and in one round trip with the commit: the
 //! accounts are locked and settled, and then their budgets. Each lock is a statement of its own, so

@@ -1,4 +1,4 @@
-//! What a database failure means for the caller: did it happen, and may it be tried again?
+//! The meaning of a database failure for the caller: did it happen, and may it be retried?
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ pub enum StoreError {
     /// Rolled back because of another transaction; the whole of it may be tried again.
     #[error("the transaction conflicted with another")]
     Conflict {
-        /// What the server said, or found changed between two statements.
+        /// The server's error, or a change between two statements.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Did not happen: the database could not be reached or takes no work.
     #[error("the database is not available")]
     Unavailable {
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -30,7 +30,7 @@ pub enum StoreError {
     /// The connection broke, or the server fell silent: it may have happened or not.
     #[error("the database did not say whether it did it")]
     Uncertain {
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -51,14 +51,14 @@ pub enum StoreError {
     Timeout {
         /// Its name, or that of the first of those that were sent with it.
         statement: &'static str,
-        /// What the server said, or whose limit it was.
+        /// The server's error, or the limit that was exceeded.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Did not happen: a list took longer than lists may.
     #[error("the list took too long")]
     ListTooBroad {
-        /// What the server said, or whose limit it was.
+        /// The server's error, or the limit that was exceeded.
         #[source]
         source: Box<StoreError>,
     },
@@ -67,23 +67,23 @@ pub enum StoreError {
     Locked {
         /// Its name.
         statement: &'static str,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: PgError,
     },
     /// Did not happen: a value does not fit its column, or breaks a constraint.
     #[error("the data cannot be stored")]
     Data {
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: PgError,
     },
     /// The statement, the schema or the row is not as this binary thinks.
     #[error("bug: {doing}")]
     Bug {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

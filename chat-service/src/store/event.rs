@@ -36,7 +36,7 @@ text_enum! {
         DiffStatusChanged = "diff_status_changed",
         /// Title, labels or sharing.
         Updated = "updated",
-        /// What the agent is doing.
+        /// The status of the agent.
         StatusChanged = "status_changed",
         /// Archived or unarchived.
         Archived = "archived",
@@ -53,9 +53,9 @@ pub(crate) struct ChangeEvent {
     pub(crate) position: i64,
     pub(crate) chat: ChatId,
     pub(crate) kind: ChangeKind,
-    /// What policies read of the chat before the change, where that may have taken the right to
-    /// read from a caller: its shares changed, or what policies about reading ask of its title,
-    /// status, labels or archiving; or it was deleted.
+    /// The policy facts of the chat before the change, if that may have revoked access: its shares
+    /// changed, or the title, status, labels or archiving, if policies about reading use them; or
+    /// it was deleted.
     pub(crate) former: Option<FormerChat>,
     pub(crate) at: Timestamp,
 }
@@ -70,20 +70,20 @@ pub struct Point {
     pub position: i64,
 }
 
-/// How far the order of events goes.
+/// The head of the order of events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// The last position that was given.
     pub(crate) last: Point,
     /// Events up to this position may have been forgotten.
     pub(crate) forgotten: i64,
-    /// For how long the first event without a position has waited for it.
+    /// The age of the first event without a position.
     pub(crate) unplaced_for: Option<Duration>,
     /// The database's time when this was read.
     pub(crate) as_of: Timestamp,
 }
 
-/// What became of a placement.
+/// The result of a placement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     /// Nothing is left to be placed.
@@ -115,13 +115,13 @@ impl Store {
         }))
     }
 
-    /// How far the order of events goes.
+    /// Reads the head of the order of events.
     pub(crate) async fn read_relay(&self) -> Result<Head, StoreError> {
         head(&self.read(READ_RELAY, &[]).await?)
     }
 
-    /// Up to `limit` events after `position`, in order, and how far the order goes after they were
-    /// read: if they were forgotten or placed anew meanwhile, that says so.
+    /// Up to `limit` events after `position`, in order, and the head of the order read after them:
+    /// it shows whether events were deleted or placed again meanwhile.
     pub(crate) async fn list_change_events(
         &self,
         position: i64,
@@ -138,12 +138,12 @@ impl Store {
         Ok((events, head(&relay)?))
     }
 
-    /// Begins another generation of positions after `ended`, once however many processes ask for
-    /// it; whichever there is ends if that is `None`. All watchers list again.
+    /// Begins another generation of positions after `ended`, or after the current one if that is
+    /// `None`. Concurrent calls of several processes begin one generation. All watchers list again.
     ///
     /// # Errors
     ///
-    /// When the database is away.
+    /// When the database is unavailable.
     pub async fn begin_generation(&self, ended: Option<Uuid>) -> Result<(), StoreError> {
         self.write(BEGIN_GENERATION, &[&ended]).await?;
         Ok(())

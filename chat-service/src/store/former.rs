@@ -20,7 +20,7 @@ use crate::id::{OrganizationId, UserId, WorkspaceId};
 /// Reads what an event keeps of a chat.
 pub(super) const FORMER_CHAT: Sql = sql!("former_chat");
 
-/// What policy read of a chat.
+/// The policy facts of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerChat {
     pub(crate) owner: UserId,
@@ -35,7 +35,7 @@ pub(crate) struct FormerChat {
 
 /// As `former_chat.sql` writes it.
 #[derive(Deserialize)]
-struct Stored {
+struct FormerRow {
     owner_id: Uuid,
     organization_id: Option<Uuid>,
     workspace_id: Option<Uuid>,
@@ -53,7 +53,7 @@ struct StoredShare {
     level: String,
 }
 
-/// What [`FORMER_CHAT`] has returned of a chat that is locked, as an event keeps it.
+/// The result of [`FORMER_CHAT`] for a locked chat, as an event stores it.
 pub(super) fn facts(rows: &[Row]) -> Result<Value, StoreError> {
     let facts = first(rows, "facts")?;
     facts.ok_or_else(|| StoreError::bug("read a former chat", "a locked chat has no row"))
@@ -62,7 +62,7 @@ pub(super) fn facts(rows: &[Row]) -> Result<Value, StoreError> {
 impl FormerChat {
     /// From `change_events.former`.
     pub(crate) fn read(value: Value) -> Result<Self, StoreError> {
-        let stored: Stored = serde_json::from_value(value)
+        let stored: FormerRow = serde_json::from_value(value)
             .map_err(|error| StoreError::bug("read a former chat", error))?;
         let share = |share: StoredShare| {
             let subject = subject_of("former", &share.kind, share.id)?;
@@ -81,7 +81,7 @@ impl FormerChat {
         })
     }
 
-    /// What policy can ask about it.
+    /// The facts that policy can ask about it.
     pub(crate) fn facts(&self) -> ChatFacts<'_> {
         ChatFacts {
             owner: self.owner,
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Its subject could read the chat, as rows say, and hears of the deletion.
+    /// Its subject could read the chat by these rows, and is notified of the deletion.
     #[test]
     fn a_share_of_a_level_of_a_later_release_is_a_readers() {
         let id = Uuid::now_v7();

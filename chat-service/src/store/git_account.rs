@@ -56,7 +56,7 @@ pub(crate) struct GitAccount {
     pub(crate) linked_at: Timestamp,
     /// When the access token expires.
     pub(crate) expires_at: Option<Timestamp>,
-    /// What the host thinks of it.
+    /// The state of the credential at its host.
     pub(crate) credential_state: CredentialState,
     /// When a refused one is tried again.
     pub(crate) retry_at: Option<Timestamp>,
@@ -69,7 +69,7 @@ pub(crate) struct SealedTokens {
     pub(crate) refresh_token: Option<Vec<u8>>,
 }
 
-/// An account that is to be linked.
+/// An account to be linked.
 pub(crate) struct NewGitAccount<'a> {
     pub(crate) user: UserId,
     pub(crate) provider_id: &'a str,
@@ -78,7 +78,7 @@ pub(crate) struct NewGitAccount<'a> {
     /// The key of the budget that it spends: the same until its account is known, or its
     /// installation's.
     pub(crate) budget_key: &'a str,
-    /// What else the token may be known by.
+    /// Other keyed hashes of the token, by the other keys of the ring.
     pub(crate) other_token_keys: Vec<&'a str>,
     pub(crate) expires_at: Option<Timestamp>,
 }
@@ -93,7 +93,7 @@ pub(crate) struct ChangedAccount {
     requeue_denied: bool,
 }
 
-/// What following a change up did.
+/// The effects of following a change up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FollowUp {
     /// Workers are to look for what is due now.

@@ -38,7 +38,7 @@ pub(crate) struct NewGitRef {
     pub(crate) commit: Option<String>,
 }
 
-/// What a report did.
+/// The effects of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReportedRefs {
     /// The chats that have the ref as their primary now.

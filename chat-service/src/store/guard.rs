@@ -8,7 +8,7 @@ use super::{
     Sql, StoreError,
     column::Columns as _,
     predicate::{ALLOWED, READABLE, composed},
-    sql::{Composed, Params, bind, sql},
+    sql::{ComposedStatement, Params, bind, sql},
     transaction::Tx,
 };
 use crate::{
@@ -19,10 +19,10 @@ use crate::{
 const LOCK_CHAT: Sql = sql!("lock_chat");
 const AUTHORIZE_CHAT: Sql = sql!("authorize_chat");
 
-/// What must hold of a chat before it is written to.
+/// The condition of a write: the predicate of the chat, checked before and in the write.
 pub(super) struct Guard {
-    lock: Composed,
-    then: Composed,
+    lock: ComposedStatement,
+    then: ComposedStatement,
     action: Action,
 }
 

@@ -24,7 +24,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the database cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum HealthFault {
     /// It is away.
     #[error("the database does not answer")]
     Away,
@@ -94,18 +94,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
-    pub async fn ping(&self) -> Result<(), Unfit> {
+    /// The fault of the database.
+    pub async fn ping(&self) -> Result<(), HealthFault> {
         let asked = tokio::time::timeout(PING_TIMEOUT, self.ask_writable());
-        let answer = asked.await.unwrap_or(Err(Unfit::Away));
-        self.pool.set_answers(answer != Err(Unfit::Away));
-        if answer == Err(Unfit::ReadOnly) {
+        let answer = asked.await.unwrap_or(Err(HealthFault::Away));
+        self.pool.set_answers(answer != Err(HealthFault::Away));
+        if answer == Err(HealthFault::ReadOnly) {
             self.pool.renew();
         }
         answer
     }
 
-    async fn ask_writable(&self) -> Result<(), Unfit> {
+    async fn ask_writable(&self) -> Result<(), HealthFault> {
         let mut kept = self.health.lock().await;
         // It is kept only if it answers.
         let session = match kept.take().filter(Session::is_usable) {
@@ -125,28 +125,28 @@ impl Store {
             *kept = Some(session);
             Ok(())
         } else {
-            Err(Unfit::ReadOnly)
+            Err(HealthFault::ReadOnly)
         }
     }
 
-    async fn ask_writable_in_the_pool(&self) -> Result<(), Unfit> {
-        let away = |_: StoreError| Unfit::Away;
+    async fn ask_writable_in_the_pool(&self) -> Result<(), HealthFault> {
+        let away = |_: StoreError| HealthFault::Away;
         let asked = self.reserved();
         let rows = asked.read(ASK_WRITABLE, &[]).await.map_err(away)?;
-        let row = rows.first().ok_or(Unfit::Away)?;
+        let row = rows.first().ok_or(HealthFault::Away)?;
         match row.get_as("writable") {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Unfit::ReadOnly),
-            Err(_) => Err(Unfit::Away),
+            Ok(false) => Err(HealthFault::ReadOnly),
+            Err(_) => Err(HealthFault::Away),
         }
     }
 }
 
-fn unfit(error: &PgError) -> Unfit {
+fn unfit(error: &PgError) -> HealthFault {
     tracing::debug!(%error, "the database is not fit");
     if is_read_only(error) {
-        Unfit::ReadOnly
+        HealthFault::ReadOnly
     } else {
-        Unfit::Away
+        HealthFault::Away
     }
 }

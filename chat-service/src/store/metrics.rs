@@ -1,6 +1,6 @@
-//! What the store measures: statements, connections, and what took too long. By OpenTelemetry's names
-//! for databases where it has some. One of them is not used: a gauge in `_count`, as its number of
-//! connections would be, is refused by `promtool`.
+//! Metrics of the store: statements, connections and timeouts, by OpenTelemetry's names for
+//! databases where they exist. One of them is not used: `promtool` refuses a gauge in `_count`,
+//! which its number of connections would be.
 
 use std::{borrow::Cow, future::Future, time::Instant};
 
@@ -24,7 +24,7 @@ struct Operation {
     error_type: Cow<'static, str>,
 }
 
-/// What took too long.
+/// Timeouts by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timeouts {
     /// A statement, by the server's limit.
@@ -119,7 +119,7 @@ impl StoreMetrics {
         );
         registry.register_with_unit(
             "db_client_connection_wait_time",
-            "Time until a call had a connection, or gave up",
+            "Time until a call had a connection or its wait timed out",
             Unit::Seconds,
             self.waits.clone(),
         );
@@ -140,8 +140,8 @@ impl StoreMetrics {
         );
         registry.register(
             "chat_database_timeouts",
-            "What took too long, by what: a statement (by the server's limit, by its caller's, or \
-             the server fell silent), a lock, a connection of the pool",
+            "Timeouts, by kind: a statement (by the server's limit, by its caller's, or of a \
+             silent server), a lock, a connection of the pool",
             self.timeouts.clone(),
         );
         registry.register(
@@ -188,9 +188,9 @@ impl StoreMetrics {
     }
 
     /// Notes that a call waits for a connection, until the result is dropped.
-    pub(super) fn wait(&self) -> Waiting<'_> {
+    pub(super) fn wait(&self) -> ConnectionWait<'_> {
         self.waiting.inc();
-        Waiting {
+        ConnectionWait {
             metrics: self,
             since: Instant::now(),
         }
@@ -205,12 +205,12 @@ fn error_type(error: &PgError) -> Cow<'static, str> {
 }
 
 /// A call that waits for a connection.
-pub(super) struct Waiting<'a> {
+pub(super) struct ConnectionWait<'a> {
     metrics: &'a StoreMetrics,
     since: Instant,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ConnectionWait<'_> {
     fn drop(&mut self) {
         self.metrics.waiting.dec();
         self.metrics

@@ -1,4 +1,4 @@
-//! Which refs of a chat are planned, when that changes for all of them at once.
+//! Plans and unplans all refs of a chat at once.
 
 use uuid::Uuid;
 

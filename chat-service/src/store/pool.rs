@@ -34,9 +34,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// answered by then hangs.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum PoolLane {
     /// Calls of users and services.
     Calls,
     /// Workers, relay and watchers: they may also take reserved connections.
@@ -74,7 +74,7 @@ pub(super) struct Slot {
 }
 
 /// A session at rest, with the slot and the pool that it goes back to.
-pub(super) struct Lent {
+pub(super) struct PooledSession {
     pub(super) session: Arc<Session>,
     pub(super) slot: Slot,
     pub(super) pool: Pool,
@@ -114,7 +114,7 @@ impl Pool {
     ///
     /// [`StoreError::Saturated`] when all are in use for too long, [`StoreError::Unavailable`] when
     /// the database is away.
-    pub(super) async fn get(&self, lane: Lane) -> Result<Lent, StoreError> {
+    pub(super) async fn get(&self, lane: PoolLane) -> Result<PooledSession, StoreError> {
         let waited = self.0.metrics.wait();
         let taken = tokio::time::timeout(self.0.wait, self.take(lane)).await;
         drop(waited);
@@ -130,7 +130,7 @@ impl Pool {
         })
     }
 
-    async fn take(&self, lane: Lane) -> Result<Lent, StoreError> {
+    async fn take(&self, lane: PoolLane) -> Result<PooledSession, StoreError> {
         let slot = self.slot(lane).await?;
         loop {
             let idle = self.idle().pop();
@@ -153,14 +153,14 @@ impl Pool {
     }
 
     /// Calls first wait for an unreserved connection, so that they never hold up the other lane.
-    async fn slot(&self, lane: Lane) -> Result<Slot, StoreError> {
+    async fn slot(&self, lane: PoolLane) -> Result<Slot, StoreError> {
         let closed = |error| StoreError::bug("wait for a connection", error);
         let unreserved = match lane {
-            Lane::Calls => {
+            PoolLane::Calls => {
                 let permit = self.0.unreserved.clone().acquire_owned();
                 Some(permit.await.map_err(closed)?)
             }
-            Lane::Reserved => None,
+            PoolLane::Reserved => None,
         };
         let any = self.0.slots.clone().acquire_owned().await.map_err(closed)?;
         self.0.metrics.used.inc();
@@ -172,8 +172,8 @@ impl Pool {
         })
     }
 
-    fn lend(&self, session: Arc<Session>, slot: Slot) -> Lent {
-        Lent {
+    fn lend(&self, session: Arc<Session>, slot: Slot) -> PooledSession {
+        PooledSession {
             session,
             slot,
             pool: self.clone(),
@@ -182,8 +182,8 @@ impl Pool {
 
     /// Gives back a connection at rest.
     pub(super) fn put(&self, session: Arc<Session>, slot: Slot) {
-        // Compared under the lock, so that no retired session is added after `renew` has emptied the
-        // list.
+        // Compared under the lock, so that no retired session is added after `renew` has emptied
+        // the list.
         let mut idle = self.idle();
         let fresh = slot.generation == self.0.generation.load(Ordering::Relaxed);
         if fresh && session.is_usable() {
@@ -196,7 +196,7 @@ impl Pool {
         drop(slot);
     }
 
-    /// Retires all connections that are open now: their server does not take writes any more.
+    /// Retires all open connections: their server no longer accepts writes.
     pub(super) fn renew(&self) {
         self.0.generation.fetch_add(1, Ordering::Relaxed);
         let stale = std::mem::take(&mut *self.idle());
@@ -226,7 +226,8 @@ impl Pool {
         self.0.server.statement_timeout
     }
 
-    /// A server that has not answered after this hangs: it does not enforce its own limit any more.
+    /// After this time without a response the server hangs, and does not enforce its own limit
+    /// either.
     pub(super) fn silence(&self) -> Duration {
         self.statement_timeout() + SILENCE
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, StoreError,
-    sql::{Composed, Params},
+    sql::{ComposedStatement, Params},
 };
 use crate::authz::Authorized;
 
@@ -23,7 +23,7 @@ pub(crate) fn composed(
     sql: Sql,
     mut params: Params,
     predicates: &[(&'static str, &Authorized)],
-) -> Result<Composed, StoreError> {
+) -> Result<ComposedStatement, StoreError> {
     let mut text = sql.text.to_owned();
     for (marker, authorized) in predicates {
         // A statement that forgot its mark would run without authorization.
@@ -37,7 +37,7 @@ pub(crate) fn composed(
         print(authorized.pred(), &mut params, &mut printed);
         text = text.replace(marker, &printed);
     }
-    Ok(Composed {
+    Ok(ComposedStatement {
         name: sql.name,
         text,
         params,
@@ -128,8 +128,9 @@ fn print_share(kind: &str, subjects: usize, level: Level, out: &mut String) -> s
         Level::Reader => "",
         Level::Writer => " AND a.level = 'writer'",
     };
-    // A user is one way down the index by chat and subject. Groups may be hundreds: in this form they are no
-    // condition for that index, which would go down once for each, but compared with the chat's few shares.
+    // A user is one way down the index by chat and subject. Groups may be hundreds: in this form
+    // they are no condition for that index, which would go down once for each, but compared with
+    // the chat's few shares.
     let holds = if kind == "user" { "" } else { " IS TRUE" };
     write!(
         out,

@@ -1,4 +1,4 @@
-//! What `RefreshChat` asks of the refs of a chat.
+//! The refs of a chat for `RefreshChat`.
 
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 
 /// The polled refs of a chat, which were made due.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Awaited {
+pub(crate) struct DueRefs {
     /// Each with how many answers it has had.
     pub(crate) refs: Vec<(GitRefId, i64)>,
     /// The budgets that their lookups spend.
     pub(crate) budgets: Vec<Uuid>,
-    /// Waiting lease calls are to be notified.
+    /// Whether to notify waiting lease calls.
     pub(crate) due: bool,
 }
 
-/// What a ref's last answer was.
+/// The last outcome of a ref.
 #[derive(Clone, Debug)]
 pub(crate) struct LastOutcome {
     pub(crate) git_ref: GitRefId,
@@ -62,7 +62,7 @@ impl Store {
         allowed: &Authorized,
         chat: ChatId,
         answered: &[GitRefId],
-    ) -> Result<Awaited, StoreError> {
+    ) -> Result<DueRefs, StoreError> {
         let guard = Guard::new(readable, allowed, chat)?;
         let answered: Vec<Uuid> = answered.iter().map(|id| id.0).collect();
         self.transaction(|tx| make_due(tx, chat, &guard, &answered))
@@ -85,7 +85,7 @@ async fn make_due(
     chat: ChatId,
     guard: &Guard,
     answered: &[Uuid],
-) -> Result<Awaited, StoreError> {
+) -> Result<DueRefs, StoreError> {
     guard.pass(&tx).await?;
     let chats = [chat.0];
     let [_, rows] = tx
@@ -105,9 +105,9 @@ async fn make_due(
             &[bind(AWAIT_BUDGETS, &[&accounts])],
         )
         .await?;
-    let mut awaited = Awaited {
+    let mut awaited = DueRefs {
         due,
-        ..Awaited::default()
+        ..DueRefs::default()
     };
     for row in &rows {
         awaited

@@ -22,7 +22,7 @@ const KEEP_RENEWED_TOKENS: Sql = sql!("keep_renewed_tokens");
 const PUT_OFF_RENEWAL: Sql = sql!("put_off_renewal");
 const GIVE_UP_RENEWAL: Sql = sql!("give_up_renewal");
 
-/// What a process may renew. Has no `Debug`.
+/// A renewal that this process has leased. Has no `Debug`.
 pub(crate) struct LeasedRenewal {
     pub(crate) account: GitAccountId,
     pub(crate) provider_id: String,
@@ -30,7 +30,7 @@ pub(crate) struct LeasedRenewal {
     pub(crate) lease: Uuid,
     /// The credential's generation.
     pub(crate) generation: i64,
-    /// Which key sealed the refresh token.
+    /// The key that sealed the refresh token.
     pub(crate) key_id: String,
     /// The refresh token.
     pub(crate) sealed: Vec<u8>,
@@ -52,9 +52,9 @@ pub(crate) struct RenewedTokens {
     pub(crate) refresh_expires_in: Option<Duration>,
 }
 
-/// What became of a renewal.
+/// The result of storing a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum RenewalResult {
     /// It is written.
     Written {
         /// Workers are to look for what is due now.
@@ -90,7 +90,7 @@ impl Store {
         &self,
         leased: &LeasedRenewal,
         renewed: &RenewedTokens,
-    ) -> Result<Noted, StoreError> {
+    ) -> Result<RenewalResult, StoreError> {
         let RenewedTokens {
             tokens,
             token_key,
@@ -124,7 +124,7 @@ impl Store {
         leased: &LeasedRenewal,
         backoff: Duration,
         class: ProblemClass,
-    ) -> Result<Noted, StoreError> {
+    ) -> Result<RenewalResult, StoreError> {
         let LeasedRenewal { account, lease, .. } = leased;
         let seconds = backoff.as_secs_f64();
         self.note_renewal(
@@ -141,7 +141,7 @@ impl Store {
     pub(crate) async fn give_up_renewal(
         &self,
         leased: &LeasedRenewal,
-    ) -> Result<Noted, StoreError> {
+    ) -> Result<RenewalResult, StoreError> {
         let LeasedRenewal { account, lease, .. } = leased;
         self.note_renewal(leased, bind(GIVE_UP_RENEWAL, &[&account.0, lease]))
             .await
@@ -152,23 +152,27 @@ impl Store {
         &self,
         leased: &LeasedRenewal,
         statement: Bound<'_>,
-    ) -> Result<Noted, StoreError> {
+    ) -> Result<RenewalResult, StoreError> {
         let account = leased.account.0;
         self.transaction(|tx| note_once(tx, account, statement))
             .await
     }
 }
 
-async fn note_once(tx: Tx, account: Uuid, statement: Bound<'_>) -> Result<Noted, StoreError> {
+async fn note_once(
+    tx: Tx,
+    account: Uuid,
+    statement: Bound<'_>,
+) -> Result<RenewalResult, StoreError> {
     let accounts = [account];
     let accounts = accounts.as_slice();
     let ([_, rows], due) = tx
         .commit_due([bind(LOCK_ACCOUNTS, &[&accounts]), statement], accounts)
         .await?;
     Ok(if rows.is_empty() {
-        Noted::Superseded
+        RenewalResult::Superseded
     } else {
-        Noted::Written { due }
+        RenewalResult::Written { due }
     })
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
     })
 }
 
-/// A git ref with its pull request. One that a later release wrote in a way that this one cannot read is
-/// not shown, which is a problem of ours.
+/// A git ref with its pull request. One that a later release wrote in a way that this one cannot
+/// read is not shown, which is a problem of ours.
 pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
     let shown: Option<Value> = row.get_as("pull_request")?;
     let shown = shown.map(serde_json::from_value::<PullRequest>).transpose();
@@ -68,8 +68,8 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
     })
 }
 
-/// A subject as the database spells it in `column`; `None` for a kind of a later release: no predicate
-/// of this one asks for it.
+/// A subject as the database spells it in `column`; `None` for a kind of a later release: no
+/// predicate of this one asks for it.
 pub(crate) fn subject_of(column: &str, kind: &str, id: Uuid) -> Option<Subject> {
     match kind {
         "user" => Some(Subject::User(UserId(id))),
@@ -84,7 +84,7 @@ pub(crate) fn subject_of(column: &str, kind: &str, id: Uuid) -> Option<Subject> 
 /// A kind, an id and a level.
 type WireShare = (String, Uuid, String);
 
-/// Whom the chat is shared with, and at what level, but for subjects of a kind of a later release.
+/// The chat's shares and their levels, without subjects of a kind that this release does not know.
 fn shares(row: &Row) -> Result<Vec<(Subject, Level)>, StoreError> {
     let shares: Option<Json<Vec<WireShare>>> = row.try_get("shares").map_err(StoreError::row)?;
     let shares = shares.map(|Json(shares)| shares).unwrap_or_default();

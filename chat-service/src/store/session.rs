@@ -31,7 +31,7 @@ use super::{Address, sql::Statement, statements::Statements};
 const DEAD_PEER: Duration = Duration::from_secs(10);
 /// The interval of keepalive probes on an idle connection after that,
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// and the number of probes without an answer after which it is given up.
+/// and the number of unanswered probes after which it is closed.
 const PROBES: u32 = 3;
 /// A cancelled statement ends within this, or it is cancelled again: the first attempt may have
 /// come between two statements.
@@ -255,8 +255,8 @@ impl Session {
     }
 
     /// Cancels the statement under way, and returns when the server has acted on that: the client's
-    /// `cancel_query` returns before. The request is sent to all addresses of the URL, since the one
-    /// that the session uses is not known; a server ignores a key that it did not give out.
+    /// `cancel_query` returns before. The request is sent to all addresses of the URL, since the
+    /// one that the session uses is not known; a server ignores a key that it did not give out.
     async fn cancel(&self) -> io::Result<()> {
         let config = &self.address.config;
         let ports = config.get_ports();
@@ -299,7 +299,8 @@ impl Session {
     }
 }
 
-/// Waits until the server closes the connection, which it does when it has acted, without an answer.
+/// Waits until the server closes the connection, which it does when it has acted, without an
+/// answer.
 async fn closed(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
     match tokio::io::copy(&mut stream, &mut sink()).await {
         Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),

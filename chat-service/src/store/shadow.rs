@@ -1,5 +1,5 @@
-//! Predicates on made-up chats, by PostgreSQL: in a statement that shadows the real tables, so that the
-//! printed text runs as it is and touches nothing.
+//! Predicates on made-up chats, by PostgreSQL: in a statement that shadows the real tables, so that
+//! the printed text runs as it is and touches nothing.
 
 use std::collections::HashMap;
 
@@ -19,11 +19,13 @@ const SHADOW_DECIDE: Sql = sql!("shadow_decide");
 /// Predicates that one statement answers. PostgreSQL plans each of them.
 const BATCH: usize = 50;
 
-/// A predicate, and what happens to its printed SQL: with that, tests see a fault of the printer found.
+/// A predicate, and what happens to its printed SQL: with that, tests see a fault of the printer
+/// found.
 pub type Printable<'a> = (&'a Pred, fn(String) -> String);
 
 impl Store {
-    /// What each predicate decides about each of `chats`, none of which has to exist; `None` for NULL.
+    /// The decision of each predicate about each of `chats`, none of which has to exist; `None` for
+    /// NULL.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Whom a chat is shared with.
+//! The shares of chats.
 
 use policy::{Level, Subject};
 use uuid::Uuid;

@@ -83,13 +83,13 @@ impl Params {
 }
 
 /// A statement that was put together from marked files, with its parameters.
-pub struct Composed {
+pub struct ComposedStatement {
     pub(crate) name: &'static str,
     pub(crate) text: String,
     pub(crate) params: Params,
 }
 
-impl Composed {
+impl ComposedStatement {
     /// As the store runs it.
     pub(crate) fn statement(&self) -> Statement<'_> {
         Statement {
@@ -105,13 +105,13 @@ impl Composed {
         self
     }
 
-    /// What is prepared.
+    /// The text to prepare.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What is bound, in order.
+    /// The values to bind, in order.
     #[must_use]
     pub fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.params.as_refs()

@@ -10,10 +10,10 @@ mod state;
 mod window;
 mod workload;
 
-pub(crate) use hand_out::{HandedOut, LeasedRow, SealedCredential};
-pub(crate) use lease::Claimed;
+pub(crate) use hand_out::{LeaseRows, LeasedRow, SealedCredential};
+pub(crate) use lease::Claim;
 pub use lease::QUANTUM;
-pub(crate) use report::{Refused, Reported, own_failure};
+pub(crate) use report::{CredentialRefusal, ReportResult, own_failure};
 pub(crate) use state::{BudgetState, LaneState, LeaseState, SyncCounts};
 pub(crate) use workload::Workload;
 

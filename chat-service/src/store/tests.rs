@@ -1,4 +1,4 @@
-//! Limits of connections and statements, and the cancellation of statements that are given up.
+//! Limits of connections and statements, and the cancellation of abandoned statements.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::{
     authz::{Action, Authorizer, Principal},
     chat::ChatStatus,
     chat::View,
-    chat_filter::{ChatFilter, Listed, PullRequestFilter},
+    chat_filter::{ChatFilter, ListDetail, PullRequestFilter},
     id::{UserId, WorkspaceId},
 };
 
@@ -156,7 +156,7 @@ fn filters() -> impl Iterator<Item = ChatFilter> {
 async fn list(store: &Store, filter: &ChatFilter) {
     let caller = Principal::Service("internal".to_owned());
     let readable = Authorizer::new().chats(&caller, Action::ReadChat);
-    let what = Listed::of(View::Basic);
+    let what = ListDetail::of(View::Basic);
     store
         .list_chats(readable, filter, None, 50, what)
         .await

@@ -1,5 +1,5 @@
-//! Transactions: begun with their first statement, rolled back unless committed, and run again after a
-//! conflict.
+//! Transactions: begun with their first statement, rolled back unless committed, and run again
+//! after a conflict.
 
 use std::{future::Future, time::Duration};
 
@@ -27,8 +27,9 @@ const RELEASE: Sql = Sql {
 };
 
 impl Store {
-    /// Runs `attempt` with a transaction, and again with another one when the database rolled it back because
-    /// of a conflict. What it does not commit is rolled back, also when it succeeds or is dropped.
+    /// Runs `attempt` with a transaction, and again with another one when the database rolled it
+    /// back because of a conflict. What it does not commit is rolled back, also when it succeeds or
+    /// is dropped.
     pub(crate) async fn transaction<T, F>(&self, attempt: impl Fn(Tx) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -50,8 +51,8 @@ impl Store {
     }
 }
 
-/// A transaction. Until it commits nothing has happened, so any earlier failure is certain not to have
-/// changed anything; only the commit's may be [`StoreError::Uncertain`].
+/// A transaction. Until it commits nothing has happened, so any earlier failure is certain not to
+/// have changed anything; only the commit's may be [`StoreError::Uncertain`].
 pub(crate) struct Tx {
     connection: Connection,
 }
@@ -75,7 +76,7 @@ impl Tx {
         rows_of_each(self.run(&statements, &[], StoreError::from_read).await?)
     }
 
-    /// As [`Tx::query`], but its failure undoes only what it did itself: the transaction goes on.
+    /// As [`Tx::query`], but a failure rolls back this statement alone: the transaction continues.
     pub(crate) async fn query_alone(
         &self,
         statement: Statement<'_>,

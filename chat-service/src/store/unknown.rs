@@ -31,7 +31,8 @@ pub(super) fn count_unknown(column: &str, value: &str) {
     }
 }
 
-/// What `wire` means to this release; `unknown`, and counted, for a value that it does not know.
+/// The value of `wire` in this release; `unknown`, and counted, for a value that this release does
+/// not know.
 pub(super) fn known_or<T>(known: Option<T>, unknown: T, column: &str, wire: impl Display) -> T {
     known.unwrap_or_else(|| {
         count_unknown(column, &wire.to_string());

@@ -10,9 +10,9 @@ use super::{
     Sql, Store, StoreError,
     column::column,
     due::NONE,
-    page::{self, Bounds, Matches},
+    page::{self, Matches, PageBounds},
     predicate::{READABLE, print},
-    sql::{Composed, Params, Statement, sql},
+    sql::{ComposedStatement, Params, Statement, sql},
     transaction::Tx,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub const MAX_WATCHED: i64 = 50;
 
 /// A user who watches chats.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watcher {
+pub struct WatchingUser {
     /// Who.
     pub user: UserId,
     /// By which groups a share reaches them.
@@ -43,11 +43,11 @@ pub struct Watcher {
 }
 
 impl Store {
-    /// The chats that a user who watches owns or has shared with them: those that the watch names, or
-    /// those updated last. Not for showing: whose refs are worth a look.
+    /// The chats that a user who watches owns or has shared with them: those that the watch names,
+    /// or those updated last. Not for showing: whose refs are worth a look.
     pub(crate) async fn list_watched_chats(
         &self,
-        watcher: &Watcher,
+        watcher: &WatchingUser,
     ) -> Result<Vec<ChatId>, StoreError> {
         let of_groups = Atom::SharedWithGroup(watcher.groups.as_slice().into(), Level::Reader);
         let pred = Pred::any([
@@ -65,7 +65,7 @@ impl Store {
             archived: Some(false),
             ..ChatFilter::default()
         };
-        let (matches, bounds) = (Matches::Often, Bounds::default());
+        let (matches, bounds) = (Matches::Often, PageBounds::default());
         let Some(page) = page::plan(&pred, &filter, None, MAX_WATCHED, matches, bounds) else {
             return Ok(Vec::new());
         };
@@ -86,7 +86,7 @@ impl Store {
         params.push(chats.iter().map(|chat| chat.0).collect::<Vec<_>>());
         let mut printed = String::new();
         print(pred, &mut params, &mut printed);
-        let list = Composed {
+        let list = ComposedStatement {
             name: LIST_NAMED_CHATS.name,
             text: LIST_NAMED_CHATS.text.replace(READABLE, &printed),
             params,

@@ -5,36 +5,40 @@ use std::{collections::HashMap, iter::Peekable};
 use proto::sync::{Credential, Lease, LeaseGroup, LeaseToken, Outcome, ProblemClass};
 
 use crate::{
-    accounts::{KeyRing, seal::Column},
+    accounts::{KeyRing, seal::TokenColumn},
     id::GitAccountId,
     provider::{Provider, Providers},
-    store::sync::{HandedOut, LeasedRow, SealedCredential, own_failure},
+    store::sync::{LeaseRows, LeasedRow, SealedCredential, own_failure},
 };
 
 /// Refs of a lease that cannot be handed out.
-pub(crate) struct Unopened {
+pub(crate) struct UnopenedRefs {
     pub(crate) token: LeaseToken,
     pub(crate) outcomes: Vec<Outcome>,
     /// Nothing else is in the lease, and no more failures of it follow.
     pub(crate) whole_lease: bool,
 }
 
-/// What was handed out, as leases.
-pub(crate) struct Assembled {
+/// The rows of a lease call, assembled into leases.
+pub(crate) struct LeaseAssembly {
     pub(crate) leases: Vec<Lease>,
-    pub(crate) failed: Vec<Unopened>,
+    pub(crate) failed: Vec<UnopenedRefs>,
 }
 
 /// Groups refs by lease and account, and opens the accounts' credentials. One that does not open
 /// costs only the refs that need it, and is never taken for none.
-pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Providers) -> Assembled {
-    let HandedOut {
+pub(crate) fn assemble(
+    handed_out: LeaseRows,
+    keys: &KeyRing,
+    providers: &Providers,
+) -> LeaseAssembly {
+    let LeaseRows {
         budgets,
         refs,
         credentials,
         expired: _,
     } = handed_out;
-    let source = Source {
+    let source = LeaseSource {
         credentials: credentials
             .iter()
             .map(|credential| (credential.account, credential))
@@ -50,7 +54,7 @@ pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Provid
             by_budget.entry(budget).or_default().push(row);
         }
     }
-    let mut assembled = Assembled {
+    let mut assembled = LeaseAssembly {
         leases: Vec::new(),
         failed: Vec::new(),
     };
@@ -60,7 +64,7 @@ pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Provid
         // A lease of nothing is handed out, too: the worker gives it back.
         let whole_lease = groups.is_empty() && !failed.is_empty();
         if !failed.is_empty() {
-            assembled.failed.push(Unopened {
+            assembled.failed.push(UnopenedRefs {
                 token: budget.lease.token,
                 outcomes: failed,
                 whole_lease,
@@ -77,13 +81,13 @@ pub(crate) fn assemble(handed_out: HandedOut, keys: &KeyRing, providers: &Provid
 }
 
 /// Where credentials and providers come from.
-struct Source<'a> {
+struct LeaseSource<'a> {
     credentials: HashMap<GitAccountId, &'a SealedCredential>,
     keys: &'a KeyRing,
     providers: &'a Providers,
 }
 
-impl Source<'_> {
+impl LeaseSource<'_> {
     /// The groups of a lease, whose rows come ordered by account, and our own failures of those
     /// that cannot be handed out.
     fn groups(
@@ -130,9 +134,12 @@ impl Source<'_> {
             );
             return Err(ProblemClass::Internal);
         };
-        let opened = self
-            .keys
-            .open(&sealed.key_id, account, Column::AccessToken, &sealed.sealed);
+        let opened = self.keys.open(
+            &sealed.key_id,
+            account,
+            TokenColumn::AccessToken,
+            &sealed.sealed,
+        );
         match opened {
             Ok(access_token) => {
                 let credential = Credential {

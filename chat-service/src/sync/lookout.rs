@@ -29,7 +29,7 @@ const JITTER_MILLISECONDS: u128 = 25;
 pub(super) struct Lookout(Arc<Mutex<()>>);
 
 /// The place was taken.
-pub(super) struct Taken {
+pub(super) struct LookoutTurn {
     /// Dropping it gives the place up.
     pub(super) lookout: OwnedMutexGuard<()>,
     /// Another call had the place until now.
@@ -38,14 +38,14 @@ pub(super) struct Taken {
 
 impl Lookout {
     /// Waits for the place.
-    pub(super) async fn take(&self) -> Taken {
+    pub(super) async fn take(&self) -> LookoutTurn {
         let free = Arc::clone(&self.0).try_lock_owned();
         match free {
-            Ok(lookout) => Taken {
+            Ok(lookout) => LookoutTurn {
                 lookout,
                 waited: false,
             },
-            Err(_) => Taken {
+            Err(_) => LookoutTurn {
                 lookout: Arc::clone(&self.0).lock_owned().await,
                 waited: true,
             },
@@ -56,7 +56,7 @@ impl Lookout {
 /// The results of one call's polls.
 #[derive(Default)]
 pub(super) struct Looks {
-    /// What can be leased next, and in how long.
+    /// The budget that becomes ready next, and in how long.
     next: Option<(Uuid, Duration)>,
     /// How often in a row something was ready that another transaction held.
     held: u32,

@@ -1,4 +1,4 @@
-//! Counts of what is leased, what came of it and how late, and what must not happen.
+//! Counters of leases, of outcomes and their lateness, and of states that should not occur.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ macro_rules! counters {
                     let name = concat!("chat_", stringify!($counter));
                     registry.register(name, help, metrics.$counter.clone());
                 )*
-                let help = "Outcomes of refreshes by what became of them";
+                let help = "Outcomes of refreshes, by result";
                 registry.register("chat_outcomes", help, metrics.outcomes.clone());
                 let help = "Time from when a ref was due to when its outcome was stored, by the lane \
                             in which it was due";
@@ -69,7 +69,7 @@ counters! {
     credential_denied,
     /// Leased refs whose credential could not be opened.
     credential_unopened,
-    /// Refs put off since another in their repository failed for all of them.
+    /// Refs deferred because another ref failed for their whole repository.
     put_off_refs,
     /// Refs made due since another account's lookup saw their pull request change.
     hinted_refs,

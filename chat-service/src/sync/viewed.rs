@@ -1,9 +1,10 @@
-//! Which chats are viewed: their refs are refreshed sooner.
+//! Viewed chats: their refs are refreshed sooner.
 //!
-//! A chat is viewed while its owner, or a user it is shared with, reads it with `GetChat` or watches
-//! it; reads by roles that may read every chat do not count. Views are sampled: a chat is noted once
-//! a minute, off the caller's path, and what does not fit into bounded memory is not noted. A note
-//! holds for two minutes, and makes the chat's open refs due 15 s after their last refresh.
+//! A chat is viewed while its owner, or a user it is shared with, reads it with `GetChat` or
+//! watches it; reads by roles that may read every chat do not count. Views are sampled: a chat is
+//! noted once a minute, off the caller's path, and what does not fit into bounded memory is not
+//! noted. A note holds for two minutes, and makes the chat's open refs due 15 s after their last
+//! refresh.
 
 use std::{
     collections::HashSet,
@@ -26,7 +27,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-pub use crate::store::viewed::Watcher;
+pub use crate::store::viewed::WatchingUser;
 
 /// A chat is noted once within each of these.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,9 +39,9 @@ const MAX_REMEMBERED: usize = 100_000;
 /// Views, and chats, that are noted at once.
 const BATCH: usize = 100;
 
-enum View {
+enum ViewEvent {
     Chat(ChatId),
-    Watcher(Watcher),
+    Watcher(WatchingUser),
 }
 
 /// Takes notice of who looks at what. Cheap to clone.
@@ -48,27 +49,27 @@ enum View {
 pub struct Views(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<View>,
-    noted: Mutex<Noted>,
+    queue: mpsc::Sender<ViewEvent>,
+    noted: Mutex<RecentViews>,
     metrics: SyncMetrics,
 }
 
-/// Which chats were noted within a minute.
+/// The chats noted within a minute.
 #[derive(Default)]
-struct Noted {
+struct RecentViews {
     chats: HashSet<ChatId>,
     /// When that began.
     since: Option<Instant>,
 }
 
-/// What was taken notice of, to be written.
+/// The views to be written.
 pub struct Sampler {
     views: Views,
-    queue: mpsc::Receiver<View>,
+    queue: mpsc::Receiver<ViewEvent>,
 }
 
 impl Views {
-    /// Nobody looks yet.
+    /// No chat is viewed yet.
     #[must_use]
     pub fn new(metrics: SyncMetrics) -> (Self, Sampler) {
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -92,19 +93,19 @@ impl Views {
     }
 
     fn chat(&self, chat: ChatId, now: Instant) {
-        if self.is_new(chat, now) && !self.enqueue(View::Chat(chat)) {
-            // Whoever reads it next is not to wait for a minute.
+        if self.is_new(chat, now) && !self.enqueue(ViewEvent::Chat(chat)) {
+            // The next viewer of it does not wait for a minute.
             self.noted().chats.remove(&chat);
         }
     }
 
     /// `watcher` watches. Neither waits nor fails.
-    pub fn watch(&self, watcher: Watcher) {
-        self.enqueue(View::Watcher(watcher));
+    pub fn watch(&self, watcher: WatchingUser) {
+        self.enqueue(ViewEvent::Watcher(watcher));
     }
 
     /// Whether there was room for it.
-    fn enqueue(&self, view: View) -> bool {
+    fn enqueue(&self, view: ViewEvent) -> bool {
         let taken = self.0.queue.try_send(view).is_ok();
         if !taken {
             self.0.metrics.views_dropped.inc();
@@ -112,7 +113,7 @@ impl Views {
         taken
     }
 
-    fn noted(&self) -> MutexGuard<'_, Noted> {
+    fn noted(&self) -> MutexGuard<'_, RecentViews> {
         self.0.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,7 +127,7 @@ impl Views {
     }
 }
 
-impl Noted {
+impl RecentViews {
     /// None when there is no room for it.
     fn note(&mut self, chat: ChatId, now: Instant) -> Option<bool> {
         let is_over = |since| now.duration_since(since) >= SAMPLE_INTERVAL;
@@ -174,14 +175,14 @@ impl Sampler {
         &self,
         store: &Store,
         notifier: &Notifier,
-        views: &mut Vec<View>,
+        views: &mut Vec<ViewEvent>,
     ) -> Result<(), StoreError> {
         let mut noted = Ok(());
         let mut chats: Vec<ChatId> = Vec::new();
         for view in views.drain(..) {
             match view {
-                View::Chat(chat) => chats.push(chat),
-                View::Watcher(watcher) => match store.list_watched_chats(&watcher).await {
+                ViewEvent::Chat(chat) => chats.push(chat),
+                ViewEvent::Watcher(watcher) => match store.list_watched_chats(&watcher).await {
                     Ok(watched) => {
                         let now = Instant::now();
                         let is_new = |chat: &ChatId| self.views.is_new(*chat, now);
@@ -231,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn views_beyond_the_queue_are_dropped_and_counted_and_keep_nobody_waiting() {
+    fn views_beyond_the_queue_are_dropped_and_counted_without_waiting() {
         let metrics = SyncMetrics::default();
         let (views, sampler) = Views::new(metrics.clone());
-        let watcher = Watcher {
+        let watcher = WatchingUser {
             user: UserId(Uuid::new_v4()),
             groups: Vec::new(),
             owner: None,
@@ -245,7 +246,7 @@ mod tests {
         }
         assert_eq!(sampler.waiting(), QUEUE);
         assert_eq!(metrics.views_dropped.get(), 5);
-        // Nobody takes them any more, as in a shutdown.
+        // The receiver is gone, as in a shutdown.
         drop(sampler);
         views.watch(watcher);
         assert_eq!(metrics.views_dropped.get(), 6);

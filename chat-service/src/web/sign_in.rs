@@ -1,5 +1,5 @@
-//! Sign-in by a link with a one-time code, for development: the launcher writes codes and tokens into a
-//! file, and prints the links. In production an identity provider issues the tokens.
+//! Sign-in by a link with a one-time code, for development: the launcher writes codes and tokens
+//! into a file, and prints the links. In production an identity provider issues the tokens.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -42,7 +42,7 @@ impl fmt::Debug for SignIn {
 
 /// The result of redeeming a code.
 #[derive(Debug)]
-enum Redeemed {
+enum Redemption {
     Token(SecretString),
     /// The code was used before, or never existed.
     Unknown,
@@ -86,15 +86,15 @@ impl SignIn {
             return plain(StatusCode::BAD_REQUEST, "The body must be a code.\n");
         };
         match self.redeem(&body.to_bytes(), Instant::now()) {
-            Redeemed::Token(token) => plain(StatusCode::OK, token.expose_secret().to_owned()),
-            Redeemed::Unknown => {
+            Redemption::Token(token) => plain(StatusCode::OK, token.expose_secret().to_owned()),
+            Redemption::Unknown => {
                 tracing::warn!("a sign-in was refused");
                 plain(
                     StatusCode::FORBIDDEN,
                     "This code is not good, or was used.\n",
                 )
             }
-            Redeemed::Later => {
+            Redemption::Later => {
                 let text = "Too many attempts; try again in a minute.\n";
                 let mut response = plain(StatusCode::TOO_MANY_REQUESTS, text);
                 let after = HeaderValue::from(WINDOW.as_secs());
@@ -106,7 +106,7 @@ impl SignIn {
 
     /// Uses a code up. It is compared with every unused code, each time in constant time, so that
     /// how long this takes reveals nothing about them.
-    fn redeem(&self, code: &[u8], now: Instant) -> Redeemed {
+    fn redeem(&self, code: &[u8], now: Instant) -> Redemption {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { unused, attempts } = &mut *state;
         while attempts
@@ -116,7 +116,7 @@ impl SignIn {
             attempts.pop_front();
         }
         if attempts.len() >= ATTEMPTS {
-            return Redeemed::Later;
+            return Redemption::Later;
         }
         attempts.push_back(now);
         let mut found = None;
@@ -127,8 +127,8 @@ impl SignIn {
             }
         }
         match found {
-            Some(index) => Redeemed::Token(unused.swap_remove(index).1),
-            None => Redeemed::Unknown,
+            Some(index) => Redemption::Token(unused.swap_remove(index).1),
+            None => Redemption::Unknown,
         }
     }
 }
@@ -150,10 +150,10 @@ mod tests {
         SignIn::parse(&format!("{{\"{CODE}\": \"token of ann\"}}")).unwrap()
     }
 
-    fn token(redeemed: &Redeemed) -> Option<&str> {
+    fn token(redeemed: &Redemption) -> Option<&str> {
         match redeemed {
-            Redeemed::Token(token) => Some(token.expose_secret()),
-            Redeemed::Unknown | Redeemed::Later => None,
+            Redemption::Token(token) => Some(token.expose_secret()),
+            Redemption::Unknown | Redemption::Later => None,
         }
     }
 
@@ -172,12 +172,15 @@ mod tests {
     async fn codes_cannot_be_tried_in_masses() {
         let (sign_in, begin) = (sign_in(), Instant::now());
         for _ in 0..ATTEMPTS {
-            assert!(matches!(sign_in.redeem(b"guess", begin), Redeemed::Unknown));
+            assert!(matches!(
+                sign_in.redeem(b"guess", begin),
+                Redemption::Unknown
+            ));
         }
         let almost = begin + WINDOW - Duration::from_millis(1);
         assert!(matches!(
             sign_in.redeem(CODE.as_bytes(), almost),
-            Redeemed::Later
+            Redemption::Later
         ));
         let later = begin + WINDOW;
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Who may call what: every RPC of the contract, for every kind of caller, over real sockets. The table
-//! is meant to be read by people who write no code.
+//! Who may call what: every RPC of the contract, for every kind of caller, over real sockets. The
+//! table is meant to be read by people who write no code.
 
 mod call;
 mod hidden;

@@ -52,8 +52,8 @@ async fn chats_that_do_not_exist_for_the_caller_are_named_and_cost_the_others_no
         let response = get(stack, &owner, wanted.clone()).await.unwrap();
         assert_eq!(response.chats, [own]);
         assert_eq!(response.missing_chat_ids, [hidden.id, absent]);
-        for nobody in [owner.clone().suspended(), Caller::gitsync()] {
-            let response = get(stack, &nobody, wanted.clone()).await.unwrap();
+        for stranger in [owner.clone().suspended(), Caller::gitsync()] {
+            let response = get(stack, &stranger, wanted.clone()).await.unwrap();
             assert_eq!(response.chats, Vec::<v1::Chat>::new());
             assert_eq!(response.missing_chat_ids, wanted);
         }

@@ -58,7 +58,7 @@ async fn without_a_valid_token_every_call_is_unauthenticated() {
         let expired = Caller::user().expires(1).token();
         let no_uuid = {
             let mut caller = Caller::user();
-            "somebody".clone_into(&mut caller.claims.sub);
+            "no-uuid".clone_into(&mut caller.claims.sub);
             caller.token()
         };
         for token in [

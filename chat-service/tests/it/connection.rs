@@ -66,7 +66,7 @@ async fn cut_and_repeat(prepare: &str, lock: &str, applied: bool) {
 /// Promise 5.
 #[tokio::test]
 async fn a_report_whose_connection_breaks_during_the_commit_is_answered_by_the_same_request() {
-    // The commit waits for what the test holds, and happens when nobody hears of it any more.
+    // The commit waits for what the test holds, and happens when its caller is gone.
     let prepare = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             PERFORM pg_advisory_xact_lock_shared(1);

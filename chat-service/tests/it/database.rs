@@ -45,7 +45,7 @@ async fn is_ready(stack: &Stack, wanted: ServingStatus) -> Result<(), ServingSta
 
 /// A search box cancels with each key.
 #[tokio::test]
-async fn sixty_lists_whose_callers_are_gone_leave_no_statement_and_delay_nobody() {
+async fn sixty_lists_whose_callers_are_gone_leave_no_statement_and_delay_no_other_call() {
     Stack::run(async |stack| give_up_sixty_lists(stack).await).await;
 }
 
@@ -90,7 +90,7 @@ fn first_page() -> GetChatsRequest {
 }
 
 #[tokio::test]
-async fn with_all_connections_in_use_calls_are_told_so_and_workers_and_health_go_on() {
+async fn with_all_connections_in_use_calls_are_refused_and_workers_and_health_go_on() {
     let few = |settings: &mut Settings, _: &mut BTreeMap<String, String>| {
         settings.database_connections = 6;
     };

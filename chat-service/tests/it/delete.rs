@@ -75,7 +75,7 @@ async fn watch(
 }
 
 #[tokio::test]
-async fn who_could_read_a_deleted_chat_hears_of_it_and_nobody_else() {
+async fn exactly_the_readers_of_a_deleted_chat_receive_its_deletion() {
     Stack::run(async |stack| {
         let team = Uuid::now_v7();
         let (owner, reader) = (Caller::user(), Caller::user().group(team));
@@ -188,7 +188,7 @@ async fn a_refresh_that_waits_for_a_chat_ends_when_that_is_deleted() {
             stack.chats(&owner.caller).refresh_chat(request).await
         };
         let deleting = async {
-            until("somebody waits", || async {
+            until("a call waits", || async {
                 let waiting = "SELECT count(*) FROM git_ref_polls WHERE lane = 1";
                 let waiting: i64 = value(stack, waiting).await;
                 if waiting == 1 { Ok(()) } else { Err(waiting) }

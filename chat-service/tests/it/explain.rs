@@ -1,5 +1,6 @@
-//! How the statements of lists are planned, on a table of some size: by index, and without looking at
-//! much more than a page. In both modes of planning, since which one PostgreSQL takes is not ours.
+//! How the statements of lists are planned, on a table of some size: by index, and without looking
+//! at much more than a page. In both modes of planning, since which one PostgreSQL takes is not
+//! ours.
 
 mod owner;
 
@@ -10,7 +11,7 @@ use chat_service::{
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
-    store::measure::{self, Bounds, Matches},
+    store::measure::{self, Matches, PageBounds},
 };
 use http::HeaderMap;
 use proto::sync::PullRequestState;
@@ -134,7 +135,7 @@ impl Explained {
             }
             None => Matches::Often,
         };
-        let bounds = Bounds::default();
+        let bounds = PageBounds::default();
         let page = measure::plan(readable.pred(), filter, None, 51, matches, bounds)?;
         let prepared = self.client.prepare(page.text()).await.unwrap();
         self.plans.lock().unwrap().clear();
@@ -260,14 +261,14 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         (&auditor, pending.clone(), by_filter),
         (&auditor, archived.clone(), by_filter),
     ];
-    let (recent, old, nobody) = (of("owner 1"), of("owner 2"), Caller::user());
+    let (recent, old, stranger) = (of("owner 1"), of("owner 2"), Caller::user());
     let many = in_group("group 1");
     let (small, large) = (admin_of("organization 10"), admin_of("organization 1"));
     let organization = "chats_organization_id_idx";
     let callers = [
         (&recent, "chats_owner_id_idx"),
         (&old, "chats_owner_id_idx"),
-        (&nobody, "chats_owner_id_idx"),
+        (&stranger, "chats_owner_id_idx"),
         (&many, "chat_acl_subject_idx"),
         (&small, organization),
         (&large, organization),

@@ -136,7 +136,7 @@ async fn refs_that_wait_for_their_time_stay_planned_when_an_account_is_linked() 
 }
 
 #[tokio::test]
-async fn the_same_token_is_one_budget_whoever_linked_it() {
+async fn the_same_token_is_one_budget_for_all_users_who_linked_it() {
     Stack::run(async |stack| {
         for branch in ["feat/x", "feat/y"] {
             let owner = Owner::unlinked(stack);
@@ -301,7 +301,7 @@ async fn accounts_are_listed_by_provider_page_by_page() {
 }
 
 #[tokio::test]
-async fn nobody_touches_the_accounts_of_another_user() {
+async fn the_accounts_of_another_user_cannot_be_changed() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let user_id = Some(owner.caller.id());

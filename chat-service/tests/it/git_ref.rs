@@ -155,7 +155,8 @@ async fn a_report_that_waited_for_an_outcome_is_looked_up_though_it_began_before
         let worker = Worker::of(stack);
         worker.answer(none()).await;
         report_earlier(stack).await;
-        // The report begins, waits for the ref, and is committed after an outcome that begins later.
+        // The report begins, waits for the ref, and is committed after an outcome that begins
+        // later.
         let holder = Holder::of(stack, "SELECT FROM git_ref_polls FOR NO KEY UPDATE").await;
         let looking = async {
             until_blocked(stack, 1).await;

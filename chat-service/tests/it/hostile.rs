@@ -1,5 +1,5 @@
-//! Hostile input: quotes, backslashes, NUL, wildcards and SQL, wherever a request takes a text. They change
-//! nothing but what matches.
+//! Hostile input: quotes, backslashes, NUL, wildcards and SQL, wherever a request takes a text.
+//! They change nothing but what matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,8 +135,8 @@ async fn call(
     }
 }
 
-/// Requests about `chat`, each of which would do something if all its texts were right. Other RPCs start
-/// from an empty request.
+/// Requests about `chat`, each of which would do something if all its texts were right. Other RPCs
+/// start from an empty request.
 fn bases(chat: &Chat, method: &MethodDescriptor) -> Vec<DynamicMessage> {
     let Chat { id, owner_id, .. } = chat.clone();
     let chat_id = id;

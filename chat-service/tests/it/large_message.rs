@@ -1,5 +1,5 @@
-//! The largest messages: the page that the bounds of all fields allow arrives, whole, at clients that know
-//! its limit, and a report of as many outcomes as one can have is read.
+//! The largest messages: the page that the bounds of all fields allow arrives, whole, at clients
+//! that know its limit, and a report of as many outcomes as one can have is read.
 
 use chat_service::{
     chat::{MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_SUBJECTS, MAX_TITLE_CHARS},
@@ -42,7 +42,8 @@ SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2, TRUE, m.lis
 FROM made m CROSS JOIN generate_series(1, $5::int)";
 
 /// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5, $7
-/// reviewers with names of $6 bytes, and $10 failed checks with the name $8 and addresses of $9 bytes.
+/// reviewers with names of $6 bytes, and $10 failed checks with the name $8 and addresses of $9
+/// bytes.
 const REFS: &str = "
 WITH budget AS (
     INSERT INTO git_budgets (id, budget_key, provider_id)

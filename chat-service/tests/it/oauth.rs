@@ -161,7 +161,7 @@ async fn the_refresh_token_of_a_dormant_account_is_not_let_die() {
         host.until_renewed(1).await;
         let renewed = "SELECT count(*) FROM git_credentials
             WHERE refresh_expires_at > now() + interval '183 days'";
-        wait::until("what the host told is stored", || async {
+        wait::until("the host's answer is stored", || async {
             let renewed: i64 = value(stack, renewed).await;
             if renewed == 1 { Ok(()) } else { Err(renewed) }
         })

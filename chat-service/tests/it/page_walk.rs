@@ -1,16 +1,16 @@
-//! Walks through lists in small random worlds with many ties in the sort key: every page full, in order,
-//! no gap, no repetition, and together exactly what may be read and matches.
+//! Walks through lists in small random worlds with many ties in the sort key: every page full, in
+//! order, no gap, no repetition, and together exactly what may be read and matches.
 
 use std::sync::Arc;
 
 use chat_service::{
     authz::{Authorized, Authorizer},
     chat::{Chat, ChatStatus, View},
-    chat_filter::{ChatFilter, Cursor, Listed, PullRequestFilter, folded},
+    chat_filter::{ChatFilter, Cursor, ListDetail, PullRequestFilter, folded},
     id::{ChatId, UserId, WorkspaceId},
     store::{
         PoolOptions, Store,
-        measure::{self, Bounds, Matches},
+        measure::{self, Matches, PageBounds},
     },
 };
 use jiff::Timestamp;
@@ -170,7 +170,7 @@ pub(crate) async fn walk(
     let mut chats: Vec<Chat> = Vec::new();
     let mut cursor = None;
     loop {
-        let what = Listed::of(View::Full);
+        let what = ListDetail::of(View::Full);
         let page = store.list_chats(readable.clone(), filter, cursor, size, what);
         let (page, more) = page.await.unwrap();
         assert!(!more || page.len() == size, "a page of {}", page.len());
@@ -185,14 +185,14 @@ pub(crate) async fn walk(
     }
 }
 
-/// The same walk by statements that turn to their next part almost at once, as they do in large tables,
-/// whatever the statistics say.
+/// The same walk by statements that turn to their next part almost at once, as they do in large
+/// tables, whatever the statistics say.
 async fn tight_walk(
     client: &Client,
     readable: &Authorized,
     filter: &ChatFilter,
     size: usize,
-    (matches, bounds): (Matches, Bounds),
+    (matches, bounds): (Matches, PageBounds),
 ) -> Vec<(Timestamp, Uuid)> {
     let mut keys: Vec<(Timestamp, Uuid)> = Vec::new();
     let limit = i64::try_from(size).unwrap();
@@ -247,8 +247,8 @@ impl World {
         }
     }
 
-    /// Walks with a random filter and page size, the usual way and with tight bounds; returns how many
-    /// chats there were.
+    /// Walks with a random filter and page size, the usual way and with tight bounds; returns how
+    /// many chats there were.
     async fn check(&self, random: &mut Random, readable: &Authorized, what: &str) -> usize {
         let filter = filter(random);
         let size = 1 + random.below(7);
@@ -268,7 +268,7 @@ impl World {
         expected.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(listed, expected, "{what}");
         for matches in [Matches::Often, Matches::Rarely] {
-            let bounds = Bounds {
+            let bounds = PageBounds {
                 near: i64::try_from(1 + random.below(9)).unwrap(),
                 candidates: i64::try_from(1 + random.below(30)).unwrap(),
             };
@@ -295,7 +295,8 @@ async fn walks_return_exactly_the_readable_set_in_order_page_by_full_page() {
     }
 }
 
-/// What a list finds and what a watch lets through are the same chats, for a caller who may read all.
+/// What a list finds and what a watch lets through are the same chats, for a caller who may read
+/// all.
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_hold_in_memory_exactly_for_the_chats_that_statements_find() {
     let auditor = readable(&Caller::user().site("auditor"));
@@ -336,8 +337,8 @@ async fn every_letter_that_the_database_folds_is_folded_alike_in_memory() {
     }
 }
 
-/// Promise 1: as the walks in `policy_random`, with filters, and turning to their next part almost at
-/// once.
+/// Promise 1: as the walks in `policy_random`, with filters, and turning to their next part almost
+/// at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn walks_under_random_policies_return_exactly_the_readable_set() {
     let mut random = Random::new(20);

@@ -60,7 +60,7 @@ async fn check(settings: &PolicyCheckSettings) -> Result<String, String> {
 
 /// `policy check` by the real binary.
 fn check_by_binary(directory: &Path, database: &Database) -> (Option<i32>, String, String) {
-    told(&[
+    output_of(&[
         "policy",
         "check",
         directory.to_str().unwrap(),
@@ -149,7 +149,7 @@ async fn explain_names_decision_policies_predicate_and_sql() {
         let (owner, stranger) = (Caller::user(), Caller::user());
         let chat = stack.chat(&owner).await;
         let explain = async |principal: String, action: &str| {
-            let (code, text, errors) = told(&[
+            let (code, text, errors) = output_of(&[
                 "policy",
                 "explain",
                 "--principal",
@@ -193,7 +193,7 @@ async fn explain_names_decision_policies_predicate_and_sql() {
 }
 
 /// Exit code, output and errors of the real binary.
-fn told(arguments: &[&str]) -> (Option<i32>, String, String) {
+fn output_of(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = run(arguments);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (
@@ -323,7 +323,7 @@ async fn what_the_check_passes_runs_in_production_though_every_answer_is_checked
     });
     let database = testkit::postgres::database().await;
     let path = directory.0.to_str().unwrap();
-    let (code, report, errors) = told(&[
+    let (code, report, errors) = output_of(&[
         "policy",
         "check",
         path,

@@ -1,6 +1,6 @@
-//! Cedar, the predicate in memory and its SQL decide alike, for random policies, callers and chats, and
-//! lists are exactly what may be read, page by full page; and the same comparison finds every translation
-//! that has a fault.
+//! Cedar, the predicate in memory and its SQL decide alike, for random policies, callers and chats,
+//! and lists are exactly what may be read, page by full page; and the same comparison finds every
+//! translation that has a fault.
 
 pub(crate) mod generate;
 mod mutants;

@@ -41,7 +41,7 @@ fn known(status: &Status) -> v1::Chat {
         .unwrap()
 }
 
-/// The lane of the one ref there is: 1 when somebody waits for it.
+/// The lane of the only ref: 1 while a call waits for it.
 async fn lane(stack: &Stack) -> i16 {
     value(stack, "SELECT lane FROM git_ref_polls").await
 }
@@ -57,7 +57,7 @@ async fn answer_when_due(worker: &Worker, result: v1::outcome::Result) -> v1::La
 }
 
 #[tokio::test]
-async fn a_refresh_returns_what_the_host_just_told() {
+async fn a_refresh_returns_the_hosts_latest_answer() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
@@ -230,7 +230,7 @@ async fn a_refresh_joins_one_that_is_under_way() {
         let lease = worker.lease_one().await;
         let finish = async {
             // Both have marked the chat when the ref is in the interactive lane.
-            testkit::wait::until("somebody waits", || async {
+            testkit::wait::until("a call waits", || async {
                 let lane = lane(stack).await;
                 if lane == 1 { Ok(()) } else { Err(lane) }
             })

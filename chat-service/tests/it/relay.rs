@@ -127,7 +127,7 @@ async fn a_relay_that_drains_gives_up_at_once() {
         until_one(stack, "there is a relay", held).await;
         stack.stop.cancel();
         assert!(stream.message().await.is_err());
-        until_one(stack, "it gave up", free).await;
+        until_one(stack, "it released the relay", free).await;
     })
     .await;
 }
@@ -233,8 +233,8 @@ async fn a_role_that_may_not_ask_which_server_it_is_relays_all_the_same() {
             let owner = Caller::user();
             let mut stream = watch(stack, &owner).await;
             hears_of_the_next_chat(stack, &owner, &mut stream).await;
-            let told = "SELECT count(*) FROM change_relay WHERE server IS NOT NULL";
-            assert_eq!(number(stack, told, &[]).await, 0);
+            let known_servers = "SELECT count(*) FROM change_relay WHERE server IS NOT NULL";
+            assert_eq!(number(stack, known_servers, &[]).await, 0);
             let dropped = format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}");
             run(stack, &dropped).await;
         },
@@ -251,8 +251,7 @@ pub(crate) async fn health(stack: &Stack, service: &str) -> ServingStatus {
 }
 
 #[tokio::test]
-async fn events_that_nobody_places_show_in_the_gauge_and_the_health_of_watches_and_not_in_readiness()
- {
+async fn events_without_a_relay_show_in_the_gauge_and_the_health_of_watches_and_not_in_readiness() {
     const WATCHES: &str = "chat.v1.ChatService/WatchChats";
     const AGE: &str = "chat_oldest_unplaced_event_seconds";
     Stack::run(async |stack| {

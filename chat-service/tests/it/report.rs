@@ -1,4 +1,4 @@
-//! Outcomes: what they write, what they leave alone, and when a ref is due again.
+//! Outcomes: which columns they write and keep, and when a ref is due again.
 
 mod branch;
 mod learned;
@@ -234,7 +234,7 @@ async fn refreshes_in_a_row_are_counted() {
 }
 
 #[tokio::test]
-async fn what_is_not_planned_is_left_alone_until_something_happens() {
+async fn a_ref_without_a_planned_time_is_not_due_until_an_event() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;

@@ -119,7 +119,7 @@ async fn refs_that_no_worker_may_lease_ask_for_none() {
 }
 
 #[tokio::test]
-async fn a_stream_says_within_a_second_that_work_became_due_and_when_there_is_none() {
+async fn a_stream_says_within_a_second_that_work_became_due_and_that_none_is_left() {
     Stack::run(async |stack| {
         let mut keda = Keda::of(stack, "1");
         let stream = keda.client.stream_is_active(keda.scaled.clone()).await;

@@ -1,4 +1,4 @@
-//! Sharing chats, and what those may do whom a chat is shared with.
+//! Sharing chats, and what the subjects of a share may do.
 
 use proto::chat::v1::{
     Chat, ChatStatus, GetChatsRequest, RefreshChatRequest, Subject, UpdateChatRequest,
@@ -229,8 +229,8 @@ async fn a_share_is_found_in_lists_of_its_owners_chats() {
         for shared_with_me in [false, true] {
             assert_eq!(listed(&owner, shared_with_me).await, [&*shared.id]);
             assert_eq!(listed(&other, shared_with_me).await, [&*of_other.id]);
-            let nobody = Caller::user();
-            assert_eq!(listed(&nobody, shared_with_me).await, [""; 0]);
+            let stranger = Caller::user();
+            assert_eq!(listed(&stranger, shared_with_me).await, [""; 0]);
         }
     })
     .await;

@@ -7,12 +7,12 @@ use std::{
     path::Path,
 };
 
-/// Statements with an outer join, each with the test that has it return a row without a match: that its
-/// right side may be NULL stands in no catalog, so that the snapshot cannot show it.
+/// Statements with an outer join, each with the test that has it return a row without a match: that
+/// its right side may be NULL stands in no catalog, so that the snapshot cannot show it.
 const OUTER_JOINS: [(&str, &str); 10] = [
     (
         "find_spender",
-        "a_tokens_budget_becomes_its_accounts_when_the_host_has_told",
+        "a_tokens_budget_becomes_its_accounts_when_the_host_identifies_it",
     ),
     (
         "list_diff_statuses",
@@ -88,7 +88,7 @@ async fn every_statement_prepares_against_the_schema() {
     let client = database.client().await;
     let mut problems = Vec::new();
     for (name, text) in statements() {
-        // Markers are predicates that are TRUE until somebody's predicate stands there.
+        // Markers are predicates that are TRUE until a caller's predicate replaces them.
         if let Err(error) = client.prepare(&text).await {
             let error = error
                 .as_db_error()
@@ -138,7 +138,8 @@ fn every_statement_is_used_and_every_use_has_a_statement() {
     assert_eq!(used, written);
 }
 
-/// Without a table's index PostgreSQL scans the table, whatever it costs; with one it does not have to.
+/// Without a table's index PostgreSQL scans the table, whatever it costs; with one it does not have
+/// to.
 #[tokio::test]
 async fn no_statement_has_to_scan_a_table() {
     let database = testkit::postgres::database().await;

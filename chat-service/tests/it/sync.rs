@@ -258,7 +258,7 @@ async fn a_repeated_lease_hands_out_what_became_due_of_it_since() {
 }
 
 #[tokio::test]
-async fn a_leased_budget_is_nobody_elses_until_the_lease_expires() {
+async fn a_leased_budget_is_exclusive_until_the_lease_expires() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;

@@ -1,4 +1,5 @@
-//! `chat-service list`, `refresh` and `sync-state`: the real binary as a client of a running server.
+//! `chat-service list`, `refresh` and `sync-state`: the real binary as a client of a running
+//! server.
 
 mod client;
 mod looks;

@@ -1,4 +1,4 @@
-//! How much of a chat is shown, and to whom.
+//! How much of a chat is shown to which caller.
 
 use proto::chat::v1::{
     Chat, ChatDiffStatus, ChatView, GetChatRequest, GetChatsRequest, PullRequestState,
@@ -79,7 +79,7 @@ async fn a_list_has_basic_rows_unless_it_is_asked_for_all() {
 }
 
 #[tokio::test]
-async fn whom_a_chat_is_shared_with_is_shown_only_to_who_may_share_it() {
+async fn shares_are_shown_only_to_callers_who_may_share_the_chat() {
     Stack::run(async |stack| {
         let (owner, reader) = (Caller::user(), Caller::user());
         let chat = stack.chat(&owner).await;

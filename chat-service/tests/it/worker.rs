@@ -389,8 +389,8 @@ pub(crate) async fn make_all_due(stack: &Stack) {
     settle_all(stack).await;
 }
 
-/// Has accounts and budgets follow from what a test wrote, by the statements of the service. What was
-/// given back a moment ago does not rest any more.
+/// Has accounts and budgets follow from what a test wrote, by the statements of the service. What
+/// was given back a moment ago does not rest any more.
 pub(crate) async fn settle_all(stack: &Stack) {
     let client = stack.database.client().await;
     let ids = async |sql: &str| -> Vec<Uuid> {

@@ -30,7 +30,8 @@ use crate::services::Methods;
 /// Content types of gRPC with protobuf messages.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// Authenticates a call by its headers, and by the extensions that its connection gave the request, as
+/// Authenticates a call by its headers, and by the extensions that its connection gave the request,
+/// as
 /// [`crate::peer::PeerNames`].
 pub type Authenticate<C> =
     Arc<dyn Fn(&HeaderMap, &Extensions) -> BoxFuture<'static, Result<C, Status>> + Send + Sync>;
@@ -123,10 +124,10 @@ where
 }
 
 /// A request that is well formed, and its caller, unless its service is open.
-type Admitted<C> = (Request<Body>, Option<BoxFuture<'static, Result<C, Status>>>);
+type AdmittedRequest<C> = (Request<Body>, Option<BoxFuture<'static, Result<C, Status>>>);
 
 impl<C: Clone + Send + Sync + 'static> AdmissionLayer<C> {
-    fn admitted(&self, request: Request<Body>) -> Result<Admitted<C>, Box<Response<Body>>> {
+    fn admitted(&self, request: Request<Body>) -> Result<AdmittedRequest<C>, Box<Response<Body>>> {
         if !is_grpc(request.headers()) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;

@@ -1,8 +1,8 @@
 //! The one reader of settings.
 //!
-//! A service declares its settings with clap's derive, each as a flag and a variable. The reader adds
-//! what an operator needs and clap lacks: every problem is reported in one start, and a variable with
-//! the service's prefix that no setting has is one of them.
+//! A service declares its settings with clap's derive, each as a flag and a variable. The reader
+//! adds what an operator needs and clap lacks: every problem is reported in one start, and a
+//! variable with the service's prefix that no setting has is one of them.
 
 mod tls;
 mod value;
@@ -22,7 +22,7 @@ use clap::{
 
 pub use tls::{Place, is_private};
 pub use value::{
-    Listed, Span, address, collector, count, file, list, log_filter, percent, span, token_file,
+    Span, TextList, address, collector, count, file, list, log_filter, percent, span, token_file,
 };
 
 /// Exit code of a process whose configuration cannot be used: `EX_USAGE` of sysexits.h.
@@ -127,7 +127,8 @@ impl Reader {
         self.matches.subcommand_name()
     }
 
-    /// The value of a setting, which is named by its field; none where it is not set, or was refused.
+    /// The value of a setting, which is named by its field; none where it is not set, or was
+    /// refused.
     #[must_use]
     pub fn value<T: Clone + Send + Sync + 'static>(&self, field: &str) -> Option<T> {
         self.leaf().try_get_one(field).ok().flatten().cloned()
@@ -255,7 +256,7 @@ fn variable(argument: &Arg) -> Option<&str> {
     argument.get_env()?.to_str()
 }
 
-/// What an operator knows an argument by: its variable, or its flag.
+/// The operator's name of an argument: its variable, or its flag.
 fn name(argument: &Arg) -> String {
     variable(argument)
         .map(str::to_owned)

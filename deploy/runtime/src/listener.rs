@@ -32,20 +32,20 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use tonic::body::Body;
 use tower::{BoxError, Service, ServiceExt as _};
 
-use self::begun::Begun;
+use self::begun::PrefacedStream;
 pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
 use crate::{jitter::jittered, peer::PeerNames, tls::ServerTls, token::MAX_TOKEN_BYTES};
 
 /// By this share the ages of connections differ from the one that is set.
 const AGE_JITTER: f64 = 0.1;
-/// How long a peer that has connected may take until TLS and HTTP have begun, in which it holds one of
-/// the listener's places. Generous: three lost packets take seven seconds.
+/// How long a peer that has connected may take until TLS and HTTP have begun, in which it holds one
+/// of the listener's places. Generous: three lost packets take seven seconds.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Backoff when the system has no descriptor or memory for a connection: some end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// Refused connections, and handshakes that fail, are logged this often at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// HTTP/2 pings this often tell a dead peer from an idle one.
+/// Interval of HTTP/2 pings, which distinguish a dead peer from an idle one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping within this is gone.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ pub struct ConnectionOptions {
 /// Cancelled when the connection of a call should end: at its age, or as the process drains. In the
 /// extensions of each request; a stream without an end of its own ends with it.
 #[derive(Clone, Debug)]
-pub struct Closing(pub CancellationToken);
+pub struct ConnectionEnd(pub CancellationToken);
 
 /// Serves `service` until `close`, and then until no connection is left. Dropping the future closes
 /// all. When no connection can be accepted, it tries again.
@@ -189,7 +189,7 @@ impl Seldom {
 }
 
 /// A connection as it is served: bytes come from its first ones on.
-type Stream = Begun<Either<TcpStream, TlsStream<TcpStream>>>;
+type Stream = PrefacedStream<Either<TcpStream, TlsStream<TcpStream>>>;
 
 struct Connection {
     options: ConnectionOptions,
@@ -224,7 +224,9 @@ impl Connection {
         let closing = self.closing.clone();
         let service = service.map_request(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Closing(closing.clone()));
+            request
+                .extensions_mut()
+                .insert(ConnectionEnd(closing.clone()));
             if let Some(names) = &names {
                 request.extensions_mut().insert(names.clone());
             }
@@ -252,11 +254,13 @@ impl Connection {
         // Only a peer that has gone already can make it fail.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.options.tls else {
-            return Some((Begun::wait(Either::Left(stream)).await?, None));
+            return Some((PrefacedStream::wait(Either::Left(stream)).await?, None));
         };
         let peer = stream.peer_addr();
         match tls.accept(stream).await {
-            Ok((stream, names)) => Some((Begun::wait(Either::Right(stream)).await?, names)),
+            Ok((stream, names)) => {
+                Some((PrefacedStream::wait(Either::Right(stream)).await?, names))
+            }
             // A balancer that only looks whether the port is open.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => {

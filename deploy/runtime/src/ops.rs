@@ -1,7 +1,7 @@
 //! The HTTP endpoint for Kubernetes and Prometheus: `/livez`, `/readyz`, `/metrics`.
 //!
-//! Liveness says that the process can answer at all; it never asks a dependency, since restarting
-//! a pod does not mend a database. Readiness is what [`Readiness`] was last told.
+//! Liveness says that the process can answer at all; it never asks a dependency, since restarting a
+//! pod does not mend a database. Readiness is the value last set in [`Readiness`].
 
 use std::{
     collections::BTreeMap,
@@ -56,7 +56,7 @@ impl Readiness {
         self.state.send_modify(|state| *state = Err(why.into()));
     }
 
-    /// What was said last.
+    /// The last state that was set.
     ///
     /// # Errors
     ///
@@ -146,7 +146,8 @@ pub fn url(address: SocketAddr, has_tls: bool) -> String {
     format!("{scheme}://{address}")
 }
 
-/// Writes the URLs of the process's listeners, by name, to a file that is there whole or not at all.
+/// Writes the URLs of the process's listeners, by name, to a file that is there whole or not at
+/// all.
 ///
 /// # Errors
 ///

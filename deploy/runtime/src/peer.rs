@@ -1,4 +1,4 @@
-//! What a verified client certificate says of the peer of a connection.
+//! The names of a connection's peer in its verified client certificate.
 
 use std::sync::Arc;
 

@@ -43,10 +43,10 @@ pub struct Services {
 }
 
 /// The services that a listener serves, ready to be served.
-pub struct Served {
+pub struct ServiceSet {
     /// From a call's path to its service.
     pub routes: Routes,
-    /// What may be called.
+    /// The methods that may be called.
     pub methods: Methods,
     /// Says whether these services are of use.
     pub health: Health,
@@ -92,7 +92,7 @@ impl Services {
     pub async fn finish(
         mut self,
         reflection: bool,
-    ) -> Result<Served, tonic_reflection::server::Error> {
+    ) -> Result<ServiceSet, tonic_reflection::server::Error> {
         if reflection {
             self.names.extend([REFLECTION, REFLECTION_ALPHA]);
         }
@@ -116,7 +116,7 @@ impl Services {
             said: Arc::default(),
         };
         health.set(false).await;
-        Ok(Served {
+        Ok(ServiceSet {
             routes: self.routes.routes(),
             methods: Methods::of(&self.names, &files),
             health,
@@ -163,7 +163,7 @@ impl Health {
     }
 }
 
-/// What may be called on one listener, with what. Cheap to clone.
+/// The methods of a listener and the shapes of their requests. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Methods(Arc<Table>);
 
@@ -178,7 +178,7 @@ struct Table {
 pub(crate) struct Method {
     /// It needs no token.
     pub(crate) open: bool,
-    /// Which of the shapes its requests have.
+    /// The index of its requests' shape.
     shape: usize,
     /// Bytes of a request at most.
     most: usize,

@@ -1,8 +1,8 @@
 //! Structured logs on standard error; standard output stays free for commands that print.
 //!
-//! A line is written where a problem is handled, once. What goes on for a while (a database that is
-//! away, a host that is down) has a line when it begins and one when it ends ([`Failing`]), however
-//! often it is met. A line says in its `span` in which call or turn it was written.
+//! A problem is logged once, where it is handled. A condition that lasts (a database or a host that
+//! is down) is logged when it begins and when it ends ([`Failing`]), however often it is met. The
+//! `span` of a line identifies its call or turn.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,8 +19,8 @@ use tracing_subscriber::{
 /// Target of the spans in which lines are written: a call, a turn of a worker. They are there
 /// whatever the filter leaves out, so that each line that it lets through has its request's id.
 pub const SPAN: &str = "span";
-/// Target of the events that say who was let do what, and who was not: `audit=off` in a filter leaves
-/// them out, and `off,audit=info` leaves out all others.
+/// Target of the events that say who was let do what, and who was not: `audit=off` in a filter
+/// leaves them out, and `off,audit=info` leaves out all others.
 pub const AUDIT: &str = "audit";
 
 /// How log lines look.
@@ -33,9 +33,8 @@ pub enum LogFormat {
     Text,
 }
 
-/// What comes before the configured filter, which may say otherwise. The platform's verifier
-/// logs each certificate that it refuses as an error; a refusal is handled and logged where the
-/// connection is made.
+/// Precedes the configured filter, which may override it. The platform's verifier logs each refused
+/// certificate as an error; a refusal is handled and logged where the connection is made.
 const QUIET: &str = "rustls_platform_verifier=off";
 
 /// Installs the process-wide subscriber. `filter` is in the syntax of
@@ -62,8 +61,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Whether something that is tried again and again fails, for one line when that begins and one when
-/// it ends.
+/// Whether something that is tried again and again fails, for one line when that begins and one
+/// when it ends.
 #[derive(Debug, Default)]
 pub struct Failing(AtomicBool);
 

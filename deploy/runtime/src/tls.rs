@@ -1,9 +1,9 @@
-//! TLS of listeners and clients: a process's own certificate and the authorities that it believes, both
-//! from PEM files that are read again when they change, and the handshakes of both sides.
+//! TLS of listeners and clients: a process's own certificate and the authorities that it believes,
+//! both from PEM files that are read again when they change, and the handshakes of both sides.
 //!
 //! rustls' configurations are made once. What changes stands behind them: each handshake asks
-//! [`Identity`] for the certificate, and [`Authorities`] which others to believe. Connections that are open
-//! stay as they are; listeners end each at its age.
+//! [`Identity`] for the certificate, and [`Authorities`] which others to believe. Connections that
+//! are open stay as they are; listeners end each at its age.
 
 /// How both sides verify the signatures of a handshake: by the provider's algorithms. For the
 /// implementation of a verifier.

@@ -1,8 +1,9 @@
-//! Bearer tokens: JWTs, signed by issuers that an operator trusts. A service holds public keys only, so that no service can speak for a user.
+//! Bearer tokens: JWTs, signed by issuers that an operator trusts. A service holds public keys
+//! only, so that no service can speak for a user.
 //!
-//! [`Verifier`] checks a token: by which key ([`KeySources`]), from which issuer, for which audience,
-//! within which times. [`ClaimNames`] says under which names an issuer's tokens hold what [`Claims`]
-//! are made of.
+//! [`Verifier`] checks a token: by which key ([`KeySources`]), from which issuer, for which
+//! audience, within which times. [`ClaimNames`] says under which names an issuer's tokens hold what
+//! [`Claims`] are made of.
 
 mod claims;
 mod file;
@@ -29,15 +30,15 @@ pub use self::{
 /// The `aud` of the tokens that our own command issues, and what is accepted by default.
 pub const AUDIENCE: &str = "chat";
 
-/// Difference that is allowed between the clocks of issuer and service, in seconds. Both follow NTP,
-/// which keeps them within a fraction of that.
+/// Difference that is allowed between the clocks of issuer and service, in seconds. Both follow
+/// NTP, which keeps them within a fraction of that.
 pub const LEEWAY_SECONDS: i64 = 5;
 
 /// A token longer than this is not even parsed. Large enough for a user in a thousand organizations
 /// and a thousand groups, in short; nearly all that proxies such as Envoy accept of headers.
 pub const MAX_TOKEN_BYTES: usize = 59 * 1024;
 
-/// Why a token is refused. No variant tells the client more than its name.
+/// Why a token is refused. Clients see the variant's name only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// There is no `authorization: Bearer` metadata.
@@ -46,11 +47,11 @@ pub enum TokenError {
     /// The token is longer than [`MAX_TOKEN_BYTES`].
     #[error("the bearer token is too long")]
     TooLong,
-    /// It is signed by a key that its issuer does not have, or not any more.
+    /// Its key is not, or no longer, one of its issuer's.
     #[error("the bearer token is of an unknown key")]
     UnknownKey,
-    /// It is signed by an unknown key, and which keys its issuer has now cannot be found out: it may
-    /// be good.
+    /// It is signed by an unknown key, and which keys its issuer has now cannot be found out: it
+    /// may be good.
     #[error("the issuer's keys cannot be loaded")]
     KeysUnavailable,
     /// The token is malformed, forged, expired, or for another audience.

@@ -26,7 +26,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use tonic::{Code, Request};
 
 pub use self::{
-    collector::{FLUSH_TIMEOUT, TraceError, TraceSettings, Traced, Traces},
+    collector::{FLUSH_TIMEOUT, TraceError, TraceSettings, TracedProcess, Traces},
     served::TraceLayer,
 };
 use crate::call_metrics::code_name;
@@ -41,7 +41,7 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 pub struct Span(Option<Context>);
 
 impl Span {
-    /// A call that is served: it continues the trace that `headers` tell of, or begins one.
+    /// A served call: it continues the trace in `headers`, or begins one.
     fn served(method: Cow<'static, str>, headers: &http::HeaderMap) -> Self {
         let span = Self::begin(SpanKind::Server, method.clone(), Vec::new(), || {
             propagation::of_headers(headers)
@@ -50,8 +50,8 @@ impl Span {
         span
     }
 
-    /// A call to another service, as in `chat.v1.SyncService/RenewLease`, in the current trace or in
-    /// one that begins with it.
+    /// A call to another service, as in `chat.v1.SyncService/RenewLease`, in the current trace or
+    /// in one that begins with it.
     #[must_use]
     pub fn call(method: &'static str) -> Self {
         let decided = current(|context| context.is_valid() && !context.is_sampled());
@@ -69,9 +69,9 @@ impl Span {
         span
     }
 
-    /// Work that begins by itself, for those whose trace contexts are `waiting`
-    /// (as its `traceparent` names it): it continues the first one's trace, and points to the others. Work
-    /// for which none waits begins a trace.
+    /// Background work for waiters with the trace contexts `waiting` (as its `traceparent` names
+    /// it): it continues the first trace, and links to the others. Work without a waiter begins a
+    /// trace.
     #[must_use]
     pub fn turn<'a>(name: &'static str, waiting: impl Iterator<Item = &'a str>) -> Self {
         if TRACER.get().is_none() {
@@ -95,7 +95,8 @@ impl Span {
     }
 
     /// A request to an HTTP server for what is called `query`, of few different ones, within the
-    /// current trace. It carries no trace context: whose servers they are, is no business of a trace.
+    /// current trace. It carries no trace context: whose servers they are, is no business of a
+    /// trace.
     #[must_use]
     pub fn request(method: &'static str, query: &'static str, host: &str) -> Self {
         let span = Self::within(|| format!("{method} {query}").into());
@@ -187,8 +188,8 @@ impl Drop for Span {
     }
 }
 
-/// Adds the current trace context to a call: also that of a trace which is not recorded, so that the
-/// service that is called does not record it either. For an interceptor.
+/// Adds the current trace context to a call: also that of a trace which is not recorded, so that
+/// the service that is called does not record it either. For an interceptor.
 ///
 /// # Errors
 ///

@@ -45,7 +45,7 @@ enum Kind {
     Eight,
     Text,
     Bytes,
-    /// Which of the messages.
+    /// The index of the message.
     Message(usize),
 }
 

@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 
 use super::{
-    BREAKER_OPEN, LeaseBudget, SLOWED, STOPPED, Withheld,
+    BREAKER_OPEN, LeaseBudget, SLOWED, STOPPED, WithholdReason,
     credential::{CredentialCheck, CredentialProbe},
-    host_state::{HostState, Pace},
+    host_state::{HostState, Throttle},
     pause,
-    slots::{Demand, Slot},
-    window::Received,
+    slots::{Demand, RequestSlot},
+    window::TimedValue,
 };
 
-/// What one credential of a lease may send. A host is opened with it.
+/// The admission of one credential's requests in a lease. A host is opened with it.
 #[derive(Clone, Debug)]
 pub struct Admission {
     pub(super) budget: Arc<LeaseBudget>,
@@ -32,7 +32,7 @@ pub struct RequestPermit {
     // Dropped in this order: a request that waits for the window finds the credential's verdict.
     _probe: Option<CredentialProbe>,
     _place: WindowPlace,
-    _slot: Slot,
+    _slot: RequestSlot,
     budget: Arc<LeaseBudget>,
 }
 
@@ -80,7 +80,7 @@ impl Drop for WindowPlace {
 
 impl RequestPermit {
     /// Runs the exchange until its end, or until the turn's deadline. `None`: it was cut off, which
-    /// is to be answered as [`ProblemClass::HostUnavailable`].
+    /// counts as [`ProblemClass::HostUnavailable`].
     pub async fn run<T>(&self, exchange: impl Future<Output = T> + Send) -> Option<T> {
         tokio::select! {
             biased;
@@ -102,7 +102,7 @@ impl Admission {
         window: &'static str,
         lane: Lane,
         cost: i64,
-    ) -> Result<RequestPermit, Withheld> {
+    ) -> Result<RequestPermit, WithholdReason> {
         self.admit(window, lane, cost, lane != Lane::Interactive)
             .await
     }
@@ -118,7 +118,7 @@ impl Admission {
         window: &'static str,
         lane: Lane,
         cost: i64,
-    ) -> Result<RequestPermit, Withheld> {
+    ) -> Result<RequestPermit, WithholdReason> {
         self.admit(window, lane, cost, false).await
     }
 
@@ -128,7 +128,7 @@ impl Admission {
         lane: Lane,
         cost: i64,
         may_wait: bool,
-    ) -> Result<RequestPermit, Withheld> {
+    ) -> Result<RequestPermit, WithholdReason> {
         // The slot comes last: a request that waits for its window must not keep one from other
         // leases.
         let (place, probe) = self.place(window, lane, cost, may_wait).await?;
@@ -144,11 +144,11 @@ impl Admission {
             slot = budget.budgets.slots.acquire(demand) => slot,
             () = budget.over() => None,
         };
-        let slot = slot.ok_or(Withheld::TurnOver)?;
+        let slot = slot.ok_or(WithholdReason::TurnOver)?;
         // Answers may have closed something meanwhile.
         self.check(window, lane, cost)?;
         if self.host.admit(&budget.key, Instant::now()).is_err() {
-            return Err(Withheld::HostClosed);
+            return Err(WithholdReason::HostClosed);
         }
         if budget.with_window(window, |window| window.sent()) {
             budget.changed.notify_waiters();
@@ -167,7 +167,7 @@ impl Admission {
         lane: Lane,
         cost: i64,
         may_wait: bool,
-    ) -> Result<(WindowPlace, Option<CredentialProbe>), Withheld> {
+    ) -> Result<(WindowPlace, Option<CredentialProbe>), WithholdReason> {
         let budget = &self.budget;
         let mut waiting = None;
         loop {
@@ -214,7 +214,7 @@ impl Admission {
             tokio::select! {
                 () = changed => {}
                 () = late => {}
-                () = budget.over() => return Err(Withheld::TurnOver),
+                () = budget.over() => return Err(WithholdReason::TurnOver),
             }
         }
     }
@@ -224,20 +224,20 @@ impl Admission {
     /// # Errors
     ///
     /// Why it may not.
-    pub fn check(&self, window: &'static str, lane: Lane, cost: i64) -> Result<(), Withheld> {
+    pub fn check(&self, window: &'static str, lane: Lane, cost: i64) -> Result<(), WithholdReason> {
         let budget = &self.budget;
         if budget.is_over() {
-            return Err(Withheld::TurnOver);
+            return Err(WithholdReason::TurnOver);
         }
         let now = Instant::now();
         if budget.lock().is_paused(now) {
-            return Err(Withheld::BudgetPaused);
+            return Err(WithholdReason::BudgetPaused);
         }
         self.credential.check()?;
         let settings = &budget.budgets.settings;
         let checked =
             budget.with_window(window, |state| state.may_spend(settings, lane, cost, now));
-        if checked == Err(Withheld::Reserved) {
+        if checked == Err(WithholdReason::Reserved) {
             self.metrics()
                 .count_withheld(&self.api_base_url, window, lane);
         }
@@ -250,7 +250,7 @@ impl Admission {
         self.budget.with_window(window, |window| window.serial());
     }
 
-    /// Waits, without keeping a slot from others, until `time` has passed or the turn is over.
+    /// Waits, without holding a slot, until `time` has passed or the turn has ended.
     pub async fn wait(&self, time: Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
@@ -266,7 +266,7 @@ impl Admission {
         self.budget.budgets.slots.share()
     }
 
-    /// Whose budget it is.
+    /// The key of the budget.
     #[must_use]
     pub fn key(&self) -> &BudgetKey {
         &self.budget.key
@@ -278,7 +278,7 @@ impl Admission {
         self.budget.view.account_known || self.budget.lock().account_id.is_some()
     }
 
-    /// Whether to ask less and slower, since a secondary limit was met lately.
+    /// Whether to send fewer and smaller requests, because a secondary limit was met recently.
     #[must_use]
     pub fn is_cautious(&self) -> bool {
         self.budget.view.cautious_for.is_some()
@@ -292,11 +292,11 @@ impl Admission {
 
     /// An answer described its window (limit, remaining, reset, length; no pause). A limit of 0
     /// means that the host has none.
-    pub fn observe(&self, window: &'static str, told: Window) {
-        let limited = told.limit != Some(0);
+    pub fn observe(&self, window: &'static str, seen: Window) {
+        let limited = seen.limit != Some(0);
         self.metrics()
-            .observe_window(&self.api_base_url, window, &told);
-        self.budget.with_window(window, |state| state.observe(told));
+            .observe_window(&self.api_base_url, window, &seen);
+        self.budget.with_window(window, |state| state.observe(seen));
         let ceiling = &self.budget.budgets.ceiling;
         ceiling.observe(&self.budget.key, window, limited);
     }
@@ -358,13 +358,13 @@ impl Admission {
         self.host.accepted(&self.budget.key, Instant::now());
     }
 
-    /// When the credential expires, as the host told it.
+    /// Notes when the credential expires, as the host's response says.
     pub fn credential_expires_at(&self, at: Timestamp) {
         self.credential.expires_at(at);
     }
 
     /// The host refused the credential.
-    pub fn refuse_credential(&self) -> Withheld {
+    pub fn refuse_credential(&self) -> WithholdReason {
         self.credential.refuse();
         let budgets = &self.budget.budgets;
         let (settings, key) = (&budgets.settings, &self.budget.key);
@@ -372,7 +372,7 @@ impl Admission {
             self.note_host(BREAKER_OPEN, is_open, None);
         }
         self.budget.changed.notify_waiters();
-        Withheld::Credential
+        WithholdReason::Credential
     }
 
     /// The credential cannot be sent at all, which no host needs to say.
@@ -382,7 +382,7 @@ impl Admission {
 
     /// The limit of `window` is spent: pauses it until `reset_in` (or what is known, or a minute)
     /// and a margin have passed. The first word stands.
-    pub fn pause_window(&self, window: &'static str, reset_in: Option<Duration>) -> Withheld {
+    pub fn pause_window(&self, window: &'static str, reset_in: Option<Duration>) -> WithholdReason {
         let budget = &self.budget;
         let settings = &budget.budgets.settings;
         let first = budget.with_window(window, |state| {
@@ -393,7 +393,7 @@ impl Admission {
         if first {
             self.count_pause(ProblemClass::RateLimited);
         }
-        Withheld::WindowPaused
+        WithholdReason::WindowPaused
     }
 
     /// How long `window` is still paused, by this lease or as it was leased.
@@ -410,7 +410,7 @@ impl Admission {
         &self,
         retry_after: Option<Duration>,
         request: Option<&str>,
-    ) -> Withheld {
+    ) -> WithholdReason {
         let (budget, now) = (&self.budget, Instant::now());
         let mut state = budget.lock();
         let first = !state.is_paused(now);
@@ -419,7 +419,7 @@ impl Admission {
         state.secondary_refusals += u32::from(first);
         drop(state);
         if first && let Some(pace) = self.host.secondary_limit(&budget.key, now) {
-            if pace == Pace::Stopped {
+            if pace == Throttle::Stopped {
                 self.metrics()
                     .set_host_state(&self.api_base_url, STOPPED, true);
             }
@@ -434,7 +434,7 @@ impl Admission {
     }
 
     /// The account is locked or suspended: pauses the budget for an hour.
-    pub fn lock_account(&self) -> Withheld {
+    pub fn lock_account(&self) -> WithholdReason {
         self.pause(Pause {
             duration: pause::locked(&self.budget.key),
             class: ProblemClass::AccountLocked,
@@ -444,15 +444,15 @@ impl Admission {
 
     /// Pauses the budget as a whole: its host says which of its windows stand in for one another.
     /// The first word stands.
-    pub fn pause(&self, pause: Pause) -> Withheld {
+    pub fn pause(&self, pause: Pause) -> WithholdReason {
         let mut state = self.budget.lock();
         if !state.is_paused(Instant::now()) {
-            state.pause = Some(Received::now(pause));
+            state.pause = Some(TimedValue::now(pause));
             self.count_pause(pause.class);
             drop(state);
             self.budget.changed.notify_waiters();
         }
-        Withheld::BudgetPaused
+        WithholdReason::BudgetPaused
     }
 
     fn count_pause(&self, class: ProblemClass) {

@@ -8,7 +8,7 @@ use std::sync::{
 use jiff::Timestamp;
 use proto::sync::{Credential, CredentialObservation};
 
-use super::Withheld;
+use super::WithholdReason;
 
 /// Whether the host takes a group's credential.
 ///
@@ -18,13 +18,13 @@ use super::Withheld;
 #[derive(Debug)]
 pub(super) struct CredentialCheck {
     credential: Option<Credential>,
-    told: Mutex<Told>,
+    status: Mutex<CredentialStatus>,
     probing: AtomicBool,
 }
 
-/// What the host said of it.
+/// The credential's status by the host's responses.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct CredentialStatus {
     accepted: Option<bool>,
     expires_at: Option<Timestamp>,
 }
@@ -33,16 +33,16 @@ impl CredentialCheck {
     pub(super) fn new(credential: Option<Credential>) -> Self {
         Self {
             credential,
-            told: Mutex::default(),
+            status: Mutex::default(),
             probing: AtomicBool::new(false),
         }
     }
 
-    /// What was learned of the credential that chat-service does not know yet.
+    /// The observation of the credential, if chat-service does not know it yet.
     pub(super) fn news(&self) -> Option<CredentialObservation> {
-        let (told, known) = (*self.told(), self.credential.as_ref()?);
-        let refused = !told.accepted?;
-        let expires_at = told.expires_at.filter(|at| known.expires_at != Some(*at));
+        let (status, known) = (*self.status(), self.credential.as_ref()?);
+        let refused = !status.accepted?;
+        let expires_at = status.expires_at.filter(|at| known.expires_at != Some(*at));
         let is_news = refused || known.suspect || expires_at.is_some();
         is_news.then_some(CredentialObservation {
             account: known.account,
@@ -54,20 +54,20 @@ impl CredentialCheck {
 
     /// Whether the host refused it.
     pub(super) fn is_refused(&self) -> bool {
-        self.told().accepted == Some(false)
+        self.status().accepted == Some(false)
     }
 
     /// Whether anything may be sent with it.
-    pub(super) fn check(&self) -> Result<(), Withheld> {
+    pub(super) fn check(&self) -> Result<(), WithholdReason> {
         if self.is_refused() {
-            return Err(Withheld::Credential);
+            return Err(WithholdReason::Credential);
         }
         Ok(())
     }
 
     /// Begins a request: `Err` while another one finds out whether the credential is good.
     pub(super) fn begin(self: &Arc<Self>) -> Result<Option<CredentialProbe>, ()> {
-        if self.told().accepted.is_some() {
+        if self.status().accepted.is_some() {
             return Ok(None);
         }
         if self.probing.swap(true, Ordering::Relaxed) {
@@ -77,19 +77,19 @@ impl CredentialCheck {
     }
 
     pub(super) fn accept(&self) {
-        self.told().accepted.get_or_insert(true);
+        self.status().accepted.get_or_insert(true);
     }
 
     pub(super) fn refuse(&self) {
-        self.told().accepted = Some(false);
+        self.status().accepted = Some(false);
     }
 
     pub(super) fn expires_at(&self, at: Timestamp) {
-        self.told().expires_at = Some(at);
+        self.status().expires_at = Some(at);
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn status(&self) -> MutexGuard<'_, CredentialStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How far apart refreshes are when a budget is too small for all of them: load is shed by scaling
+//! The demand factor: a budget that is too small for all refreshes sheds load by scaling their
 //! intervals.
 
 use std::time::Duration;
@@ -9,13 +9,13 @@ use super::{Settings, window::reserve};
 
 /// No interval is scaled by more.
 const MOST: f64 = 16.0;
-/// What a window lasts when the host does not say: GitHub's is an hour.
+/// The length of a window that the host does not state: GitHub's is an hour.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
-/// The supply is planned to last a little beyond the reset, so that budgets do not all start anew
-/// at once.
+/// The supply is planned to last a little beyond the reset, so that budgets do not all resume at
+/// once.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// What the refs of a budget mostly spend, as its host knows.
+/// The window that the refs of a budget mostly spend, by its host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Supply {
     /// The window.

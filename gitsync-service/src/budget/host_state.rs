@@ -1,5 +1,5 @@
-//! What this process knows of the hosts that it asks, by API base: whether one is down, or wants
-//! fewer requests from this address.
+//! The process's state of each host, by API base: whether it is down, or wants fewer requests from
+//! this address.
 //!
 //! A circuit breaker opens only when several budgets meet the same failure: one account's may be
 //! its own. Secondary limits are the host's only when a share of the budgets that it is asked for
@@ -14,7 +14,7 @@ use std::{
 use proto::sync::{BudgetKey, ProblemClass};
 use tokio::time::Instant;
 
-use super::{Settings, load::Load, refused_tokens::RefusedTokens, share};
+use super::{Settings, load::InFlight, refused_tokens::RefusedTokens, share};
 
 /// Budgets that fail within [`FAILURE_WINDOW`], at least, until that is blamed on the host.
 const FAILING_BUDGETS: usize = 3;
@@ -39,14 +39,14 @@ const SLOW_SHARE: usize = 4;
 /// Duration over which budgets come back after that, each at its own time. Others halve their rate
 /// and add a tenth of it each minute, and are back after as long.
 const RAMP: Duration = Duration::from_secs(5 * 60);
-/// Which of a budget's shares says when it comes back.
+/// The budget's share that decides when it resumes.
 const RAMP_SHARE: u64 = 5;
 
 /// One host.
 #[derive(Debug, Default)]
 pub(super) struct HostState {
     /// Its requests on the wire.
-    pub(super) load: Arc<Load>,
+    pub(super) load: Arc<InFlight>,
     inner: Mutex<Inner>,
 }
 
@@ -62,9 +62,9 @@ struct Inner {
     asked: HashMap<BudgetKey, Instant>,
 }
 
-/// What several secondary limits come to.
+/// The consequence of several secondary limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum Throttle {
     /// The host is asked less for a while.
     Slowed,
     /// It is not asked for a while.
@@ -98,7 +98,7 @@ impl FailureCount {
 }
 
 impl Inner {
-    fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Closed> {
+    fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Rejection> {
         let stopped_until = self
             .stopped_until
             .map(|until| until + RAMP.mul_f64(share(key, RAMP_SHARE)));
@@ -124,12 +124,12 @@ impl Inner {
 }
 
 /// Why a host takes no request for a budget, and for how long.
-pub(super) type Closed = (ProblemClass, Duration);
+pub(super) type Rejection = (ProblemClass, Duration);
 
 impl HostState {
     /// Admits a request for `key`. While the circuit breaker is half-open, one trial request is
     /// admitted and others are rejected until it completes.
-    pub(super) fn admit(&self, key: &BudgetKey, now: Instant) -> Result<(), Closed> {
+    pub(super) fn admit(&self, key: &BudgetKey, now: Instant) -> Result<(), Rejection> {
         let mut inner = self.lock();
         inner.closed(key, now).map_or(Ok(()), Err)?;
         if inner.asked.len() >= MOST_ASKED {
@@ -145,7 +145,7 @@ impl HostState {
     }
 
     /// Why no request for `key` would be admitted now.
-    pub(super) fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Closed> {
+    pub(super) fn closed(&self, key: &BudgetKey, now: Instant) -> Option<Rejection> {
         self.lock().closed(key, now)
     }
 
@@ -190,8 +190,8 @@ impl HostState {
         self.lock().refused_tokens.count(key, false, now);
     }
 
-    /// The host refused the credential of `key`: it answers, unless it refuses many. Returns whether
-    /// the breaker is open, if that is news.
+    /// Counts a refused credential of `key`. The host is reachable, unless it refuses many. Returns
+    /// whether the circuit breaker is open, if that changed.
     pub(super) fn refused(
         &self,
         settings: &Settings,
@@ -214,7 +214,7 @@ impl HostState {
 
     /// The host answered a request for `key` with a secondary limit. Returns what becomes of all
     /// others for that.
-    pub(super) fn secondary_limit(&self, key: &BudgetKey, now: Instant) -> Option<Pace> {
+    pub(super) fn secondary_limit(&self, key: &BudgetKey, now: Instant) -> Option<Throttle> {
         let mut inner = self.lock();
         inner.asked.retain(|_, at| now < *at + FAILURE_WINDOW);
         let slow_until = inner.slow_until.filter(|until| now < *until);
@@ -236,9 +236,9 @@ impl HostState {
         inner.slow_until = Some(until);
         if slow_until.is_some() {
             inner.stopped_until = Some(until);
-            return Some(Pace::Stopped);
+            return Some(Throttle::Stopped);
         }
-        Some(Pace::Slowed)
+        Some(Throttle::Slowed)
     }
 
     /// How many of `most` request slots the host has now.
@@ -335,7 +335,11 @@ mod tests {
         assert!(!is_open(&host, now + MAINTENANCE_CAP));
     }
 
-    fn limit(host: &HostState, numbers: std::ops::Range<u32>, now: Instant) -> Vec<Option<Pace>> {
+    fn limit(
+        host: &HostState,
+        numbers: std::ops::Range<u32>,
+        now: Instant,
+    ) -> Vec<Option<Throttle>> {
         let limited = numbers.map(|number| {
             assert_eq!(host.admit(&key(number), now), Ok(()));
             host.secondary_limit(&key(number), now)
@@ -348,7 +352,7 @@ mod tests {
         let (host, now) = (HostState::default(), Instant::now());
         assert_eq!(host.places(8, now), 8);
         let paces = limit(&host, 0..6, now);
-        let [slowed, stopped] = [Pace::Slowed, Pace::Stopped].map(Some);
+        let [slowed, stopped] = [Throttle::Slowed, Throttle::Stopped].map(Some);
         assert_eq!(paces, [None, None, slowed, None, None, stopped]);
         assert_eq!((host.places(8, now), host.places(2, now)), (2, 1));
         let before = HostState::default();
@@ -394,11 +398,11 @@ mod tests {
         }
         // Of 24 budgets, four are fewer than a fifth of those that were asked for by then.
         assert_eq!(limit(&host, 0..3, now), [None; 3]);
-        assert_eq!(limit(&host, 3..4, now), [Some(Pace::Slowed)]);
+        assert_eq!(limit(&host, 3..4, now), [Some(Throttle::Slowed)]);
         // What was asked for more than a minute ago does not count.
         assert_eq!(
             limit(&host, 0..3, now + FAILURE_WINDOW * 2).pop(),
-            Some(Some(Pace::Slowed))
+            Some(Some(Throttle::Slowed))
         );
     }
 

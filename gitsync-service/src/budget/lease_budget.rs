@@ -1,4 +1,4 @@
-//! The budget of one lease: what answers said so far, and what is to be reported of it.
+//! The budget of one lease: the observations so far, and the report of them.
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +14,12 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Budgets, Withheld,
+    Admission, Budgets, WithholdReason,
     credential::CredentialCheck,
     host_state::{HostState, PROBE_AFTER},
-    load::Load,
+    load::InFlight,
     pause,
-    window::{RateLimitWindow, Received},
+    window::{RateLimitWindow, TimedValue},
 };
 
 /// The budget of one lease.
@@ -30,8 +30,8 @@ pub struct LeaseBudget {
     pub(super) view: BudgetView,
     deadline: Instant,
     /// Its requests on the wire.
-    pub(super) load: Arc<Load>,
-    /// Cancelled when nothing more is to be sent.
+    pub(super) load: Arc<InFlight>,
+    /// Cancelled when nothing more may be sent.
     stop: CancellationToken,
     state: Mutex<State>,
     /// Notified whenever there may be room for a request that there was none for.
@@ -42,19 +42,19 @@ pub struct LeaseBudget {
 pub(super) struct State {
     windows: BTreeMap<&'static str, RateLimitWindow>,
     /// The host wants no requests.
-    pub(super) pause: Option<Received<Pause>>,
+    pub(super) pause: Option<TimedValue<Pause>>,
     pub(super) account_id: Option<String>,
     pub(super) secondary_refusals: u32,
     /// Counted by a report that is not delivered yet.
     secondary_refusals_taken: u32,
     /// Each with its host.
     credentials: Vec<(Arc<CredentialCheck>, Arc<HostState>)>,
-    unsent: Unsent,
+    unsent: SkippedLanes,
 }
 
 /// The most urgent lane of what was not sent, by reason.
 #[derive(Debug, Default)]
-struct Unsent {
+struct SkippedLanes {
     host_closed: bool,
     reserved: Option<Lane>,
     window_paused: Option<Lane>,
@@ -63,12 +63,12 @@ struct Unsent {
 /// Pauses that a host asked for in a lost lease, whose reports may not have delivered them.
 #[derive(Debug, Default)]
 pub(super) struct UnreportedPauses {
-    budget: Option<Received<Pause>>,
-    windows: Vec<(&'static str, Received<Duration>)>,
+    budget: Option<TimedValue<Pause>>,
+    windows: Vec<(&'static str, TimedValue<Duration>)>,
 }
 
 impl UnreportedPauses {
-    /// Whether any of them goes on at `now`.
+    /// Whether a pause is in force at `now`.
     pub(super) fn in_force(&self, now: Instant) -> bool {
         let budget = self
             .budget
@@ -79,7 +79,7 @@ impl UnreportedPauses {
 }
 
 impl State {
-    /// Begins with pauses that go on.
+    /// Begins with the pauses in force.
     fn new(view: &BudgetView, pauses: UnreportedPauses) -> Self {
         let mut windows = BTreeMap::new();
         for (name, pause) in pauses.windows {
@@ -122,7 +122,7 @@ impl LeaseBudget {
         }
     }
 
-    /// What a group of the lease may send.
+    /// The admission of a group of the lease.
     #[must_use]
     pub fn admission(self: &Arc<Self>, group: &LeaseGroup) -> Admission {
         let credential = Arc::new(CredentialCheck::new(group.credential.clone()));
@@ -146,7 +146,7 @@ impl LeaseBudget {
         self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
 
-    /// Resolves when nothing more is to be sent.
+    /// Resolves when nothing more may be sent.
     pub(super) async fn over(&self) {
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -160,19 +160,23 @@ impl LeaseBudget {
     }
 
     /// Notes that a question of `lane` was not asked, and why.
-    pub(crate) fn note_unsent(&self, lane: Lane, withheld: Withheld) {
+    pub(crate) fn note_unsent(&self, lane: Lane, withheld: WithholdReason) {
         let unsent = &mut self.lock().unsent;
         let most_urgent = |last: Option<Lane>| Some(last.map_or(lane, |last| last.min(lane)));
         match withheld {
-            Withheld::HostClosed => unsent.host_closed = true,
-            Withheld::Reserved => unsent.reserved = most_urgent(unsent.reserved),
-            Withheld::WindowPaused => unsent.window_paused = most_urgent(unsent.window_paused),
+            WithholdReason::HostClosed => unsent.host_closed = true,
+            WithholdReason::Reserved => unsent.reserved = most_urgent(unsent.reserved),
+            WithholdReason::WindowPaused => {
+                unsent.window_paused = most_urgent(unsent.window_paused);
+            }
             // These have a pause or an observation of their own, or none is due.
-            Withheld::BudgetPaused | Withheld::Credential | Withheld::TurnOver => {}
+            WithholdReason::BudgetPaused
+            | WithholdReason::Credential
+            | WithholdReason::TurnOver => {}
         }
     }
 
-    /// What the host's answers said so far, as of now. `None`: nothing.
+    /// The observation from responses so far, as of now. `None`: nothing was observed.
     ///
     /// Secondary limits are counted once: `Self::delivered` says whether the report arrived.
     #[must_use]
@@ -202,8 +206,7 @@ impl LeaseBudget {
         (observation != BudgetObservation::default()).then_some(observation)
     }
 
-    /// Keeps the pauses for the budget's next lease, since no report of this one can be sent any
-    /// more.
+    /// Keeps the pauses for the budget's next lease, since this one can send no further report.
     pub(crate) fn undeliverable(&self) {
         let state = self.lock();
         let windows = state.windows.iter();
@@ -224,7 +227,7 @@ impl LeaseBudget {
         state.secondary_refusals_taken = 0;
     }
 
-    /// For how long nothing more is worth a lease, and for which lanes: what was withheld by
+    /// How long no further lease is worthwhile, and for which lanes: requests that were withheld by
     /// choice.
     fn rest(&self, state: &State, now: Instant) -> Option<Pause> {
         let unsent = &state.unsent;
@@ -262,7 +265,7 @@ impl LeaseBudget {
                 .paused_for(now)
                 .unwrap_or_else(|| pause::primary(settings, reset_in, &self.key))
         });
-        // None is closed any more: there is nothing to rest for.
+        // No breaker is open any more: no reason for a rest is left.
         Some(Pause {
             duration: ends.min()?,
             class,
@@ -270,8 +273,8 @@ impl LeaseBudget {
         })
     }
 
-    /// What the host's answers said about the lease's credentials so far. Nothing of one that was
-    /// refused by a host that refuses many.
+    /// The observations of the lease's credentials so far. A refusal by a host that refuses many is
+    /// left out.
     #[must_use]
     pub fn credentials(&self) -> Vec<CredentialObservation> {
         let now = Instant::now();

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Requests on the wire.
 #[derive(Debug, Default)]
-pub(super) struct Load(AtomicUsize);
+pub(super) struct InFlight(AtomicUsize);
 
-impl Load {
+impl InFlight {
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! How long a budget pauses.
 //!
-//! What is added to the host's own word depends on the budget's key: a thousand budgets whose
-//! windows end in the same second come back one after the other.
+//! The padding of the host's reset depends on the budget's key: a thousand budgets whose windows
+//! end in the same second resume one after the other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whose credentials a host takes and refuses at the moment: whether it is the host that fails.
+//! Counts accepted and refused credentials of a host, to detect that the host itself fails.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Budgets whose credentials are refused in a window, at least, until the host is blamed: fewer may
 /// all be dead.
 const REFUSED_BUDGETS: usize = 3;
-/// How long a host is blamed at most without taking a single credential. Outages in which GitHub
-/// refused good tokens lasted minutes, rarely an hour; where all tokens of a small host are dead,
-/// their owners are to hear of it.
+/// Upper bound for how long refusals count as the host's failure while it accepts no credential.
+/// Outages in which GitHub refused valid tokens lasted minutes, rarely an hour; if all tokens of a
+/// small host are dead, their owners must be notified.
 const BLAMED: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The answers of a host to credentials.

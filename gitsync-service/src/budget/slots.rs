@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{host_state::HostState, load::Load};
+use super::{host_state::HostState, load::InFlight};
 
 /// One slot in this many is out of a single lease's reach, and of a single host's.
 const RESERVED_SHARE: usize = 5;
@@ -24,33 +24,33 @@ const RESERVED_SHARE: usize = 5;
 #[derive(Debug)]
 pub(super) struct Slots {
     count: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<SlotQueue>,
     /// For the one task that leases more: notified when a slot is released.
     eased: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct SlotQueue {
     taken: usize,
     next: u64,
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: BTreeMap<QueuePosition, Waiter>,
 }
 
 /// Background requests come after interactive ones, then in order of arrival.
-type Place = (bool, u64);
+type QueuePosition = (bool, u64);
 
 #[derive(Debug)]
-struct Waiting {
+struct Waiter {
     demand: Demand,
-    granted: oneshot::Sender<Slot>,
+    granted: oneshot::Sender<RequestSlot>,
 }
 
-/// Whose request wants a slot.
+/// The budget and urgency of a request that waits for a slot.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {
     pub(super) lane: Lane,
     /// The requests of its lease.
-    pub(super) lease: Arc<Load>,
+    pub(super) lease: Arc<InFlight>,
     pub(super) host: Arc<HostState>,
     /// There are other hosts.
     pub(super) has_others: bool,
@@ -86,19 +86,19 @@ impl Slots {
         self.eased.notified().await;
     }
 
-    /// Waits for a slot. `None`: there are none any more.
-    pub(super) async fn acquire(self: &Arc<Self>, demand: Demand) -> Option<Slot> {
+    /// Waits for a slot. `None`: the slots are closed.
+    pub(super) async fn acquire(self: &Arc<Self>, demand: Demand) -> Option<RequestSlot> {
         let slot = self.enqueue(demand);
         self.grant();
         slot.await.ok()
     }
 
-    fn enqueue(&self, demand: Demand) -> oneshot::Receiver<Slot> {
+    fn enqueue(&self, demand: Demand) -> oneshot::Receiver<RequestSlot> {
         let (granted, slot) = oneshot::channel();
         let mut queue = self.lock();
         let place = (demand.lane != Lane::Interactive, queue.next);
         queue.next += 1;
-        queue.waiting.insert(place, Waiting { demand, granted });
+        queue.waiting.insert(place, Waiter { demand, granted });
         slot
     }
 
@@ -116,16 +116,16 @@ impl Slots {
             let Some(place) = first.map(|(place, _)| *place) else {
                 break;
             };
-            let Some(Waiting { demand, granted }) = queue.waiting.remove(&place) else {
+            let Some(Waiter { demand, granted }) = queue.waiting.remove(&place) else {
                 break;
             };
             queue.taken += 1;
             demand.lease.begin();
             demand.host.load.begin();
             let slots = Arc::clone(self);
-            untaken.extend(granted.send(Slot { slots, demand }).err());
+            untaken.extend(granted.send(RequestSlot { slots, demand }).err());
         }
-        // What is not waited for any more is released, which takes the lock.
+        // A cancelled waiter releases its slot, which takes the lock.
         drop(queue);
         drop(untaken);
     }
@@ -136,19 +136,19 @@ impl Slots {
         demand.lease.count() < share && demand.host.load.count() < demand.host.places(of_host, now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, SlotQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A slot, for as long as this is held.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct RequestSlot {
     slots: Arc<Slots>,
     demand: Demand,
 }
 
-impl Drop for Slot {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
         self.slots.lock().taken -= 1;
         self.demand.lease.end();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     /// All slots that are there at once.
-    async fn at_once(slots: &Arc<Slots>, demand: impl Fn() -> Demand) -> Vec<Slot> {
+    async fn at_once(slots: &Arc<Slots>, demand: impl Fn() -> Demand) -> Vec<RequestSlot> {
         let mut held = Vec::new();
         loop {
             let mut acquiring = pin!(slots.acquire(demand()));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use proto::sync::{Lane, Window};
 use tokio::time::Instant;
 
-use super::{Settings, Withheld};
+use super::{Settings, WithholdReason};
 
 /// Two windows whose ends are closer than this are one.
 const SAME_WINDOW: Duration = Duration::from_secs(60);
@@ -16,12 +16,12 @@ const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// A value and when it was received: its durations count from there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received<T> {
+pub(super) struct TimedValue<T> {
     pub(super) value: T,
     at: Instant,
 }
 
-impl<T> Received<T> {
+impl<T> TimedValue<T> {
     pub(super) fn now(value: T) -> Self {
         Self {
             value,
@@ -29,13 +29,13 @@ impl<T> Received<T> {
         }
     }
 
-    /// What is left of `duration` at `now`. `None`: it is over.
+    /// The rest of `duration` at `now`. `None`: it has passed.
     pub(super) fn left(&self, duration: Duration, now: Instant) -> Option<Duration> {
         duration.checked_sub(now.saturating_duration_since(self.at))
     }
 }
 
-impl Received<Window> {
+impl TimedValue<Window> {
     fn reset_in(&self, now: Instant) -> Option<Duration> {
         let passed = now.saturating_duration_since(self.at);
         let reset_in = self.value.reset_in;
@@ -55,11 +55,11 @@ impl Received<Window> {
 #[derive(Debug)]
 pub(super) struct RateLimitWindow {
     /// As it was leased.
-    leased: Received<Window>,
+    leased: TimedValue<Window>,
     /// As the latest answer described it.
-    observed: Option<Received<Window>>,
+    observed: Option<TimedValue<Window>>,
     /// Its limit is spent: for how long nothing is sent.
-    pause: Option<Received<Duration>>,
+    pause: Option<TimedValue<Duration>>,
     /// At most one request is on the wire at a time.
     serial: bool,
     in_flight: usize,
@@ -73,7 +73,7 @@ pub(super) struct RateLimitWindow {
 impl RateLimitWindow {
     pub(super) fn new(leased: Window) -> Self {
         Self {
-            leased: Received::now(leased),
+            leased: TimedValue::now(leased),
             observed: None,
             pause: None,
             serial: false,
@@ -85,12 +85,12 @@ impl RateLimitWindow {
     }
 
     /// Its own pause, which began before.
-    pub(super) fn paused(&self) -> Option<Received<Duration>> {
+    pub(super) fn paused(&self) -> Option<TimedValue<Duration>> {
         self.pause
     }
 
     /// Goes on with a pause that began before.
-    pub(super) fn resume(&mut self, pause: Received<Duration>) {
+    pub(super) fn resume(&mut self, pause: TimedValue<Duration>) {
         self.pause = Some(pause);
     }
 
@@ -105,19 +105,19 @@ impl RateLimitWindow {
     ///
     /// # Errors
     ///
-    /// [`Withheld::WindowPaused`] and [`Withheld::Reserved`].
+    /// [`WithholdReason::WindowPaused`] and [`WithholdReason::Reserved`].
     pub(super) fn may_spend(
         &self,
         settings: &Settings,
         lane: Lane,
         cost: i64,
         now: Instant,
-    ) -> Result<(), Withheld> {
+    ) -> Result<(), WithholdReason> {
         if self.paused_for(now).is_some() {
-            return Err(Withheld::WindowPaused);
+            return Err(WithholdReason::WindowPaused);
         }
-        // What was left of a window is known until it ends; of one that is over, or that was leased
-        // without an end, a first request finds out.
+        // The remainder of a window is known until the window ends; after that, or without a known
+        // end, a first request finds out.
         let latest = self.observed.as_ref().unwrap_or(&self.leased);
         let lasts = latest
             .reset_in(now)
@@ -130,7 +130,7 @@ impl RateLimitWindow {
         let is_known = lasts || (self.observed.is_some() && !ended);
         let (limit, remaining) = (latest.value.limit, latest.value.remaining);
         let remaining = remaining.filter(|_| is_known);
-        // An Enterprise host whose limits are off tells a limit of 0.
+        // An Enterprise host with rate limits turned off sends a limit of 0.
         let (Some(limit @ 1..), Some(remaining)) = (limit, remaining) else {
             return Ok(());
         };
@@ -139,7 +139,7 @@ impl RateLimitWindow {
             Lane::Active | Lane::Idle => reserve(settings, limit),
         };
         if remaining.saturating_sub(cost) < kept {
-            return Err(Withheld::Reserved);
+            return Err(WithholdReason::Reserved);
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl RateLimitWindow {
         *self.waiting.entry(lane).or_default() += 1;
     }
 
-    /// It does not wait any more.
+    /// Ends the wait of a lane.
     pub(super) fn end_wait(&mut self, lane: Lane) {
         if let Some(count) = self.waiting.get_mut(&lane) {
             *count -= 1;
@@ -233,7 +233,7 @@ impl RateLimitWindow {
                 || new.remaining <= observed.value.remaining
         });
         if newer {
-            self.observed = Some(Received::now(new));
+            self.observed = Some(TimedValue::now(new));
         }
     }
 
@@ -243,12 +243,12 @@ impl RateLimitWindow {
         let last = last.and_then(|last| last.left(last.value, Instant::now()));
         let first = last.is_none_or(|left| left.is_zero());
         if first {
-            self.pause = Some(Received::now(pause));
+            self.pause = Some(TimedValue::now(pause));
         }
         first
     }
 
-    /// For how long nothing spends it.
+    /// How long nothing spends it.
     pub(super) fn paused_for(&self, now: Instant) -> Option<Duration> {
         let pause = self.pause.and_then(|pause| pause.left(pause.value, now));
         let leased = self.leased.value.pause_for;
@@ -263,7 +263,7 @@ impl RateLimitWindow {
         ends.filter(|end| !end.is_zero())
     }
 
-    /// What to report of it. `None`: nothing was learned.
+    /// The observation to report. `None`: nothing was learned.
     pub(super) fn observation(&self, name: &str, now: Instant) -> Option<Window> {
         let observed = self.observed.as_ref().map(|observed| observed.as_of(now));
         let pause_for = self.pause.and_then(|pause| pause.left(pause.value, now));
@@ -275,14 +275,15 @@ impl RateLimitWindow {
     }
 }
 
-/// What the owner keeps of a limit from background lanes. Never all of it, however small it is.
+/// The reserve of a limit that background lanes leave to the owner. Never the whole limit, however
+/// small it is.
 pub(super) fn reserve(settings: &Settings, limit: i64) -> i64 {
     percent(limit, settings.reserve_percent)
         .max(i64::from(settings.reserve_least))
         .min(limit.saturating_sub((limit / 10).max(1)))
 }
 
-/// What they keep even from what a person looks at: nothing that background lanes may spend.
+/// The reserve that even viewed refs leave: zero if background lanes may spend the whole limit.
 fn floor(settings: &Settings, limit: i64) -> i64 {
     percent(limit, settings.interactive_floor_percent).min(reserve(settings, limit))
 }
@@ -341,7 +342,7 @@ mod tests {
             window.observe(self::window(5000, 4999));
             assert_eq!(
                 window.may_spend(&settings, Lane::Interactive, 1, Instant::now()),
-                Err(Withheld::WindowPaused)
+                Err(WithholdReason::WindowPaused)
             );
         }
         assert!(spent.paused_for(Instant::now()) <= Some(HALF_AN_HOUR));
@@ -359,7 +360,7 @@ mod tests {
             observed.observe(over);
             assert_eq!(
                 observed.may_spend(&Settings::default(), Lane::Idle, 1, Instant::now()),
-                Err(Withheld::Reserved)
+                Err(WithholdReason::Reserved)
             );
         }
     }
@@ -448,8 +449,8 @@ mod tests {
                 .and_then(|seen| seen.remaining)
         };
         assert_eq!(observed.observation("core", now), None);
-        for (told, latest) in [(10, 10), (12, 10), (9, 9)] {
-            observed.observe(window(60, told));
+        for (answered, latest) in [(10, 10), (12, 10), (9, 9)] {
+            observed.observe(window(60, answered));
             assert_eq!(remaining(&observed), Some(latest));
         }
         observed.observe(Window {

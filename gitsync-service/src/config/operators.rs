@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use service_runtime::{
-    config::{Listed, Span, list, span},
+    config::{Span, TextList, list, span},
     token::{AUDIENCE, ClaimNames, KeyMetrics, KeySources, Trust, Verifier},
 };
 
@@ -15,18 +15,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Which tokens of operators are accepted.
 #[derive(Clone, Args)]
 pub struct OperatorSettings {
-    /// Files (PEM or JWKS) and https URLs (JWKS) of the public keys that verify operators' tokens, with
-    /// commas between
+    /// Comma-separated files (PEM or JWKS) and https URLs (JWKS) of the public keys that verify
+    /// operators' tokens
     #[arg(long, env = "GITSYNC_JWT_KEYS", value_parser = KeySources::parse, value_name = "SOURCES")]
     pub jwt_keys: KeySources,
     /// Issuer (`iss`) that operators' tokens must have [default: any]
     #[arg(long, env = "GITSYNC_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
-    /// Audiences (`aud`) of which operators' tokens must have one, with commas between
+    /// Comma-separated audiences (`aud`), one of which operators' tokens must have
     #[arg(long, env = "GITSYNC_JWT_AUDIENCES", value_parser = list, value_name = "AUDIENCES")]
     #[arg(default_value = AUDIENCE)]
-    pub jwt_audiences: Listed,
-    /// Life of a token at most, from issue to expiry; longer ones are refused
+    pub jwt_audiences: TextList,
+    /// Longest life of a token, from issue to expiry; longer ones are refused
     #[arg(long, env = "GITSYNC_JWT_MAX_LIFETIME", value_parser = span(MINUTE, 3650 * DAY))]
     #[arg(default_value_t = DAY.into())]
     pub jwt_max_lifetime: Span,

@@ -18,7 +18,7 @@ pub enum Plaintext {
     ChatService,
 }
 
-/// What the process speaks TLS with.
+/// The certificate and authorities of the process.
 #[derive(Default)]
 pub struct Tls {
     identity: Option<Identity>,

@@ -30,7 +30,7 @@ pub(super) fn https_proxy(text: &str) -> Result<SecretString, &'static str> {
     Ok(SecretString::from(text))
 }
 
-/// What is refused here would be no host to the HTTP client either, which ignores it.
+/// An entry that is refused here would be ignored by the HTTP client.
 pub(super) fn no_proxy(text: &str) -> Result<String, &'static str> {
     let is_network = |entry: &str| {
         let (address, mask) = entry.split_once('/').unwrap_or((entry, "0"));

@@ -1,10 +1,10 @@
 //! GitHub and GitHub Enterprise behind `Host`.
 //!
-//! `client` is the one place that sends. `graphql` puts many questions into one request,
-//! `rest` answers one question with one request or a few; which of the two is asked,
-//! `Connection` decides. Both turn what GitHub tells into the same values (`normalised`), so
-//! that a question has one answer. `rate_limit` and `refusal` are GitHub's rules for both, as
-//! pure functions; `instance` is what the process remembers of one GitHub.
+//! `client` is the one place that sends. `graphql` puts many questions into one request, `rest`
+//! answers one question with one request or a few; `HostConnection` chooses between them. Both
+//! normalise GitHub's values (`normalised`), so that a question has one answer. `rate_limit` and
+//! `refusal` are GitHub's rules for both, as pure functions; `instance` is the process's state of
+//! one GitHub.
 
 mod capability;
 mod check;
@@ -29,15 +29,15 @@ use std::{
 use proto::sync::{BudgetView, Credential, ProblemClass, Provider};
 
 use super::Answer;
-use crate::budget::{Admission, Supply, Withheld};
+use crate::budget::{Admission, Supply, WithholdReason};
 
 pub use client::{CONNECT_TIMEOUT, EgressProxy, MAX_BODY_BYTES, REQUEST_TIMEOUT};
-pub use connection::Connection;
+pub use connection::HostConnection;
 pub use rest::MAX_REVIEW_PAGES;
 
 use client::{Client, HttpClient};
 use instance::Instance;
-use sizes::Kind;
+use sizes::QueryKind;
 
 /// The window that REST spends, as GitHub names it.
 pub const CORE: &str = "core";
@@ -58,9 +58,9 @@ pub struct Settings {
     /// A request for whole statuses that takes longer costs the host more than one that asks what
     /// changed and one for what did. GitHub charges both with the same point.
     pub slow_detail: Duration,
-    /// The wait before a query that the host gave up on is sent again in smaller parts, at least;
-    /// three times as long at most. The host itself may be overloaded, and GitHub charges for what
-    /// it gives up on.
+    /// Minimum pause before a query that the host failed to complete is sent again in smaller
+    /// parts; the maximum is three times as long. The host may be overloaded, and GitHub charges
+    /// for queries that it does not complete.
     pub heavy_pause: Duration,
     /// Without one, hosts are reached directly.
     pub proxy: Option<EgressProxy>,
@@ -125,21 +125,21 @@ impl Github {
         provider: &Provider,
         credential: &Credential,
         admission: Admission,
-    ) -> Result<Connection, OpenError> {
+    ) -> Result<HostConnection, OpenError> {
         let base = &provider.api_base_url;
         let instance = self.instance(base);
         let token = &credential.access_token;
         let client = Client::new(&self.http, base, token, admission, Arc::clone(&instance))?;
-        Ok(Connection::new(client, instance))
+        Ok(HostConnection::new(client, instance))
     }
 
-    /// What the refs of a budget mostly spend at this API base: GraphQL, a point for as many pull
-    /// requests as one request asks for, or else REST, which takes two requests for each.
+    /// The window that most requests of a budget spend at this API base: GraphQL, a point for as
+    /// many pull requests as fit one request, or else REST, which takes two requests for each.
     #[must_use]
     pub fn supply(&self, api_base_url: &str, budget: &BudgetView) -> Supply {
         let instance = self.instance(api_base_url);
         if instance.has_graphql() {
-            let size = u32::try_from(instance.sizes.size(Kind::Detail)).unwrap_or(u32::MAX);
+            let size = u32::try_from(instance.sizes.size(QueryKind::Detail)).unwrap_or(u32::MAX);
             Supply {
                 window: budget.window(GRAPHQL),
                 requests_per_ref: 1.0 / f64::from(size.max(1)),
@@ -171,7 +171,7 @@ impl Github {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswer {
     /// It was not sent, or it was one too many, or its credential was refused.
-    Withheld(Withheld),
+    Withheld(WithholdReason),
     /// The host was asked, and this is what is wrong.
     Failed(ProblemClass),
 }

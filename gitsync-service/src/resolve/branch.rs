@@ -1,4 +1,4 @@
-//! What a branch leads to: its open pull request, and those that hold the pushed commit.
+//! Resolves a branch: its open pull request, and those that contain the pushed commit.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use proto::sync::{
     Upstream,
 };
 
-use crate::host::{Answer, BranchFacts, Candidate, Observed, Question};
+use crate::host::{Answer, BranchFacts, Candidate, HostPullRequest, Question};
 
 use super::{
     group::{BranchGroup, PullRequestQuery},
@@ -18,7 +18,7 @@ use super::{
 /// taken: a lease is a minute old at most, and a report may be late.
 const SETTLED_SLACK: Duration = Duration::from_secs(2 * 60);
 
-/// What is asked next.
+/// The next question.
 #[derive(Debug)]
 enum Stage {
     /// The branch, in its own repository.
@@ -32,15 +32,15 @@ enum Stage {
     },
     /// All of an open pull request that an answer named.
     Candidate(Candidate),
-    /// Nothing: this is what came of it.
-    Done(Verdict),
+    /// No further question: the result.
+    Done(BranchVerdict),
 }
 
-/// What came of it.
+/// The decision about a branch.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum BranchVerdict {
     /// This pull request is the branch's.
-    Open(Box<Observed>),
+    Open(Box<HostPullRequest>),
     /// No open one is.
     NoneOpen,
     /// A question failed.
@@ -57,7 +57,7 @@ pub(super) struct BranchLookup {
     /// The branch's own repository, by the name that the host has for it as far as is known.
     home: RepositoryPath,
     upstream: Upstream,
-    /// The root of the network, where the host told one.
+    /// The root of the fork network, if the host named it.
     root: Option<RepositoryPath>,
     /// Merged and closed ones that hold the pushed commit.
     settled: Vec<Candidate>,
@@ -68,7 +68,7 @@ pub(super) struct BranchLookup {
     complete: bool,
     /// The name that the host had last leads nowhere: it is asked for as it was reported.
     as_reported: bool,
-    /// What the repository was a fork of last leads nowhere: only the host's own word counts.
+    /// The last known upstream is gone: only the host's own answer counts.
     upstream_forgotten: bool,
     pub(super) learned: Learned,
 }
@@ -91,15 +91,15 @@ impl BranchLookup {
         }
     }
 
-    /// What came of it. `None`: there is a question yet.
-    pub(super) fn verdict(&self) -> Option<&Verdict> {
+    /// The decision. `None`: a question is open.
+    pub(super) fn verdict(&self) -> Option<&BranchVerdict> {
         match &self.stage {
             Stage::Done(verdict) => Some(verdict),
             Stage::Home | Stage::Base { .. } | Stage::Candidate(_) => None,
         }
     }
 
-    /// What is to be asked next.
+    /// The next question.
     pub(super) fn question(&self, group: &BranchGroup<'_>) -> Option<Question> {
         let (at, upstream) = match &self.stage {
             Stage::Home if self.upstream_forgotten => (&self.home, Upstream::Unknown),
@@ -124,10 +124,10 @@ impl BranchLookup {
     pub(super) fn answer(
         &mut self,
         group: &BranchGroup<'_>,
-        held: Option<&Observed>,
+        held: Option<&HostPullRequest>,
         answer: Answer,
     ) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Done(Verdict::NoneOpen));
+        let stage = std::mem::replace(&mut self.stage, Stage::Done(BranchVerdict::NoneOpen));
         self.stage = match (stage, answer) {
             (stage, Answer::Failed { class, repository }) => {
                 self.failed(group, held, &stage, class, repository)
@@ -142,7 +142,7 @@ impl BranchLookup {
                 Answer::Branch(facts),
             ) => self.after_base(group, held, *facts, is_root),
             (Stage::Candidate(_), Answer::PullRequest(observed)) => {
-                Stage::Done(Verdict::Open(observed))
+                Stage::Done(BranchVerdict::Open(observed))
             }
             // The branch's answer named it a moment ago.
             (Stage::Candidate(_), Answer::Missing) => failed(ProblemClass::NotReady, false),
@@ -162,7 +162,7 @@ impl BranchLookup {
     fn after_home(
         &mut self,
         group: &BranchGroup<'_>,
-        held: Option<&Observed>,
+        held: Option<&HostPullRequest>,
         facts: BranchFacts,
     ) -> Stage {
         let remembered = facts.upstream == Upstream::Unknown;
@@ -186,7 +186,7 @@ impl BranchLookup {
                 is_root: false,
                 remembered,
             },
-            Upstream::Unknown | Upstream::NoFork => Stage::Done(Verdict::NoneOpen),
+            Upstream::Unknown | Upstream::NoFork => Stage::Done(BranchVerdict::NoneOpen),
         };
         self.take(group, held, facts, stage)
     }
@@ -194,7 +194,7 @@ impl BranchLookup {
     fn after_base(
         &mut self,
         group: &BranchGroup<'_>,
-        held: Option<&Observed>,
+        held: Option<&HostPullRequest>,
         facts: BranchFacts,
         is_root: bool,
     ) -> Stage {
@@ -206,7 +206,7 @@ impl BranchLookup {
                 is_root: true,
                 remembered: false,
             },
-            None => Stage::Done(Verdict::NoneOpen),
+            None => Stage::Done(BranchVerdict::NoneOpen),
         };
         if is_root {
             self.root = Some(facts.repository.clone());
@@ -223,7 +223,7 @@ impl BranchLookup {
     fn take(
         &mut self,
         group: &BranchGroup<'_>,
-        held: Option<&Observed>,
+        held: Option<&HostPullRequest>,
         facts: BranchFacts,
         next: Stage,
     ) -> Stage {
@@ -249,16 +249,16 @@ impl BranchLookup {
             let whole = candidate.whole.clone();
             let held = held.filter(|held| is_same(&held.found, candidate));
             return match whole.or_else(|| held.map(|held| Box::new(held.clone()))) {
-                Some(observed) => Stage::Done(Verdict::Open(observed)),
+                Some(observed) => Stage::Done(BranchVerdict::Open(observed)),
                 None => Stage::Candidate(candidate.clone()),
             };
         }
         // Elsewhere may be an open one, or the settled one that holds the commit.
         let commit = group.commit();
-        let holds = |held: &Observed| Some(held.found.shown.head.sha.as_str()) == commit;
+        let holds = |held: &HostPullRequest| Some(held.found.shown.head.sha.as_str()) == commit;
         let wants_settled = commit.is_some() && self.settled.is_empty() && !held.is_some_and(holds);
         if self.covers_upstream && !wants_settled {
-            return Stage::Done(Verdict::NoneOpen);
+            return Stage::Done(BranchVerdict::NoneOpen);
         }
         next
     }
@@ -309,13 +309,13 @@ impl BranchLookup {
             return Some(true);
         }
         let knows = |known: &RepositoryPath| is_path(known, &found.repository);
-        let is_told = self.complete
+        let is_certain = self.complete
             && self.knowing.iter().any(knows)
-            && matches!(self.stage, Stage::Done(Verdict::NoneOpen));
-        is_told.then_some(false)
+            && matches!(self.stage, Stage::Done(BranchVerdict::NoneOpen));
+        is_certain.then_some(false)
     }
 
-    /// Why it is not known that there is none, although nothing failed.
+    /// The problem that keeps "no pull request" from being certain, although no question failed.
     pub(super) fn doubt(&self) -> Option<ProblemClass> {
         if !self.complete {
             return Some(ProblemClass::HostAnswerInvalid);
@@ -326,7 +326,7 @@ impl BranchLookup {
 
     /// Whether an observed pull request brings this branch to where that counts, as far as is
     /// known. One whose branch's repository is gone may.
-    pub(super) fn may_be_ours(&self, observed: &Observed) -> bool {
+    pub(super) fn may_be_ours(&self, observed: &HostPullRequest) -> bool {
         let base = &observed.found.repository;
         // One within a repository may be known under a name that the repository had before.
         let is_within = |head: &RepositoryPath| is_path(head, base);
@@ -341,7 +341,7 @@ impl BranchLookup {
     fn failed(
         &mut self,
         group: &BranchGroup<'_>,
-        held: Option<&Observed>,
+        held: Option<&HostPullRequest>,
         stage: &Stage,
         class: ProblemClass,
         repository_wide: bool,
@@ -370,7 +370,7 @@ impl BranchLookup {
 }
 
 fn failed(class: ProblemClass, repository_wide: bool) -> Stage {
-    Stage::Done(Verdict::Failed {
+    Stage::Done(BranchVerdict::Failed {
         class,
         repository_wide,
     })

@@ -18,11 +18,11 @@ const WHOLE_AFTER: Duration = Duration::from_secs(30 * 60);
 pub(super) struct BranchGroup<'a> {
     /// As it was reported.
     pub(super) repository: &'a RepositoryPath,
-    /// What the host called it last, if that is another name.
+    /// The host's last name for it, if that is another one.
     pub(super) renamed: Option<&'a RepositoryPath>,
     /// The branch, case-sensitive.
     pub(super) branch: &'a str,
-    /// What its repository is a fork of, if no ref says otherwise.
+    /// The upstream of its repository, if the refs agree on it.
     pub(super) upstream: Upstream,
     pub(super) queries: Vec<PullRequestQuery<'a>>,
 }
@@ -67,8 +67,8 @@ impl<'a> BranchGroup<'a> {
     }
 
     fn agreed_upstream(&self) -> Upstream {
-        let told = self.refs().map(|git_ref| &git_ref.upstream);
-        let mut known = told.filter(|upstream| **upstream != Upstream::Unknown);
+        let named = self.refs().map(|git_ref| &git_ref.upstream);
+        let mut known = named.filter(|upstream| **upstream != Upstream::Unknown);
         let Some(first) = known.next() else {
             return Upstream::Unknown;
         };
@@ -92,8 +92,8 @@ impl<'a> BranchGroup<'a> {
         last.commit.as_deref()
     }
 
-    /// Whether the branch itself is to be asked about, whatever is known: its refs do not agree on
-    /// a pull request, or one was reported since the known one was last seen whole.
+    /// Whether the branch itself must be looked up, whatever is known: its refs disagree on a pull
+    /// request, or one was reported since the known one was last seen whole.
     pub(super) fn is_open_question(&self) -> bool {
         let is_reported_since = |git_ref: &LeasedRef| {
             let since_found = git_ref.since_found;
@@ -167,7 +167,7 @@ impl<'a> PullRequestQuery<'a> {
     }
 }
 
-/// Whether the host was at work on whether the known pull request can be merged: that it is done moves
+/// Whether the host was computing the mergeability of the known pull request: its result changes
 /// nothing else.
 fn awaits_mergeability(git_ref: &LeasedRef) -> bool {
     let known = git_ref.known.as_ref();

@@ -7,18 +7,18 @@ use proto::sync::{
     RepositoryPath,
 };
 
-use crate::host::{Answer, Observed, Question, is_other};
+use crate::host::{Answer, HostPullRequest, Question, is_other};
 
 use super::{
-    branch::{BranchLookup, Verdict, is_before, is_same, whole},
+    branch::{BranchLookup, BranchVerdict, is_before, is_same, whole},
     group::{BranchGroup, PullRequestQuery},
     of_ref,
 };
 
 /// Where findings go.
-pub(super) type Sink<'s, 'a> = dyn FnMut(&'a LeasedRef, Finding, Learned) + 's;
+pub(super) type FindingSink<'s, 'a> = dyn FnMut(&'a LeasedRef, Finding, Learned) + 's;
 
-/// What a question is about.
+/// The subject of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     /// The pull request that the query knows.
@@ -28,19 +28,19 @@ pub(super) enum About {
     Settled,
 }
 
-/// What follows for a query.
+/// The next step of a query.
 enum Step {
-    /// Something is to be asked.
+    /// Ask a question.
     Ask(About, Question),
     /// This pull request is the branch's.
-    Found(Box<Observed>, Option<Duration>),
+    Found(Box<HostPullRequest>, Option<Duration>),
     /// Another finding.
     Finding(Finding),
 }
 
 /// How far the pull request that a query knows was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Seen {
+enum LookupState {
     #[default]
     Not,
     /// It changed, and was not seen since.
@@ -48,15 +48,15 @@ enum Seen {
     Whole,
 }
 
-/// What was found out for the query that is on its way.
+/// The facts found for the current query.
 #[derive(Debug, Default)]
-struct Progress {
-    seen: Seen,
+struct QueryProgress {
+    seen: LookupState,
     /// The known pull request, if it is of a branch of this name.
-    held: Option<Box<Observed>>,
+    held: Option<Box<HostPullRequest>>,
     /// The settled pull request that is adopted.
-    settled: Option<Box<Observed>>,
-    /// What ends it.
+    settled: Option<Box<HostPullRequest>>,
+    /// The finding that ends it.
     end: Option<Finding>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct BranchTask<'a> {
     lookup: BranchLookup,
     /// The query that is on its way, and what was found out for it.
     query: usize,
-    progress: Progress,
+    progress: QueryProgress,
     /// The questions that are out, and the answers that have arrived.
     asked: Vec<(About, Question)>,
     answers: Vec<(About, Answer)>,
@@ -79,13 +79,13 @@ impl<'a> BranchTask<'a> {
             lookup: BranchLookup::new(&group),
             group,
             query: 0,
-            progress: Progress::default(),
+            progress: QueryProgress::default(),
             asked: Vec::new(),
             answers: Vec::new(),
         }
     }
 
-    /// What is asked now, and how urgent it is: the branch is asked about for all of its refs.
+    /// The open questions and their urgency: the branch is asked about for all of its refs.
     pub(super) fn questions(&self) -> impl Iterator<Item = (About, &Question, Lane)> {
         self.asked.iter().filter_map(|(about, question)| {
             let lane = match about {
@@ -103,8 +103,8 @@ impl<'a> BranchTask<'a> {
         self.group.queries.get(self.query)
     }
 
-    /// Goes on until something is to be asked, or every ref has its finding.
-    pub(super) fn advance(&mut self, sink: &mut Sink<'_, 'a>) {
+    /// Advances until a question must be asked, or every ref has its finding.
+    pub(super) fn advance(&mut self, sink: &mut FindingSink<'_, 'a>) {
         while let Some(query) = self.query() {
             match self.step(query) {
                 Step::Ask(about, question) => {
@@ -122,8 +122,8 @@ impl<'a> BranchTask<'a> {
         }
     }
 
-    /// The question that goes along with one about a settled pull request: its branch is asked about
-    /// in any case, unless it was opened again.
+    /// The question to send beside one about a settled pull request: the branch is looked up
+    /// anyway, unless the pull request was reopened.
     fn beside(&self, query: &PullRequestQuery<'a>, about: About) -> Option<(About, Question)> {
         let known = query.known.filter(|_| about == About::Known)?;
         let is_settled = known.state != PullRequestState::Open;
@@ -131,8 +131,8 @@ impl<'a> BranchTask<'a> {
         Some((About::Branch, question))
     }
 
-    /// Takes the answer to one of its questions, and goes on once all have arrived.
-    pub(super) fn answer(&mut self, about: About, answer: Answer, sink: &mut Sink<'_, 'a>) {
+    /// Takes the answer to one of its questions, and advances once all have arrived.
+    pub(super) fn answer(&mut self, about: About, answer: Answer, sink: &mut FindingSink<'_, 'a>) {
         self.answers.push((about, answer));
         if self.answers.len() < self.asked.len() {
             return;
@@ -147,7 +147,7 @@ impl<'a> BranchTask<'a> {
         self.advance(sink);
     }
 
-    fn take(&mut self, about: About, answer: Answer, sink: &mut Sink<'_, 'a>) {
+    fn take(&mut self, about: About, answer: Answer, sink: &mut FindingSink<'_, 'a>) {
         let Some(query) = self.query() else {
             return;
         };
@@ -187,13 +187,13 @@ impl<'a> BranchTask<'a> {
             return;
         };
         match answer {
-            Answer::Changed => self.progress.seen = Seen::Changed,
+            Answer::Changed => self.progress.seen = LookupState::Changed,
             // Another repository has the name by now, and a pull request of the same number.
             Answer::PullRequest(observed) if is_other(known, observed.found.host_id.as_deref()) => {
                 self.progress.end = Some(Finding::Gone);
             }
             Answer::PullRequest(observed) => {
-                self.progress.seen = Seen::Whole;
+                self.progress.seen = LookupState::Whole;
                 if observed.found.shown.head.branch == self.group.branch {
                     self.progress.held = Some(observed);
                 }
@@ -212,7 +212,7 @@ impl<'a> BranchTask<'a> {
         });
     }
 
-    /// What follows for a query from what is known so far.
+    /// The next step of a query from the facts so far.
     fn step(&self, query: &PullRequestQuery<'a>) -> Step {
         // Without a branch the question would be about all of them.
         if self.group.branch.is_empty() {
@@ -225,12 +225,12 @@ impl<'a> BranchTask<'a> {
         if asks_branch && let Some(question) = self.lookup.question(&self.group) {
             return Step::Ask(About::Branch, question);
         }
-        if let Some(Verdict::Open(observed)) = self.lookup.verdict() {
+        if let Some(BranchVerdict::Open(observed)) = self.lookup.verdict() {
             return Step::Found(observed.clone(), None);
         }
-        // To go on with the known one would answer the open question by a failure.
+        // Continuing with the known one would answer the open question with a failure.
         if asks_branch
-            && let Some(Verdict::Failed { class, .. }) = self.lookup.verdict()
+            && let Some(BranchVerdict::Failed { class, .. }) = self.lookup.verdict()
             && matches!(
                 class,
                 ProblemClass::HostUnavailable | ProblemClass::NotReady
@@ -238,8 +238,11 @@ impl<'a> BranchTask<'a> {
         {
             return self.conclude(query);
         }
-        if let Some(known) = query.known.filter(|_| self.progress.seen != Seen::Whole) {
-            let is_first = self.progress.seen == Seen::Not && !asks_branch;
+        if let Some(known) = query
+            .known
+            .filter(|_| self.progress.seen != LookupState::Whole)
+        {
+            let is_first = self.progress.seen == LookupState::Not && !asks_branch;
             let changed = query.changed(known).filter(|_| is_first);
             return match changed.or_else(|| whole_of(known)) {
                 Some(question) => Step::Ask(About::Known, question),
@@ -263,7 +266,7 @@ impl<'a> BranchTask<'a> {
     fn conclude(&self, query: &PullRequestQuery<'a>) -> Step {
         let held = self.progress.held.as_ref();
         let held = held.filter(|held| self.lookup.may_be_ours(held));
-        if let Some(Verdict::Failed {
+        if let Some(BranchVerdict::Failed {
             class,
             repository_wide,
         }) = self.lookup.verdict()
@@ -271,7 +274,7 @@ impl<'a> BranchTask<'a> {
             // A fork is often deleted once its pull request is settled, which says nothing about
             // the pull request; and a change that was seen is a finding all the same.
             let last = query.known.map(|known| known.state);
-            let keeps = |held: &Observed| {
+            let keeps = |held: &HostPullRequest| {
                 *class == ProblemClass::RepositoryNotFound || Some(held.found.shown.state) != last
             };
             return match held.filter(|held| keeps(held)) {
@@ -303,11 +306,11 @@ impl<'a> BranchTask<'a> {
     /// after it was settled.
     fn found(
         &mut self,
-        observed: Observed,
+        observed: HostPullRequest,
         settled_ago: Option<Duration>,
-        sink: &mut Sink<'_, 'a>,
+        sink: &mut FindingSink<'_, 'a>,
     ) {
-        let Observed {
+        let HostPullRequest {
             mut found,
             fingerprint,
             head_repository: _,
@@ -324,26 +327,30 @@ impl<'a> BranchTask<'a> {
             ..self.lookup.learned.clone()
         };
         let none = (Finding::NoPullRequest, self.lookup.learned.clone());
-        let told = |git_ref: &LeasedRef| {
+        let finding_of = |git_ref: &LeasedRef| {
             if git_ref.known.is_none() && is_before(settled_ago, git_ref.since_first_reported) {
                 none.clone()
             } else {
                 (Finding::PullRequest(Arc::clone(&found)), learned.clone())
             }
         };
-        self.finish(told, sink);
+        self.finish(finding_of, sink);
     }
 
-    /// Gives each ref of the query its finding, and goes on to the next query.
-    fn finish(&mut self, told: impl Fn(&LeasedRef) -> (Finding, Learned), sink: &mut Sink<'_, 'a>) {
+    /// Gives each ref of the query its finding, and advances to the next query.
+    fn finish(
+        &mut self,
+        finding_of: impl Fn(&LeasedRef) -> (Finding, Learned),
+        sink: &mut FindingSink<'_, 'a>,
+    ) {
         if let Some(query) = self.group.queries.get(self.query) {
             for git_ref in &query.refs {
-                let (finding, learned) = told(git_ref);
+                let (finding, learned) = finding_of(git_ref);
                 sink(git_ref, of_ref(git_ref, &finding, &learned), learned);
             }
         }
         self.query += 1;
-        self.progress = Progress::default();
+        self.progress = QueryProgress::default();
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    budget::Withheld,
-    host::{BranchFacts, Candidate, Observed, Question},
+    budget::WithholdReason,
+    host::{BranchFacts, Candidate, HostPullRequest, Question},
 };
 
 pub(super) fn path(text: &str) -> RepositoryPath {
@@ -49,8 +49,13 @@ fn linked(state: PullRequestState) -> LeasedRef {
 }
 
 /// A pull request whose head is `head`, or in a repository that is gone.
-fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) -> Box<Observed> {
-    Box::new(Observed {
+fn pull(
+    base: &str,
+    head: Option<&str>,
+    number: i32,
+    state: PullRequestState,
+) -> Box<HostPullRequest> {
+    Box::new(HostPullRequest {
         found: Arc::new(FoundPullRequest {
             shown: PullRequest {
                 number,
@@ -86,7 +91,7 @@ fn pull(base: &str, head: Option<&str>, number: i32, state: PullRequestState) ->
     })
 }
 
-fn ours(number: i32, state: PullRequestState) -> Box<Observed> {
+fn ours(number: i32, state: PullRequestState) -> Box<HostPullRequest> {
     pull("acme/web", Some("acme/web"), number, state)
 }
 
@@ -102,7 +107,7 @@ fn candidate(base: &str, head: Option<&str>, number: i32) -> Candidate {
     }
 }
 
-/// What a repository without pull requests says.
+/// The facts of a repository without pull requests.
 fn facts(repository: &str, upstream: Option<&str>) -> BranchFacts {
     BranchFacts {
         repository: path(repository),
@@ -264,7 +269,7 @@ fn a_settled_pull_request_is_of_those_that_were_reported_before_it_was_settled()
 
 #[test]
 fn a_question_that_was_not_sent_leaves_the_ref_due_unless_a_change_was_seen() {
-    let unsent = || Answer::Unsent(Withheld::Reserved);
+    let unsent = || Answer::Unsent(WithholdReason::Reserved);
     assert!(resolve(&feature(), vec![("branch acme/web", unsent())]).is_none());
     let settled = |state| {
         let whole = Answer::PullRequest(ours(7, Merged));

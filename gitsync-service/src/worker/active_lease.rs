@@ -134,7 +134,7 @@ impl ActiveLease {
                 let is_news = self.state.health().unanswered(asked_at);
                 self.state
                     .note_failed_call("lease", "renew", &error, is_news);
-                // Tried again until the lease is over by our own clock.
+                // Retried until the lease has expired by this process's clock.
                 let renew_at = (Instant::now() + backoff.next()).min(expires_at);
                 self.set(Times {
                     renew_at,

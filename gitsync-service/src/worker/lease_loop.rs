@@ -162,9 +162,9 @@ impl Leaser<'_> {
                     let is_news = self.state.health().unanswered(asked_at);
                     self.state
                         .note_failed_call("lease", "lease", &error, is_news);
-                    // What may have leased something is asked again by the same id, so that a lost
-                    // answer strands nothing, also when the token was replaced between two tries. An id
-                    // that is refused as it is would be refused for ever.
+                    // A lease call whose response was lost may have leased something: it is retried
+                    // with the same id, also if the token was replaced meanwhile. An id that is
+                    // refused would be refused on every retry, so that a new one is used.
                     if matches!(error, SyncError::Refused(_) | SyncError::LeaseLost) {
                         request_id = self.begin();
                     }
@@ -186,7 +186,7 @@ async fn give_back(sync: &SyncClient, request_id: RequestId, batch_size: usize) 
         return;
     };
     for lease in leases {
-        // What cannot be given back runs out by itself.
+        // A lease that cannot be released expires.
         let _ = sync.release(lease.token).await;
     }
 }

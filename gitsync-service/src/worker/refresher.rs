@@ -17,7 +17,7 @@ use crate::{
         github::{self, Github, GithubError, OpenError},
     },
     metrics::Metrics,
-    resolve::{Resolved, Resolver},
+    resolve::{Resolution, Resolver},
     schedule::Schedule,
 };
 
@@ -181,12 +181,12 @@ impl Refresh {
         }
     }
 
-    fn send(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolved<'_>) {
-        // The receiver is gone only when the lease is over, and then nothing may be written.
+    fn send(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolution<'_>) {
+        // The receiver is gone only after the lease has ended, when nothing may be written.
         let _ = outcomes.send(self.outcome(resolved));
     }
 
-    fn outcome(&self, resolved: Resolved<'_>) -> Outcome {
+    fn outcome(&self, resolved: Resolution<'_>) -> Outcome {
         let (git_ref, finding) = (resolved.git_ref, resolved.finding);
         let schedule = &self.refresher.schedule;
         Outcome {
@@ -203,14 +203,14 @@ impl Refresh {
         self.budget.stop();
     }
 
-    /// What the host's answers said about the budget so far, as of now: a report that is sent again
-    /// must not begin a pause again.
+    /// The budget's observation from responses so far, as of now: a repeated report must not begin
+    /// a pause again.
     #[must_use]
     pub fn observation(&self) -> Option<BudgetObservation> {
         self.budget.observation()
     }
 
-    /// What the host's answers said about the lease's credentials so far.
+    /// The observations of the lease's credentials so far.
     #[must_use]
     pub fn credentials(&self) -> Vec<CredentialObservation> {
         self.budget.credentials()
@@ -221,14 +221,13 @@ impl Refresh {
         self.budget.delivered();
     }
 
-    /// Keeps the budget's pauses for its next lease, since no report of this one can be sent any
-    /// more.
+    /// Keeps the budget's pauses for its next lease, since this one can send no further report.
     pub(super) fn undeliverable(&self) {
         self.budget.undeliverable();
     }
 
-    /// What is said of a ref in place of an outcome that chat-service refuses: a ref without any
-    /// outcome would be due again at once, for ever.
+    /// The outcome that replaces one that chat-service refuses: a ref without any outcome would be
+    /// due again at once, for ever.
     pub(super) fn in_place_of(&self, refused: &Outcome) -> Outcome {
         let mut refs = self.lease.groups.iter().flat_map(|group| &group.refs);
         match refs.find(|git_ref| git_ref.id == refused.git_ref) {
@@ -238,9 +237,9 @@ impl Refresh {
     }
 }
 
-/// What is said of a ref that was not looked up, for a reason that is not its repository's.
-fn failed(git_ref: &LeasedRef, class: ProblemClass) -> Resolved<'_> {
-    Resolved {
+/// The result of a ref that was not looked up, for a reason other than its repository.
+fn failed(git_ref: &LeasedRef, class: ProblemClass) -> Resolution<'_> {
+    Resolution {
         git_ref,
         finding: Finding::Failed {
             class,

@@ -1,5 +1,5 @@
-//! Outcomes on their way back: gathered for a moment, reported, and reported again until
-//! chat-service has answered or the lease is over.
+//! Reports outcomes: batches them for a moment, and retries until chat-service has answered or the
+//! lease has ended.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ const REPORT_SIZE: usize = 50;
 /// Why the work on a lease ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaseEnd {
-    /// The lease is not ours any more.
+    /// The lease is lost.
     Lost,
     /// chat-service did not answer for as long as the lease ran.
     Unreported,
@@ -75,8 +75,8 @@ impl Reporter<'_> {
         released
     }
 
-    /// Notes, once a lease, why refs of it have no outcome: a token that the host refused, a limit, or
-    /// our own decision not to send.
+    /// Logs, once per lease, why refs have no outcome: a refused credential, a rate limit, or
+    /// requests that the worker withheld.
     fn note_withheld(&self) {
         let credentials = self.refresh.credentials();
         let refused = credentials.iter().filter(|credential| credential.refused);
@@ -104,9 +104,9 @@ impl Reporter<'_> {
         }
     }
 
-    /// Reports outcomes with what was observed on the way. If that is refused, each goes by itself
-    /// and without it: neither what chat-service cannot take of one ref nor what a host says of
-    /// limits may cost another its outcome.
+    /// Reports outcomes with the observations. If that is refused, each outcome is reported alone
+    /// and without them: neither an invalid outcome of one ref nor a host's limits may cost another
+    /// ref its outcome.
     async fn report(&self, outcomes: &[Outcome], last: bool) -> Result<(), LeaseEnd> {
         let release = last && self.may_release();
         if let Some(statuses) = self.send(outcomes, release, true).await? {
@@ -187,7 +187,7 @@ impl Reporter<'_> {
         }
         if self.may_release() {
             let release = || self.sync.release(self.active.lease.token);
-            // A lease whose release is refused expires by itself.
+            // A lease whose release is refused expires.
             self.until_answered("release", release).await?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What a worker is doing now: which leases it holds, how fast it goes, what failed last.
+//! The state of a worker: its leases, its rate, its last failures.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -68,12 +68,12 @@ pub(crate) struct NotedError {
 
 /// How much a worker has in hand.
 #[derive(Default)]
-struct Load {
+struct LeaseCounts {
     refs: usize,
     leases: usize,
 }
 
-/// What [`WorkerState`] says at one moment.
+/// A snapshot of [`WorkerState`].
 pub(crate) struct WorkerSnapshot {
     pub(crate) worker_id: String,
     pub(crate) uptime: Duration,
@@ -84,7 +84,7 @@ pub(crate) struct WorkerSnapshot {
     pub(crate) last_errors: Vec<NotedError>,
 }
 
-impl Load {
+impl LeaseCounts {
     /// Whether there is room for another batch: the refs in hand are fewer than one, or the budgets
     /// in hand cannot use all slots.
     ///
@@ -96,8 +96,8 @@ impl Load {
         self.refs < batch_size || (self.leases < slots && slot_is_free)
     }
 
-    /// Whether there is room beside leases that only wait for time to pass: ten of them are not to
-    /// keep a worker from all others. They are bounded all the same, since all of them go on some
+    /// Whether there is room beside leases that only wait for time to pass: ten of them must not
+    /// keep a worker from all others. They are bounded all the same, since all of them resume some
     /// time.
     fn leaves_room_if_idle(&self, slots: usize, slot_is_free: bool) -> bool {
         self.leases < slots.saturating_mul(LEASES_PER_SLOT) && slot_is_free
@@ -137,8 +137,8 @@ impl WorkerState {
         inner.errors.truncate(LAST_ERRORS);
     }
 
-    /// Notes a call to chat-service that brought nothing, for operators as one of this `kind`. In the
-    /// log that is news only if it `is_news`: while chat-service is away, all calls fail.
+    /// Records a failed call to chat-service under `kind`, for operators. It is logged only if
+    /// `is_news`: while chat-service is unavailable, every call fails.
     pub(super) fn note_failed_call(
         &self,
         kind: &'static str,
@@ -186,7 +186,7 @@ impl WorkerState {
         }
     }
 
-    /// Waits until there is room for another batch: see [`Load`].
+    /// Waits until there is room for another batch: see [`LeaseCounts`].
     pub(super) async fn spare_capacity(&self, batch_size: usize, budgets: &Budgets) {
         let slots = budgets.concurrency();
         let mut is_idle = false;
@@ -213,9 +213,9 @@ impl WorkerState {
         }
     }
 
-    /// What is in hand and not reported yet; a lease counts for `at_most` refs.
-    fn load(&self, at_most: usize) -> Load {
-        let mut load = Load::default();
+    /// The refs not reported yet; a lease counts for `at_most` refs.
+    fn load(&self, at_most: usize) -> LeaseCounts {
+        let mut load = LeaseCounts::default();
         for lease in self.lock().leases.values() {
             let open = lease.refs - lease.done.min(lease.refs);
             load.refs += open.min(at_most);
@@ -290,12 +290,12 @@ mod tests {
 
     #[test]
     fn there_is_room_while_slots_are_idle_and_leases_not_too_many() {
-        let load = |leases| Load { refs: 100, leases };
+        let load = |leases| LeaseCounts { refs: 100, leases };
         let room = |leases, slot_is_free| load(leases).leaves_room(100, 10, slot_is_free);
         assert!(room(9, true) && !room(9, false) && !room(10, true));
         let if_idle = |leases, slot_is_free| load(leases).leaves_room_if_idle(10, slot_is_free);
         assert!(if_idle(39, true) && !if_idle(39, false) && !if_idle(40, true));
-        let few = Load {
+        let few = LeaseCounts {
             refs: 99,
             leases: 99,
         };

@@ -18,7 +18,7 @@ use super::{
     report::{LeaseEnd, Reporter},
 };
 
-/// What the work on a lease needs of its worker.
+/// The parts of its worker that the work on a lease needs.
 #[derive(Clone)]
 pub(super) struct LeaseContext {
     pub(super) sync: SyncClient,

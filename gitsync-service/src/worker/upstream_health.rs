@@ -33,8 +33,8 @@ impl UpstreamHealth {
         }
     }
 
-    /// A call that was sent at `asked_at` has no answer, or none that lets this worker go on. Returns
-    /// whether the last one had.
+    /// Notes that a call sent at `asked_at` had no usable response. Returns whether the previous
+    /// call had one.
     pub(super) fn unanswered(&self, asked_at: Instant) -> bool {
         self.0.send_if_modified(|state| {
             let began = state.silent_since.is_none();

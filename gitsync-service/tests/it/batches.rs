@@ -6,8 +6,8 @@ use proto::sync::{CheckState, Finding, Lane, Lease, LeasedRef, MergeState, Outco
 use testkit::github::{GitHub, Matching, ReviewState};
 
 use crate::support::{
-    Refreshed, engine, found, git_ref, group, knowing, lease, number, ref_name, refresh,
-    told_by_both, world,
+    Refreshed, engine, found, git_ref, group, in_both_interfaces, knowing, lease, number, ref_name,
+    refresh, world,
 };
 
 /// What chat-service keeps of an outcome, as the next lease has it.
@@ -31,7 +31,7 @@ pub(crate) fn after(outcome: &Outcome, git_ref: LeasedRef) -> LeasedRef {
     }
 }
 
-/// So many branches with an open pull request each.
+/// `count` branches with an open pull request each.
 pub(crate) fn opened(github: &GitHub, count: usize) -> Vec<LeasedRef> {
     (0..count)
         .map(|index| {
@@ -316,7 +316,7 @@ async fn a_pull_request_says_the_same_over_graphql_as_over_rest() {
         )
         .await;
         let [graphql, rest] =
-            [&over_graphql, &over_rest].map(|refreshed| told_by_both(refreshed.finding("r")));
+            [&over_graphql, &over_rest].map(|refreshed| in_both_interfaces(refreshed.finding("r")));
         assert_eq!(graphql, rest);
         let shown = &over_graphql.found("r").shown;
         assert_eq!(shown.author_login.is_none(), gone);
@@ -368,7 +368,7 @@ async fn groups_of_a_key_take_turns_each_with_its_own_token() {
 }
 
 #[tokio::test]
-async fn the_account_is_told_by_the_host_itself_and_both_windows_apart() {
+async fn the_host_identifies_the_account_and_both_windows_are_separate() {
     let (github, token) = world().await;
     let refs = opened(&github, 1);
     let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;

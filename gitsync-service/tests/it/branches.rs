@@ -175,7 +175,7 @@ async fn an_open_pull_request_that_lists_leave_out_for_a_moment_stays_linked() {
     let pull = github.pull_request("acme/web").head("feature").open();
     github.bar(&format!("acme/web#{pull}"), Barrier::Unlisted);
     let outcome = ask(&github, &token, feature()).await;
-    assert_eq!(outcome.finding, Finding::NoPullRequest, "nobody knew of it");
+    assert_eq!(outcome.finding, Finding::NoPullRequest, "it was unknown");
     let known = linked(&github, feature(), "acme/web", pull);
     let outcome = ask(&github, &token, known).await;
     assert_eq!(found(&outcome).shown.number, number(pull));
@@ -255,7 +255,7 @@ async fn a_null_in_place_of_a_pull_request_is_confirmed_by_its_number() {
 }
 
 #[tokio::test]
-async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
+async fn a_deleted_pull_request_is_distinguished_from_a_deleted_repository() {
     let (github, token) = world().await;
     let gone = |repository: &str| {
         let mut gone = knowing(

@@ -100,7 +100,7 @@ async fn what_was_begun_below_the_ceiling_is_brought_to_its_end() {
 }
 
 #[tokio::test]
-async fn somebody_who_waits_is_not_made_to_wait_longer() {
+async fn interactive_requests_are_not_held_back() {
     let (github, token) = unlimited().await;
     let mut refs = refs();
     refs.iter_mut()

@@ -92,7 +92,7 @@ async fn a_required_check_is_known_as_one_and_is_pending_until_it_reports() {
 }
 
 #[tokio::test]
-async fn of_more_than_a_hundred_checks_at_least_so_many_are_told_and_none_makes_it_green() {
+async fn of_more_than_a_hundred_checks_a_lower_bound_is_shown_and_never_green() {
     let shown = found(|github, pull| {
         for index in 0..100 {
             let name = format!("shard {index}");
@@ -109,7 +109,7 @@ async fn of_more_than_a_hundred_checks_at_least_so_many_are_told_and_none_makes_
 }
 
 #[tokio::test]
-async fn the_decision_threads_and_the_queue_are_told() {
+async fn the_review_decision_threads_and_the_merge_queue_are_reported() {
     let shown = found(|github, pull| {
         github.repository(WEB).require_reviews();
         github.review(WEB, pull, "bob", ReviewState::ChangesRequested);
@@ -284,8 +284,8 @@ async fn a_host_that_lacks_a_field_is_asked_without_it_and_what_is_known_stays()
     assert_eq!(progress.auto_merge, Some(false));
 }
 
-/// Two hundred open pull requests whose checks run, at the interval of active ones: each look asks a
-/// hundred at once, and what twenty rollups that moved have become.
+/// Two hundred open pull requests whose checks run, at the interval of active ones: each look asks
+/// a hundred at once, and what twenty rollups that moved have become.
 #[tokio::test]
 async fn two_hundred_running_pull_requests_take_eight_percent_of_an_hours_points() {
     const LOOKS_AN_HOUR: u64 = 120;

@@ -33,7 +33,8 @@ fn account(group: &LeaseGroup) -> proto::sync::GitAccountId {
     group.credential.as_ref().unwrap().account
 }
 
-/// No ref has an outcome: all stay due with what is known. How often it is tried, chat-service says.
+/// No ref has an outcome: all stay due with what is known. How often it is tried, chat-service
+/// says.
 #[tokio::test]
 async fn a_dead_token_costs_one_request_a_lease() {
     for refresher in both() {
@@ -221,7 +222,7 @@ async fn an_installation_is_never_taken_for_its_apps_user() {
 }
 
 #[tokio::test]
-async fn when_a_token_expires_is_told_once_it_is_another_time_than_is_known() {
+async fn a_tokens_expiry_is_reported_once_it_differs_from_the_known_one() {
     let (github, token) = world().await;
     for (header, seconds) in [
         ("2026-12-31 12:00:00 UTC", Some(1_798_718_400)),

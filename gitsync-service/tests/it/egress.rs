@@ -67,12 +67,12 @@ impl ConnectProxy {
     /// The hosts that tunnels were asked for, and whether each request knew the password.
     fn tunnels(&self) -> Vec<(String, bool)> {
         let heads = self.heads.lock().unwrap();
-        let told = |head: &String| {
+        let names = |head: &String| {
             let host = head.split(' ').nth(1).unwrap().to_owned();
             // `ann:hush-hush`.
             (host, head.contains("Basic YW5uOmh1c2gtaHVzaA=="))
         };
-        heads.iter().map(told).collect()
+        heads.iter().map(names).collect()
     }
 }
 

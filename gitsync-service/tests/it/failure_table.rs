@@ -29,7 +29,7 @@ enum Signal {
 
 use Signal::{Answer, Overloaded, PullRequest, Repository, Revoked, Spent};
 
-/// What has the problem, and so where it is told.
+/// What a problem concerns, and so where it is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Concern {
     /// The ref: it has an outcome.
@@ -42,8 +42,8 @@ enum Concern {
     Credential,
 }
 
-/// The row of the table: signal, class, concern, and the seconds until the next attempt after so
-/// many failures in a row.
+/// A row of the table: signal, class, concern, and the seconds until the next attempt after this
+/// many consecutive failures.
 type Row = (
     Signal,
     ProblemClass,
@@ -259,7 +259,7 @@ impl World {
         Self { github, token, bad }
     }
 
-    /// What comes of it after so many failures, beside a ref of the same user in another
+    /// Refreshes after `failures` consecutive failures, beside a ref of the same user in another
     /// repository.
     async fn refreshed(&self, failures: u32) -> Refreshed {
         let bad = LeasedRef {

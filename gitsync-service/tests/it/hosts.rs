@@ -36,7 +36,7 @@ async fn a_host_without_graphql_is_asked_for_it_once_and_served_over_rest() {
     assert_eq!(github.count(Matching::graphql()), 1);
 }
 
-/// It may be a proxy's bad moment, or one account's trouble.
+/// The cause may be a proxy's bad moment or a problem of one account.
 #[tokio::test]
 async fn one_odd_answer_turns_no_graphql_off_that_has_answered() {
     let skew = r#"{"errors":[{"message":"What?","extensions":{"code":"undefinedField"}}]}"#;

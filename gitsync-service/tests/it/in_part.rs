@@ -128,7 +128,8 @@ async fn a_pull_request_elsewhere_that_is_hidden_closes_no_repository() {
     }
 }
 
-/// A default branch is not adopted by its name: where it is not told, REST says which it is.
+/// A default branch is not adopted by its name: REST names the default branch where GraphQL hides
+/// it.
 #[tokio::test]
 async fn a_default_branch_that_may_not_be_read_is_not_adopted_by_its_name() {
     let (github, token) = world().await;
@@ -144,11 +145,11 @@ async fn a_default_branch_that_may_not_be_read_is_not_adopted_by_its_name() {
 
 #[tokio::test]
 async fn of_two_errors_about_one_answer_the_worse_holds() {
-    let gave_up = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "pullRequest"]});
+    let overloaded = json!({"type": "RESOURCE_LIMITS_EXCEEDED", "path": ["r0", "pullRequest"]});
     let missing = json!({"type": "NOT_FOUND", "path": ["r0", "pullRequest"]});
     let (github, token) = world().await;
     let pull = github.pull_request("acme/web").head("feature").open();
-    for errors in [[&gave_up, &missing], [&missing, &gave_up]] {
+    for errors in [[&overloaded, &missing], [&missing, &overloaded]] {
         say(
             &github,
             &json!({"data": {"r0": {"pullRequest": null}}, "errors": errors}),

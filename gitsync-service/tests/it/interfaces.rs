@@ -1,8 +1,8 @@
 //! One model, two interfaces: whatever GitHub is asked over, a ref has the same finding.
 //!
-//! Each row sets up a world and a ref, looks the ref up over GraphQL and over REST in each version of
-//! its API, and expects the same of all, in one spelling: which pull request, in what state, by whom, how it is reviewed,
-//! what is wrong.
+//! Each row sets up a world and a ref, looks the ref up over GraphQL and over REST in each version
+//! of its API, and expects the same of all, in one spelling: which pull request, in what state, by
+//! whom, how it is reviewed, what is wrong.
 
 mod checks;
 mod evidence;
@@ -18,15 +18,15 @@ use testkit::github::{API_VERSIONS, GitHub, NewPullRequest};
 use crate::{
     batches::after,
     support::{
-        engine, git_ref, group, knowing, lease, path, ref_name, refresh, refresher, told_by_both,
-        world,
+        engine, git_ref, group, in_both_interfaces, knowing, lease, path, ref_name, refresh,
+        refresher, world,
     },
 };
 
 /// What is looked up in a world that the row made.
 type Scene = fn(&GitHub) -> LeasedRef;
 
-/// A row: its name, its scene, and what is expected: see [`told`].
+/// A row: its name, its scene, and the expected summary: see [`summary`].
 type Row = (&'static str, Scene, &'static str);
 
 const WEB: &str = "acme/web";
@@ -56,7 +56,7 @@ fn linked(github: &GitHub, git_ref: LeasedRef, repository: &str, pull: u64) -> L
     linked
 }
 
-/// As it is leased after the host told this name.
+/// The ref as it is leased after the host reported this name.
 fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
     LeasedRef {
         canonical_repository: Some(path(name)),
@@ -65,7 +65,7 @@ fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
 }
 
 /// What was found in one line: state, place, author, and reviews; or what else is said.
-fn told(outcome: &Outcome) -> String {
+fn summary(outcome: &Outcome) -> String {
     let found = match &outcome.finding {
         Finding::PullRequest(found) => found,
         Finding::Unchanged => return "unchanged".to_owned(),
@@ -129,21 +129,25 @@ async fn looked_up(github: &GitHub, token: &str, git_ref: &LeasedRef) -> [Outcom
 }
 
 async fn agree(rows: Vec<Row>) -> usize {
-    agree_on(rows, told).await
+    agree_on(rows, summary).await
 }
 
-async fn agree_on(rows: Vec<Row>, told: fn(&Outcome) -> String) -> usize {
+async fn agree_on(rows: Vec<Row>, summary: fn(&Outcome) -> String) -> usize {
     let count = rows.len();
     for (name, scene, expected) in rows {
         let (github, token) = world().await;
         let git_ref = scene(&github);
         let [over_graphql, over_rest, over_older_rest] = looked_up(&github, &token, &git_ref).await;
-        assert_eq!(told(&over_graphql), expected, "{name}, over GraphQL");
-        assert_eq!(told(&over_rest), expected, "{name}, over REST");
-        assert_eq!(told(&over_older_rest), expected, "{name}, over older REST");
+        assert_eq!(summary(&over_graphql), expected, "{name}, over GraphQL");
+        assert_eq!(summary(&over_rest), expected, "{name}, over REST");
         assert_eq!(
-            told_by_both(&over_graphql.finding),
-            told_by_both(&over_rest.finding),
+            summary(&over_older_rest),
+            expected,
+            "{name}, over older REST"
+        );
+        assert_eq!(
+            in_both_interfaces(&over_graphql.finding),
+            in_both_interfaces(&over_rest.finding),
             "{name}"
         );
         assert_eq!(over_older_rest.finding, over_rest.finding, "{name}");
@@ -185,7 +189,7 @@ async fn authors_and_reviews_are_the_same_over_both_interfaces() {
 
 #[tokio::test]
 async fn checks_and_what_keeps_from_merging_are_the_same_over_both_interfaces() {
-    assert!(agree_on(checks::rows(), checks::told).await >= 24);
+    assert!(agree_on(checks::rows(), checks::summary).await >= 24);
 }
 
 #[tokio::test]
@@ -193,7 +197,7 @@ async fn a_problem_is_the_same_over_both_interfaces() {
     assert!(agree(problems::rows()).await >= 16);
 }
 
-/// A ref goes from one interface to the other without a change that is none.
+/// A ref that changes from one interface to the other shows no change.
 #[tokio::test]
 async fn what_one_interface_found_is_unchanged_or_the_same_over_the_other() {
     let (github, token) = world().await;
@@ -202,7 +206,7 @@ async fn what_one_interface_found_is_unchanged_or_the_same_over_the_other() {
         let linked = after(&outcome, feature());
         for again in looked_up(&github, &token, &linked).await {
             if again.finding != Finding::Unchanged {
-                let [again, first] = [&again, &outcome].map(|of| told_by_both(&of.finding));
+                let [again, first] = [&again, &outcome].map(|of| in_both_interfaces(&of.finding));
                 assert_eq!(again, first);
             }
         }

@@ -132,7 +132,7 @@ async fn every_field_of_a_pull_request_is_filled() {
 }
 
 #[tokio::test]
-async fn draft_merged_and_closed_are_told_apart() {
+async fn draft_merged_and_closed_are_distinguished() {
     let (github, token) = world().await;
     let draft = github.pull_request("acme/web").head("a").draft().open();
     let merged = github.pull_request("acme/web").head("b").merged();
@@ -216,7 +216,7 @@ async fn of_several_open_pull_requests_the_one_with_the_highest_number_counts() 
 }
 
 #[tokio::test]
-async fn a_pull_request_that_is_gone_is_told_from_a_repository_that_is() {
+async fn a_deleted_pull_request_is_distinguished_from_a_deleted_repository() {
     let (github, token) = world().await;
     let gone = knowing(git_ref("r", "acme/web", "feature"), "acme/web", 99);
     let outcome = refresh_one(&github, &token, gone).await;
@@ -288,7 +288,7 @@ async fn github_enterprise_is_asked_below_its_own_path() {
 }
 
 #[tokio::test]
-async fn an_author_whose_account_is_gone_is_nobody() {
+async fn a_deleted_author_is_absent() {
     let (github, token) = world().await;
     github
         .pull_request("acme/web")

@@ -89,7 +89,7 @@ async fn a_ref_is_looked_up_and_reported_by_the_real_binary() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_told_to_speaks_no_graphql() {
+async fn a_worker_without_graphql_by_its_settings_sends_none() {
     Stack::run(async |stack| {
         let keys = Keys::new();
         stack.github.pull_request("acme/web").head("a").open();
@@ -208,7 +208,7 @@ async fn the_workers_state_is_for_site_admins_only() {
 }
 
 #[tokio::test]
-async fn the_last_failures_are_told_to_operators() {
+async fn the_last_failures_are_shown_to_operators() {
     Stack::run(async |stack| {
         let keys = Keys::new();
         let mut lease = stack.lease("lease", &["a"]);

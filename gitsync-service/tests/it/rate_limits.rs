@@ -178,14 +178,14 @@ async fn an_ordinary_refusal_is_no_rate_limit_and_stops_no_other_repository() {
 #[tokio::test]
 async fn a_secondary_limit_is_honoured_with_and_without_retry_after() {
     for status in [403, 429] {
-        for (told, expected) in [(None, 60), (Some(120), 120)] {
+        for (retry_after, expected) in [(None, 60), (Some(120), 120)] {
             let (github, token) = world().await;
             github.fault("/pulls$").respond(Fault::SecondaryLimit {
                 status,
-                retry_after: told,
+                retry_after,
             });
             let refreshed = three(&github, &token).await;
-            assert_eq!(github.requests().len(), 1, "{status} {told:?}");
+            assert_eq!(github.requests().len(), 1, "{status} {retry_after:?}");
             let pause = pause(&refreshed, &["3"], ProblemClass::SecondaryLimited);
             assert!(pause >= Duration::from_secs(expected - 5), "{pause:?}");
             assert_eq!(refreshed.budget.unwrap().secondary_refusals, 1);
@@ -214,7 +214,7 @@ async fn the_reset_is_read_by_the_hosts_clock_and_not_by_ours() {
 }
 
 #[tokio::test]
-async fn what_is_left_of_the_budget_is_told() {
+async fn the_remaining_budget_is_reported() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("a").open();
     let refs = vec![git_ref("r", "acme/web", "a")];

@@ -1,9 +1,9 @@
 //! Answers of the real GitHub, as other projects recorded them, through the real client.
 //!
-//! `RECORDED_ANSWERS` names a file with one JSON object a line: `method`, `url` (path and
-//! query), `status`, `headers`, `body`. Each line is served over HTTP to a worker that asks for what
-//! the line answers. What a recording leaves to its reader (`{{now offset='3 seconds' ...}}`) is
-//! filled in.
+//! `RECORDED_ANSWERS` names a file with one JSON object a line: `method`, `url` (path and query),
+//! `status`, `headers`, `body`. Each line is served over HTTP to a worker that asks for what the
+//! line answers. What a recording leaves to its reader (`{{now offset='3 seconds' ...}}`) is filled
+//! in.
 
 mod line;
 mod replay;
@@ -106,13 +106,13 @@ async fn understood(line: &Line, asked: &Asked) -> String {
                 head.changed_files,
                 head.commits
             ]);
-            let told = json!([
+            let expected = json!([
                 body["additions"],
                 body["deletions"],
                 body["changed_files"],
                 body["commits"],
             ]);
-            assert_eq!(numbers, told, "{case}");
+            assert_eq!(numbers, expected, "{case}");
             assert_eq!(json!(head.sha), body["head"]["sha"], "{case}");
             "understood: pull request".to_owned()
         }
@@ -272,13 +272,13 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             let runs = json!({"total_count": 0, "check_runs": []});
             let sum = checks_of(repository, commit, runs, json!(statuses)).await;
             let sum = sum.unwrap();
-            let told = (sum.passed, sum.failed, sum.pending);
+            let counted = (sum.passed, sum.failed, sum.pending);
             let expected = (
                 of(&["success"]),
                 of(&["failure", "error"]),
                 of(&["pending"]),
             );
-            assert_eq!(told, expected, "{case}");
+            assert_eq!(counted, expected, "{case}");
             "understood: statuses".to_owned()
         }
         Asked::Repository { repository } => {
@@ -289,11 +289,11 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             };
             let refreshed = looked_up(&replay, git_ref).await;
             assert_eq!(*refreshed.finding("r"), Finding::NoPullRequest, "{case}");
-            let told = match body["parent"]["full_name"].as_str() {
+            let expected = match body["parent"]["full_name"].as_str() {
                 Some(parent) => Upstream::Of(path_of(parent)),
                 None => Upstream::NoFork,
             };
-            assert_eq!(refreshed.outcomes["r"].learned.upstream, told, "{case}");
+            assert_eq!(refreshed.outcomes["r"].learned.upstream, expected, "{case}");
             "understood: repository".to_owned()
         }
         Asked::User => {
@@ -302,8 +302,12 @@ async fn understood(line: &Line, asked: &Asked) -> String {
             let groups = vec![group_at(&replay.url(), Some(TOKEN), refs)];
             let unknown = lease_with("key", groups, BudgetView::default());
             let refreshed = refresh(&refresher(), unknown).await;
-            let told = body["id"].to_string();
-            assert_eq!(refreshed.budget.unwrap().account_id, Some(told), "{case}");
+            let expected = body["id"].to_string();
+            assert_eq!(
+                refreshed.budget.unwrap().account_id,
+                Some(expected),
+                "{case}"
+            );
             "understood: user".to_owned()
         }
         Asked::Graphql => {

@@ -14,7 +14,7 @@ use crate::support::{
     refresher, rest, world,
 };
 
-/// A refresher that has so many requests on the wire at once.
+/// A refresher with `concurrency` requests on the wire at once.
 fn at_once(concurrency: usize) -> Refresher {
     Refresher::new(RefresherSettings {
         concurrency,
@@ -26,7 +26,7 @@ fn at_once(concurrency: usize) -> Refresher {
 #[tokio::test]
 async fn three_refreshes_are_inside_the_provider_at_once() {
     let (github, token) = world().await;
-    // The first answer goes through: until then nobody knows whether the token is good.
+    // The first request is a probe: the token is accepted only once it is answered.
     let hold = github.hold("/reviews");
     let refs = ["a", "b", "c"].map(|branch| {
         github.pull_request("acme/web").head(branch).open();

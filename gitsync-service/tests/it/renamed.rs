@@ -23,7 +23,7 @@ fn feature() -> LeasedRef {
     git_ref("r", "acme/web", "feature")
 }
 
-/// As it is leased after the host told this name.
+/// The ref as it is leased after the host reported this name.
 fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
     LeasedRef {
         canonical_repository: Some(path(name)),
@@ -211,8 +211,8 @@ async fn a_new_repository_with_the_old_name_is_not_taken_for_the_renamed_one() {
 }
 
 #[tokio::test]
-async fn only_a_name_that_is_for_good_is_told() {
-    for (status, told) in [
+async fn only_a_permanent_redirect_is_reported_as_the_new_name() {
+    for (status, learned_name) in [
         (301, Some("acme/site")),
         (302, None),
         (307, None),
@@ -237,6 +237,6 @@ async fn only_a_name_that_is_for_good_is_told() {
         let outcome = ask(&refresher(), &github, &token, feature()).await;
         assert_eq!(found(&outcome).repository, "acme/site", "{status}");
         let learned = outcome.learned.canonical_repository;
-        assert_eq!(learned, told.map(path), "{status}");
+        assert_eq!(learned, learned_name.map(path), "{status}");
     }
 }

@@ -49,7 +49,7 @@ fn windows(names: &[&str], window: &Window) -> BudgetView {
 }
 
 #[tokio::test]
-async fn a_spent_budget_is_told_in_both_spellings_and_rest_serves_who_is_looked_at() {
+async fn a_spent_budget_is_recognised_in_both_spellings_and_rest_serves_viewed_refs() {
     for spelling in [LimitSpelling::RateLimited, LimitSpelling::RateLimit] {
         let (github, token) = world().await;
         let refs = linked(&github, &token, 4).await;

@@ -77,7 +77,7 @@ impl Stack {
         self.start_worker_as(settings, RefresherSettings::default());
     }
 
-    /// A worker that has so many requests on the wire at once.
+    /// A worker with `concurrency` requests on the wire at once.
     pub(crate) fn start_worker_with_slots(&self, settings: Settings, concurrency: usize) {
         let refresher = RefresherSettings {
             concurrency,

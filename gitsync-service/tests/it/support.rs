@@ -33,7 +33,7 @@ pub(crate) fn engine() -> Refresher {
     Refresher::new(patient(Duration::ZERO)).unwrap()
 }
 
-/// The same, to be set up further; waits for so long after a query that the host gave up on.
+/// The same settings, with `heavy_pause` after a query that the host failed to complete.
 pub(crate) fn patient(heavy_pause: Duration) -> RefresherSettings {
     RefresherSettings {
         schedule: exact_schedule(),
@@ -260,12 +260,12 @@ impl Refreshed {
         self.outcomes[name].next.refresh_in
     }
 
-    /// What was observed of a window; nothing where no answer told of it.
+    /// The reported window of this name; the default if no response described it.
     pub(crate) fn window(&self, name: &str) -> Window {
         let budget = self.budget.as_ref();
         let mut windows = budget.iter().flat_map(|budget| &budget.windows);
-        let told = windows.find(|window| window.name == name);
-        told.cloned().unwrap_or_default()
+        let window = windows.find(|window| window.name == name);
+        window.cloned().unwrap_or_default()
     }
 }
 
@@ -300,9 +300,9 @@ pub(crate) async fn world() -> (GitHub, String) {
     (github, token)
 }
 
-/// What was found without what REST does not tell, which stays as GraphQL told it: the decision by the
-/// rules, threads, the merge queue, and which checks are required.
-pub(crate) fn told_by_both(finding: &Finding) -> Finding {
+/// The finding without the parts that REST cannot report and GraphQL's value is kept for: the
+/// review decision by the rules, threads, the merge queue, and which checks are required.
+pub(crate) fn in_both_interfaces(finding: &Finding) -> Finding {
     let mut finding = finding.clone();
     if let Finding::PullRequest(found) = &mut finding {
         let shown = &mut Arc::make_mut(found).shown;

@@ -1,7 +1,7 @@
 //! A chat-service for workers: real gRPC, and as much state as the rules about leases need.
 //!
-//! It hands out the leases that a test queues, answers a repeated request id as it did the first
-//! time, refuses whoever no longer has a lease, and can act and then lose its answer.
+//! It hands out the leases that a test queues, repeats its response for a repeated request id,
+//! rejects calls without a current lease, and can lose the response of a call that it applied.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -23,7 +23,7 @@ use crate::support::{ref_id, ref_name};
 
 /// What a call is to do instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Failure {
     /// Act, and then lose the answer.
     LoseAnswer,
     /// Refuse before acting, as a server that is away.
@@ -63,7 +63,7 @@ struct State {
     report_answers: HashMap<String, pb::ReportOutcomesResponse>,
     reports: Vec<pb::ReportOutcomesRequest>,
     calls: Vec<Call>,
-    troubles: HashMap<&'static str, VecDeque<Trouble>>,
+    failures: HashMap<&'static str, VecDeque<Failure>>,
     /// Refs whose outcomes make a whole report unacceptable.
     poison: HashMap<String, Poison>,
     /// Refuses what is said of budgets and credentials.
@@ -124,19 +124,19 @@ impl Chat {
         self.0.state.lock().unwrap()
     }
 
-    /// Makes a lease due; whoever waits gets it at once.
+    /// Makes a lease due; a waiting call gets it at once.
     pub(crate) fn queue(&self, lease: pb::Lease) {
         self.lock().due.push_back(lease);
         self.0.changed.notify_waiters();
     }
 
     /// The next calls of this name end so.
-    pub(crate) fn trouble(&self, name: &'static str, troubles: &[Trouble]) {
+    pub(crate) fn fail(&self, name: &'static str, failures: &[Failure]) {
         self.lock()
-            .troubles
+            .failures
             .entry(name)
             .or_default()
-            .extend(troubles);
+            .extend(failures);
     }
 
     pub(crate) fn poison(&self, git_ref: &str, poison: Poison) {
@@ -153,7 +153,7 @@ impl Chat {
     /// Refuses every call as a server that is away, or no longer does.
     pub(crate) fn away(&self, away: bool) {
         self.lock().away = away;
-        // Whoever waits for a lease is told, too.
+        // Calls that wait for a lease are woken, too.
         self.0.changed.notify_waiters();
     }
 
@@ -212,8 +212,8 @@ impl Chat {
         self.lock().released.contains(&ref_id(lease).to_string())
     }
 
-    fn next_trouble(&self, name: &'static str) -> Option<Trouble> {
-        self.lock().troubles.get_mut(name)?.pop_front()
+    fn next_failure(&self, name: &'static str) -> Option<Failure> {
+        self.lock().failures.get_mut(name)?.pop_front()
     }
 
     fn note(&self, call: Call, metadata: &MetadataMap) -> Result<(), Status> {
@@ -318,17 +318,17 @@ fn call(name: &'static str, request_id: &str) -> Call {
     }
 }
 
-/// Plays the trouble, if there is one, around `act`.
-async fn with_trouble<T>(
-    trouble: Option<Trouble>,
+/// Applies `failure`, if there is one, to `act`.
+async fn failing<T>(
+    failure: Option<Failure>,
     act: impl Future<Output = Result<T, Status>>,
 ) -> Result<Response<T>, Status> {
-    match trouble {
-        Some(Trouble::Away) => Err(Status::unavailable("away")),
-        Some(Trouble::Hang) => std::future::pending().await,
-        Some(Trouble::LeaseLost) => Err(lease_lost()),
-        Some(Trouble::Unauthenticated) => Err(Status::unauthenticated("expired")),
-        Some(Trouble::LoseAnswer) => {
+    match failure {
+        Some(Failure::Away) => Err(Status::unavailable("away")),
+        Some(Failure::Hang) => std::future::pending().await,
+        Some(Failure::LeaseLost) => Err(lease_lost()),
+        Some(Failure::Unauthenticated) => Err(Status::unauthenticated("expired")),
+        Some(Failure::LoseAnswer) => {
             act.await?;
             Err(Status::unavailable("the answer was lost"))
         }
@@ -367,7 +367,7 @@ impl SyncService for Chat {
                 }
             }
         };
-        with_trouble(self.next_trouble("lease"), act).await
+        failing(self.next_failure("lease"), act).await
     }
 
     async fn renew_lease(
@@ -391,7 +391,7 @@ impl SyncService for Chat {
                 awaited: state.awaited,
             })
         };
-        with_trouble(self.next_trouble("renew"), act).await
+        failing(self.next_failure("renew"), act).await
     }
 
     async fn report_outcomes(
@@ -401,7 +401,7 @@ impl SyncService for Chat {
         let metadata = request.metadata().clone();
         let report = request.into_inner();
         self.note(call("report", &report.request_id), &metadata)?;
-        with_trouble(self.next_trouble("report"), async { self.apply(report) }).await
+        failing(self.next_failure("report"), async { self.apply(report) }).await
     }
 
     async fn release_lease(
@@ -417,6 +417,6 @@ impl SyncService for Chat {
             state.released.push(lease_token);
             Ok(pb::ReleaseLeaseResponse {})
         };
-        with_trouble(self.next_trouble("release"), act).await
+        failing(self.next_failure("release"), act).await
     }
 }

@@ -11,12 +11,12 @@ use testkit::{
 use crate::{
     stack::{Stack, short_lived},
     support::ref_id,
-    sync_server::Trouble,
+    sync_server::Failure,
 };
 
-/// The reserve of an account is kept, and what is told of it does not outlive the next report.
+/// The reserve of an account is kept, and its pause does not outlive the next report.
 #[tokio::test]
-async fn what_was_chosen_not_to_be_sent_is_told_with_the_lease_and_no_longer() {
+async fn a_rest_is_reported_with_its_lease_and_ends_with_the_next_report() {
     Stack::run(async |stack| {
         let window = |name: &str| pb::Window {
             name: name.to_owned(),
@@ -94,7 +94,8 @@ async fn a_turn_that_a_person_waits_for_ends_after_the_request_on_the_wire() {
 #[tokio::test]
 async fn the_answer_to_a_report_ends_a_turn_as_well() {
     Stack::run(async |stack| {
-        // By far longer than a report takes, so that the second request is on the wire when it is answered.
+        // By far longer than a report takes, so that the second request is on the wire when it is
+        // answered.
         stack.github.latency(Duration::from_secs(1));
         stack.chat().await_turn();
         queue_branches(stack, Duration::from_secs(60));
@@ -121,7 +122,7 @@ async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_
                 status: 403,
                 retry_after: Some(60),
             });
-        stack.chat().trouble("report", &[Trouble::LeaseLost]);
+        stack.chat().fail("report", &[Failure::LeaseLost]);
         stack.chat().queue(of_one_budget("lost"));
         stack.start_worker();
         until("the loss is counted", || async {
@@ -135,8 +136,8 @@ async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_
         stack.released("next").await;
         assert_eq!(stack.github.count(Matching::any()), 1);
         let reports = stack.chat().reports();
-        let told = reports.last().unwrap().budget.as_ref().unwrap();
-        let pause = told.pause.as_ref().unwrap();
+        let reported = reports.last().unwrap().budget.as_ref().unwrap();
+        let pause = reported.pause.as_ref().unwrap();
         assert_eq!(pause.class(), pb::ProblemClass::SecondaryLimited);
     })
     .await;

@@ -115,7 +115,7 @@ async fn a_branch_that_is_too_heavy_by_itself_is_looked_up_over_rest() {
 }
 
 #[tokio::test]
-async fn a_host_in_trouble_is_not_asked_over_and_over() {
+async fn an_overloaded_host_is_not_retried_in_a_loop() {
     for overload in OVERLOADS {
         let (github, token) = world().await;
         let refs = linked(&github, &token, 25).await;
@@ -136,7 +136,7 @@ async fn a_host_in_trouble_is_not_asked_over_and_over() {
 }
 
 #[tokio::test]
-async fn one_ref_alone_does_not_hammer_a_host_in_trouble() {
+async fn a_single_ref_does_not_hammer_an_overloaded_host() {
     let (github, token) = world().await;
     let refs = linked(&github, &token, 1).await;
     github
@@ -270,7 +270,7 @@ fn give_up_once(github: &GitHub, overload: Overload) {
 }
 
 #[tokio::test]
-async fn a_query_that_the_host_gave_up_on_is_asked_again_after_a_moment() {
+async fn a_query_that_timed_out_at_the_host_is_retried_after_a_pause() {
     const PAUSE: Duration = Duration::from_millis(300);
     const TIMEOUT: Duration = Duration::from_millis(700);
     for fault in [

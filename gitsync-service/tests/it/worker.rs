@@ -12,7 +12,7 @@ use testkit::{
 use crate::{
     stack::{FENCE, Stack, short_lived},
     support::ref_id,
-    sync_server::Trouble,
+    sync_server::Failure,
 };
 
 fn class(outcome: &pb::Outcome) -> pb::ProblemClass {
@@ -197,17 +197,15 @@ async fn one_slow_key_does_not_block_other_keys() {
 /// Nor does it when the worker's own token was replaced between two tries.
 #[tokio::test]
 async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
-    for trouble in [Trouble::Away, Trouble::Unauthenticated] {
+    for failure in [Failure::Away, Failure::Unauthenticated] {
         Stack::run(async |stack| {
-            stack
-                .chat()
-                .trouble("lease", &[Trouble::LoseAnswer, trouble]);
+            stack.chat().fail("lease", &[Failure::LoseAnswer, failure]);
             stack.chat().queue(stack.lease("lease", &["a"]));
             stack.start_worker();
             stack.applied("a").await;
             let calls = stack.chat().calls("lease");
-            assert_eq!(calls[0].request_id, calls[1].request_id, "{trouble:?}");
-            assert_eq!(calls[0].request_id, calls[2].request_id, "{trouble:?}");
+            assert_eq!(calls[0].request_id, calls[1].request_id, "{failure:?}");
+            assert_eq!(calls[0].request_id, calls[2].request_id, "{failure:?}");
             stack.released("lease").await;
             let next = until("the next call", || async {
                 stack.chat().calls("lease").get(3).cloned().ok_or("none")
@@ -223,9 +221,9 @@ async fn a_lost_lease_answer_is_asked_for_again_and_strands_nothing() {
 #[tokio::test]
 async fn a_lost_report_answer_is_repeated_with_the_same_id_and_applied_once() {
     Stack::run(async |stack| {
-        stack.chat().trouble(
+        stack.chat().fail(
             "report",
-            &[Trouble::LoseAnswer, Trouble::Away, Trouble::LoseAnswer],
+            &[Failure::LoseAnswer, Failure::Away, Failure::LoseAnswer],
         );
         stack.chat().queue(stack.lease("lease", &["a"]));
         stack.start_worker();
@@ -264,7 +262,7 @@ async fn a_lease_is_renewed_for_as_long_as_it_is_worked_on() {
         let lease = short_lived(stack.lease("lease", &["a"]), Duration::from_millis(900));
         stack.chat().queue(lease);
         // One renewal that is not answered in time is tried again.
-        stack.chat().trouble("renew", &[Trouble::Away]);
+        stack.chat().fail("renew", &[Failure::Away]);
         stack.start_worker();
         until("the lease outlived itself", || async {
             let renewals = stack.chat().calls("renew").len();
@@ -313,7 +311,7 @@ async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
     Stack::run_over_rest(async |stack| {
         let hold = stack.github.hold("/pulls$");
         let lease = short_lived(stack.lease("stalled", &["a"]), Duration::from_millis(600));
-        stack.chat().trouble("renew", &[Trouble::Hang; 8]);
+        stack.chat().fail("renew", &[Failure::Hang; 8]);
         stack.chat().queue(lease);
         stack.start_worker();
         hold.waiting(1).await;
@@ -334,7 +332,7 @@ async fn a_lease_that_cannot_be_renewed_is_lost_by_the_workers_own_clock() {
 #[tokio::test]
 async fn a_report_that_is_too_late_is_refused_and_not_repeated() {
     Stack::run(async |stack| {
-        stack.chat().trouble("report", &[Trouble::LeaseLost]);
+        stack.chat().fail("report", &[Failure::LeaseLost]);
         stack.chat().queue(stack.lease("lost", &["a"]));
         stack.start_worker();
         until("the loss is counted", || async {
@@ -377,7 +375,7 @@ async fn a_report_is_not_bounded_by_the_deadline_of_the_attempt() {
     Stack::run(async |stack| {
         let tick_timeout = Duration::from_millis(50);
         // Four tries take longer than the attempt may.
-        stack.chat().trouble("report", &[Trouble::Away; 4]);
+        stack.chat().fail("report", &[Failure::Away; 4]);
         stack.github.pull_request("acme/web").head("a").open();
         stack.chat().queue(stack.lease("lease", &["a"]));
         let begun = tokio::time::Instant::now();
@@ -431,7 +429,7 @@ async fn a_rate_limit_is_reported_with_the_pause_of_its_budget() {
         let pause = budget.pause.unwrap();
         assert_eq!(pause.class(), pb::ProblemClass::SecondaryLimited);
         assert_eq!(pause.from_lane(), pb::Lane::Interactive);
-        // As of when it was told.
+        // Counted from when the host asked for it.
         assert!(pause.duration.unwrap().seconds >= 80);
         assert_eq!(budget.secondary_refusals, 1);
     })

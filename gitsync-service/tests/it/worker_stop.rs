@@ -6,7 +6,7 @@ use std::time::Duration;
 use gitsync_service::worker::Settings;
 use testkit::wait::until;
 
-use crate::{stack::Stack, sync_server::Trouble};
+use crate::{stack::Stack, sync_server::Failure};
 
 #[tokio::test]
 async fn a_stopping_worker_finishes_and_reports_what_it_holds_and_leases_no_more() {
@@ -67,12 +67,12 @@ async fn a_worker_that_waits_for_leases_stops_at_once() {
 }
 
 #[tokio::test]
-async fn a_lease_whose_answer_nobody_waited_for_is_given_back() {
+async fn a_lease_whose_response_was_abandoned_is_released() {
     Stack::run(async |stack| {
         // The first answer is lost, and the worker is stopped while it waits for the second.
         stack
             .chat()
-            .trouble("lease", &[Trouble::LoseAnswer, Trouble::Hang]);
+            .fail("lease", &[Failure::LoseAnswer, Failure::Hang]);
         stack.chat().queue(stack.lease("stranded", &["a"]));
         stack.start_worker();
         until("the call is repeated", || async {
@@ -91,7 +91,7 @@ async fn a_lease_whose_answer_nobody_waited_for_is_given_back() {
 #[tokio::test]
 async fn a_stop_does_not_hang_on_a_chat_service_that_is_silent() {
     Stack::run(async |stack| {
-        stack.chat().trouble("report", &[Trouble::Hang; 20]);
+        stack.chat().fail("report", &[Failure::Hang; 20]);
         stack.chat().queue(stack.lease("lease", &["a"]));
         stack.start_worker_with(Settings {
             drain_timeout: Duration::from_secs(1),

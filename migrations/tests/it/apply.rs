@@ -1,6 +1,6 @@
 //! From empty to head, alone and at once.
 
-use migrations::{ALL, Applied, Migration, apply, apply_list, require_current};
+use migrations::{ALL, AppliedMigrations, Migration, apply, apply_list, require_current};
 use testkit::wait;
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ async fn an_empty_database_is_brought_to_the_current_version_once() {
     let names: Vec<_> = ALL.iter().map(|migration| migration.name).collect();
     for (from, names) in [(0, names), (ALL.len(), Vec::new())] {
         let applied = apply(&mut client).await.unwrap();
-        assert_eq!(applied, Applied { from, names });
+        assert_eq!(applied, AppliedMigrations { from, names });
         require_current(&client).await.unwrap();
     }
 }

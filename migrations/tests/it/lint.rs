@@ -38,7 +38,7 @@ fn blocking(sql: &str) -> Vec<String> {
             _ => {}
         }
     }
-    // Without a transaction, what a crash leaves of two statements cannot be told.
+    // Without a transaction, the effect of a crash between two statements is unknown.
     let statements = text
         .split(';')
         .filter(|statement| !statement.trim().is_empty());

@@ -1,4 +1,4 @@
-//! What is known of a budget, and what a report adds to it.
+//! A budget as it is known, and a report's observations of it.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ message! {
         lenient cautious_for: Option<Duration>,
         /// Refs per second that its refs ask for at their base intervals.
         demand: f64,
-        /// Whether the host has told whose account this is.
+        /// Whether the host has identified the account.
         account_known: bool,
     }
 }
 
 impl BudgetView {
-    /// The window of a name; one of which nothing is known where there is none.
+    /// The window of this name; the default, of which nothing is known, if there is no such window.
     #[must_use]
     pub fn window(&self, name: &str) -> Window {
         let known = self.windows.iter().find(|window| window.name == name);
@@ -43,7 +43,7 @@ impl BudgetView {
 }
 
 message! {
-    /// One named rate limit of a budget. What is `None` is not known.
+    /// One named rate limit of a budget. `None` is unknown.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     Window = v1::Window, with Window::fitted {
         /// The provider's name for it.
@@ -114,12 +114,12 @@ impl Pause {
 carried_by!(Pause, v1::Pause);
 
 message! {
-    /// What the host's answers said about a budget.
+    /// A budget as the host's responses describe it.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     BudgetObservation = v1::BudgetObservation, with BudgetObservation::fitted {
-        /// Whose rate limit it is, as the host itself told it.
+        /// The id of the account whose rate limit it is, as the host reports it.
         account_id: Option<String>,
-        /// The windows that answers told of.
+        /// The windows that responses described.
         windows: Vec<Window>,
         /// The host wants no requests.
         pause: Option<Pause>,
@@ -144,7 +144,7 @@ impl BudgetObservation {
 }
 
 message! {
-    /// What the host said of a credential.
+    /// A credential as the host's responses describe it.
     #[derive(Clone, Debug, PartialEq, Eq)]
     CredentialObservation = v1::CredentialObservation {
         /// Whose.
@@ -153,7 +153,7 @@ message! {
         generation: i64,
         /// It refused it; else it took it.
         refused: bool,
-        /// When the token expires, by the host's clock; `None` where it did not tell.
+        /// When the token expires, by the host's clock; `None` if the host did not say.
         expires_at: Option<Timestamp>,
     }
 }

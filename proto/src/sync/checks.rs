@@ -12,7 +12,7 @@ use crate::{
 };
 
 words! {
-    /// What the checks of a commit amount to.
+    /// The sum of a commit's checks.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     CheckState = CheckState {
@@ -31,7 +31,7 @@ message! {
     /// The checks of a commit, of each the latest: what was superseded counts for nothing.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     Checks = v1::Checks {
-        /// What they amount to.
+        /// Their sum.
         state: CheckState,
         /// How many there are.
         total: u32,
@@ -58,7 +58,7 @@ message! {
     FailedCheck = v1::FailedCheck {
         /// Its name.
         name: String,
-        /// The page that tells more.
+        /// The page with details.
         url: Option<String>,
         /// The base branch is known to require it.
         #[serde(default)]

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub struct FieldError {
     /// The path from the request, as in `outcomes[3].git_ref_id`.
     pub field: String,
-    /// What is wrong with it, to follow the path in a sentence.
+    /// The problem, to follow the path in a sentence.
     pub problem: String,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn read<M, T: Wire<M>>(field: &str, message: M) -> Result<T, FieldErr
 /// A field that is read without its unreadable entries, which a later release may have written:
 /// what is left means the same without them.
 pub(super) trait Lenient<M>: Sized {
-    /// What can be read of the field.
+    /// The readable part of the field.
     fn readable(message: M) -> Self;
 }
 
@@ -75,7 +75,8 @@ pub(super) fn readable<M, T: Lenient<M>>(_field: &str, message: M) -> Result<T, 
     Ok(T::readable(message))
 }
 
-/// Refuses a list that has more than `most` entries, or two with one key, which is in `field` of each.
+/// Refuses a list that has more than `most` entries, or two with one key, which is in `field` of
+/// each.
 pub(super) fn distinct<K: Ord>(
     list: &str,
     most: usize,
@@ -177,7 +178,8 @@ macro_rules! carried_by {
 
 /// Declares an enum with the names of its words, and both conversions to the message's enum.
 ///
-/// A number that this version does not know, or 0, is refused unless `else` says what it is read as.
+/// A number that this version does not know, or 0, is refused unless `else` says what it is read
+/// as.
 macro_rules! words {
     ($(
         $(#[$attr:meta])*

@@ -1,4 +1,4 @@
-//! What a worker is handed: leases, and the groups of refs in them.
+//! Leases, and the groups of refs in them.
 
 use std::time::Duration;
 
@@ -55,9 +55,9 @@ message! {
         budget_key: BudgetKey,
         /// How long it lasts unless it is renewed.
         expires_in: Duration,
-        /// What is due, by account.
+        /// The due refs, by account.
         groups: Vec<LeaseGroup>,
-        /// What is known of the budget.
+        /// The budget as it is known.
         budget: BudgetView,
     }
 }

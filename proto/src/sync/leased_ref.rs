@@ -69,7 +69,7 @@ impl Lane {
     }
 }
 
-/// What a repository is a fork of, as last told by the host.
+/// The upstream of a repository that is a fork, as last reported by the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Upstream {
     /// Not known.
@@ -147,9 +147,9 @@ message! {
         settled_count: u32,
         /// Refreshes in a row that found nothing new.
         unchanged_count: u32,
-        /// What the repository is a fork of.
+        /// The upstream of the repository.
         upstream as upstream_repository: Upstream,
-        /// What the host calls the repository now. `None`: as it was reported.
+        /// The host's present name of the repository. `None`: as it was reported.
         lenient canonical_repository: Option<RepositoryPath>,
         /// The pull request as last known.
         known: Option<KnownPullRequest>,
@@ -157,7 +157,8 @@ message! {
         lenient since_found: Option<Duration>,
         /// As the last outcome gave it.
         fingerprint: Option<String>,
-        /// The trace of the person who waits for its outcome. What is no W3C `traceparent` is none.
+        /// The trace context of the caller that waits for the outcome. An invalid `traceparent` is
+        /// ignored.
         traceparent: Option<String>,
     }
 }

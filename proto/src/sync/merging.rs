@@ -26,7 +26,7 @@ words! {
         Blocked = "blocked",
     }
 
-    /// What the reviews amount to by the rules of the base branch.
+    /// The sum of the reviews by the rules of the base branch.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     ReviewDecision = ReviewDecision {
@@ -63,11 +63,11 @@ words! {
     }
 }
 
-/// How a pull request is to be merged, and how far its review is. What is `None` a host did not
-/// tell: what is known of it stays.
+/// How a pull request is to be merged, and how far its review is. `None` is a value that the host
+/// did not report: the last known value stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What the reviews amount to by the rules of the base branch.
+    /// The sum of the reviews by the rules of the base branch.
     #[serde(
         default,
         deserialize_with = "readable",
@@ -83,7 +83,7 @@ pub struct Progress {
     /// Review threads that are not resolved, among the first hundred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresolved_threads: Option<u32>,
-    /// It merges by itself once all is well.
+    /// Auto-merge is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_merge: Option<bool>,
     /// Its place in the merge queue, from 1 on; 0: it is not in it.

@@ -1,4 +1,4 @@
-//! What a refresh of one ref found, and when to look again.
+//! The outcome of a refresh of one ref, and when to look again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,29 +12,29 @@ use crate::{
     chat::v1::{self, outcome::Result as Found},
 };
 
-/// What a refresh of one ref found.
+/// The outcome of a refresh of one ref.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Of which ref.
     pub git_ref: GitRefId,
     /// As the lease handed it out.
     pub fence: Fence,
-    /// What was found.
+    /// The finding.
     pub finding: Finding,
     /// When to look again.
     pub next: Next,
-    /// What was learned beside.
+    /// The facts learned beside the finding.
     pub learned: Learned,
 }
 
-/// What the host said.
+/// The host's answer about a ref.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// This pull request.
     PullRequest(Arc<FoundPullRequest>),
     /// The known pull request is as it was.
     Unchanged,
-    /// There is none.
+    /// The branch has no pull request.
     NoPullRequest,
     /// The known one no longer exists.
     Gone,
@@ -54,23 +54,23 @@ pub struct Next {
     pub refresh_in: Option<Duration>,
     /// In which lane.
     pub lane: Lane,
-    /// What `refresh_in` is when the budget is ample and without jitter. `None`: the same.
+    /// `refresh_in` with an ample budget and without jitter. `None`: the same.
     pub base: Option<Duration>,
 }
 
-/// What an answer taught beside the finding. What is `None` leaves what is known.
+/// Facts that a refresh learned beside the finding. `None` keeps the last known value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// What the repository is a fork of.
+    /// The upstream of the repository.
     pub upstream: Upstream,
-    /// What the host calls the repository now.
+    /// The host's present name of the repository.
     pub canonical_repository: Option<RepositoryPath>,
     /// Tells whether the pull request changed since; opaque.
     pub fingerprint: Option<String>,
 }
 
 words! {
-    /// What became of an outcome.
+    /// The result of an outcome.
     OutcomeStatus = OutcomeResultStatus {
         /// It was applied.
         Applied = "applied",

@@ -20,7 +20,8 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
 pub trait ProblemName: Sized {
     /// The name, as in `rate_limited`.
     fn name(self) -> &'static str;
-    /// The class of a name. `None` for a name that this version does not know, and for `unspecified`.
+    /// The class of a name. `None` for a name that this version does not know, and for
+    /// `unspecified`.
     fn from_name(name: &str) -> Option<Self>;
 }
 

@@ -30,10 +30,10 @@ words! {
     }
 }
 
-/// Exactly what is shown of a pull request: two that are equal look the same to everybody.
+/// Exactly what is shown of a pull request: two equal values look the same to every reader.
 ///
-/// The database keeps it as one JSON value, whose field names are these. A later release may add fields;
-/// one that this release does not know is kept as it is.
+/// The database stores it as one JSON value with these field names. A later release may add fields;
+/// a field that this release does not know is preserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// The number within its repository.
@@ -46,7 +46,7 @@ pub struct PullRequest {
     pub draft: bool,
     /// The title, at most [`MAX_PULL_REQUEST_TITLE_CHARS`] characters.
     pub title: String,
-    /// The branch that it is to be merged into.
+    /// The base branch.
     pub base_branch: String,
     /// Who opened it. `None` when that account is gone.
     #[serde(default)]
@@ -63,14 +63,14 @@ pub struct PullRequest {
     /// Of a merged one: whether what was pushed to its branch last is not in it. `None`: not known.
     #[serde(default)]
     pub pushed_after_merge: Option<bool>,
-    /// How it is to be merged, and how far its review is.
+    /// How it is to be merged, and the state of its review.
     #[serde(flatten)]
     pub progress: Progress,
-    /// What belongs to its current head, and is dropped when the head moves.
+    /// The part that belongs to its current head, and is dropped when the head moves.
     pub head: Head,
 }
 
-/// What belongs to the head of a pull request.
+/// The part of a pull request that belongs to its head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The branch.
@@ -85,7 +85,7 @@ pub struct Head {
     pub changed_files: i32,
     /// Commits.
     pub commits: i32,
-    /// Its checks. `None`: the host did not tell, and what is known of them stays.
+    /// Its checks. `None`: the host did not return them; the last known ones stay.
     #[serde(
         default,
         deserialize_with = "readable",
@@ -101,10 +101,10 @@ pub struct Head {
     pub merge_state: Option<MergeState>,
 }
 
-/// A pull request as a host told it: what is shown, and what identifies and orders it.
+/// A pull request from a host: what is shown, and what identifies and orders it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundPullRequest {
-    /// What is shown.
+    /// The part that is shown.
     pub shown: PullRequest,
     /// The path of the repository that it is in.
     pub repository: String,
@@ -117,8 +117,8 @@ pub struct FoundPullRequest {
 impl FoundPullRequest {
     /// The pull request with its texts cut to what the database takes.
     ///
-    /// Returns `None` when something that is needed does not fit: then the outcome is rejected and costs
-    /// no other.
+    /// Returns `None` when something that is needed does not fit: then the outcome is rejected and
+    /// costs no other.
     #[must_use]
     pub fn fitted(mut self) -> Option<Self> {
         let shown = &mut self.shown;
@@ -156,7 +156,7 @@ impl FoundPullRequest {
         };
         // An out-of-range timestamp orders nothing, and costs no status.
         let updated_at = message.updated_at.and_then(|at| Wire::read(at).ok());
-        let count = |told: Option<i32>| told.and_then(|count| u32::try_from(count).ok());
+        let count = |value: Option<i32>| value.and_then(|count| u32::try_from(count).ok());
         Ok(Self {
             shown: PullRequest {
                 number: message.number,
@@ -187,7 +187,7 @@ impl FoundPullRequest {
                     changed_files: message.changed_files,
                     commits: message.commits,
                     // Checks that cannot be read cost no status.
-                    checks: message.checks.and_then(|told| Checks::read(told).ok()),
+                    checks: message.checks.and_then(|value| Checks::read(value).ok()),
                     merge_state: MergeState::known(message.merge_state),
                 },
             },
@@ -236,11 +236,11 @@ impl FoundPullRequest {
 carried_by!(FoundPullRequest, v1::PullRequest);
 
 /// A word that may be missing, as a message has it.
-fn word<T: Wire<i32>>(told: Option<T>) -> i32 {
-    told.map_or(0, |word| word.message())
+fn word<T: Wire<i32>>(value: Option<T>) -> i32 {
+    value.map_or(0, |word| word.message())
 }
 
-/// Cuts a text to so many characters, without those that the database does not take.
+/// Cuts a text to `most` characters, without those that the database rejects.
 pub(super) fn cut(text: &mut String, most: usize) {
     *text = text
         .chars()

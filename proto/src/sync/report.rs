@@ -18,9 +18,9 @@ message! {
         lease as lease_token: LeaseToken,
         /// At most one per ref.
         outcomes: Vec<Outcome>,
-        /// What the host's answers said about the budget.
+        /// The budget's observation.
         budget: Option<BudgetObservation>,
-        /// What they said about credentials, at most one per account.
+        /// The observations of credentials, at most one per account.
         credentials: Vec<CredentialObservation>,
         /// Whether to give the lease back after applying.
         release_lease: bool,
@@ -37,7 +37,7 @@ impl Report {
     }
 }
 
-/// What became of a report.
+/// The response to a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportAnswer {
     /// One per outcome, in its order. `None` for a status that this version does not know.
@@ -76,7 +76,7 @@ impl ReportAnswer {
 }
 
 message! {
-    /// What a renewal answered.
+    /// The response to a renewal.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Renewal = v1::RenewLeaseResponse {
         /// How long the lease lasts from now.

@@ -8,8 +8,9 @@ use std::{
 use super::field::{FieldError, Wire};
 use crate::bounds::MAX_REPOSITORY_BYTES;
 
-/// A repository's path at its host, as in `acme/web` or `group/sub/project`: opaque to both services, in
-/// the spelling that was reported. Hosts compare paths without case, and so does this type.
+/// A repository's path at its host, as in `acme/web` or `group/sub/project`: opaque to both
+/// services, in the spelling that was reported. Hosts compare paths without case, and so does this
+/// type.
 #[derive(Clone, Debug)]
 pub struct RepositoryPath(String);
 

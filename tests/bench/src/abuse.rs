@@ -109,7 +109,7 @@ async fn once(options: &Options) -> anyhow::Result<Run> {
     samplers.spawn(watch_readiness(stack.ops_url().to_owned(), unready.clone()));
 
     let (_, alone) = neighbour.behave_during(tokio::time::sleep(time)).await;
-    tell("nobody else", &alone, &stack)?;
+    tell("no other load", &alone, &stack)?;
     let mut worst = Duration::ZERO;
     let mut failures = alone.failures.len();
     let mut connections = Connections::default();

@@ -1,7 +1,7 @@
 //! `bench accounts`: what a budget with very many accounts or refs costs.
 //!
-//! The benchmark is the worker: it leases and reports over gRPC, and no host is asked. The database's share is
-//! what chat-service says in its metrics.
+//! The benchmark is the worker: it leases and reports over gRPC, and no host is asked. The
+//! database's share is what chat-service says in its metrics.
 
 use std::{
     io::Write as _,

@@ -1,8 +1,8 @@
 //! `bench ledger`: whether every acknowledged report is looked up, while workers die.
 //!
-//! Reports come at a steady rate over chats with several branches, each acknowledged one is written down,
-//! and the worker is killed again and again. At the end a worker may finish; then the database is
-//! compared with what was written down.
+//! Reports come at a steady rate over chats with several branches, each acknowledged one is written
+//! down, and the worker is killed again and again. At the end a worker may finish; then the
+//! database is compared with what was written down.
 
 use std::{
     collections::BTreeMap,
@@ -153,7 +153,8 @@ async fn report_all(
     Ok(calls.join_all().await.into_iter().sum())
 }
 
-/// Waits until each branch was looked up after its last acknowledged report; returns how many were not.
+/// Waits until each branch was looked up after its last acknowledged report; returns how many were
+/// not.
 async fn wait_until_looked_up(stack: &Stack, ledger: &Ledger) -> anyhow::Result<usize> {
     let client = stack.database.client().await;
     let ledger = ledger.lock().await;

@@ -1,9 +1,10 @@
 //! Measures the services against tables of the size that they are made for.
 //!
-//! `bench list`: what a page of chats costs, for whom, and by which filter. `bench sync`: what it takes to
-//! keep statuses fresh. `bench accounts`: what a budget with very many accounts costs. `bench ledger`: whether
-//! every acknowledged report is looked up while workers die. `bench abuse`: what one tenant can do to
-//! another. `bench watch`: how long a change is on its way to watchers. See the README.
+//! `bench list`: the cost of a page of chats, by caller and filter. `bench sync`: the cost of
+//! keeping statuses fresh. `bench accounts`: the cost of a budget with very many accounts. `bench
+//! ledger`: whether every acknowledged report is looked up while workers die. `bench abuse`: what
+//! one tenant can do to another. `bench watch`: how long a change is on its way to watchers. See
+//! the README.
 
 mod abuse;
 mod accounts;

@@ -1,7 +1,7 @@
 //! `bench sync`: how many requests, and how long, from due to written.
 //!
-//! Both services are the real binaries, built for release, as processes; PostgreSQL is one too. The GitHub
-//! stand-in runs in this process. Everything shares the cores of one machine.
+//! Both services are the real binaries, built for release, as processes; PostgreSQL is one too. The
+//! GitHub stand-in runs in this process. Everything shares the cores of one machine.
 
 mod visible;
 mod world;

@@ -1,8 +1,8 @@
 //! `bench watch`: how long a change is on its way to those who watch, and what watching costs.
 //!
 //! chat-service is the real binary, PostgreSQL a process; those who change and those who watch are
-//! tasks of this one. A change is a call of `UpdateChat`. All times are by this process's clock, and
-//! all share the cores of one machine.
+//! tasks of this one. A change is a call of `UpdateChat`. All times are by this process's clock,
+//! and all share the cores of one machine.
 
 mod changes;
 mod receipts;

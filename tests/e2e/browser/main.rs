@@ -1,7 +1,7 @@
 //! The page in a real browser, before both real binaries.
 //!
-//! A scenario is played by `chat-service/web/test/browser.mjs`, which drives Chromium and looks at the
-//! page. It asks this side, the stage, for what people, agents and operators do meanwhile.
+//! A scenario is played by `chat-service/web/test/browser.mjs`, which drives Chromium and looks at
+//! the page. It asks this side, the stage, for what people, agents and operators do meanwhile.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,8 +36,8 @@ async fn play(scenario: &str, cast: &mut Cast<'_>, stage: Value) {
     player.finish().await;
 }
 
-/// An owner with chats whose pull requests are in every state, as a worker that runs has found them;
-/// and the stage with them.
+/// An owner with chats whose pull requests are in every state, as a worker that runs has found
+/// them; and the stage with them.
 async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
     let owner = stack.linked_user("ann").await;
     stack.github.user("bob");

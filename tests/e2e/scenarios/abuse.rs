@@ -16,7 +16,8 @@ const AMOUNT: Amount = Amount {
     unread: 200,
     connections: 300,
 };
-/// More than the bounds of what is in flight and unread allow, on top of what the process has at rest.
+/// More than the bounds of what is in flight and unread allow, on top of what the process has at
+/// rest.
 const MOST_MIB: u64 = 400;
 
 /// Promise 10: no caller, whatever it sends or leaves unread, makes callers of other chats wait

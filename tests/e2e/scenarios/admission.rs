@@ -1,4 +1,4 @@
-//! Checks of a call before its handler: by whom it is, and whether it is well formed.
+//! Checks of a call before its handler: its caller, and whether it is well formed.
 
 use std::{collections::BTreeSet, time::Duration};
 

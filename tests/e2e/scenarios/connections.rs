@@ -175,12 +175,15 @@ async fn cancelled_calls_end_no_other_call_of_their_connection() {
             .create_chat(v1::CreateChatRequest::default())
             .await
             .unwrap();
-        let told = timeout(
+        let response = timeout(
             PATIENCE,
             first(&mut watch, |message| message.chat.is_some()),
         );
-        let told = told.await.unwrap().unwrap();
-        assert_eq!(told.chat.unwrap().id, made.into_inner().chat.unwrap().id);
+        let response = response.await.unwrap().unwrap();
+        assert_eq!(
+            response.chat.unwrap().id,
+            made.into_inner().chat.unwrap().id
+        );
         Vec::new()
     })
     .await;

@@ -86,7 +86,7 @@ async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
             .status_when(
                 &bob,
                 &witness,
-                "a later report of somebody else is through",
+                "another owner's later report is through",
                 |status| status.pull_request_state.is_some(),
             )
             .await;
@@ -189,8 +189,8 @@ async fn a_failed_lookup_never_looks_like_no_pull_request() {
     .await;
 }
 
-/// Promise 8: not in a log, an error, a metric, an event, or what operators are told; and not in the
-/// database, but sealed.
+/// Promise 8: not in a log, an error, a metric, an event, or a response to operators; and in the
+/// database only sealed.
 #[tokio::test]
 async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
     Stack::run_with(&[("CHAT_LOG", "trace")], async |stack| {
@@ -218,7 +218,7 @@ async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
         };
         let failed = stack.chats(&owner).refresh_chat(request).await.unwrap_err();
         assert_eq!(failed.code(), tonic::Code::FailedPrecondition);
-        // What was said to whom, as text: text shows what bytes hold, too.
+        // Everything that left the process, as text: text shows what bytes hold, too.
         let mut said = vec![("an error", format!("{failed:?}"))];
         said.push((
             "its details",

@@ -1,5 +1,5 @@
-//! Who may call what, where: identities, good and bad, against every RPC on every listener. Only what the
-//! table says passes.
+//! Who may call what, where: identities, good and bad, against every RPC on every listener. Only
+//! what the table says passes.
 
 mod cluster;
 mod rotation;
@@ -232,7 +232,7 @@ async fn of_all_identities_only_those_of_the_table_pass_at_each_listener() {
                     case(name, Some(token), row.answers[index], None);
                 }
                 let missing = Some(reason::CREDENTIALS_MISSING);
-                case("nobody", None, Code::Unauthenticated, missing);
+                case("no caller", None, Code::Unauthenticated, missing);
                 if !serves {
                     continue;
                 }

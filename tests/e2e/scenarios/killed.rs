@@ -1,4 +1,4 @@
-//! A process that is killed in mid-lease loses nothing, and nobody sees anything twice.
+//! A process that is killed in mid-lease loses nothing, and no watcher gets anything twice.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use proto::chat::v1::{Chat, LeaseDiffStatusesRequest, PullRequestState};
 use testkit::{clients::Caller, github::Matching, process::Signal, wait};
 use uuid::Uuid;
 
-/// What watchers are told of each chat's branch: that it was reported, and its status.
+/// Events of each chat's branch: its report, and its status.
 const TWICE: i64 = 2;
 
 /// A chat for each branch, with a pull request, reported.
@@ -35,8 +35,8 @@ async fn until_open(stack: &Stack, owner: &Caller, chats: &[Chat]) {
     }
 }
 
-/// How often watchers were told of each chat's statuses.
-async fn told(stack: &Stack) -> BTreeMap<Uuid, i64> {
+/// How many events each chat's statuses had.
+async fn events(stack: &Stack) -> BTreeMap<Uuid, i64> {
     let rows = stack
         .database
         .client()
@@ -65,10 +65,10 @@ fn each(chats: &[Chat], events: i64) -> BTreeMap<Uuid, i64> {
         .collect()
 }
 
-/// Promise 4, for a worker that had reported a part: that stays, is not looked up again before its time
-/// and not told again.
+/// Promise 4, for a worker that had reported a part: the part stays, is not looked up again early
+/// and not announced again.
 #[tokio::test]
-async fn what_a_killed_worker_had_reported_is_kept_and_told_once() {
+async fn what_a_killed_worker_had_reported_is_kept_and_announced_once() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
@@ -85,7 +85,7 @@ async fn what_a_killed_worker_had_reported_is_kept_and_told_once() {
         hold.release();
         let worker = stack.worker().await;
         until_open(stack, &owner, &chats).await;
-        assert_eq!(told(stack).await, each(&chats, TWICE));
+        assert_eq!(events(stack).await, each(&chats, TWICE));
         vec![worker]
     })
     .await;
@@ -93,7 +93,7 @@ async fn what_a_killed_worker_had_reported_is_kept_and_told_once() {
 
 /// Promise 5, for what a worker has in hand: it reports to the next chat-service.
 #[tokio::test]
-async fn what_was_leased_when_chat_service_was_killed_is_written_and_told_once() {
+async fn what_was_leased_when_chat_service_was_killed_is_written_and_announced_once() {
     Stack::run(async |stack| {
         let owner = stack.linked_user("ann").await;
         let chats = reported(stack, &owner, &["one", "two", "three"]).await;
@@ -105,7 +105,7 @@ async fn what_was_leased_when_chat_service_was_killed_is_written_and_told_once()
         stack.restart_chat_service().await;
         hold.release();
         until_open(stack, &owner, &chats).await;
-        assert_eq!(told(stack).await, each(&chats, TWICE));
+        assert_eq!(events(stack).await, each(&chats, TWICE));
         assert_eq!(
             stack.github.requests().len(),
             1,
@@ -116,8 +116,8 @@ async fn what_was_leased_when_chat_service_was_killed_is_written_and_told_once()
     .await;
 }
 
-/// Promise 5, for outcomes: chat-service is killed between the commit and the answer. At the wire, where
-/// the answer is lost for certain.
+/// Promise 5, for outcomes: chat-service is killed between the commit and the answer. At the wire,
+/// where the answer is lost for certain.
 #[tokio::test]
 async fn a_report_that_was_applied_when_chat_service_was_killed_is_not_applied_again() {
     Stack::run(async |stack| {
@@ -158,8 +158,8 @@ async fn a_report_that_was_applied_when_chat_service_was_killed_is_not_applied_a
             stack.status(&owner, &chat).await.refreshed_at,
             status.refreshed_at
         );
-        // No pull request is no news: only the report was told.
-        assert_eq!(told(stack).await, each(std::slice::from_ref(&chat), 1));
+        // "No pull request" is no change: only the report has an event.
+        assert_eq!(events(stack).await, each(std::slice::from_ref(&chat), 1));
         Vec::new()
     })
     .await;

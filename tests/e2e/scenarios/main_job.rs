@@ -1,5 +1,5 @@
-//! The main job: an agent reports a branch, the worker finds its pull request, everybody who may sees
-//! it, and nobody else.
+//! The main job: an agent reports a branch, the worker finds its pull request, and exactly those
+//! who may read the chat see it.
 
 use e2e::stack::{HOST, Stack};
 use proto::chat::v1::{
@@ -61,7 +61,8 @@ async fn statuses_in_every_state_are_filled_in_and_seen_by_those_who_may() {
             let wanted = match *branch {
                 "open" => Some(PullRequestState::Open),
                 "draft" => Some(PullRequestState::Draft),
-                // By branch only open ones are adopted: a settled one may be of an older use of its name.
+                // By branch only open ones are adopted: a settled one may be of an older use of its
+                // name.
                 _ => None,
             };
             let status = stack
@@ -215,7 +216,7 @@ async fn no_account_costs_no_request_and_linking_one_wakes_the_ref_at_once() {
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, "acme/web", "feature").await;
         let status = stack
-            .status_when(&owner, &chat, "the missing account is told", |status| {
+            .status_when(&owner, &chat, "the missing account is shown", |status| {
                 status.problem.is_some()
             })
             .await;

@@ -1,5 +1,6 @@
-//! What both processes count, and what operators are alerted by: names that `promtool` takes, rules that
-//! are tested, a metric for each use and a use for each metric, and alerts that real faults fire.
+//! What both processes count, and what operators are alerted by: names that `promtool` takes, rules
+//! that are tested, a metric for each use and a use for each metric, and alerts that real faults
+//! fire.
 
 mod alerts;
 
@@ -38,8 +39,8 @@ fn exported(scrape: &str) -> BTreeSet<String> {
     described.map(name).collect()
 }
 
-/// The names of metrics in rules, a dashboard or a document: words of these two services, of RPCs and of
-/// databases, without what histograms append.
+/// The names of metrics in rules, a dashboard or a document: words of these two services, of RPCs
+/// and of databases, without what histograms append.
 fn named(text: &str) -> BTreeSet<String> {
     let is_word = |of: char| of.is_ascii_alphanumeric() || of == '_';
     let words = text.split(|of| !is_word(of));
@@ -168,9 +169,9 @@ async fn traffic(stack: &Stack) -> Worker {
     worker
 }
 
-/// Metrics that begin with what no traffic here does: a request that is too heavy, for which these would
-/// have to be many, certificates, and what renews tokens, for which a provider would have to have an OAuth
-/// client.
+/// Metrics that begin with what no traffic here does: a request that is too heavy, for which these
+/// would have to be many, certificates, and what renews tokens, for which a provider would have to
+/// have an OAuth client.
 const RARE: [&str; 6] = [
     "certificate_expiry_timestamp_seconds",
     "gitsync_batches_too_heavy_total",

@@ -165,7 +165,7 @@ async fn an_account_whose_new_tokens_were_lost_on_the_way_says_that_it_is_to_be_
 
 /// Killed between the host's answer and the commit.
 #[tokio::test]
-async fn a_crash_after_the_host_has_answered_is_told_by_the_account() {
+async fn a_crash_after_the_host_has_answered_is_shown_on_the_account() {
     Stack::run(async |stack| {
         let (user, chat) = user(stack).await;
         let hold = stack.github.hold(TOKEN_PATH);
@@ -379,7 +379,7 @@ async fn a_token_endpoint_that_fails_is_no_verdict_on_the_account() {
     .await;
 }
 
-/// The operator's mistake: no user is told to link again.
+/// The operator's mistake: no user has to link again.
 #[tokio::test]
 async fn a_wrong_client_secret_is_a_metric_and_one_warning_and_no_users_problem() {
     Stack::run(async |stack| {
@@ -403,10 +403,10 @@ async fn a_wrong_client_secret_is_a_metric_and_one_warning_and_no_users_problem(
         assert_eq!(metric(stack.ops_url(), &misconfigured).await, Some(1));
         try_again(stack).await;
         let lines = stack.chat_service.lines();
-        let told = lines
+        let warnings = lines
             .iter()
             .filter(|line| line.contains("client id or secret"));
-        assert_eq!(told.count(), 1, "one warning for the transition");
+        assert_eq!(warnings.count(), 1, "one warning for the transition");
 
         stack.write_client_secret("another secret of the app");
         wait::within(Duration::from_secs(60), "all is well again", || async {

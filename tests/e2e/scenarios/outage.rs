@@ -78,7 +78,8 @@ async fn while_the_database_is_away_calls_are_unavailable_and_afterwards_all_goe
     .await;
 }
 
-/// Promise 5, for everything at once: PostgreSQL crashes, and chat-service and the worker are killed.
+/// Promise 5, for everything at once: PostgreSQL crashes, and chat-service and the worker are
+/// killed.
 #[tokio::test]
 async fn no_acknowledged_report_or_outcome_is_lost_when_everything_is_killed() {
     let mut server = Server::start(Options::default()).await.unwrap();

@@ -10,7 +10,7 @@ use crate::raw::Call;
 const OWN: &str = "https://chats.example.com";
 const OTHER: &str = "https://elsewhere.example.com";
 const METHOD: &str = "chat.v1.ChatService/GetChats";
-const CODE: &str = "a-code-that-nobody-guesses";
+const CODE: &str = "a-code-that-is-not-guessed";
 
 /// A page's answer.
 struct Loaded {
@@ -25,7 +25,7 @@ impl Loaded {
     }
 }
 
-/// Empty if there is none.
+/// Empty if the header is missing.
 fn text_of(headers: &HeaderMap, name: impl header::AsHeaderName) -> &str {
     headers
         .get(name)

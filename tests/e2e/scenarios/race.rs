@@ -152,8 +152,8 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
     .await;
 }
 
-/// A worker's call for leases may wait for longer than a lease lasts: what it brings is good all the
-/// same.
+/// A worker's call for leases may wait for longer than a lease lasts: what it brings is good all
+/// the same.
 #[tokio::test]
 async fn a_lease_that_came_after_a_long_wait_is_not_taken_for_lost() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
@@ -251,7 +251,7 @@ async fn a_repeated_report_or_lease_changes_nothing_and_a_late_report_is_refused
             .await
             .unwrap()
             .into_inner();
-        // That somebody reads it makes it due sooner, which is not the report's doing.
+        // Reading the chat makes it due sooner, independently of the report.
         let read = || async {
             let mut status = stack.status(&owner, &chat).await;
             status.next_refresh_at = None;
@@ -342,7 +342,8 @@ async fn a_graceful_stop_reports_what_it_finished_and_releases_the_rest() {
     .await;
 }
 
-/// Promise 4, for a worker that is partitioned: its lease goes to another, and its results do not count.
+/// Promise 4, for a worker that is partitioned: its lease goes to another, and its results do not
+/// count.
 #[tokio::test]
 async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_another() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
@@ -354,7 +355,7 @@ async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_anot
         let partitioned = stack.worker().await;
         hold.waiting(1).await;
         partitioned.proxy.cut();
-        // It cannot renew, so it stops by itself what nobody would take from it.
+        // It cannot renew, so it gives up a lease that is still its own.
         hold.empty().await;
         let worker = stack.worker().await;
         hold.waiting(1).await;

@@ -1,5 +1,5 @@
-//! Rate limits with several workers: one answer tells all of them, for as long as it says, whatever makes
-//! refs due meanwhile and whichever worker is left.
+//! Rate limits with several workers: one answer tells all of them, for as long as it says, whatever
+//! makes refs due meanwhile and whichever worker is left.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const PROMPT: [(&str, &str); 3] = [
     ("GITSYNC_SECONDARY_PAUSE", "1s"),
 ];
 
-/// Two users with tokens of one account, and somebody else.
+/// Two users with tokens of one account, and a third user.
 struct World {
     stack: Stack,
     limited: Vec<(Caller, Chat)>,
@@ -81,7 +81,7 @@ impl World {
             let _ = self.stack.chats(owner).refresh_chat(request).await;
         }
         let (owner, chat) = &self.witness;
-        let what = "what somebody else reported later is looked up";
+        let what = "what the third user reported later is looked up";
         self.stack
             .status_when(owner, chat, what, |status| status.refreshed_at.is_some())
             .await;
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// Before the host has told that both tokens are one account's, they are two keys.
+    /// Until the host identifies the account of both tokens, they are two keys.
     async fn until_one_key(&self) {
         let client = self.stack.database.client().await;
         wait::until("both tokens are one key", || async {
@@ -121,10 +121,10 @@ impl World {
     }
 
     /// The first that is looked up meets the limit; what is reported after that is not looked up.
-    async fn until_told(&self) {
+    async fn until_limit_is_shown(&self) {
         for (owner, chat) in &self.limited {
             self.stack
-                .status_when(owner, chat, "the limit is told", |status| {
+                .status_when(owner, chat, "the limit is shown", |status| {
                     let problem = status.problem.as_ref().map(Problem::class);
                     problem == Some(ProblemClass::RateLimited)
                         || status.freshness() == Freshness::Paused
@@ -159,8 +159,8 @@ impl World {
         requests
     }
 
-    /// Until when nothing is to be sent to an interface, in whole seconds since 1970: the stand-in notes when a
-    /// request arrived no more exactly.
+    /// Until when nothing is to be sent to an interface, in whole seconds since 1970: the stand-in
+    /// notes when a request arrived no more exactly.
     async fn paused_until(&self, resource: Resource) -> Option<i64> {
         let window = match resource {
             Resource::Core => "core",
@@ -209,7 +209,8 @@ fn refusals(requests: &[RecordedRequest], until: Option<i64>) -> usize {
     requests.iter().filter(|r| is_refused(r)).count()
 }
 
-/// Promise 7, for the limits by the hour, over two windows and with all workers replaced in the second.
+/// Promise 7, for the limits by the hour, over two windows and with all workers replaced in the
+/// second.
 #[tokio::test]
 async fn a_spent_window_is_met_once_and_nothing_is_sent_before_it_ends_by_any_worker() {
     let mut world = World::start().await;
@@ -220,7 +221,7 @@ async fn a_spent_window_is_met_once_and_nothing_is_sent_before_it_ends_by_any_wo
             budget.spend_all().resets_in(REFUSED);
         }
         world.report_all().await;
-        world.until_told().await;
+        world.until_limit_is_shown().await;
         let pauses = [
             (Resource::Core, world.paused_until(Resource::Core).await),
             (
@@ -265,7 +266,7 @@ async fn a_secondary_limit_is_met_once_and_nothing_is_sent_before_it_ends_by_any
         let since = world.now();
         world.stack.github.pause("ann", REFUSED);
         world.report_all().await;
-        world.until_told().await;
+        world.until_limit_is_shown().await;
         let until = world.paused_until(Resource::Graphql).await;
         if round == 1 {
             world.replace_workers().await;

@@ -73,8 +73,8 @@ async fn pass(client: &Client, seconds: f64) {
     }
 }
 
-/// Waits until nothing is due and nothing leased; returns how many refs were looked up since they were
-/// set apart.
+/// Waits until nothing is due and nothing leased; returns how many refs were looked up since they
+/// were set apart.
 async fn until_idle(client: &Client) -> i64 {
     wait::until("nothing is due", || async {
         let row = client

@@ -134,8 +134,8 @@ async fn all_that_processes_say_to_each_other_is_said_over_tls() {
     server.stop().await.unwrap();
 }
 
-/// Each holds a place of the listener until its time is over: more of them than there are places keep
-/// others out for that long, and no longer.
+/// Each holds a place of the listener until its time is over: more of them than there are places
+/// keep others out for that long, and no longer.
 #[tokio::test]
 async fn connections_that_never_finish_their_handshake_are_closed_in_time() {
     // 10 s, and what a busy machine adds.

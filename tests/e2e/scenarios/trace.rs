@@ -139,7 +139,7 @@ async fn one_refresh_is_one_trace_from_its_caller_to_the_host_and_back() {
                 .count(),
             0
         );
-        // What was answered is nobody's any more.
+        // An answered ref has no waiter any more.
         let database = stack.database.client().await;
         assert_eq!(waiting(&database).await, 0);
         vec![worker]

@@ -225,9 +225,10 @@ async fn who_resumes_has_seen_every_final_state_when_the_network_was_cut() {
     .await;
 }
 
-/// Promise 11, for the watchers of a replica of which nothing is heard any more: two heartbeats are missed.
+/// Promise 11, for the watchers of a replica of which nothing is heard any more: two heartbeats are
+/// missed.
 #[tokio::test]
-async fn whoever_misses_two_heartbeats_hears_of_all_changes_at_another_replica() {
+async fn a_watcher_that_misses_two_heartbeats_receives_all_changes_at_another_replica() {
     Stack::run(async |stack| {
         let replica = stack.replica().await;
         let proxy = Proxy::start(authority(replica.grpc_url())).await;

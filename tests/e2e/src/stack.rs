@@ -39,7 +39,7 @@ pub const HOST: &str = "github.com";
 /// A public repository that every stack has.
 pub const REPOSITORY: &str = "acme/web";
 
-/// So many of the last lines of a log are shown.
+/// This many of the last lines of a log are shown.
 const LOG_LINES: usize = 40;
 
 /// PostgreSQL, the GitHub stand-in, chat-service, and as many workers as the test starts.
@@ -439,8 +439,8 @@ impl Stack {
         &self.addresses.ops
     }
 
-    /// Checks that the stand-in understood every request, and that both kinds of process end well
-    /// when told to.
+    /// Checks that the stand-in understood every request, and that both kinds of process exit
+    /// successfully when stopped.
     ///
     /// # Panics
     ///

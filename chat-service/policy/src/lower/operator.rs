@@ -4,7 +4,7 @@ use cedar_policy::pst::Expr;
 
 use super::{
     CallerKind, Result, Scope, may_be_repeated, refuse,
-    term::{Column, Named, SubjectKind, Term},
+    term::{Column, EntityLiteral, SubjectKind, Term},
 };
 use crate::{
     cond::{Cond, Fact},
@@ -13,10 +13,10 @@ use crate::{
 
 impl Scope {
     /// Whether the caller is this entity.
-    pub(super) fn caller_is(&self, entity: &Named) -> Cond {
+    pub(super) fn caller_is(&self, entity: &EntityLiteral) -> Cond {
         match (self.caller, entity) {
-            (CallerKind::User, Named::User(id)) => Cond::Atom(Fact::IsUser(*id)),
-            (CallerKind::Service, Named::Service(name)) => {
+            (CallerKind::User, EntityLiteral::User(id)) => Cond::Atom(Fact::IsUser(*id)),
+            (CallerKind::Service, EntityLiteral::Service(name)) => {
                 Cond::Atom(Fact::IsService(name.clone()))
             }
             (CallerKind::User | CallerKind::Service, _) => Cond::False,
@@ -24,18 +24,20 @@ impl Scope {
     }
 
     /// Whether the caller is this entity, or below it.
-    pub(super) fn caller_in(&self, entity: &Named) -> Cond {
+    pub(super) fn caller_in(&self, entity: &EntityLiteral) -> Cond {
         match (self.caller, entity) {
-            (CallerKind::User, Named::Group(id)) => Cond::Atom(Fact::InGroup(*id)),
+            (CallerKind::User, EntityLiteral::Group(id)) => Cond::Atom(Fact::InGroup(*id)),
             _ => self.caller_is(entity),
         }
     }
 
-    /// Whether the resource is this entity. Of the kinds of resources, only that of the one `Sync` can
-    /// be named.
-    pub(super) fn resource_is(&self, entity: &Named) -> Cond {
+    /// Whether the resource is this entity. Of the kinds of resources, only that of the one `Sync`
+    /// can be named.
+    pub(super) fn resource_is(&self, entity: &EntityLiteral) -> Cond {
         match entity {
-            Named::Sync(id) => (self.resource.name() == "Sync" && id == crate::SYNC_ID).into(),
+            EntityLiteral::Sync(id) => {
+                (self.resource.name() == "Sync" && id == crate::SYNC_ID).into()
+            }
             _ => Cond::False,
         }
     }
@@ -107,8 +109,8 @@ impl Scope {
             (Term::Caller, Term::Entity(entity)) => Ok(self.caller_in(entity)),
             // Users have groups above them, and only the caller's are known.
             (
-                Term::Column(Column::Owner) | Term::Entity(Named::User(_)),
-                Term::Entity(Named::Group(_)),
+                Term::Column(Column::Owner) | Term::Entity(EntityLiteral::User(_)),
+                Term::Entity(EntityLiteral::Group(_)),
             ) => refuse(construct, "the groups of another user are not known"),
             (Term::Caller | Term::Resource | Term::Column(_) | Term::Entity(_), _) => {
                 self.equal(left, right, construct)
@@ -124,7 +126,7 @@ impl Scope {
                 Ok(Cond::Atom(Fact::OrganizationOfCaller(*membership)))
             }
             (Term::Organizations(membership), Term::Entity(entity)) => Ok(match entity {
-                Named::Organization(id) => Cond::Atom(Fact::In(*membership, *id)),
+                EntityLiteral::Organization(id) => Cond::Atom(Fact::In(*membership, *id)),
                 _ => Cond::False,
             }),
             (Term::SiteRoles, Term::Text(role)) => {
@@ -142,8 +144,8 @@ impl Scope {
         }
     }
 
-    /// `containsAny`, or `containsAll`. One side must be written out: two sets that are both unknown
-    /// have no bound on their members.
+    /// `containsAny`, or `containsAll`. One side must be written out: two sets that are both
+    /// unknown have no bound on their members.
     pub(super) fn contains_some(
         &self,
         any_of: bool,
@@ -172,20 +174,22 @@ fn any(items: &[Term], holds: impl Fn(&Term) -> Result<Cond>) -> Result<Cond> {
 }
 
 /// Whether the column holds this entity.
-fn column_is(column: &Column, entity: &Named) -> Cond {
+fn column_is(column: &Column, entity: &EntityLiteral) -> Cond {
     Cond::chat(match (column, entity) {
-        (Column::Owner, Named::User(id)) => Atom::Owner([*id].into()),
-        (Column::Organization, Named::Organization(id)) => Atom::Organization([*id].into()),
-        (Column::Workspace, Named::Workspace(id)) => Atom::Workspace([*id].into()),
-        (Column::Status, Named::Status(name)) => Atom::Status([name.clone()].into()),
+        (Column::Owner, EntityLiteral::User(id)) => Atom::Owner([*id].into()),
+        (Column::Organization, EntityLiteral::Organization(id)) => Atom::Organization([*id].into()),
+        (Column::Workspace, EntityLiteral::Workspace(id)) => Atom::Workspace([*id].into()),
+        (Column::Status, EntityLiteral::Status(name)) => Atom::Status([name.clone()].into()),
         _ => return Cond::False,
     })
 }
 
-fn shared_with(kind: SubjectKind, level: Level, entity: &Named) -> Cond {
+fn shared_with(kind: SubjectKind, level: Level, entity: &EntityLiteral) -> Cond {
     Cond::chat(match (kind, entity) {
-        (SubjectKind::User, Named::User(id)) => Atom::SharedWithUser([*id].into(), level),
-        (SubjectKind::Group, Named::Group(id)) => Atom::SharedWithGroup([*id].into(), level),
+        (SubjectKind::User, EntityLiteral::User(id)) => Atom::SharedWithUser([*id].into(), level),
+        (SubjectKind::Group, EntityLiteral::Group(id)) => {
+            Atom::SharedWithGroup([*id].into(), level)
+        }
         _ => return Cond::False,
     })
 }

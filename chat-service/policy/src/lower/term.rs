@@ -1,4 +1,4 @@
-//! What an expression is.
+//! Terms: the values of expressions.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::{
     pred::{Atom, Level},
 };
 
-/// What an expression is.
+/// The value of an expression.
 #[derive(Clone, Debug)]
 pub(super) enum Term {
     Bool(Cond),
     Text(Arc<str>),
-    Entity(Named),
+    Entity(EntityLiteral),
     Caller,
     Resource,
     Column(Column),
     /// The organizations that the caller belongs to.
     Organizations(Membership),
     SiteRoles,
-    /// Whom the chat is shared with, at this level or a higher one.
+    /// The subjects that the chat is shared with, at this level or a higher one.
     Shares(SubjectKind, Level),
     Set(Vec<Self>),
 }
@@ -48,7 +48,7 @@ pub(super) enum SubjectKind {
 
 /// An entity that a policy names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum EntityLiteral {
     User(UserId),
     Group(GroupId),
     Organization(OrganizationId),
@@ -58,7 +58,7 @@ pub(super) enum Named {
     Sync(String),
 }
 
-impl Named {
+impl EntityLiteral {
     pub(super) fn parse(uid: &EntityUID) -> Result<Self> {
         // Cedar compares ids as text, PostgreSQL as values, so only the one way of writing that the
         // database has is taken.
@@ -91,20 +91,22 @@ impl Term {
 }
 
 impl Scope {
-    /// The type of the entity that a term is; none if it is no entity.
+    /// The type of the entity that a term is; `None` for a term of another type.
     pub(super) fn kind(&self, term: &Term) -> Option<&'static str> {
         Some(match term {
             Term::Caller => self.caller.name(),
             Term::Resource => self.resource.name(),
-            Term::Entity(Named::User(_)) | Term::Column(Column::Owner) => "User",
-            Term::Entity(Named::Group(_)) => "Group",
-            Term::Entity(Named::Organization(_)) | Term::Column(Column::Organization) => {
+            Term::Entity(EntityLiteral::User(_)) | Term::Column(Column::Owner) => "User",
+            Term::Entity(EntityLiteral::Group(_)) => "Group",
+            Term::Entity(EntityLiteral::Organization(_)) | Term::Column(Column::Organization) => {
                 "Organization"
             }
-            Term::Entity(Named::Workspace(_)) | Term::Column(Column::Workspace) => "Workspace",
-            Term::Entity(Named::Status(_)) | Term::Column(Column::Status) => "Status",
-            Term::Entity(Named::Service(_)) => "Service",
-            Term::Entity(Named::Sync(_)) => "Sync",
+            Term::Entity(EntityLiteral::Workspace(_)) | Term::Column(Column::Workspace) => {
+                "Workspace"
+            }
+            Term::Entity(EntityLiteral::Status(_)) | Term::Column(Column::Status) => "Status",
+            Term::Entity(EntityLiteral::Service(_)) => "Service",
+            Term::Entity(EntityLiteral::Sync(_)) => "Sync",
             _ => return None,
         })
     }

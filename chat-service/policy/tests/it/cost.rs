@@ -1,4 +1,5 @@
-//! What a request pays. Prints; run it with `--release -- --nocapture` for numbers that mean something.
+//! What a request pays. Prints; run it with `--release -- --nocapture` for numbers that mean
+//! something.
 
 use std::{hint::black_box, time::Instant};
 
@@ -7,7 +8,7 @@ use policy::{
 };
 use uuid::Uuid;
 
-/// The shipped policies, and so many more of the same kind.
+/// The shipped policies, and `more` of the same kind.
 fn policies(more: usize) -> Policies {
     let mut sources = Source::embedded();
     let text: String = (0..more)

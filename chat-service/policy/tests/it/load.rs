@@ -86,7 +86,7 @@ fn strict_validation_names_the_policy() {
         ("resource.getTag(\"team\") == \"a\"", "team"),
         ("resource.nonsense", "nonsense"),
         ("resource.status == Status::\"runing\"", "runing"),
-        ("resource.owner == \"somebody\"", "String"),
+        ("resource.owner == \"someone\"", "String"),
         ("principal.name == \"internal\"", "name"),
     ] {
         let refusal = refusal(condition);
@@ -99,7 +99,7 @@ fn strict_validation_names_the_policy() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let sources = [
         Source::new("a.cedar", "permit (principal, action, resource);"),
         Source::new(

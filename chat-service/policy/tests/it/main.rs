@@ -1,5 +1,5 @@
-//! Tests of loading and translating policies. That the translation is right is shown with PostgreSQL,
-//! by chat-service's tests.
+//! Tests of loading and translating policies. That the translation is right is shown with
+//! PostgreSQL, by chat-service's tests.
 
 #![expect(
     clippy::unwrap_used,

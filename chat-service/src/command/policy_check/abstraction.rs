@@ -1,10 +1,10 @@
-//! All callers and chats that given policies can tell apart.
+//! The finite set of callers and chats that given policies can distinguish.
 //!
 //! Policies and SQL touch ids only by equality with a finite set of constants (the caller's own id,
 //! organizations and groups, and what the policies name), so a chat is fully described by which of
 //! them each of its columns is, or "another one". One chat for each such combination stands for all
-//! chats. What to vary is taken from Cedar's own syntax tree, not from the translation: an attribute
-//! that the translation overlooked is varied all the same.
+//! chats. What to vary is taken from Cedar's own syntax tree, not from the translation: an
+//! attribute that the translation overlooked is varied all the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +40,8 @@ const OTHER_WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(0x31));
 const OTHER_TEXT: &str = "another text";
 const OTHER_SERVICE: &str = "another-service";
 
-/// The kinds of callers that `policies` can tell apart: by what they name, one thing at a time, with
-/// and without memberships, suspended and not.
+/// The kinds of callers that `policies` can distinguish: by what they name, one thing at a time,
+/// with and without memberships, suspended and not.
 #[must_use]
 pub fn principals(policies: &Policies) -> Vec<Principal> {
     let literals = policies.literals();
@@ -108,7 +108,7 @@ fn named<T>(literals: &Literals, of: &'static str, id: fn(Uuid) -> T) -> impl It
     ids.map(id)
 }
 
-/// The owners of accounts and chats that policies can tell apart.
+/// The owners of accounts and chats that policies can distinguish.
 #[must_use]
 pub fn owners(policies: &Policies) -> Vec<UserId> {
     let named = named(policies.literals(), "User", UserId);
@@ -118,8 +118,8 @@ pub fn owners(policies: &Policies) -> Vec<UserId> {
 /// Makes one of a column's choices, by its number.
 type Choose = Box<dyn Fn(&mut Chat, usize)>;
 
-/// What one column can be.
-struct Column {
+/// The choices of one column.
+struct SyntheticColumn {
     /// How many choices there are.
     choices: usize,
     choose: Choose,
@@ -137,7 +137,7 @@ fn sampled(index: usize, column: usize) -> usize {
     usize::try_from((z ^ (z >> 31)) >> 33).unwrap_or(0)
 }
 
-/// The chats that `policies` can tell apart, and how many combinations there are.
+/// The chats that `policies` can distinguish, and how many combinations exist.
 #[must_use]
 pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
     let columns = columns(policies);
@@ -164,7 +164,7 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
                 shares: Vec::new(),
             };
             let mut place = index;
-            for (number, Column { choices, choose }) in columns.iter().enumerate() {
+            for (number, SyntheticColumn { choices, choose }) in columns.iter().enumerate() {
                 let chosen = if count == total {
                     place
                 } else {
@@ -180,7 +180,7 @@ pub fn chats(policies: &Policies) -> (Vec<Chat>, usize) {
 }
 
 /// The choices of every column that some policy names.
-fn columns(policies: &Policies) -> Vec<Column> {
+fn columns(policies: &Policies) -> Vec<SyntheticColumn> {
     let literals = policies.literals();
     let mut columns = vec![choices(owners(policies), |chat, id| chat.owner = id)];
     let mut add = |attribute, choices| {
@@ -249,12 +249,15 @@ fn columns(policies: &Policies) -> Vec<Column> {
 fn choices<T: Clone + 'static>(
     values: impl IntoIterator<Item = T>,
     set: impl Fn(&mut Chat, T) + 'static,
-) -> Column {
+) -> SyntheticColumn {
     column(values.into_iter().collect(), set)
 }
 
-fn column<T: Clone + 'static>(values: Arc<[T]>, set: impl Fn(&mut Chat, T) + 'static) -> Column {
-    Column {
+fn column<T: Clone + 'static>(
+    values: Arc<[T]>,
+    set: impl Fn(&mut Chat, T) + 'static,
+) -> SyntheticColumn {
+    SyntheticColumn {
         choices: values.len(),
         choose: Box::new(move |chat, place| {
             if let Some(value) = values.get(place) {
@@ -269,7 +272,7 @@ fn or_none<T>(values: impl IntoIterator<Item = T>) -> impl Iterator<Item = Optio
 }
 
 /// Not shared with `subject`, or at one of these levels.
-fn shares(subject: Subject, levels: &[Level]) -> Column {
+fn shares(subject: Subject, levels: &[Level]) -> SyntheticColumn {
     choices(or_none(levels.iter().copied()), move |chat, level| {
         chat.shares.extend(level.map(|level| (subject, level)));
     })

@@ -1,14 +1,14 @@
-//! Whether the three ways of deciding agree: Cedar itself, the predicate on a row in memory, and the
-//! predicate's SQL in PostgreSQL.
+//! Whether the three ways of deciding agree: Cedar itself, the predicate on a row in memory, and
+//! the predicate's SQL in PostgreSQL.
 //!
-//! `chat-service policy check` asks this of every abstract row before policies go live; the tests ask it of
-//! random policies, and of translations with a known fault, which it must find.
+//! `chat-service policy check` asks this of every abstract row before policies go live; the tests
+//! ask it of random policies, and of translations with a known fault, which it must find.
 
-use policy::{Action, OracleError, Policies, Pred, Principal, Resource, Scene, Seen};
+use policy::{Action, EntityView, OracleError, Policies, Pred, Principal, Resource, Scene};
 
 use crate::{chat::Chat, store::Store};
 
-/// What stands between policies and a decision. A test's has a fault.
+/// The translation from policies to decisions. Tests plant faults in it.
 #[derive(Clone, Debug)]
 pub struct Translation {
     /// The predicate that is interpreted.
@@ -43,7 +43,7 @@ pub struct World {
     pub chats: Vec<Chat>,
     /// How many of the chats each caller is asked about: the next caller about those that follow.
     pub share: usize,
-    seen: Vec<Seen>,
+    seen: Vec<EntityView>,
 }
 
 impl World {
@@ -80,14 +80,14 @@ impl World {
     }
 
     /// The chats that a caller is asked about.
-    fn of_caller(&self, caller: usize) -> impl Iterator<Item = (&Chat, &Seen)> + Clone {
+    fn of_caller(&self, caller: usize) -> impl Iterator<Item = (&Chat, &EntityView)> + Clone {
         let chats = self.chats.iter().zip(&self.seen).cycle();
         let first = caller * self.share % self.chats.len().max(1);
         chats.skip(first).take(self.share.min(self.chats.len()))
     }
 }
 
-/// What was compared.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Comparison {
     /// Decisions of Cedar, each held against the other two.
@@ -96,12 +96,13 @@ pub struct Comparison {
     pub allowed: usize,
     /// Predicates whose SQL ran.
     pub predicates: usize,
-    /// The first chat about which they do not agree: who asked for what, and what each of them says.
+    /// The first chat about which they do not agree: who asked for what, and what each of them
+    /// says.
     pub difference: Option<String>,
 }
 
-/// Holds the three against each other, for all callers, `actions` and chats of `world`; without `store`,
-/// only the first two. Stops at the first difference.
+/// Holds the three against each other, for all callers, `actions` and chats of `world`; without
+/// `store`, only the first two. Stops at the first difference.
 ///
 /// # Errors
 ///

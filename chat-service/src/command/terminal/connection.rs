@@ -27,15 +27,15 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take: a server's own limit is 30 s, unless it is configured otherwise.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-/// A server that is called in one bearer's name. It connects with the first call, and again whenever
-/// the connection is lost.
-pub(super) struct Connection {
+/// A server that is called in one bearer's name. It connects with the first call, and again
+/// whenever the connection is lost.
+pub(super) struct ServerConnection {
     channel: Channel,
     token: TokenFile,
     pub(super) url: Url,
 }
 
-impl Connection {
+impl ServerConnection {
     pub(super) fn new(settings: &ServerSettings) -> anyhow::Result<Self> {
         let url = settings.checked_url()?.clone();
         let authorities = match &settings.ca_file {

@@ -31,7 +31,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What the status of a call to `url` says: a server refused it, or none was reached.
+    /// The failure for the status of a call to `url`: a server refused it, or none was reached.
     pub(super) fn of(status: &Status, url: &Url) -> Self {
         let details = status.get_error_details();
         let Some(reason) = details.error_info().map(|info| info.reason.as_str()) else {
@@ -162,7 +162,7 @@ fn is_transient(code: Code) -> bool {
     }
 }
 
-/// What the caller can do about it.
+/// Advice to the caller.
 fn advice(code: Code, retry_after: Option<Duration>) -> Option<String> {
     if let Some(delay) = retry_after {
         return Some(format!("try again in {}", rough(delay)));

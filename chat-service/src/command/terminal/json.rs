@@ -31,7 +31,7 @@ impl Contract {
         let bytes = message.encode_to_vec();
         let message = DynamicMessage::decode(descriptor, bytes.as_slice())?;
         let mut line = Vec::new();
-        let mut serializer = serde_json::Serializer::with_formatter(&mut line, Printable);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut line, EscapingFormatter);
         of_message(&message).serialize(&mut serializer)?;
         Ok(String::from_utf8(line)?)
     }
@@ -122,9 +122,9 @@ fn duration(seconds: i64, nanoseconds: i64) -> Value {
 
 /// JSON on one line. Characters that act on a terminal are escaped, which does not change the
 /// value.
-struct Printable;
+struct EscapingFormatter;
 
-impl Formatter for Printable {
+impl Formatter for EscapingFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(
         &mut self,
         writer: &mut W,

@@ -6,7 +6,7 @@ use proto::{
 };
 
 use super::{
-    connection::{ANSWER_LIMIT, Connection},
+    connection::{ANSWER_LIMIT, ServerConnection},
     output::Output,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 
 /// Prints chats, page by page.
 pub(super) async fn list(settings: &ListSettings, output: &mut Output<'_>) -> anyhow::Result<()> {
-    let connection = Connection::new(&settings.server)?;
+    let connection = ServerConnection::new(&settings.server)?;
     let mut request = request(settings);
     let mut left = settings.limit;
     loop {

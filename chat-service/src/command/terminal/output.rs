@@ -11,7 +11,7 @@ use super::{
     json::Contract,
     printable::printable,
     row::{CHAT_COLUMNS, Clock, EVENT_COLUMNS, cells, only, words},
-    table::{Cell, Column, Table},
+    table::{Cell, TableColumn, TextTable},
     time::timestamp,
 };
 
@@ -36,7 +36,10 @@ enum Form {
     /// One message of the contract a line.
     Json(Contract),
     /// A table for people; in colours, or not.
-    Table { colors: bool, table: Option<Table> },
+    Table {
+        colors: bool,
+        table: Option<TextTable>,
+    },
 }
 
 impl<'a> Output<'a> {
@@ -104,12 +107,12 @@ impl<'a> Output<'a> {
     /// Prints rows below those before, or begins a table with them; nothing if JSON is wanted.
     pub(super) fn rows(
         &mut self,
-        columns: &'static [Column],
+        columns: &'static [TableColumn],
         rows: &[Vec<Cell>],
     ) -> anyhow::Result<()> {
         if let Form::Table { colors, table } = &mut self.form {
             table
-                .get_or_insert_with(|| Table::new(columns, *colors))
+                .get_or_insert_with(|| TextTable::new(columns, *colors))
                 .write(self.out, rows)?;
         }
         Ok(())

@@ -7,10 +7,11 @@ use proto::chat::v1::{Chat, GetChatResponse, RefreshChatRequest};
 use tonic::Status;
 use tonic_types::pb;
 
-use super::{connection::Connection, output::Output};
+use super::{connection::ServerConnection, output::Output};
 use crate::config::RefreshSettings;
 
-/// How long a lookup may take: servers wait for their workers for 15 s, and for two minutes at most.
+/// How long a lookup may take: servers wait for their workers for 15 s, and for two minutes at
+/// most.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(150);
 /// Type of the detail of a failed lookup's error that has the chat as it is known.
 const KNOWN: &str = "type.googleapis.com/chat.v1.GetChatResponse";
@@ -21,7 +22,7 @@ pub(super) async fn refresh(
     settings: &RefreshSettings,
     output: &mut Output<'_>,
 ) -> anyhow::Result<()> {
-    let connection = Connection::new(&settings.server)?;
+    let connection = ServerConnection::new(&settings.server)?;
     let call = connection.request(RefreshChatRequest {
         chat_id: settings.chat.to_string(),
     });

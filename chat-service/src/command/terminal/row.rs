@@ -4,12 +4,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use proto::chat::v1::{Chat, ChatDiffStatus, ChatStatus, Freshness, PullRequestState};
 
 use super::{
-    table::{Cell, Color, Column},
+    table::{Cell, Color, TableColumn},
     time::{ago, clock, timestamp},
 };
 
 /// Columns of an event: when, what, and the chat.
-pub(super) const EVENT_COLUMNS: &[Column] = &[
+pub(super) const EVENT_COLUMNS: &[TableColumn] = &[
     column("TIME", 8, 8),
     column("EVENT", 19, 24),
     column("ID", 36, 36),
@@ -25,7 +25,7 @@ pub(super) const EVENT_COLUMNS: &[Column] = &[
 /// How many of them come before those of the chat.
 const OF_THE_EVENT: usize = 2;
 /// Columns of a chat.
-pub(super) const CHAT_COLUMNS: &[Column] = &[
+pub(super) const CHAT_COLUMNS: &[TableColumn] = &[
     column("ID", 36, 36),
     column("ICON", 0, 20),
     column("TITLE", 0, 48),
@@ -38,8 +38,8 @@ pub(super) const CHAT_COLUMNS: &[Column] = &[
 ];
 const _: () = assert!(CHAT_COLUMNS.len() + OF_THE_EVENT == EVENT_COLUMNS.len());
 
-const fn column(head: &'static str, least: usize, most: usize) -> Column {
-    Column { head, least, most }
+const fn column(head: &'static str, least: usize, most: usize) -> TableColumn {
+    TableColumn { head, least, most }
 }
 
 /// The time and the time zone of a reader.
@@ -92,7 +92,7 @@ pub(super) fn words(name: &str, prefix: &str) -> String {
     name.to_lowercase().replace('_', " ")
 }
 
-/// What the icon of the row means, and its colour.
+/// The meaning of the row's icon, and its colour.
 fn icon(chat: &Chat) -> (String, Option<Color>) {
     let (word, color) = match chat.icon.as_str() {
         "git-merge" => ("merged".to_owned(), Some(Color::Purple)),

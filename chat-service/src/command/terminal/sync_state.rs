@@ -6,27 +6,27 @@ use proto::chat::v1::{
 };
 
 use super::{
-    connection::{ANSWER_LIMIT, Connection},
+    connection::{ANSWER_LIMIT, ServerConnection},
     output::Output,
     row::words,
-    table::{Cell, Color, Column},
+    table::{Cell, Color, TableColumn},
     time::{duration, rough},
 };
 use crate::config::ServerSettings;
 
-const LANES: &[Column] = &[
+const LANES: &[TableColumn] = &[
     column("LANE", 20),
     column("DUE", 12),
     column("OVERDUE", 12),
     column("OLDEST", 0),
 ];
-const LEASES: &[Column] = &[
+const LEASES: &[TableColumn] = &[
     column("WORKER", 60),
     column("BUDGET", 200),
     column("REFS", 12),
     column("EXPIRES IN", 0),
 ];
-const BUDGETS: &[Column] = &[
+const BUDGETS: &[TableColumn] = &[
     column("BUDGET", 200),
     column("PROVIDER", 40),
     column("ACCOUNT", 12),
@@ -35,10 +35,10 @@ const BUDGETS: &[Column] = &[
     column("LOST LEASES", 12),
     column("WINDOWS", 0),
 ];
-const PROBLEMS: &[Column] = &[column("PROBLEM", 40), column("REFS", 0)];
+const PROBLEMS: &[TableColumn] = &[column("PROBLEM", 40), column("REFS", 0)];
 
-const fn column(head: &'static str, most: usize) -> Column {
-    Column {
+const fn column(head: &'static str, most: usize) -> TableColumn {
+    TableColumn {
         head,
         least: 0,
         most,
@@ -47,7 +47,7 @@ const fn column(head: &'static str, most: usize) -> Column {
 
 /// One of the tables.
 struct Section {
-    columns: &'static [Column],
+    columns: &'static [TableColumn],
     rows: Vec<Vec<Cell>>,
     /// Printed in place of a table without rows.
     empty: &'static str,
@@ -55,7 +55,7 @@ struct Section {
 
 impl Section {
     fn new<T>(
-        columns: &'static [Column],
+        columns: &'static [TableColumn],
         items: &[T],
         cells: fn(&T) -> Vec<Cell>,
         empty: &'static str,
@@ -70,7 +70,7 @@ impl Section {
 
 /// Prints what is due, leased, paused and wrong.
 pub(super) async fn show(settings: &ServerSettings, output: &mut Output<'_>) -> anyhow::Result<()> {
-    let connection = Connection::new(settings)?;
+    let connection = ServerConnection::new(settings)?;
     let call = connection.request(GetSyncStateRequest {});
     let state = connection
         .answer(ANSWER_LIMIT, connection.sync_admin().get_sync_state(call))

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::printable::printable;
 
-/// What is between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 /// Marks a text that was cut.
 const CUT: char = '…';
@@ -64,24 +64,24 @@ impl Cell {
     }
 }
 
-/// A column: its head, and between which widths it grows. The last one of a table is as wide as need
-/// be.
-pub(super) struct Column {
+/// A column: its head, and between which widths it grows. The last one of a table is as wide as
+/// need be.
+pub(super) struct TableColumn {
     pub(super) head: &'static str,
     pub(super) least: usize,
     pub(super) most: usize,
 }
 
 /// A table that is printed as its rows come. Its columns grow with them and never shrink.
-pub(super) struct Table {
-    columns: &'static [Column],
+pub(super) struct TextTable {
+    columns: &'static [TableColumn],
     widths: Vec<usize>,
     colors: bool,
     begun: bool,
 }
 
-impl Table {
-    pub(super) fn new(columns: &'static [Column], colors: bool) -> Self {
+impl TextTable {
+    pub(super) fn new(columns: &'static [TableColumn], colors: bool) -> Self {
         let widths = columns
             .iter()
             .map(|column| column.least.max(column.head.width()))
@@ -165,18 +165,18 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: &[Column] = &[
-        Column {
+    const COLUMNS: &[TableColumn] = &[
+        TableColumn {
             head: "WORD",
             least: 0,
             most: 8,
         },
-        Column {
+        TableColumn {
             head: "REST",
             least: 0,
             most: 4,
         },
-        Column {
+        TableColumn {
             head: "LAST",
             least: 0,
             most: 4,
@@ -184,7 +184,7 @@ mod tests {
     ];
 
     fn printed(colors: bool, pages: &[Vec<Vec<Cell>>]) -> String {
-        let mut table = Table::new(COLUMNS, colors);
+        let mut table = TextTable::new(COLUMNS, colors);
         let mut out = Vec::new();
         for page in pages {
             table.write(&mut out, page).unwrap();

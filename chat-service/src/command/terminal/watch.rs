@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection::Connection, failure::Failure, list::filtered, output::Output, time::rough,
+    connection::ServerConnection, failure::Failure, list::filtered, output::Output, time::rough,
 };
 use crate::config::WatchSettings;
 
@@ -20,8 +20,8 @@ const SILENCE: Duration = HEARTBEAT_INTERVAL.saturating_mul(2);
 /// The first backoff; each further one is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
-/// By how much a backoff is longer or shorter, so that the clients of a lost server do not come back
-/// together.
+/// By how much a backoff is longer or shorter, so that the clients of a lost server do not come
+/// back together.
 const BACKOFF_JITTER: f64 = 0.5;
 
 /// Prints changes until `stop` is cancelled.
@@ -30,8 +30,8 @@ pub(super) async fn watch(
     output: &mut Output<'_>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut watcher = Watcher {
-        connection: Connection::new(&settings.server)?,
+    let mut watcher = WatchClient {
+        connection: ServerConnection::new(&settings.server)?,
         request: request(settings),
         heard: false,
         begun: false,
@@ -54,8 +54,8 @@ pub(super) async fn watch(
     }
 }
 
-struct Watcher {
-    connection: Connection,
+struct WatchClient {
+    connection: ServerConnection,
     /// With the revision of the last message.
     request: WatchChatsRequest,
     /// Whether a stream has ever begun. Before that every error ends the command, so that a wrong
@@ -66,7 +66,7 @@ struct Watcher {
     backoff: Duration,
 }
 
-impl Watcher {
+impl WatchClient {
     /// Opens a stream and prints its messages until it ends. Returns why it ended; an error is one
     /// of printing.
     async fn follow(&mut self, output: &mut Output<'_>) -> anyhow::Result<Failure> {

@@ -2,8 +2,8 @@
 //!
 //! A watcher joins the live stream when it begins, so that it is offered all later events. The
 //! events between its revision and there are offered by a pass, which serves all watchers that wait
-//! when it begins. Until the pass is over no notice is taken, since the pass adds notices of earlier
-//! positions than the live stream does.
+//! when it begins. Until the pass is over no notice is taken, since the pass adds notices of
+//! earlier positions than the live stream does.
 
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ pub(super) const MAX_BEHIND: i64 = 10_000;
 
 /// Watchers that catch up together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum CatchUpLane {
     /// Watchers that are at most a batch behind.
     Near,
     /// Watchers that are further behind, for which the near ones do not wait.
     Far,
 }
 
-impl Lane {
+impl CatchUpLane {
     pub(super) const ALL: [Self; 2] = [Self::Near, Self::Far];
 
     /// The lane of a watcher that is `behind` events behind.
@@ -82,7 +82,7 @@ impl Pass {
 
 impl Inner {
     /// Runs a pass whenever watchers wait in `lane`.
-    pub(super) async fn resume(&self, store: &Store, lane: Lane) {
+    pub(super) async fn resume(&self, store: &Store, lane: CatchUpLane) {
         loop {
             self.resumed[lane as usize].notified().await;
             let failing = Failing::default();
@@ -100,7 +100,11 @@ impl Inner {
     /// # Errors
     ///
     /// When the database is away; the watchers wait for the next pass then.
-    pub(super) async fn catch_up(&self, store: &Store, lane: Lane) -> Result<(), StoreError> {
+    pub(super) async fn catch_up(
+        &self,
+        store: &Store,
+        lane: CatchUpLane,
+    ) -> Result<(), StoreError> {
         let (waiting, pass) = {
             let mut state = lock(&self.state);
             let waiting = std::mem::take(&mut state.resuming[lane as usize]);

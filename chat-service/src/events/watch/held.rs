@@ -19,12 +19,12 @@ pub(super) const NOTICE_BYTES: usize = 256;
 
 /// Bytes that are counted until this is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ByteReservation {
     all: Gauge,
     bytes: i64,
 }
 
-impl Held {
+impl ByteReservation {
     pub(super) fn new(all: &Gauge, bytes: usize) -> Self {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         all.inc_by(bytes);
@@ -35,7 +35,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ByteReservation {
     fn drop(&mut self) {
         self.all.dec_by(self.bytes);
     }
@@ -46,7 +46,7 @@ impl Drop for Held {
 pub struct HeldChat {
     chat: Chat,
     pub(super) bytes: usize,
-    _held: Held,
+    _held: ByteReservation,
 }
 
 impl HeldChat {
@@ -55,7 +55,7 @@ impl HeldChat {
         Self {
             chat,
             bytes,
-            _held: Held::new(all, bytes),
+            _held: ByteReservation::new(all, bytes),
         }
     }
 }
@@ -113,7 +113,7 @@ pub enum What {
     NotMatching(ChatId),
     /// A chat may no longer be read.
     AccessLost(ChatId),
-    /// A chat does not exist any more.
+    /// A deleted chat.
     Deleted(ChatId),
     /// The watcher missed events: its client lists again.
     Resync,

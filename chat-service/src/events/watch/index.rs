@@ -12,7 +12,7 @@ use crate::{
 
 /// A key of the index of watchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum WatchKey {
     /// Changes of this chat.
     Chat(ChatId),
     /// Changes of chats with this owner, organization or share.
@@ -21,25 +21,29 @@ pub(super) enum Key {
     Any,
 }
 
-/// The keys of a watcher of the chats for which `readable` holds, narrowed to `owner` and to `chats`
-/// where these are given: the smallest set that covers all of them.
-pub(super) fn keys(readable: &Pred, owner: Option<UserId>, chats: &BTreeSet<ChatId>) -> Vec<Key> {
+/// The keys of a watcher of the chats for which `readable` holds, narrowed to `owner` and to
+/// `chats` where these are given: the smallest set that covers all of them.
+pub(super) fn keys(
+    readable: &Pred,
+    owner: Option<UserId>,
+    chats: &BTreeSet<ChatId>,
+) -> Vec<WatchKey> {
     let ways = readable
         .ways()
-        .map(|ways| ways.into_iter().map(Key::Way).collect());
-    let owner = owner.map(|owner| vec![Key::Way(Way::Owner(owner))]);
-    let chats = (!chats.is_empty()).then(|| chats.iter().copied().map(Key::Chat).collect());
+        .map(|ways| ways.into_iter().map(WatchKey::Way).collect());
+    let owner = owner.map(|owner| vec![WatchKey::Way(Way::Owner(owner))]);
+    let chats = (!chats.is_empty()).then(|| chats.iter().copied().map(WatchKey::Chat).collect());
     [ways, owner, chats]
         .into_iter()
         .flatten()
         .min_by_key(Vec::len)
-        .unwrap_or_else(|| vec![Key::Any])
+        .unwrap_or_else(|| vec![WatchKey::Any])
 }
 
 /// Watchers by their keys. Each watcher has a number of its own.
 pub(super) struct Index<T> {
-    watchers: HashMap<u64, (Arc<T>, Vec<Key>)>,
-    found: HashMap<Key, BTreeMap<u64, Arc<T>>>,
+    watchers: HashMap<u64, (Arc<T>, Vec<WatchKey>)>,
+    found: HashMap<WatchKey, BTreeMap<u64, Arc<T>>>,
 }
 
 impl<T> Default for Index<T> {
@@ -69,7 +73,7 @@ impl<T> Index<T> {
         watchers.map(|(watcher, _)| watcher.clone()).collect()
     }
 
-    pub(super) fn insert(&mut self, number: u64, keys: Vec<Key>, watcher: Arc<T>) {
+    pub(super) fn insert(&mut self, number: u64, keys: Vec<WatchKey>, watcher: Arc<T>) {
         for key in &keys {
             let found = self.found.entry(*key).or_default();
             found.insert(number, watcher.clone());
@@ -99,14 +103,14 @@ impl<T> Index<T> {
         states: impl IntoIterator<Item = ChatFacts<'a>>,
     ) -> Vec<Arc<T>> {
         let mut candidates: Vec<(u64, &Arc<T>)> = Vec::new();
-        let mut add = |key: Key| {
+        let mut add = |key: WatchKey| {
             let found = self.found.get(&key).into_iter().flatten();
             candidates.extend(found.map(|(number, watcher)| (*number, watcher)));
         };
-        add(Key::Any);
-        add(Key::Chat(chat));
+        add(WatchKey::Any);
+        add(WatchKey::Chat(chat));
         for state in states {
-            state.ways().map(Key::Way).for_each(&mut add);
+            state.ways().map(WatchKey::Way).for_each(&mut add);
         }
         candidates.sort_unstable_by_key(|(number, _)| *number);
         candidates.dedup_by_key(|(number, _)| *number);
@@ -183,7 +187,7 @@ mod tests {
         ]
     }
 
-    /// What one watches: chats that are readable, of an owner, by their ids.
+    /// The readable chats, the owner and the ids of one watch.
     type Watched = (Pred, Option<UserId>, BTreeSet<ChatId>);
 
     fn watched() -> impl Strategy<Value = Watched> {

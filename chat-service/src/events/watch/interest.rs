@@ -1,10 +1,10 @@
-//! The chats that a watcher is interested in, and what it hears of a change.
+//! The chats that a watcher is interested in, and its notice of a change.
 
 use std::sync::Arc;
 
 use super::{
     held::{HeldChat, What},
-    index::{Key, keys},
+    index::{WatchKey, keys},
 };
 use crate::{
     authz::Authorized,
@@ -23,13 +23,13 @@ pub(crate) struct Interest {
 
 impl Interest {
     /// Its keys in the index of watchers.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    pub(super) fn keys(&self) -> Vec<WatchKey> {
         let WatchFilter { chats, filter, .. } = &self.filter;
         keys(self.readable.pred(), filter.owner, chats)
     }
 
-    /// What the watcher hears of `event`; `chat` is the chat as it is now. A watcher that cannot read
-    /// the chat now and could not before the event hears nothing.
+    /// The watcher's notice of `event`; `chat` is the chat as it is now. A watcher that can read
+    /// the chat neither now nor before the event gets none.
     pub(super) fn hears(&self, event: &ChangeEvent, chat: Option<&Arc<HeldChat>>) -> Option<What> {
         let Self { readable, filter } = self;
         let id = event.chat;

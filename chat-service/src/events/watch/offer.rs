@@ -1,4 +1,4 @@
-//! What both readers of events share: the candidates of an event, the pace, the bound of memory.
+//! Code of both readers of events: the candidates of an event, the pace, the memory bound.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -35,8 +35,8 @@ impl Pace {
 }
 
 impl Inner {
-    /// Resyncs the watchers with the most pending notices, while the process is over its bound of
-    /// memory.
+    /// Resyncs the watchers with the most pending notices while the process exceeds its memory
+    /// bound.
     pub(super) fn relieve(&self) {
         let memory = &self.metrics.pending;
         if memory.get() <= self.most_pending {

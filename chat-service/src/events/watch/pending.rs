@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::held::{Held, NOTICE_BYTES, Notice, What};
+use super::held::{ByteReservation, NOTICE_BYTES, Notice, What};
 use crate::{id::ChatId, store::event::Point};
 
 /// Pending notices of one watcher at most.
@@ -12,7 +12,7 @@ pub(super) const MAX_PENDING: usize = 1000;
 
 /// The pending notices of one watcher, coalesced per chat.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct NoticeQueue {
     /// The watcher needs nothing up to here.
     after: Point,
     /// Where the watcher joined the live stream, while it catches up with earlier events. Until it
@@ -21,13 +21,13 @@ pub(super) struct Pending {
     /// The watcher missed something before `after`.
     resync: bool,
     /// By position, so that a watcher that resumes after the last one taken misses none.
-    notices: BTreeMap<i64, (ChatId, Notice, Held)>,
+    notices: BTreeMap<i64, (ChatId, Notice, ByteReservation)>,
     positions: BTreeMap<ChatId, i64>,
 }
 
 /// The outcome of adding a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Added {
+pub(super) enum AddResult {
     /// The notice is pending.
     Waits,
     /// The notice is from before the watcher began, or the watcher lists again anyway.
@@ -36,8 +36,8 @@ pub(super) enum Added {
     TooMany,
 }
 
-impl Pending {
-    /// Of a watcher that hears of everything after `point`.
+impl NoticeQueue {
+    /// The queue of a watcher that receives everything after `point`.
     pub(super) fn after(point: Point) -> Self {
         Self {
             after: point,
@@ -56,7 +56,7 @@ impl Pending {
         }
     }
 
-    /// Of a watcher that lists, and then hears of everything after `point`.
+    /// The queue of a watcher that lists, and then receives everything after `point`.
     pub(super) fn resync(point: Point) -> Self {
         Self {
             resync: true,
@@ -83,31 +83,31 @@ impl Pending {
         self.catching_up_to = None;
     }
 
-    /// Coalesces notices per chat: keeps the latest, under the greatest kind. Notices come in order,
-    /// except while the watcher catches up.
-    pub(super) fn add(&mut self, chat: ChatId, notice: Notice, memory: &Gauge) -> Added {
+    /// Coalesces notices per chat: keeps the latest, under the greatest kind. Notices come in
+    /// order, except while the watcher catches up.
+    pub(super) fn add(&mut self, chat: ChatId, notice: Notice, memory: &Gauge) -> AddResult {
         let point = notice.point;
         if point.generation != self.after.generation || point.position <= self.after.position {
-            return Added::Needless;
+            return AddResult::Needless;
         }
         if self.resync {
             self.after = point;
-            return Added::Needless;
+            return AddResult::Needless;
         }
         let other = self.positions.get(&chat);
         let other = other.and_then(|position| self.notices.remove(position));
         let (notice, held) = match other {
             Some((_, other, held)) => (coalesced(other, notice), held),
-            None => (notice, Held::new(memory, NOTICE_BYTES)),
+            None => (notice, ByteReservation::new(memory, NOTICE_BYTES)),
         };
         let position = notice.point.position;
         self.positions.insert(chat, position);
         self.notices.insert(position, (chat, notice, held));
         if self.notices.len() <= MAX_PENDING {
-            return Added::Waits;
+            return AddResult::Waits;
         }
         self.start_over(point);
-        Added::TooMany
+        AddResult::TooMany
     }
 
     /// Drops all notices and has the watcher list again. It then goes on at `point`, or at its own
@@ -192,7 +192,7 @@ mod tests {
             let memory = Gauge::default();
             let joined = i64::try_from(missed.len()).unwrap();
             let joined = Point { position: joined, ..START };
-            let mut pending = Pending::catching_up(START, joined);
+            let mut pending = NoticeQueue::catching_up(START, joined);
             let mut changed = BTreeMap::new();
             let mut missed = (1..).zip(missed);
             let mut position = joined.position;
@@ -237,7 +237,7 @@ mod tests {
     fn a_watcher_that_lists_again_goes_on_where_it_has_got_to() {
         let memory = Gauge::default();
         let at = |position| Point { position, ..START };
-        let mut pending = Pending::catching_up(at(10), at(20));
+        let mut pending = NoticeQueue::catching_up(at(10), at(20));
         pending.add(chat(1), notice(25, chat(1)), &memory);
         pending.start_over(at(15));
         assert_eq!(memory.get(), 0);
@@ -245,14 +245,15 @@ mod tests {
         assert!(matches!(taken.what, What::Resync));
         assert_eq!(taken.point, at(25));
         let late = pending.add(chat(2), notice(18, chat(2)), &memory);
-        assert_eq!(late, Added::Needless, "the list has it");
+        assert_eq!(late, AddResult::Needless, "the list has it");
         let next = pending.add(chat(2), notice(26, chat(2)), &memory);
-        assert_eq!(next, Added::Waits);
+        assert_eq!(next, AddResult::Waits);
     }
 
     #[test]
     fn a_notice_takes_no_more_memory_than_is_counted() {
-        let entry = size_of::<(i64, (ChatId, Notice, Held))>() + size_of::<(ChatId, i64)>();
+        let entry =
+            size_of::<(i64, (ChatId, Notice, ByteReservation))>() + size_of::<(ChatId, i64)>();
         // A node of a tree that is filled in order has six of its eleven places taken.
         assert!(entry * 11 / 6 <= NOTICE_BYTES, "{entry}");
     }

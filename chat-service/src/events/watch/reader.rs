@@ -107,8 +107,8 @@ impl Inner {
         unwatched
     }
 
-    /// Moves on to `event`; all events before it have been offered. Returns the watchers that it may
-    /// concern: those that begin later begin after it.
+    /// Moves on to `event`; all events before it have been offered. Returns the watchers that it
+    /// may concern: those that begin later begin after it.
     pub(super) fn pass(&self, event: &ChangeEvent, chat: Option<&HeldChat>) -> Vec<Arc<Watcher>> {
         let mut state = lock(&self.state);
         state.offered = state.begin;

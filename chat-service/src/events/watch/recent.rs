@@ -30,11 +30,11 @@ pub(super) type ReadChats = HashMap<ChatId, ReadChat>;
 /// A cache of chats, by when they were read.
 pub(super) struct RecentChats {
     metrics: EventMetrics,
-    kept: Mutex<Kept>,
+    kept: Mutex<ChatCache>,
 }
 
 /// Each cached chat reflects all events up to the point `reflects`.
-struct Kept {
+struct ChatCache {
     reflects: Point,
     chats: HashMap<ChatId, (u64, ReadChat)>,
     order: BTreeMap<u64, ChatId>,
@@ -46,7 +46,7 @@ impl RecentChats {
     pub(super) fn new(metrics: EventMetrics, reflects: Point) -> Self {
         Self {
             metrics,
-            kept: Mutex::new(Kept::new(reflects)),
+            kept: Mutex::new(ChatCache::new(reflects)),
         }
     }
 
@@ -104,12 +104,13 @@ impl RecentChats {
         Ok(chats)
     }
 
-    /// Empties the cache, and goes on at `point`.
+    /// Empties the cache, and continues at `point`.
     pub(super) fn start_over(&self, point: Point) {
-        *lock(&self.kept) = Kept::new(point);
+        *lock(&self.kept) = ChatCache::new(point);
     }
 
-    /// Reads the chats `ids` as they are now. A chat that cannot be read delays no other chat's event.
+    /// Reads the chats `ids` as they are now. A chat that cannot be read delays no other chat's
+    /// event.
     async fn read(&self, store: &Store, ids: Vec<ChatId>) -> Result<ReadChats, StoreError> {
         if ids.is_empty() {
             return Ok(ReadChats::new());
@@ -145,7 +146,7 @@ fn ids(events: &[ChangeEvent]) -> Vec<ChatId> {
     ids.into_iter().collect()
 }
 
-impl Kept {
+impl ChatCache {
     fn new(reflects: Point) -> Self {
         Self {
             reflects,

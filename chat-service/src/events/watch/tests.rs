@@ -21,7 +21,7 @@ pub(crate) fn user() -> UserId {
     UserId(Uuid::now_v7())
 }
 
-/// What `user` hears of under the policies of this binary.
+/// The interest of `user` under the policies of this binary.
 pub(crate) fn interest(user: UserId) -> Interest {
     let principal = Principal::User(User {
         id: user,
@@ -114,7 +114,7 @@ impl Watchers {
     }
 }
 
-/// What waits, by position, as text.
+/// The pending notices, by position, as text.
 pub(super) fn heard(watch: &mut Watch) -> Vec<(i64, &'static str, Option<ChatId>)> {
     let mut heard = Vec::new();
     while let Some(notice) = watch.next().now_or_never() {

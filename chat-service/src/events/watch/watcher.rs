@@ -10,7 +10,7 @@ use super::{
     held::{HeldChat, Notice},
     interest::Interest,
     lock,
-    pending::{Added, Pending},
+    pending::{AddResult, NoticeQueue},
 };
 use crate::{
     events::metrics::{EventMetrics, ResyncCause},
@@ -20,7 +20,7 @@ use crate::{
 /// One watcher.
 pub(super) struct Watcher {
     pub(super) interest: Interest,
-    pub(super) pending: Mutex<Pending>,
+    pub(super) pending: Mutex<NoticeQueue>,
     /// Wakes the stream when a notice may be taken.
     pub(super) arrived: Notify,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Watch {
 }
 
 impl Watcher {
-    pub(super) fn new(interest: Interest, pending: Pending) -> Self {
+    pub(super) fn new(interest: Interest, pending: NoticeQueue) -> Self {
         Self {
             interest,
             pending: Mutex::new(pending),
@@ -43,7 +43,7 @@ impl Watcher {
         }
     }
 
-    /// Adds what the watcher hears of `event` to its notices; `chat` is the chat as it is now.
+    /// Adds the watcher's notice of `event`; `chat` is the chat as it is now.
     pub(super) fn offer(
         &self,
         generation: Uuid,
@@ -66,9 +66,9 @@ impl Watcher {
             what,
         };
         match lock(&self.pending).add(event.chat, notice, &metrics.pending) {
-            Added::Waits => {}
-            Added::Needless => return,
-            Added::TooMany => metrics.count_resync(ResyncCause::Slow),
+            AddResult::Waits => {}
+            AddResult::Needless => return,
+            AddResult::TooMany => metrics.count_resync(ResyncCause::Slow),
         }
         self.arrived.notify_one();
     }

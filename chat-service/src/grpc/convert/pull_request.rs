@@ -1,4 +1,4 @@
-//! What a diff status shows of a pull request.
+//! The fields of a diff status that describe its pull request.
 
 use proto::{
     chat::v1,
@@ -74,7 +74,7 @@ fn pull_request_state(state: PullRequestState, draft: bool) -> v1::PullRequestSt
     }
 }
 
-/// What was known of merging one that is settled concerns no one any more.
+/// The mergeability; absent for a settled pull request, for which it has no meaning.
 fn mergeability(pull_request: &PullRequest) -> Option<v1::Mergeability> {
     if pull_request.state != PullRequestState::Open {
         return None;

@@ -20,12 +20,12 @@ pub(super) struct WatchChats {
     pub(super) readable: Authorized,
     pub(super) filter: WatchFilter,
     pub(super) view: View,
-    pub(super) since: Option<Since>,
+    pub(super) since: Option<ResumePoint>,
     pub(super) rights: Rights,
 }
 
 /// From where on a client watches.
-pub(super) struct Since {
+pub(super) struct ResumePoint {
     /// The revision as the client gave it.
     pub(super) text: String,
     /// The decoded revision; `None` if no key opens it.
@@ -42,7 +42,7 @@ impl WatchChats {
     ) -> Result<Self, Error> {
         let since = request.since_revision.take().map(|text| {
             let revision = revisions.decode(&text)?;
-            Ok::<_, Error>(Since { text, revision })
+            Ok::<_, Error>(ResumePoint { text, revision })
         });
         let view = convert::view("view", request.view, View::Full)?;
         let chats: BTreeSet<ChatId> = match request.chat_ids.as_slice() {

@@ -1,4 +1,4 @@
-//! One watcher's stream: where it begins, what it hears, its heartbeats, and its end.
+//! One watcher's stream: its start, notices, heartbeats and end.
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{WatchStream, render::Renderer};
 use crate::{
     error::Error,
     events::watch::Watch,
-    sync::viewed::{SAMPLE_INTERVAL, Views, Watcher},
+    sync::viewed::{SAMPLE_INTERVAL, Views, WatchingUser},
 };
 
 /// Pause between the heartbeats of a stream: shorter than promised, for networks that are slow.
@@ -23,20 +23,20 @@ const PERIOD: Duration = HEARTBEAT_INTERVAL.saturating_sub(Duration::from_secs(2
 /// replica do not reconnect at once.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// What a stream is made of.
-pub(super) struct Parts {
+/// The parts of a stream.
+pub(super) struct StreamParts {
     pub(super) watch: Watch,
     pub(super) renderer: Renderer,
     /// The revision that the stream begins with.
     pub(super) revision: String,
-    pub(super) viewing: Option<Viewing>,
+    pub(super) viewing: Option<ViewRecorder>,
     /// When the caller's token expires.
     pub(super) expires_at: Timestamp,
     /// Ends the stream when its connection is to end, by its age or since the server drains.
     pub(super) closing: CancellationToken,
 }
 
-impl Parts {
+impl StreamParts {
     /// The stream of a watcher, until its token expires or its connection is to end.
     pub(super) fn stream(self) -> WatchStream {
         self.stream_with(heartbeats())
@@ -74,7 +74,8 @@ impl Parts {
     }
 }
 
-/// The first heartbeat has a jitter, so that streams that begin together do not send theirs at once.
+/// The first heartbeat has a jitter, so that streams that begin together do not send theirs at
+/// once.
 fn heartbeats() -> Interval {
     let first = jittered(PERIOD * 3 / 4, 1.0 / 3.0);
     let mut heartbeats = tokio::time::interval_at(Instant::now() + first, PERIOD);
@@ -88,7 +89,7 @@ struct Live {
     first: Option<String>,
     watch: Watch,
     renderer: Renderer,
-    viewing: Option<Viewing>,
+    viewing: Option<ViewRecorder>,
     heartbeats: Interval,
     expiry: Pin<Box<Sleep>>,
     closing: CancellationToken,
@@ -109,7 +110,7 @@ impl Live {
                 biased;
                 () = self.closing.cancelled() => return Err(ended()),
                 () = &mut self.expiry => return Err(Error::CredentialsInvalid),
-                never = Viewing::sample(&mut self.viewing) => match never {},
+                never = ViewRecorder::sample(&mut self.viewing) => match never {},
                 // Before the notices, so that many of them do not delay it.
                 _ = self.heartbeats.tick() => {
                     if let Some(point) = self.watch.reached() {
@@ -132,14 +133,14 @@ fn ended() -> Error {
 }
 
 /// Notes the watcher's views, once a minute while the stream is read.
-pub(super) struct Viewing {
+pub(super) struct ViewRecorder {
     views: Views,
-    watcher: Watcher,
+    watcher: WatchingUser,
     samples: Interval,
 }
 
-impl Viewing {
-    pub(super) fn new(views: Views, watcher: Watcher) -> Self {
+impl ViewRecorder {
+    pub(super) fn new(views: Views, watcher: WatchingUser) -> Self {
         Self {
             views,
             watcher,

@@ -19,24 +19,24 @@ const MERGE_SHARES: Sql = sql!("page_merge_shares");
 
 /// One way to walk.
 #[derive(Clone, Debug)]
-pub(super) struct Branch {
+pub(super) struct PageBranch {
     table: Table,
-    /// What the index says of a row that stands under a `key.id`.
+    /// The index condition on a row under a `key.id`.
     under_key: &'static str,
     pub(super) keys: Keys,
-    /// What the index says of status, archived and pull request state.
+    /// The index condition on status, archived and pull request state.
     facets: Option<Facets>,
-    /// What the caller must satisfy beyond the way itself.
+    /// The predicate to check on each row beyond the index.
     pub(super) residual: Vec<Pred>,
-    /// What of the list's filter the index answers.
-    pub(super) answered: Answered,
+    /// The part of the list's filter that the index answers.
+    pub(super) answered: IndexFilter,
     /// Only this owner's chats, by an index that begins with it.
     pub(super) owner: Option<UserId>,
 }
 
-/// What of a filter an index answers.
+/// A part of a filter that an index answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
+pub(super) enum IndexFilter {
     Nothing,
     Workspace,
     Repository,
@@ -44,14 +44,14 @@ pub(super) enum Answered {
     Facets,
 }
 
-/// Whose index is walked.
+/// The table whose index is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Table {
     Chats,
     Shares,
 }
 
-/// What an index is asked for.
+/// The keys of an index range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Keys {
     /// All of it.
@@ -88,7 +88,7 @@ impl Keys {
     }
 }
 
-impl Branch {
+impl PageBranch {
     fn new(under_key: &'static str, keys: Keys) -> Self {
         Self {
             table: Table::Chats,
@@ -96,7 +96,7 @@ impl Branch {
             keys,
             facets: None,
             residual: Vec::new(),
-            answered: Answered::Nothing,
+            answered: IndexFilter::Nothing,
             owner: None,
         }
     }
@@ -120,7 +120,7 @@ impl Branch {
     }
 
     /// Walks an index that answers a part of the list's filter.
-    pub(super) fn of_filter(under_key: &'static str, keys: Keys, answered: Answered) -> Self {
+    pub(super) fn of_filter(under_key: &'static str, keys: Keys, answered: IndexFilter) -> Self {
         Self {
             answered,
             ..Self::new(under_key, keys)
@@ -132,7 +132,7 @@ impl Branch {
     pub(super) fn within(mut self, facets: Option<&Facets>) -> Self {
         if let (Some(facets), None) = (facets, self.owner) {
             self.facets = Some(facets.clone());
-            self.answered = Answered::Facets;
+            self.answered = IndexFilter::Facets;
         }
         self
     }
@@ -186,36 +186,37 @@ impl Branch {
     }
 }
 
-/// One branch per way of satisfying `pred`; none when no chat does. One without keys walks all chats.
-pub(super) fn ways(pred: &Pred) -> Vec<Branch> {
+/// One branch per way of satisfying `pred`; none when no chat does. One without keys walks all
+/// chats.
+pub(super) fn ways(pred: &Pred) -> Vec<PageBranch> {
     let mut branches = Vec::new();
-    walk(pred, Known::default(), &mut branches);
+    walk(pred, RowFacts::default(), &mut branches);
     branches
 }
 
-/// What else holds of each row that a branch walks.
+/// Known facts about each row of a branch.
 #[derive(Clone, Default)]
-struct Known {
+struct RowFacts {
     /// It is this owner's.
     owner: Option<UserId>,
     /// It satisfies these, which are checked on it.
     residual: Vec<Pred>,
 }
 
-impl Known {
-    fn branch(self, mut branch: Branch) -> Branch {
+impl RowFacts {
+    fn branch(self, mut branch: PageBranch) -> PageBranch {
         branch.owner = self.owner;
         branch.residual = self.residual;
         branch
     }
 
     /// The branch of all rows of which this is known.
-    fn whole(self) -> Branch {
+    fn whole(self) -> PageBranch {
         let branch = match self.owner {
-            Some(owner) => Branch::new("c.owner_id = key.id", Keys::Id(owner.0)),
-            None => Branch::of_all(),
+            Some(owner) => PageBranch::new("c.owner_id = key.id", Keys::Id(owner.0)),
+            None => PageBranch::of_all(),
         };
-        Branch {
+        PageBranch {
             residual: self.residual,
             ..branch
         }
@@ -223,7 +224,7 @@ impl Known {
 }
 
 /// Adds the branches for `pred`, of which each row must also satisfy what is `known`.
-fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
+fn walk(pred: &Pred, mut known: RowFacts, branches: &mut Vec<PageBranch>) {
     match pred {
         Pred::False => {}
         // A part without an index walks all of them, so that walks by the indexes of other parts
@@ -269,7 +270,7 @@ fn walk(pred: &Pred, mut known: Known, branches: &mut Vec<Branch>) {
 }
 
 /// As [`walk`], by the first of `preds` that has an index.
-fn walk_all(preds: &[Pred], mut known: Known, branches: &mut Vec<Branch>) {
+fn walk_all(preds: &[Pred], mut known: RowFacts, branches: &mut Vec<PageBranch>) {
     let driver = preds.iter().position(has_index);
     for (index, pred) in preds.iter().enumerate() {
         if Some(index) != driver {
@@ -282,7 +283,7 @@ fn walk_all(preds: &[Pred], mut known: Known, branches: &mut Vec<Branch>) {
     }
 }
 
-/// Whose chats alone satisfy all of `preds`, if these say so.
+/// The only owner whose chats can satisfy all of `preds`, if there is one.
 fn owner_among(preds: &[Pred]) -> Option<UserId> {
     preds.iter().find_map(|pred| {
         if let Pred::Atom(Atom::Owner(owners)) = pred
@@ -295,17 +296,17 @@ fn owner_among(preds: &[Pred]) -> Option<UserId> {
     })
 }
 
-/// The branch by the ordered index that an atom has, beside the owner's, and whether each of its rows
-/// satisfies the atom. An atom without is asked of each row. Each of these indexes has a twin that
-/// begins with the owner.
-fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
+/// The branch by the ordered index that an atom has, beside the owner's, and whether each of its
+/// rows satisfies the atom. An atom without is asked of each row. Each of these indexes has a twin
+/// that begins with the owner.
+fn indexed(atom: &Atom) -> Option<(PageBranch, bool)> {
     // Not a `match`: a fact that policies learn to ask about needs no index.
     if let Atom::Owner(owners) = atom {
         let keys = Keys::Ids(owners.iter().map(|id| id.0).collect());
-        Some((Branch::new("c.owner_id = key.id", keys), true))
+        Some((PageBranch::new("c.owner_id = key.id", keys), true))
     } else if let Atom::Organization(organizations) = atom {
         let keys = Keys::Ids(organizations.iter().map(|id| id.0).collect());
-        Some((Branch::new("c.organization_id = key.id", keys), true))
+        Some((PageBranch::new("c.organization_id = key.id", keys), true))
     } else if let Atom::SharedWithUser(users, level) = atom {
         // The walk finds shares of every level; the exact one is checked on the row.
         let holds = "a.subject_kind = 'user' AND a.subject_id = key.id";
@@ -313,18 +314,19 @@ fn indexed(atom: &Atom) -> Option<(Branch, bool)> {
             [user] => Keys::Id(user.0),
             _ => Keys::Ids(users.iter().map(|id| id.0).collect()),
         };
-        let branch = Branch::of_shares(holds, keys);
+        let branch = PageBranch::of_shares(holds, keys);
         Some((branch, *level == Level::Reader))
     } else if let Atom::SharedWithGroup(groups, level) = atom {
         let holds = "a.subject_kind = 'group' AND a.subject_id = key.id";
         let keys = Keys::Ids(groups.iter().map(|id| id.0).collect());
-        Some((Branch::of_shares(holds, keys), *level == Level::Reader))
+        Some((PageBranch::of_shares(holds, keys), *level == Level::Reader))
     } else {
         None
     }
 }
 
-/// Whether every way of satisfying `pred` has an ordered index: each of policy's ways to a chat has.
+/// Whether every way of satisfying `pred` has an ordered index: each of policy's ways to a chat
+/// has.
 fn has_index(pred: &Pred) -> bool {
     pred.ways().is_some()
 }

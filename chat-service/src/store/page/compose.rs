@@ -2,7 +2,7 @@
 
 use policy::Pred;
 
-use super::{Bounds, Near, Route, branch::Branch, narrow};
+use super::{Near, PageBounds, Route, branch::PageBranch, narrow};
 use crate::{
     chat_filter::{ChatFilter, Cursor},
     store::{
@@ -16,7 +16,7 @@ pub(in crate::store) const OF_ALL: Sql = sql!("page_of_all");
 const NEAR: Sql = sql!("page_near");
 const BY_SEARCH: Sql = sql!("page_by_search");
 
-/// What stands in a file where branches go.
+/// The placeholder in a file for branches.
 const NOTHING: &str = "SELECT NULL::timestamptz AS updated_at, NULL::uuid AS id";
 
 /// A statement that is being composed.
@@ -27,13 +27,13 @@ pub(super) struct Composer {
     /// Rows of the page at most, and their parameter.
     page: i64,
     limit: String,
-    bounds: Bounds,
+    bounds: PageBounds,
 }
 
-/// What each row of a branch must satisfy, and how many of them are wanted.
+/// The condition on each row of a branch, and its limit.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    /// What is asked of the chat, unless the branch's index answers it.
+struct RowCondition<'a> {
+    /// The filter on the chat, unless the branch's index answers it.
     filter: &'a ChatFilter,
     /// A condition without columns of a row: whether the branch is walked at all.
     needed: &'a str,
@@ -42,7 +42,7 @@ struct Wanted<'a> {
 
 impl Composer {
     /// For the page of at most `page` rows after `cursor`.
-    pub(super) fn new(cursor: Option<Cursor>, page: i64, bounds: Bounds) -> Self {
+    pub(super) fn new(cursor: Option<Cursor>, page: i64, bounds: PageBounds) -> Self {
         let mut params = Params::default();
         let limit = format!("${}", params.push(page));
         let after = cursor.map(|cursor| (params.push(cursor.updated_at), params.push(cursor.id.0)));
@@ -66,7 +66,7 @@ impl Composer {
             return self.print(
                 OF_ALL,
                 only,
-                Wanted {
+                RowCondition {
                     filter,
                     needed: "TRUE",
                     limit: &limit,
@@ -83,7 +83,7 @@ impl Composer {
 
     fn branches(&mut self, route: &Route, filter: &ChatFilter, needed: &str) -> String {
         let limit = self.limit.clone();
-        let wanted = Wanted {
+        let wanted = RowCondition {
             filter,
             needed,
             limit: &limit,
@@ -95,7 +95,7 @@ impl Composer {
         }
     }
 
-    fn near(&mut self, near: &Near, wanted: Wanted<'_>) -> String {
+    fn near(&mut self, near: &Near, wanted: RowCondition<'_>) -> String {
         let mut own = narrow::print_filter(wanted.filter, &mut self.params);
         self.add_pred(&mut own, &near.residual);
         // Of many subjects, each is walked less far: a page's worth is the least that is correct.
@@ -104,7 +104,7 @@ impl Composer {
         let count = (near.most / subjects).max(self.page);
         let count = format!("${}", self.params.push(count));
         let everything = ChatFilter::default();
-        let tried = Wanted {
+        let tried = RowCondition {
             filter: &everything,
             limit: &count,
             ..wanted
@@ -124,14 +124,14 @@ impl Composer {
         format!("({})", replaced(NEAR.text, &marks))
     }
 
-    fn search(&mut self, ways: &[Branch], pred: &Pred, wanted: Wanted<'_>) -> String {
+    fn search(&mut self, ways: &[PageBranch], pred: &Pred, wanted: RowCondition<'_>) -> String {
         let search = narrow::print_search(wanted.filter, &mut self.params);
         let most = format!("${}", self.params.push(self.bounds.candidates));
         let mut rest = narrow::print_rest(wanted.filter, &mut self.params);
         self.add_pred(&mut rest, pred);
         let walk = self.union(
             ways,
-            Wanted {
+            RowCondition {
                 needed: "(SELECT m.holds FROM many m)",
                 ..wanted
             },
@@ -149,7 +149,7 @@ impl Composer {
         replaced(BY_SEARCH.text, &marks)
     }
 
-    fn union(&mut self, branches: &[Branch], wanted: Wanted<'_>) -> String {
+    fn union(&mut self, branches: &[PageBranch], wanted: RowCondition<'_>) -> String {
         let texts: Vec<String> = branches
             .iter()
             .map(|branch| format!("({})", self.print(branch.sql(), branch, wanted)))
@@ -157,7 +157,7 @@ impl Composer {
         texts.join("\nUNION ALL\n")
     }
 
-    fn print(&mut self, sql: Sql, branch: &Branch, wanted: Wanted<'_>) -> String {
+    fn print(&mut self, sql: Sql, branch: &PageBranch, wanted: RowCondition<'_>) -> String {
         let asked = branch.answered.rest(wanted.filter);
         let mut filter = narrow::print_filter(&asked, &mut self.params);
         for pred in &branch.residual {
@@ -216,8 +216,8 @@ impl Composer {
     }
 }
 
-/// A condition on a chat `c` as one on a row that has only its id. A plain list asks nothing, and then
-/// the chat is not looked up.
+/// A condition on a chat `c` as one on a row that has only its id. A plain list asks nothing, and
+/// then the chat is not looked up.
 fn of_chat(condition: &str, id: &str) -> String {
     if condition == "TRUE" {
         return condition.to_owned();

@@ -14,7 +14,7 @@ use crate::{
 /// The numbers of statuses and of pull request states, with room for those of later releases.
 const NUMBERS: std::ops::RangeInclusive<i16> = 0..=7;
 
-/// Which of them a filter asks for.
+/// The facets of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facets {
     archived: Option<bool>,

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use proto::sync::PullRequestState;
 use serde_json::json;
 
-use super::branch::{Answered, Branch, Keys};
+use super::branch::{IndexFilter, Keys, PageBranch};
 use crate::{
     chat_filter::{ChatFilter, PullRequestFilter, folded},
     store::sql::Params,
 };
 
-impl Answered {
-    /// What else of the filter must be asked.
+impl IndexFilter {
+    /// The rest of the filter, which the index does not answer.
     pub(super) fn rest(self, filter: &ChatFilter) -> ChatFilter {
         let mut rest = filter.clone();
         match self {
@@ -31,27 +31,35 @@ impl Answered {
 }
 
 /// The branch of the filter's workspace.
-pub(super) fn workspace(filter: &ChatFilter) -> Option<Branch> {
+pub(super) fn workspace(filter: &ChatFilter) -> Option<PageBranch> {
     let keys = Keys::Id(filter.workspace?.0);
     let under_key = "c.workspace_id = key.id";
-    Some(Branch::of_filter(under_key, keys, Answered::Workspace))
+    Some(PageBranch::of_filter(
+        under_key,
+        keys,
+        IndexFilter::Workspace,
+    ))
 }
 
 /// The branch of a filter that names few chats, in order.
-pub(super) fn named(filter: &ChatFilter) -> Option<Branch> {
+pub(super) fn named(filter: &ChatFilter) -> Option<PageBranch> {
     if let Some(number) = filter.pull_request_number {
         let under_key = "c.primary_pr_number = key.id";
         let keys = Keys::Number(number);
-        return Some(Branch::of_filter(under_key, keys, Answered::Number));
+        return Some(PageBranch::of_filter(under_key, keys, IndexFilter::Number));
     }
     let keys = Keys::Text(folded(filter.repository.as_ref()?));
     let under_key = "c.primary_repository_key = key.id";
-    Some(Branch::of_filter(under_key, keys, Answered::Repository))
+    Some(PageBranch::of_filter(
+        under_key,
+        keys,
+        IndexFilter::Repository,
+    ))
 }
 
-/// Whether the filter has a part that an index without order finds. A title pattern can be looked up
-/// only if three letters or digits stand together in it: the index is of such threes. A shorter one
-/// is asked of each chat in turn, which is how lists are walked anyway; it matches often.
+/// Whether the filter has a part that an index without order finds. A title pattern can be looked
+/// up only if three letters or digits stand together in it: the index is of such threes. A shorter
+/// one is asked of each chat in turn, which is how lists are walked anyway; it matches often.
 pub(super) fn searched(filter: &ChatFilter) -> bool {
     !filter.labels.is_empty()
         || filter.title.as_deref().is_some_and(|title| {
@@ -61,7 +69,7 @@ pub(super) fn searched(filter: &ChatFilter) -> bool {
         })
 }
 
-/// What [`searched`] finds, as a condition on a chat `c` that its index answers.
+/// Prints [`searched`] as a condition on a chat `c` that its index answers.
 pub(super) fn print_search(filter: &ChatFilter, params: &mut Params) -> String {
     let mut out = "TRUE".to_owned();
     // Writing to a String cannot fail.
@@ -106,8 +114,9 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
         let _ = write!(out, " AND c.owner_id = ${}", params.push(owner.0));
     }
     if let Some(workspace) = workspace {
-        // As a subquery, it is asked of each row that another index names. Where workspaces are small on
-        // average, their index would be preferred to that of the owner, also for one that is not.
+        // As a subquery, it is asked of each row that another index names. Where workspaces are
+        // small on average, their index would be preferred to that of the owner, also for one that
+        // is not.
         let _ = write!(
             out,
             " AND (SELECT c.workspace_id = ${})",

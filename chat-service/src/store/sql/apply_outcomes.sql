@@ -1,8 +1,8 @@
 -- name: apply_outcomes
 -- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
--- its event and its next due time. Returns what became of each, and how late one that is applied
--- is, by its lane; one that is missing spends another budget, or was looked at since. The caller
--- has locked all of them, and proves the lease last.
+-- its event and its next due time. Returns the result of each and, for applied ones, the lateness
+-- by lane; an outcome without a row spends another budget or was looked up since. The caller has
+-- locked all of them, and proves the lease last.
 --
 -- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
@@ -14,7 +14,7 @@ WITH judged AS (
         r.problem_class AS known_problem, p.due_at AS was_due_at, p.lane AS due_lane,
         r.reported_at - interval '1 us' AS before_report,
         CASE
-            WHEN o.kind = 'found' AND (t.same AND t.told_at < r.pr_updated_at) IS NOT TRUE
+            WHEN o.kind = 'found' AND (t.same AND t.host_updated_at < r.pr_updated_at) IS NOT TRUE
                 THEN 'found'
             WHEN NOT t.current THEN 'superseded'
             WHEN o.kind = 'found' THEN 'outdated'
@@ -37,7 +37,7 @@ WITH judged AS (
                 AND lower(r.pr_repository) = lower(o.repository)
             )) IS TRUE AS same,
             p.report_seq = o.report_seq AND a.generation = o.generation AS current,
-            least(o.updated_at, now() + interval '1 hour') AS told_at
+            least(o.updated_at, now() + interval '1 hour') AS host_updated_at
     ) AS t
     -- In this form it is no condition for an index: the refs are found by their ids.
     WHERE (a.budget_id = (SELECT b.id FROM git_budgets b WHERE b.lease_token = $1)) IS TRUE
@@ -47,7 +47,7 @@ WITH judged AS (
     SELECT
         j.*, k.*, k.shown IS DISTINCT FROM j.known AS differs, k.shown ->> 'state' AS state,
         (k.shown ->> 'number')::integer AS number, (k.shown ->> 'draft')::boolean AS draft,
-        j.effect = 'found' AND j.told_at > r.pr_updated_at AS moved,
+        j.effect = 'found' AND j.host_updated_at > r.pr_updated_at AS moved,
         CASE j.effect WHEN 'failed' THEN coalesce(j.problem_class, 'internal')
             WHEN 'gone' THEN 'pull_request_gone'
             WHEN 'superseded' THEN j.known_problem END AS problem,
@@ -65,7 +65,7 @@ WITH judged AS (
                         THEN j.known -> 'head' ELSE '{}' END || (j.found -> 'head'))),
             j.repository,
             coalesce(j.host_id, CASE WHEN j.same THEN r.pr_host_id END),
-            greatest(CASE WHEN j.same THEN r.pr_updated_at END, j.told_at)
+            greatest(CASE WHEN j.same THEN r.pr_updated_at END, j.host_updated_at)
         WHERE j.effect = 'found'
         UNION ALL
         SELECT r.pull_request, r.pr_repository, r.pr_host_id, r.pr_updated_at
@@ -98,7 +98,7 @@ WITH judged AS (
             ELSE p.refreshed_at END,
         found_at = CASE WHEN n.effect <> 'found' THEN p.found_at WHEN n.current THEN now()
             ELSE n.before_report END,
-        changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.told_at, now())
+        changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.host_updated_at, now())
             WHEN n.differs OR n.moved THEN now() ELSE p.changed_at END,
         base_interval_seconds = CASE WHEN n.current THEN n.base_seconds
             ELSE p.base_interval_seconds END,

@@ -2,8 +2,8 @@
 -- How it stands with leases, pauses and credentials, over all replicas: how many leases are live;
 -- how many of the first $2 budgets of each lane of the queue are paused or rest, by class; and how
 -- many accounts have a credential, one that the host refused, or one that is rejected. Each is
--- counted up to $1, by provider. Reads the index of leases, that of the queue, that of accounts with a
--- budget, and that of refused credentials.
+-- counted up to $1, by provider. Reads the index of leases, that of the queue, that of accounts
+-- with a budget, and that of refused credentials.
 SELECT 'lease' AS kind, l.provider_id, 'live' AS state, count(*) AS number
 FROM (
     SELECT b.provider_id

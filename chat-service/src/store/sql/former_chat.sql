@@ -1,6 +1,6 @@
 -- name: former_chat
--- What policies read of the chat $1, which the transaction has locked: for the event of a change that
--- follows. Also a part of update_chat, where it is what the chat was before the statement.
+-- What policies read of the chat $1, which the transaction has locked: for the event of a change
+-- that follows. Also a part of update_chat, where it is what the chat was before the statement.
 SELECT jsonb_build_object(
     'owner_id', c.owner_id,
     'organization_id', c.organization_id,

@@ -1,8 +1,7 @@
 -- name: give_up_renewal
--- Notes that the host will not renew the tokens of the account $1, which the caller has locked and
--- for which it holds the lease $2: they are neither used nor renewed until others are linked. The
--- tokens stay, for a result that comes late. No row: the lease is not held any more, or the tokens
--- were replaced.
+-- Records that the host will not renew the tokens of the account $1, which the caller has locked
+-- under the lease $2: they are neither used nor renewed until others are linked. The tokens stay,
+-- for a late result. No row: the lease is lost, or the tokens were replaced.
 WITH failed AS (
     UPDATE git_credentials c
     SET renew_at = NULL,

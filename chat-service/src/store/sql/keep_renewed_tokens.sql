@@ -1,10 +1,10 @@
 -- name: keep_renewed_tokens
--- Replaces the tokens of the account $1, unless they were replaced since the generation $2, by what
--- renewing them gave: sealed by the key $3, the access token $4, which expires in $5 seconds, and
--- the refresh token $6, which does in $7; NULL where the host did not tell. Notes that the access
+-- Replaces the tokens of the account $1, unless they were replaced since the generation $2, by
+-- renewed ones: sealed by the key $3, the access token $4, which expires in $5 seconds, and the
+-- refresh token $6, which expires in $7; NULL where the host set no expiry. Records that the access
 -- token, by its keyed hash $8, spends the account's budget. The credential's next generation
--- begins: what a worker says of the former token is not about this one. Returns the account if it
--- was replaced.
+-- begins, so that a worker's observation of the former token does not apply to this one. Returns
+-- the account if its tokens were replaced.
 --
 -- The lease of the renewal is not a fence here: a process whose lease ran out may hold the only
 -- tokens that are good, since the host has replaced those in the row.

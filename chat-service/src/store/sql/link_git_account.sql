@@ -1,7 +1,7 @@
 -- name: link_git_account
 -- Has the account $1, which the caller has locked, spend the budget $2 with a new credential, which
--- can be renewed when it expires at $3. What the host thought of the former one is not this one's. Watchers see nothing of one that replaces a
--- credential that the host accepted.
+-- can be renewed when it expires at $3. What the host thought of the former one is not this one's.
+-- Watchers see nothing of one that replaces a credential that the host accepted.
 UPDATE git_accounts a
 SET budget_id = $2,
     former_budget_id = NULL,

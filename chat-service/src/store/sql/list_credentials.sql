@@ -1,6 +1,6 @@
 -- name: list_credentials
--- The first $2 credentials of accounts after $1, by account, as they are sealed, with the host whose
--- rate limit they spend. The first part of a budget's key is that host.
+-- The first $2 credentials of accounts after $1, by account, as they are sealed, with the host
+-- whose rate limit they spend. The first part of a budget's key is that host.
 SELECT
     c.account_id,
     c.key_id,

@@ -1,6 +1,7 @@
 -- name: list_denied_refs
 -- The refs of the account $1 whose last refresh failed because its credential would not do. Reads
--- those that have a problem, by an index of their own: an account may have very many that have none.
+-- those that have a problem, by an index of their own: an account may have very many that have
+-- none.
 SELECT r.id
 FROM git_refs r
 WHERE r.account_id = $1

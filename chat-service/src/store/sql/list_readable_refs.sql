@@ -1,7 +1,7 @@
 -- name: list_readable_refs
--- The refs of the same accounts in the same repositories as the refs $1, which were read again, that
--- still have a problem of the whole repository: at most $2. One whose pull request is in another
--- repository says nothing of its own: that may have been all that was read.
+-- The refs of the same accounts in the same repositories as the refs $1, which were read again,
+-- that still have a problem of the whole repository: at most $2. One whose pull request is in
+-- another repository says nothing of its own: that may have been all that was read.
 SELECT DISTINCT s.id
 FROM git_refs r
 JOIN git_refs s ON s.account_id = r.account_id AND s.repository_key = r.repository_key

@@ -2,8 +2,8 @@
 -- What would be looked up in vain beside the refs $1, which failed with a problem of their whole
 -- repository: the refs of the same account in the same repository that are due before those are
 -- again, and were neither reported nor read since $2, when the lease began. At most $3 of a
--- repository, of the refs of the account that are due first, of which twice as many of each lane are
--- looked at: they would be leased next.
+-- repository, of the refs of the account that are due first, of which twice as many of each lane
+-- are looked at: they would be leased next.
 SELECT s.id
 FROM (
     SELECT DISTINCT ON (r.account_id, r.repository_key) r.account_id, r.repository_key, p.due_at

@@ -1,8 +1,8 @@
 -- name: lock_lease
--- Proves the lease $1 and locks its budget until the transaction ends: it cannot be taken away
--- before what it reports is committed. Returns the budget, when the lease began, and whether a
--- person has come to wait for one of its refs since. No row: the lease is lost, and all is to be
--- rolled back. With $2 also one that expired, to be given back.
+-- Proves the lease $1 and locks its budget until the transaction ends: it cannot be lost before its
+-- report is committed. Returns the budget, when the lease began, and whether a person has come to
+-- wait for one of its refs since. No row: the lease is lost, and the caller must roll back. With $2
+-- also an expired lease, to be released.
 SELECT
     b.id,
     b.leased_at,

@@ -1,6 +1,7 @@
 -- name: lock_workspace_chats
--- Locks those of the chats $3 that are unarchived chats of the owner $1 in the workspace $2 for which
--- the caller may report a git ref, in the order of their ids. No other is locked or waited for.
+-- Locks those of the chats $3 that are unarchived chats of the owner $1 in the workspace $2 for
+-- which the caller may report a git ref, in the order of their ids. No other is locked or waited
+-- for.
 SELECT c.id
 FROM chats c
 WHERE c.id = ANY($3::uuid[])

@@ -1,6 +1,6 @@
 -- name: note_token
--- Notes that the token $1, by its keyed hash, spends the budget with the key $2, and returns that: an
--- installation's, or the one that has this hash as its key. No row: no budget has it, since the
+-- Notes that the token $1, by its keyed hash, spends the budget with the key $2, and returns that:
+-- an installation's, or the one that has this hash as its key. No row: no budget has it, since the
 -- token's account is known.
 INSERT INTO git_tokens AS t (token_key, budget_id)
 SELECT $1::text, b.id

@@ -5,8 +5,8 @@
 -- The shares are read in the same statement, if at all: those of another moment would not explain
 -- why the caller may read the chat.
 --
--- OFFSET 0 keeps the join what it is written as: a page's worth of look-ups by key, and never a hash
--- of the table, which a plan that does not know the limit would think cheaper.
+-- OFFSET 0 keeps the join what it is written as: a page's worth of look-ups by key, and never a
+-- hash of the table, which a plan that does not know the limit would think cheaper.
 WITH page AS MATERIALIZED (
     SELECT DISTINCT
         branch.updated_at,

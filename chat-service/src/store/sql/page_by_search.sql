@@ -1,10 +1,10 @@
 -- name: page_by_search
--- Second part of page_near for filters whose index knows no order (title, labels): the chats that it
--- names, sorted, unless they are too many. Then the filter matches so often that a walk in order fills
--- the page sooner.
+-- Second part of page_near for filters whose index knows no order (title, labels): the chats that
+-- it names, sorted, unless they are too many. Then the filter matches so often that a walk in order
+-- fills the page sooner.
 --
--- `matching` has no limit of its own, though no more of it is read than is asked for: with one, a plan
--- would rather read the table until it is reached.
+-- `matching` has no limit of its own, though no more of it is read than is asked for: with one, a
+-- plan would rather read the table until it is reached.
 WITH matching AS MATERIALIZED (
     SELECT
         c.updated_at,

@@ -1,11 +1,11 @@
 -- name: page_near
--- Branch of a page that a filter narrows. First some of the latest chats, so and so many of them, of
--- those that the caller may read or of a workspace: if the rest matches often, the page is full soon,
--- and if there are no more, these are all. Only if neither is so, what is complete by itself: the
--- chats that the filter's own index names, each with the predicate checked.
+-- Branch of a page that a filter narrows. The recency probe comes first: a bounded number of the
+-- latest chats that the caller may read, or of a workspace. If the filter matches often, the page
+-- is full soon; if no further chats exist, the probe is complete. Otherwise the fallback is
+-- complete by itself: the chats that the filter's own index names, each with the predicate checked.
 --
--- Correct because the first part holds every match down to the last chat it looked at: where it has a
--- page's worth, or there is no further chat, nothing is missing.
+-- Correct because the probe holds every match down to the last chat it looked at: where it has a
+-- full page, or no further chat exists, nothing is missing.
 WITH near AS MATERIALIZED (
     SELECT DISTINCT
         branch.updated_at,

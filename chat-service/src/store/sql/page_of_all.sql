@@ -1,7 +1,7 @@
 -- name: page_of_all
 -- One page for a caller who may see nearly everything: the list of all chats, or of all that stand
--- under an index's condition, latest first, without what the caller may not see. There is one way to
--- walk, so nothing to merge or to look up again.
+-- under an index's condition, latest first, without what the caller may not see. There is one way
+-- to walk, so nothing to merge or to look up again.
 SELECT
     c.id,
     c.owner_id,

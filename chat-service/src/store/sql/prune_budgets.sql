@@ -1,10 +1,10 @@
 -- name: prune_budgets
--- Forgets, of the $2 budgets after $1, those that are unused: neither an account nor a token that is
--- remembered has it. A paused or leased one is kept: the same account may come back, and the pause
--- holds for it; so is one that is paused or leased while this statement waits for its row, since the
--- conditions stand where they are asked again. Returns the last of the $2; no row when there are
--- fewer. An account or a token that is given one of them meanwhile fails its foreign key or has this
--- statement fail by it: both may be tried again.
+-- Forgets, of the $2 budgets after $1, those that are unused: neither an account nor a token that
+-- is remembered has it. A paused or leased one is kept: the same account may come back, and the
+-- pause holds for it; so is one that is paused or leased while this statement waits for its row,
+-- since the conditions stand where they are asked again. Returns the last of the $2; no row when
+-- there are fewer. An account or a token that is given one of them meanwhile fails its foreign key
+-- or has this statement fail by it: both may be tried again.
 WITH batch AS MATERIALIZED (
     SELECT b.id
     FROM git_budgets b

@@ -1,7 +1,7 @@
 -- name: put_off_renewal
--- Notes that renewing the tokens of the account $1, which the caller has locked, under the lease $2
--- failed by the problem $4, and is to be tried again in $3 seconds. No row: the lease is not held
--- any more, or the tokens were replaced.
+-- Records that renewing the tokens of the account $1, which the caller has locked, under the lease
+-- $2 failed by the problem $4, and is retried in $3 seconds. No row: the lease is lost, or the
+-- tokens were replaced.
 WITH failed AS (
     UPDATE git_credentials c
     SET renew_at = now() + make_interval(secs => $3::double precision),

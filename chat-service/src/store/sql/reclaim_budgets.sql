@@ -1,6 +1,6 @@
 -- name: reclaim_budgets
--- Notes of the budgets $1, which the request $3 still leases, that it hands out $2 (one for each)
--- refs anew: those that were reported before now are among them.
+-- Records that the budgets $1, which the request $3 still leases, hand out $2 (one for each) refs
+-- again: refs reported since are among them.
 UPDATE git_budgets b
 SET leased_at = clock_timestamp(),
     leased_refs = c.refs

@@ -6,7 +6,8 @@
 -- their accounts.
 --
 -- A ref of an archived chat is made due, too: it is looked up once, and its outcome plans nothing
--- more. The lookup continues the trace $3, or where that is NULL the one of a person who waits already.
+-- more. The lookup continues the trace $3, or where that is NULL the one of a person who waits
+-- already.
 WITH polled AS (
     SELECT
         r.id,

@@ -1,6 +1,6 @@
 -- name: requeue_named_refs
--- Makes the refs $1, which the caller has locked, due now, whatever was planned for them. An outcome
--- of a lookup that is under way leaves them due: their report_seq is raised.
+-- Makes the refs $1, which the caller has locked, due now, whatever was planned for them. An
+-- outcome of a lookup that is under way leaves them due: their report_seq is raised.
 UPDATE git_ref_polls p
 SET report_seq = p.report_seq + 1,
     due_at = least(p.due_at, now()),

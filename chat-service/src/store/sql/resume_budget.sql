@@ -1,7 +1,7 @@
 -- name: resume_budget
--- Ends every pause and rest of the budget with the key $1, and forgets what is left of its windows
--- and when they reset: the host's next answer says it anew. Its secondary limits stay counted. No
--- row: there is no such budget.
+-- Ends every pause and rest of the budget with the key $1, and clears the remainder and reset of
+-- its windows, which the host's next response states again. Its count of secondary limits stays. No
+-- row: no budget has this key.
 UPDATE git_budgets b
 SET paused_until = NULL,
     pause_class = NULL,

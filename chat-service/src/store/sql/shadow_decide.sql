@@ -1,6 +1,7 @@
 -- name: shadow_decide
--- What each predicate says about each of the made-up chats $1 with the shares $2, as JSON. They have the
--- names of the real tables, of which none is read. NULL is a fault: a predicate is two-valued.
+-- What each predicate says about each of the made-up chats $1 with the shares $2, as JSON. They
+-- have the names of the real tables, of which none is read. NULL is a fault: a predicate is
+-- two-valued.
 WITH chats AS MATERIALIZED (
     SELECT x.*
     FROM jsonb_to_recordset($1::jsonb) AS x (

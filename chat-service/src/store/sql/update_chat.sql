@@ -1,10 +1,10 @@
 -- name: update_chat
--- Changes the chat $1, which the transaction has locked, and what its shares carry of it, and records
--- the event; all of it only if something visible changes, the chat was last updated at $6
--- (microseconds since 1970; NULL: whenever), and it ends up with at most $9 labels. No row: the chat
--- does not exist for the caller.
--- $2 title, $3 status, $4 all labels, $5 archived; NULL leaves it. $7 labels that go, by key, and $8
--- labels that are set. Where the change may take the right to read the chat, former_chat stands in.
+-- Changes the chat $1, which the transaction has locked, and what its shares carry of it, and
+-- records the event; all of it only if something visible changes, the chat was last updated at $6
+-- (microseconds since 1970; NULL: whenever), and it ends up with at most $9 labels. No row: the
+-- chat does not exist for the caller. $2 title, $3 status, $4 all labels, $5 archived; NULL leaves
+-- it. $7 labels that go, by key, and $8 labels that are set. Where the change may take the right to
+-- read the chat, former_chat stands in.
 WITH target AS (
     SELECT
         c.id,
@@ -30,7 +30,8 @@ updated AS (
         status = COALESCE($3::text, chats.status),
         labels = t.labels,
         archived = COALESCE($5::boolean, chats.archived),
-        -- Strictly later, whatever the clock does: a page token that names the old place stays good.
+        -- Strictly later, whatever the clock does: a page token that names the old place stays
+        -- good.
         updated_at = greatest(now(), chats.updated_at + interval '1 microsecond')
     FROM target t
     WHERE chats.id = t.id

@@ -1,6 +1,6 @@
 -- name: upsert_shares
 -- Shares the chat $1, which the transaction has locked, with the subjects of kinds $2 and ids $3 at
--- the levels $4. Returns those for whom that is new.
+-- the levels $4. Returns the shares that are new.
 INSERT INTO chat_acl AS a (
     chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at, chat_archived, chat_status,
     chat_pr

@@ -19,7 +19,7 @@ const RESUME_BUDGET: Sql = sql!("resume_budget");
 const REQUEUE_NAMED_REFS: Sql = sql!("requeue_named_refs");
 
 impl Store {
-    /// Ends the lease of the budget with this key, so that its token proves nothing any more, and
+    /// Ends the lease of the budget with this key, so that its token no longer proves anything, and
     /// returns the worker that held it. `None` when the budget is not leased.
     pub(crate) async fn end_lease(&self, budget_key: &str) -> Result<Option<String>, StoreError> {
         self.transaction(async |tx: Tx| {

@@ -1,5 +1,4 @@
-//! What a lease call hands out: leases, the refs that are due of them, and the credentials that
-//! look those up.
+//! The rows of a lease call: leases, their due refs, and the credentials that look those up.
 
 use std::collections::HashMap;
 
@@ -17,7 +16,7 @@ use crate::store::{StoreError, column::Columns as _};
 
 /// Leases with what was due of them.
 #[derive(Default)]
-pub(crate) struct HandedOut {
+pub(crate) struct LeaseRows {
     pub(crate) budgets: Vec<LeasedBudget>,
     /// By budget, account, and lane.
     pub(crate) refs: Vec<LeasedRow>,
@@ -51,7 +50,7 @@ pub(crate) struct SealedCredential {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-/// Which refs are chosen to be handed out.
+/// The refs to hand out.
 #[derive(Default)]
 pub(super) struct Choice {
     pub(super) refs: Vec<Uuid>,
@@ -95,7 +94,7 @@ impl Choice {
     }
 }
 
-impl HandedOut {
+impl LeaseRows {
     /// From the rows of `list_leased_budgets`, `list_leased_refs` and `read_credentials`.
     pub(super) fn read(
         budgets: &[Row],

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST,
-    hand_out::{Choice, HandedOut},
+    hand_out::{Choice, LeaseRows},
 };
 use crate::{
     authz::CredentialAccess,
@@ -48,20 +48,20 @@ const LOCK_WAIT: &str = "300ms";
 /// Budgets of which a claim reads first what is due: mostly they fill it.
 const FIRST_BUDGETS: usize = 5;
 
-/// What a claim brought.
-pub(crate) struct Claimed {
+/// The result of a claim.
+pub(crate) struct Claim {
     /// `None` when nothing is ready.
-    pub(crate) leased: Option<HandedOut>,
-    /// Tokens are to be renewed now.
+    pub(crate) leased: Option<LeaseRows>,
+    /// Whether to wake the renewer now.
     pub(crate) held: bool,
 }
 
 impl Store {
     /// Leases what is ready. A request that leased before gets the leases that it still holds, with
-    /// what is due of them now, and no other. An expired token is not leased, but renewed first, if it
-    /// is of one of the `renewable` providers. Budgets that another
-    /// transaction holds are skipped, but for `contended`, which is waited for shortly: one that
-    /// very many accounts spend is hardly ever free.
+    /// what is due of them now, and no other. An expired token is not leased, but renewed first, if
+    /// it is of one of the `renewable` providers. Budgets that another transaction holds are
+    /// skipped, but for `contended`, which is waited for shortly: one that very many accounts spend
+    /// is hardly ever free.
     pub(crate) async fn claim_leases(
         &self,
         _access: &CredentialAccess,
@@ -69,7 +69,7 @@ impl Store {
         duration: Duration,
         contended: Option<Uuid>,
         renewable: &[String],
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<Claim, StoreError> {
         let claimed = self.transaction(|tx| claim(tx, request, duration, contended));
         let (leased, idle) = match claimed.await {
             // One transaction holds it: the next attempt skips it.
@@ -90,7 +90,7 @@ impl Store {
                 }
             }
         }
-        Ok(Claimed { leased, held })
+        Ok(Claim { leased, held })
     }
 
     /// The budget that can be leased next, and in how long. `None` when nothing is planned.
@@ -115,7 +115,7 @@ impl Store {
         }))
     }
 
-    /// Gives a lease back. Returns whether waiting lease calls are to be notified of its budget.
+    /// Releases a lease. Returns whether to notify waiting lease calls of its budget.
     pub(crate) async fn release_lease(&self, token: LeaseToken) -> Result<bool, StoreError> {
         self.transaction(async |tx: Tx| {
             let rows = tx.query(LOCK_LEASE, &[&token.0, &true]).await?;
@@ -138,7 +138,7 @@ async fn claim(
     request: &LeaseRequest,
     duration: Duration,
     contended: Option<Uuid>,
-) -> Result<(Option<HandedOut>, Idle), StoreError> {
+) -> Result<(Option<LeaseRows>, Idle), StoreError> {
     let id = request.request.0;
     let quantum = QUANTUM.min(request.max_refs);
     let contended: Vec<Uuid> = contended.into_iter().collect();
@@ -188,7 +188,7 @@ async fn claim(
             bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
         ])
         .await?;
-    let mut handed_out = HandedOut::read(&budgets, &refs, &credentials)?;
+    let mut handed_out = LeaseRows::read(&budgets, &refs, &credentials)?;
     let expired: HashSet<&Uuid> = turns.expired.iter().collect();
     let expired = claimed.iter().filter(|budget| expired.contains(budget));
     handed_out.expired = expired.count() as u64;
@@ -201,7 +201,7 @@ async fn claim_again(
     request: &LeaseRequest,
     quantum: i64,
     leased: &[Uuid],
-) -> Result<HandedOut, StoreError> {
+) -> Result<LeaseRows, StoreError> {
     let id = request.request.0;
     let [_, budgets] = tx
         .pipeline([
@@ -222,16 +222,16 @@ async fn claim_again(
             bind(READ_CREDENTIALS, &[&id, &choice.accounts]),
         ])
         .await?;
-    HandedOut::read(&budgets, &refs, &credentials)
+    LeaseRows::read(&budgets, &refs, &credentials)
 }
 
-/// What was ready, and of which nothing is due (a ref leaves without telling its account) or nothing
-/// can be leased yet.
+/// Budgets that were ready without a due ref (a ref leaves without updating its account), or of
+/// which nothing can be leased yet.
 #[derive(Default)]
 struct Idle {
     accounts: Vec<Uuid>,
     budgets: Vec<Uuid>,
-    /// Accounts whose tokens are to be renewed first.
+    /// Accounts whose tokens must be renewed first.
     expired: Vec<Uuid>,
 }
 
@@ -316,12 +316,12 @@ impl Turns {
         self.waiting.iter().chain(&self.awaited)
     }
 
-    /// How much of each is handed out.
+    /// The number of refs to hand out of each.
     fn counts(&self, choice: &Choice) -> impl Iterator<Item = (Uuid, i32)> {
         self.all().map(|turn| (turn.budget, choice.of(turn.budget)))
     }
 
-    /// What is due of them: of the first ones and of those that a person waits for, and of the
+    /// The due refs: those of the first budgets and those that a person waits for, and those of the
     /// others while the call is not full.
     async fn due(&self, tx: &Tx, max_refs: i64) -> Result<Choice, StoreError> {
         let mut choice = Choice::default();
@@ -353,8 +353,8 @@ impl Turns {
         add(tx, choice, LIST_EARLY_REFS, &rooms, max_refs).await
     }
 
-    /// What had its turn, and of which nothing is due. Of a call that is full, the last ones had
-    /// none.
+    /// The budgets that had their turn without a due ref. In a full call, the last ones had no
+    /// turn.
     fn idle(&self, choice: &Choice, filled: bool) -> Idle {
         let is_claimed = |turn: &Turn| choice.of(turn.budget) > 0;
         let had_turn = if filled {

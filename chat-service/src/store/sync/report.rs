@@ -2,9 +2,9 @@
 //! one transaction of three round trips. Its lease is proven by the lock of the budget, which comes
 //! last and is held for one round trip; without it all is rolled back.
 //!
-//! A report that tells whose a token is also gives the budget its account's name, or, where the
-//! account has a budget already, moves the accounts of this one there and ends the lease: from then
-//! on the account has one spender.
+//! A report that identifies the account of a token also names the budget for that account; if the
+//! account has a budget already, the report moves this budget's accounts there and ends the lease,
+//! so that the account has one spender.
 
 mod batch;
 mod row;
@@ -45,19 +45,19 @@ const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const NAME_BUDGET: Sql = sql!("name_budget");
 const RAISE_PAUSES: Sql = sql!("raise_pauses");
 
-/// What came of a report.
-pub(crate) enum Reported {
+/// The result of a report.
+pub(crate) enum ReportResult {
     /// It was applied now.
-    Applied(Applied),
+    Applied(ReportEffects),
     /// It was applied before, with this answer.
     Before(Vec<OutcomeStatus>),
     /// Nothing was applied.
     LeaseLost,
 }
 
-/// What a report did.
+/// The effects of a report.
 #[derive(Default)]
-pub(crate) struct Applied {
+pub(crate) struct ReportEffects {
     /// In the order of the outcomes.
     pub(crate) statuses: Vec<OutcomeStatus>,
     /// A person has come to wait for a ref of the budget.
@@ -65,23 +65,23 @@ pub(crate) struct Applied {
     /// A reader sees something new.
     pub(crate) events: bool,
     /// Credentials that the host refused.
-    pub(crate) refused: Vec<Refused>,
+    pub(crate) refused: Vec<CredentialRefusal>,
     /// The state of some account's credential changed.
     pub(crate) accounts_changed: bool,
     /// The lease ended, since its accounts spend another budget now.
     pub(crate) moved: bool,
     /// The budget that was leased, and the one that its accounts have moved to.
     pub(crate) budgets: Vec<Uuid>,
-    /// Waiting lease calls are to be notified.
+    /// Whether to notify waiting lease calls.
     pub(crate) due: bool,
     /// How late outcomes that were applied are, by lane.
     pub(crate) lateness: Vec<(Lane, Duration)>,
-    /// What it means for other refs.
+    /// The effects on other refs.
     pub(crate) spread: Spread,
 }
 
 /// A refusal of a credential that counts.
-pub(crate) struct Refused {
+pub(crate) struct CredentialRefusal {
     pub(crate) account: GitAccountId,
     /// The credential's state after the refusal.
     pub(crate) state: String,
@@ -91,7 +91,7 @@ pub(crate) struct Refused {
 
 /// How outcomes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Storing {
+enum StoreMode {
     /// In one statement.
     Together,
     /// Each in a statement of its own, since they cannot be stored together: one that fails is
@@ -101,30 +101,33 @@ enum Storing {
 
 impl Store {
     /// Applies a report under its lease.
-    pub(crate) async fn report_outcomes(&self, report: &Report) -> Result<Reported, StoreError> {
+    pub(crate) async fn report_outcomes(
+        &self,
+        report: &Report,
+    ) -> Result<ReportResult, StoreError> {
         let storing = |storing| self.transaction(move |tx| apply(tx, report, storing));
-        match storing(Storing::Together).await {
+        match storing(StoreMode::Together).await {
             Err(StoreError::Data { source }) => {
                 tracing::warn!(error = %source, "a report cannot be stored as a whole; storing row by row");
-                storing(Storing::Singly).await
+                storing(StoreMode::Singly).await
             }
             together => together,
         }
     }
 }
 
-async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, StoreError> {
+async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResult, StoreError> {
     let (request, lease) = (report.request.0, report.lease.0);
     let refs: Vec<Uuid> = report.outcomes.iter().map(|of| of.git_ref.0).collect();
-    let told = report.budget.as_ref();
-    let told = told.and_then(|budget| budget.account_id.as_deref());
+    let account_id = report.budget.as_ref();
+    let account_id = account_id.and_then(|budget| budget.account_id.as_deref());
     let [_, before, demand, accounts, spender] = tx
         .pipeline([
             bind(LOCK_REQUEST, &[&request]),
             bind(FIND_SYNC_REQUEST, &[&request]),
             bind(SUM_DEMAND, &[&lease]),
             bind(LIST_REF_ACCOUNTS, &[&refs]),
-            bind(FIND_SPENDER, &[&lease, &told]).only_if(told.is_some()),
+            bind(FIND_SPENDER, &[&lease, &account_id]).only_if(account_id.is_some()),
         ])
         .await?;
     if let Some(row) = before.first() {
@@ -145,7 +148,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
 
     let mut batch = Batch::of(report);
     let rows = batch.rows();
-    let together = storing == Storing::Together;
+    let together = storing == StoreMode::Together;
     if !together {
         tx.pipeline([
             bind(LOCK_OUTCOME_CHATS, &[&rows]),
@@ -175,13 +178,13 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
         ])
         .await?;
     let Some(locked) = locked.first() else {
-        return Ok(Reported::LeaseLost);
+        return Ok(ReportResult::LeaseLost);
     };
     batch.take(&effects)?;
     let statuses = batch.statuses(report);
     let budget: Uuid = locked.get_as("id")?;
     let changes: Vec<bool> = column(&changed, "changed")?;
-    let mut applied = Applied {
+    let mut applied = ReportEffects {
         awaited: locked.get_as("awaited")?,
         events: batch.events,
         refused: refused(&changed)?,
@@ -233,7 +236,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
                     &demand,
                 ],
             ),
-            bind(NAME_BUDGET, &[&budget, &told]).only_if(spender.is_some() && !merging),
+            bind(NAME_BUDGET, &[&budget, &account_id]).only_if(spender.is_some() && !merging),
             bind(RAISE_PAUSES, &[&from, &to]).only_if(merging),
             bind(SETTLE_BUDGETS, &[&[budget].as_slice(), &true, &NONE]).only_if(ends),
             bind(SETTLE_BUDGETS, &[&[to].as_slice(), &false, &NONE]).only_if(merging),
@@ -241,7 +244,7 @@ async fn apply(tx: Tx, report: &Report, storing: Storing) -> Result<Reported, St
         ])
         .await?;
     applied.due = is_due(&ended)? || is_due(&joined)?;
-    Ok(Reported::Applied(applied))
+    Ok(ReportResult::Applied(applied))
 }
 
 /// Refs whose failure is their whole repository's.
@@ -263,11 +266,11 @@ fn repository_wide(report: &Report, statuses: &[OutcomeStatus]) -> Vec<Uuid> {
 }
 
 /// The refused credentials among the rows of `observe_credentials`.
-fn refused(rows: &[Row]) -> Result<Vec<Refused>, StoreError> {
+fn refused(rows: &[Row]) -> Result<Vec<CredentialRefusal>, StoreError> {
     let mut refused = Vec::new();
     for row in rows {
         if row.get_as("refused")? {
-            refused.push(Refused {
+            refused.push(CredentialRefusal {
                 account: row.get_as("id")?,
                 state: row.get_as("credential_state")?,
                 is_news: row.get_as("changed")?,
@@ -300,7 +303,7 @@ fn letter(status: &OutcomeStatus) -> Option<char> {
 }
 
 /// The answer that a report had when it was applied.
-fn answered_before(row: &Row) -> Result<Reported, StoreError> {
+fn answered_before(row: &Row) -> Result<ReportResult, StoreError> {
     let answer: Option<String> = row.get_as("answer")?;
     let answer = answer.ok_or(StoreError::OtherKind)?;
     let status = |of: char| {
@@ -309,7 +312,7 @@ fn answered_before(row: &Row) -> Result<Reported, StoreError> {
     };
     let statuses = answer.chars().map(status).collect::<Option<_>>();
     statuses
-        .map(Reported::Before)
+        .map(ReportResult::Before)
         .ok_or_else(|| StoreError::bug("repeat a report", "its answer cannot be read"))
 }
 

@@ -1,6 +1,6 @@
-//! What a report means for refs that it has no outcome of: those in a repository that cannot be
-//! read, or that can be read again; other accounts' refs of a pull request that was seen to change;
-//! and those of a branch of which another pull request was found than they know.
+//! Propagates a report to refs without an outcome in it: those in a repository that became
+//! unreadable or readable; other accounts' refs of a changed pull request; and those of a branch
+//! with another pull request than they know.
 //!
 //! Each of these runs in transactions of its own after the report's, and is bounded. A failure, or
 //! the end of the process before them, loses no data: a ref that was to wait fails by itself, and
@@ -40,11 +40,11 @@ const MAX_FOLLOWERS: i64 = 1000;
 const HINT_BATCH: usize = 50;
 /// How long one transaction waits for a lock.
 const LOCK_WAIT: &str = "100ms";
-/// Lock timeouts after which a report gives up one kind of effect: enough to find two locked refs
-/// among 200.
+/// Lock timeouts after which a report skips the rest of one kind of effect: enough to find two
+/// locked refs among 200.
 const LOCK_WAITS: u32 = 16;
 
-/// What a report means for other refs.
+/// The effects of a report on other refs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spread {
     /// When the lease began.
@@ -59,20 +59,20 @@ pub(crate) struct Spread {
     pub(crate) found_another: Vec<Uuid>,
 }
 
-/// What came of it.
+/// The result of propagating a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spreading {
-    /// Refs that were put off.
+pub(crate) struct SpreadResult {
+    /// Refs that were deferred.
     pub(crate) put_off: u64,
     /// Refs that were made due.
     pub(crate) hinted: u64,
-    /// Waiting lease calls are to be notified.
+    /// Whether to notify waiting lease calls.
     pub(crate) due: bool,
     /// A reader sees something new.
     pub(crate) events: bool,
 }
 
-impl Spreading {
+impl SpreadResult {
     fn add(&mut self, other: Self) {
         self.put_off += other.put_off;
         self.hinted += other.hinted;
@@ -90,7 +90,7 @@ enum Effect<'a> {
     Requeue,
     /// They are due soon, and a lookup that is under way does not change that.
     Hint {
-        /// Their branch is to be asked about, whatever they know.
+        /// Whether to look up their branch, whatever is known.
         of_branch: bool,
     },
 }
@@ -98,7 +98,7 @@ enum Effect<'a> {
 impl Store {
     /// Applies what a report, which is applied itself, means for other refs. A kind of effect that
     /// fails is logged, and the others are applied all the same.
-    pub(crate) async fn spread(&self, spread: &Spread) -> Spreading {
+    pub(crate) async fn spread(&self, spread: &Spread) -> SpreadResult {
         let Spread {
             leased_at,
             of_repository,
@@ -134,7 +134,7 @@ impl Store {
                 hint(true),
             ),
         ];
-        let mut done = Spreading::default();
+        let mut done = SpreadResult::default();
         for (of, list, values, effect) in kinds {
             if !of.is_empty()
                 && let Err(error) = self.spread_one(list, values, effect, &mut done).await
@@ -154,7 +154,7 @@ impl Store {
         list: Sql,
         values: Values<'_>,
         effect: Effect<'_>,
-        done: &mut Spreading,
+        done: &mut SpreadResult,
     ) -> Result<(), StoreError> {
         let rows = self.read(list, values).await?;
         let refs: Vec<Uuid> = column(&rows, "id")?;
@@ -183,7 +183,7 @@ impl Store {
     }
 }
 
-async fn affect(tx: Tx, refs: &[Uuid], effect: Effect<'_>) -> Result<Spreading, StoreError> {
+async fn affect(tx: Tx, refs: &[Uuid], effect: Effect<'_>) -> Result<SpreadResult, StoreError> {
     // A ref that is being written is reported, or has its own outcome: it needs no hint.
     let hints = matches!(effect, Effect::Hint { .. });
     let [_, all, free] = tx
@@ -196,7 +196,7 @@ async fn affect(tx: Tx, refs: &[Uuid], effect: Effect<'_>) -> Result<Spreading, 
     let locked = if hints { free } else { all };
     let refs: Vec<Uuid> = column(&locked, "ref_id")?;
     let accounts: Vec<Uuid> = column(&locked, "account_id")?;
-    let mut done = Spreading::default();
+    let mut done = SpreadResult::default();
     match effect {
         Effect::PutOff(spread) => {
             let (failed, leased_at) = (&spread.of_repository, &spread.leased_at);

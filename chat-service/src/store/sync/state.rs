@@ -1,4 +1,4 @@
-//! What operators ask: what is due, who leases it, what is wrong.
+//! The state of the synchronisation for operators: due refs, leases, problems.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) struct SyncState {
     pub(crate) problems: Vec<(ProblemClass, i64)>,
 }
 
-/// What [`SyncState`] lists, counted.
+/// Counts of what [`SyncState`] lists.
 pub(crate) struct SyncCounts {
     pub(crate) lanes: Vec<LaneState>,
     pub(crate) problems: Vec<(ProblemClass, i64)>,
@@ -50,7 +50,7 @@ pub(crate) struct StateCount {
     pub(crate) number: i64,
 }
 
-/// What is due in a lane.
+/// The due refs of a lane.
 pub(crate) struct LaneState {
     pub(crate) lane: Lane,
     pub(crate) due: i64,

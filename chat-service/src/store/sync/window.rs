@@ -21,9 +21,9 @@ struct StoredWindow {
     paused_until: Option<Timestamp>,
 }
 
-/// The column `windows` of a row, as of its column `as_of`. A window that is over tells only its
-/// limit and length, and so does one without a known end, since what was left of it may be long
-/// back; a pause that is over tells nothing.
+/// The column `windows` of a row, as of its column `as_of`. An expired window, or one without a
+/// known end, keeps only its limit and length, since what remained of it may have been refilled; an
+/// expired pause is dropped.
 pub(super) fn windows(row: &Row) -> Result<Vec<Window>, StoreError> {
     let as_of: Timestamp = row.get_as("as_of")?;
     let Json(stored): Json<Vec<StoredWindow>> = row.try_get("windows").map_err(StoreError::row)?;
@@ -45,7 +45,7 @@ pub(super) fn windows(row: &Row) -> Result<Vec<Window>, StoreError> {
         .collect())
 }
 
-/// How long it is from `as_of` until then. `None` when it is over.
+/// The time from `as_of` until then. `None` when it has passed.
 fn left(until: Option<Timestamp>, as_of: Timestamp) -> Option<Duration> {
     let left = Duration::try_from(until?.duration_since(as_of)).ok()?;
     (!left.is_zero()).then_some(left)

@@ -1,4 +1,4 @@
-//! How much work there is for workers.
+//! The amount of work for workers.
 
 use std::time::Duration;
 

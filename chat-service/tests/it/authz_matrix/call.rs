@@ -147,7 +147,7 @@ async fn next(stream: &mut Streaming<WatchChatsResponse>) -> Option<String> {
     event.expect("the stream ended").chat.map(|chat| chat.id)
 }
 
-/// Whether a watcher hears of a change. Everybody may watch; what they hear is what they may read.
+/// Whether a watcher receives a change. Every caller may watch, and receives what it may read.
 async fn watches(stack: &Stack, cast: &Cast, caller: &Caller, chat: &Chat) -> String {
     let mut stream = watch(stack, caller).await;
     let mut witness = watch(stack, &Caller::internal()).await;
@@ -161,7 +161,7 @@ async fn watches(stack: &Stack, cast: &Cast, caller: &Caller, chat: &Chat) -> St
         ..v1::CreateChatRequest::default()
     };
     let Ok(mark) = stack.chats(caller).create_chat(mark).await else {
-        // Whoever may create nothing gets no mark, and should get nothing at all.
+        // A caller that may create nothing gets no mark, and should receive nothing at all.
         let heard = async { while next(&mut stream).await.is_none() {} };
         let heard = tokio::time::timeout(SILENCE, heard).await;
         return if heard.is_ok() { "yes" } else { "no" }.to_owned();

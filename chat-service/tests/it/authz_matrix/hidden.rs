@@ -1,5 +1,5 @@
-//! What a caller may not read does not exist for it: not by code, text or details, and not by what was
-//! asked of the database, so that not even the time tells.
+//! What a caller may not read does not exist for it: not by code, text or details, and not by what
+//! was asked of the database, so that not even the time tells.
 
 use std::collections::BTreeSet;
 

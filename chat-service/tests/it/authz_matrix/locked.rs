@@ -1,5 +1,5 @@
-//! Who may not write locks nothing: a refused call waits for no other transaction, however long that
-//! takes, and leaves no trace in any row.
+//! Who may not write locks nothing: a refused call waits for no other transaction, however long
+//! that takes, and leaves no trace in any row.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Listens in on what the service says to PostgreSQL: which statements it runs, and with which values.
+//! Listens in on what the service says to PostgreSQL: which statements it runs, and with which
+//! values.
 
 use std::{
     collections::HashMap,

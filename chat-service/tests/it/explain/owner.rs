@@ -1,7 +1,7 @@
 //! What a page of one owner's chats costs does not grow with how many chats the owner has, nor with
 //! how many of others the caller may read: rows and pages that its statement visits, at two sizes.
 
-use chat_service::store::measure::Bounds;
+use chat_service::store::measure::PageBounds;
 use chat_service::{
     authz::{Authorized, Authorizer},
     chat_filter::ChatFilter,
@@ -19,7 +19,7 @@ const MANY: i32 = 20_000;
 /// Rows of a page that a statement asks for: 50, and the one that tells whether more follow.
 const PAGE: f64 = 51.0;
 
-/// Who there is. Everybody's id is the same at both sizes.
+/// The id of a user or an organization, the same at both sizes.
 fn thing(number: u128) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number)
 }
@@ -32,8 +32,9 @@ const GROUP: u128 = 5;
 const WORKSPACE: u128 = 6;
 const READER: u128 = 7;
 
-/// $1 chats of the owner in a workspace; many of others, elsewhere and in an organization. The owner's
-/// oldest is in that organization, too. That one, and all of the others, are shared with a reader and a group.
+/// $1 chats of the owner in a workspace; many of others, elsewhere and in an organization. The
+/// owner's oldest is in that organization, too. That one, and all of the others, are shared with a
+/// reader and a group.
 const FILL: &str = "
 WITH made AS (
     INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, updated_at)
@@ -177,8 +178,8 @@ async fn a_page_of_an_owner_costs_what_it_returns_whatever_the_owner_has() {
             let found = (small.returned, large.returned);
             assert_eq!(found, (returned, returned), "{what}");
             assert!(small.rows <= most && large.rows <= most, "{what}: {plan:#}");
-            // The way down some indexes, and for each row one more. What an index turns down by itself
-            // is no row, but pages.
+            // The way down some indexes, and for each row one more. What an index turns down by
+            // itself is no row, but pages.
             let mut most = 12.0 + 2.0 * most;
             if filter.archived.is_some() {
                 // Each combination with a status and a pull request state is a way down.
@@ -191,7 +192,7 @@ async fn a_page_of_an_owner_costs_what_it_returns_whatever_the_owner_has() {
     }
 }
 
-/// There, so many chats are looked at before others are: once in the index, and once themselves.
+/// There, a fixed number of chats is looked at first: once in the index, and once in the table.
 #[tokio::test]
 async fn a_page_of_a_workspace_costs_who_may_read_little_no_more_than_is_tried() {
     let many = filled(MANY).await;
@@ -199,7 +200,7 @@ async fn a_page_of_a_workspace_costs_who_may_read_little_no_more_than_is_tried()
         workspace: Some(WorkspaceId(thing(WORKSPACE))),
         ..ChatFilter::default()
     };
-    let tried = f64::from(u32::try_from(Bounds::default().near).unwrap());
+    let tried = f64::from(u32::try_from(PageBounds::default().near).unwrap());
     let cases = [
         ("stranger", user(99), 0.0, 2.0 * tried),
         ("owner", user(OWNER), PAGE, tried + 2.0 * PAGE),
@@ -218,8 +219,8 @@ async fn a_page_of_a_workspace_costs_who_may_read_little_no_more_than_is_tried()
     }
 }
 
-/// Others have so many chats in a repository, of a number, with a title and in a workspace; the owner has
-/// none of that.
+/// Chats of other owners in a repository, of a number, with a title and in a workspace; the owner
+/// has none of that.
 const OF_OTHERS: &str = "
 UPDATE chats
 SET title = CASE WHEN owner_id = $1 THEN 'Nothing of the kind' ELSE title END,
@@ -233,7 +234,7 @@ SET title = CASE WHEN owner_id = $1 THEN 'Nothing of the kind' ELSE title END,
 #[tokio::test]
 async fn a_filter_within_an_owner_costs_no_more_than_the_owners_chats() {
     // More than are tried first.
-    let chats = i32::try_from(Bounds::default().near).unwrap() * 3 / 2;
+    let chats = i32::try_from(PageBounds::default().near).unwrap() * 3 / 2;
     let database = filled(chats).await;
     let client = database.client().await;
     let (owner, others, workspace) = (thing(OWNER), thing(OTHERS), thing(WORKSPACE));
@@ -268,11 +269,12 @@ async fn a_filter_within_an_owner_costs_no_more_than_the_owners_chats() {
         },
     ];
     let auditor = Caller::user().site("auditor");
-    // Their keys, the chats and their refs are read, of some when tried and of all once more; or the keys
-    // and the workspace's latest chats.
+    // Their keys, the chats and their refs are read, of some when tried and of all once more; or
+    // the keys and the workspace's latest chats.
     let most = 5.0 * f64::from(chats);
     assert!(most < f64::from(MANY) / 2.0);
-    // As the service plans. With the values at hand, PostgreSQL may sort as few as these others are.
+    // As the service plans. With the values at hand, PostgreSQL may sort as few as these others
+    // are.
     let explained = Explained::connect(&database, "force_generic_plan").await;
     for (who, caller) in [("owner", user(OWNER)), ("auditor", auditor)] {
         for filter in &cases {

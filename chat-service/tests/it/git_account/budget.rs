@@ -273,7 +273,8 @@ async fn linking_writes_no_ref_but_those_that_the_former_credential_could_not_lo
     .await;
 }
 
-/// An account may have a hundred thousand refs, and a statement that reads all delays the next link.
+/// An account may have a hundred thousand refs, and a statement that reads all delays the next
+/// link.
 #[tokio::test]
 async fn what_a_new_token_makes_due_is_found_without_the_refs_that_have_no_problem() {
     let database = testkit::postgres::database().await;

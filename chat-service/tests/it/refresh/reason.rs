@@ -63,9 +63,9 @@ async fn every_chat_of_an_owner_says_why_it_is_paused_and_a_refresh_gives_the_sa
             let lease = worker.lease_one().await;
             let refs = lease.refs();
             let looked_up = refs.iter().find(|of| of.branch == "feat/well").unwrap();
-            let mut told = report(&lease.0.lease_token, vec![outcome(looked_up, found())]);
-            told.budget = Some(observed(class));
-            worker.try_report(told).await.unwrap();
+            let mut message = report(&lease.0.lease_token, vec![outcome(looked_up, found())]);
+            message.budget = Some(observed(class));
+            worker.try_report(message).await.unwrap();
             let reported_later = owner.chat("feat/later").await;
             for chat in [met, well, reported_later] {
                 let status = owner.status(&chat.id).await;
@@ -89,8 +89,8 @@ async fn a_suspended_account_is_the_reason_also_while_a_reserve_lasts_longer() {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
-        let mut told = report(&worker.lease_one().await.0.lease_token, Vec::new());
-        told.budget = Some(v1::BudgetObservation {
+        let mut message = report(&worker.lease_one().await.0.lease_token, Vec::new());
+        message.budget = Some(v1::BudgetObservation {
             pause: Some(pause(600, ProblemClass::AccountLocked)),
             rest: Some(v1::Pause {
                 from_lane: v1::Lane::Viewed.into(),
@@ -98,7 +98,7 @@ async fn a_suspended_account_is_the_reason_also_while_a_reserve_lasts_longer() {
             }),
             ..v1::BudgetObservation::default()
         });
-        worker.try_report(told).await.unwrap();
+        worker.try_report(message).await.unwrap();
         let problem = owner.status(&chat.id).await.problem.unwrap();
         assert_eq!(problem.class(), ProblemClass::AccountLocked);
         let refused = refresh(stack, &owner.caller, &chat.id).await.unwrap_err();

@@ -89,8 +89,8 @@ fn assert_rate_limited(status: &Status) {
     assert!((580..=600).contains(&retry.as_secs()), "{retry:?}");
 }
 
-async fn until_somebody_waits(stack: &Stack) {
-    testkit::wait::until("somebody waits", || async {
+async fn until_a_call_waits(stack: &Stack) {
+    testkit::wait::until("a call waits", || async {
         let lane = lane(stack).await;
         if lane == 1 { Ok(()) } else { Err(lane) }
     })
@@ -106,9 +106,9 @@ async fn a_refresh_waits_for_the_branch_that_the_chat_moved_on_to() {
         // A problem of the old branch is not reported for the new one.
         fail_after_a_lookup(stack, &worker).await;
         let moving_on = async {
-            until_somebody_waits(stack).await;
+            until_a_call_waits(stack).await;
             owner.report(&chat.id, "feat/new").await;
-            testkit::wait::until("somebody waits for the new branch", || async {
+            testkit::wait::until("a call waits for the new branch", || async {
                 let lease = Leased(worker.wait_for_lease().await.remove(0));
                 let git_ref = lease.git_ref();
                 assert_eq!(git_ref.branch, "feat/new");
@@ -176,10 +176,10 @@ async fn an_archived_chat_is_refreshed_once_and_not_polled_again() {
                 answer_when_due(&worker, result.clone()),
             );
             let status = chat.unwrap().diff_status.unwrap();
-            let v1::outcome::Result::Found(told) = result else {
+            let v1::outcome::Result::Found(found) = result else {
                 unreachable!("both are found")
             };
-            assert_eq!(status.pull_request_state, Some(told.state));
+            assert_eq!(status.pull_request_state, Some(found.state));
             assert_eq!(lane, v1::Lane::Interactive);
             assert_eq!(status.next_refresh_at, None);
         }
@@ -196,7 +196,7 @@ async fn a_pause_that_begins_during_a_refresh_ends_it() {
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
         let pausing = async {
-            until_somebody_waits(stack).await;
+            until_a_call_waits(stack).await;
             let lease = worker.lease_one().await;
             let mut paused = report(&lease.0.lease_token, Vec::new());
             paused.budget = Some(limited());

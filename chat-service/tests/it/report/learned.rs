@@ -69,7 +69,7 @@ async fn an_unchanged_pull_request_is_confirmed_and_stays_as_it_was() {
         assert_eq!(
             events(stack, &chat.id).await,
             before.1 + 1,
-            "that nothing changed is none"
+            "an unchanged status has no event"
         );
         let lease = leased_again(stack, &worker).await;
         let git_ref = lease.git_ref();
@@ -105,17 +105,17 @@ async fn a_merged_pull_request_says_whether_more_was_pushed_since_as_far_as_that
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;
         let worker = Worker::of(stack);
-        for told in [Some(true), Some(false), None, Some(true)] {
+        for reported in [Some(true), Some(false), None, Some(true)] {
             let before = events(stack, &chat.id).await;
             worker
                 .answer(v1::outcome::Result::Found(v1::PullRequest {
                     state: PullRequestState::Merged.into(),
-                    pushed_after_merge: told,
+                    pushed_after_merge: reported,
                     ..pull_request()
                 }))
                 .await;
             let status = owner.status(&chat.id).await;
-            assert_eq!(status.pushed_after_merge, told);
+            assert_eq!(status.pushed_after_merge, reported);
             assert_eq!(status.pull_request_state(), PullRequestState::Merged);
             assert_eq!(events(stack, &chat.id).await, before + 1, "it is shown");
             make_all_due(stack).await;
@@ -188,7 +188,7 @@ async fn what_was_found_for_an_older_report_is_of_before_the_newer_one() {
 }
 
 #[tokio::test]
-async fn what_tells_that_nothing_changed_is_kept_until_it_is_told_anew() {
+async fn a_fingerprint_is_kept_until_the_next_one() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
@@ -281,7 +281,7 @@ async fn a_status_that_is_older_than_the_known_one_is_not_applied_and_still_plan
 }
 
 #[tokio::test]
-async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
+async fn a_lease_says_since_when_a_ref_is_unchanged_and_unviewed() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         // Without reading it.
@@ -324,7 +324,7 @@ async fn a_worker_learns_since_when_nothing_changed_and_nobody_looked() {
 }
 
 #[tokio::test]
-async fn no_pull_request_forgets_what_told_of_one() {
+async fn no_pull_request_clears_the_fingerprint_of_the_former_one() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;

@@ -1,4 +1,5 @@
-//! What a report may not do: write over a newer one, twice, at the cost of another row, or nonsense.
+//! What a report may not do: write over a newer one, twice, at the cost of another row, or
+//! nonsense.
 
 use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass, PullRequestState};
 use tonic::Code;

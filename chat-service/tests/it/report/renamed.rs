@@ -1,4 +1,4 @@
-//! What the host calls a repository now: for asking, and shown to nobody.
+//! The host's present name of a repository: for queries, and never shown.
 
 use proto::chat::v1::{LeasedRef, Outcome, OutcomeResultStatus};
 
@@ -22,7 +22,7 @@ async fn leased_again(stack: &Stack, worker: &Worker) -> Leased {
 }
 
 #[tokio::test]
-async fn what_a_repository_is_called_now_is_leased_until_it_is_told_anew_and_shows_nowhere() {
+async fn a_canonical_name_is_leased_until_the_next_one_and_never_shown() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let chat = owner.chat("feat/x").await;

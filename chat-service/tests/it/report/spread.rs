@@ -375,7 +375,7 @@ async fn a_hint_lifts_no_problem_and_reaches_no_archived_chat() {
     .await;
 }
 
-/// So many other owners, with an account each, who follow pull request 7 under another title.
+/// `followers` other owners, with an account each, who follow pull request 7 under another title.
 async fn more_followers(stack: &Stack, followers: i32) {
     for _ in 0..followers {
         tenant(stack, 1, 4, -3600).await;

@@ -25,12 +25,12 @@ async fn tell_with(
     account: &str,
     observation: v1::BudgetObservation,
 ) {
-    let mut told = report(&lease.0.lease_token, Vec::new());
-    told.budget = Some(v1::BudgetObservation {
+    let mut message = report(&lease.0.lease_token, Vec::new());
+    message.budget = Some(v1::BudgetObservation {
         account_id: Some(account.to_owned()),
         ..observation
     });
-    worker.try_report(told).await.unwrap();
+    worker.try_report(message).await.unwrap();
 }
 
 async fn all(worker: &Worker) -> Vec<Leased> {
@@ -62,7 +62,7 @@ async fn keys(stack: &Stack) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_tokens_budget_becomes_its_accounts_when_the_host_has_told() {
+async fn a_tokens_budget_becomes_its_accounts_when_the_host_identifies_it() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         owner.chat("feat/x").await;
@@ -91,13 +91,13 @@ async fn a_report_that_ends_its_lease_by_a_merge_says_that_the_turn_is_over() {
         let worker = Worker::of(stack);
         let mut awaited = Vec::new();
         for lease in all(&worker).await {
-            let mut told = report(&lease.0.lease_token, Vec::new());
-            told.release_lease = false;
-            told.budget = Some(v1::BudgetObservation {
+            let mut message = report(&lease.0.lease_token, Vec::new());
+            message.release_lease = false;
+            message.budget = Some(v1::BudgetObservation {
                 account_id: Some("same".to_owned()),
                 ..v1::BudgetObservation::default()
             });
-            awaited.push(worker.report(told).await.unwrap().awaited);
+            awaited.push(worker.report(message).await.unwrap().awaited);
         }
         assert_eq!(awaited, [false, true]);
     })
@@ -186,13 +186,13 @@ async fn learning_whose_a_token_is_ends_the_lease_when_the_account_has_a_budget(
         let other = Owner::linked(stack).await;
         other.chat("feat/y").await;
         let (of_token, of_account) = of_token_and_account(&worker).await;
-        let mut told = report(&of_token[0].0.lease_token, Vec::new());
-        told.release_lease = false;
-        told.budget = Some(v1::BudgetObservation {
+        let mut message = report(&of_token[0].0.lease_token, Vec::new());
+        message.release_lease = false;
+        message.budget = Some(v1::BudgetObservation {
             account_id: Some("4711".to_owned()),
             ..v1::BudgetObservation::default()
         });
-        worker.try_report(told).await.unwrap();
+        worker.try_report(message).await.unwrap();
         let renewed = worker.renew(&of_token[0].0.lease_token).await;
         assert_eq!(refused(renewed).1, reason::LEASE_LOST);
         assert!(worker.lease().await.is_empty(), "the account has a spender");
@@ -238,12 +238,15 @@ async fn whose_account_a_budget_is_is_learned_only_under_a_live_lease() {
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         expire_leases(stack).await;
-        let mut told = report(&lease.0.lease_token, Vec::new());
-        told.budget = Some(v1::BudgetObservation {
+        let mut message = report(&lease.0.lease_token, Vec::new());
+        message.budget = Some(v1::BudgetObservation {
             account_id: Some("4711".to_owned()),
             ..v1::BudgetObservation::default()
         });
-        assert_eq!(refused(worker.try_report(told).await).1, reason::LEASE_LOST);
+        assert_eq!(
+            refused(worker.try_report(message).await).1,
+            reason::LEASE_LOST
+        );
         assert!(keys(stack).await[0].contains("|token:"));
     })
     .await;
@@ -297,7 +300,8 @@ async fn accounts_that_are_learned_while_they_come_and_go_lose_no_ref() {
         let linking = async {
             for round in 0..6 {
                 for (number, owner) in owners.iter().enumerate() {
-                    // Each token twice: a new one, and one whose account is learned meanwhile or was.
+                    // Each token twice: a new one, and one whose account is learned meanwhile or
+                    // was.
                     owner.link(&format!("ghp_{number}_{}", round / 2)).await;
                 }
             }

@@ -1,4 +1,5 @@
-//! What a budget's state is after the reports of all workers, and what the next lease carries of it.
+//! What a budget's state is after the reports of all workers, and what the next lease carries of
+//! it.
 
 mod raised;
 mod window;
@@ -22,8 +23,8 @@ pub(super) async fn observe(stack: &Stack, worker: &Worker, budget: v1::BudgetOb
     worker.try_report(observed).await.unwrap();
 }
 
-/// What the next lease is told.
-pub(super) async fn told(stack: &Stack, worker: &Worker) -> v1::BudgetView {
+/// The budget as the next lease shows it.
+pub(super) async fn next_view(stack: &Stack, worker: &Worker) -> v1::BudgetView {
     make_all_due(stack).await;
     let lease = worker.lease_one().await;
     worker.release(&lease.0.lease_token).await;
@@ -86,7 +87,7 @@ async fn secondary_limits_make_the_budget_cautious_and_count_less_by_the_hour() 
             ..v1::BudgetObservation::default()
         };
         observe(stack, &worker, good).await;
-        let view = told(stack, &worker).await;
+        let view = next_view(stack, &worker).await;
         assert_eq!(view.secondary_strikes, 2);
         assert!(view.cautious_for.unwrap().seconds > 1000);
 
@@ -99,7 +100,7 @@ async fn secondary_limits_make_the_budget_cautious_and_count_less_by_the_hour() 
                 ),
             )
             .await;
-            let view = told(stack, &worker).await;
+            let view = next_view(stack, &worker).await;
             assert_eq!(view.secondary_strikes, strikes, "after {hours} h");
             assert_eq!(view.cautious_for, None);
         }
@@ -121,11 +122,11 @@ async fn demand_is_what_all_refs_of_a_budget_ask_for_and_is_computed_once_a_minu
         )
         .await;
         observe(stack, &worker, v1::BudgetObservation::default()).await;
-        let demand = told(stack, &worker).await.demand;
+        let demand = next_view(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
         run(stack, "UPDATE git_ref_polls SET base_interval_seconds = 1").await;
         observe(stack, &worker, v1::BudgetObservation::default()).await;
-        let demand = told(stack, &worker).await.demand;
+        let demand = next_view(stack, &worker).await.demand;
         assert!((demand - 0.2).abs() < 0.001, "{demand}");
     })
     .await;
@@ -180,7 +181,7 @@ async fn operators_see_the_windows_of_a_budget_its_pause_and_whose_it_is() {
 
 /// A worker keeps a reserve of the limit for those who wait.
 #[tokio::test]
-async fn a_rest_from_a_lane_on_leaves_what_is_more_urgent_and_is_told_with_its_class() {
+async fn a_rest_from_a_lane_on_spares_more_urgent_refs_and_is_shown_with_its_class() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let viewed = owner.chat("feat/viewed").await;

@@ -109,7 +109,8 @@ async fn claim(client: &Client) -> (f64, Vec<(Uuid, Uuid)>) {
     (pages, of.into_iter().zip(refs).collect())
 }
 
-/// Pages of a claim, a report and a settlement, with that many refs of one budget due beside others.
+/// Pages of a claim, a report and a settlement, with that many refs of one budget due beside
+/// others.
 async fn costs(refs: i32) -> [f64; 3] {
     Stack::run(async |stack| {
         tenant(stack, refs, 3, 3600).await;

@@ -100,7 +100,7 @@ async fn without_the_right_to_read_credentials_a_lease_is_permission_denied_neve
         ));
         assert_eq!(metrics.credential_denied.get(), 1);
 
-        // Nothing was leased, and nobody was told that there is no account.
+        // Nothing was leased, and no chat shows a missing account.
         assert_eq!(owner.status(&chat.id).await.problem, None);
         assert!(Worker::of(stack).lease_one().await.access_token().is_some());
     })
@@ -108,7 +108,7 @@ async fn without_the_right_to_read_credentials_a_lease_is_permission_denied_neve
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_open_is_our_failure_and_costs_nobody_else() {
+async fn a_token_that_cannot_be_unsealed_is_our_failure_and_affects_no_other_account() {
     Stack::run(async |stack| {
         let broken = Owner::linked(stack).await;
         let chat = broken.chat("feat/x").await;

@@ -158,7 +158,8 @@ async fn one_tenant_with_many_due_refs_does_not_delay_anothers_single_ref() {
     .await;
 }
 
-/// How many claims of a full batch it takes until this branch's ref is leased; every lease is answered.
+/// How many claims of a full batch it takes until this branch's ref is leased; every lease is
+/// answered.
 async fn claims_until(worker: &Worker, branch: &str) -> usize {
     for claims in 1..=50 {
         let mut found = false;

@@ -1,5 +1,5 @@
-//! What is measured of lookups: how late they are, whose leases ran out, and what is due and could be
-//! leased.
+//! What is measured of lookups: how late they are, whose leases ran out, and what is due and could
+//! be leased.
 
 use proto::chat::v1::GetSyncStateRequest;
 

@@ -4,7 +4,7 @@ use proto::chat::v1::{self, OutcomeResultStatus, ProblemClass, PullRequestState}
 use tonic::Code;
 use uuid::Uuid;
 
-use super::budget::{observe, told};
+use super::budget::{next_view, observe};
 use crate::{
     stack::{Caller, Stack, refused},
     worker::{Owner, Worker, found, found_in, make_all_due, none, outcome, pause, report, value},
@@ -82,7 +82,7 @@ async fn a_budget_that_an_operator_resumed_is_leased_at_once_as_one_of_which_lit
         let mut admin = stack.admin(&operator());
         let key = budget_key(stack).await;
         admin.resume_budget(request(key.clone())).await.unwrap();
-        let view = told(stack, &worker).await;
+        let view = next_view(stack, &worker).await;
         let window = v1::Window {
             name: "core".to_owned(),
             limit: Some(5000),

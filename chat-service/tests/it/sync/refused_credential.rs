@@ -44,7 +44,7 @@ async fn confirmation_is_due(stack: &Stack) {
 
 /// Waits until the chat has `expected` change events.
 async fn until_events(stack: &Stack, chat: &str, expected: i64) {
-    testkit::wait::until("the change is told", || async {
+    testkit::wait::until("the change is announced", || async {
         let events = events(stack, chat).await;
         if events == expected {
             Ok(())
@@ -173,10 +173,10 @@ async fn a_refusal_is_confirmed_after_a_minute_ten_minutes_and_an_hour_before_th
         ] {
             let lease = worker.lease_one().await;
             // A refusal counts once a lease, however many reports repeat it.
-            let mut told = report(&lease.0.lease_token, Vec::new());
-            told.release_lease = false;
-            told.credentials = vec![of(&lease, true)];
-            worker.try_report(told).await.unwrap();
+            let mut message = report(&lease.0.lease_token, Vec::new());
+            message.release_lease = false;
+            message.credentials = vec![of(&lease, true)];
+            worker.try_report(message).await.unwrap();
             observe(&worker, &lease, true).await;
             assert_eq!(account(&owner).await.credential_state(), state);
             assert_eq!(problem(&owner, &chat).await, Some(class));
@@ -219,12 +219,12 @@ async fn when_a_token_expires_is_kept_and_one_that_has_expired_is_rejected_by_th
             });
             settle_all(stack).await;
             let lease = worker.lease_one().await;
-            let mut told = report(&lease.0.lease_token, Vec::new());
-            told.credentials = vec![v1::CredentialObservation {
+            let mut message = report(&lease.0.lease_token, Vec::new());
+            message.credentials = vec![v1::CredentialObservation {
                 expires_at,
                 ..of(&lease, false)
             }];
-            worker.try_report(told).await.unwrap();
+            worker.try_report(message).await.unwrap();
             let seen = account(&owner).await;
             assert_eq!(seen.expires_at, expires_at);
             assert_eq!(seen.credential_state(), CredentialState::Accepted);
@@ -333,12 +333,12 @@ async fn what_was_learned_of_a_token_is_not_held_against_its_successor_of_the_sa
             owner.link(token).await;
             settle_all(stack).await;
             let lease = worker.lease_one().await;
-            let mut told = report(&lease.0.lease_token, Vec::new());
-            told.budget = Some(v1::BudgetObservation {
+            let mut message = report(&lease.0.lease_token, Vec::new());
+            message.budget = Some(v1::BudgetObservation {
                 account_id: Some("4711".to_owned()),
                 ..v1::BudgetObservation::default()
             });
-            worker.try_report(told).await.unwrap();
+            worker.try_report(message).await.unwrap();
         }
         settle_all(stack).await;
         let lease = worker.lease_one().await;
@@ -415,7 +415,7 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_refused() {
             stack.chats(caller).refresh_chat(request).await
         };
         let rejecting = async {
-            testkit::wait::until("somebody waits", || async {
+            testkit::wait::until("a call waits", || async {
                 let lane: i16 = value(stack, "SELECT lane FROM git_ref_polls").await;
                 if lane == 1 { Ok(()) } else { Err(lane) }
             })
@@ -435,14 +435,14 @@ async fn who_waits_in_a_refresh_hears_at_once_that_the_credential_is_refused() {
 async fn every_chat_of_a_refused_credential_hears_of_it_however_many_there_are() {
     Stack::run(async |stack| {
         let worker = Worker::of(stack);
-        // More than are told at once.
+        // More chats than one event statement announces.
         let user = tenant_with(stack, [1_400, 1], 3, 60).await;
         let mut owner = Owner::unlinked(stack);
         owner.caller.claims.sub = user.to_string();
         owner.link("ghp_hush").await;
-        let until_told = async |after: i64| {
+        let until_announced = async |after: i64| {
             testkit::wait::until("all chats hear of it", || async {
-                let told: i64 = value(
+                let announced: i64 = value(
                     stack,
                     &format!(
                         "SELECT count(DISTINCT e.chat_id) FROM change_events e
@@ -451,17 +451,21 @@ async fn every_chat_of_a_refused_credential_hears_of_it_however_many_there_are()
                     ),
                 )
                 .await;
-                if told == 1_400 { Ok(()) } else { Err(told) }
+                if announced == 1_400 {
+                    Ok(())
+                } else {
+                    Err(announced)
+                }
             })
             .await;
         };
-        // That it was linked is told, too.
-        until_told(0).await;
+        // Linking is announced, too.
+        until_announced(0).await;
         let last: i64 = value(stack, "SELECT max(id) FROM change_events").await;
         let lease = worker.lease_one().await;
         observe(&worker, &lease, true).await;
         assert!(worker.lease().await.is_empty());
-        until_told(last).await;
+        until_announced(last).await;
     })
     .await;
 }

@@ -1,4 +1,5 @@
-//! What somebody looks at is refreshed sooner; who may merely read everything counts for nothing.
+//! Viewed refs are refreshed sooner; a caller that may merely read everything does not count as a
+//! viewer.
 
 mod most;
 
@@ -319,7 +320,7 @@ async fn what_failed_since_its_host_did_not_answer_is_due_when_it_is_looked_at()
 }
 
 #[tokio::test]
-async fn whoever_watches_views_their_own_chats_and_those_shared_with_them() {
+async fn a_watcher_views_its_own_chats_and_those_shared_with_it() {
     Stack::run(async |stack| {
         let (owner, own) = settled_chat(stack).await;
         let (friend, shared) = settled_chat(stack).await;
@@ -341,7 +342,7 @@ async fn whoever_watches_views_their_own_chats_and_those_shared_with_them() {
 }
 
 #[tokio::test]
-async fn whoever_watches_one_owner_views_only_that_ones_chats() {
+async fn a_watcher_of_one_owner_views_only_that_owners_chats() {
     Stack::run(async |stack| {
         let (owner, own) = settled_chat(stack).await;
         let (friend, shared) = settled_chat(stack).await;
@@ -365,7 +366,7 @@ async fn whoever_watches_one_owner_views_only_that_ones_chats() {
 }
 
 #[tokio::test]
-async fn whoever_watches_chats_by_their_ids_views_those_that_count_and_no_other() {
+async fn a_watcher_of_ids_views_only_the_chats_that_count() {
     Stack::run(async |stack| {
         let (owner, own) = settled_chat(stack).await;
         let (friend, shared) = settled_chat(stack).await;

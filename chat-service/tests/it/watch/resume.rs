@@ -29,7 +29,7 @@ async fn until_offered(stack: &Stack) {
 
 /// Promise 12.
 #[tokio::test]
-async fn whoever_resumes_hears_the_last_state_of_every_chat_that_changed_and_nothing_else() {
+async fn a_resumed_watcher_receives_the_last_state_of_every_changed_chat_and_nothing_else() {
     Stack::run(async |stack| {
         let (owner, stranger) = (Caller::user(), Caller::user());
         let mut chats = Vec::new();
@@ -74,7 +74,7 @@ async fn whoever_resumes_hears_the_last_state_of_every_chat_that_changed_and_not
 
 /// Promise 12, where the events get their numbers in another order than they are committed.
 #[tokio::test]
-async fn what_is_committed_late_is_heard_by_whoever_resumes_after_what_was_committed_before() {
+async fn a_late_commit_is_received_after_resuming_from_an_earlier_one() {
     Stack::run(async |stack| {
         let owner = Caller::user();
         let (slow, quick) = (
@@ -142,7 +142,7 @@ async fn who_lost_access_or_the_chat_while_away_hears_so_and_a_stranger_hears_no
 }
 
 #[tokio::test]
-async fn a_revision_from_before_what_is_remembered_is_a_resync_and_the_latest_is_none() {
+async fn a_revision_older_than_the_kept_events_is_a_resync_and_the_latest_is_not() {
     Stack::run(async |stack| {
         let owner = Caller::user();
         let chat = heard_chat(stack, &owner).await;
@@ -205,7 +205,7 @@ async fn hundreds_that_resume_cost_one_read_of_each_chat_that_changed() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_comes_in_time_and_whoever_resumes_after_it_misses_nothing() {
+async fn a_heartbeat_comes_in_time_and_resuming_after_it_misses_nothing() {
     Stack::run(async |stack| {
         let (owner, stranger) = (Caller::user(), Caller::user());
         let chat = heard_chat(stack, &owner).await;

@@ -1,5 +1,5 @@
-//! What settings say of TLS, and that plain text is spoken off this machine only where that is asked
-//! for by name. Both services have the fields `tls_cert_file`, `tls_key_file` and `plaintext`.
+//! TLS settings, and the rule that plain text to other machines must be allowed by name. Both
+//! services have the fields `tls_cert_file`, `tls_key_file` and `plaintext`.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -62,8 +62,8 @@ impl Reader {
         places.into_iter().flatten().cloned().collect()
     }
 
-    /// Refuses listeners that others than this machine can reach and that speak no TLS, unless that is
-    /// asked for by name. They are named by their fields.
+    /// Refuses listeners that others than this machine can reach and that speak no TLS, unless that
+    /// is asked for by name. They are named by their fields.
     pub fn require_tls<P: Place>(&mut self, listeners: &[(&str, P)]) {
         if self.value::<PathBuf>(CERTIFICATE).is_some() {
             return;

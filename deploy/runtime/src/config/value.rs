@@ -103,7 +103,7 @@ pub fn file(path: &str) -> Result<SecretString, String> {
 /// # Errors
 ///
 /// When there are none.
-pub fn list(text: &str) -> Result<Listed, &'static str> {
+pub fn list(text: &str) -> Result<TextList, &'static str> {
     let entries = text
         .split(',')
         .map(str::trim)
@@ -112,12 +112,12 @@ pub fn list(text: &str) -> Result<Listed, &'static str> {
     if entries.is_empty() {
         return Err("must be one or more, with commas between");
     }
-    Ok(Listed(entries))
+    Ok(TextList(entries))
 }
 
 /// Texts of one setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed(pub Vec<String>);
+pub struct TextList(pub Vec<String>);
 
 /// Reads a file with the process's own token for the first time.
 ///

@@ -8,20 +8,20 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-/// What HTTP/2 clients send first (RFC 9113, section 3.4).
+/// The connection preface of HTTP/2 clients (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection whose first bytes were read already; they are read again before the others.
-pub(super) struct Begun<S> {
+pub(super) struct PrefacedStream<S> {
     first: [u8; PREFACE.len()],
     /// Of `first`, what was read and not read again.
     left: std::ops::Range<usize>,
     stream: S,
 }
 
-impl<S: AsyncRead + Unpin> Begun<S> {
-    /// Waits until the peer has sent the whole preface of HTTP/2, or something else, for which HTTP/1.1
-    /// has a timeout of its own. `None` when it ends the connection before.
+impl<S: AsyncRead + Unpin> PrefacedStream<S> {
+    /// Waits until the peer has sent the whole preface of HTTP/2, or something else, for which
+    /// HTTP/1.1 has a timeout of its own. `None` when it ends the connection before.
     pub(super) async fn wait(mut stream: S) -> Option<Self> {
         let mut first = [0; PREFACE.len()];
         let mut count = 0;
@@ -39,7 +39,7 @@ impl<S: AsyncRead + Unpin> Begun<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PrefacedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PrefacedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a connection on which the peer says this, in pieces.
+    /// The bytes that are read of a connection whose peer sends these pieces.
     async fn heard(pieces: &[&[u8]]) -> Option<Vec<u8>> {
         // Each piece is taken before the next one is written.
         let (mut peer, stream) = duplex(1);
@@ -103,7 +103,7 @@ mod tests {
             drop(peer);
         };
         let heard = async {
-            let mut begun = Begun::wait(stream).await?;
+            let mut begun = PrefacedStream::wait(stream).await?;
             let mut bytes = Vec::new();
             begun.read_to_end(&mut bytes).await.unwrap();
             Some(bytes)

@@ -1,4 +1,4 @@
-//! What listeners count.
+//! Metrics of listeners.
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -35,12 +35,12 @@ impl ConnectionMetrics {
         );
         registry.register(
             "connections_refused",
-            "Connections closed at once, since the listener had too many",
+            "Connections that were closed at once because the listener was full",
             metrics.refused.clone(),
         );
         registry.register(
             "tls_handshakes_failed",
-            "TLS handshakes that failed, as with a client without an accepted certificate",
+            "TLS handshakes that failed, for example for want of an accepted client certificate",
             metrics.handshakes_failed.clone(),
         );
         metrics

@@ -1,4 +1,4 @@
-//! Whose certificates are believed.
+//! The authorities that a process trusts.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -14,20 +14,20 @@ use rustls::{
 use super::{
     Certificates, PROVIDER, TlsError,
     identity::chain,
-    watched::{Contents, Parsed, Watched},
+    watched::{Contents, FileContent, WatchedFiles},
 };
 
 /// The certificates of authorities that a process believes. Cheap to clone.
 #[derive(Clone)]
-pub struct Authorities(Arc<Watched<Roots>>);
+pub struct Authorities(Arc<WatchedFiles<Roots>>);
 
 struct Roots {
     store: Arc<RootCertStore>,
 }
 
 impl Authorities {
-    /// Reads the certificates of authorities, in PEM. `certificates` reads them again; `role` says what
-    /// for.
+    /// Reads the certificates of authorities, in PEM. `certificates` reads them again; `role` says
+    /// what for.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Authorities {
         role: &'static str,
         file: &Path,
     ) -> Result<Self, TlsError> {
-        let watched = Arc::new(Watched::open(role, vec![file.to_owned()])?);
+        let watched = Arc::new(WatchedFiles::open(role, vec![file.to_owned()])?);
         certificates.add(&watched);
         Ok(Self(watched))
     }
@@ -53,7 +53,7 @@ impl Authorities {
             tracing::warn!(error, "the system has no certificate authorities");
         }
         let store = Arc::new(store);
-        Self(Arc::new(Watched::fixed("system", Roots { store })))
+        Self(Arc::new(WatchedFiles::fixed("system", Roots { store })))
     }
 
     pub(super) fn store(&self) -> Arc<RootCertStore> {
@@ -67,7 +67,7 @@ impl fmt::Debug for Authorities {
     }
 }
 
-impl Parsed for Roots {
+impl FileContent for Roots {
     fn parse(files: &[Contents]) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
         for file in files {

@@ -27,8 +27,9 @@ pub struct ChannelError(String);
 
 /// Why a server ended the last connection of a channel, if it did so by TLS. Cheap to clone.
 ///
-/// In TLS 1.3 a server judges the client's certificate when the client's own handshake is over: to the
-/// client it is a connection that breaks, of which gRPC says that the call was cancelled.
+/// In TLS 1.3 a server verifies the client's certificate after the client's handshake has
+/// completed: the client sees a connection that breaks, and gRPC reports that the call was
+/// cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Refusal(Arc<Mutex<Option<AlertDescription>>>);
 
@@ -91,7 +92,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Heard>;
+    type Response = TokioIo<AlertStream>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -113,7 +114,7 @@ impl Service<Uri> for Connector {
             if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err("the server does not speak HTTP/2 over TLS".into());
             }
-            Ok(TokioIo::new(Heard { stream, refusal }))
+            Ok(TokioIo::new(AlertStream { stream, refusal }))
         })
     }
 }
@@ -136,18 +137,18 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// A connection, of which the alert is kept by which the server ends it.
-struct Heard {
+struct AlertStream {
     stream: TlsStream<TcpStream>,
     refusal: Refusal,
 }
 
-impl fmt::Debug for Heard {
+impl fmt::Debug for AlertStream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Heard")
     }
 }
 
-impl AsyncRead for Heard {
+impl AsyncRead for AlertStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -166,7 +167,7 @@ impl AsyncRead for Heard {
     }
 }
 
-impl AsyncWrite for Heard {
+impl AsyncWrite for AlertStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

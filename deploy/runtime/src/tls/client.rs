@@ -15,7 +15,7 @@ use rustls::{
 
 use super::{Authorities, Identity, PROVIDER};
 
-/// What a client wants of a server's certificate.
+/// A client's requirements on a server's certificate.
 #[derive(Clone, Debug)]
 pub enum ServerCheck {
     /// Nothing: what is read on the way is hidden, who reads it is not known.
@@ -31,8 +31,8 @@ pub enum ServerCheck {
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
-    /// TLS 1.2 or later with servers whose certificates are as `check` says, and with `identity` for
-    /// those that ask who calls. Agrees on one of `protocols` (ALPN), unless that is empty.
+    /// TLS 1.2 or later with servers whose certificates are as `check` says, and with `identity`
+    /// for those that ask who calls. Agrees on one of `protocols` (ALPN), unless that is empty.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl ClientTls {
     }
 }
 
-/// As `WebPkiServerVerifier` of rustls does, with the authorities of the moment, and less where less is
-/// wanted.
+/// As `WebPkiServerVerifier` of rustls does, with the authorities of the moment, and less where
+/// less is wanted.
 impl ServerCertVerifier for ServerCheck {
     fn verify_server_cert(
         &self,

@@ -13,26 +13,27 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
     Certificates, PROVIDER, TlsError,
-    watched::{Contents, Parsed, Watched},
+    watched::{Contents, FileContent, WatchedFiles},
 };
 
-/// The certificate by which a process shows who it is, as a server or as a client, with its key. Cheap
-/// to clone.
+/// The certificate by which a process shows who it is, as a server or as a client, with its key.
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct Identity(Arc<Watched<Certified>>);
+pub struct Identity(Arc<WatchedFiles<CertificateKey>>);
 
-struct Certified {
+struct CertificateKey {
     key: Arc<CertifiedKey>,
     expires_at: i64,
 }
 
 impl Identity {
-    /// Reads a certificate, followed by those of authorities between it and the one that peers believe,
-    /// and its key, both in PEM. `certificates` reads them again; `role` says what for.
+    /// Reads a certificate, followed by those of authorities between it and the one that peers
+    /// believe, and its key, both in PEM. `certificates` reads them again; `role` says what for.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, the two do not belong together, or a certificate is not valid now.
+    /// When a file cannot be read, the two do not belong together, or a certificate is not valid
+    /// now.
     pub fn open(
         certificates: &mut Certificates,
         role: &'static str,
@@ -40,7 +41,7 @@ impl Identity {
         key: &Path,
     ) -> Result<Self, TlsError> {
         let paths = vec![certificate.to_owned(), key.to_owned()];
-        let watched = Arc::new(Watched::open(role, paths)?);
+        let watched = Arc::new(WatchedFiles::open(role, paths)?);
         certificates.add(&watched);
         Ok(Self(watched))
     }
@@ -72,7 +73,7 @@ impl ResolvesClientCert for Identity {
     }
 }
 
-impl Parsed for Certified {
+impl FileContent for CertificateKey {
     fn parse(files: &[Contents]) -> Result<Self, TlsError> {
         let [certificate, key] = files else {
             unreachable!("an identity is of two files");

@@ -27,8 +27,8 @@ const MAX_DROPPED_BYTES: u64 = 64 * 1024;
 pub struct ServerTls(TlsAcceptor);
 
 impl ServerTls {
-    /// TLS 1.2 or later by the certificate of `identity`, with clients that have a certificate of one
-    /// of `clients`, or with all. HTTP/2 is agreed on (ALPN), and HTTP/1.1 too if `http1`.
+    /// TLS 1.2 or later by the certificate of `identity`, with clients that have a certificate of
+    /// one of `clients`, or with all. HTTP/2 is agreed on (ALPN), and HTTP/1.1 too if `http1`.
     ///
     /// # Errors
     ///
@@ -60,8 +60,8 @@ impl ServerTls {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Has the handshake with a client; returns also the names in its certificate, if it was asked for
-    /// one.
+    /// Has the handshake with a client; returns also the names in its certificate, if it was asked
+    /// for one.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -85,8 +85,8 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// Lets a client read why it is refused: bytes that it has sent and that are not read would have the
-/// system reset the connection, and drop what is on its way to the client.
+/// Lets a client read why it is refused: bytes that it has sent and that are not read would have
+/// the system reset the connection, and drop what is on its way to the client.
 async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(MAX_DROPPED_BYTES);

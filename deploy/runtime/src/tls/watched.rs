@@ -1,4 +1,4 @@
-//! What is read from files, and read again when they change.
+//! Files that are read again when they change.
 
 use std::{
     path::PathBuf,
@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::TlsError;
 
-/// Between looks at the files. Kubernetes takes up to a minute to replace those of a mounted secret,
-/// and certificates are replaced long before their end.
+/// Between looks at the files. Kubernetes takes up to a minute to replace those of a mounted
+/// secret, and certificates are replaced long before their end.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Failed looks in a row until that is logged. Certificate and key may be replaced one after the
 /// other, and a look between the two finds a pair that does not fit.
@@ -29,8 +29,8 @@ pub(super) struct Contents {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What files can hold.
-pub(super) trait Parsed: Sized + Send + Sync + 'static {
+/// The parsed content of files.
+pub(super) trait FileContent: Sized + Send + Sync + 'static {
     /// Parses the files, which are in the order in which they are named.
     fn parse(files: &[Contents]) -> Result<Self, TlsError>;
 
@@ -38,23 +38,23 @@ pub(super) trait Parsed: Sized + Send + Sync + 'static {
     fn expires_at(&self) -> Option<i64>;
 }
 
-/// What was read last and could be used.
-pub(super) struct Watched<T> {
-    /// What it is for; a label of metrics.
+/// The last usable content of files.
+pub(super) struct WatchedFiles<T> {
+    /// The role of the content; a label of metrics.
     role: &'static str,
     paths: Vec<PathBuf>,
     current: RwLock<Arc<T>>,
-    looked: Mutex<Looked>,
+    looked: Mutex<LastLook>,
 }
 
-struct Looked {
-    /// What `current` was made of.
+struct LastLook {
+    /// The files that `current` was parsed from.
     files: Vec<Contents>,
     /// Failed looks since.
     failures: u32,
 }
 
-impl<T: Parsed> Watched<T> {
+impl<T: FileContent> WatchedFiles<T> {
     /// Reads the files for the first time.
     pub(super) fn open(role: &'static str, paths: Vec<PathBuf>) -> Result<Self, TlsError> {
         let files = read(&paths)?;
@@ -63,17 +63,17 @@ impl<T: Parsed> Watched<T> {
             role,
             paths,
             current,
-            looked: Mutex::new(Looked { files, failures: 0 }),
+            looked: Mutex::new(LastLook { files, failures: 0 }),
         })
     }
 
-    /// What is of no file.
+    /// A value that comes from no file.
     pub(super) fn fixed(role: &'static str, value: T) -> Self {
         Self {
             role,
             paths: Vec::new(),
             current: RwLock::new(Arc::new(value)),
-            looked: Mutex::new(Looked {
+            looked: Mutex::new(LastLook {
                 files: Vec::new(),
                 failures: 0,
             }),
@@ -86,16 +86,16 @@ impl<T: Parsed> Watched<T> {
     }
 }
 
-/// What [`Certificates`] does with each, whatever it holds.
+/// The part of [`WatchedFiles`] that [`Certificates`] needs, whatever the content.
 trait Watch: Send + Sync {
     /// Reads the files, and takes over what has changed if it can be used.
     fn look(&self);
 
-    /// What it is for, and when it ends.
+    /// Its role, and when it expires.
     fn expiry(&self) -> Option<(&'static str, i64)>;
 }
 
-impl<T: Parsed> Watch for Watched<T> {
+impl<T: FileContent> Watch for WatchedFiles<T> {
     fn look(&self) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let read = read(&self.paths);
@@ -143,8 +143,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Contents>, TlsError> {
     paths.iter().map(read).collect()
 }
 
-/// The certificates of a process that are read again when their files change, and the gauge of their
-/// ends.
+/// The certificates of a process that are read again when their files change, and the gauge of
+/// their ends.
 #[derive(Clone, Default)]
 pub struct Certificates {
     watched: Vec<Arc<dyn Watch>>,
@@ -152,7 +152,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    pub(super) fn add<T: Parsed>(&mut self, watched: &Arc<Watched<T>>) {
+    pub(super) fn add<T: FileContent>(&mut self, watched: &Arc<WatchedFiles<T>>) {
         self.watched.push(Arc::clone(watched) as Arc<dyn Watch>);
     }
 
@@ -185,7 +185,7 @@ impl Certificates {
         self.measure();
     }
 
-    /// Looks at the files now and then, until `stop`.
+    /// Checks the files periodically, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         if self.watched.is_empty() {
             return stop.cancelled().await;

@@ -1,4 +1,4 @@
-//! What a token says, and under which names.
+//! The claims of a token, and their names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::memberships::{self, Organization};
 
-/// What a token says about its bearer.
+/// The claims of a token about its bearer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// A user's UUID, or a service's name.
     pub sub: String,
-    /// Who issued it.
+    /// The issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// For whom it was issued.
+    /// The audiences that the token was issued for.
     #[serde(with = "audiences")]
     pub aud: Vec<String>,
     /// When the token expires, in seconds since 1970.
@@ -29,11 +29,11 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "some_seconds")]
     pub iat: Option<i64>,
-    /// From when on it is valid, in seconds since 1970.
+    /// Valid from this time on, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "some_seconds")]
     pub nbf: Option<i64>,
-    /// Whose token it is, if it says so.
+    /// The kind of the subject, if the token states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// The organizations that a user belongs to.
@@ -52,7 +52,7 @@ pub struct Claims {
     pub suspended: bool,
 }
 
-/// Whose token it is.
+/// The kind of a token's subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -110,7 +110,7 @@ fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64
     seconds(deserializer).map(Some)
 }
 
-/// What may have another name in an issuer's tokens.
+/// Claims that an issuer may name otherwise.
 const NAMED: [&str; 6] = [
     "sub",
     "kind",

@@ -24,7 +24,8 @@ const MAX_KEYS: usize = 100;
 /// with their square.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// All algorithms there are for a token. None of them is symmetric: a public key would be its secret.
+/// All algorithms there are for a token. None of them is symmetric: a public key would be its
+/// secret.
 pub(super) const ALGORITHMS: [Algorithm; 5] = [
     Algorithm::EdDSA,
     Algorithm::ES256,
@@ -66,7 +67,7 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
 }
 
-/// What makes a key, in any form.
+/// The material of a key, in any form.
 enum Material {
     Ed25519(Vec<u8>),
     /// An uncompressed point.

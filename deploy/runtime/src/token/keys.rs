@@ -1,9 +1,10 @@
 //! The keys that a verifier has now, and how they are kept up to date.
 //!
-//! Every source is loaded again at intervals, and when a token names a key that is not known. One load
-//! of a source is under way at a time, single flight, and loads for unknown keys are rate limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A call waits for
-//! a load that began after it came, so that a key that was published before is found whatever others
-//! ask for. A load that fails leaves the keys as they are.
+//! Every source is loaded again at intervals, and when a token names a key that is not known. One
+//! load of a source is under way at a time, single flight, and loads for unknown keys are rate
+//! limited: a storm of unknown keys costs a provider one request per [`ASKED_INTERVAL`]. A call
+//! waits for a load that began after it came, so that a key that was published before is found
+//! whatever others ask for. A load that fails leaves the keys as they are.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -35,8 +36,8 @@ const URL_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// From one load of a source to the next that is begun because of unknown keys.
 const ASKED_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a call with an unknown key waits at most: for the interval, and for two loads, each of a few
-/// hundred milliseconds.
+/// How long a call with an unknown key waits at most: for the interval, and for two loads, each of
+/// a few hundred milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Calls with unknown keys that wait at once at most; each holds its headers.
 const MAX_WAITING: usize = 1000;
@@ -73,7 +74,7 @@ struct State {
     ended_from: Option<Instant>,
 }
 
-/// What became of the last load.
+/// The result of the last load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     /// There was none.
@@ -113,7 +114,7 @@ impl Keys {
         Arc::new(keys)
     }
 
-    /// These, for ever.
+    /// A fixed set of keys, never loaded again.
     pub(super) fn fixed(keys: Vec<Key>) -> Self {
         Self {
             verifier: "fixed",
@@ -127,9 +128,9 @@ impl Keys {
         }
     }
 
-    /// The keys that a token may be signed with, by its header. A key is for its own algorithms, and
-    /// for no other that a header names. A token that names no key can be of one only: were several
-    /// tried, a key could be used for what another one is trusted with.
+    /// The keys that a token may be signed with, by its header. A key is for its own algorithms,
+    /// and for no other that a header names. A token that names no key can be of one only: were
+    /// several tried, a key could be used for what another one is trusted with.
     pub(super) fn find(
         &self,
         id: Option<&str>,
@@ -159,8 +160,8 @@ impl Keys {
         sources.any(|source| source.state().last != Last::Good)
     }
 
-    /// Has every source loaded again, and waits until `enough` or the end of these loads. Returns false
-    /// if that takes longer than [`PATIENCE`], or if too many wait already.
+    /// Has every source loaded again, and waits until `enough` or the end of these loads. Returns
+    /// false if that takes longer than [`PATIENCE`], or if too many wait already.
     pub(super) async fn look_again(self: &Arc<Self>, enough: impl Fn(&Self) -> bool) -> bool {
         let Ok(_place) = self.waiting.try_acquire() else {
             return false;

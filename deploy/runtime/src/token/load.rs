@@ -32,7 +32,7 @@ pub(super) enum LoadError {
     Keys(#[from] KeyError),
 }
 
-/// What identity providers are asked with.
+/// The client and token for identity providers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access {
     /// Authorities (PEM) that their certificates are verified by, beside the system's.

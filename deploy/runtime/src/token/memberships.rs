@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A user's membership.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
-    /// Which organization.
+    /// The organization.
     pub id: Uuid,
     /// As in `admin`, `member`.
     #[serde(default)]
@@ -118,8 +118,8 @@ pub(super) mod organizations {
     }
 }
 
-/// `["...", ...]`, or one text. What other issuers list beside ids is no group of ours: a name that is no
-/// UUID matches no share and no policy.
+/// `["...", ...]`, or one text. What other issuers list beside ids is no group of ours: a name that
+/// is no UUID matches no share and no policy.
 pub(super) mod groups {
     use super::{
         BTreeSet, Deserialize, Deserializer, MOST_LISTED, Serialize, Serializer, Uuid, long, short,

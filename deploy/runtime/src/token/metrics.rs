@@ -1,4 +1,4 @@
-//! What is counted of keys and their sources.
+//! Metrics of keys and their sources.
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},

@@ -16,8 +16,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Takes an Ed25519 private key in PEM (PKCS#8, `-----BEGIN PRIVATE KEY-----`). Its tokens name it
-    /// by its thumbprint (RFC 7638), by which a verifier finds the public key of a PEM file.
+    /// Takes an Ed25519 private key in PEM (PKCS#8, `-----BEGIN PRIVATE KEY-----`). Its tokens name
+    /// it by its thumbprint (RFC 7638), by which a verifier finds the public key of a PEM file.
     ///
     /// # Errors
     ///

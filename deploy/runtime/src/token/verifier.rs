@@ -19,10 +19,10 @@ use super::{
     source::KeySources,
 };
 
-/// Who is trusted to issue tokens, and which of them are accepted.
+/// The trusted issuers, and the conditions on their tokens.
 #[derive(Clone)]
 pub struct Trust {
-    /// What the verifier is called in metrics and logs.
+    /// The verifier's name in metrics and logs.
     pub name: &'static str,
     /// Where the issuer's public keys are.
     pub keys: KeySources,
@@ -30,7 +30,8 @@ pub struct Trust {
     pub issuer: Option<String>,
     /// Tokens must be for one of these.
     pub audiences: Vec<String>,
-    /// Time from issue to expiry at most; of a token that does not say when it was issued, from now.
+    /// Time from issue to expiry at most; of a token that does not say when it was issued, from
+    /// now.
     pub max_lifetime: Duration,
     /// Under which names tokens hold their claims.
     pub claims: ClaimNames,
@@ -100,8 +101,8 @@ impl Verifier {
         self.verify(bearer(headers)?)
     }
 
-    /// The same; if the token names a key that is not known, the keys are loaded again first. Waits for
-    /// nothing else.
+    /// The same; if the token names a key that is not known, the keys are loaded again first. Waits
+    /// for nothing else.
     pub fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -209,7 +210,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     Ok(token.trim())
 }
 
-/// Which key a token names, and the algorithm. An extension that must be understood is not (RFC 7515,
+/// The key and algorithm that a token names. Critical extensions are not supported (RFC 7515,
 /// section 4.1.11).
 fn names(token: &str) -> Result<(Option<String>, Algorithm), TokenError> {
     let header =

@@ -54,19 +54,19 @@ pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct TraceSettings {
     /// The collector's OTLP/gRPC endpoint, as in `http://127.0.0.1:4317`. `None`: no traces.
     pub endpoint: Option<String>,
-    /// How many of a hundred traces are recorded of those that begin here, from 0 to 100. A trace that a
-    /// caller began is recorded if the caller records it.
+    /// How many of a hundred traces are recorded of those that begin here, from 0 to 100. A trace
+    /// that a caller began is recorded if the caller records it.
     pub percent: f64,
 }
 
-/// What traces say of the process.
+/// The process as its traces identify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traced {
+pub struct TracedProcess {
     /// Its name, as in `chat-service`.
     pub service: &'static str,
     /// Its release.
     pub version: &'static str,
-    /// Which process of that name it is.
+    /// The instance of the process.
     pub instance: String,
 }
 
@@ -83,10 +83,10 @@ pub enum TraceError {
 
 /// The sending of traces, until [`Traces::finish`].
 #[derive(Debug)]
-pub struct Traces(Option<Running>);
+pub struct Traces(Option<CollectorTask>);
 
 #[derive(Debug)]
-struct Running {
+struct CollectorTask {
     task: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -100,7 +100,7 @@ impl Traces {
     /// When the endpoint is not a URL that gRPC can call, or the process sends traces already.
     pub fn start(
         settings: &TraceSettings,
-        of: &Traced,
+        of: &TracedProcess,
         registry: &mut Registry,
     ) -> Result<Self, TraceError> {
         let metrics = TraceMetrics::register(registry);
@@ -126,7 +126,7 @@ impl Traces {
         TRACER
             .set(provider.tracer(of.service))
             .map_err(|_| TraceError::Started)?;
-        let sending = Sending {
+        let sending = BatchSender {
             client,
             resource: (&resource).into(),
             metrics,
@@ -135,12 +135,12 @@ impl Traces {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(sending.run(spans, stop.clone()));
-        Ok(Self(Some(Running { task, stop })))
+        Ok(Self(Some(CollectorTask { task, stop })))
     }
 
     /// Sends what waits, within [`FLUSH_TIMEOUT`].
     pub async fn finish(self) {
-        let Some(Running { mut task, stop }) = self.0 else {
+        let Some(CollectorTask { mut task, stop }) = self.0 else {
             return;
         };
         stop.cancel();
@@ -212,14 +212,14 @@ impl SpanProcessor for Queue {
 }
 
 /// Sends batches.
-struct Sending {
+struct BatchSender {
     client: TraceServiceClient<Channel>,
     resource: ResourceAttributesWithSchema,
     metrics: TraceMetrics,
     failing: Failing,
 }
 
-impl Sending {
+impl BatchSender {
     async fn run(mut self, mut spans: Receiver<SpanData>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -229,7 +229,7 @@ impl Sending {
             }
             gather(&mut batch, &mut spans, &stop).await;
             let request = self.request(&mut batch);
-            while let Err(Unsent::Away) = self.send(&request).await {
+            while let Err(SendError::Away) = self.send(&request).await {
                 let pause = tokio::time::sleep(RETRY_PAUSE);
                 if stop.run_until_cancelled(pause).await.is_none() {
                     // Sent once more, before the rest.
@@ -257,12 +257,12 @@ impl Sending {
 
     /// Sends a batch once, which is lost if the collector is away.
     async fn send_last(&mut self, batch: &Batch) {
-        if let Err(Unsent::Away) = self.send(batch).await {
+        if let Err(SendError::Away) = self.send(batch).await {
             self.metrics.dropped.inc_by(batch.spans);
         }
     }
 
-    async fn send(&mut self, batch: &Batch) -> Result<(), Unsent> {
+    async fn send(&mut self, batch: &Batch) -> Result<(), SendError> {
         let sent = timeout(SEND_TIMEOUT, self.client.export(batch.message.clone())).await;
         let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         match sent {
@@ -279,7 +279,7 @@ impl Sending {
             }
             Err(status) => {
                 let unsent = unsent(&status);
-                if unsent == Unsent::Refused {
+                if unsent == SendError::Refused {
                     self.metrics.dropped.inc_by(batch.spans);
                 }
                 if self.failing.begins() {
@@ -299,7 +299,7 @@ struct Batch {
 
 /// Why a batch was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unsent {
+enum SendError {
     /// The collector may take it later.
     Away,
     /// It never will.
@@ -307,11 +307,11 @@ enum Unsent {
 }
 
 /// As OTLP has it: which failures may pass.
-fn unsent(status: &Status) -> Unsent {
+fn unsent(status: &Status) -> SendError {
     // A connection that breaks is not an answer of the collector, whatever code tonic gives it:
     // CANCELLED, UNAVAILABLE or UNKNOWN, by how far the request had come.
     if status.source().is_some() {
-        return Unsent::Away;
+        return SendError::Away;
     }
     match status.code() {
         Code::Cancelled
@@ -320,7 +320,7 @@ fn unsent(status: &Status) -> Unsent {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss
-        | Code::ResourceExhausted => Unsent::Away,
+        | Code::ResourceExhausted => SendError::Away,
         Code::Ok
         | Code::Unknown
         | Code::InvalidArgument
@@ -330,7 +330,7 @@ fn unsent(status: &Status) -> Unsent {
         | Code::FailedPrecondition
         | Code::Unimplemented
         | Code::Internal
-        | Code::Unauthenticated => Unsent::Refused,
+        | Code::Unauthenticated => SendError::Refused,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Trace contexts between processes: the W3C headers `traceparent` and `tracestate`, and one line of
-//! text.
+//! Trace contexts between processes: the W3C headers `traceparent` and `tracestate`, and one line
+//! of text.
 
 use http::HeaderMap;
 use opentelemetry::{
@@ -14,8 +14,7 @@ const TRACEPARENT: &str = "traceparent";
 /// Longer ones are left out: the specification asks for as much to be passed on.
 const MAX_TRACESTATE_BYTES: usize = 512;
 
-/// The context that a call's headers tell of; an empty one where they tell of none, or of one that
-/// cannot be read.
+/// The trace context in a call's headers; an empty one if they have none, or an invalid one.
 pub(super) fn of_headers(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
 }
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn several_waiters_of_one_trace_context_are_one_and_what_cannot_be_read_is_none() {
+    fn several_waiters_of_one_trace_context_are_one_and_an_invalid_context_is_ignored() {
         let other = SAMPLED.replace("4bf9", "5bf9");
         let texts = ["", "00-0", SAMPLED, "no context", &other, SAMPLED];
         let read = distinct(texts.into_iter());

@@ -90,7 +90,7 @@ fn code(answer: &Response<Body>) -> Code {
     }
 }
 
-/// What the conventions count as the server's failure, and not as its caller's.
+/// Whether the conventions count the code as the server's failure, and not its caller's.
 fn is_failure(code: Code) -> bool {
     matches!(
         code,

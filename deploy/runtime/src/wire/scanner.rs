@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 100;
 /// Bytes of a varint at most.
 const MAX_VARINT_BYTES: u32 = 10;
 
-/// What is wrong with a body.
+/// The fault of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A message has more bytes than this.
@@ -25,7 +25,7 @@ pub enum Fault {
     Malformed {
         /// Path of the field, where it is known.
         field: Option<String>,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
 }
@@ -219,7 +219,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// What follows this key.
+    /// Enters the field of this key.
     fn keyed(&mut self, key: u64) -> Result<State, Fault> {
         let number =
             u32::try_from(key >> 3).map_err(|_| malformed("a field's number is too large"))?;

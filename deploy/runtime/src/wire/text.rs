@@ -1,6 +1,6 @@
 //! UTF-8 that arrives in parts.
 
-/// What is known of a text so far.
+/// The validation state of a text.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     /// The begun character at the end: three bytes at most.

@@ -9,7 +9,7 @@ use crate::{budget::Settings, metrics::Metrics};
 
 const CORE: &str = "core";
 const GRAPHQL: &str = "graphql";
-/// What the host says.
+/// The reset that the host states.
 const RESET: Duration = Duration::from_secs(600);
 /// When it is reported.
 const LATER: Duration = Duration::from_secs(200);
@@ -110,12 +110,12 @@ fn requests_on_the_wire_together_meet_one_secondary_limit_counted_until_its_repo
 fn a_success_after_a_secondary_limit_does_not_lift_it() {
     let (budget, admission) = open(&budgets(), "key");
     let withheld = admission.secondary_limit(None, None);
-    assert_eq!(withheld, Withheld::BudgetPaused);
+    assert_eq!(withheld, WithholdReason::BudgetPaused);
     admission.answered();
     admission.accept_credential();
     for window in [CORE, GRAPHQL] {
         let checked = admission.check(window, Lane::Interactive, 1);
-        assert_eq!(checked, Err(Withheld::BudgetPaused));
+        assert_eq!(checked, Err(WithholdReason::BudgetPaused));
     }
     assert!(budget.observation().unwrap().pause.is_some());
 }
@@ -130,7 +130,7 @@ fn of_a_credential_only_news_are_reported() {
     admission.credential_expires_at(at(1));
     let seen = budget.credentials();
     assert_eq!((seen[0].refused, seen[0].expires_at), (false, Some(at(1))));
-    assert_eq!(admission.refuse_credential(), Withheld::Credential);
+    assert_eq!(admission.refuse_credential(), WithholdReason::Credential);
     let seen = budget.credentials();
     assert_eq!((seen[0].refused, seen[0].generation), (true, 3));
 
@@ -154,7 +154,7 @@ async fn nothing_is_sent_once_the_turn_is_over() {
     let permit = admission.permit(CORE, Lane::Idle, 1).await.unwrap();
     stopped.stop();
     let refused = admission.permit(CORE, Lane::Interactive, 1).await;
-    assert_eq!(refused.unwrap_err(), Withheld::TurnOver);
+    assert_eq!(refused.unwrap_err(), WithholdReason::TurnOver);
     // What is on the wire is finished.
     assert_eq!(permit.run(async { "answer" }).await, Some("answer"));
 
@@ -168,7 +168,7 @@ async fn nothing_is_sent_once_the_turn_is_over() {
         admission.permit(CORE, Lane::Idle, 1)
     );
     assert_eq!(cut_off, None);
-    assert_eq!(refused.unwrap_err(), Withheld::TurnOver);
+    assert_eq!(refused.unwrap_err(), WithholdReason::TurnOver);
 }
 
 #[tokio::test]
@@ -192,8 +192,8 @@ fn what_was_withheld_is_a_rest_of_the_most_urgent_lane_until_its_window_ends() {
     let (budget, admission) = open(&budgets, "key");
     admission.observe(CORE, with_remaining(CORE, 2000));
     assert_eq!(budget.observation().unwrap().rest, None);
-    budget.note_unsent(Lane::Idle, Withheld::Reserved);
-    budget.note_unsent(Lane::Active, Withheld::Reserved);
+    budget.note_unsent(Lane::Idle, WithholdReason::Reserved);
+    budget.note_unsent(Lane::Active, WithholdReason::Reserved);
     let rest = budget.observation().unwrap().rest.unwrap();
     assert_eq!(
         (rest.class, rest.from_lane),
@@ -208,7 +208,7 @@ fn what_was_withheld_is_a_rest_of_the_most_urgent_lane_until_its_window_ends() {
     // Idle refs do not spend another window in place of one that is paused.
     let (budget, admission) = open(&budgets, "other");
     admission.pause_window(GRAPHQL, Some(RESET));
-    budget.note_unsent(Lane::Idle, Withheld::WindowPaused);
+    budget.note_unsent(Lane::Idle, WithholdReason::WindowPaused);
     let rest = budget.observation().unwrap().rest.unwrap();
     assert_eq!(
         (rest.class, rest.from_lane),
@@ -220,7 +220,7 @@ fn what_was_withheld_is_a_rest_of_the_most_urgent_lane_until_its_window_ends() {
 fn a_rest_ends_with_the_window_that_it_is_for() {
     let (budget, admission) = open(&budgets(), "key");
     admission.observe(CORE, with_remaining(CORE, 2000));
-    budget.note_unsent(Lane::Idle, Withheld::Reserved);
+    budget.note_unsent(Lane::Idle, WithholdReason::Reserved);
     let now = Instant::now();
     let rest = |at| budget.observation_at(at).unwrap().rest;
     assert!(rest(now).is_some());
@@ -240,7 +240,7 @@ fn a_host_that_is_down_is_a_rest_of_all_lanes_and_is_shown_to_be() {
             ("state", Cow::Borrowed("breaker_open")),
         ];
         opened.push(metrics.host_state.get_or_create(&labels).get());
-        budget.note_unsent(Lane::Idle, Withheld::HostClosed);
+        budget.note_unsent(Lane::Idle, WithholdReason::HostClosed);
         let rest = budget.observation().unwrap().rest.unwrap();
         assert_eq!(
             (rest.class, rest.from_lane),

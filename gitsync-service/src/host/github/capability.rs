@@ -1,9 +1,10 @@
-//! What a host's GraphQL lacks, as its answers tell: the interface as a whole, or single fields.
+//! What a host's GraphQL lacks, by its responses: the interface as a whole, or single fields.
 //!
-//! A host without GraphQL says so at once. One that has answered before may have had a bad moment,
-//! or may refuse one account only: turning it over to REST takes a second account that hears the
-//! same, or the same one a minute later with no other account answered in between. What is lacking
-//! is asked for again after minutes, and then ever more rarely: the host may have been upgraded.
+//! A host without GraphQL says so at once. A host whose GraphQL has worked may have a short outage,
+//! or may refuse one account only: it is switched to REST after the same refusal of a second
+//! account, or of the same one a minute later with no other account answered in between. A missing
+//! capability is probed again after minutes, and then ever more rarely: the host may have been
+//! upgraded.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ impl Lack {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// It is lacking. Returns whether that is news.
+    /// The capability is missing. Returns whether the state changed.
     pub(super) fn note(&mut self, now: Instant) -> bool {
         let is_news = self.until.is_none();
         if !self.holds(now) {
@@ -40,7 +41,7 @@ impl Lack {
         is_news
     }
 
-    /// It was asked for and is there. Returns whether that is news.
+    /// The capability was probed and works. Returns whether the state changed.
     pub(super) fn end(&mut self, now: Instant) -> bool {
         let is_news = self.until.is_some() && !self.holds(now);
         if is_news {

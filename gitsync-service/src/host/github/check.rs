@@ -1,9 +1,9 @@
-//! What the checks of a commit amount to: one table for check runs and commit statuses, whichever
-//! interface listed them.
+//! The sum of a commit's checks: one table for check runs and commit statuses, whichever interface
+//! listed them.
 //!
-//! A list has runs that were superseded: of each name within a workflow the latest counts, and an
-//! earlier one for nothing, however it ended. One that waits to begin has no time yet and is the latest.
-//! What is required and has not reported is pending, not absent.
+//! A list contains superseded runs: of each name within a workflow only the latest run counts,
+//! however an earlier one ended. A queued run has no start time and is the latest. A check that is
+//! required and has not reported is pending, not absent.
 
 use std::{
     cmp::Ordering,
@@ -13,9 +13,9 @@ use std::{
 use jiff::Timestamp;
 use proto::sync::{CheckState, Checks, FailedCheck, MergeState};
 
-/// What one check says.
+/// The verdict of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CheckVerdict {
     Passed,
     Failed,
     Pending,
@@ -30,7 +30,7 @@ pub(super) struct Check {
     /// The workflow that it is part of, where the host names that.
     pub(super) workflow: Option<String>,
     pub(super) name: String,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: CheckVerdict,
     pub(super) url: Option<String>,
     /// When it began.
     pub(super) started_at: Option<Timestamp>,
@@ -42,7 +42,8 @@ impl Check {
     /// Orders the runs of one name by time.
     fn is_after(&self, other: &Self) -> bool {
         // A pending one without a time is queued: it replaces what began before.
-        let waits = |check: &Self| check.verdict == Verdict::Pending && check.started_at.is_none();
+        let waits =
+            |check: &Self| check.verdict == CheckVerdict::Pending && check.started_at.is_none();
         let by_time = match (self.started_at, other.started_at) {
             (Some(one), Some(other)) => one.cmp(&other),
             (None, _) | (_, None) => Ordering::Equal,
@@ -54,16 +55,16 @@ impl Check {
 
 /// All that a host listed of a commit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Listed {
+pub(super) struct CheckList {
     pub(super) checks: Vec<Check>,
     /// The names that the base branch requires, as far as is known.
     pub(super) required: BTreeSet<String>,
-    /// There are more than were listed. What the host's own sum says of them all, which counts those that
-    /// were superseded, too.
+    /// The host's own sum, if it has more checks than were listed. That sum counts superseded runs,
+    /// too.
     pub(super) beyond: Option<CheckState>,
 }
 
-impl Listed {
+impl CheckList {
     /// Sums them up.
     pub(super) fn sum(self) -> Checks {
         let Self {
@@ -82,7 +83,7 @@ impl Listed {
                 }
             }
         }
-        let count = |verdict: Verdict| {
+        let count = |verdict: CheckVerdict| {
             let of = latest.values().filter(|check| check.verdict == verdict);
             u32::try_from(of.count()).unwrap_or(u32::MAX)
         };
@@ -93,10 +94,10 @@ impl Listed {
         let mut sum = Checks {
             state: CheckState::None,
             total: 0,
-            passed: count(Verdict::Passed),
-            failed: count(Verdict::Failed),
-            pending: count(Verdict::Pending).saturating_add(pending),
-            skipped: count(Verdict::Skipped),
+            passed: count(CheckVerdict::Passed),
+            failed: count(CheckVerdict::Failed),
+            pending: count(CheckVerdict::Pending).saturating_add(pending),
+            skipped: count(CheckVerdict::Skipped),
             at_least: beyond.is_some(),
             failed_checks: Vec::new(),
         };
@@ -116,7 +117,7 @@ impl Listed {
         };
         let failed = latest
             .into_values()
-            .filter(|check| check.verdict == Verdict::Failed);
+            .filter(|check| check.verdict == CheckVerdict::Failed);
         sum.failed_checks = failed
             .map(|check| FailedCheck {
                 required: required.contains(&check.name),
@@ -132,42 +133,42 @@ impl Listed {
     }
 }
 
-/// What a check run says. `stale` is what the host calls a run that it gave up waiting for.
-pub(super) fn of_run(status: &str, conclusion: Option<&str>) -> Verdict {
+/// The verdict of a check run. `stale` means that the host stopped waiting for the run.
+pub(super) fn of_run(status: &str, conclusion: Option<&str>) -> CheckVerdict {
     if !status.eq_ignore_ascii_case("completed") {
-        return Verdict::Pending;
+        return CheckVerdict::Pending;
     }
     match conclusion.unwrap_or_default().to_ascii_lowercase().as_str() {
-        "success" => Verdict::Passed,
-        "neutral" | "skipped" => Verdict::Skipped,
+        "success" => CheckVerdict::Passed,
+        "neutral" | "skipped" => CheckVerdict::Skipped,
         "failure" | "cancelled" | "timed_out" | "action_required" | "startup_failure" => {
-            Verdict::Failed
+            CheckVerdict::Failed
         }
         // It ended in a way that is not known: not green, and not red either.
-        _ => Verdict::Pending,
+        _ => CheckVerdict::Pending,
     }
 }
 
-/// What a commit status says.
-pub(super) fn of_status(state: &str) -> Verdict {
+/// The verdict of a commit status.
+pub(super) fn of_status(state: &str) -> CheckVerdict {
     match state.to_ascii_lowercase().as_str() {
-        "success" => Verdict::Passed,
-        "failure" | "error" => Verdict::Failed,
-        _ => Verdict::Pending,
+        "success" => CheckVerdict::Passed,
+        "failure" | "error" => CheckVerdict::Failed,
+        _ => CheckVerdict::Pending,
     }
 }
 
 /// The host's own sum of all checks.
 pub(super) fn of_all(state: &str) -> CheckState {
     match of_status(state) {
-        Verdict::Passed | Verdict::Skipped => CheckState::Passing,
-        Verdict::Failed => CheckState::Failing,
-        Verdict::Pending => CheckState::Pending,
+        CheckVerdict::Passed | CheckVerdict::Skipped => CheckState::Passing,
+        CheckVerdict::Failed => CheckState::Failing,
+        CheckVerdict::Pending => CheckState::Pending,
     }
 }
 
-/// Whether the host would merge, from whether the branches go together and from its own word. What is
-/// not known is no "no".
+/// Whether the host would merge, from `mergeable` and the merge state. Unknown is never reported as
+/// "no".
 pub(super) fn merge_state(mergeable: Option<bool>, state: &str) -> MergeState {
     match (mergeable, state.to_ascii_lowercase().as_str()) {
         (Some(false), _) | (_, "dirty") => MergeState::Conflicting,

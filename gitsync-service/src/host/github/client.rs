@@ -40,20 +40,20 @@ use super::{
 
 pub use proxy::EgressProxy;
 
-pub(super) use answer::{Answer, Moved, Reply};
+pub(super) use answer::{HttpAnswer, Redirect, Reply};
 
 use base::ApiBase;
-use body::{Broken, read};
-use exchange::{Exchange, Refused, limit_headers};
+use body::{TransportError, read};
+use exchange::{RequestExchange, RequestFailure, limit_headers};
 
 /// One question's requests over REST. What was begun is brought to its end.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct RestTurn {
     lane: Lane,
     begun: AtomicBool,
 }
 
-impl Turn {
+impl RestTurn {
     pub(super) fn new(lane: Lane) -> Self {
         Self {
             lane,
@@ -64,7 +64,7 @@ impl Turn {
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request may take with its answer's body. GitHub itself gives up after 10 s.
+/// Timeout of a request with its response body. GitHub's own timeout is 10 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// The largest answer that is read: far above a page of 100 reviews with their texts.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -79,7 +79,7 @@ const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-ver
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How GitHub begins the tokens of installations. What follows has any length.
 const INSTALLATION_TOKEN: &str = "ghs_";
-/// What a REST request costs.
+/// The cost of a REST request.
 const REST_POINTS: i64 = 1;
 
 /// HTTP connections, shared by all leases. Knows no token.
@@ -111,7 +111,7 @@ impl HttpClient {
     }
 }
 
-/// What is asked for, as it is named in metrics.
+/// The endpoint of a request, by its name in metrics.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Endpoint {
     ListPulls,
@@ -148,7 +148,8 @@ pub(super) struct Client {
     pub(super) base: ApiBase,
     graphql: Url,
     authorization: HeaderValue,
-    /// The token of an app's installation, which is not whom the host names as its user.
+    /// Whether the token is an app installation's: its rate limit is not that of the user the host
+    /// names.
     pub(super) is_installation: bool,
     pub(super) admission: Admission,
     instance: Arc<Instance>,
@@ -243,10 +244,10 @@ impl Client {
     /// Asks for `url`. `None`: it does not exist for this token.
     pub(super) async fn get<T: DeserializeOwned + Send>(
         &self,
-        turn: &Turn,
+        turn: &RestTurn,
         endpoint: Endpoint,
         url: Url,
-    ) -> Result<Option<Answer<T>>, NoAnswer> {
+    ) -> Result<Option<HttpAnswer<T>>, NoAnswer> {
         let lane = turn.lane;
         let permit = if turn.begun.load(Ordering::Relaxed) {
             self.admission.permit_begun(CORE, lane, REST_POINTS).await
@@ -266,9 +267,9 @@ impl Client {
         lane: Lane,
         endpoint: Endpoint,
         mut url: Url,
-    ) -> Result<Option<Answer<T>>, NoAnswer> {
-        let exchange = Exchange::new(self, CORE, endpoint);
-        let mut moved = Moved::No;
+    ) -> Result<Option<HttpAnswer<T>>, NoAnswer> {
+        let exchange = RequestExchange::new(self, CORE, endpoint);
+        let mut moved = Redirect::No;
         for _ in 0..=MAX_REDIRECTS {
             let versioned = self.instance.has_api_version();
             let mut request = self.request(Method::GET, url.clone());
@@ -283,7 +284,7 @@ impl Client {
                     let bytes = read(response, MAX_BODY_BYTES).await?;
                     let body = serde_json::from_slice(&bytes)
                         .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
-                    return Ok(Some(Answer {
+                    return Ok(Some(HttpAnswer {
                         body,
                         limits,
                         next,
@@ -311,9 +312,9 @@ impl Client {
                 }
                 _ => {
                     return match exchange.refused(response).await {
-                        Refused::NoAnswer(reason) => Err(reason),
-                        Refused::Missing => Ok(None),
-                        Refused::Overloaded => Err(NoAnswer::unavailable("it gave up")),
+                        RequestFailure::NoAnswer(reason) => Err(reason),
+                        RequestFailure::Missing => Ok(None),
+                        RequestFailure::Overloaded => Err(NoAnswer::unavailable("it timed out")),
                     };
                 }
             }
@@ -327,7 +328,7 @@ impl Client {
         name: &'static str,
         query: &(impl Serialize + Sync),
     ) -> Result<Reply, NoAnswer> {
-        let exchange = Exchange::new(self, GRAPHQL, Endpoint::Query(name));
+        let exchange = RequestExchange::new(self, GRAPHQL, Endpoint::Query(name));
         let body =
             serde_json::to_vec(query).map_err(|_| NoAnswer::Failed(ProblemClass::Internal))?;
         let request = self
@@ -337,7 +338,7 @@ impl Client {
         let response = match exchange.send(request).await {
             Ok(response) => response,
             // Neither the query nor the host is known to be at fault.
-            Err(Broken::TimedOut) => return Ok(Reply::Overloaded),
+            Err(TransportError::TimedOut) => return Ok(Reply::Overloaded),
             Err(broken) => return Err(broken.into()),
         };
         match response.status() {
@@ -345,7 +346,7 @@ impl Client {
                 let limits = limit_headers(response.headers());
                 match read(response, MAX_BODY_BYTES).await {
                     Ok(bytes) => Ok(Reply::Body(bytes, limits)),
-                    Err(Broken::TimedOut) => Ok(Reply::Overloaded),
+                    Err(TransportError::TimedOut) => Ok(Reply::Overloaded),
                     Err(broken) => Err(broken.into()),
                 }
             }
@@ -354,14 +355,16 @@ impl Client {
                 let refused = exchange.refused(response).await;
                 if status == StatusCode::NOT_FOUND {
                     // What something else says in the host's place is not believed at once.
-                    let own = matches!(refused, Refused::Missing);
+                    let own = matches!(refused, RequestFailure::Missing);
                     self.lack_graphql(own, request.as_deref());
                 }
                 match refused {
-                    Refused::NoAnswer(reason) if reason.is_of_repository() => Ok(Reply::Refused),
-                    Refused::NoAnswer(reason) => Err(reason),
-                    Refused::Missing => Ok(Reply::Missing),
-                    Refused::Overloaded => Ok(Reply::Overloaded),
+                    RequestFailure::NoAnswer(reason) if reason.is_of_repository() => {
+                        Ok(Reply::Refused)
+                    }
+                    RequestFailure::NoAnswer(reason) => Err(reason),
+                    RequestFailure::Missing => Ok(Reply::Missing),
+                    RequestFailure::Overloaded => Ok(Reply::Overloaded),
                 }
             }
         }

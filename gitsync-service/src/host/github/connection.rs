@@ -15,25 +15,25 @@ use proto::sync::ProblemClass;
 use super::{
     GRAPHQL, NoAnswer,
     client::Client,
-    graphql::{Diverted, Round},
+    graphql::{RestFallback, Round},
     instance::Instance,
     rest,
-    session::{Session, Sink},
+    session::{AnswerSink, HostSession},
 };
 use crate::{
-    budget::Withheld,
+    budget::WithholdReason,
     host::{Answer, Ask, Host},
 };
 
 /// A GitHub as one credential sees it, for as long as a lease lasts.
-pub struct Connection {
-    session: Session,
+pub struct HostConnection {
+    session: HostSession,
     rest: rest::Answers,
     /// REST was asked whose account it is.
     identified: AtomicBool,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for HostConnection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Connection")
@@ -42,9 +42,9 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl Host for Connection {
+impl Host for HostConnection {
     async fn ask(&self, asks: &[Ask], answer: &mut (dyn FnMut(usize, Answer) + Send)) {
-        let sink = Sink::new(answer);
+        let sink = AnswerSink::new(answer);
         let has_graphql = self.session.instance.has_graphql()
             && !self.session.without_graphql.load(Ordering::Relaxed);
         let (mut over_graphql, mut over_rest) = (Vec::new(), Vec::new());
@@ -54,9 +54,9 @@ impl Host for Connection {
             } else if has_graphql {
                 over_graphql.push(index);
             } else {
-                over_rest.push(Diverted {
+                over_rest.push(RestFallback {
                     ask: index,
-                    gave_up: None,
+                    failure: None,
                 });
             }
         }
@@ -66,17 +66,17 @@ impl Host for Connection {
     }
 }
 
-impl Connection {
+impl HostConnection {
     pub(super) fn new(client: Client, instance: Arc<Instance>) -> Self {
         client.admission.serial(GRAPHQL);
         Self {
-            session: Session::new(client, instance),
+            session: HostSession::new(client, instance),
             rest: rest::Answers::default(),
             identified: AtomicBool::new(false),
         }
     }
 
-    async fn ask_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Vec<Diverted>) {
+    async fn ask_rest(&self, asks: &[Ask], sink: &AnswerSink<'_>, diverted: Vec<RestFallback>) {
         if diverted.is_empty() {
             return;
         }
@@ -91,7 +91,7 @@ impl Connection {
         tokio::join!(self.identify(), answers.for_each(|()| async {}));
     }
 
-    async fn ask_one_over_rest(&self, asks: &[Ask], sink: &Sink<'_>, diverted: Diverted) {
+    async fn ask_one_over_rest(&self, asks: &[Ask], sink: &AnswerSink<'_>, diverted: RestFallback) {
         let Some(ask) = asks.get(diverted.ask) else {
             return;
         };
@@ -102,13 +102,13 @@ impl Connection {
             return sink.give(diverted.ask, Answer::Unsent(withheld));
         }
         let answer = self.rest.answer(&self.session.client, ask).await;
-        let answer = match (answer, diverted.gave_up) {
+        let answer = match (answer, diverted.failure) {
             // GraphQL was asked, and serves the budget: that REST does not answer either, or may
             // not be asked, is this question's own problem.
             (
                 Err(
                     NoAnswer::Failed(ProblemClass::HostUnavailable)
-                    | NoAnswer::Withheld(Withheld::WindowPaused | Withheld::Reserved),
+                    | NoAnswer::Withheld(WithholdReason::WindowPaused | WithholdReason::Reserved),
                 ),
                 Some(class),
             ) => {
@@ -125,8 +125,8 @@ impl Connection {
         }
     }
 
-    /// Asks, once, whose account it is, where no GraphQL answer tells that on the way; and not
-    /// again for a while where the host refuses to tell. No answer waits for that.
+    /// Asks once for the credential's account, if no GraphQL response contained it, and not again
+    /// for a while if the host refuses. No answer waits for that.
     async fn identify(&self) {
         let admission = &self.session.client.admission;
         let is_needed = !admission.is_identified()

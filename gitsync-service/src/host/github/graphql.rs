@@ -1,10 +1,10 @@
 //! GitHub over GraphQL: many questions in one request.
 //!
 //! [`round`] takes the questions of one [`ask`](crate::host::Host::ask) to their answers, [`queue`]
-//! puts them into requests of [`row`]s; [`evidence`] is what failed requests tell of their size.
-//! [`document`] has the queries' texts, [`answer`] reads what came back and says for each row what
-//! became of it, [`error`] is GitHub's errors as a pure function, [`status`] and [`branch`] read
-//! what was found.
+//! puts them into requests of [`row`]s; [`evidence`] derives from failed requests how large one may
+//! be. [`document`] has the queries' texts, [`answer`] reads responses into a result for each row,
+//! [`error`] classifies GitHub's errors as a pure function, [`status`] and [`branch`] read what was
+//! found.
 
 mod answer;
 mod branch;
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::host::BranchFacts;
 
-pub(super) use round::{Diverted, Round};
+pub(super) use round::{RestFallback, Round};
 
 use answer::Envelope;
 use document::only_sort;
@@ -36,20 +36,20 @@ use status::Whole;
 
 /// The answer to a row. `None`: the host says that it does not exist.
 #[derive(Debug)]
-enum Told {
+enum RowAnswer {
     Fingerprint(Option<String>),
     PullRequest(Option<Whole>),
     Branch(BranchFacts),
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
-enum Queried<T> {
+enum QueryResult<T> {
     /// Something came back for some of the rows.
     InPart(T),
     /// It is more than the host answers at once; no row is answered.
     TooHeavy,
-    /// The host gave up: on this query or altogether.
+    /// The query exceeded the host's time, or the host is overloaded.
     Overloaded,
     /// The host's GraphQL lacks a field that is worth doing without: it is asked again, without.
     Leaner,
@@ -58,35 +58,36 @@ enum Queried<T> {
     Elsewhere,
 }
 
-impl<T> Queried<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Queried<U> {
+impl<T> QueryResult<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> QueryResult<U> {
         match self {
-            Self::InPart(answer) => Queried::InPart(change(answer)),
-            Self::TooHeavy => Queried::TooHeavy,
-            Self::Overloaded => Queried::Overloaded,
-            Self::Leaner => Queried::Leaner,
-            Self::Elsewhere => Queried::Elsewhere,
+            Self::InPart(answer) => QueryResult::InPart(change(answer)),
+            Self::TooHeavy => QueryResult::TooHeavy,
+            Self::Overloaded => QueryResult::Overloaded,
+            Self::Leaner => QueryResult::Leaner,
+            Self::Elsewhere => QueryResult::Elsewhere,
         }
     }
 }
 
-/// What became of each row of a request.
+/// The results of the rows of a request.
 #[derive(Debug)]
-struct Parts {
+struct BatchResult {
     /// In the rows' order.
-    parts: Vec<Part<Told>>,
-    /// Rows are unresolved because the host gave up, and not because they were too many.
-    gave_up: bool,
+    parts: Vec<Part<RowAnswer>>,
+    /// Some rows are unresolved because the host failed to complete the query, not because of its
+    /// size.
+    overloaded: bool,
 }
 
-/// What became of one row.
+/// The result of one row.
 #[derive(Debug)]
 enum Part<T> {
     /// The answer.
     Answered(T),
     /// No answer, for this reason.
     Failed(NoAnswer),
-    /// No answer yet: it is to be asked again, with fewer beside it.
+    /// No answer yet: the row is sent again in a smaller request.
     Unresolved,
     /// The request as a whole was refused, which says nothing of this row's repository: REST may.
     Elsewhere,
@@ -114,7 +115,7 @@ async fn send(
     client: &Client,
     dropped: &[&str],
     rows: &[&Row<'_>],
-) -> Result<Queried<Parts>, NoAnswer> {
+) -> Result<QueryResult<BatchResult>, NoAnswer> {
     let query = Query {
         query: &document::text(rows, dropped),
         variables: variables(rows),
@@ -125,8 +126,8 @@ async fn send(
             let answered = Envelope::read(&bytes, &limits, client, endpoint)?;
             Ok(answered.map(|envelope| read(envelope, &limits, rows)))
         }
-        Reply::Missing | Reply::Refused => Ok(Queried::Elsewhere),
-        Reply::Overloaded => Ok(Queried::Overloaded),
+        Reply::Missing | Reply::Refused => Ok(QueryResult::Elsewhere),
+        Reply::Overloaded => Ok(QueryResult::Overloaded),
     }
 }
 
@@ -165,17 +166,18 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     variables
 }
 
-/// Reads what became of each row.
-fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Parts {
-    let gave_up = envelope.gave_up;
+/// Reads the result of each row.
+fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> BatchResult {
+    let overloaded = envelope.overloaded;
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
     // A request asks one thing of all its ids.
     let nodes = match rows.iter().find(|row| row.id().is_some()) {
         None => Vec::new(),
-        Some(Row::Probe(_) | Row::LightProbe(_)) => {
-            told(envelope.nodes(&ids, status::fingerprint), Told::Fingerprint)
-        }
-        Some(_) => told(envelope.nodes(&ids, status::whole), Told::PullRequest),
+        Some(Row::Probe(_) | Row::LightProbe(_)) => row_answers(
+            envelope.nodes(&ids, status::fingerprint),
+            RowAnswer::Fingerprint,
+        ),
+        Some(_) => row_answers(envelope.nodes(&ids, status::whole), RowAnswer::PullRequest),
     };
     let mut nodes = nodes.into_iter();
     let parts = rows.iter().enumerate().map(|(place, row)| match row {
@@ -189,20 +191,20 @@ fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Par
                 None => Err(answer::lacking()),
             };
             let part = envelope.alias(place, read, Option::is_none);
-            part.map(Told::PullRequest)
+            part.map(RowAnswer::PullRequest)
         }
         Row::Branch(row) => {
             let read = |repository: &Value| branch::facts(row, repository, limits);
             let part = envelope.alias(place, read, |facts| branch::is_nothing(facts, row));
-            part.map(Told::Branch)
+            part.map(RowAnswer::Branch)
         }
     });
-    Parts {
+    BatchResult {
         parts: parts.collect(),
-        gave_up,
+        overloaded,
     }
 }
 
-fn told<T>(parts: Vec<Part<T>>, tell: fn(T) -> Told) -> Vec<Part<Told>> {
-    parts.into_iter().map(|part| part.map(tell)).collect()
+fn row_answers<T>(parts: Vec<Part<T>>, wrap: fn(T) -> RowAnswer) -> Vec<Part<RowAnswer>> {
+    parts.into_iter().map(|part| part.map(wrap)).collect()
 }

@@ -1,5 +1,5 @@
-//! What the process remembers of one GitHub: whether it has GraphQL and with which fields, how much
-//! it answers at once, and for which budgets it is slow or does not tell the account.
+//! The process's state of one GitHub: whether it has GraphQL and with which fields, how much it
+//! answers at once, and for which budgets it is slow or hides the account.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,11 +20,11 @@ use super::{
     sizes::{HOLD, Sizes},
 };
 
-/// For how long a host that does not tell a token's account at all is not asked again.
+/// How long the account of a token is not asked for again after the host did not return it.
 const NAMELESS: Duration = Duration::from_secs(24 * 60 * 60);
 /// The same where it refuses to, which an administrator may change meanwhile.
 const NAME_REFUSED: Duration = Duration::from_secs(60 * 60);
-/// For how long the checks of a repository that the host gave up on are asked for over REST alone.
+/// How long the checks of a repository are read over REST alone, after they failed over GraphQL.
 const HEAVY_CHECKS: Duration = Duration::from_secs(60 * 60);
 /// The state of a host whose GraphQL is not used, for operators.
 pub(super) const NO_GRAPHQL: &str = "graphql_left";
@@ -43,10 +43,10 @@ pub(super) struct Instance {
     dropped: Mutex<BTreeMap<&'static str, Lack>>,
     /// It refused the version of the REST API that is asked for.
     unversioned: AtomicBool,
-    slow: Expiring<BudgetKey>,
-    nameless: Expiring<BudgetKey>,
+    slow: TtlSet<BudgetKey>,
+    nameless: TtlSet<BudgetKey>,
     /// The repositories whose checks are too heavy for its GraphQL.
-    heavy_checks: Expiring<RepositoryPath>,
+    heavy_checks: TtlSet<RepositoryPath>,
 }
 
 impl Instance {
@@ -60,9 +60,9 @@ impl Instance {
             capability: Mutex::default(),
             dropped: Mutex::default(),
             unversioned: AtomicBool::new(false),
-            slow: Expiring::default(),
-            nameless: Expiring::default(),
-            heavy_checks: Expiring::default(),
+            slow: TtlSet::default(),
+            nameless: TtlSet::default(),
+            heavy_checks: TtlSet::default(),
         }
     }
 
@@ -76,8 +76,8 @@ impl Instance {
         self.settings.graphql && self.capability().is_usable(Instant::now())
     }
 
-    /// The host understood a query of `key`, which was sent `without` some fields: of these it tells
-    /// nothing. Returns what the host was taken to lack until now.
+    /// Notes that a query of `key`, sent `without` some fields, succeeded: it proves nothing of
+    /// those fields. Returns the fields that the host was assumed to lack until now.
     pub(super) fn note_graphql(&self, key: &BudgetKey, without: &[&str]) -> Vec<&'static str> {
         self.note_graphql_at(key, without, Instant::now())
     }
@@ -104,7 +104,7 @@ impl Instance {
         !self.is_public && self.capability().missed(key, own, Instant::now())
     }
 
-    /// The host's GraphQL lacks this field. Returns whether that is news.
+    /// The host's GraphQL lacks this field. Returns whether the state changed.
     pub(super) fn drop_field(&self, field: &'static str) -> bool {
         self.dropped()
             .entry(field)
@@ -143,7 +143,7 @@ impl Instance {
         self.slow.holds(key, Instant::now())
     }
 
-    /// The host does not tell whose account `key` is, or refuses to.
+    /// The host does not return the account of `key`, or refuses to.
     pub(super) fn note_nameless(&self, key: &BudgetKey, refused: bool) {
         let duration = if refused { NAME_REFUSED } else { NAMELESS };
         self.nameless.note(key, duration, Instant::now());
@@ -154,7 +154,7 @@ impl Instance {
         self.nameless.holds(key, Instant::now())
     }
 
-    /// The host gave up on the checks of this repository, and on nothing else of it.
+    /// Notes that the host fails on this repository's checks, and on nothing else of it.
     pub(super) fn note_heavy_checks(&self, repository: &RepositoryPath) {
         self.heavy_checks
             .note(repository, HEAVY_CHECKS, Instant::now());
@@ -178,15 +178,15 @@ impl Instance {
 
 /// A property of budgets, or of repositories, that is forgotten after a time.
 #[derive(Debug)]
-struct Expiring<K>(Mutex<HashMap<K, Instant>>);
+struct TtlSet<K>(Mutex<HashMap<K, Instant>>);
 
-impl<K> Default for Expiring<K> {
+impl<K> Default for TtlSet<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Clone + Eq + Hash> Expiring<K> {
+impl<K: Clone + Eq + Hash> TtlSet<K> {
     fn note(&self, key: &K, duration: Duration, now: Instant) {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if until.len() >= MOST_REMEMBERED {
@@ -225,7 +225,8 @@ mod tests {
         let instance = Instance::new(Settings::default(), "https://github.acme.com/api/v3");
         let (ann, field) = (BudgetKey("ann".to_owned()), "isInMergeQueue");
         assert!(instance.drop_field(field));
-        // It was sent while the field was dropped, and answered when it is to be asked for again.
+        // The request was sent while the field was dropped, and answered when the field is due for
+        // a retry.
         let later = Instant::now() + Duration::from_secs(60 * 60);
         let none: [&str; 0] = [];
         assert_eq!(instance.note_graphql_at(&ann, &[field], later), none);
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_property_of_a_budget_holds_for_its_time_and_for_no_other_budget() {
-        let (slow, now) = (Expiring::default(), Instant::now());
+        let (slow, now) = (TtlSet::default(), Instant::now());
         let [ann, bob] = ["ann", "bob"].map(|key| BudgetKey(key.to_owned()));
         slow.note(&ann, HOLD, now);
         assert!(slow.holds(&ann, now + HOLD / 2));

@@ -1,4 +1,4 @@
-//! One spelling for what REST and GraphQL tell differently.
+//! The normalised form of values that differ between REST and GraphQL.
 //!
 //! REST calls a bot `renovate[bot]` and GraphQL `renovate`; an author whose account is deleted is
 //! null, or the account `ghost`; an avatar's address has a size or a signature beside its version.
@@ -74,7 +74,7 @@ fn avatar_url(url: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// A repository's path as the host tells it.
+/// A repository's path as the host spells it.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What an answer tells of rate limits, and how long the host wants no requests.
+//! Rate limits in a response, and how long the host wants no requests.
 //!
 //! Every time is taken from the answer itself: the reset minus the answer's own `Date`. The local
 //! clock has no part in it.
@@ -28,8 +28,8 @@ pub(super) struct LimitHeaders {
 }
 
 impl LimitHeaders {
-    /// What these headers tell of the window of this name; `None` when they tell nothing, as on an
-    /// Enterprise host without limits.
+    /// The window of this name in these headers; `None` if they have none, as on an Enterprise host
+    /// without limits.
     pub(super) fn window(&self, name: &'static str) -> Option<Window> {
         let (remaining, reset_in) = (self.remaining(), self.reset_in());
         let limit = number(self.limit.as_deref());
@@ -63,7 +63,7 @@ impl LimitHeaders {
         Some(Duration::from_secs(u64::try_from(ago).unwrap_or(0)))
     }
 
-    /// When the window ends, if these headers tell.
+    /// When the window ends, if these headers say so.
     pub(super) fn reset_in(&self) -> Option<Duration> {
         self.until_second(number(self.reset.as_deref())?)
     }
@@ -82,11 +82,11 @@ impl LimitHeaders {
     /// `retry-after` in either of its forms.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
-        let told = match text.parse() {
+        let wait = match text.parse() {
             Ok(seconds) => Some(Duration::from_secs(seconds)),
             Err(_) => http_date(text).and_then(|then| self.until(then)),
         };
-        told.map(|told| told.min(MAX_PAUSE))
+        wait.map(|wait| wait.min(MAX_PAUSE))
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -94,7 +94,7 @@ impl LimitHeaders {
     }
 }
 
-/// A window as headers or a body tell of it. Numbers below zero are zero: a report has no others.
+/// A window from headers or a body. Negative numbers become zero: a report has no others.
 pub(super) fn window(
     name: &'static str,
     limit: Option<i64>,
@@ -165,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_nothing_is_none_and_less_than_nothing_left_is_nothing() {
-        let told = |limit: &str, remaining: &str| {
+    fn a_negative_limit_is_no_limit_and_a_negative_remainder_is_zero() {
+        let wait = |limit: &str, remaining: &str| {
             let headers = LimitHeaders {
                 limit: Some(limit.to_owned()),
                 ..headers(None, Some(remaining), NOW + 60)
@@ -174,8 +174,8 @@ mod tests {
             let seen = headers.window(CORE).unwrap();
             (seen.limit, seen.remaining, headers.is_spent())
         };
-        assert_eq!(told("-1", "-1"), (Some(0), Some(0), false));
-        assert_eq!(told("5000", "-3"), (Some(5000), Some(0), true));
+        assert_eq!(wait("-1", "-1"), (Some(0), Some(0), false));
+        assert_eq!(wait("5000", "-3"), (Some(5000), Some(0), true));
     }
 
     #[test]

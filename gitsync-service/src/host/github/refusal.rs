@@ -1,4 +1,4 @@
-//! What an answer with an error status means: which limit, or which problem of what.
+//! The meaning of an error status: which limit, or which problem.
 //!
 //! GitHub says one thing in many spellings, and the same status for many things. Everything that is
 //! read of a refusal is read here, for REST and GraphQL alike.
@@ -9,10 +9,10 @@ use proto::sync::ProblemClass;
 
 use super::rate_limit::LimitHeaders;
 
-/// The most of a refusal that is read to tell one from another.
+/// Bytes of a refusal that are read to classify it.
 pub(super) const MAX_REFUSAL_BYTES: usize = 8 * 1024;
 
-/// What a refusal means.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The limit of this interface is spent, perhaps with the host's word for how long.
@@ -23,7 +23,8 @@ pub(super) enum Refusal {
     Credential,
     /// Nothing of this account is taken for a while.
     Locked,
-    /// The host gave up on the question, or is overloaded: the answer does not tell which.
+    /// The query exceeded the host's time, or the host is overloaded: the response does not say
+    /// which.
     Overloaded,
     /// Something else answered in the host's place: a proxy, or its own edge.
     NotTheHost,
@@ -182,21 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn a_secondary_limit_is_told_in_every_spelling_and_whatever_is_left() {
-        let seconds = |told| Refusal::Secondary(Some(Duration::from_secs(told)));
+    fn a_secondary_limit_is_recognised_in_every_spelling_and_whatever_remains() {
+        let seconds = |wait| Refusal::Secondary(Some(Duration::from_secs(wait)));
         for status in [403, 429] {
             for body in [
                 "You have exceeded a secondary rate limit.",
                 "You have triggered an abuse detection mechanism.",
             ] {
                 assert_eq!(of(status, body), Refusal::Secondary(None), "{body}");
-                let told = headers("0", Some("120"));
-                assert_eq!(refusal(status, &told, None, body), seconds(120));
+                let wait = headers("0", Some("120"));
+                assert_eq!(refusal(status, &wait, None, body), seconds(120));
             }
         }
         assert_eq!(of(429, ""), Refusal::Secondary(None));
-        let told = headers("4999", Some("7"));
-        let maintenance = refusal(503, &told, None, "");
+        let wait = headers("4999", Some("7"));
+        let maintenance = refusal(503, &wait, None, "");
         assert_eq!(maintenance, Refusal::Failed(ProblemClass::HostUnavailable));
         let date = headers("10", Some("Sun, 06 Nov 1994 08:51:37 GMT"));
         assert_eq!(refusal(403, &date, None, ""), seconds(120));

@@ -16,32 +16,32 @@ use proto::sync::{Checks, KnownPullRequest, Lane, ProblemClass, RepositoryPath, 
 
 use super::{
     NoAnswer,
-    client::{Client, Endpoint, Moved, Turn},
+    client::{Client, Endpoint, Redirect, RestTurn},
     normalised,
     review_summary::ReviewSummary,
 };
-use crate::host::{Answer, Ask, BranchFacts, Candidate, Observed, Question, is_other};
+use crate::host::{Answer, Ask, BranchFacts, Candidate, HostPullRequest, Question, is_other};
 
 use memo::Memo;
-use model::{Pull, Viewer};
-use questions::{Listed, NOT_FOUND, State, Told, is_of};
+use model::{CurrentUser, Pull};
+use questions::{NOT_FOUND, PullList, RepositoryAnswer, StateFilter, is_of};
 
 /// The most pages of reviews that are read. A pull request with more (2,000 reviews) is refused
 /// rather than judged by its oldest ones.
 pub const MAX_REVIEW_PAGES: usize = 20;
 
 type PullKey = (RepositoryPath, i32);
-type ListKey = (RepositoryPath, RepositoryPath, String, State);
+type ListKey = (RepositoryPath, RepositoryPath, String, StateFilter);
 
-/// What REST answered, for as long as a lease lasts.
+/// REST's answers, for the life of a lease.
 #[derive(Default)]
 pub(super) struct Answers {
     pulls: Memo<PullKey, Option<Arc<Pull>>>,
     reviews: Memo<PullKey, ReviewSummary>,
     checks: Memo<(RepositoryPath, String), Option<Checks>>,
-    repositories: Memo<RepositoryPath, Option<Arc<Told>>>,
-    lists: Memo<ListKey, Listed>,
-    commits: Memo<(RepositoryPath, String), Option<Listed>>,
+    repositories: Memo<RepositoryPath, Option<Arc<RepositoryAnswer>>>,
+    lists: Memo<ListKey, PullList>,
+    commits: Memo<(RepositoryPath, String), Option<PullList>>,
 }
 
 impl Answers {
@@ -50,17 +50,17 @@ impl Answers {
         let lookup = Lookup {
             answers: self,
             client,
-            turn: Turn::new(ask.lane),
+            turn: RestTurn::new(ask.lane),
         };
         lookup.answer(&ask.question).await
     }
 }
 
-/// Asks whose account it is. Returns whether the host tells.
+/// Asks for the credential's account. Returns whether the host names it.
 pub(super) async fn identify(client: &Client) -> Result<bool, NoAnswer> {
     let url = client.base.url(&["user"], &[])?;
     let viewer = client
-        .get::<Viewer>(&Turn::new(Lane::Active), Endpoint::GetUser, url)
+        .get::<CurrentUser>(&RestTurn::new(Lane::Active), Endpoint::GetUser, url)
         .await?;
     if let Some(viewer) = &viewer {
         client.admission.identify(viewer.body.id.to_string());
@@ -72,13 +72,13 @@ pub(super) async fn identify(client: &Client) -> Result<bool, NoAnswer> {
 struct Lookup<'a> {
     answers: &'a Answers,
     client: &'a Client,
-    turn: Turn,
+    turn: RestTurn,
 }
 
 impl Lookup<'_> {
     async fn answer(&self, question: &Question) -> Result<Answer, NoAnswer> {
         match question {
-            // REST tells whether it changed only by all of it.
+            // REST has no cheaper change query than the whole pull request.
             Question::Changed { known, .. } | Question::Status { known } => self.known(known).await,
             Question::ByNumber { repository, number } => self.whole(repository, *number).await,
             Question::OfBranch {
@@ -112,12 +112,12 @@ impl Lookup<'_> {
         if known.host_id.is_none() || is_it(&self.pull(&repository, number).await?) {
             return self.whole(&repository, number).await;
         }
-        let told = self.repository(&repository).await?.ok_or(NOT_FOUND)?;
-        let parent = match told.upstream()? {
+        let repository_answer = self.repository(&repository).await?.ok_or(NOT_FOUND)?;
+        let parent = match repository_answer.upstream()? {
             Upstream::Of(parent) => Some(parent),
             Upstream::Unknown | Upstream::NoFork => None,
         };
-        let bases = [parent, told.root()?];
+        let bases = [parent, repository_answer.root()?];
         for base in bases.into_iter().flatten().collect::<HashSet<_>>() {
             if is_it(&self.pull(&base, number).await?) {
                 return self.whole(&base, number).await;
@@ -143,7 +143,7 @@ impl Lookup<'_> {
         &self,
         repository: &RepositoryPath,
         number: i32,
-    ) -> Result<Option<Observed>, NoAnswer> {
+    ) -> Result<Option<HostPullRequest>, NoAnswer> {
         let Some(pull) = self.pull(repository, number).await? else {
             return Ok(None);
         };
@@ -161,7 +161,7 @@ impl Lookup<'_> {
         &self,
         repository: &RepositoryPath,
         number: i32,
-    ) -> Result<Option<Observed>, NoAnswer> {
+    ) -> Result<Option<HostPullRequest>, NoAnswer> {
         let (pull, reviews) = tokio::join!(
             self.pull(repository, number),
             self.reviews(repository, number)
@@ -185,7 +185,7 @@ impl Lookup<'_> {
         upstream: &Upstream,
     ) -> Result<BranchFacts, NoAnswer> {
         let at_home = at == head;
-        let (mut home, mut told) = (head.clone(), None);
+        let (mut home, mut repository_answer) = (head.clone(), None);
         let mut facts = BranchFacts {
             repository: at.clone(),
             moved: false,
@@ -198,13 +198,13 @@ impl Lookup<'_> {
             covers_upstream: false,
             complete: true,
         };
-        let state = commit.map_or(State::Open, |_| State::All);
+        let state = commit.map_or(StateFilter::Open, |_| StateFilter::All);
         let mut listed = self.list(at, &home, branch, state).await?;
-        if listed.moved != Moved::No {
+        if listed.moved != Redirect::No {
             let info = self.repository(at).await?.ok_or(NOT_FOUND)?;
             facts.repository = info.name()?;
-            facts.moved = listed.moved == Moved::ForGood && info.moved != Moved::ForNow;
-            told = Some(info);
+            facts.moved = listed.moved == Redirect::ForGood && info.moved != Redirect::ForNow;
+            repository_answer = Some(info);
             if at_home {
                 // Heads carry the present name. The filter that was sent may have missed them all
                 // if the owner is another.
@@ -217,7 +217,7 @@ impl Lookup<'_> {
         let newest = listed.pulls.iter().find(|pull| is_of(pull, &home, branch));
         let at_commit = newest.is_some_and(|newest| Some(newest.head.sha.as_str()) == commit);
         let (is_listed, is_cut) = (newest.is_some(), listed.is_cut);
-        let reader = Reader {
+        let reader = ListReader {
             branch,
             commit,
             home: &home,
@@ -225,9 +225,9 @@ impl Lookup<'_> {
         reader.add(&mut facts, &listed, false)?;
         let has_open = |facts: &BranchFacts| facts.open_from(&home).next().is_some();
         // Settled ones of a name that is used again and again may have crowded an open one out.
-        if state == State::All && listed.is_cut && !has_open(&facts) {
+        if state == StateFilter::All && listed.is_cut && !has_open(&facts) {
             listed = self
-                .list(&facts.repository, &home, branch, State::Open)
+                .list(&facts.repository, &home, branch, StateFilter::Open)
                 .await?;
             reader.add(&mut facts, &listed, false)?;
         }
@@ -247,12 +247,14 @@ impl Lookup<'_> {
                 None => facts.complete &= !is_cut,
             }
         }
-        if *upstream == Upstream::Unknown && told.is_none() && !facts.is_decided(&home) {
-            told = Some(self.repository(at).await?.ok_or(NOT_FOUND)?);
+        if *upstream == Upstream::Unknown && repository_answer.is_none() && !facts.is_decided(&home)
+        {
+            repository_answer = Some(self.repository(at).await?.ok_or(NOT_FOUND)?);
         }
-        if let Some(told) = told {
-            (facts.upstream, facts.root) = (told.upstream()?, told.root()?);
-            facts.is_default |= at_home && told.default_branch() == Some(branch);
+        if let Some(repository_answer) = repository_answer {
+            (facts.upstream, facts.root) =
+                (repository_answer.upstream()?, repository_answer.root()?);
+            facts.is_default |= at_home && repository_answer.default_branch() == Some(branch);
         }
         // The one that is most likely wanted comes with all of it, so that a branch is one
         // question.
@@ -273,8 +275,8 @@ fn observed(
     pull: &Pull,
     reviews: &ReviewSummary,
     checks: Option<Checks>,
-) -> Result<Observed, NoAnswer> {
-    Ok(Observed {
+) -> Result<HostPullRequest, NoAnswer> {
+    Ok(HostPullRequest {
         found: pull.found(reviews, checks)?,
         head_repository: pull.head.repository()?,
         fingerprint: None,
@@ -282,15 +284,15 @@ fn observed(
 }
 
 /// Reads lists of pull requests.
-struct Reader<'a> {
+struct ListReader<'a> {
     branch: &'a str,
     commit: Option<&'a str>,
     home: &'a RepositoryPath,
 }
 
-impl Reader<'_> {
+impl ListReader<'_> {
     /// Adds what is listed: open ones of the branch's name, and settled ones that hold the commit.
-    fn add(&self, facts: &mut BranchFacts, listed: &Listed, hold: bool) -> Result<(), NoAnswer> {
+    fn add(&self, facts: &mut BranchFacts, listed: &PullList, hold: bool) -> Result<(), NoAnswer> {
         for pull in listed.pulls.iter() {
             let has_commit = hold || Some(pull.head.sha.as_str()) == self.commit;
             if pull.head.branch != self.branch || !(pull.is_open() || has_commit) {

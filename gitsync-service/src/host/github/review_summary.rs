@@ -1,6 +1,6 @@
-//! What the reviews of a pull request amount to, whichever interface listed them.
+//! The sum of a pull request's reviews, whichever interface listed them.
 
-/// What the reviews of a pull request amount to.
+/// The sum of a pull request's reviews.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReviewSummary {
     /// A reviewer's latest decisive review asks for changes.

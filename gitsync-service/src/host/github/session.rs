@@ -1,4 +1,5 @@
-//! What the questions of one credential share while a lease lasts, whichever interface answers them.
+//! State that the questions of one credential share during a lease, whichever interface answers
+//! them.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use proto::sync::{Lane, ProblemClass, RepositoryPath};
 
 use super::{CORE, NoAnswer, client::Client, instance::Instance};
 use crate::{
-    budget::Withheld,
+    budget::WithholdReason,
     host::{Answer, Ask, Question},
 };
 
@@ -20,11 +21,11 @@ use crate::{
 const MOST_LOST: u32 = 3;
 
 /// Where answers are handed on.
-pub(super) struct Sink<'a>(Mutex<&'a mut (dyn FnMut(usize, Answer) + Send)>);
+pub(super) struct AnswerSink<'a>(Mutex<&'a mut (dyn FnMut(usize, Answer) + Send)>);
 
-impl Sink<'_> {
-    pub(super) fn new<'a>(give: &'a mut (dyn FnMut(usize, Answer) + Send)) -> Sink<'a> {
-        Sink(Mutex::new(give))
+impl AnswerSink<'_> {
+    pub(super) fn new<'a>(give: &'a mut (dyn FnMut(usize, Answer) + Send)) -> AnswerSink<'a> {
+        AnswerSink(Mutex::new(give))
     }
 
     pub(super) fn give(&self, ask: usize, answer: Answer) {
@@ -34,7 +35,7 @@ impl Sink<'_> {
 }
 
 /// One credential at one GitHub.
-pub(super) struct Session {
+pub(super) struct HostSession {
     pub(super) client: Client,
     pub(super) instance: Arc<Instance>,
     /// Repositories that no more is asked of, and why.
@@ -45,7 +46,7 @@ pub(super) struct Session {
     lost: AtomicU32,
 }
 
-impl Session {
+impl HostSession {
     pub(super) fn new(client: Client, instance: Arc<Instance>) -> Self {
         Self {
             client,
@@ -92,17 +93,17 @@ impl Session {
     }
 
     /// Why nothing more is asked over REST in this lease, if the host is down.
-    pub(super) fn unavailable(&self, lane: Lane) -> Option<Withheld> {
+    pub(super) fn unavailable(&self, lane: Lane) -> Option<WithholdReason> {
         if self.lost.load(Ordering::Relaxed) < MOST_LOST {
             return None;
         }
         let checked = self.client.admission.check(CORE, lane, 1);
-        Some(checked.err().unwrap_or(Withheld::HostClosed))
+        Some(checked.err().unwrap_or(WithholdReason::HostClosed))
     }
 
     /// Answers a question with what is wrong; where its repository has that as a whole, no more is
     /// asked of it.
-    pub(super) fn fail(&self, sink: &Sink<'_>, asks: &[Ask], ask: usize, reason: NoAnswer) {
+    pub(super) fn fail(&self, sink: &AnswerSink<'_>, asks: &[Ask], ask: usize, reason: NoAnswer) {
         let question = asks.get(ask).map(|ask| &ask.question);
         if reason.is_of_repository()
             && let Some(repository) = question.and_then(asked)

@@ -1,8 +1,8 @@
 //! How many questions a GraphQL request asks: a few more while all is well, half as many when the
 //! host says that it is too much, or when a request that failed is answered in two halves.
 //!
-//! A request that fails alone says nothing of its size: one question in it may be what the host
-//! gives up on, or the host itself may be down.
+//! A request that fails alone says nothing of its size: one row may be too expensive, or the host
+//! may be down.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,16 +11,17 @@ use std::{
 
 /// An answer that takes longer is no sign that there is room for more.
 const QUICK: Duration = Duration::from_secs(2);
-/// An answer that takes longer asks for less: GitHub gives up after 10 s, and charges for it.
+/// A slower response shrinks the next request: GitHub's timeout is 10 s, and timed-out queries are
+/// charged.
 const SLOW: Duration = Duration::from_secs(5);
 /// A size grows after this many quick answers in a row.
 const CLEAN_ANSWERS: u32 = 20;
 /// For how long a size that was halved stays so.
 pub(super) const HOLD: Duration = Duration::from_secs(10 * 60);
 
-/// What a request asks for.
+/// The kind of a request's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum QueryKind {
     /// Whether known pull requests changed.
     Probe,
     /// The whole status of pull requests.
@@ -38,7 +39,7 @@ struct Range {
     step: u32,
 }
 
-impl Kind {
+impl QueryKind {
     /// The name in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -48,9 +49,9 @@ impl Kind {
         }
     }
 
-    /// GitHub takes a hundred ids. Of what is more than an id, others who went beyond 50 pull
-    /// requests or 20 branches were refused; with whole statuses they ended between 10 and 37,
-    /// above which GitHub gives up now and then.
+    /// GitHub accepts a hundred ids. For more than ids, requests beyond 50 pull requests or 20
+    /// branches were refused; with whole statuses the limit was between 10 and 37, above which
+    /// GitHub sometimes times out.
     fn range(self) -> Range {
         let (least, begin, most, step) = match self {
             Self::Probe => (25, 100, 100, 5),
@@ -88,20 +89,21 @@ struct Size {
 
 /// A size as it was before it was halved.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Halved {
-    kind: Kind,
+pub(super) struct FormerSize {
+    kind: QueryKind,
     before: Size,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        let [probe, detail, discover] = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| {
-            Mutex::new(Size {
-                now: kind.range().begin,
-                clean: 0,
-                held_until: None,
-            })
-        });
+        let [probe, detail, discover] = [QueryKind::Probe, QueryKind::Detail, QueryKind::Discover]
+            .map(|kind| {
+                Mutex::new(Size {
+                    now: kind.range().begin,
+                    clean: 0,
+                    held_until: None,
+                })
+            });
         Self {
             probe,
             detail,
@@ -112,17 +114,17 @@ impl Default for Sizes {
 
 impl Sizes {
     /// How many to ask for.
-    pub(super) fn size(&self, kind: Kind) -> usize {
+    pub(super) fn size(&self, kind: QueryKind) -> usize {
         usize::try_from(self.lock(kind).now).unwrap_or(1)
     }
 
     /// A request for `asked` rows was answered as a whole. One with fewer rows than the size says
     /// nothing of more.
-    pub(super) fn clean(&self, kind: Kind, asked: usize, took: Duration) {
+    pub(super) fn clean(&self, kind: QueryKind, asked: usize, took: Duration) {
         self.clean_at(kind, asked, took, Instant::now());
     }
 
-    fn clean_at(&self, kind: Kind, asked: usize, took: Duration, now: Instant) {
+    fn clean_at(&self, kind: QueryKind, asked: usize, took: Duration, now: Instant) {
         let mut size = self.lock(kind);
         if took > SLOW {
             size.now = kind.bound(size.now - size.now / 4);
@@ -141,11 +143,11 @@ impl Sizes {
 
     /// A request for `asked` rows was more than the host answers at once. A size that is below that
     /// already, since another lease learned the same, stays.
-    pub(super) fn halve(&self, kind: Kind, asked: usize) -> Halved {
+    pub(super) fn halve(&self, kind: QueryKind, asked: usize) -> FormerSize {
         self.halve_at(kind, asked, Instant::now())
     }
 
-    fn halve_at(&self, kind: Kind, asked: usize, now: Instant) -> Halved {
+    fn halve_at(&self, kind: QueryKind, asked: usize, now: Instant) -> FormerSize {
         let half = u32::try_from(asked / 2).unwrap_or(u32::MAX);
         let mut size = self.lock(kind);
         let before = *size;
@@ -154,21 +156,21 @@ impl Sizes {
             clean: 0,
             held_until: Some(now + HOLD),
         };
-        Halved { kind, before }
+        FormerSize { kind, before }
     }
 
     /// It was not the size: the host was down.
-    pub(super) fn give_back(&self, halved: Halved) {
+    pub(super) fn give_back(&self, halved: FormerSize) {
         let mut size = self.lock(halved.kind);
         size.now = size.now.max(halved.before.now);
         size.held_until = halved.before.held_until;
     }
 
-    fn lock(&self, kind: Kind) -> MutexGuard<'_, Size> {
+    fn lock(&self, kind: QueryKind) -> MutexGuard<'_, Size> {
         let size = match kind {
-            Kind::Probe => &self.probe,
-            Kind::Detail => &self.detail,
-            Kind::Discover => &self.discover,
+            QueryKind::Probe => &self.probe,
+            QueryKind::Detail => &self.detail,
+            QueryKind::Discover => &self.discover,
         };
         size.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,9 +186,9 @@ mod tests {
     fn answers_for_fewer_than_might_have_been_asked_say_nothing_of_more() {
         let sizes = Sizes::default();
         for _ in 0..10 * CLEAN_ANSWERS {
-            sizes.clean(Kind::Detail, 24, Duration::ZERO);
+            sizes.clean(QueryKind::Detail, 24, Duration::ZERO);
         }
-        assert_eq!(sizes.size(Kind::Detail), 25);
+        assert_eq!(sizes.size(QueryKind::Detail), 25);
     }
 
     #[test]
@@ -194,55 +196,55 @@ mod tests {
         let sizes = Sizes::default();
         for (rounds, size) in [(CLEAN_ANSWERS - 1, 25), (1, 30), (10 * CLEAN_ANSWERS, 50)] {
             for _ in 0..rounds {
-                sizes.clean(Kind::Detail, FULL, QUICK);
+                sizes.clean(QueryKind::Detail, FULL, QUICK);
             }
-            assert_eq!(sizes.size(Kind::Detail), size);
+            assert_eq!(sizes.size(QueryKind::Detail), size);
         }
     }
 
     #[test]
     fn a_slow_answer_costs_a_quarter_and_one_between_nothing() {
         let sizes = Sizes::default();
-        sizes.clean(Kind::Discover, FULL, QUICK + Duration::from_secs(1));
-        assert_eq!(sizes.size(Kind::Discover), 20);
-        sizes.clean(Kind::Discover, FULL, SLOW + Duration::from_secs(1));
-        assert_eq!(sizes.size(Kind::Discover), 15);
+        sizes.clean(QueryKind::Discover, FULL, QUICK + Duration::from_secs(1));
+        assert_eq!(sizes.size(QueryKind::Discover), 20);
+        sizes.clean(QueryKind::Discover, FULL, SLOW + Duration::from_secs(1));
+        assert_eq!(sizes.size(QueryKind::Discover), 15);
     }
 
     #[test]
     fn what_was_too_much_is_halved_once_however_many_leases_learn_it() {
         let sizes = Sizes::default();
         for _ in 0..3 {
-            sizes.halve(Kind::Detail, 25);
-            assert_eq!(sizes.size(Kind::Detail), 12);
+            sizes.halve(QueryKind::Detail, 25);
+            assert_eq!(sizes.size(QueryKind::Detail), 12);
         }
-        sizes.halve(Kind::Detail, 2);
-        assert_eq!(sizes.size(Kind::Detail), 5);
-        assert_eq!(sizes.size(Kind::Discover), 20);
+        sizes.halve(QueryKind::Detail, 2);
+        assert_eq!(sizes.size(QueryKind::Detail), 5);
+        assert_eq!(sizes.size(QueryKind::Discover), 20);
     }
 
     #[test]
     fn a_size_that_was_halved_stays_so_for_a_while() {
         let (sizes, now) = (Sizes::default(), Instant::now());
-        sizes.halve_at(Kind::Detail, 25, now);
+        sizes.halve_at(QueryKind::Detail, 25, now);
         for _ in 0..2 * CLEAN_ANSWERS {
-            sizes.clean_at(Kind::Detail, FULL, QUICK, now + HOLD / 2);
+            sizes.clean_at(QueryKind::Detail, FULL, QUICK, now + HOLD / 2);
         }
-        assert_eq!(sizes.size(Kind::Detail), 12);
+        assert_eq!(sizes.size(QueryKind::Detail), 12);
         for _ in 0..CLEAN_ANSWERS {
-            sizes.clean_at(Kind::Detail, FULL, QUICK, now + HOLD);
+            sizes.clean_at(QueryKind::Detail, FULL, QUICK, now + HOLD);
         }
-        assert_eq!(sizes.size(Kind::Detail), 17);
+        assert_eq!(sizes.size(QueryKind::Detail), 17);
     }
 
     #[test]
     fn what_a_host_that_was_down_took_is_given_back() {
         let sizes = Sizes::default();
-        let halved = sizes.halve(Kind::Detail, 25);
+        let halved = sizes.halve(QueryKind::Detail, 25);
         sizes.give_back(halved);
         for _ in 0..CLEAN_ANSWERS {
-            sizes.clean(Kind::Detail, FULL, QUICK);
+            sizes.clean(QueryKind::Detail, FULL, QUICK);
         }
-        assert_eq!(sizes.size(Kind::Detail), 30);
+        assert_eq!(sizes.size(QueryKind::Detail), 30);
     }
 }

@@ -8,9 +8,9 @@ use super::{Row, WEB, feature, linked, pull};
 
 /// The sum of the checks, how many passed, failed, are pending and were skipped, the names of those
 /// that failed, and what is known of merging and of reviews.
-pub(super) fn told(outcome: &Outcome) -> String {
+pub(super) fn summary(outcome: &Outcome) -> String {
     let Finding::PullRequest(found) = &outcome.finding else {
-        return super::told(outcome);
+        return super::summary(outcome);
     };
     let (head, progress) = (&found.shown.head, &found.shown.progress);
     let mut words = Vec::new();

@@ -98,7 +98,7 @@ fn holding() -> Vec<Row> {
             "none",
         ),
         (
-            "a commit that is told by a part of its id",
+            "a commit that is named by a part of its id",
             |github| {
                 pull(github).merged();
                 LeasedRef {

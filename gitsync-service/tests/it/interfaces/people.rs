@@ -165,12 +165,12 @@ pub(super) fn rows() -> Vec<Row> {
             "open, acme/web#1, by ann",
         ),
         (
-            "more reviewers than most have, one of the last of whom wants changes",
+            "more reviewers than most have, and one of the last requests changes",
             |github| many_reviewers(github, 25, ReviewState::Approved, 23),
             "open, acme/web#1, by ann, changes requested, 25 reviewers",
         ),
         (
-            "more reviewers than a page holds, one of the last of whom wants changes",
+            "more reviewers than a page holds, and one of the last requests changes",
             |github| many_reviewers(github, 102, ReviewState::Approved, 101),
             "open, acme/web#1, by ann, changes requested, 102 reviewers",
         ),
@@ -186,7 +186,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A pull request with so many reviewers, of whom one wants changes.
+/// A pull request with `count` reviewers, one of which requests changes.
 fn many_reviewers(github: &GitHub, count: usize, state: ReviewState, critic: usize) -> LeasedRef {
     let pull = pull(github).open();
     for index in 0..count {

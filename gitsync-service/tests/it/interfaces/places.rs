@@ -174,7 +174,7 @@ pub(super) fn rows() -> Vec<Row> {
             "open, acme/web#1, by ann",
         ),
         (
-            "by the name that the host told last",
+            "by the name that the host used last",
             |github| {
                 pull(github).open();
                 github.rename(WEB, "acme/site");

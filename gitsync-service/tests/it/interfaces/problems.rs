@@ -105,7 +105,7 @@ pub(super) fn rows() -> Vec<Row> {
             "ref internal",
         ),
         (
-            "with a known repository that is none",
+            "with a known repository that does not exist",
             |_| knowing(feature(), "not a name", 1),
             "ref internal",
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::sync::{LeasedRef, Upstream};
 use testkit::github::{GitHub, NewPullRequest};
 
-use super::{Row, WEB, feature, linked, looked_up, pull, told};
+use super::{Row, WEB, feature, linked, looked_up, pull, summary};
 use crate::support::{
     engine, git_ref, group, knowing, lease, path, ref_id, refresh, refresher, world,
 };
@@ -354,7 +354,7 @@ async fn a_strangers_pull_request_from_our_branch_is_never_shown() {
         (other, "none"),
     ] {
         for outcome in looked_up(&github, &token, &git_ref).await {
-            assert_eq!(told(&outcome), expected);
+            assert_eq!(summary(&outcome), expected);
         }
     }
 }

@@ -64,8 +64,8 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
 impl Line {
     fn read(number: usize, line: &str) -> Self {
         let recorded: Value = serde_json::from_str(&filled_in(line)).unwrap();
-        let told = |name: &str| recorded[name].as_str().unwrap_or_default().to_owned();
-        let (method, url) = (told("method"), told("url"));
+        let text = |name: &str| recorded[name].as_str().unwrap_or_default().to_owned();
+        let (method, url) = (text("method"), text("url"));
         let headers = recorded["headers"].as_object().unwrap();
         let body = recorded["body"].clone();
         let text = match body.as_str() {

@@ -99,8 +99,8 @@ async fn read(client: TcpStream, answers: &[Canned], address: SocketAddr) -> Str
         if header.is_empty() {
             break;
         }
-        if let Some(told) = header.strip_prefix("content-length:") {
-            length = told.trim().parse().unwrap();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
         }
     }
     client.read_exact(&mut vec![0; length]).await.unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::sync::{Checks, FailedCheck, Head};
 
-/// What takes a pull request away from being ready.
+/// A change after which a pull request is not ready.
 type Change = fn(&mut PullRequest);
 
 fn open() -> PullRequest {
@@ -63,7 +63,7 @@ fn failing(required: bool) -> Checks {
 type Row = (&'static str, fn(&mut PullRequest), &'static [MergeBlocker]);
 
 #[test]
-fn each_reason_for_which_it_is_not_merged_is_told_and_no_other() {
+fn exactly_the_reasons_that_block_a_merge_are_listed() {
     use MergeBlocker::{
         Behind, ChangesRequested, ChecksFailing, ChecksPending, Conflicts, Draft, InQueue,
         ReviewRequired, Rules,
@@ -162,7 +162,7 @@ fn each_reason_for_which_it_is_not_merged_is_told_and_no_other() {
             |pull| pull.head.merge_state = Some(MergeState::Unknown),
             &[],
         ),
-        ("not told", |pull| pull.head.merge_state = None, &[]),
+        ("unknown", |pull| pull.head.merge_state = None, &[]),
         (
             "closed with conflicts",
             |pull| {
@@ -187,9 +187,9 @@ fn each_reason_for_which_it_is_not_merged_is_told_and_no_other() {
         change(&mut pull);
         assert_eq!(pull.merge_blockers(), *expected, "{name}");
     }
-    let told: Vec<MergeBlocker> = rows.iter().flat_map(|row| row.2).copied().collect();
+    let listed: Vec<MergeBlocker> = rows.iter().flat_map(|row| row.2).copied().collect();
     for blocker in MergeBlocker::ALL {
-        assert!(told.contains(blocker), "{blocker:?} has no row");
+        assert!(listed.contains(blocker), "{blocker:?} has no row");
     }
 }
 
@@ -200,7 +200,7 @@ fn ready_is_what_a_person_could_merge_now_and_nothing_that_is_not_known() {
         ("unknown", |pull| {
             pull.head.merge_state = Some(MergeState::Unknown);
         }),
-        ("not told", |pull| pull.head.merge_state = None),
+        ("unknown", |pull| pull.head.merge_state = None),
         ("a review is required", |pull| {
             pull.progress.review_decision = Some(ReviewDecision::ReviewRequired);
         }),

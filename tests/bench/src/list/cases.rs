@@ -100,7 +100,7 @@ impl World {
         for number in 100..200 {
             groups.push(id("group", number).await?);
         }
-        let nobody = Uuid::now_v7();
+        let stranger = Uuid::now_v7();
         let (recent, old) = (id("owner", 1).await?, id("owner", 2).await?);
         let (large_group, own_group) = (id("group", 1).await?, id("group", 2).await?);
         let (small, large) = (id("organization", 10).await?, id("organization", 1).await?);
@@ -111,8 +111,8 @@ impl World {
         };
         let in_groups = groups
             .into_iter()
-            .fold(user(nobody), clients::Caller::group);
-        let mut many_groups = user(nobody);
+            .fold(user(stranger), clients::Caller::group);
+        let mut many_groups = user(stranger);
         for number in 1000..1200 {
             many_groups = many_groups.group(id("group", number).await?);
         }
@@ -121,7 +121,7 @@ impl World {
             caller("owns a tenth", &user(tenth), false)?,
             caller(
                 "admin of six tenths",
-                &user(nobody).member(large, "admin"),
+                &user(stranger).member(large, "admin"),
                 false,
             )?,
             caller("is shown 10,000", &user(reader), false)?,
@@ -130,24 +130,24 @@ impl World {
         let callers = vec![
             caller("owns 200 recent", &user(recent).group(own_group), true)?,
             caller("owns 200 old", &user(old), true)?,
-            caller("sees nothing", &user(nobody), true)?,
+            caller("sees nothing", &user(stranger), true)?,
             caller(
                 "group with many shares",
-                &user(nobody).group(large_group),
+                &user(stranger).group(large_group),
                 false,
             )?,
             caller(
                 "admin of a small old organization",
-                &user(nobody).member(small, "admin"),
+                &user(stranger).member(small, "admin"),
                 true,
             )?,
             caller(
                 "admin of a large organization",
-                &user(nobody).member(large, "admin"),
+                &user(stranger).member(large, "admin"),
                 false,
             )?,
             caller("100 groups", &in_groups, false)?,
-            caller("auditor", &user(nobody).site("auditor"), false)?,
+            caller("auditor", &user(stranger).site("auditor"), false)?,
         ];
         // Of the middle of the table: an ordinary repository and its pull request.
         let row = client

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 
-/// As a server for a million chats would be set up; nothing is synced, since filling is not measured.
+/// As a server for a million chats would be set up; nothing is synced, since filling is not
+/// measured.
 const SETTINGS: [&str; 8] = [
     "shared_buffers=2GB",
     "effective_cache_size=6GB",
@@ -73,7 +74,7 @@ impl Databases {
         })
     }
 
-    /// A database with so many chats; one of an earlier run, if `keep` says so and there is one.
+    /// A database with `chats` chats; an earlier run's if it exists and `keep` is set.
     pub(super) async fn filled(&self, chats: u32, keep: bool) -> anyhow::Result<Database> {
         let name = format!("bench_{chats}");
         let mut url = self.admin.clone();

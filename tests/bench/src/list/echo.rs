@@ -15,7 +15,7 @@ use chat_service::auth::{Auth, Caller, ServiceNames};
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use service_runtime::{
     admission::{AdmissionLayer, Authenticate},
-    services::{Served, Services},
+    services::{ServiceSet, Services},
     token::Verifier,
 };
 use testkit::{clients::KEYS, running::Running};
@@ -119,7 +119,7 @@ pub(super) async fn start(pages: Vec<Bytes>) -> anyhow::Result<(String, Running)
         turn: Arc::default(),
     };
     let served = Services::new().with(echo).finish(false).await?;
-    let Served {
+    let ServiceSet {
         routes, methods, ..
     } = served;
     let verifier = Verifier::from_public_key_pem(KEYS.public_pem.as_bytes())?;

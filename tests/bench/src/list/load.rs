@@ -11,7 +11,7 @@ use anyhow::bail;
 use chat_service::{
     accounts::seal::KeyRing,
     chat::View,
-    chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE, Listed},
+    chat_filter::{ChatFilter, DEFAULT_PAGE_SIZE, ListDetail},
     config::{self, Command},
     server::Service,
     store::{PoolOptions, Store},
@@ -127,7 +127,7 @@ async fn measure_at(
         let pool = pool.clone();
         async move {
             let filter = ChatFilter::default();
-            let what = Listed::of(View::Basic);
+            let what = ListDetail::of(View::Basic);
             let page = pool.list_chats(caller.readable(), &filter, None, DEFAULT_PAGE_SIZE, what);
             Ok(page.await?.0.len())
         }
@@ -147,7 +147,7 @@ async fn over_grpc(
     callers: &Arc<[Caller]>,
     url: &str,
 ) -> anyhow::Result<f64> {
-    // A connection each, as so many clients would have.
+    // A connection for each client, as real clients would have.
     let channels: Vec<_> = (0..concurrency).map(|_| clients::channel(url)).collect();
     rate(
         concurrency,

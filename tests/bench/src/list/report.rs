@@ -11,10 +11,10 @@ use super::{
 };
 use crate::figures::rounded;
 
-/// A caller is served badly by the OR form when its page takes longer than this: what a page may take
-/// at most, of any caller.
+/// A caller is served badly by the OR form when its page takes longer than this: what a page may
+/// take at most, of any caller.
 const BAD_MILLISECONDS: f64 = 5.0;
-/// Of so many callers, the first, the OR form is compared.
+/// The OR form is compared for the first of this many callers.
 const COMPARED: usize = 5;
 
 /// One case at one size.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use chat_service::{
     chat_filter::DEFAULT_PAGE_SIZE,
-    store::measure::{self, Bounds, Composed, Matches},
+    store::measure::{self, ComposedStatement, Matches, PageBounds},
 };
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -63,7 +63,7 @@ pub(super) async fn measure(database: &Database, case: &Case) -> anyhow::Result<
             }
             None => (Duration::ZERO, Matches::Often),
         };
-        let bounds = Bounds::default();
+        let bounds = PageBounds::default();
         let Some(page) = measure::plan(readable, filter, None, limit, matches, bounds) else {
             return Ok(Measured::default());
         };
@@ -84,7 +84,7 @@ pub(super) async fn measure_or_form(database: &Database, case: &Case) -> anyhow:
 
 async fn run(
     client: &Client,
-    statement: &Composed,
+    statement: &ComposedStatement,
     asked: Duration,
     patience: Duration,
 ) -> anyhow::Result<Measured> {
@@ -99,7 +99,7 @@ async fn run(
 /// The median time of a statement, and how many rows it has.
 async fn time(
     client: &Client,
-    statement: &Composed,
+    statement: &ComposedStatement,
     patience: Duration,
 ) -> anyhow::Result<(Duration, usize)> {
     let prepared = client.prepare(statement.text()).await?;
@@ -124,7 +124,7 @@ async fn time(
     Ok((median, rows))
 }
 
-async fn buffers(client: &Client, statement: &Composed) -> anyhow::Result<u64> {
+async fn buffers(client: &Client, statement: &ComposedStatement) -> anyhow::Result<u64> {
     let explain = format!(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
         statement.text()

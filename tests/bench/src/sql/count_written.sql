@@ -1,7 +1,7 @@
 -- name: count_written
--- How many refs were written since $1; how many seconds after it the last one was; and the 95th percentile
--- of those of accounts with at most $2 refs. `looks` are the outcomes that were ever applied: a ref may
--- come round again before the last one was written.
+-- How many refs were written since $1; how many seconds after it the last one was; and the 95th
+-- percentile of those of accounts with at most $2 refs. `looks` are the outcomes that were ever
+-- applied: a ref may come round again before the last one was written.
 SELECT
     count(*) FILTER (WHERE p.refreshed_at >= $1) AS written,
     sum(p.looks)::bigint AS looks,

@@ -1,6 +1,6 @@
 -- name: drop_indexes
--- Remembers and drops every index that is no constraint: a million rows are inserted without them in
--- a quarter of the time, and built into them sorted, as a vacuumed table's are.
+-- Remembers and drops every index that is no constraint: a million rows are inserted without them
+-- in a quarter of the time, and built into them sorted, as a vacuumed table's are.
 CREATE TABLE bench_indexes AS
 SELECT i.indexname, i.indexdef
 FROM pg_indexes i

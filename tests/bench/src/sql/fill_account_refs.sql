@@ -1,6 +1,6 @@
 -- name: fill_account_refs
--- $2 chats of each of the users $1, with one branch each whose pull request is known, due now. The users have
--- accounts.
+-- $2 chats of each of the users $1, with one branch each whose pull request is known, due now. The
+-- users have accounts.
 WITH made AS (
     INSERT INTO chats (
         id, owner_id, title, status, primary_repository_key, primary_pr_number, primary_pr_state,

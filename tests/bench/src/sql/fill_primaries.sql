@@ -15,7 +15,8 @@ FROM chats c
 WHERE a.chat_id = c.id
     AND a.chat_pr <> c.list_pr;
 
--- The rows are written anew, in the order of time, as a table that was filled over two years has them.
+-- The rows are written anew, in the order of time, as a table that was filled over two years has
+-- them.
 CLUSTER chats USING chats_pkey;
 
 CLUSTER chat_acl USING chat_acl_pkey;

@@ -1,8 +1,8 @@
 -- name: fill_shares
--- Shares: of every hundred chats twelve with a user, five with one large group, one or two with one of
--- a hundred small groups; and what the first owner is shown by others, from the new end. One user has
--- ten thousand, and each of two hundred groups a thousand chats from all over the table, or one of a hundred
--- if that is less.
+-- Shares: of every hundred chats twelve with a user, five with one large group, one or two with one
+-- of a hundred small groups; and what the first owner is shown by others, from the new end. One
+-- user has ten thousand, and each of two hundred groups a thousand chats from all over the table,
+-- or one of a hundred if that is less.
 WITH numbered AS MATERIALIZED (
     SELECT
         c.id,

@@ -1,6 +1,7 @@
 -- name: fill_synced_refs
--- Chats of the user $1, one for each branch of the repository `$2/web`: $3 are their ids, $4 and $5 the
--- numbers and host ids of the branches' pull requests. They are known, and planned for some other day.
+-- Chats of the user $1, one for each branch of the repository `$2/web`: $3 are their ids, $4 and $5
+-- the numbers and host ids of the branches' pull requests. They are known, and planned for some
+-- other day.
 WITH made AS (
     INSERT INTO chats (
         id, owner_id, title, status, primary_repository_key, primary_pr_number, primary_pr_state,

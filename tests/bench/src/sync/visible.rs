@@ -8,7 +8,8 @@ use proto::chat::v1::{WatchChatsRequest, WatchChatsResponse};
 use testkit::clients::Caller;
 use tonic::Streaming;
 
-/// Reports that are measured at each distance, each of another user: a key's burst is not the matter here.
+/// Reports that are measured at each distance, each of another user: a key's burst is not the
+/// matter here.
 const REPORTS: usize = 20;
 
 /// Half of the reports took no longer, and 95 of a hundred.
@@ -18,7 +19,8 @@ pub(super) struct Visible {
     pub(super) p95: Duration,
 }
 
-/// Reports one branch after the other, of users whose accounts are known, with the host at `latency`.
+/// Reports one branch after the other, of users whose accounts are known, with the host at
+/// `latency`.
 pub(super) async fn visible(latency: Duration) -> anyhow::Result<Visible> {
     let stack = Stack::start_with(&[("CHAT_LOG", "warn,chat_service::server=info")]).await;
     let quiet = ("GITSYNC_LOG", "warn,gitsync_service::server=info");

@@ -46,14 +46,15 @@ pub(super) struct Cycle {
     pub(super) refs: usize,
     /// Requests to the host, over GraphQL and REST.
     pub(super) requests: usize,
-    /// What those cost of the limits: points of GraphQL by the host's formula, and one for each REST
-    /// request.
+    /// What those cost of the limits: points of GraphQL by the host's formula, and one for each
+    /// REST request.
     pub(super) points: u64,
     /// From when they were due until the last was written.
     pub(super) seconds: f64,
     /// The same for 95 of a hundred refs of those who have few.
     pub(super) small_p95_seconds: f64,
-    /// Outcomes that were applied meanwhile: a ref may come round again before the last was written.
+    /// Outcomes that were applied meanwhile: a ref may come round again before the last was
+    /// written.
     pub(super) looks: u64,
     /// Write-ahead log of everything that was done meanwhile, without full pages.
     pub(super) wal_bytes: u64,

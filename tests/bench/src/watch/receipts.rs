@@ -63,8 +63,8 @@ impl Receipts {
         self.sender.clone()
     }
 
-    /// Waits until each watcher has heard of the last of these changes of each of its chats. Returns
-    /// when the last one did.
+    /// Waits until each watcher has heard of the last of these changes of each of its chats.
+    /// Returns when the last one did.
     pub(super) async fn wait_for(
         &mut self,
         world: &World,
@@ -100,8 +100,8 @@ impl Receipts {
     }
 
     /// How long each change took to each watcher, from its answer and from its call. A watcher that
-    /// heard of a later change of the chat has heard of this one; one that heard before the call was
-    /// answered took no time.
+    /// heard of a later change of the chat has heard of this one; one that heard before the call
+    /// was answered took no time.
     pub(super) fn times(
         &self,
         world: &World,

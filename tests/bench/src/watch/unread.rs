@@ -28,7 +28,7 @@ SELECT gen_random_uuid(), $1, $2, 'x', 'running',
 FROM generate_series(1, 500) i
 RETURNING id";
 
-/// Administrators of the tenant's organization, each of whom reads all its chats.
+/// Administrators of the tenant's organization; each of them reads all its chats.
 const USERS: usize = 200;
 /// Watches of each, as many as one may have.
 const WATCHES: usize = 20;

@@ -1,8 +1,9 @@
 //! Callers who watch, in groups of ten, and chats of which each is watched by one group.
 //!
 //! Of each two groups, one watches all that its user may read, which is that user's own chats. The
-//! other one is of the same user, whose token names a group: a colleague shares chats with that, and
-//! the watches are of the colleague's chats. So a caller has twenty watches, as many as one may have.
+//! other one is of the same user, whose token names a group: a colleague shares chats with that,
+//! and the watches are of the colleague's chats. So a caller has twenty watches, as many as one may
+//! have.
 
 use std::{ops::Range, sync::Arc};
 

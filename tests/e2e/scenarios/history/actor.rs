@@ -8,7 +8,7 @@ use testkit::random::Random;
 use tonic::{Code, Status};
 
 use super::{
-    cast::{Role, Whom},
+    cast::{Role, ShareTarget},
     world::{LABEL, World, title},
 };
 
@@ -110,9 +110,9 @@ async fn update(world: &World, random: &mut Random, chat: usize) -> Result<(), S
 }
 
 async fn share(world: &World, random: &mut Random, chat: usize, adds: bool) -> Result<(), Status> {
-    let one = [random.pick(&Whom::ALL)];
+    let one = [random.pick(&ShareTarget::ALL)];
     let with = if random.chance(20) {
-        &Whom::ALL[..]
+        &ShareTarget::ALL[..]
     } else {
         &one
     };

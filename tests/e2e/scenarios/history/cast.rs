@@ -47,11 +47,11 @@ impl Role {
     ];
 
     /// Through which shares this caller reads.
-    pub(super) fn shares(self) -> &'static [Whom] {
+    pub(super) fn shares(self) -> &'static [ShareTarget] {
         match self {
-            Self::Reader => &[Whom::Reader, Whom::Group],
-            Self::Member => &[Whom::Group],
-            Self::Guest => &[Whom::Guest],
+            Self::Reader => &[ShareTarget::Reader, ShareTarget::Group],
+            Self::Member => &[ShareTarget::Group],
+            Self::Guest => &[ShareTarget::Guest],
             Self::Owner
             | Self::Colleague
             | Self::Administrator
@@ -63,15 +63,15 @@ impl Role {
     }
 }
 
-/// Whom a chat is shared with.
+/// The subject that a chat is shared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whom {
+pub(super) enum ShareTarget {
     Reader,
     Guest,
     Group,
 }
 
-impl Whom {
+impl ShareTarget {
     pub(super) const ALL: [Self; 3] = [Self::Reader, Self::Guest, Self::Group];
 }
 
@@ -117,11 +117,11 @@ impl Cast {
         self.bearers[&role].clone()
     }
 
-    pub(super) fn subject(&self, whom: Whom) -> Subject {
-        let subject = match whom {
-            Whom::Reader => subject::Subject::UserId(self.id(Role::Reader)),
-            Whom::Guest => subject::Subject::UserId(self.id(Role::Guest)),
-            Whom::Group => subject::Subject::GroupId(self.group.to_string()),
+    pub(super) fn subject(&self, target: ShareTarget) -> Subject {
+        let subject = match target {
+            ShareTarget::Reader => subject::Subject::UserId(self.id(Role::Reader)),
+            ShareTarget::Guest => subject::Subject::UserId(self.id(Role::Guest)),
+            ShareTarget::Group => subject::Subject::GroupId(self.group.to_string()),
         };
         Subject {
             subject: Some(subject),

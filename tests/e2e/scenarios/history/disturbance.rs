@@ -33,8 +33,8 @@ pub(super) enum Disturbance {
     NewGeneration,
 }
 
-/// Disturbs the replicas, which are the second and third of `places`; the first one is spared, so that
-/// a call that is repeated gets through.
+/// Disturbs the replicas, which are the second and third of `places`; the first one is spared, so
+/// that a call that is repeated gets through.
 pub(super) async fn disturb(
     stack: &Stack,
     replicas: &mut [Replica; 2],
@@ -60,7 +60,8 @@ pub(super) async fn disturb(
                 places.replace(number + 1, other.grpc_url());
                 let killed = std::mem::replace(&mut replicas[number], other);
                 killed.process.kill();
-                // If it was the relay, its lease would go on for 10 s: that is another test's matter.
+                // If it was the relay, its lease would go on for 10 s: that is another test's
+                // matter.
                 client.batch_execute(HAND_OVER).await.unwrap();
             }
             Disturbance::NewGeneration => client.batch_execute(NEW_GENERATION).await.unwrap(),

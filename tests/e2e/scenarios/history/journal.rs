@@ -1,12 +1,12 @@
 //! What was done to the chats of a history, and when: the model that watchers are held against.
 //!
 //! A change happens at one moment between its call and its answer. What is asked of the journal is
-//! whether something can have been so at a moment, and it says no only where no order of the moments
-//! allows it.
+//! whether something can have been so at a moment, and it says no only where no order of the
+//! moments allows it.
 
 use std::time::Instant;
 
-use super::cast::{Role, Whom};
+use super::cast::{Role, ShareTarget};
 
 /// The chats of a history.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) struct Record {
 
 /// A share that is added to a chat, or removed from it.
 struct Share {
-    whom: Whom,
+    target: ShareTarget,
     adds: bool,
     began: Instant,
     /// When the call succeeded; none until then.
@@ -45,11 +45,11 @@ impl Journal {
         self.0.iter().find(|record| record.id == id)
     }
 
-    /// Notes that a share with `whom` is about to be added or removed.
-    pub(super) fn begin_share(&mut self, chat: usize, whom: Whom, adds: bool) -> Pending {
+    /// Notes that a share with `target` is about to be added or removed.
+    pub(super) fn begin_share(&mut self, chat: usize, target: ShareTarget, adds: bool) -> Pending {
         let shares = &mut self.0[chat].shares;
         shares.push(Share {
-            whom,
+            target,
             adds,
             began: Instant::now(),
             ended: None,
@@ -107,18 +107,22 @@ impl Record {
             Role::Reader | Role::Member | Role::Guest | Role::Suspended => false,
         };
         let shares = role.shares().iter();
-        by_office || shares.into_iter().any(|whom| self.shared(*whom, from, to))
+        by_office
+            || shares
+                .into_iter()
+                .any(|target| self.shared(*target, from, to))
     }
 
     /// Whether this caller can have lost the chat before this moment, with the chat or without it.
     pub(super) fn losable(&self, role: Role, to: Instant) -> bool {
-        let taken =
-            |share: &Share| !share.adds && share.began <= to && role.shares().contains(&share.whom);
+        let taken = |share: &Share| {
+            !share.adds && share.began <= to && role.shares().contains(&share.target)
+        };
         self.deleted.is_some_and(|began| began <= to) || self.shares.iter().any(taken)
     }
 
-    fn shared(&self, whom: Whom, from: Instant, to: Instant) -> bool {
-        let of = |share: &&Share| share.whom == whom;
+    fn shared(&self, target: ShareTarget, from: Instant, to: Instant) -> bool {
+        let of = |share: &&Share| share.target == target;
         let added = self.shares.iter().filter(of).filter(|share| share.adds);
         added.filter(|add| add.began <= to).any(|add| {
             let moment = from.max(add.began);

@@ -104,7 +104,7 @@ fn right(world: &World, watched: &Watched, heard: &Heard) -> Result<(), &'static
             }
             let may_share = [Role::Owner, Role::Colleague].contains(&role);
             if heard.shows_shares && !(may_share && record.owner == role) {
-                return Err("whom it is shared with is not for this caller");
+                return Err("its shares are not for this caller");
             }
             Ok(())
         }

@@ -52,7 +52,7 @@ pub(super) struct Heard {
     pub(super) kind: WatchEventKind,
     pub(super) chat: String,
     pub(super) title: String,
-    /// Whether it says whom the chat is shared with.
+    /// Whether the view shows the chat's shares.
     pub(super) shows_shares: bool,
 }
 

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     actor,
-    cast::{Cast, Role, Whom},
+    cast::{Cast, Role, ShareTarget},
     journal::{Journal, Record},
     places::Places,
     verdict,
@@ -58,7 +58,8 @@ pub(super) struct World {
     places: Arc<Places>,
     random: Random,
     journal: Mutex<Journal>,
-    /// When the first of the last changes was made, by the database's clock: seconds and nanoseconds.
+    /// When the first of the last changes was made, by the database's clock: seconds and
+    /// nanoseconds.
     pub(super) ended: OnceLock<(i64, i32)>,
     /// Whether all has happened, and every watcher that hears of anything has heard of it.
     pub(super) over: watch::Sender<bool>,
@@ -191,7 +192,7 @@ impl World {
             let shared = owner != Role::Stranger;
             self.create(random, owner, owner, shared).await?;
             if shared {
-                self.share(random, chat, &Whom::ALL, true).await?;
+                self.share(random, chat, &ShareTarget::ALL, true).await?;
                 self.report(random, chat, "main").await?;
             }
         }
@@ -270,13 +271,17 @@ impl World {
         &self,
         random: &mut Random,
         chat: usize,
-        with: &[Whom],
+        with: &[ShareTarget],
         adds: bool,
     ) -> Result<(), Status> {
-        let subjects = || with.iter().map(|whom| self.cast.subject(*whom)).collect();
+        let subjects = || {
+            with.iter()
+                .map(|target| self.cast.subject(*target))
+                .collect()
+        };
         let (id, owner, pending) = {
             let mut journal = self.journal();
-            let begin = |whom: &Whom| journal.begin_share(chat, *whom, adds);
+            let begin = |target: &ShareTarget| journal.begin_share(chat, *target, adds);
             let pending: Vec<_> = with.iter().map(begin).collect();
             (journal.0[chat].id.clone(), journal.0[chat].owner, pending)
         };

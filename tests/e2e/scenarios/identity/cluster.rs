@@ -1,4 +1,5 @@
-//! Identities of a Kubernetes cluster on the listener of gitsync-service, beside an issuer of users.
+//! Identities of a Kubernetes cluster on the listener of gitsync-service, beside an issuer of
+//! users.
 
 use e2e::stack::{REPOSITORY, Stack};
 use proto::chat::v1::PullRequestState;

@@ -66,7 +66,7 @@ impl Load {
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(key);
     }
 
-    /// Waits for so many more calls, none of which has failed.
+    /// Waits for more calls, all of which must succeed.
     async fn goes_on(&mut self) {
         let before = self.answered.load(Ordering::Relaxed);
         wait::until("calls are answered", || {

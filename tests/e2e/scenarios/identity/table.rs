@@ -4,8 +4,8 @@ use proto::{chat::v1, gitsync};
 use tonic::Code;
 use uuid::Uuid;
 
-/// An RPC, a request that is well formed and about nothing that exists, and the answer to each identity
-/// on the listener that serves it. On every other listener it does not exist, for all.
+/// An RPC, a request that is well formed and about nothing that exists, and the answer to each
+/// identity on the listener that serves it. On every other listener it does not exist, for all.
 pub(super) struct Row {
     pub(super) rpc: &'static str,
     pub(super) request: Vec<u8>,

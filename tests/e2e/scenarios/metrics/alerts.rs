@@ -1,5 +1,5 @@
-//! Alerts that real faults fire: a real Prometheus scrapes both processes, and evaluates the rules that
-//! are shipped, with times that a test can wait for.
+//! Alerts that real faults fire: a real Prometheus scrapes both processes, and evaluates the rules
+//! that are shipped, with times that a test can wait for.
 
 use e2e::stack::{REPOSITORY, Stack, Worker};
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest, UpdateChatRequest};

@@ -167,7 +167,7 @@ async fn certificates_and_authorities_are_replaced_and_no_call_fails() {
 
 /// Half of a pair, or garbage, is what a look may find while files are replaced.
 #[tokio::test]
-async fn a_file_that_cannot_be_used_keeps_the_last_certificate_and_is_told_of_once() {
+async fn a_file_that_cannot_be_used_keeps_the_last_certificate_and_is_reported_once() {
     let files = Files::new();
     let mut variables = files.chat_service();
     variables.push(("CHAT_PLAINTEXT", "ops".to_owned()));

@@ -107,7 +107,7 @@ impl Stack {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// When the caller has no account.
     pub async fn account(&self, caller: &Caller) -> GitAccount {
         let request = ListGitAccountsRequest::default();
         let list = self.accounts(caller).list_git_accounts(request).await;

@@ -87,7 +87,7 @@ impl World {
     }
 
     async fn catch_up(&self) {
-        for lane in Lane::ALL {
+        for lane in CatchUpLane::ALL {
             self.watchers.0.catch_up(&self.store, lane).await.unwrap();
         }
     }
@@ -107,14 +107,14 @@ impl World {
 }
 
 #[tokio::test]
-async fn whoever_resumes_hears_of_all_that_changed_since_in_order_and_then_of_what_follows() {
+async fn a_resumed_watcher_receives_all_changes_since_in_order_and_then_what_follows() {
     let world = World::new().await;
     let chats = world.chats(3).await;
     let (live, begin) = world.watch(Since::Now);
     world.place(&[chats[0], chats[1], chats[0], chats[2]]).await;
     world.follow().await;
     let mut resumed = world.resume(begin, 1);
-    // It joined the others, and hears nothing of what follows before it has caught up.
+    // It joined the live stream, and receives none of its notices before it has caught up.
     world.place(&[chats[0]]).await;
     world.follow().await;
     assert_eq!(heard(&mut resumed), []);
@@ -162,7 +162,7 @@ async fn a_thousand_that_resume_cost_one_read_of_each_chat_that_changed() {
 }
 
 #[tokio::test]
-async fn what_was_forgotten_or_is_too_much_is_a_resync_and_what_is_known_is_none() {
+async fn deleted_or_too_many_events_are_a_resync_and_known_ones_are_not() {
     let world = World::new().await;
     let chats = world.chats(1).await;
     let (_live, begin) = world.watch(Since::Now);
@@ -186,7 +186,7 @@ async fn what_was_forgotten_or_is_too_much_is_a_resync_and_what_is_known_is_none
 }
 
 #[tokio::test]
-async fn whoever_is_ahead_of_this_replica_goes_on_and_whoever_is_ahead_of_all_lists_again() {
+async fn a_watcher_ahead_of_this_replica_goes_on_and_one_ahead_of_all_lists_again() {
     let world = World::new().await;
     let chats = world.chats(2).await;
     let (_live, begin) = world.watch(Since::Now);
@@ -222,7 +222,12 @@ async fn a_pass_that_fails_is_made_again_for_those_who_still_wait() {
         .await
         .unwrap();
     let inner = &world.watchers.0;
-    assert!(inner.catch_up(&world.store, Lane::Near).await.is_err());
+    assert!(
+        inner
+            .catch_up(&world.store, CatchUpLane::Near)
+            .await
+            .is_err()
+    );
     drop(gone);
     assert_eq!(heard(&mut resumed), []);
     world
@@ -247,8 +252,8 @@ impl History {
         Self { changes, last }
     }
 
-    /// Checks that one that resumes after `position` has heard of the last change of each chat up to
-    /// there; of chats that change later, it hears then.
+    /// Checks that a watcher that resumes after `position` has received the last change of each
+    /// chat up to that position; later changes follow.
     fn check(&self, heard: &HashMap<ChatId, i64>, position: i64) {
         for (chat, last) in self.last.iter().filter(|(_, last)| **last <= position) {
             let heard = heard.get(chat);
@@ -292,7 +297,7 @@ impl History {
 
 /// Promise 12, for watchers that are cut at any moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_cut_and_resumes_again_and_again_has_heard_all_up_to_there() {
+async fn a_watcher_that_is_cut_and_resumes_repeatedly_has_received_everything_up_to_there() {
     const CHANGES: usize = 2_000;
     const WATCHERS: u32 = 20;
     let world = World::new().await;

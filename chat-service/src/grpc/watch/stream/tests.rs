@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    accounts::Derived,
+    accounts::DerivedKeys,
     authz::{Authorizer, Principal, User},
     chat::View,
     events::{
@@ -43,12 +43,12 @@ impl Watched {
             site_roles: BTreeSet::new(),
             suspended: false,
         });
-        let revisions = Revisions::new(&Derived {
+        let revisions = Revisions::new(&DerivedKeys {
             active: [1; 32],
             others: Vec::new(),
         });
         let closing = CancellationToken::new();
-        let parts = Parts {
+        let parts = StreamParts {
             watch,
             renderer: Renderer {
                 viewer: Viewer::of(&Authorizer::new(), &principal),
@@ -125,7 +125,7 @@ async fn heartbeats_are_in_time() {
 }
 
 #[tokio::test]
-async fn whoever_is_to_list_is_told_so_before_any_heartbeat() {
+async fn a_resync_is_sent_before_any_heartbeat() {
     let watchers = Watchers::idle();
     let period = Duration::from_millis(1);
     let mut watched = Watched::new(&watchers, user(), Since::Unknown, period);
@@ -151,12 +151,12 @@ async fn a_connection_that_ends_ends_its_streams_however_much_waits() {
 }
 
 #[tokio::test]
-async fn whoever_watches_is_noted_again_and_again_whatever_they_hear_in_between() {
+async fn a_watcher_is_recorded_as_viewing_repeatedly_whatever_it_receives() {
     assert_eq!(samples().period(), SAMPLE_INTERVAL);
     let (views, sampler) = Views::new(SyncMetrics::default());
-    let mut viewing = Some(Viewing {
+    let mut viewing = Some(ViewRecorder {
         views,
-        watcher: Watcher {
+        watcher: WatchingUser {
             user: UserId(Uuid::new_v4()),
             groups: Vec::new(),
             owner: None,
@@ -168,7 +168,7 @@ async fn whoever_watches_is_noted_again_and_again_whatever_they_hear_in_between(
         while sampler.waiting() < 4 {
             // Cancels the wait for the next tick, as each notice does.
             let notice = Duration::from_millis(1);
-            let _ = tokio::time::timeout(notice, Viewing::sample(&mut viewing)).await;
+            let _ = tokio::time::timeout(notice, ViewRecorder::sample(&mut viewing)).await;
         }
     };
     tokio::time::timeout(PATIENCE, four_times).await.unwrap();

@@ -25,10 +25,10 @@ const NOT_CONFIGURED_BACKOFF: Duration = Duration::from_secs(60 * 60);
 
 /// The outcomes of a report on their way.
 pub(super) struct Batch {
-    /// What is stored: the outcome, or our own failure where that does not fit. A ref without an
+    /// The rows to store: each outcome, or our own failure if it does not fit. A ref without an
     /// outcome would be leased again at once, for ever, and a person may be waiting for it.
     rows: Vec<Value>,
-    /// Whose own outcome does not fit.
+    /// Refs whose own outcome does not fit.
     unfit: HashSet<Uuid>,
     effects: HashMap<Uuid, OutcomeStatus>,
     /// Outcomes that were stored.

@@ -1,4 +1,5 @@
-//! Pauses go along when a spender gets another budget: by a new token, or when its account is learned.
+//! Pauses go along when a spender gets another budget: by a new token, or when its account is
+//! learned.
 
 use serde_json::{Value, json};
 use testkit::postgres::Client;

@@ -2,7 +2,7 @@
 
 use proto::chat::v1::{self, ProblemClass};
 
-use super::{observe, told};
+use super::{next_view, observe};
 use crate::{
     stack::Stack,
     worker::{
@@ -54,7 +54,7 @@ async fn a_window_is_new_only_when_it_resets_later_and_else_the_least_is_left() 
             (4999, 3600, 4999),
         ] {
             observe(stack, &worker, of(&[window("graphql", remaining, reset)])).await;
-            let view = told(stack, &worker).await;
+            let view = next_view(stack, &worker).await;
             assert_eq!(
                 named(&view, "graphql").remaining,
                 Some(left),
@@ -63,7 +63,7 @@ async fn a_window_is_new_only_when_it_resets_later_and_else_the_least_is_left() 
         }
         // Each has its own.
         observe(stack, &worker, of(&[window("core", 17, 3600)])).await;
-        let view = told(stack, &worker).await;
+        let view = next_view(stack, &worker).await;
         assert_eq!(named(&view, "core").remaining, Some(17));
         assert_eq!(named(&view, "graphql").remaining, Some(4999));
 
@@ -76,7 +76,7 @@ async fn a_window_is_new_only_when_it_resets_later_and_else_the_least_is_left() 
              )",
         )
         .await;
-        let graphql = named(&told(stack, &worker).await, "graphql");
+        let graphql = named(&next_view(stack, &worker).await, "graphql");
         assert_eq!((graphql.limit, graphql.remaining), (Some(5000), None));
         assert_eq!(graphql.reset_in, None);
     })
@@ -96,7 +96,7 @@ async fn how_much_later_a_new_window_resets_goes_by_its_length() {
                 ..window("minute", remaining, reset)
             };
             observe(stack, &worker, of(&[observed])).await;
-            let minute = named(&told(stack, &worker).await, "minute");
+            let minute = named(&next_view(stack, &worker).await, "minute");
             assert_eq!(minute.remaining, Some(left), "{remaining} until {reset}");
             assert_eq!(minute.length.unwrap().seconds, 60);
         }
@@ -117,7 +117,7 @@ async fn a_window_without_an_end_tells_only_its_limit() {
         };
         for _ in 0..2 {
             observe(stack, &worker, of(std::slice::from_ref(&endless))).await;
-            let core = named(&told(stack, &worker).await, "core");
+            let core = named(&next_view(stack, &worker).await, "core");
             assert_eq!((core.limit, core.remaining), (Some(5000), None));
         }
     })
@@ -141,13 +141,13 @@ async fn a_budget_with_a_paused_window_is_leased_with_that_pause() {
         )
         .await;
         let left = |view: &v1::BudgetView| named(view, "graphql").pause_for.unwrap().seconds;
-        assert!(left(&told(stack, &worker).await) > 590);
+        assert!(left(&next_view(stack, &worker).await) > 590);
         // Neither a good answer nor a shorter pause nor a report ends it.
         let good = window("graphql", 5000, 3600);
         observe(stack, &worker, of(std::slice::from_ref(&good))).await;
         observe(stack, &worker, of(&[paused(1, good)])).await;
         owner.report(&chat.id, "feat/y").await;
-        let view = told(stack, &worker).await;
+        let view = next_view(stack, &worker).await;
         assert_eq!(named(&view, "core").pause_for, None);
         assert!(left(&view) > 580);
     })
@@ -217,7 +217,8 @@ async fn a_budget_gets_at_most_one_rate_limit_answer_and_nothing_before_its_paus
         paused.budget = Some(limited());
         paused.release_lease = false;
         worker.try_report(paused).await.unwrap();
-        // A good answer that crossed it, a new report, a view of it, another token: nothing ends it.
+        // A good answer that crossed it, a new report, a view of it, another token: nothing ends
+        // it.
         let mut good = report(&lease.0.lease_token, Vec::new());
         good.budget = Some(of(&[window("core", 4999, 3600)]));
         worker.try_report(good).await.unwrap();

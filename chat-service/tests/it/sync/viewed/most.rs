@@ -9,8 +9,8 @@ use crate::{
     worker::value,
 };
 
-/// Chats of an owner, with a ref each, that were updated two minutes after one another, the last one
-/// `2 - minutes` ago.
+/// Chats of an owner, with a ref each, that were updated two minutes after one another, the last
+/// one `2 - minutes` ago.
 async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
     stack
         .database
@@ -45,7 +45,7 @@ async fn chats_of(stack: &Stack, owner: Uuid, chats: i32, minutes: i32) {
 }
 
 #[tokio::test]
-async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() {
+async fn of_all_watched_chats_the_fifty_updated_last_are_viewed() {
     Stack::run(async |stack| {
         let watcher = Caller::user();
         let team = Uuid::now_v7();
@@ -114,7 +114,7 @@ async fn of_all_chats_that_somebody_watches_the_fifty_updated_last_are_viewed() 
 }
 
 #[tokio::test]
-async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
+async fn of_one_owners_watched_chats_only_the_watchers_are_viewed() {
     Stack::run(async |stack| {
         let watcher = Caller::user();
         let team = Uuid::now_v7();
@@ -123,7 +123,8 @@ async fn of_one_owners_chats_that_somebody_watches_only_theirs_are_viewed() {
         for owner in [id, friend, colleague] {
             chats_of(stack, owner, 4, 0).await;
         }
-        // Of the friend's, one to them, one to their group, one to both, and one to nobody.
+        // Of the friend's, one is shared with them, one with their group, one with both, and one
+        // with none.
         stack
             .database
             .client()

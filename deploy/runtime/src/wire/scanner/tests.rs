@@ -1,4 +1,4 @@
-//! What a scanner says of bodies, whole and in parts.
+//! Scans of bodies, whole and in parts.
 
 use prost::Message as _;
 use proto::{
@@ -16,7 +16,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     [&[0], &length[..], message].concat()
 }
 
-/// What the scanner says of these bytes, in parts of every length.
+/// The result of scanning these bytes, in parts of every length.
 fn scanned(message: &str, body: &[u8]) -> Result<(), Fault> {
     let shapes = Arc::new(Shapes::of(&files_of(&[
         "chat.v1.ChatService",

@@ -30,15 +30,15 @@ fn status(name: &str, state: &str) -> Check {
 }
 
 fn sum(checks: Vec<Check>) -> Checks {
-    Listed {
+    CheckList {
         checks,
-        ..Listed::default()
+        ..CheckList::default()
     }
     .sum()
 }
 
 /// State, and how many passed, failed, are pending, and were skipped.
-fn told(sum: &Checks) -> (CheckState, [u32; 4]) {
+fn counted(sum: &Checks) -> (CheckState, [u32; 4]) {
     (
         sum.state,
         [sum.passed, sum.failed, sum.pending, sum.skipped],
@@ -47,7 +47,7 @@ fn told(sum: &Checks) -> (CheckState, [u32; 4]) {
 
 #[test]
 fn each_word_of_a_run_or_a_status_means_one_thing() {
-    use Verdict::{Failed, Passed, Pending, Skipped};
+    use CheckVerdict::{Failed, Passed, Pending, Skipped};
     for (conclusion, verdict) in [
         ("SUCCESS", Passed),
         ("NEUTRAL", Skipped),
@@ -154,7 +154,7 @@ fn of_each_name_the_latest_run_counts_and_one_that_was_superseded_for_nothing() 
             (CheckState::Failing, one(0, 1, 0)),
         ),
     ] {
-        assert_eq!(told(&sum(checks)), expected, "{name}");
+        assert_eq!(counted(&sum(checks)), expected, "{name}");
     }
 }
 
@@ -169,7 +169,7 @@ fn runs_of_two_workflows_and_a_status_of_one_name_are_three_checks() {
         other,
         status("build", "SUCCESS"),
     ]);
-    assert_eq!(told(&sum), (CheckState::Failing, [2, 1, 0, 0]));
+    assert_eq!(counted(&sum), (CheckState::Failing, [2, 1, 0, 0]));
 }
 
 #[test]
@@ -178,35 +178,35 @@ fn a_failure_outranks_what_is_pending_and_what_is_skipped_decides_nothing() {
     let pending = run("b", "IN_PROGRESS", "", at("01:00:00"));
     let skipped = run("c", "COMPLETED", "SKIPPED", at("01:00:00"));
     let all = sum(vec![failed, pending.clone(), skipped.clone()]);
-    assert_eq!(told(&all), (CheckState::Failing, [0, 1, 1, 1]));
+    assert_eq!(counted(&all), (CheckState::Failing, [0, 1, 1, 1]));
     let left = sum(vec![pending, skipped.clone()]);
-    assert_eq!(told(&left), (CheckState::Pending, [0, 0, 1, 1]));
+    assert_eq!(counted(&left), (CheckState::Pending, [0, 0, 1, 1]));
     assert_eq!(
-        told(&sum(vec![skipped])),
+        counted(&sum(vec![skipped])),
         (CheckState::Passing, [0, 0, 0, 1])
     );
-    assert_eq!(told(&sum(Vec::new())), (CheckState::None, [0; 4]));
+    assert_eq!(counted(&sum(Vec::new())), (CheckState::None, [0; 4]));
 }
 
 #[test]
 fn a_required_check_that_never_reported_is_pending() {
-    let required = |checks: Vec<Check>| Listed {
+    let required = |checks: Vec<Check>| CheckList {
         checks,
         required: BTreeSet::from(["build".to_owned(), "deploy".to_owned()]),
         beyond: None,
     };
     let built = run("build", "COMPLETED", "SUCCESS", at("01:00:00"));
     let sum = required(vec![built.clone()]).sum();
-    assert_eq!(told(&sum), (CheckState::Pending, [1, 0, 1, 0]));
+    assert_eq!(counted(&sum), (CheckState::Pending, [1, 0, 1, 0]));
     // The host may show it as expected: it is one check.
     let sum = required(vec![built, status("deploy", "EXPECTED")]).sum();
-    assert_eq!(told(&sum), (CheckState::Pending, [1, 0, 1, 0]));
+    assert_eq!(counted(&sum), (CheckState::Pending, [1, 0, 1, 0]));
 }
 
 #[test]
 fn of_more_checks_than_are_listed_the_hosts_sum_decides_unless_one_failed() {
     let cut = |checks: Vec<Check>, beyond| {
-        let listed = Listed {
+        let listed = CheckList {
             checks,
             required: BTreeSet::from(["far beyond".to_owned()]),
             beyond: Some(beyond),
@@ -234,7 +234,7 @@ fn of_more_checks_than_are_listed_the_hosts_sum_decides_unless_one_failed() {
 #[test]
 fn failed_checks_are_named_with_the_required_ones_first() {
     let failed = |name: &str| run(name, "COMPLETED", "FAILURE", at("01:00:00"));
-    let listed = Listed {
+    let listed = CheckList {
         checks: ["b", "z", "a"].map(failed).to_vec(),
         required: BTreeSet::from(["z".to_owned()]),
         beyond: None,

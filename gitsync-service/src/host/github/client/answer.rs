@@ -1,4 +1,4 @@
-//! What came of a request, as far as the client reads it.
+//! Responses as the client reads them.
 
 use reqwest::StatusCode;
 use url::Url;
@@ -7,28 +7,28 @@ use super::super::rate_limit::LimitHeaders;
 
 /// An answer, and what its headers say about it.
 #[derive(Debug)]
-pub(in super::super) struct Answer<T> {
+pub(in super::super) struct HttpAnswer<T> {
     pub(in super::super) body: T,
-    /// What its headers say of limits, and its clock.
+    /// Rate limits and the clock from its headers.
     pub(in super::super) limits: LimitHeaders,
     /// The next page, at the same origin.
     pub(in super::super) next: Option<Url>,
     /// Whether the resource was asked for by a name that it does not have.
-    pub(in super::super) moved: Moved,
+    pub(in super::super) moved: Redirect,
 }
 
 /// Whether an answer came from another address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Moved {
+pub(in super::super) enum Redirect {
     /// It came from where it was asked for.
     No,
-    /// It is there this time, and the next time is to be asked for as before.
+    /// A temporary redirect: the next request uses the former name.
     ForNow,
     /// The resource has another name.
     ForGood,
 }
 
-impl Moved {
+impl Redirect {
     pub(super) fn and_then(self, status: StatusCode) -> Self {
         let for_good = matches!(
             status,
@@ -41,7 +41,7 @@ impl Moved {
     }
 }
 
-/// What came of a GraphQL query. A limit is noted by then, and so is a refused credential.
+/// The result of a GraphQL query. Limits and a refused credential have been noted.
 #[derive(Debug)]
 pub(in super::super) enum Reply {
     /// The bytes of an answer with status 200, and its headers on limits.
@@ -50,6 +50,6 @@ pub(in super::super) enum Reply {
     Missing,
     /// The request as a whole is refused to this token, whatever repositories it asks.
     Refused,
-    /// The host gave up: on this query, or altogether.
+    /// The query exceeded the host's time, or the host is overloaded.
     Overloaded,
 }

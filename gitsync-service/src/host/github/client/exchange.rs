@@ -16,26 +16,27 @@ use super::{
         refusal::{MAX_REFUSAL_BYTES, Refusal, refusal},
     },
     Client, Endpoint,
-    body::{Broken, read_beginning, unanswered},
+    body::{TransportError, read_beginning, unanswered},
 };
 
-/// What a refusal amounts to, once what it closes is closed.
-pub(super) enum Refused {
+/// The failure of a refused request, after the consequences of the refusal were noted.
+pub(super) enum RequestFailure {
     NoAnswer(NoAnswer),
     /// It does not exist for this token.
     Missing,
-    /// The host gave up on the question, or is overloaded: the answer does not tell which.
+    /// The query exceeded the host's time, or the host is overloaded: the response does not say
+    /// which.
     Overloaded,
 }
 
 /// The requests of one question, which spend one window.
-pub(super) struct Exchange<'a> {
+pub(super) struct RequestExchange<'a> {
     client: &'a Client,
     window: &'static str,
     endpoint: Endpoint,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a> RequestExchange<'a> {
     pub(super) fn new(client: &'a Client, window: &'static str, endpoint: Endpoint) -> Self {
         Self {
             client,
@@ -45,7 +46,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends a request and notes what the head of its answer says.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Broken> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, TransportError> {
         let admission = &self.client.admission;
         let (host, endpoint) = (admission.api_base_url(), self.endpoint.name());
         let counted = admission.metrics().start_host_request(host, endpoint);
@@ -73,10 +74,10 @@ impl<'a> Exchange<'a> {
         let limits = limit_headers(response.headers());
         answered(&span, status, limits.request_id.as_deref());
         // Headers of an answer to a refused token are about the address that it came from.
-        if let Some(told) = limits.window(self.window)
+        if let Some(seen) = limits.window(self.window)
             && status != StatusCode::UNAUTHORIZED
         {
-            admission.observe(self.window, told);
+            admission.observe(self.window, seen);
         }
         if status.is_server_error() {
             // Under maintenance, the host says when it is back.
@@ -121,7 +122,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Reads a refusal, and closes what it closes.
-    pub(super) async fn refused(&self, response: Response) -> Refused {
+    pub(super) async fn refused(&self, response: Response) -> RequestFailure {
         const SSO: HeaderName = HeaderName::from_static("x-github-sso");
         let admission = &self.client.admission;
         let response_status = response.status();
@@ -134,8 +135,8 @@ impl<'a> Exchange<'a> {
         let refusal = refusal(status, &limits, sso.as_deref(), &body);
         self.client.log_refusal(status, &refusal, &limits);
         let request = limits.request_id.as_deref();
-        // Whether it is the host that refuses, its body tells; whether a refused token is its fault,
-        // that says itself.
+        // The body shows whether the host itself refuses; a refused credential is counted
+        // separately.
         if refusal == Refusal::NotTheHost {
             admission.unanswered(None, request);
         } else if is_refusal(response_status) && response_status != StatusCode::UNAUTHORIZED {
@@ -148,13 +149,13 @@ impl<'a> Exchange<'a> {
             }
             Refusal::Credential => NoAnswer::Withheld(admission.refuse_credential()),
             Refusal::Locked => NoAnswer::Withheld(admission.lock_account()),
-            Refusal::Overloaded | Refusal::NotTheHost => return Refused::Overloaded,
+            Refusal::Overloaded | Refusal::NotTheHost => return RequestFailure::Overloaded,
             Refusal::Missing => {
                 // A missing interface answers the same to any token, good or not.
                 if self.window != GRAPHQL {
                     self.taken(&limits, expires_at);
                 }
-                return Refused::Missing;
+                return RequestFailure::Missing;
             }
             Refusal::Failed(class) => {
                 // The host explains a refusal only to a token that it accepts.
@@ -164,11 +165,11 @@ impl<'a> Exchange<'a> {
                 NoAnswer::Failed(class)
             }
         };
-        Refused::NoAnswer(reason)
+        RequestFailure::NoAnswer(reason)
     }
 }
 
-/// What an answer's head says of a request.
+/// Records the response's head in the request's span.
 fn answered(span: &Span, status: StatusCode, request_id: Option<&str>) {
     span.set("http.response.status_code", i64::from(status.as_u16()));
     if let Some(id) = request_id {
@@ -179,8 +180,8 @@ fn answered(span: &Span, status: StatusCode, request_id: Option<&str>) {
     }
 }
 
-/// When the token expires, as GitHub says it of those that do: `2026-12-31 12:00:00 UTC`, or with an
-/// offset in place of the zone.
+/// When the token expires. GitHub sends it for expiring tokens only, as `2026-12-31 12:00:00 UTC`
+/// or with an offset in place of the zone.
 fn token_expiry(headers: &HeaderMap) -> Option<Timestamp> {
     const EXPIRY: HeaderName = HeaderName::from_static("github-authentication-token-expiration");
     let text = text(headers, &EXPIRY)?;

@@ -1,6 +1,5 @@
-//! What came back, question by question: an answer in part is used as far as it goes. Where an
-//! error does not say what it is about, what is found is found, and what is not is not known to be
-//! missing.
+//! Reads a response row by row: a partial response is used as far as it goes. If an error has no
+//! path, rows that were found are found, and missing rows are not known to be missing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,8 +16,8 @@ use super::{
         client::Client,
         rate_limit::{self, LimitHeaders},
     },
-    Part, Queried,
-    error::{LIST, Meaning, Place, by_message, dispensable, meaning},
+    Part, QueryResult,
+    error::{ErrorPath, LIST, Meaning, by_message, dispensable, meaning},
     progress::OPTIONAL,
 };
 
@@ -33,7 +32,7 @@ fn unknown() -> NoAnswer {
     NoAnswer::invalid("an unknown error")
 }
 
-/// What an answer may lack without being wrong: fields that are null for one reason or another.
+/// Fields that may be null or absent in a valid response.
 const DISPENSABLE: [&str; 7] = [
     "parent",
     "author",
@@ -50,29 +49,29 @@ const NETWORK_LIST: &str = "associatedPullRequests";
 /// An answer whose body is one.
 pub(super) struct Envelope {
     data: Map<String, Value>,
-    /// What is said of everything that has no answer.
+    /// The failure of every row without an answer.
     whole: Option<NoAnswer>,
-    /// Whether that is to be asked again, in smaller parts.
+    /// Whether to send the unanswered rows again, in smaller parts.
     again: bool,
-    /// Whether the host gave up on any of it.
-    pub(super) gave_up: bool,
-    by_alias: HashMap<String, Verdict>,
-    by_index: HashMap<usize, Verdict>,
+    /// Whether the host failed to complete any part of the query.
+    pub(super) overloaded: bool,
+    by_alias: HashMap<String, RowVerdict>,
+    by_index: HashMap<usize, RowVerdict>,
     /// Fields that were taken out, and of which answers.
     hidden: HashSet<(String, Option<usize>, &'static str)>,
 }
 
-/// What is said of one question.
+/// The verdict of an error on one row.
 #[derive(Clone, Copy)]
-enum Verdict {
+enum RowVerdict {
     NotFound,
     Failed(NoAnswer),
     Again,
 }
 
-impl Verdict {
-    /// Of two the worse, which leaves more open: whatever else is said of a question, what the host
-    /// gave up on is not known.
+impl RowVerdict {
+    /// The worse of two verdicts, the one that decides less: a row that the host failed to complete
+    /// is unknown, whatever its other errors say.
     fn worse(self, other: Self) -> Self {
         match (self, other) {
             (Self::Again, _) | (_, Self::Again) => Self::Again,
@@ -89,7 +88,7 @@ impl Envelope {
         limits: &LimitHeaders,
         client: &Client,
         endpoint: &'static str,
-    ) -> Result<Queried<Self>, NoAnswer> {
+    ) -> Result<QueryResult<Self>, NoAnswer> {
         const NO_ANSWER: &str = "not an answer to a query";
         let Ok(Value::Object(mut body)) = serde_json::from_slice(bytes) else {
             return Err(NoAnswer::invalid(NO_ANSWER));
@@ -104,7 +103,7 @@ impl Envelope {
             data,
             whole: None,
             again: false,
-            gave_up: false,
+            overloaded: false,
             by_alias: HashMap::new(),
             by_index: HashMap::new(),
             hidden: HashSet::new(),
@@ -123,9 +122,9 @@ impl Envelope {
                     let request = limits.request_id.as_deref();
                     let goes_on = client.lack_field(dispensable(error), request);
                     return Some(if goes_on {
-                        Queried::Leaner
+                        QueryResult::Leaner
                     } else {
-                        Queried::Elsewhere
+                        QueryResult::Elsewhere
                     });
                 }
                 Meaning::Denied(class) => {
@@ -149,7 +148,7 @@ impl Envelope {
                 meaning,
                 Meaning::Primary | Meaning::Secondary | Meaning::Skew
             );
-            if place == Place::Whole || everything {
+            if place == ErrorPath::Whole || everything {
                 if let Some(answered) = whole(&mut envelope, meaning, error) {
                     return Ok(answered);
                 }
@@ -169,19 +168,19 @@ impl Envelope {
             envelope.secondary(limits, client);
         }
         envelope.again = too_heavy || overloaded;
-        envelope.gave_up |= overloaded;
+        envelope.overloaded |= overloaded;
         if envelope.again && envelope.whole.is_none() && envelope.is_bare() {
             return Ok(if too_heavy {
-                Queried::TooHeavy
+                QueryResult::TooHeavy
             } else {
-                Queried::Overloaded
+                QueryResult::Overloaded
             });
         }
         let is_refused = envelope.whole.is_some_and(NoAnswer::is_of_repository);
         if is_refused && envelope.is_bare() {
-            return Ok(Queried::Elsewhere);
+            return Ok(QueryResult::Elsewhere);
         }
-        Ok(Queried::InPart(envelope))
+        Ok(QueryResult::InPart(envelope))
     }
 
     fn secondary(&mut self, limits: &LimitHeaders, client: &Client) {
@@ -203,12 +202,13 @@ impl Envelope {
                 .all(|(key, value)| rides_along(key) || value.is_null())
     }
 
-    fn note(&mut self, meaning: Meaning, place: Place) {
-        let Place::One { key, index, below } = place else {
+    fn note(&mut self, meaning: Meaning, place: ErrorPath) {
+        let ErrorPath::One { key, index, below } = place else {
             return;
         };
-        // What hangs on a pull request, and may be kept from a token or too much for the host, is not
-        // told then. It costs the pull request only where the host left no place for it.
+        // An optional field of a pull request that is hidden from the token or too expensive is
+        // absent from the answer. The pull request itself fails only where the response left no
+        // node for it.
         let field = OPTIONAL
             .iter()
             .find(|field| below.iter().any(|step| step == *field));
@@ -218,20 +218,20 @@ impl Envelope {
             return;
         }
         let last = below.last().map(String::as_str).unwrap_or_default();
-        self.gave_up |= meaning == Meaning::Overloaded;
+        self.overloaded |= meaning == Meaning::Overloaded;
         // These lists are of the whole network: strangers decide what is in them.
         let is_of_network = last == "nodes" && below.iter().any(|name| name == NETWORK_LIST);
         let verdict = match meaning {
-            Meaning::TooHeavy | Meaning::Overloaded => Verdict::Again,
+            Meaning::TooHeavy | Meaning::Overloaded => RowVerdict::Again,
             Meaning::NotFound | Meaning::Denied(_)
                 if is_of_network || DISPENSABLE.contains(&last) =>
             {
                 return;
             }
-            Meaning::NotFound => Verdict::NotFound,
-            Meaning::Denied(class) => Verdict::Failed(NoAnswer::Failed(class)),
+            Meaning::NotFound => RowVerdict::NotFound,
+            Meaning::Denied(class) => RowVerdict::Failed(NoAnswer::Failed(class)),
             Meaning::Primary | Meaning::Secondary | Meaning::Skew | Meaning::Unknown => {
-                Verdict::Failed(unknown())
+                RowVerdict::Failed(unknown())
             }
         };
         let noted = match index {
@@ -256,15 +256,15 @@ impl Envelope {
         self.hidden.contains(&place)
     }
 
-    /// The errors at places of the list cannot be told to be of one question or another.
+    /// An error without a usable path puts every row of the list in doubt.
     fn doubt_all_of_the_list(&mut self) {
         for verdict in self.by_index.values() {
             match verdict {
-                Verdict::Again => self.again = true,
-                Verdict::Failed(reason) => {
+                RowVerdict::Again => self.again = true,
+                RowVerdict::Failed(reason) => {
                     self.whole.get_or_insert(*reason);
                 }
-                Verdict::NotFound => {}
+                RowVerdict::NotFound => {}
             }
         }
     }
@@ -278,8 +278,8 @@ impl Envelope {
         }
     }
 
-    /// What became of each id. Told by the ids in the answer: what is missing need not leave a gap
-    /// in its place.
+    /// The verdict of each id. Rows are matched by the ids in the response, because a missing row
+    /// need not leave a gap.
     pub(super) fn nodes<T>(
         &mut self,
         ids: &[&str],
@@ -318,9 +318,9 @@ impl Envelope {
                 let verdict = self.by_index.get(&index);
                 let verdict = verdict.copied().filter(|_| in_step);
                 match by_id.get(*id).copied().or_else(|| stranger(index)) {
-                    Some(_) if matches!(verdict, Some(Verdict::Again)) => Part::Unresolved,
+                    Some(_) if matches!(verdict, Some(RowVerdict::Again)) => Part::Unresolved,
                     Some(node) => match verdict {
-                        Some(Verdict::Failed(reason)) => Part::Failed(reason),
+                        Some(RowVerdict::Failed(reason)) => Part::Failed(reason),
                         _ => self.part(read(node).map(Some), Option::is_none),
                     },
                     None => self.unanswered(verdict, Some(None)),
@@ -329,8 +329,8 @@ impl Envelope {
             .collect()
     }
 
-    /// What became of the row at `place`, whose alias is a repository. An answer that is `nothing`
-    /// says that something does not exist.
+    /// The result of the row at `place`, whose alias is a repository. An answer that is `nothing`
+    /// means that something does not exist.
     pub(super) fn alias<T>(
         &mut self,
         place: usize,
@@ -342,15 +342,15 @@ impl Envelope {
         match (self.data.remove(&alias), verdict) {
             (None, None) if self.whole.is_none() && !self.again => Part::Failed(lacking()),
             (None | Some(Value::Null), verdict) => self.unanswered(verdict, None),
-            (Some(_), Some(Verdict::Again)) => Part::Unresolved,
-            (Some(_), Some(Verdict::Failed(reason))) => Part::Failed(reason),
-            (Some(repository), Some(Verdict::NotFound) | None) => {
+            (Some(_), Some(RowVerdict::Again)) => Part::Unresolved,
+            (Some(_), Some(RowVerdict::Failed(reason))) => Part::Failed(reason),
+            (Some(repository), Some(RowVerdict::NotFound) | None) => {
                 self.part(read(&repository), nothing)
             }
         }
     }
 
-    /// What was read, unless that is nothing and may be missing for another reason.
+    /// The value that was read, unless it is nothing and may be missing for another reason.
     fn part<T>(&self, read: Result<T, NoAnswer>, nothing: impl Fn(&T) -> bool) -> Part<T> {
         match read {
             Ok(found) if !nothing(&found) => Part::Answered(found),
@@ -364,13 +364,13 @@ impl Envelope {
         }
     }
 
-    /// What is said of a question whose answer is null or not there.
-    fn unanswered<T>(&self, verdict: Option<Verdict>, missing: Option<T>) -> Part<T> {
+    /// The result of a row whose answer is null or absent.
+    fn unanswered<T>(&self, verdict: Option<RowVerdict>, missing: Option<T>) -> Part<T> {
         match verdict {
-            Some(Verdict::Again) => Part::Unresolved,
-            Some(Verdict::Failed(reason)) => Part::Failed(reason),
+            Some(RowVerdict::Again) => Part::Unresolved,
+            Some(RowVerdict::Failed(reason)) => Part::Failed(reason),
             // It was said of this one, whatever else is open.
-            Some(Verdict::NotFound) => Self::missing(missing),
+            Some(RowVerdict::NotFound) => Self::missing(missing),
             None => self.doubt().unwrap_or_else(|| Self::missing(missing)),
         }
     }
@@ -405,8 +405,8 @@ fn take_out(value: &mut Value, field: &str) -> bool {
 const OK: u16 = 200;
 
 fn count_points(data: &Map<String, Value>, client: &Client, endpoint: &'static str) {
-    let told = data.get("rateLimit");
-    if let Some(cost) = told.and_then(|told| told.get("cost")?.as_u64()) {
+    let seen = data.get("rateLimit");
+    if let Some(cost) = seen.and_then(|seen| seen.get("cost")?.as_u64()) {
         let admission = &client.admission;
         let host = admission.api_base_url();
         admission.metrics().count_points(host, endpoint, cost);
@@ -425,21 +425,21 @@ fn observe(data: &Map<String, Value>, limits: &LimitHeaders, client: &Client) {
     {
         admission.identify(id.to_string());
     }
-    let Some(told) = data.get("rateLimit").filter(|told| !told.is_null()) else {
+    let Some(seen) = data.get("rateLimit").filter(|seen| !seen.is_null()) else {
         return;
     };
-    let number = |name: &str| told.get(name).and_then(Value::as_i64);
+    let number = |name: &str| seen.get(name).and_then(Value::as_i64);
     if limits.tell_what_is_left() {
         return;
     }
-    let reset: Option<Timestamp> = told
+    let reset: Option<Timestamp> = seen
         .get("resetAt")
         .and_then(Value::as_str)
         .and_then(|at| at.parse().ok());
     let reset_in = reset.and_then(|at| limits.until(at));
     let (limit, remaining) = (number("limit"), number("remaining"));
-    let told = rate_limit::window(GRAPHQL, limit, remaining, reset_in);
-    admission.observe(GRAPHQL, told);
+    let seen = rate_limit::window(GRAPHQL, limit, remaining, reset_in);
+    admission.observe(GRAPHQL, seen);
     if rate_limit::is_spent(limit, remaining) && reset_in != Some(Duration::ZERO) {
         client.spend(GRAPHQL, reset_in);
     }

@@ -1,5 +1,5 @@
-//! The pull requests of a branch, as GraphQL tells them: those that carry its name, those that the
-//! branch leads to, and those that hold the pushed commit.
+//! The pull requests of a branch over GraphQL: those that carry its name, those that the branch
+//! leads to, and those that contain the pushed commit.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::{
     super::{NoAnswer, normalised, rate_limit::LimitHeaders},
     BranchRow,
-    status::{self, Named, Whole},
+    status::{self, RepositoryRef, Whole},
 };
 use crate::host::{BranchFacts, Candidate};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct BranchAnswer {
     name_with_owner: String,
     is_fork: bool,
     default_branch_ref: Option<RefName>,
-    parent: Option<Forked>,
-    open: Page<Value>,
-    settled: Option<Page<Link>>,
-    head: Option<Associated>,
-    commit: Option<Associated>,
+    parent: Option<ForkAncestry>,
+    open: NodePage<Value>,
+    settled: Option<NodePage<Link>>,
+    head: Option<CommitPulls>,
+    commit: Option<CommitPulls>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,24 +36,24 @@ struct RefName {
 /// A repository and what it is a fork of.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Forked {
+struct ForkAncestry {
     name_with_owner: String,
     is_fork: bool,
     #[serde(default)]
-    parent: Option<Box<Forked>>,
+    parent: Option<Box<ForkAncestry>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Associated {
+struct CommitPulls {
     /// Absent of what is no commit.
-    associated_pull_requests: Option<Page<Link>>,
+    associated_pull_requests: Option<NodePage<Link>>,
 }
 
 /// A list that is missing is not an empty one.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<T> {
+struct NodePage<T> {
     page_info: Option<PageInfo>,
     nodes: Vec<Option<T>>,
 }
@@ -64,7 +64,7 @@ struct PageInfo {
     has_next_page: bool,
 }
 
-impl<T> Page<T> {
+impl<T> NodePage<T> {
     /// Whether there may be more.
     fn is_cut(&self) -> bool {
         let page_info = self.page_info.as_ref();
@@ -81,8 +81,8 @@ struct Link {
     closed_at: Option<String>,
     head_ref_name: String,
     head_ref_oid: String,
-    head_repository: Option<Named>,
-    base_repository: Option<Forked>,
+    head_repository: Option<RepositoryRef>,
+    base_repository: Option<ForkAncestry>,
 }
 
 /// Reads what was found out about a branch. `limits` has the answer's clock.
@@ -91,7 +91,7 @@ pub(super) fn facts(
     repository: &Value,
     limits: &LimitHeaders,
 ) -> Result<BranchFacts, NoAnswer> {
-    let Asked {
+    let BranchAnswer {
         name_with_owner,
         is_fork,
         default_branch_ref,
@@ -100,7 +100,7 @@ pub(super) fn facts(
         settled,
         head,
         commit,
-    } = Asked::deserialize(repository).map_err(|_| lacking())?;
+    } = BranchAnswer::deserialize(repository).map_err(|_| lacking())?;
     let asked = normalised::repository(&name_with_owner)?;
     let at_home = row.at == row.head;
     // The question may have an old name of it; heads carry the present one.
@@ -127,12 +127,12 @@ pub(super) fn facts(
         facts.open.extend(open_candidate(&node, row, home, &asked)?);
     }
     let hides_default = at_home && default.is_none();
-    let reader = Reader { row, limits };
+    let reader = LinkReader { row, limits };
     // They are only asked for by a commit.
     if row.commit.is_some() && settled.is_none() {
         return Err(lacking());
     }
-    let many_settled = settled.as_ref().is_some_and(Page::is_cut);
+    let many_settled = settled.as_ref().is_some_and(NodePage::is_cut);
     for link in settled.into_iter().flat_map(|list| list.nodes).flatten() {
         if Some(link.head_ref_oid.as_str()) == row.commit {
             reader.add(&mut facts, link, Some(&asked), true)?;
@@ -148,7 +148,7 @@ pub(super) fn facts(
         facts.complete |= is_whole;
         facts.covers_upstream = is_whole;
         for link in page.nodes {
-            // A hidden one may be in the upstream: that is to be asked itself.
+            // A hidden pull request may be in the upstream, which must be asked itself.
             let added = match link {
                 Some(link) => reader.add(&mut facts, link, None, false)?,
                 None => false,
@@ -158,7 +158,7 @@ pub(super) fn facts(
     }
     let holding = commit.and_then(|commit| commit.associated_pull_requests);
     // What holds the commit may be beyond the pages, unless an open one is the branch's anyway.
-    let is_cut = holding.as_ref().map_or(many_settled, Page::is_cut);
+    let is_cut = holding.as_ref().map_or(many_settled, NodePage::is_cut);
     if is_cut && !facts.is_decided(home) {
         facts.complete = false;
     }
@@ -177,7 +177,7 @@ pub(super) fn facts(
 }
 
 /// The root of the network that a parent is in, if that is in the answer.
-fn root(parent: &Forked) -> Option<Result<RepositoryPath, NoAnswer>> {
+fn root(parent: &ForkAncestry) -> Option<Result<RepositoryPath, NoAnswer>> {
     match &parent.parent {
         _ if !parent.is_fork => Some(normalised::repository(&parent.name_with_owner)),
         Some(parent) => root(parent),
@@ -186,12 +186,12 @@ fn root(parent: &Forked) -> Option<Result<RepositoryPath, NoAnswer>> {
 }
 
 /// Reads links to pull requests.
-struct Reader<'a> {
+struct LinkReader<'a> {
     row: &'a BranchRow<'a>,
     limits: &'a LimitHeaders,
 }
 
-impl Reader<'_> {
+impl LinkReader<'_> {
     /// Adds a pull request of the branch's name to what is known. Returns whether it says which
     /// repository it is in; one that is in a list of the asked repository is `there`.
     fn add(
@@ -257,8 +257,8 @@ pub(super) fn is_nothing(facts: &BranchFacts, row: &BranchRow<'_>) -> bool {
     !candidates.any(|candidate| candidate.head_repository.as_ref() == Some(home))
 }
 
-/// An open pull request in `asked` of the branch's name, whole where it was asked for so and is from
-/// `home`.
+/// An open pull request in `asked` with the branch's name; with its whole status if that was
+/// queried and the head is in `home`.
 fn open_candidate(
     node: &Value,
     row: &BranchRow<'_>,
@@ -274,7 +274,7 @@ fn open_candidate(
         .transpose()?;
     let whole = if row.whole && head_repository.as_ref() == Some(home) {
         match status::whole(node)? {
-            Whole::Told(observed) => Some(observed),
+            Whole::Status(observed) => Some(observed),
             Whole::MoreReviews => None,
         }
     } else {

@@ -1,4 +1,4 @@
-//! What an error in a GraphQL answer means, and what it is about.
+//! The meaning and path of an error in a GraphQL response.
 //!
 //! An error with the path of a question's own answer is that question's. One without a path, or
 //! with that of the whole list, is everything's that has no answer.
@@ -34,8 +34,8 @@ const SKEWS: [&str; 15] = [
     "variablerequiresvalidtype",
 ];
 
-/// Fields without which a query is worth sending, and what is left out for each: a line of the texts, or
-/// what is under a comment of that word.
+/// Fields that a query can do without, and the part of the query texts that is left out for each: a
+/// line, or what stands below a comment of that word.
 const DISPENSABLE: [(&str, &str); 14] = [
     ("isInMergeQueue", "isInMergeQueue"),
     ("reviewDecision", "reviewDecision"),
@@ -53,7 +53,7 @@ const DISPENSABLE: [(&str, &str); 14] = [
     ("requiredStatusCheckContexts", "baseRef"),
 ];
 
-/// What an error means.
+/// The meaning of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// It is not there, or must not be seen.
@@ -62,7 +62,7 @@ pub(super) enum Meaning {
     Denied(ProblemClass),
     /// It is more than the host gives at once.
     TooHeavy,
-    /// The host gave up: on this question or altogether.
+    /// The question exceeded the host's time, or the host is overloaded.
     Overloaded,
     /// The interface's limit is spent.
     Primary,
@@ -74,9 +74,9 @@ pub(super) enum Meaning {
     Unknown,
 }
 
-/// What an error is about.
+/// The path of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ErrorPath {
     /// Everything that has no answer.
     Whole,
     /// One question's answer, by its alias or its place in the list, and how deep below it.
@@ -91,7 +91,7 @@ pub(super) enum Place {
 }
 
 /// Reads one error.
-pub(super) fn meaning(error: &Value) -> (Meaning, Place) {
+pub(super) fn meaning(error: &Value) -> (Meaning, ErrorPath) {
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
     let extension = |name: &str| error.get("extensions").and_then(|all| all.get(name));
     let message = text("message").to_ascii_lowercase();
@@ -102,7 +102,7 @@ pub(super) fn meaning(error: &Value) -> (Meaning, Place) {
     if kind.is_empty() {
         // An error of the query's text has no type; its path is a place in the text.
         if SKEWS.contains(&code.as_str()) || is_skew(&message) {
-            return (Meaning::Skew, Place::Whole);
+            return (Meaning::Skew, ErrorPath::Whole);
         }
         kind = code;
     }
@@ -120,7 +120,7 @@ pub(super) fn meaning(error: &Value) -> (Meaning, Place) {
     (meaning, place(error))
 }
 
-/// What the words of a message mean where there is nothing else. In lower case.
+/// The meaning of a message, where it is the only evidence. In lower case.
 pub(super) fn by_message(message: &str) -> Meaning {
     if says_secondary(message) {
         Meaning::Secondary
@@ -147,7 +147,8 @@ pub(super) fn by_message(message: &str) -> Meaning {
     }
 }
 
-/// What is left out of a query since the host's schema lacks a field, if it is worth sending then.
+/// The part of the query to leave out because the host's schema lacks a field, if the rest is worth
+/// sending.
 pub(super) fn dispensable(error: &Value) -> Option<&'static str> {
     let name = error.get("extensions").and_then(|all| all.get("fieldName"));
     let name = name.and_then(Value::as_str);
@@ -168,13 +169,13 @@ fn is_skew(message: &str) -> bool {
         || message.contains("provided invalid value")
 }
 
-fn place(error: &Value) -> Place {
+fn place(error: &Value) -> ErrorPath {
     let Some(path) = error.get("path").and_then(Value::as_array) else {
-        return Place::Whole;
+        return ErrorPath::Whole;
     };
     let mut steps = path.iter();
     let Some(key) = steps.next().and_then(Value::as_str) else {
-        return Place::Whole;
+        return ErrorPath::Whole;
     };
     let mut steps = steps.peekable();
     let index = steps
@@ -182,9 +183,9 @@ fn place(error: &Value) -> Place {
         .and_then(Value::as_u64)
         .and_then(|index| usize::try_from(index).ok());
     if key == LIST && index.is_none() {
-        return Place::Whole;
+        return ErrorPath::Whole;
     }
-    Place::One {
+    ErrorPath::One {
         key: key.to_owned(),
         index,
         below: steps.filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -291,9 +292,9 @@ mod tests {
     #[test]
     fn an_error_is_about_what_its_path_leads_to() {
         let at = |path: Value| meaning(&json!({"type": "NOT_FOUND", "path": path})).1;
-        assert_eq!(at(Value::Null), Place::Whole);
-        assert_eq!(at(json!(["nodes"])), Place::Whole);
-        let one = |key: &str, index, below: &[&str]| Place::One {
+        assert_eq!(at(Value::Null), ErrorPath::Whole);
+        assert_eq!(at(json!(["nodes"])), ErrorPath::Whole);
+        let one = |key: &str, index, below: &[&str]| ErrorPath::One {
             key: key.to_owned(),
             index,
             below: below.iter().map(|step| (*step).to_owned()).collect(),

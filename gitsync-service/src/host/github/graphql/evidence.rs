@@ -1,14 +1,14 @@
-//! What the requests of one round that were split tell of how much the host answers at once.
+//! Evidence, from the split requests of one round, of how much the host answers at once.
 //!
-//! A request that the host gave up on may have been too large, or may hold one row that is too
-//! heavy, or the host may be overloaded. Only when both its halves are answered it was the size.
+//! A request that failed may have been too large, may hold one row that is too expensive, or the
+//! host may be overloaded. It was too large only if both of its halves succeed.
 
-use super::super::sizes::{Halved, Kind, Sizes};
+use super::super::sizes::{FormerSize, QueryKind, Sizes};
 
 /// A request that was split in two.
 #[derive(Debug)]
 struct Split {
-    kind: Kind,
+    kind: QueryKind,
     rows: usize,
     answered_halves: u32,
 }
@@ -18,7 +18,7 @@ struct Split {
 pub(super) struct Evidence<'a> {
     sizes: &'a Sizes,
     splits: Vec<Split>,
-    halved: Vec<Halved>,
+    halved: Vec<FormerSize>,
 }
 
 impl<'a> Evidence<'a> {
@@ -31,13 +31,12 @@ impl<'a> Evidence<'a> {
     }
 
     /// The host says that a request for this many rows is too much.
-    pub(super) fn too_heavy(&mut self, kind: Kind, rows: usize) {
+    pub(super) fn too_heavy(&mut self, kind: QueryKind, rows: usize) {
         self.halved.push(self.sizes.halve(kind, rows));
     }
 
-    /// The host gave up on a request, which is split. Returns the split's index, to be told of its
-    /// halves.
-    pub(super) fn split(&mut self, kind: Kind, rows: usize) -> usize {
+    /// Notes that a failed request is split. Returns the index by which its halves are reported.
+    pub(super) fn split(&mut self, kind: QueryKind, rows: usize) -> usize {
         self.splits.push(Split {
             kind,
             rows,
@@ -73,29 +72,33 @@ mod tests {
     fn a_size_is_halved_when_both_halves_of_what_failed_are_answered() {
         let sizes = Sizes::default();
         let mut evidence = Evidence::new(&sizes);
-        let whole = evidence.split(Kind::Detail, 25);
+        let whole = evidence.split(QueryKind::Detail, 25);
         evidence.answered(whole);
-        assert_eq!(sizes.size(Kind::Detail), 25, "one row may be too heavy");
-        let half = evidence.split(Kind::Detail, 12);
+        assert_eq!(
+            sizes.size(QueryKind::Detail),
+            25,
+            "one row may be too heavy"
+        );
+        let half = evidence.split(QueryKind::Detail, 12);
         evidence.answered(half);
         evidence.answered(half);
-        assert_eq!(sizes.size(Kind::Detail), 6);
+        assert_eq!(sizes.size(QueryKind::Detail), 6);
     }
 
     #[test]
     fn a_size_is_halved_at_once_when_the_host_says_that_it_is_too_much() {
         let sizes = Sizes::default();
-        Evidence::new(&sizes).too_heavy(Kind::Discover, 10);
-        assert_eq!(sizes.size(Kind::Discover), 5);
+        Evidence::new(&sizes).too_heavy(QueryKind::Discover, 10);
+        assert_eq!(sizes.size(QueryKind::Discover), 5);
     }
 
     #[test]
     fn a_host_that_is_down_costs_no_size() {
         let sizes = Sizes::default();
         let mut evidence = Evidence::new(&sizes);
-        evidence.too_heavy(Kind::Detail, 25);
-        evidence.too_heavy(Kind::Detail, 12);
+        evidence.too_heavy(QueryKind::Detail, 25);
+        evidence.too_heavy(QueryKind::Detail, 12);
         evidence.give_back();
-        assert_eq!(sizes.size(Kind::Detail), 25);
+        assert_eq!(sizes.size(QueryKind::Detail), 25);
     }
 }

@@ -1,8 +1,8 @@
-//! What hangs on a pull request, as GraphQL tells it: the checks of its head, whether it can be merged,
-//! who is asked for a review, and threads.
+//! The progress of a pull request from GraphQL: the checks of its head, its mergeability, requested
+//! reviewers and review threads.
 //!
-//! Any of it may be missing where the host lacks a field, or keeps it from a token: that is not told, and
-//! is another thing than "none".
+//! Each may be absent where the host lacks the field or hides it from the token. Absent is unknown,
+//! which differs from "no checks".
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use proto::sync::{Checks, MergeState, Progress, ReviewDecision};
 use serde::{Deserialize, Deserializer};
 
 use super::super::{
-    check::{self, Check, Listed},
+    check::{self, Check, CheckList},
     normalised,
     review_summary::ReviewSummary,
 };
@@ -29,13 +29,13 @@ pub(super) const OPTIONAL: [&str; 7] = [
 /// The sum of all checks.
 pub(super) const ROLLUP: &str = "statusCheckRollup";
 
-/// What moves when a check begins or ends, and a place in the merge queue.
+/// The fields that change when a check begins or ends, and the position in the merge queue.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Moving<'a> {
-    #[serde(default, borrow, deserialize_with = "told")]
+pub(super) struct VolatileFields<'a> {
+    #[serde(default, borrow, deserialize_with = "optional_null")]
     status_check_rollup: Option<Option<Sum<'a>>>,
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "optional_null")]
     merge_queue_entry: Option<Option<QueueEntry>>,
 }
 
@@ -50,13 +50,13 @@ struct Sum<'a> {
 #[serde(rename_all = "camelCase")]
 struct Counts<'a> {
     #[serde(borrow)]
-    check_run_counts_by_state: Option<Vec<StateCount<'a>>>,
+    check_run_counts_by_state: Option<Vec<CheckStateCount<'a>>>,
     #[serde(borrow)]
-    status_context_counts_by_state: Option<Vec<StateCount<'a>>>,
+    status_context_counts_by_state: Option<Vec<CheckStateCount<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct StateCount<'a> {
+struct CheckStateCount<'a> {
     state: &'a str,
     count: u64,
 }
@@ -66,14 +66,14 @@ struct QueueEntry {
     position: u32,
 }
 
-/// In place of the checks in a fingerprint where they are not told.
-const UNTOLD: &str = "-";
+/// Stands in a fingerprint for checks that are unknown.
+const UNKNOWN_CHECKS: &str = "-";
 /// Between the checks and what comes before them in a fingerprint.
 const BAR: char = '|';
 /// Letters of a state in a fingerprint: unlike those of any other.
 const LETTERS: usize = 4;
 
-impl Moving<'_> {
+impl VolatileFields<'_> {
     /// The end of a fingerprint.
     pub(super) fn text(&self) -> String {
         let position = match &self.merge_queue_entry {
@@ -81,7 +81,7 @@ impl Moving<'_> {
             Some(None) | None => 0,
         };
         let checks = match &self.status_check_rollup {
-            None => UNTOLD.to_owned(),
+            None => UNKNOWN_CHECKS.to_owned(),
             Some(None) => String::new(),
             Some(Some(sum)) => sum.text(),
         };
@@ -110,8 +110,7 @@ impl Sum<'_> {
     }
 }
 
-/// Whether nothing moved between two fingerprints. Where one of them is without the checks, the rest
-/// decides.
+/// Whether two fingerprints are equal. If one of them lacks the checks, the rest decides.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     let parts = |text: &str| -> Option<(String, String)> {
         let (core, checks) = text.split_once(BAR)?;
@@ -119,25 +118,26 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
     };
     match (parts(one), parts(other)) {
         (Some(one), Some(other)) => {
-            one.0 == other.0 && (one.1 == other.1 || one.1 == UNTOLD || other.1 == UNTOLD)
+            one.0 == other.0
+                && (one.1 == other.1 || one.1 == UNKNOWN_CHECKS || other.1 == UNKNOWN_CHECKS)
         }
         (None, _) | (_, None) => one == other,
     }
 }
 
-/// What is told beside the status proper.
+/// The fields of a pull request beside its status.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Told {
-    #[serde(default, deserialize_with = "told")]
+pub(super) struct ProgressFields {
+    #[serde(default, deserialize_with = "optional_null")]
     status_check_rollup: Option<Option<Rollup>>,
     mergeable: Option<String>,
     merge_state_status: Option<String>,
-    #[serde(default, deserialize_with = "told")]
-    auto_merge_request: Option<Option<Anything>>,
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "optional_null")]
+    auto_merge_request: Option<Option<AnyObject>>,
+    #[serde(default, deserialize_with = "optional_null")]
     merge_queue_entry: Option<Option<QueueEntry>>,
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "optional_null")]
     review_decision: Option<Option<String>>,
     review_threads: Option<Nodes<Thread>>,
     review_requests: Option<Nodes<Request>>,
@@ -145,7 +145,7 @@ pub(super) struct Told {
 }
 
 #[derive(Debug, Deserialize)]
-struct Anything {}
+struct AnyObject {}
 
 #[derive(Debug, Deserialize)]
 struct Rollup {
@@ -234,14 +234,14 @@ struct UpdateRule {
     required_status_check_contexts: Option<Vec<Option<String>>>,
 }
 
-impl Told {
+impl ProgressFields {
     /// The checks of the head.
     pub(super) fn checks(&self) -> Option<Checks> {
         let required = self.base_ref.iter().flat_map(|base| &base.ref_update_rule);
         let required = required.flat_map(|rule| &rule.required_status_check_contexts);
-        let mut listed = Listed {
+        let mut listed = CheckList {
             required: required.flatten().flatten().cloned().collect(),
-            ..Listed::default()
+            ..CheckList::default()
         };
         if let Some(rollup) = self.status_check_rollup.as_ref()? {
             let nodes = rollup.contexts.nodes.as_ref();
@@ -352,8 +352,8 @@ impl Context {
     }
 }
 
-/// A field that is null is told; one that is missing is not.
-fn told<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+/// Distinguishes a field that is null (`Some(None)`) from one that is absent (`None`).
+fn optional_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -408,8 +408,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rollup_that_is_null_has_no_checks_and_one_that_is_missing_is_not_told() {
-        let read = |text: &str| serde_json::from_str::<Told>(text).unwrap();
+    fn a_rollup_that_is_null_has_no_checks_and_one_that_is_missing_is_unknown() {
+        let read = |text: &str| serde_json::from_str::<ProgressFields>(text).unwrap();
         assert_eq!(read("{}").checks(), None);
         let none = read(r#"{"statusCheckRollup": null}"#).checks().unwrap();
         assert_eq!((none.state, none.total), (CheckState::None, 0));

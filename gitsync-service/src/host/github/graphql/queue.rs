@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{super::sizes::Kind, Row, Sort, only_sort};
+use super::{super::sizes::QueryKind, Row, Sort, only_sort};
 
 /// As many repositories fit in one request, whatever is asked of them.
 const MOST_ALIASES: usize = 20;
@@ -11,13 +11,13 @@ const FULL: usize = 10_000;
 
 /// A row, and all questions of which it is the next step.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct BatchEntry<'a> {
     pub(super) row: Row<'a>,
     /// The questions' indices.
     pub(super) asks: Vec<usize>,
-    /// How often it failed by itself.
+    /// How often the row failed alone.
     pub(super) alone: u32,
-    /// The host gave up on a request with it.
+    /// A request with this row failed at the host.
     pub(super) lost: bool,
     /// So it did on one without the checks.
     pub(super) light_in_vain: bool,
@@ -25,14 +25,14 @@ pub(super) struct Asked<'a> {
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Batch<'a> {
-    pub(super) rows: Vec<Asked<'a>>,
+pub(super) struct QueryBatch<'a> {
+    pub(super) rows: Vec<BatchEntry<'a>>,
     /// Which request this is a half of, by its index among those that were split.
     pub(super) half_of: Option<usize>,
 }
 
-impl Batch<'_> {
-    /// What all of its rows ask for, if that is the same.
+impl QueryBatch<'_> {
+    /// The sort of all of its rows, if they have the same.
     pub(super) fn sort(&self) -> Option<Sort> {
         only_sort(self.rows.iter().map(|asked| &asked.row))
     }
@@ -42,19 +42,20 @@ impl Batch<'_> {
         self.sort().map_or("mixed", |sort| sort.kind().name())
     }
 
-    /// What its rows are learned as, and how many are.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = (Kind, usize)> {
-        let count = |kind: Kind| {
+    /// The kinds of its rows for batch sizes, and how many rows each has.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (QueryKind, usize)> {
+        let count = |kind: QueryKind| {
             let rows = self.rows.iter();
             rows.filter(|asked| asked.row.sort().kind() == kind).count()
         };
-        let kinds = [Kind::Probe, Kind::Detail, Kind::Discover].map(|kind| (kind, count(kind)));
+        let kinds = [QueryKind::Probe, QueryKind::Detail, QueryKind::Discover]
+            .map(|kind| (kind, count(kind)));
         kinds.into_iter().filter(|(_, rows)| *rows > 0)
     }
 
-    /// What it costs: a point for a hundred connections, as GitHub rounds that. A status has its reviews,
-    /// checks, threads and requests; a branch has its lists, and with their status all those of what
-    /// they hold.
+    /// The cost in points, one for a hundred connections, as GitHub rounds it. A status has the
+    /// connections of its reviews, checks, threads and review requests; a branch has its lists, and
+    /// those of each listed status.
     pub(super) fn cost(&self) -> i64 {
         const CONNECTIONS_OF_DETAIL: usize = 4;
         const CONNECTIONS_OF_BRANCH: usize = 16;
@@ -72,29 +73,29 @@ impl Batch<'_> {
 
 /// The rows that wait.
 #[derive(Debug, Default)]
-pub(super) struct Queue<'a> {
+pub(super) struct RowQueue<'a> {
     waiting: VecDeque<(usize, Row<'a>)>,
     /// Halves of requests that were split.
-    halves: VecDeque<Batch<'a>>,
+    halves: VecDeque<QueryBatch<'a>>,
 }
 
-impl<'a> Queue<'a> {
+impl<'a> RowQueue<'a> {
     /// Has a question's row asked, with others of its sort.
     pub(super) fn push(&mut self, ask: usize, row: Row<'a>) {
         self.waiting.push_back((ask, row));
     }
 
-    pub(super) fn push_half(&mut self, half: Batch<'a>) {
+    pub(super) fn push_half(&mut self, half: QueryBatch<'a>) {
         if !half.rows.is_empty() {
             self.halves.push_back(half);
         }
     }
 
-    /// Has the rows of a request asked again, each sort by itself.
-    pub(super) fn push_sorts(&mut self, mut rows: Vec<Asked<'a>>) {
+    /// Queues the rows of a request again, each sort alone.
+    pub(super) fn push_sorts(&mut self, mut rows: Vec<BatchEntry<'a>>) {
         while let Some(sort) = rows.first().map(|asked| asked.row.sort()) {
             let (same, others) = rows.into_iter().partition(|asked| asked.row.sort() == sort);
-            self.push_half(Batch {
+            self.push_half(QueryBatch {
                 rows: same,
                 half_of: None,
             });
@@ -104,7 +105,7 @@ impl<'a> Queue<'a> {
 
     /// The next request: a half of an earlier one, or everything where that fits into one, or as
     /// many as fit of the sort that waits longest.
-    pub(super) fn next(&mut self, size: impl Fn(Sort) -> usize) -> Option<Batch<'a>> {
+    pub(super) fn next(&mut self, size: impl Fn(Sort) -> usize) -> Option<QueryBatch<'a>> {
         if let Some(half) = self.halves.pop_front() {
             return Some(half);
         }
@@ -118,7 +119,7 @@ impl<'a> Queue<'a> {
         } else {
             self.collect(|other| other == sort, size(sort))
         };
-        Some(Batch {
+        Some(QueryBatch {
             rows,
             half_of: None,
         })
@@ -140,9 +141,9 @@ impl<'a> Queue<'a> {
     }
 
     /// Takes as many rows of some sorts as a request may have, equal ones together.
-    fn collect(&mut self, takes: impl Fn(Sort) -> bool, size: usize) -> Vec<Asked<'a>> {
+    fn collect(&mut self, takes: impl Fn(Sort) -> bool, size: usize) -> Vec<BatchEntry<'a>> {
         let mut places: HashMap<Row<'a>, usize> = HashMap::new();
-        let mut rows: Vec<Asked<'a>> = Vec::new();
+        let mut rows: Vec<BatchEntry<'a>> = Vec::new();
         let mut left = VecDeque::new();
         for (ask, row) in std::mem::take(&mut self.waiting) {
             if !takes(row.sort()) {
@@ -151,7 +152,7 @@ impl<'a> Queue<'a> {
                 same.asks.push(ask);
             } else if rows.len() < size {
                 places.insert(row.clone(), rows.len());
-                rows.push(Asked {
+                rows.push(BatchEntry {
                     row,
                     asks: vec![ask],
                     alone: 0,
@@ -180,7 +181,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Takes the rows of all halves.
-    pub(super) fn take_halves(&mut self) -> Vec<Asked<'a>> {
+    pub(super) fn take_halves(&mut self) -> Vec<BatchEntry<'a>> {
         let halves = self.halves.drain(..);
         halves.flat_map(|batch| batch.rows).collect()
     }
@@ -206,7 +207,7 @@ mod tests {
             number(1),
         ];
         let batches = |rows: &[Row<'static>], size: usize| {
-            let mut queue = Queue::default();
+            let mut queue = RowQueue::default();
             for (ask, row) in rows.iter().enumerate() {
                 queue.push(ask, row.clone());
             }
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn no_request_has_more_rows_than_its_size_or_than_twenty_repositories() {
-        let mut queue = Queue::default();
+        let mut queue = RowQueue::default();
         for (ask, index) in (0..50).enumerate() {
             queue.push(ask, number(index));
         }

@@ -15,22 +15,23 @@ use tokio::time::Instant;
 use super::{
     super::{
         GRAPHQL, NoAnswer,
-        session::{Session, Sink},
-        sizes::Kind,
+        session::{AnswerSink, HostSession},
+        sizes::QueryKind,
     },
-    Part, Parts, Queried, Row, Told, Whole,
+    BatchResult, Part, QueryResult, Row, RowAnswer, Whole,
     evidence::Evidence,
     progress,
-    queue::{Asked, Batch, Queue},
+    queue::{BatchEntry, QueryBatch, RowQueue},
     row::{Sort, has_id},
     send,
 };
 use crate::{
-    budget::Withheld,
+    budget::WithholdReason,
     host::{Answer, Ask, Question},
 };
 
-/// When this many requests in a row were given up on, the host is down and not the query at fault.
+/// After this many consecutive failed requests the host counts as down: the queries are not at
+/// fault.
 const MOST_LOST: u32 = 6;
 /// A query is sent again without a field at most this often in a round: one for each field.
 const MOST_LEANER: u32 = 9;
@@ -40,24 +41,24 @@ const FEW_BRANCHES: usize = 5;
 
 /// A question that REST is to answer.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Diverted {
+pub(in super::super) struct RestFallback {
     pub(in super::super) ask: usize,
-    /// GraphQL was asked and gave up: what is wrong if REST does not answer either.
-    pub(in super::super) gave_up: Option<ProblemClass>,
+    /// The class of GraphQL's failure, reported if REST fails, too.
+    pub(in super::super) failure: Option<ProblemClass>,
 }
 
 /// The questions of one call on their way.
 pub(in super::super) struct Round<'a> {
-    session: &'a Session,
+    session: &'a HostSession,
     asks: &'a [Ask],
-    sink: &'a Sink<'a>,
-    queue: Queue<'a>,
-    diverted: Vec<Diverted>,
-    /// Requests in a row that the host gave up on.
+    sink: &'a AnswerSink<'a>,
+    queue: RowQueue<'a>,
+    diverted: Vec<RestFallback>,
+    /// Consecutive requests that the host failed to complete.
     lost: u32,
     /// The host answered a request of this round.
     is_well: bool,
-    /// Nothing is sent before: the host gave up on a request.
+    /// No request is sent before this time, because the host failed to complete one.
     resumes_at: Option<Instant>,
     evidence: Evidence<'a>,
     /// How often a query was sent again without a field.
@@ -67,16 +68,16 @@ pub(in super::super) struct Round<'a> {
 impl<'a> Round<'a> {
     /// Takes the questions of these indices on.
     pub(in super::super) fn new(
-        session: &'a Session,
+        session: &'a HostSession,
         asks: &'a [Ask],
-        sink: &'a Sink<'a>,
+        sink: &'a AnswerSink<'a>,
         indices: &[usize],
     ) -> Self {
         let mut round = Self {
             session,
             asks,
             sink,
-            queue: Queue::default(),
+            queue: RowQueue::default(),
             diverted: Vec::new(),
             lost: 0,
             is_well: false,
@@ -106,7 +107,7 @@ impl<'a> Round<'a> {
     }
 
     /// Asks until every question has its answer, or is among those that are returned.
-    pub(in super::super) async fn run(mut self) -> Vec<Diverted> {
+    pub(in super::super) async fn run(mut self) -> Vec<RestFallback> {
         let session = self.session;
         let is_cautious = session.client.admission.is_cautious();
         while let Some(batch) = self.queue.next(|sort| {
@@ -120,8 +121,8 @@ impl<'a> Round<'a> {
         self.diverted
     }
 
-    /// Has a row asked. Where checks are too heavy for the host, it is asked without them whether a pull
-    /// request changed, and what it is over REST, which pages.
+    /// Queues a row. A repository whose checks are too expensive for GraphQL is queried without
+    /// them for changes; its status is read over REST, which has pages.
     fn push(&mut self, ask: usize, row: Row<'a>) {
         let question = self.asks.get(ask).map(|ask| &ask.question);
         let is_heavy = question.is_some_and(|question| self.session.has_heavy_checks(question));
@@ -138,7 +139,7 @@ impl<'a> Round<'a> {
         let instance = &self.session.instance;
         let known = indices.iter().filter_map(|ask| self.asks.get(*ask));
         let known = known.filter(|ask| has_id(&ask.question)).count();
-        known > instance.sizes.size(Kind::Detail)
+        known > instance.sizes.size(QueryKind::Detail)
             || instance.is_slow(self.session.client.admission.key())
     }
 
@@ -150,7 +151,7 @@ impl<'a> Round<'a> {
     }
 
     /// Sends one request, if it may be sent.
-    async fn request(&mut self, batch: Batch<'a>) {
+    async fn request(&mut self, batch: QueryBatch<'a>) {
         let admission = &self.session.client.admission;
         if let Some(at) = self.resumes_at.take() {
             admission
@@ -179,7 +180,7 @@ impl<'a> Round<'a> {
         let Some(queried) = queried else {
             return self.cut_off(batch.rows);
         };
-        if batch.kinds().any(|(kind, _)| kind == Kind::Detail) {
+        if batch.kinds().any(|(kind, _)| kind == QueryKind::Detail) {
             let instance = &self.session.instance;
             instance.note_detail(admission.key(), begun.elapsed());
         }
@@ -190,29 +191,29 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Takes what came of a request that was sent without the `dropped` fields.
+    /// Handles the result of a request that was sent without the `dropped` fields.
     fn settle(
         &mut self,
-        batch: Batch<'a>,
+        batch: QueryBatch<'a>,
         took: Duration,
         dropped: &[&str],
-        queried: Queried<Parts>,
+        queried: QueryResult<BatchResult>,
     ) {
         let session = self.session;
         match queried {
-            Queried::InPart(Parts { parts, gave_up }) => {
+            QueryResult::InPart(BatchResult { parts, overloaded }) => {
                 session.client.understood(dropped);
                 self.lost = 0;
                 if parts.iter().any(|part| matches!(part, Part::Answered(_))) {
                     self.is_well = true;
                     session.client.admission.answered_well();
                 }
-                let kinds: Vec<(Kind, usize)> = batch.kinds().collect();
-                let Batch { rows, half_of } = batch;
+                let kinds: Vec<(QueryKind, usize)> = batch.kinds().collect();
+                let QueryBatch { rows, half_of } = batch;
                 let mut left = Vec::new();
                 for (row, part) in rows.into_iter().zip(parts) {
                     match part {
-                        Part::Answered(told) => self.answered(&row, &told),
+                        Part::Answered(answer) => self.answered(&row, &answer),
                         Part::Failed(NoAnswer::Withheld(withheld)) => {
                             self.withhold(vec![row], withheld);
                         }
@@ -229,18 +230,18 @@ impl<'a> Round<'a> {
                         self.evidence.answered(split);
                     }
                 } else {
-                    let rest = Batch {
+                    let rest = QueryBatch {
                         rows: left,
                         half_of,
                     };
-                    self.split(rest, gave_up);
+                    self.split(rest, overloaded);
                 }
             }
-            Queried::TooHeavy => {
+            QueryResult::TooHeavy => {
                 self.lost = 0;
                 self.split(batch, false);
             }
-            Queried::Overloaded => {
+            QueryResult::Overloaded => {
                 self.lost += 1;
                 if self.lost < MOST_LOST {
                     self.split(batch, true);
@@ -249,11 +250,11 @@ impl<'a> Round<'a> {
                     self.refused(batch.rows, lost);
                 }
             }
-            Queried::Leaner if self.leaner < MOST_LEANER => {
+            QueryResult::Leaner if self.leaner < MOST_LEANER => {
                 self.leaner += 1;
                 self.queue.push_half(batch);
             }
-            Queried::Leaner | Queried::Elsewhere => {
+            QueryResult::Leaner | QueryResult::Elsewhere => {
                 session.without_graphql.store(true, Ordering::Relaxed);
                 let asks = batch.rows.into_iter().flat_map(|asked| asked.asks);
                 asks.for_each(|ask| self.divert(ask, None));
@@ -263,25 +264,25 @@ impl<'a> Round<'a> {
     }
 
     /// Answers the questions of a row.
-    fn answered(&mut self, asked: &Asked<'a>, told: &Told) {
+    fn answered(&mut self, asked: &BatchEntry<'a>, answer: &RowAnswer) {
         let is_light = asked.row.sort() == Sort::LightProbe;
         for &ask in &asked.asks {
             // It was answered once the checks were left out.
             if let (true, true, Some(ask)) = (is_light, asked.lost, self.asks.get(ask)) {
                 self.session.note_heavy_checks(&ask.question);
             }
-            let answer = match told {
+            let answer = match answer {
                 // A list that was cut off, of branches or of reviews, decides nothing. REST filters
                 // by the branch's owner, and pages on.
-                Told::PullRequest(Some(Whole::MoreReviews)) => {
+                RowAnswer::PullRequest(Some(Whole::MoreReviews)) => {
                     self.divert(ask, None);
                     continue;
                 }
-                Told::Branch(facts) if !facts.complete => {
+                RowAnswer::Branch(facts) if !facts.complete => {
                     self.divert(ask, None);
                     continue;
                 }
-                Told::Fingerprint(Some(seen)) => {
+                RowAnswer::Fingerprint(Some(seen)) => {
                     match self.asks.get(ask).map(|ask| &ask.question) {
                         Some(Question::Changed { fingerprint, .. })
                             if progress::is_same(fingerprint, seen) =>
@@ -291,11 +292,11 @@ impl<'a> Round<'a> {
                         _ => Answer::Changed,
                     }
                 }
-                Told::PullRequest(Some(Whole::Told(observed))) => {
+                RowAnswer::PullRequest(Some(Whole::Status(observed))) => {
                     Answer::PullRequest(observed.clone())
                 }
-                Told::Branch(facts) => Answer::Branch(Box::new(facts.clone())),
-                Told::Fingerprint(None) | Told::PullRequest(None) => {
+                RowAnswer::Branch(facts) => Answer::Branch(Box::new(facts.clone())),
+                RowAnswer::Fingerprint(None) | RowAnswer::PullRequest(None) => {
                     if asked.row.id().is_none() {
                         Answer::Missing
                     } else {
@@ -340,11 +341,11 @@ impl<'a> Round<'a> {
     }
 
     /// Answers rows that may not be sent, or that met a limit.
-    fn withhold(&mut self, rows: Vec<Asked<'a>>, withheld: Withheld) {
+    fn withhold(&mut self, rows: Vec<BatchEntry<'a>>, withheld: WithholdReason) {
         match withheld {
             // REST costs several requests where GraphQL costs a part of one, so that idle refs wait
             // until the window ends. Other rows may be more urgent than these.
-            Withheld::WindowPaused | Withheld::Reserved => {
+            WithholdReason::WindowPaused | WithholdReason::Reserved => {
                 for ask in rows.into_iter().flat_map(|asked| asked.asks) {
                     match self.lane(ask) {
                         Lane::Idle => self.sink.give(ask, Answer::Unsent(withheld)),
@@ -352,11 +353,11 @@ impl<'a> Round<'a> {
                     }
                 }
             }
-            Withheld::BudgetPaused
-            | Withheld::HostClosed
-            | Withheld::Credential
-            | Withheld::TurnOver => {
-                if withheld == Withheld::HostClosed {
+            WithholdReason::BudgetPaused
+            | WithholdReason::HostClosed
+            | WithholdReason::Credential
+            | WithholdReason::TurnOver => {
+                if withheld == WithholdReason::HostClosed {
                     self.evidence.give_back();
                 }
                 for asked in rows {
@@ -370,13 +371,13 @@ impl<'a> Round<'a> {
     }
 
     /// Answers rows whose request brought no answer as a whole.
-    fn refused(&mut self, rows: Vec<Asked<'a>>, reason: NoAnswer) {
+    fn refused(&mut self, rows: Vec<BatchEntry<'a>>, reason: NoAnswer) {
         let asks: Vec<usize> = rows.into_iter().flat_map(|asked| asked.asks).collect();
         self.fail(&asks, reason);
         match reason {
             NoAnswer::Failed(ProblemClass::HostUnavailable) => {
                 self.evidence.give_back();
-                self.drain(|round, ask, lost| round.end(ask, lost, Withheld::HostClosed));
+                self.drain(|round, ask, lost| round.end(ask, lost, WithholdReason::HostClosed));
             }
             // It refuses the form of the request, which is that of the others as well.
             NoAnswer::Failed(ProblemClass::HostIncompatible) => {
@@ -387,16 +388,19 @@ impl<'a> Round<'a> {
     }
 
     /// Our own deadline has passed: what is on the wire fails, and nothing else does for that.
-    fn cut_off(&mut self, rows: Vec<Asked<'a>>) {
+    fn cut_off(&mut self, rows: Vec<BatchEntry<'a>>) {
         let asks: Vec<usize> = rows.into_iter().flat_map(|asked| asked.asks).collect();
         self.fail(&asks, NoAnswer::Failed(ProblemClass::HostUnavailable));
-        self.drain(|round, ask, lost| round.end(ask, lost, Withheld::TurnOver));
+        self.drain(|round, ask, lost| round.end(ask, lost, WithholdReason::TurnOver));
     }
 
-    /// Ends a question that is not asked any more: as failed where the host gave up on it before,
-    /// and has answered nothing.
-    fn end(&mut self, ask: usize, lost: bool, withheld: Withheld) {
-        let is_host = matches!(withheld, Withheld::HostClosed | Withheld::TurnOver);
+    /// Ends a question that is not sent again: as failed if the host failed on it before and has
+    /// answered nothing in this round.
+    fn end(&mut self, ask: usize, lost: bool, withheld: WithholdReason) {
+        let is_host = matches!(
+            withheld,
+            WithholdReason::HostClosed | WithholdReason::TurnOver
+        );
         if lost && is_host && !self.is_well {
             self.fail(&[ask], NoAnswer::Failed(ProblemClass::HostUnavailable));
         } else {
@@ -404,7 +408,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Passes on everything that waits, and whether the host gave up on it before.
+    /// Passes every queued row to `act`, with whether the host failed on it before.
     fn drain(&mut self, act: impl Fn(&mut Self, usize, bool)) {
         for asked in self.queue.take_halves() {
             for ask in asked.asks {
@@ -416,8 +420,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn divert(&mut self, ask: usize, gave_up: Option<ProblemClass>) {
-        self.diverted.push(Diverted { ask, gave_up });
+    fn divert(&mut self, ask: usize, failure: Option<ProblemClass>) {
+        self.diverted.push(RestFallback { ask, failure });
     }
 
     fn lane(&self, ask: usize) -> Lane {

@@ -2,10 +2,10 @@
 
 use proto::sync::{ProblemClass, RepositoryPath};
 
-use super::super::{NoAnswer, normalised, sizes::Kind};
+use super::super::{NoAnswer, normalised, sizes::QueryKind};
 use crate::host::Question;
 
-/// What a row of a request asks for.
+/// A row of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Row<'a> {
     /// Whether the pull request with this id changed.
@@ -42,19 +42,19 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    /// What its size is learned as.
-    pub(super) fn kind(self) -> Kind {
+    /// The kind by which its batch size is learned.
+    pub(super) fn kind(self) -> QueryKind {
         match self {
-            Self::Probe | Self::LightProbe => Kind::Probe,
-            Self::Detail | Self::Numbers => Kind::Detail,
-            Self::Discover => Kind::Discover,
+            Self::Probe | Self::LightProbe => QueryKind::Probe,
+            Self::Detail | Self::Numbers => QueryKind::Detail,
+            Self::Discover => QueryKind::Discover,
         }
     }
 }
 
 impl<'a> Row<'a> {
-    /// What a question asks for first; with `probes`, whether a known pull request changed before
-    /// what it is; with `whole`, the open pull requests of a branch with their status.
+    /// The first row of a question; with `probes`, whether a known pull request changed comes
+    /// before its status; with `whole`, the open pull requests of a branch have their status.
     ///
     /// # Errors
     ///

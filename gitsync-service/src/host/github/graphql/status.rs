@@ -1,4 +1,4 @@
-//! A pull request as GraphQL tells it, in the one spelling.
+//! Reads a pull request from GraphQL into its normalised form.
 
 use proto::sync::{FoundPullRequest, Head, PullRequest, PullRequestState};
 use serde::Deserialize;
@@ -10,11 +10,11 @@ use super::{
         normalised::{self, count},
         review_summary::ReviewSummary,
     },
-    progress::{Moving, Told},
+    progress::{ProgressFields, VolatileFields},
 };
-use crate::host::Observed;
+use crate::host::HostPullRequest;
 
-/// What tells whether a pull request changed.
+/// The fields by which a change of a pull request is detected.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fingerprint<'a> {
@@ -32,7 +32,7 @@ struct Fingerprint<'a> {
 
 impl Fingerprint<'_> {
     /// Short, and the same for the same pull request with every token.
-    fn text(&self, moving: &Moving<'_>) -> String {
+    fn text(&self, moving: &VolatileFields<'_>) -> String {
         let Self {
             id,
             updated_at,
@@ -69,8 +69,8 @@ struct Node<'a> {
     base_ref_name: String,
     updated_at: &'a str,
     author: Option<Actor>,
-    repository: Named,
-    head_repository: Option<Named>,
+    repository: RepositoryRef,
+    head_repository: Option<RepositoryRef>,
     commits: Total,
     latest_opinionated_reviews: Reviews,
 }
@@ -85,7 +85,7 @@ struct Actor {
 /// A repository within another answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Named {
+pub(super) struct RepositoryRef {
     pub(super) name_with_owner: String,
 }
 
@@ -99,33 +99,33 @@ struct Total {
 #[serde(rename_all = "camelCase")]
 struct Reviews {
     total_count: u64,
-    nodes: Vec<Option<Review>>,
+    nodes: Vec<Option<ReviewNode>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Review {
+struct ReviewNode {
     state: String,
     /// Null when the account is gone.
-    author: Option<Login>,
+    author: Option<LoginNode>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Login {
+struct LoginNode {
     login: String,
 }
 
-/// Reads what tells whether a pull request changed.
+/// Reads the fingerprint of a pull request.
 pub(super) fn fingerprint(node: &Value) -> Result<String, NoAnswer> {
     let read = Fingerprint::deserialize(node).map_err(|_| not_a_status())?;
-    let moving = Moving::deserialize(node).map_err(|_| not_a_status())?;
+    let moving = VolatileFields::deserialize(node).map_err(|_| not_a_status())?;
     Ok(read.text(&moving))
 }
 
-/// What an answer tells of a pull request.
+/// A pull request's status in a response.
 #[derive(Clone, Debug)]
 pub(super) enum Whole {
     /// All of it.
-    Told(Box<Observed>),
+    Status(Box<HostPullRequest>),
     /// All but some of its reviews, which are more than a page holds.
     MoreReviews,
 }
@@ -156,7 +156,7 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
     let Some(reviews) = summary(latest_opinionated_reviews) else {
         return Ok(Whole::MoreReviews);
     };
-    let told = Told::deserialize(node).map_err(|_| not_a_status())?;
+    let fields = ProgressFields::deserialize(node).map_err(|_| not_a_status())?;
     let is_open = state == "OPEN";
     let (author_login, author_avatar_url) = match author {
         Some(author) => (Some(author.login), author.avatar_url),
@@ -184,7 +184,7 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
             approved: reviews.approved,
             reviewer_count: reviews.reviewer_count,
             pushed_after_merge: None,
-            progress: told.progress(&reviews),
+            progress: fields.progress(&reviews),
             head: Head {
                 branch: head_ref_name,
                 sha: head_ref_oid,
@@ -192,8 +192,8 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
                 deletions: count(deletions),
                 changed_files: count(changed_files),
                 commits: count(commits.total_count),
-                checks: told.checks().filter(|_| is_open),
-                merge_state: told.merge_state().filter(|_| is_open),
+                checks: fields.checks().filter(|_| is_open),
+                merge_state: fields.merge_state().filter(|_| is_open),
             },
         },
         repository: repository.name_with_owner,
@@ -202,7 +202,7 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
     })?;
     let head_repository =
         head_repository.map(|named| normalised::repository(&named.name_with_owner));
-    Ok(Whole::Told(Box::new(Observed {
+    Ok(Whole::Status(Box::new(HostPullRequest {
         found,
         head_repository: head_repository.transpose()?,
         fingerprint: Some(fingerprint),
@@ -221,7 +221,7 @@ fn summary(reviews: Reviews) -> Option<ReviewSummary> {
     if u64::try_from(nodes.len()).is_ok_and(|listed| listed < total_count) {
         return None;
     }
-    let decisive: Vec<Review> = nodes
+    let decisive: Vec<ReviewNode> = nodes
         .into_iter()
         .flatten()
         .filter(|review| {

@@ -1,5 +1,5 @@
-//! The checks of a commit, as REST lists them: runs, and statuses. REST tells neither what is required nor
-//! which workflow a run is part of.
+//! The checks of a commit from REST: check runs and statuses. REST says neither which checks are
+//! required nor which workflow a run belongs to.
 
 use proto::sync::{CheckState, Checks, ProblemClass, RepositoryPath};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     super::{
         NoAnswer,
-        check::{self, Check, Listed},
+        check::{self, Check, CheckList},
         client::Endpoint,
     },
     Lookup,
@@ -51,7 +51,8 @@ struct Status {
 }
 
 impl Lookup<'_> {
-    /// The checks of an open pull request's head. `None`: it is settled, or they are kept from this token.
+    /// The checks of an open pull request's head. `None`: it is settled, or this token may not read
+    /// them.
     pub(super) async fn checks_of(
         &self,
         base: &RepositoryPath,
@@ -81,7 +82,7 @@ impl Lookup<'_> {
         let state = statuses.first().map(|page| check::of_all(&page.state));
         let runs = runs.into_iter().flat_map(|page| page.check_runs);
         let statuses = statuses.into_iter().flat_map(|page| page.statuses);
-        let listed = Listed {
+        let listed = CheckList {
             checks: runs
                 .map(Check::from)
                 .chain(statuses.map(Check::from))
@@ -91,13 +92,13 @@ impl Lookup<'_> {
             } else {
                 more_runs.then_some(CheckState::None)
             },
-            ..Listed::default()
+            ..CheckList::default()
         };
         Ok(Some(listed.sum()))
     }
 
-    /// Pages of a list that hangs on a commit, and whether there are more. `None`: it is kept from this
-    /// token, which says nothing of the pull request, or the host has none.
+    /// Pages of a list of a commit, and whether there are more. `None`: this token may not read the
+    /// list, or the host has no such list; neither says anything of the pull request.
     async fn list_of_head<T: DeserializeOwned + Send>(
         &self,
         endpoint: Endpoint,

@@ -11,11 +11,11 @@ use tokio::sync::OnceCell;
 
 use super::super::NoAnswer;
 
-type Slot<V> = Arc<OnceCell<Result<V, NoAnswer>>>;
+type MemoSlot<V> = Arc<OnceCell<Result<V, NoAnswer>>>;
 
 /// Answers by question. A host's failure is kept, too: asking a failing host once for each ref is
 /// what a shared answer avoids. What was withheld is not: a more urgent question may be sent.
-pub(super) struct Memo<K, V>(Mutex<HashMap<K, Slot<V>>>);
+pub(super) struct Memo<K, V>(Mutex<HashMap<K, MemoSlot<V>>>);
 
 impl<K, V> Default for Memo<K, V> {
     fn default() -> Self {

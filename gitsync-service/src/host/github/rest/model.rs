@@ -1,5 +1,5 @@
-//! What is read of REST's answers: the fields that are used, and no others. A missing field is
-//! an error, an unknown one is not.
+//! REST's responses: the used fields, and no others. A missing field is an error, an unknown one is
+//! not.
 
 use std::sync::Arc;
 
@@ -31,12 +31,12 @@ pub(super) struct Pull {
     deletions: u64,
     changed_files: u64,
     commits: u64,
-    pub(super) head: Head,
+    pub(super) head: HeadBranch,
     base: Base,
     /// Null when the account is gone.
     #[serde(deserialize_with = "nullable")]
     user: Option<User>,
-    /// Only to tell which of two answers is older.
+    /// Only to order two answers.
     updated_at: Option<String>,
     /// Null while the host has not worked it out.
     mergeable: Option<bool>,
@@ -46,7 +46,7 @@ pub(super) struct Pull {
     requested_reviewers: Vec<Login>,
     #[serde(default)]
     requested_teams: Vec<Team>,
-    #[serde(default, deserialize_with = "told")]
+    #[serde(default, deserialize_with = "optional_null")]
     auto_merge: Option<Option<AutoMerge>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct ListedPull {
     pub(super) node_id: Option<String>,
     pub(super) state: String,
     pub(super) closed_at: Option<String>,
-    pub(super) head: Head,
+    pub(super) head: HeadBranch,
     base: Base,
 }
 
@@ -82,7 +82,7 @@ impl ListedPull {
 
 /// The branch that a pull request brings.
 #[derive(Debug, Deserialize)]
-pub(super) struct Head {
+pub(super) struct HeadBranch {
     #[serde(rename = "ref")]
     pub(super) branch: String,
     pub(super) sha: String,
@@ -114,7 +114,7 @@ struct User {
 
 /// `GET /user`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Viewer {
+pub(super) struct CurrentUser {
     pub(super) id: u64,
 }
 
@@ -154,8 +154,8 @@ where
     Option::deserialize(deserializer)
 }
 
-/// A field that is null is told; one that is missing is not.
-fn told<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+/// Distinguishes a field that is null (`Some(None)`) from one that is absent (`None`).
+fn optional_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -163,7 +163,7 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
-impl Head {
+impl HeadBranch {
     /// The repository that the branch is in, if that is still there.
     pub(super) fn repository(&self) -> Result<Option<RepositoryPath>, NoAnswer> {
         let name = self.repo.as_ref().map(|repo| repo.full_name.as_str());

@@ -1,4 +1,4 @@
-//! What REST is asked: each question once for as long as the lease lasts.
+//! The questions to REST: each is sent once in the life of a lease.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use url::Url;
 use super::{
     super::{
         NoAnswer,
-        client::{Endpoint, Moved},
+        client::{Endpoint, Redirect},
         normalised,
         rate_limit::LimitHeaders,
         review_summary::ReviewSummary,
@@ -25,17 +25,17 @@ const PULLS_PER_PAGE: &str = "30";
 /// Pages of a list of pull requests that are read; what is beyond is not known.
 const MAX_PULL_PAGES: usize = 10;
 
-/// What a repository's list of pull requests says about a branch name.
+/// A repository's list of pull requests for a branch name.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
+pub(super) struct PullList {
     pub(super) pulls: Arc<[ListedPull]>,
-    pub(super) moved: Moved,
+    pub(super) moved: Redirect,
     /// There are more than the list holds.
     pub(super) is_cut: bool,
     limits: LimitHeaders,
 }
 
-impl Listed {
+impl PullList {
     /// How long ago a listed one was merged or closed, by the answer's clock.
     pub(super) fn settled_ago(&self, pull: &ListedPull) -> Option<Duration> {
         let at = pull.closed_at.as_deref()?;
@@ -45,25 +45,25 @@ impl Listed {
 
 /// Which pull requests are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum State {
+pub(super) enum StateFilter {
     Open,
     All,
 }
 
-/// What a repository says of itself.
+/// A repository as REST describes it.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct RepositoryAnswer {
     info: RepositoryInfo,
-    pub(super) moved: Moved,
+    pub(super) moved: Redirect,
 }
 
-impl Told {
+impl RepositoryAnswer {
     /// Its name, which may not be the one that it was asked by.
     pub(super) fn name(&self) -> Result<RepositoryPath, NoAnswer> {
         normalised::repository(&self.info.full_name)
     }
 
-    /// What it is a fork of. Not known of a fork whose parent is hidden from this token.
+    /// Its upstream. Unknown for a fork whose parent is hidden from this token.
     pub(super) fn upstream(&self) -> Result<Upstream, NoAnswer> {
         match &self.info.parent {
             _ if !self.info.fork => Ok(Upstream::NoFork),
@@ -105,16 +105,16 @@ impl Lookup<'_> {
     pub(super) async fn repository(
         &self,
         repository: &RepositoryPath,
-    ) -> Result<Option<Arc<Told>>, NoAnswer> {
+    ) -> Result<Option<Arc<RepositoryAnswer>>, NoAnswer> {
         let ask = || async {
             let (owner, name) = owner_and_name(repository)?;
             let url = self.client.base.url(&["repos", owner, name], &[])?;
-            let told = self
+            let repository_answer = self
                 .client
                 .get(&self.turn, Endpoint::GetRepository, url)
                 .await?;
-            Ok(told.map(|answer| {
-                Arc::new(Told {
+            Ok(repository_answer.map(|answer| {
+                Arc::new(RepositoryAnswer {
                     info: answer.body,
                     moved: answer.moved,
                 })
@@ -131,8 +131,8 @@ impl Lookup<'_> {
         at: &RepositoryPath,
         head: &RepositoryPath,
         branch: &str,
-        state: State,
-    ) -> Result<Listed, NoAnswer> {
+        state: StateFilter,
+    ) -> Result<PullList, NoAnswer> {
         let question = (at.clone(), head.clone(), branch.to_owned(), state);
         let ask = || async {
             let (owner, name) = owner_and_name(at)?;
@@ -143,8 +143,8 @@ impl Lookup<'_> {
                     (
                         "state",
                         match state {
-                            State::Open => "open",
-                            State::All => "all",
+                            StateFilter::Open => "open",
+                            StateFilter::All => "all",
                         },
                     ),
                     ("head", &format!("{head_owner}:{branch}")),
@@ -153,20 +153,20 @@ impl Lookup<'_> {
                     ("per_page", PULLS_PER_PAGE),
                 ],
             )?;
-            let ends = |pull: &ListedPull| is_of(pull, head, branch) || state == State::All;
+            let ends = |pull: &ListedPull| is_of(pull, head, branch) || state == StateFilter::All;
             let listed = self.pages(Endpoint::ListPulls, url, ends).await?;
             listed.ok_or(NOT_FOUND)
         };
         self.answers.lists.get(question, ask).await
     }
 
-    /// The pull requests that hold a commit, wherever the host knows of them. `None`: it does not
-    /// know the commit, or does not tell of commits.
+    /// The pull requests that contain a commit, in any repository. `None`: the host does not know
+    /// the commit, or has no such list.
     pub(super) async fn list_of_commit(
         &self,
         at: &RepositoryPath,
         commit: &str,
-    ) -> Result<Option<Listed>, NoAnswer> {
+    ) -> Result<Option<PullList>, NoAnswer> {
         let question = (at.clone(), commit.to_owned());
         let ask = || async {
             let (owner, name) = owner_and_name(at)?;
@@ -195,7 +195,7 @@ impl Lookup<'_> {
         endpoint: Endpoint,
         url: Url,
         ends: impl Fn(&ListedPull) -> bool,
-    ) -> Result<Option<Listed>, NoAnswer> {
+    ) -> Result<Option<PullList>, NoAnswer> {
         let page = |url| {
             self.client
                 .get::<Vec<ListedPull>>(&self.turn, endpoint, url)
@@ -210,7 +210,7 @@ impl Lookup<'_> {
             next = answer.next;
             read += 1;
         }
-        Ok(Some(Listed {
+        Ok(Some(PullList {
             pulls: pulls.into(),
             moved: first.moved,
             is_cut: next.is_some(),

@@ -150,7 +150,7 @@ async fn a_host_under_maintenance_is_unavailable_until_it_says_and_no_account_is
     assert_eq!(github.requests().len(), 1);
 }
 
-/// The branches `feature` of so many repositories, each of which has an open pull request.
+/// The branches `feature` of `count` repositories, each of which has an open pull request.
 fn repositories(github: &GitHub, count: usize) -> Vec<LeasedRef> {
     let ann = github.user("ann");
     let refs = (0..count).map(|index| {

@@ -72,14 +72,14 @@ fn is_answered(refreshed: &Refreshed, name: &str) -> bool {
     *refreshed.finding(name) == Finding::NoPullRequest
 }
 
-fn is_half_an_hour(told: Option<Duration>) -> bool {
-    told.is_some_and(|told| told <= HALF_AN_HOUR && told >= HALF_AN_HOUR - FIVE_SECONDS)
+fn is_half_an_hour(shown: Option<Duration>) -> bool {
+    shown.is_some_and(|shown| shown <= HALF_AN_HOUR && shown >= HALF_AN_HOUR - FIVE_SECONDS)
 }
 
 /// With what is added to a reset.
-fn is_a_minute(told: Duration) -> bool {
+fn is_a_minute(shown: Duration) -> bool {
     let minute = Duration::from_secs(60);
-    told > minute - FIVE_SECONDS && told <= minute + RESET_PADDING + RESET_SPREAD
+    shown > minute - FIVE_SECONDS && shown <= minute + RESET_PADDING + RESET_SPREAD
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn the_last_point_is_used_and_nothing_is_asked_until_the_window_ends() {
 
 /// Promise 7: the refusal itself does not say when the window ends.
 #[tokio::test]
-async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told() {
+async fn a_refusal_lasts_until_the_end_of_the_window_of_an_earlier_response() {
     let (github, token) = headless().await;
     limit(&github).spend_all();
     let known = of_graphql(&Window {
@@ -139,7 +139,7 @@ async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told
     assert!(refreshed.window("graphql").pause_for.unwrap() > HALF_AN_HOUR);
     assert_eq!(github.requests().len(), 1);
 
-    // No answer told anything yet.
+    // No response described a window yet.
     let refreshed = ask(&github, &token, Lane::Idle, BudgetView::default()).await;
     assert!(is_a_minute(withheld(&refreshed, "b0")));
 }
@@ -147,9 +147,9 @@ async fn a_refusal_lasts_until_the_end_of_the_window_that_an_earlier_answer_told
 /// Answers all queries, of which every branch has no pull request, with these headers and body on
 /// limits.
 fn always(github: &GitHub, headers: &[(&str, &str)], body: &str) {
-    const NOBODY: &str = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
+    const NO_ACCOUNT: &str = r#"{"nameWithOwner":"acme/web","isFork":false,"parent":null,"head":null,
         "open":{"nodes":[]}}"#;
-    let aliases: Vec<_> = (0..25).map(|n| format!(r#""r{n}":{NOBODY}"#)).collect();
+    let aliases: Vec<_> = (0..25).map(|n| format!(r#""r{n}":{NO_ACCOUNT}"#)).collect();
     let owned = |(name, value): &(&str, &str)| (format!("x-ratelimit-{name}"), value.to_string());
     github.fault(Matching::graphql()).respond(Fault::Answer {
         status: 200,
@@ -160,7 +160,7 @@ fn always(github: &GitHub, headers: &[(&str, &str)], body: &str) {
 
 /// chat-service refuses a report that tells of less than nothing.
 #[tokio::test]
-async fn a_limit_below_nothing_is_told_as_none() {
+async fn a_negative_limit_is_reported_as_no_limit() {
     let in_headers = [("limit", "-1"), ("remaining", "-1")];
     let in_body = r#"{"cost":1,"limit":-1,"remaining":-1,"resetAt":null}"#;
     for (headers, body) in [(&in_headers[..], "null"), (&[], in_body)] {
