@@ -1,17 +1,18 @@
-//! Rules of the repository itself: who may know what, how large a file may be, and which tests prove what
-//! is promised, and which settings an operator sees.
+//! Rules of the repository itself: who may know what, how large a file may be, and which tests
+//! prove what is promised, and which settings an operator sees.
 
 mod modules;
 mod promises;
 mod settings;
+mod words;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A file of more lines is two files. Those named here are over it, each with its reason; the list may
-/// only shrink.
+/// A file of more lines is two files. Those named here are over it, each with its reason; the list
+/// may only shrink.
 const MOST_LINES: usize = 500;
 const LONG_FILES: [&str; 0] = [];
 

@@ -1,8 +1,8 @@
-//! Which module of a crate imports which: in no folder do modules import one another in a circle, and the
-//! store imports no use case.
+//! Which module of a crate imports which: in no folder do modules import one another in a circle,
+//! and the store imports no use case.
 //!
-//! A module counts with its children: at each level, an import from `a::x` to `b::y` is one from `a` to `b`.
-//! Imports between a module and its own children are its inside.
+//! A module counts with its children: at each level, an import from `a::x` to `b::y` is one from
+//! `a` to `b`. Imports between a module and its own children are its inside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,8 @@ fn imports(modules: &BTreeMap<String, String>) -> BTreeSet<Import> {
     imports
 }
 
-/// All paths that `use` names, and those that begin with `crate` anywhere, outside tests and comments.
+/// All paths that `use` names, and those that begin with `crate` anywhere, outside tests and
+/// comments.
 fn paths(source: &str) -> Vec<String> {
     let product = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let code: String = product

@@ -65,8 +65,8 @@ fn marked() -> BTreeMap<u32, BTreeSet<Test>> {
     promises
 }
 
-/// The promise and the name of each function in `source` whose comment begins with a promise. It must be
-/// a test that runs.
+/// The promise and the name of each function in `source` whose comment begins with a promise. It
+/// must be a test that runs.
 fn marked_in(file: &str, source: &str) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     let mut promise = None;

@@ -1,5 +1,5 @@
-//! What an operator sees of the settings: few numbers, each line of the help understood alone, and all of
-//! them in the README.
+//! What an operator sees of the settings: few numbers, each line of the help understood alone, and
+//! all of them in the README.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
