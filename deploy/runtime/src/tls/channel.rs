@@ -144,7 +144,7 @@ struct AlertStream {
 
 impl fmt::Debug for AlertStream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Heard")
+        formatter.write_str("AlertStream")
     }
 }
 
