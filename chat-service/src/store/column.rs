@@ -1,15 +1,16 @@
 //! Columns as domain types, by name. A column of another type than this release expects is a bug; a
 //! name in it that this release does not know is not.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use jiff::Timestamp;
 use policy::Level;
 use proto::sync::{CredentialState, Lane, ProblemClass, ProblemName as _};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_postgres::{
     Row,
-    types::{FromSql, Json},
+    types::{FromSql, Json, Type},
 };
 use uuid::Uuid;
 
@@ -145,6 +146,27 @@ impl Column for BTreeMap<String, String> {
 
     fn from_wire(Json(labels): Json<Self>, _: &str) -> Self {
         labels
+    }
+}
+
+/// A `jsonb` document, parsed in one pass; or why not, since a later release may have written it.
+pub(crate) struct Document<T>(pub(crate) Result<T, Box<dyn Error + Sync + Send>>);
+
+impl<'a, T: DeserializeOwned> FromSql<'a> for Document<T> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(Json::from_sql(ty, raw).map(|Json(value)| value)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <Json<T> as FromSql>::accepts(ty)
+    }
+}
+
+impl<T: DeserializeOwned> Column for Document<T> {
+    type Wire = Self;
+
+    fn from_wire(wire: Self, _: &str) -> Self {
+        wire
     }
 }
 

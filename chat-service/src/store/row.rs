@@ -1,14 +1,13 @@
 //! Rows of chats, refs and shares as domain types, by column name.
 
 use policy::{Level, Subject};
-use proto::sync::{ProblemClass, PullRequest};
-use serde_json::Value;
+use proto::sync::ProblemClass;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::{
     StoreError,
-    column::{Column as _, Columns as _},
+    column::{Column as _, Columns as _, Document},
     unknown::count_unknown,
 };
 use crate::{
@@ -38,8 +37,8 @@ pub(crate) fn chat(row: &Row) -> Result<Chat, StoreError> {
 /// A git ref with its pull request. One that a later release wrote in a way that this one cannot
 /// read is not shown, which is a problem of ours.
 pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
-    let shown: Option<Value> = row.get_as("pull_request")?;
-    let shown = shown.map(serde_json::from_value::<PullRequest>).transpose();
+    let shown: Option<Document<_>> = row.get_as("pull_request")?;
+    let shown = shown.map(|Document(read)| read).transpose();
     let mut class: Option<ProblemClass> = row.get_as("problem_class")?;
     if let Err(error) = &shown {
         count_unknown("pull_request", &error.to_string());

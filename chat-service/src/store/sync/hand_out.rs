@@ -7,12 +7,14 @@ use proto::sync::{
     BudgetKey, BudgetView, CheckState, Fence, GitAccountId, KnownPullRequest, Lease, LeasedRef,
     MergeState, PullRequest, RepositoryPath, Upstream,
 };
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::window::windows;
-use crate::store::{StoreError, column::Columns as _};
+use crate::store::{
+    StoreError,
+    column::{Columns as _, Document},
+};
 
 /// Leases with what was due of them.
 #[derive(Default)]
@@ -175,12 +177,9 @@ fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
 /// The known pull request. One that a later release wrote in a way that this one cannot read is
 /// looked for anew.
 fn known(row: &Row) -> Result<Option<KnownPullRequest>, StoreError> {
-    let shown: Option<Value> = row.get_as("pull_request")?;
+    let shown: Option<Document<PullRequest>> = row.get_as("pull_request")?;
     let repository: Option<String> = row.get_as("pr_repository")?;
-    let (Some(shown), Some(repository)) = (shown, repository) else {
-        return Ok(None);
-    };
-    let Ok(shown) = serde_json::from_value::<PullRequest>(shown) else {
+    let (Some(Document(Ok(shown))), Some(repository)) = (shown, repository) else {
         return Ok(None);
     };
     let checks = shown.head.checks.map(|checks| checks.state);

@@ -180,9 +180,16 @@ impl Report {
     }
 }
 
-/// Buffers of the one over those of the other.
+/// Buffers of the larger table over those of the smaller one, less what a fuller page takes: a
+/// filter that few chats of the smaller table match reads fewer of them there.
 fn growth(small: &Row, large: &Row) -> Option<f64> {
-    // Counts of pages are far below 2^32.
-    let count = |row: &Row| u32::try_from(row.measured.buffers).ok();
-    Some(f64::from(count(large)?) / f64::from(count(small)?.max(1)))
+    let buffers = |row: &Row| figure(row.measured.buffers.max(1));
+    let rows = |row: &Row| figure(row.measured.rows + 1);
+    let fuller = (rows(large)? / rows(small)?).max(1.0);
+    Some(buffers(large)? / buffers(small)? / fuller)
+}
+
+/// A count as a number to divide by. Counts of pages and rows are far below 2^32.
+fn figure(count: impl TryInto<u32>) -> Option<f64> {
+    count.try_into().ok().map(f64::from)
 }
