@@ -88,10 +88,10 @@ function written(write) {
   );
 }
 
-/** The programs' variables from the README's tables, which a test compares with the programs. */
-export function variables(readme = readFileSync("README.md", "utf8")) {
+/** The programs' variables from the tables of their documentation, which a test compares. */
+export function variables(text = readFileSync("deploy/docs/configuration.md", "utf8")) {
   const table = (prefix) => {
-    const [, rest] = readme.split(`all beginning with \`${prefix}\``);
+    const [, rest] = text.split(`all beginning with \`${prefix}\``);
     const rows = rest.split("\n").slice(1).filter(Boolean);
     const end = rows.findIndex((row) => !row.startsWith("|"));
     const names = rows.slice(0, end).flatMap((row) => [...row.matchAll(/`([A-Z_0-9]+)`/g)].map((match) => match[1]));

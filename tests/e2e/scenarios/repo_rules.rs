@@ -1,6 +1,7 @@
-//! Rules of the repository itself: who may know what, how large a file may be, and which tests
-//! prove what is promised, and which settings an operator sees.
+//! Rules of the repository itself: who may know what, how large a file may be, which tests prove
+//! what is promised, which settings an operator sees, and where documents point.
 
+mod documents;
 mod modules;
 mod promises;
 mod settings;

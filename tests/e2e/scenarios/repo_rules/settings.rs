@@ -1,5 +1,5 @@
 //! What an operator sees of the settings: few numbers, each line of the help understood alone, and
-//! all of them in the README.
+//! all of them in the documentation.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -9,7 +9,8 @@ use super::root;
 
 /// Numbers that an operator can judge. The rest are constants.
 const MOST_NUMBERS: [(&str, usize); 2] = [("CHAT_", 21), ("GITSYNC_", 27)];
-const SECTION: &str = "## Configuration";
+/// Lists the settings of both services.
+const DOCUMENT: &str = "deploy/docs/configuration.md";
 
 /// A setting as the help shows it.
 #[derive(Debug)]
@@ -91,13 +92,11 @@ fn every_line_of_the_help_is_understood_alone() {
 }
 
 #[test]
-fn the_readme_lists_every_variable_and_no_other() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = text.split(SECTION).nth(1).unwrap();
-    let section = section.split("\n## ").next().unwrap();
+fn the_documentation_lists_every_variable_and_no_other() {
+    let text = fs::read_to_string(root().join(DOCUMENT)).unwrap();
     for (prefix, _) in MOST_NUMBERS {
         let heading = format!("all beginning with `{prefix}`");
-        let table = section.split(&heading).nth(1).unwrap();
+        let table = text.split(&heading).nth(1).unwrap();
         let rows = table.lines().filter(|line| !line.is_empty()).skip(1);
         let listed: BTreeSet<String> = rows
             .take_while(|line| line.starts_with('|'))
