@@ -8,6 +8,8 @@ mod connection;
 mod failure;
 mod json;
 mod list;
+mod merging;
+mod name;
 mod output;
 mod printable;
 mod refresh;

@@ -68,7 +68,8 @@ async fn a_list_is_a_table_of_words_for_people_and_the_contracts_json_for_script
                 open.id.as_str(),
                 "open",
                 "New chat",
-                "#7 open, approved",
+                "#7 open",
+                "✓ approved",
                 "+10 -3",
                 "acme/web",
                 "feat/x"
@@ -189,12 +190,12 @@ async fn a_refresh_prints_what_the_host_says_and_what_is_known_where_it_says_not
         let arguments = ["refresh", &chat.id];
         let (fresh, ()) = tokio::join!(client.run(&arguments), answer(found()));
         assert_eq!(fresh.code, Some(0), "{}", fresh.err);
-        assert!(fresh.out.contains("#7 open, approved"), "{}", fresh.out);
+        assert!(fresh.out.contains("✓ approved"), "{}", fresh.out);
 
         let refusal = failed(ProblemClass::AccessDenied);
         let (refused, ()) = tokio::join!(client.run(&arguments), answer(refusal));
         assert_eq!(refused.code, Some(70), "{}", refused.err);
-        for part in ["#7 open, approved", "no access to acme/web"] {
+        for part in ["#7 open", "✓ approved", "no access to acme/web"] {
             assert!(
                 refused.out.contains(part),
                 "{part} is not in {}",

@@ -4,9 +4,10 @@ import type { Chat, ChatDiffStatus } from "../gen/chat/v1/chat_pb";
 import type { Chats } from "./client";
 import { type Failure, failure } from "./failure";
 import { Icon } from "./icons";
-import { Fresh, Lines, PullRequestIcon, PullRequestNumber, Verdict } from "./parts";
+import { known } from "./merging";
+import { Fresh, Lines, Merging, PullRequestIcon, PullRequestNumber } from "./parts";
 import { Message } from "./views";
-import { ago, chatStatus, date, icon, millis, pullRequest } from "./words";
+import { ago, chatStatus, date, icon, link, millis, pullRequest } from "./words";
 
 interface Props {
   chats: Chats;
@@ -133,11 +134,39 @@ function Branch({ status, now }: { status: ChatDiffStatus; now: number }) {
         {authorLogin !== undefined && <span>by {authorLogin}</span>}
         {state !== undefined && <span>{count(changedFiles, "file")}</span>}
         {commits !== undefined && <span>{count(commits, "commit")}</span>}
-        <Verdict status={status} />
+        <Merging status={status} isAlone={false} />
         {status.pushedAfterMerge && <span class="amber">pushed after the merge</span>}
         <Fresh status={status} now={now} />
       </div>
+      <Known status={status} />
     </li>
+  );
+}
+
+/** What is known of checks, mergeability and review, with the pages of the checks that failed. */
+function Known({ status }: { status: ChatDiffStatus }) {
+  const sentences = known(status);
+  if (sentences.length === 0) return null;
+  const failed = status.checks?.failedChecks ?? [];
+  const pages = failed.flatMap(({ name, url }) => {
+    const href = link(url);
+    return href === undefined ? [] : [{ name, href }];
+  });
+  return (
+    <ul class="known">
+      {sentences.map((sentence) => (
+        <li key={sentence} dir="auto">
+          {sentence}
+        </li>
+      ))}
+      {pages.map(({ name, href }, index) => (
+        <li key={index}>
+          <a href={href} target="_blank" rel="noopener noreferrer" dir="auto">
+            {name}
+          </a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,7 +1,8 @@
 // What a row and the details of a chat both show of a pull request.
 import type { ChatDiffStatus } from "../gen/chat/v1/chat_pb";
 import { Icon } from "./icons";
-import { freshness, link, pullRequestIcon, type Tone, verdict } from "./words";
+import { glyph, known } from "./merging";
+import { freshness, link, pullRequestIcon, type Tone } from "./words";
 
 const TONES: Record<Tone, string> = { quiet: "", busy: "blue", warning: "amber" };
 
@@ -39,13 +40,17 @@ export function PullRequestNumber(props: { status: ChatDiffStatus; tabIndex?: nu
   );
 }
 
-export function Verdict({ status }: { status: ChatDiffStatus }) {
-  const said = verdict(status);
-  if (said === undefined) return null;
+/** The most urgent of checks, conflicts and reviews; what is known beside it is a tooltip. With
+ * `isAlone` nothing else on the page says that: it is a text for screen readers, too. */
+export function Merging({ status, isAlone }: { status: ChatDiffStatus; isAlone: boolean }) {
+  const shown = glyph(status);
+  if (!shown) return null;
+  const sentences = known(status);
   return (
-    <span class={`with-icon ${said === "approved" ? "green" : "red"}`}>
-      <Icon name={said} size={12} />
-      {said}
+    <span class={`with-icon ${shown.tone}`} title={sentences.join("\n")}>
+      <Icon name={shown.name} size={12} />
+      {shown.text}
+      {isAlone && <span class="hidden">. {sentences.join(" ")}</span>}
     </span>
   );
 }

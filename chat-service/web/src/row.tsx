@@ -2,7 +2,7 @@
 import type { Chat } from "../gen/chat/v1/chat_pb";
 import type { Failure } from "./failure";
 import { Icon } from "./icons";
-import { Fresh, Lines, PullRequestIcon, PullRequestNumber, Verdict } from "./parts";
+import { Fresh, Lines, Merging, PullRequestIcon, PullRequestNumber } from "./parts";
 import { age, date, icon, millis } from "./words";
 
 /** Pixels; the style sheet's skeleton is of such rows. */
@@ -83,7 +83,7 @@ export function Row(props: Props) {
               <PullRequestIcon status={status} size={12} />
             )}
             <PullRequestNumber status={status} tabIndex={tabIndex} />
-            <Verdict status={status} />
+            <Merging status={status} isAlone />
             {status.pushedAfterMerge && <span class="amber">pushed after the merge</span>}
             {note ? (
               <span class="fresh amber" title={note.text}>

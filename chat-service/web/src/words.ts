@@ -147,14 +147,6 @@ function message(status: ChatDiffStatus): string {
   return text.replace(word, name);
 }
 
-/** What the reviewers of an open pull request say. */
-export function verdict(status: ChatDiffStatus): "approved" | "changes requested" | undefined {
-  const state = status.pullRequestState;
-  if (state !== PullRequestState.OPEN && state !== PullRequestState.DRAFT) return undefined;
-  if (status.changesRequested) return "changes requested";
-  return status.approved === true ? "approved" : undefined;
-}
-
 /** The icon that stands before a chat's title, with a label for screen readers. */
 export function icon(chat: Chat): { name: string; tone: string; label: string } {
   const status = chat.diffStatus;

@@ -35,6 +35,27 @@ async function iconOf(page, title) {
   ]);
 }
 
+/** A row's glyph of checks, conflicts and reviews: its drawing, its colour's name, and its text. */
+async function glyphOf(page, title) {
+  const glyph = row(page, title).locator(".third .with-icon");
+  await shows(glyph);
+  return glyph.evaluate((element) => [
+    element.querySelector(".icon").dataset.icon,
+    element.className.split(" ")[1],
+    element.childNodes[1].textContent,
+  ]);
+}
+
+/** What pointers and screen readers get of a row's glyph. */
+const hint = (page, title) => row(page, title).locator(".third .with-icon").getAttribute("title");
+const spoken = (page, title) => row(page, title).locator(".third .hidden").textContent();
+
+/** The colours of elements, each once. */
+async function colours(locators) {
+  const each = locators.map((locator) => locator.evaluate((element) => getComputedStyle(element).color));
+  return new Set(await Promise.all(each));
+}
+
 async function refresh(page, title) {
   await row(page, title).hover();
   await row(page, title).getByRole("button", { name: /^Refresh/ }).click();
@@ -42,13 +63,16 @@ async function refresh(page, title) {
 
 /** Each state has its icon; the list works with screen readers and keys. */
 export async function icons({ stage, open, accessible, picture }) {
-  const page = await open({ token: stage.token, viewport: { width: 1180, height: 860 } });
+  const page = await open({ token: stage.token, viewport: { width: 1180, height: 1080 } });
   const expected = {
     "Add a dark colour scheme": ["git-pull-request-arrow", "green", "Pull request open"],
     "Retry uploads that time out": ["git-pull-request-draft", "gray", "Draft pull request"],
     "Split the settings page": ["git-merge", "purple", "Pull request merged"],
     "Drop the legacy exporter": ["git-pull-request-closed", "red", "Pull request closed"],
     "Cache avatars at the edge": ["git-pull-request-arrow", "green", "Pull request open"],
+    "Stream answers as they come": ["git-pull-request-arrow", "green", "Pull request open"],
+    "Move the guide into the tree": ["git-pull-request-arrow", "green", "Pull request open"],
+    "Count what the cache saves": ["git-pull-request-arrow", "green", "Pull request open"],
     "Speed up the test suite": ["spinner", "blue", "Working"],
     "Write the release notes": ["spinner", "blue", "Pending"],
     "Rotate the signing keys": ["pause", "amber", "Paused"],
@@ -59,20 +83,39 @@ export async function icons({ stage, open, accessible, picture }) {
   for (const [title, wanted] of Object.entries(expected)) {
     assert.deepEqual(await iconOf(page, title), wanted, title);
   }
-  const colours = new Set();
-  for (const title of Object.keys(expected).slice(0, 4)) {
-    colours.add(await icon(page, title).evaluate((element) => getComputedStyle(element).color));
-  }
-  assert.equal(colours.size, 4, "each state has a colour of its own");
+  const states = Object.keys(expected).slice(0, 4).map((title) => icon(page, title));
+  assert.equal((await colours(states)).size, 4, "each state has a colour of its own");
   // Activity keeps its icon, and the pull request has one beside its number.
   await shows(row(page, "Speed up").getByRole("img", { name: "Pull request open" }));
 
   const first = row(page, "Add a dark colour scheme");
-  for (const text of ["acme/web", "feat/dark-mode", "+412", "−87", "approved", "synced"]) {
+  for (const text of ["acme/web", "feat/dark-mode", "+412", "−87", "ready to merge", "synced"]) {
     assert.ok((await first.textContent()).includes(text), text);
   }
   await shows(first.getByRole("img", { name: "412 additions, 87 deletions" }));
-  await shows(row(page, "Cache avatars").getByText("changes requested"));
+
+  const glyphs = {
+    "Move the guide into the tree": ["conflict", "red", "conflicts"],
+    "Stream answers as they come": ["failing", "red", "2 failing"],
+    "Cache avatars at the edge": ["changes requested", "red", "changes requested"],
+    "Retry uploads that time out": ["pending", "amber", "1 pending"],
+    "Count what the cache saves": ["passing", "green", "passing"],
+    "Add a dark colour scheme": ["ready", "green", "ready to merge"],
+  };
+  const drawings = new Set();
+  for (const [title, wanted] of Object.entries(glyphs)) {
+    assert.deepEqual(await glyphOf(page, title), wanted, title);
+    drawings.add(await row(page, title).locator(".third .icon").innerHTML());
+    assert.equal(await spoken(page, title), `. ${(await hint(page, title)).replaceAll("\n", " ")}`);
+  }
+  assert.equal(drawings.size, 6, "each glyph has a drawing of its own");
+  assert.equal(await hint(page, "Stream answers"), "2 of 3 checks failed: lint, unit tests.");
+  assert.match(await hint(page, "Move the guide"), /: build\.\nNot merged: it conflicts with the base branch/);
+  assert.equal(await hint(page, "Count what"), "1 check passed.\nNot merged: it is behind the base branch.");
+  assert.equal(await hint(page, "Add a dark"), "2 checks passed.\nReady to merge.\nApproved.");
+  for (const title of ["Split the settings page", "Drop the legacy exporter"]) {
+    assert.equal(await row(page, title).locator(".third .with-icon").count(), 0, title);
+  }
   await shows(row(page, "Try web components").getByText("no pull request yet"));
   const link = first.getByRole("link", { name: /^Pull request #\d+ of acme\/web$/ });
   assert.match(await link.getAttribute("href"), /^https?:\/\/.+\/pull\/\d+$/);
@@ -101,10 +144,22 @@ export async function icons({ stage, open, accessible, picture }) {
   await page.keyboard.press("Enter");
   await shows(page.getByRole("heading", { level: 1, name: "Add a dark colour scheme" }));
   await shows(page.getByRole("main").getByText("7 files"));
+  await shows(page.getByRole("main").getByText("Ready to merge.", { exact: true }));
+  // By keys, all that a hint says is in the details, with the pages of the checks that failed.
+  await row(page, "Stream answers").focus();
+  await page.keyboard.press("Enter");
+  await shows(page.getByRole("main").getByText("2 of 3 checks failed: lint, unit tests."));
+  const lint = page.getByRole("main").getByRole("link", { name: "lint" });
+  assert.match(await lint.getAttribute("href"), /^https?:\/\/.+\/runs\/\d+/);
+  assert.match(await lint.getAttribute("rel"), /noopener noreferrer/);
 
+  const tones = ["failing", "pending", "ready"].map((name) => page.locator(`.row [data-icon="${name}"]`).first());
+  const light = await colours(tones);
   await accessible(page, "light");
   await picture(page, "light");
   await page.emulateMedia({ colorScheme: "dark" });
+  const both = new Set([...light, ...(await colours(tones))]);
+  assert.equal(both.size, 6, "each theme has its own red, amber and green");
   await accessible(page, "dark");
   await picture(page, "dark");
   await page.emulateMedia({ reducedMotion: "reduce" });
@@ -151,6 +206,13 @@ export async function live({ stage, tell, open }) {
   await until("a title is text", top, (title) => title === hostile);
   await row(page, hostile).click();
   await shows(page.getByRole("heading", { level: 1, name: hostile }));
+  // So is the name of a check, which comes from elsewhere.
+  await tell("fail", { number: stage.chats.numbers[7], name: hostile });
+  await refresh(page, "Count what the cache saves");
+  await until("it fails", () => glyphOf(page, "Count what"), ([name]) => name === "failing");
+  assert.ok((await hint(page, "Count what")).includes(hostile));
+  await row(page, "Count what the cache saves").click();
+  await shows(page.getByRole("main").getByRole("link", { name: hostile }));
   assert.equal(await page.locator("img").count(), 0);
   assert.equal(await page.title(), "Chats");
 

@@ -11,7 +11,7 @@ import {
   ProblemClass,
   PullRequestState,
 } from "../gen/chat/v1/chat_pb";
-import { accountProblem, age, ago, clock, freshness, icon, link, verdict } from "../src/words";
+import { accountProblem, age, ago, clock, freshness, icon, link } from "../src/words";
 
 const NOW = new Date(2026, 10, 30, 12, 0, 0).getTime();
 const at = (seconds: number) => timestampFromMs(NOW + seconds * 1000);
@@ -103,15 +103,6 @@ test("each icon has a name for who does not see it", () => {
   assert.equal(pull(PullRequestState.CLOSED, "git-pull-request-closed", "red"), "Pull request closed");
   const running = create(ChatSchema, { icon: "spinner", status: ChatStatus.RUNNING });
   assert.deepEqual(icon(running), { name: "spinner", tone: "blue", label: "Working" });
-});
-
-test("a verdict is one on an open pull request", () => {
-  const open = { pullRequestState: PullRequestState.OPEN };
-  assert.equal(verdict(status(open)), undefined);
-  assert.equal(verdict(status({ ...open, approved: true })), "approved");
-  assert.equal(verdict(status({ ...open, changesRequested: true })), "changes requested");
-  const merged = { pullRequestState: PullRequestState.MERGED, approved: true };
-  assert.equal(verdict(status(merged)), undefined);
 });
 
 test("the account that is shown as paused is the user's own", () => {

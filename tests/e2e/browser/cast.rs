@@ -7,7 +7,7 @@ use proto::chat::v1::{
     UpdateChatRequest, UpdateChatSharingRequest, subject,
 };
 use serde_json::{Value, json};
-use testkit::{clients::Caller, process::Signal};
+use testkit::{clients::Caller, github::RunState, process::Signal};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -72,6 +72,10 @@ impl<'a> Cast<'a> {
                 let number = command["number"].as_u64().unwrap();
                 self.stack.github.merge("acme/web", number);
             }
+            "fail" => {
+                let number = command["number"].as_u64().unwrap();
+                check(self.stack, number, &text("name").unwrap(), ended("FAILURE"));
+            }
             "stop worker" => {
                 for worker in self.workers.drain(..) {
                     worker.process.stop().await;
@@ -132,6 +136,16 @@ impl<'a> Cast<'a> {
             .await
             .unwrap();
     }
+}
+
+/// A check of a pull request's head in `acme/web`.
+pub(crate) fn check(stack: &Stack, number: u64, name: &str, state: RunState) {
+    let check = (Some("CI"), name);
+    stack.github.check_run("acme/web", number, check, state);
+}
+
+pub(crate) fn ended(conclusion: &'static str) -> RunState {
+    RunState::Ended("2026-08-01T01:00:00Z".parse().unwrap(), conclusion)
 }
 
 /// Waits until the worker has found the chat's pull request.

@@ -18,10 +18,13 @@ use proto::chat::v1::{ChatDiffStatus, ChatStatus, Freshness};
 use serde_json::{Value, json};
 use testkit::{
     clients::Caller,
-    github::{Resource, ReviewState},
+    github::{Mergeable, Resource, ReviewState, RunState},
 };
 
-use self::{cast::Cast, player::Player};
+use self::{
+    cast::{Cast, check, ended},
+    player::Player,
+};
 
 /// Variables of every scenario's service: the page is on, and a refresh waits only briefly.
 const VARIABLES: [(&str, &str); 2] = [("CHAT_WEB", "true"), ("CHAT_REFRESH_TIMEOUT", "1s")];
@@ -47,6 +50,9 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
         ("Split the settings page", "refactor/settings", 1204, 980),
         ("Drop the legacy exporter", "chore/drop-exporter", 0, 2311),
         ("Cache avatars at the edge", "perf/avatars", 93, 4),
+        ("Stream answers as they come", "feat/stream", 318, 120),
+        ("Move the guide into the tree", "docs/guide", 640, 2),
+        ("Count what the cache saves", "feat/cache-metrics", 48, 9),
     ];
     let mut numbers = Vec::new();
     let mut chats = Vec::new();
@@ -61,13 +67,7 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
         chats.push(chat);
     }
     let repository = "acme/web";
-    let (github, [open, draft, merged, closed, asked]) =
-        (&stack.github, numbers[..].try_into().unwrap());
-    github.review(repository, open, "bob", ReviewState::Approved);
-    github.set_draft(repository, draft, true);
-    github.merge(repository, merged);
-    github.close(repository, closed);
-    github.review(repository, asked, "bob", ReviewState::ChangesRequested);
+    settle(stack, repository, numbers[..].try_into().unwrap());
     for chat in &chats {
         cast::refresh(stack, &owner, &chat.id).await;
     }
@@ -107,6 +107,44 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
         "chats": { "pull_requests": chats, "active": active, "numbers": numbers },
     });
     (owner, stage)
+}
+
+/// Brings pull requests into every state, and their checks, reviews and conflicts.
+fn settle(stack: &Stack, repository: &str, numbers: [u64; 8]) {
+    let [
+        ready,
+        draft,
+        merged,
+        closed,
+        asked,
+        failing,
+        conflicting,
+        behind,
+    ] = numbers;
+    let github = &stack.github;
+    github.review(repository, ready, "bob", ReviewState::Approved);
+    github.set_draft(repository, draft, true);
+    github.merge(repository, merged);
+    github.close(repository, closed);
+    github.review(repository, asked, "bob", ReviewState::ChangesRequested);
+    github.edit_pull_request(repository, conflicting, |pull_request| {
+        pull_request.mergeable = Mergeable::Conflicting;
+    });
+    github.edit_pull_request(repository, behind, |pull_request| {
+        pull_request.behind = true;
+    });
+    check(stack, draft, "build", RunState::Queued);
+    for (number, name, conclusion) in [
+        (ready, "build", "SUCCESS"),
+        (ready, "unit tests", "SUCCESS"),
+        (failing, "build", "SUCCESS"),
+        (failing, "lint", "FAILURE"),
+        (failing, "unit tests", "TIMED_OUT"),
+        (conflicting, "build", "FAILURE"),
+        (behind, "build", "SUCCESS"),
+    ] {
+        check(stack, number, name, ended(conclusion));
+    }
 }
 
 #[tokio::test]

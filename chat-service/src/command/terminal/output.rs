@@ -9,8 +9,9 @@ use proto::chat::v1::{Chat, WatchChatsResponse, WatchEventKind};
 
 use super::{
     json::Contract,
+    name::words,
     printable::printable,
-    row::{CHAT_COLUMNS, Clock, EVENT_COLUMNS, cells, only, words},
+    row::{CHAT_COLUMNS, Clock, EVENT_COLUMNS, cells, only},
     table::{Cell, TableColumn, TextTable},
     time::timestamp,
 };

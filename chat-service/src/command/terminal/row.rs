@@ -1,9 +1,11 @@
 //! A chat as one row: what the sidebar shows of it, in words.
 
 use jiff::{Timestamp, tz::TimeZone};
-use proto::chat::v1::{Chat, ChatDiffStatus, ChatStatus, Freshness, PullRequestState};
+use proto::chat::v1::{Chat, ChatDiffStatus, ChatStatus, Freshness};
 
 use super::{
+    merging::merging,
+    name::words,
     table::{Cell, Color, TableColumn},
     time::{ago, clock, timestamp},
 };
@@ -16,6 +18,7 @@ pub(super) const EVENT_COLUMNS: &[TableColumn] = &[
     column("ICON", 9, 20),
     column("TITLE", 30, 48),
     column("PULL REQUEST", 16, 32),
+    column("MERGE", 16, 48),
     column("CHANGES", 9, 16),
     column("REPOSITORY", 12, 40),
     column("BRANCH", 16, 40),
@@ -30,6 +33,7 @@ pub(super) const CHAT_COLUMNS: &[TableColumn] = &[
     column("ICON", 0, 20),
     column("TITLE", 0, 48),
     column("PULL REQUEST", 0, 32),
+    column("MERGE", 0, 48),
     column("CHANGES", 0, 16),
     column("REPOSITORY", 0, 40),
     column("BRANCH", 0, 40),
@@ -69,6 +73,7 @@ pub(super) fn cells(chat: &Chat, clock: &Clock) -> Vec<Cell> {
         Cell::colored(word, color),
         Cell::new(&chat.title),
         of(pull_request),
+        status.map(merging).unwrap_or_default(),
         of(changes),
         of(|status| status.repository.clone()),
         of(|status| status.git_branch.clone()),
@@ -84,12 +89,6 @@ pub(super) fn cells(chat: &Chat, clock: &Clock) -> Vec<Cell> {
 /// The cells of a chat whose event has only its id, with `text` in place of its title.
 pub(super) fn only(id: &str, text: &str) -> Vec<Cell> {
     vec![Cell::new(id), Cell::default(), Cell::new(text)]
-}
-
-/// A name of the contract, as in `PULL_REQUEST_STATE_OPEN`, in words.
-pub(super) fn words(name: &str, prefix: &str) -> String {
-    let name = name.strip_prefix(prefix).unwrap_or(name);
-    name.to_lowercase().replace('_', " ")
 }
 
 /// The meaning of the row's icon, and its colour.
@@ -118,7 +117,7 @@ fn icon(chat: &Chat) -> (String, Option<Color>) {
     }
 }
 
-/// As in `#12 open, approved`.
+/// As in `#12 open`.
 fn pull_request(status: &ChatDiffStatus) -> String {
     let Some(number) = status.pr_number else {
         return String::new();
@@ -128,15 +127,6 @@ fn pull_request(status: &ChatDiffStatus) -> String {
         "PULL_REQUEST_STATE_",
     );
     let mut text = format!("#{number} {state}");
-    let is_open = matches!(
-        status.pull_request_state(),
-        PullRequestState::Open | PullRequestState::Draft
-    );
-    if status.changes_requested && is_open {
-        text.push_str(", changes requested");
-    } else if status.approved() && is_open {
-        text.push_str(", approved");
-    }
     if status.pushed_after_merge() {
         text.push_str(", pushed after merge");
     }
@@ -187,7 +177,7 @@ fn problem(status: &ChatDiffStatus, at: &Clock) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proto::chat::v1::Problem;
+    use proto::chat::v1::{Problem, PullRequestState};
 
     use super::*;
 
@@ -290,12 +280,13 @@ mod tests {
         for (index, text) in [
             (1, "open, archived"),
             (2, "Fix it"),
-            (3, "#12 open, changes requested"),
-            (4, "+7 -3"),
-            (5, "acme/web"),
-            (6, "feat/\\u{1b}[2Jx"),
-            (7, "paused until 12:04"),
-            (8, "rate limited until 12:04 UTC (since 2026-11-29 08:00)"),
+            (3, "#12 open"),
+            (4, "± changes requested"),
+            (5, "+7 -3"),
+            (6, "acme/web"),
+            (7, "feat/\\u{1b}[2Jx"),
+            (8, "paused until 12:04"),
+            (9, "rate limited until 12:04 UTC (since 2026-11-29 08:00)"),
         ] {
             assert_eq!(shown[index].text(), text);
         }

@@ -7,8 +7,8 @@ use proto::chat::v1::{
 
 use super::{
     connection::{ANSWER_LIMIT, ServerConnection},
+    name::words,
     output::Output,
-    row::words,
     table::{Cell, Color, TableColumn},
     time::{duration, rough},
 };

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{members, root, rust_files};
 
-/// Documents that a contributor follows. Every path and every test that they name exists; `<name>` stands
-/// for one that is to be made.
+/// Documents that a contributor follows. Every path and every test that they name exists; `<name>`
+/// stands for one that is to be made.
 const FOLLOWED: [&str; 8] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,7 +18,7 @@ const FOLLOWED: [&str; 8] = [
 ];
 /// The README is read before anything else.
 const README_LINES: usize = 160;
-/// What the name of a file of this repository ends with; names of other files are those of an operator.
+/// Endings of the names of this repository's files; names of other files are those of an operator.
 const EXTENSIONS: [&str; 13] = [
     "cedar",
     "cedarschema",
@@ -137,8 +137,8 @@ fn beside(document: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// Whether `path` names a file or a folder: from the root, from the document's folder, or a file by its
-/// name alone, wherever it is.
+/// Whether `path` names a file or a folder: from the root, from the document's folder, or a file by
+/// its name alone, wherever it is.
 fn exists(files: &BTreeSet<String>, document: &str, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     let places = [path.to_owned(), beside(document, path)];

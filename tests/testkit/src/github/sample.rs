@@ -104,6 +104,18 @@ const BRANCHES: [(&str, &str, &str); 2] = [
     ("acme/api", "chore/bump-postgres", "carla"),
 ];
 
+/// Commit statuses of the heads of branches, in the words of the GraphQL API.
+const CHECKS: [(&str, &str, &str); 8] = [
+    ("feat/dark-mode", "ci/build", "SUCCESS"),
+    ("feat/dark-mode", "ci/unit-tests", "SUCCESS"),
+    ("fix/login-redirect-loop", "ci/build", "SUCCESS"),
+    ("fix/login-redirect-loop", "ci/unit-tests", "FAILURE"),
+    ("refactor/settings-page", "ci/build", "PENDING"),
+    ("fix/typo-in-footer", "ci/build", "SUCCESS"),
+    ("feat/rate-limits", "ci/build", "FAILURE"),
+    ("feat/offline-drafts", "ci/build", "PENDING"),
+];
+
 const ROWS: [Row; 10] = [
     Row {
         repository: "acme/web",
@@ -232,7 +244,7 @@ const ROWS: [Row; 10] = [
 /// Fills a stand-in with the organization `acme`.
 ///
 /// It has three repositories, two of them private; four users with tokens; pull requests in every
-/// state, one of them from a fork, with reviews; and branches without a pull request.
+/// state, one of them from a fork, with reviews and checks; and branches without a pull request.
 pub fn organization(github: &GitHub) -> Sample {
     github.organization(ORGANIZATION);
     let handles = USERS.map(|login| github.user(login));
@@ -298,6 +310,9 @@ fn create(github: &GitHub, row: &Row) -> SamplePullRequest {
     let number = new.open();
     for (reviewer, verdict) in *reviews {
         github.review(repository, number, reviewer, *verdict);
+    }
+    for (_, context, state) in CHECKS.iter().filter(|(of, _, _)| of == branch) {
+        github.commit_status(repository, number, context, state);
     }
     match state {
         SampleState::Merged => github.merge(repository, number),
