@@ -5,10 +5,8 @@ import { createServer, connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const work = process.argv[2];
+const [work, launcher] = process.argv.slice(2);
 const LIMIT = 60_000;
-// `cargo up` builds both services first.
-const BUILD_LIMIT = 15 * 60_000;
 
 /** The first block of a language in a file, below a heading. */
 function block(file, heading, language) {
@@ -114,12 +112,12 @@ async function client(language, program, args, { address, token, chat }) {
 }
 
 const ready = join(work, "ready.json");
-const stack = start("cargo", ["up", "--ready-file", ready]);
+const stack = start(launcher, ["--ready-file", ready]);
 try {
-  await until(() => `cargo up is not ready:\n${stack.text}`, () => {
-    if (stack.ended !== undefined) throw new Error(`cargo up ended with ${stack.ended}:\n${stack.text}`);
+  await until(() => `the launcher is not ready:\n${stack.text}`, () => {
+    if (stack.ended !== undefined) throw new Error(`the launcher ended with ${stack.ended}:\n${stack.text}`);
     return existsSync(ready);
-  }, BUILD_LIMIT);
+  });
   const said = JSON.parse(readFileSync(ready, "utf8"));
   const address = said.chat_service.replace("http://", "");
   commands(address, said.tokens_file);
@@ -139,5 +137,5 @@ try {
   await client("typescript", "node", ["client.js"], at);
 } finally {
   stack.child.kill("SIGTERM");
-  await until(() => "cargo up does not end", () => stack.ended !== undefined);
+  await until(() => "the launcher does not end", () => stack.ended !== undefined);
 }

@@ -8,6 +8,7 @@ mod settings;
 mod words;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -161,6 +162,28 @@ fn versions_and_features_are_chosen_in_one_place() {
             assert!(plain && !line.contains("features"), "{member}: {line}");
         }
     }
+}
+
+/// Cargo chooses features for the packages that are selected: with one alone, sixty dependencies are
+/// built once more.
+#[test]
+fn steps_of_ci_select_the_whole_workspace() {
+    let run = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let called = run.split("bash .ci/").skip(1);
+    let called = called.filter_map(|rest| rest.split_whitespace().next());
+    let mut builds = 0;
+    for name in called.chain(["run"]).collect::<BTreeSet<_>>() {
+        let script = fs::read_to_string(root().join(".ci").join(name)).unwrap_or_default();
+        for line in script.lines().filter(|line| !line.trim().starts_with('#')) {
+            let commands = ["cargo build", "cargo clippy", "cargo run", "cargo test"];
+            if commands.iter().any(|command| line.contains(command)) {
+                let is_whole = line.contains("--workspace") || line.contains("grep");
+                assert!(is_whole, ".ci/{name}: {line}");
+                builds += 1;
+            }
+        }
+    }
+    assert!(builds > 5, "{builds} commands of Cargo");
 }
 
 #[test]
