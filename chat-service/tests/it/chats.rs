@@ -4,24 +4,17 @@ use std::time::Duration;
 
 use proto::chat::v1::{
     Chat, ChatStatus, CreateChatRequest, GetChatRequest, GetChatsRequest, RefreshChatRequest,
-    ReportGitRefRequest, Subject, UpdateChatRequest, UpdateChatSharingRequest,
-    report_git_ref_request, subject,
+    ReportGitRefRequest, UpdateChatRequest, UpdateChatSharingRequest, report_git_ref_request,
 };
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    stack::{Caller, Stack, bearer, facts, refused},
+    stack::{Caller, Stack, bearer, facts, refused, user},
     worker::Owner,
 };
 
-fn user(caller: &Caller) -> Subject {
-    Subject {
-        subject: Some(subject::Subject::UserId(caller.id())),
-    }
-}
-
-fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
+pub(crate) fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
     UpdateChatRequest {
         chat_id: chat.id.clone(),
         title: Some("changed".to_owned()),

@@ -1,30 +1,17 @@
 //! Sharing chats, and what the subjects of a share may do.
 
 use proto::chat::v1::{
-    Chat, ChatStatus, GetChatsRequest, RefreshChatRequest, Subject, UpdateChatRequest,
+    ChatStatus, GetChatsRequest, RefreshChatRequest, Subject, UpdateChatRequest,
     UpdateChatSharingRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
+    chats::update,
     sql::statement,
     stack::{Caller, Stack, refused, user},
 };
-
-fn update(chat: &Chat, paths: &[&str]) -> UpdateChatRequest {
-    UpdateChatRequest {
-        chat_id: chat.id.clone(),
-        title: Some("changed".to_owned()),
-        status: Some(ChatStatus::Running.into()),
-        labels: [("key".to_owned(), "value".to_owned())].into(),
-        archived: Some(true),
-        update_mask: Some(prost_types::FieldMask {
-            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-        }),
-        etag: None,
-    }
-}
 
 #[tokio::test]
 async fn a_writer_updates_content_and_neither_archives_nor_shares() {

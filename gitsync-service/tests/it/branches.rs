@@ -6,17 +6,15 @@ use testkit::github::{Barrier, GitHub};
 use crate::{
     batches::{after, operations},
     support::{
-        class_of, engine, found, git_ref, group, knowing, lease, number, path, ref_name, refresh,
-        world,
+        class_of, engine, found, git_ref, group, knowing, lease, number, path, refresh,
+        refresh_one_by, world,
     },
 };
 
 async fn ask(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = ref_name(git_ref.id);
-    let lease = lease(vec![group(github, token, vec![git_ref])]);
-    let mut refreshed = refresh(&engine(), lease).await;
+    let outcome = refresh_one_by(&engine(), github, token, git_ref).await;
     assert!(github.unexpected().is_empty());
-    refreshed.outcomes.remove(&id).unwrap()
+    outcome
 }
 
 /// As chat-service knows it after it was linked.
@@ -39,7 +37,8 @@ fn feature() -> LeasedRef {
     git_ref("r", "acme/web", "feature")
 }
 
-async fn forked() -> (GitHub, String, u64) {
+/// `ann/web`, a fork of `acme/web`, with a pull request from its branch `feature`.
+pub(crate) async fn forked() -> (GitHub, String, u64) {
     let (github, token) = world().await;
     github.fork("acme/web", "ann");
     github.repository("ann/web").push("feature");

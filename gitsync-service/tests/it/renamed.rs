@@ -1,23 +1,16 @@
 //! Repositories with a new name: what is learned of it, and what it saves.
 
 use gitsync_service::worker::Refresher;
-use proto::sync::{Finding, LeasedRef, Outcome, ProblemClass, Upstream};
-use testkit::github::{Fault, GitHub};
+use proto::sync::{Finding, LeasedRef, ProblemClass, Upstream};
+use testkit::github::Fault;
 
 use crate::{
     batches::{after, operations},
     support::{
-        class_of, engine, found, git_ref, group, lease, path, paths, ref_name, refresh, refresher,
-        world,
+        class_of, engine, found, git_ref, group, lease, path, paths, refresh, refresh_one_by,
+        refresher, world,
     },
 };
-
-async fn ask(refresher: &Refresher, github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
-    let id = ref_name(git_ref.id);
-    let lease = lease(vec![group(github, token, vec![git_ref])]);
-    let mut refreshed = refresh(refresher, lease).await;
-    refreshed.outcomes.remove(&id).unwrap()
-}
 
 fn feature() -> LeasedRef {
     git_ref("r", "acme/web", "feature")
@@ -41,7 +34,7 @@ async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() 
         let (github, token) = world().await;
         let pull = github.pull_request("acme/web").head("feature").open();
         github.rename("acme/web", "acme/site");
-        let outcome = ask(&refresher, &github, &token, feature()).await;
+        let outcome = refresh_one_by(&refresher, &github, &token, feature()).await;
         assert_eq!(
             outcome.learned.canonical_repository,
             Some(path("acme/site"))
@@ -49,7 +42,7 @@ async fn a_renamed_repository_is_asked_for_by_its_new_name_once_that_is_known() 
 
         github.clear_requests();
         let known = called(feature(), "acme/site");
-        let outcome = ask(&refresher, &github, &token, known).await;
+        let outcome = refresh_one_by(&refresher, &github, &token, known).await;
         assert_eq!(
             i64::from(found(&outcome).shown.number),
             i64::try_from(pull).unwrap()
@@ -68,7 +61,7 @@ async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
     let (github, token) = world().await;
     github.pull_request("acme/web").head("feature").open();
     github.rename("acme/web", "acme/site");
-    let outcome = ask(&refresher(), &github, &token, feature()).await;
+    let outcome = refresh_one_by(&refresher(), &github, &token, feature()).await;
     let linked = after(&outcome, feature());
     for (git_ref, expected) in [
         (
@@ -92,7 +85,7 @@ async fn over_rest_a_new_name_saves_the_way_from_the_old_one() {
         ),
     ] {
         github.clear_requests();
-        let outcome = ask(&refresher(), &github, &token, git_ref).await;
+        let outcome = refresh_one_by(&refresher(), &github, &token, git_ref).await;
         assert!(!matches!(outcome.finding, Finding::Failed { .. }));
         // A pull request and its reviews are asked for beside each other.
         let mut asked = paths(&github);
@@ -112,16 +105,16 @@ async fn the_pull_request_of_a_renamed_fork_is_one_question_once_its_name_is_kno
         upstream: Upstream::Unknown,
         ..git_ref("r", "ann/web", "feature")
     };
-    let outcome = ask(&engine(), &github, &token, reported.clone()).await;
+    let outcome = refresh_one_by(&engine(), &github, &token, reported.clone()).await;
     let linked = after(&outcome, reported);
     github.rename("ann/web", "ann/site");
     github.clear_requests();
-    let outcome = ask(&engine(), &github, &token, linked.clone()).await;
+    let outcome = refresh_one_by(&engine(), &github, &token, linked.clone()).await;
     assert_eq!(outcome.learned.canonical_repository, Some(path("ann/site")));
     let asked = operations(&github).len();
     github.clear_requests();
     let linked = called(linked, "ann/site");
-    found(&ask(&engine(), &github, &token, linked).await);
+    found(&refresh_one_by(&engine(), &github, &token, linked).await);
     assert_eq!(operations(&github), ["Detail"]);
     assert!(asked > 1);
 }
@@ -132,7 +125,7 @@ async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
         let (github, token) = world().await;
         github.pull_request("acme/web").head("feature").open();
         let misled = called(feature(), "acme/gone");
-        let outcome = ask(&refresher, &github, &token, misled).await;
+        let outcome = refresh_one_by(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/web");
         assert_eq!(
             outcome.learned.canonical_repository,
@@ -143,7 +136,7 @@ async fn a_name_that_leads_nowhere_any_more_gives_way_to_the_reported_one() {
         // It may also lead on.
         github.rename("acme/web", "acme/site");
         let misled = called(feature(), "acme/gone");
-        let outcome = ask(&refresher, &github, &token, misled).await;
+        let outcome = refresh_one_by(&refresher, &github, &token, misled).await;
         assert_eq!(found(&outcome).repository, "acme/site");
         assert_eq!(
             outcome.learned.canonical_repository,
@@ -184,7 +177,7 @@ async fn a_repository_that_is_found_by_no_name_is_not_found() {
         let (github, token) = world().await;
         github.delete_repository("acme/web");
         let misled = called(feature(), "acme/gone");
-        let outcome = ask(&refresher, &github, &token, misled).await;
+        let outcome = refresh_one_by(&refresher, &github, &token, misled).await;
         assert_eq!(class_of(&outcome.finding), ProblemClass::RepositoryNotFound);
     }
 }
@@ -234,7 +227,7 @@ async fn only_a_permanent_redirect_is_reported_as_the_new_name() {
                 location: location.to_owned(),
             });
         }
-        let outcome = ask(&refresher(), &github, &token, feature()).await;
+        let outcome = refresh_one_by(&refresher(), &github, &token, feature()).await;
         assert_eq!(found(&outcome).repository, "acme/site", "{status}");
         let learned = outcome.learned.canonical_repository;
         assert_eq!(learned, learned_name.map(path), "{status}");

@@ -213,9 +213,19 @@ pub(crate) async fn refresh_until(
 
 /// Refreshes the one ref over REST with a fresh refresher.
 pub(crate) async fn refresh_one(github: &GitHub, token: &str, git_ref: LeasedRef) -> Outcome {
+    refresh_one_by(&refresher(), github, token, git_ref).await
+}
+
+/// What `refresher` finds of one ref.
+pub(crate) async fn refresh_one_by(
+    refresher: &Refresher,
+    github: &GitHub,
+    token: &str,
+    git_ref: LeasedRef,
+) -> Outcome {
     let name = ref_name(git_ref.id);
     let lease = lease(vec![group(github, token, vec![git_ref])]);
-    let mut refreshed = refresh(&refresher(), lease).await;
+    let mut refreshed = refresh(refresher, lease).await;
     refreshed.outcomes.remove(&name).unwrap()
 }
 

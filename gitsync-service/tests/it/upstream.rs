@@ -1,23 +1,10 @@
 //! Branches of forks, whose pull requests are in another repository.
 
 use proto::sync::{Finding, LeasedRef, PullRequestState, Upstream};
-use testkit::github::{Barrier, GitHub};
+use testkit::github::Barrier;
 
+use crate::branches::forked;
 use crate::support::{found, git_ref, knowing, number, path, paths, ref_name, refresh_one, world};
-
-/// `ann/web`, a fork of `acme/web`, with a pull request from its branch `feature`.
-async fn forked() -> (GitHub, String, u64) {
-    let (github, token) = world().await;
-    github.fork("acme/web", "ann");
-    github.repository("ann/web").push("feature");
-    let pull = github
-        .pull_request("acme/web")
-        .from_fork("ann/web")
-        .head("feature")
-        .author("ann")
-        .open();
-    (github, token, pull)
-}
 
 fn unexplored(branch: &str) -> LeasedRef {
     LeasedRef {

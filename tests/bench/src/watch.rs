@@ -14,8 +14,6 @@ use std::{io::Write as _, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use prost_types::FieldMask;
-use proto::chat::v1::UpdateChatRequest;
 use serde_json::json;
 use testkit::{http, process::status_kib};
 
@@ -197,15 +195,4 @@ impl World {
 
 fn tell(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
-}
-
-fn retitle(chat_id: String, title: String) -> UpdateChatRequest {
-    UpdateChatRequest {
-        chat_id,
-        title: Some(title),
-        update_mask: Some(FieldMask {
-            paths: vec!["title".to_owned()],
-        }),
-        ..UpdateChatRequest::default()
-    }
 }

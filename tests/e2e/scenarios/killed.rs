@@ -25,7 +25,8 @@ async fn reported(stack: &Stack, owner: &Caller, branches: &[&str]) -> Vec<Chat>
     chats
 }
 
-async fn until_open(stack: &Stack, owner: &Caller, chats: &[Chat]) {
+/// Waits until each chat's pull request is shown as open.
+pub(crate) async fn until_open(stack: &Stack, owner: &Caller, chats: &[Chat]) {
     for chat in chats {
         stack
             .status_when(owner, chat, "its status is written", |status| {

@@ -1,16 +1,11 @@
 //! How little is asked of the host, over the whole path.
 
-use e2e::stack::{REPOSITORY, Stack};
-use proto::chat::v1::{Chat, PullRequestState};
-use testkit::{clients::Caller, postgres::Client, wait};
+use std::slice::from_ref;
 
-async fn until_open(stack: &Stack, owner: &Caller, chat: &Chat) {
-    stack
-        .status_when(owner, chat, "its status is written", |status| {
-            status.pull_request_state() == PullRequestState::Open
-        })
-        .await;
-}
+use e2e::stack::{REPOSITORY, Stack};
+use testkit::{postgres::Client, wait};
+
+use crate::killed::until_open;
 
 #[tokio::test]
 async fn from_a_report_to_its_status_are_at_most_two_host_round_trips() {
@@ -23,7 +18,7 @@ async fn from_a_report_to_its_status_are_at_most_two_host_round_trips() {
             let chat = stack.chat(&owner).await;
             stack.github.clear_requests();
             stack.report(&owner, &chat, REPOSITORY, branch).await;
-            until_open(stack, &owner, &chat).await;
+            until_open(stack, &owner, from_ref(&chat)).await;
             let requests = stack.github.requests();
             assert!(requests.len() <= 2, "{requests:#?}");
         }
@@ -42,7 +37,7 @@ async fn from_a_report_to_its_status_are_three_round_trips_to_a_host_without_gra
         stack.github.pull_request(REPOSITORY).head("first").open();
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, REPOSITORY, "first").await;
-        until_open(stack, &owner, &chat).await;
+        until_open(stack, &owner, from_ref(&chat)).await;
         stack.github.clear_requests();
         let number = stack.github.pull_request(REPOSITORY).head("second").open();
         let hold = stack.github.hold(format!("/pulls/{number}").as_str());
@@ -52,7 +47,7 @@ async fn from_a_report_to_its_status_are_three_round_trips_to_a_host_without_gra
         hold.waiting(2).await;
         assert_eq!(stack.github.requests().len(), 3);
         hold.release();
-        until_open(stack, &owner, &chat).await;
+        until_open(stack, &owner, from_ref(&chat)).await;
         // And then the checks and statuses of its head, at once.
         assert_eq!(stack.github.requests().len(), 5);
         vec![worker]

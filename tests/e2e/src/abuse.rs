@@ -346,7 +346,8 @@ fn filtered(number: usize) -> GetChatsRequest {
     }
 }
 
-fn retitle(chat: &str, title: String) -> UpdateChatRequest {
+/// A request to give the chat `chat` another title.
+pub fn retitle(chat: &str, title: String) -> UpdateChatRequest {
     UpdateChatRequest {
         chat_id: chat.to_owned(),
         title: Some(title),

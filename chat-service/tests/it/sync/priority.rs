@@ -5,11 +5,10 @@ use std::time::Duration;
 use proto::chat::v1::{self, Lane};
 use tonic::Request;
 
+use super::queue::lease;
 use crate::{
     stack::Stack,
-    worker::{
-        Leased, Owner, Worker, found, make_all_due, none, outcome, report, report_earlier, request,
-    },
+    worker::{Leased, Owner, Worker, found, make_all_due, none, outcome, report, report_earlier},
 };
 
 /// A chat whose ref is due, and is in a budget of its own.
@@ -27,13 +26,6 @@ async fn ask(owner: &Owner<'_>, chat: &v1::Chat) {
     request.set_timeout(Duration::from_millis(200));
     let answer = owner.stack.chats(&owner.caller).refresh_chat(request).await;
     assert!(answer.is_err(), "no worker answers");
-}
-
-async fn lease(worker: &Worker, max_refs: i32) -> Vec<Leased> {
-    let mut some = request();
-    some.max_refs = max_refs;
-    let leases = worker.try_lease(some).await.unwrap();
-    leases.into_iter().map(Leased).collect()
 }
 
 fn branches(leases: &[Leased]) -> Vec<&str> {

@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use e2e::abuse::retitle;
 use tokio::task::JoinSet;
 
-use super::{retitle, world::World};
+use super::world::World;
 use crate::figures::count;
 
 /// A change, and when.
@@ -53,7 +54,7 @@ pub(super) async fn make(world: &World, rate: u32, time: Duration) -> anyhow::Re
         calls.spawn(async move {
             let mut number = changes.lock().await;
             *number += 1;
-            let request = retitle(id, format!("chat {place} {number}"));
+            let request = retitle(&id, format!("chat {place} {number}"));
             client.update_chat(request).await?;
             anyhow::Ok(Change {
                 chat: place,

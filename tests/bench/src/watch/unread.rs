@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use e2e::stack::Stack;
+use e2e::{abuse::retitle, stack::Stack};
 use proto::chat::v1::{
     WatchChatsRequest, WatchChatsResponse, chat_service_client::ChatServiceClient,
 };
@@ -17,8 +17,6 @@ use tokio::{
 };
 use tonic::Streaming;
 use uuid::Uuid;
-
-use super::retitle;
 
 /// 500 chats of the owner $1 in the organization $2, with labels of 10 kB each.
 const LARGE_CHATS: &str = "
@@ -103,7 +101,7 @@ async fn change(client: ChatServiceClient<Authorized>, chats: Vec<Uuid>) -> anyh
     for (number, chat) in chats.iter().cycle().enumerate() {
         ticks.tick().await;
         let mut client = client.clone();
-        let request = retitle(chat.to_string(), format!("title {number}"));
+        let request = retitle(&chat.to_string(), format!("title {number}"));
         calls.spawn(async move { client.update_chat(request).await.map(drop) });
         while let Some(changed) = calls.try_join_next() {
             changed??;
@@ -128,7 +126,7 @@ async fn stranger(stack: &Stack) -> anyhow::Result<Duration> {
         ticks.tick().await;
         number += 1;
         let title = format!("title {number}");
-        let request = retitle(chat.clone(), title.clone());
+        let request = retitle(&chat, title.clone());
         client.update_chat(request).await?;
         let answered = Instant::now();
         until_titled(&mut stream, &title).await?;
