@@ -35,8 +35,8 @@ use self::{
     world::{Counts, World},
 };
 
-/// Without `HISTORIES`: as many as fit into twenty seconds of a debug build on two cores; a thousand
-/// run by night.
+/// Without `HISTORIES`: as many as fit into twenty seconds of a debug build on two cores; more run
+/// by night.
 const HISTORIES: usize = 20;
 /// Of those with new generations.
 const HISTORIES_OF_GENERATIONS: usize = 8;

@@ -7,7 +7,7 @@ use e2e::stack::{REPOSITORY, Stack, Worker};
 use proto::chat::v1::{Chat, Freshness, Problem, ProblemClass, RefreshChatRequest};
 use testkit::{
     clients::Caller,
-    github::{RecordedRequest, Resource, SecondaryRules},
+    github::{RecordedRequest, Resource},
     wait,
 };
 
@@ -258,10 +258,6 @@ async fn a_spent_window_is_met_once_and_nothing_is_sent_before_it_ends_by_any_wo
 #[tokio::test]
 async fn a_secondary_limit_is_met_once_and_nothing_is_sent_before_it_ends_by_any_worker() {
     let mut world = World::start().await;
-    world.stack.github.set_secondary_rules(SecondaryRules {
-        pause: REFUSED,
-        ..SecondaryRules::default()
-    });
     for round in 0..2 {
         let since = world.now();
         world.stack.github.pause("ann", REFUSED);

@@ -164,8 +164,8 @@ fn versions_and_features_are_chosen_in_one_place() {
     }
 }
 
-/// Cargo chooses features for the packages that are selected: with one alone, sixty dependencies are
-/// built once more.
+/// Cargo chooses features for the packages that are selected: with one alone, sixty dependencies
+/// are built once more.
 #[test]
 fn steps_of_ci_select_the_whole_workspace() {
     let run = fs::read_to_string(root().join(".ci/run")).unwrap();

@@ -66,21 +66,11 @@ impl Interceptor for Bearer {
 }
 
 /// The bearer of a token that a test has made.
-///
-/// # Panics
-///
-/// When the token does not fit a header.
-#[must_use]
 pub fn bearer(token: &str) -> Bearer {
     Bearer::new(token).expect("a token fits a header")
 }
 
 /// A channel to `url` that connects with the first call.
-///
-/// # Panics
-///
-/// When `url` is not one.
-#[must_use]
 pub fn channel(url: &str) -> Channel {
     Channel::from_shared(url.to_owned())
         .expect("a url")
@@ -89,11 +79,6 @@ pub fn channel(url: &str) -> Channel {
 
 /// The same over TLS with a server whose certificate one of the authorities in `authority` (PEM)
 /// has signed, and with a certificate of the caller's, if there is one.
-///
-/// # Panics
-///
-/// When `url` is not one, or something is not PEM.
-#[must_use]
 pub fn secure_channel(url: &str, authority: &str, own: Option<&Certified>) -> Channel {
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
     if let Some(Certified { certificate, key }) = own {
@@ -107,31 +92,26 @@ pub fn secure_channel(url: &str, authority: &str, own: Option<&Certified>) -> Ch
 }
 
 /// `ChatService`; takes pages of every size that the contract allows.
-#[must_use]
 pub fn chats(channel: Channel, bearer: Bearer) -> ChatServiceClient<Authorized> {
     ChatServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_PAGE_BYTES)
 }
 
 /// `GitAccountService`.
-#[must_use]
 pub fn accounts(channel: Channel, bearer: Bearer) -> GitAccountServiceClient<Authorized> {
     GitAccountServiceClient::with_interceptor(channel, bearer)
 }
 
 /// `SyncService`, for workers; on chat-service's second listener.
-#[must_use]
 pub fn sync(channel: Channel, bearer: Bearer) -> SyncServiceClient<Authorized> {
     SyncServiceClient::with_interceptor(channel, bearer)
 }
 
 /// `SyncAdminService`, for operators.
-#[must_use]
 pub fn sync_admin(channel: Channel, bearer: Bearer) -> SyncAdminServiceClient<Authorized> {
     SyncAdminServiceClient::with_interceptor(channel, bearer)
 }
 
 /// `WorkerService`, which a worker serves to operators.
-#[must_use]
 pub fn worker(channel: Channel, bearer: Bearer) -> WorkerServiceClient<Authorized> {
     WorkerServiceClient::with_interceptor(channel, bearer)
 }

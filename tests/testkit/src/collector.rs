@@ -44,7 +44,6 @@ pub struct Span {
 
 impl Span {
     /// An attribute, or nothing.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
@@ -67,10 +66,6 @@ struct Received {
 
 impl Collector {
     /// Listens on loopback.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
@@ -90,28 +85,21 @@ impl Collector {
     }
 
     /// Its endpoint.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// All spans so far, in the order in which they were received.
-    #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.received.spans).clone()
     }
 
     /// Everything that was sent so far, as text.
-    #[must_use]
     pub fn text(&self) -> String {
         lock(&self.received.text).clone()
     }
 
     /// Waits until there is a span that is `wanted`, and returns the first one.
-    ///
-    /// # Panics
-    ///
-    /// When none comes in time.
     pub async fn span(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Span {
         wait::until(what, || async {
             let spans = self.spans();

@@ -13,11 +13,6 @@ pub struct TempFile(PathBuf);
 
 impl TempFile {
     /// A new file with this content.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be written.
-    #[must_use]
     pub fn new(content: &str) -> Self {
         let file = Self(std::env::temp_dir().join(format!("testkit-{}", Uuid::now_v7())));
         file.write(content);
@@ -25,32 +20,22 @@ impl TempFile {
     }
 
     /// Puts another file in its place, as Kubernetes does: a reader sees the one or the other.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be replaced.
     pub fn replace(&self, content: &str) {
         let next = Self::new(content);
         fs::rename(&next.0, &self.0).expect("replace a file");
     }
 
     /// Writes over it in place, as a careless copy does.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be written.
     pub fn write(&self, content: &str) {
         fs::write(&self.0, content).expect("write a file");
     }
 
     /// Where it is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
     /// The same as text, as settings name it.
-    #[must_use]
     pub fn name(&self) -> String {
         self.0.display().to_string()
     }

@@ -35,7 +35,6 @@ mod front;
 mod graphql;
 mod hold;
 mod limit;
-mod login;
 mod matching;
 mod model;
 mod oauth;
@@ -62,7 +61,7 @@ use tokio::runtime::Runtime;
 
 pub use self::barrier::Barrier;
 pub use self::check::{CheckRun, CommitStatus, Requested, ReviewThread};
-pub use self::exchange::{ENTERPRISE_GRAPHQL_PATH, ENTERPRISE_PREFIX, GRAPHQL_PATH};
+pub use self::exchange::{ENTERPRISE_PREFIX, GRAPHQL_PATH};
 pub use self::fault::{Fault, FaultHandle, FaultScript, Overload};
 pub use self::front::API_VERSIONS;
 pub use self::graphql::LimitSpelling;
@@ -76,7 +75,6 @@ pub use self::record::{Caller, RECORD_CAPACITY, RecordedQuery, RecordedRequest};
 pub use self::scenario::{
     BarrierHandle, BudgetHandle, NewPullRequest, RepositoryHandle, RunState, UserHandle,
 };
-pub use self::secondary::SecondaryRules;
 pub use self::state::DEFAULT_WEB_BASE;
 
 use self::state::Shared;
@@ -96,10 +94,6 @@ pub struct GitHub {
 
 impl GitHub {
     /// Starts a stand-in on a free port of the loopback interface.
-    ///
-    /// # Panics
-    ///
-    /// If no port can be had.
     pub async fn start() -> Self {
         match Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await {
             Ok(github) => github,
@@ -152,57 +146,32 @@ impl GitHub {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The base of the REST API, without a slash at the end. The same API is under
     /// [`enterprise_base_url`](Self::enterprise_base_url).
-    #[must_use]
     pub fn api_base_url(&self) -> String {
         self.shared.lock().api_base.clone()
     }
 
     /// The base of the REST API as an enterprise server has it: with `/api/v3`.
-    #[must_use]
     pub fn enterprise_base_url(&self) -> String {
         format!("{}{ENTERPRISE_PREFIX}", self.api_base_url())
     }
 
     /// The address of the GraphQL API.
-    #[must_use]
     pub fn graphql_url(&self) -> String {
         format!("{}{GRAPHQL_PATH}", self.api_base_url())
     }
 
-    /// The address of the GraphQL API as an enterprise server has it: beside the REST API.
-    #[must_use]
-    pub fn enterprise_graphql_url(&self) -> String {
-        format!("{}{ENTERPRISE_GRAPHQL_PATH}", self.api_base_url())
-    }
-
-    /// Tells it the address that clients use, if there is a proxy in between: links and
-    /// redirects begin with this from now on.
-    pub fn set_api_base_url(&self, base: &str) {
-        base.trim_end_matches('/')
-            .clone_into(&mut self.shared.lock().api_base);
-    }
-
     /// The base of page addresses such as `html_url`.
-    #[must_use]
     pub fn web_base(&self) -> String {
         self.shared.lock().web_base.clone()
     }
 
-    /// Sets the base of page addresses: `html_url` is `{base}/owner/repository/pull/1`.
-    pub fn set_web_base(&self, base: &str) {
-        base.trim_end_matches('/')
-            .clone_into(&mut self.shared.lock().web_base);
-    }
-
     /// The host's clock, in whole seconds.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.lock().now()
     }
@@ -241,13 +210,11 @@ impl GitHub {
     }
 
     /// All requests so far, oldest first; at most [`RECORD_CAPACITY`].
-    #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.requests_to(Matching::any())
     }
 
     /// The requests so far that match, oldest first.
-    #[must_use]
     pub fn requests_to(&self, matching: impl Into<Matching>) -> Vec<RecordedRequest> {
         let matching = matching.into();
         let world = self.shared.lock();
@@ -260,7 +227,6 @@ impl GitHub {
     }
 
     /// How many requests match so far.
-    #[must_use]
     pub fn count(&self, matching: impl Into<Matching>) -> usize {
         let matching = matching.into();
         let world = self.shared.lock();
@@ -272,7 +238,6 @@ impl GitHub {
     }
 
     /// The requests that the stand-in has no endpoint for. A test ends with a look at it.
-    #[must_use]
     pub fn unexpected(&self) -> Vec<RecordedRequest> {
         let world = self.shared.lock();
         world
@@ -284,13 +249,11 @@ impl GitHub {
     }
 
     /// The most requests that were inside at the same time.
-    #[must_use]
     pub fn max_in_flight(&self) -> usize {
         self.shared.lock().record.max_in_flight()
     }
 
     /// The most requests of one caller that were inside at the same time.
-    #[must_use]
     pub fn max_in_flight_by(&self, caller: &Caller) -> usize {
         self.shared.lock().record.max_in_flight_by(caller)
     }
@@ -301,20 +264,12 @@ impl GitHub {
     }
 
     /// Waits for the first matching request.
-    ///
-    /// # Panics
-    ///
-    /// If it does not arrive within 30 seconds.
     pub async fn wait_for_request(&self, matching: impl Into<Matching>) -> RecordedRequest {
         let mut found = self.wait_for_requests(matching, 1).await;
         found.swap_remove(0)
     }
 
     /// Waits for the first `count` matching requests.
-    ///
-    /// # Panics
-    ///
-    /// If fewer arrive within 30 seconds.
     pub async fn wait_for_requests(
         &self,
         matching: impl Into<Matching>,

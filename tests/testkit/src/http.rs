@@ -10,10 +10,6 @@ use tokio::{
 use crate::wait;
 
 /// What `path` answers at `url`, with its head.
-///
-/// # Panics
-///
-/// When it does not answer.
 pub async fn get(url: &str, path: &str) -> String {
     let address = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.expect("connect");
@@ -32,10 +28,6 @@ pub async fn get(url: &str, path: &str) -> String {
 
 /// The value of a metric of the operations endpoint at `url`, by its name with its labels; none if
 /// it is not there.
-///
-/// # Panics
-///
-/// When it does not answer, or the value is no `T`.
 pub async fn metric<T: FromStr<Err: Debug>>(url: &str, name: &str) -> Option<T> {
     let metrics = get(url, "/metrics").await;
     let mut lines = metrics.lines();
@@ -44,10 +36,6 @@ pub async fn metric<T: FromStr<Err: Debug>>(url: &str, name: &str) -> Option<T> 
 }
 
 /// Waits until `path` answers at `url` with `text` in it.
-///
-/// # Panics
-///
-/// When it does not answer, or not so in time.
 pub async fn until_contains(url: &str, path: &str, text: &str) {
     wait::until(text, || async {
         let answer = get(url, path).await;

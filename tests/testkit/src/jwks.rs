@@ -37,10 +37,6 @@ struct Shared {
 
 impl Provider {
     /// Listens on a free port of 127.0.0.1 and publishes `keys`.
-    ///
-    /// # Panics
-    ///
-    /// When there is no free port.
     pub async fn start(keys: &[&KeyPair]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -65,13 +61,11 @@ impl Provider {
     }
 
     /// Where the keys are.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/openid/v1/jwks", self.address)
     }
 
     /// Where it listens, to put something in front of it.
-    #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
@@ -101,7 +95,6 @@ impl Provider {
     }
 
     /// How many requests there were.
-    #[must_use]
     pub fn requests(&self) -> usize {
         self.change(|shared| shared.requests)
     }

@@ -3,6 +3,9 @@
 //! waits that say what they waited for; besides, the clients that call the services and the frame
 //! that runs one.
 //!
+//! What cannot be created, or does not happen in time, panics with what was seen last: a test whose
+//! set-up fails has failed.
+//!
 //! It knows the services' contract (`proto`), their schema (`migrations`) and their tokens
 //! (`service-runtime`), and links neither of them. The local launcher uses it too.
 

@@ -35,28 +35,16 @@ pub use self::{
 pub(crate) use self::{debian::Debian, fetch::Aside, server::free_port};
 
 /// Returns a migrated database of its own.
-///
-/// # Panics
-///
-/// When there is no server, with what to do about it.
 pub async fn database() -> Database {
     database::migrated().await
 }
 
 /// Returns a migrated database on a server that the test started, to do with it what it likes.
-///
-/// # Panics
-///
-/// When it cannot be made.
 pub async fn database_on(server: &Server) -> Database {
     database::migrated_on(server).await
 }
 
 /// Returns an empty database of its own: no tables, no migrations.
-///
-/// # Panics
-///
-/// When there is no server, with what to do about it.
 pub async fn empty_database() -> Database {
     database::empty().await
 }

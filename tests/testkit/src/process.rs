@@ -64,7 +64,6 @@ impl Signal {
 
 /// A line of `/proc/<id>/status` that counts KiB, as `VmHWM:`, which is the most memory that the
 /// process `id` ever had. `None` once the process is gone.
-#[must_use]
 pub fn status_kib(id: u32, line: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let value = status.lines().find_map(|found| found.strip_prefix(line))?;
@@ -73,7 +72,6 @@ pub fn status_kib(id: u32, line: &str) -> Option<u64> {
 
 /// A command in an environment that has nothing but `PATH` and `HOME`: what the machine's user has
 /// set does not decide a test.
-#[must_use]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command
@@ -152,7 +150,6 @@ impl Process {
     }
 
     /// Its process id.
-    #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -187,13 +184,11 @@ impl Process {
     }
 
     /// What it wrote to standard error so far, line by line.
-    #[must_use]
     pub fn lines(&self) -> Vec<String> {
         lock(&self.lines).iter().cloned().collect()
     }
 
     /// Its log so far: the lines that are JSON objects.
-    #[must_use]
     pub fn log(&self) -> Vec<Value> {
         lock(&self.lines)
             .iter()
@@ -203,7 +198,6 @@ impl Process {
     }
 
     /// The last `count` lines of standard error.
-    #[must_use]
     pub fn tail(&self, count: usize) -> String {
         let lines = lock(&self.lines);
         let skipped = lines.len().saturating_sub(count);
@@ -212,10 +206,6 @@ impl Process {
     }
 
     /// Waits for a log line that `wanted` accepts, past ones included, and returns it.
-    ///
-    /// # Panics
-    ///
-    /// When none comes in time, or the process ends; with the end of its log.
     pub async fn wait_for_log(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.wait_while_alive(what, |process| {
             process.log().into_iter().find(|line| wanted(line))
@@ -224,10 +214,6 @@ impl Process {
     }
 
     /// Waits for a log line whose field `event` is `event`, and returns it.
-    ///
-    /// # Panics
-    ///
-    /// As [`Process::wait_for_log`].
     pub async fn wait_for_event(&mut self, event: &str) -> Value {
         self.wait_for_log(&format!("logs event {event}"), |line| {
             line["event"].as_str() == Some(event)
@@ -236,10 +222,6 @@ impl Process {
     }
 
     /// Waits for a file with JSON, as `--ready-file` writes it, and returns what is in it.
-    ///
-    /// # Panics
-    ///
-    /// As [`Process::wait_for_log`].
     pub async fn wait_for_ready_file(&mut self, path: &Path) -> Value {
         self.wait_while_alive(&format!("writes {}", path.display()), |_| {
             serde_json::from_slice(&std::fs::read(path).ok()?).ok()
@@ -248,10 +230,6 @@ impl Process {
     }
 
     /// Waits for its end.
-    ///
-    /// # Panics
-    ///
-    /// When that takes too long; with the end of its log.
     pub async fn wait(&mut self) -> ExitStatus {
         let what = format!("{} ends", self.name);
         wait::until(&what, || {
@@ -269,10 +247,6 @@ impl Process {
 
     /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0, and
     /// no line of level ERROR that was not expected.
-    ///
-    /// # Panics
-    ///
-    /// When it ends otherwise, has ended before, or does not end.
     pub async fn stop(mut self) {
         self.leaks.search_metrics();
         self.signal(Signal::Terminate)
@@ -295,10 +269,6 @@ impl Process {
     }
 
     /// Kills it with SIGKILL, and waits until it is gone.
-    ///
-    /// # Panics
-    ///
-    /// When the system refuses.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours");
         self.child.wait().expect("a child of ours");

@@ -34,10 +34,6 @@ async fn fetched(program: &str) -> Command {
 /// # Errors
 ///
 /// The same, when it does not succeed.
-///
-/// # Panics
-///
-/// When it cannot be fetched or started.
 pub async fn promtool(
     directory: &Path,
     arguments: &[&str],
@@ -65,7 +61,6 @@ pub async fn promtool(
 
 /// The rules with times that a test can wait for: alerts fire after a second, and look back by
 /// `window` at most.
-#[must_use]
 pub fn hastened(rules: &str, window: &str) -> String {
     let mut hastened = String::new();
     for line in rules.lines() {
@@ -110,10 +105,6 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// Scrapes operations endpoints, each with its job, and evaluates `rules`, both twice a second.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be fetched or does not start.
     pub async fn start(rules: &str, endpoints: &[(&str, &str)]) -> Self {
         let port = free_port().unwrap_or_else(|error| panic!("{error}"));
         let directory = Aside::within(&std::env::temp_dir()).expect("a temporary directory");
@@ -154,20 +145,12 @@ impl Prometheus {
     }
 
     /// The answer to an instant query, as JSON.
-    ///
-    /// # Panics
-    ///
-    /// When it does not answer.
     pub async fn query(&self, expression: &str) -> String {
         let encoded: String = byte_serialize(expression.as_bytes()).collect();
         http::get(&self.url, &format!("/api/v1/query?query={encoded}")).await
     }
 
     /// Waits until each of `alerts` fires; `meanwhile` is done before each look.
-    ///
-    /// # Panics
-    ///
-    /// When one does not.
     pub async fn until_firing(&self, alerts: &[&str], meanwhile: impl AsyncFn()) {
         for alert in alerts {
             self.until(alert, true, &meanwhile).await;
@@ -175,10 +158,6 @@ impl Prometheus {
     }
 
     /// Waits until none of `alerts` fires; `meanwhile` is done before each look.
-    ///
-    /// # Panics
-    ///
-    /// When one goes on.
     pub async fn until_quiet(&self, alerts: &[&str], meanwhile: impl AsyncFn()) {
         for alert in alerts {
             self.until(alert, false, &meanwhile).await;

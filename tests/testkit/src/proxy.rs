@@ -46,10 +46,6 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens on a free port of 127.0.0.1, and dials `upstream` (`host:port`) for each connection.
-    ///
-    /// # Panics
-    ///
-    /// When there is no free port.
     pub async fn start(upstream: impl Into<String>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -73,13 +69,11 @@ impl Proxy {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections it has accepted so far.
-    #[must_use]
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::SeqCst)
     }

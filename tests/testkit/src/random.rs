@@ -6,7 +6,6 @@ pub struct Random(u64);
 
 impl Random {
     /// The choices of `seed`.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -21,10 +20,6 @@ impl Random {
     }
 
     /// A number below `bound`.
-    ///
-    /// # Panics
-    ///
-    /// When `bound` is zero.
     pub fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).expect("64 bits");
         usize::try_from(self.number() % bound).expect("below a usize")
@@ -36,16 +31,11 @@ impl Random {
     }
 
     /// One of these.
-    ///
-    /// # Panics
-    ///
-    /// When the list is empty.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
     /// Choices of their own, for what goes on at the same time.
-    #[must_use]
     pub fn split(&mut self) -> Self {
         Self(self.number())
     }

@@ -32,7 +32,6 @@ pub struct Running {
 
 impl Running {
     /// No task yet. `stop` is what tells the tasks to stop.
-    #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             stop,
@@ -61,30 +60,19 @@ impl Running {
     }
 
     /// Waits until all tasks have ended.
-    ///
-    /// # Panics
-    ///
-    /// When one failed, or does not end.
     pub async fn ended(&self) {
         let failures = self.join().await;
         assert!(failures.is_empty(), "{}", failures.join("; "));
     }
 
     /// Tells the tasks to stop, and waits until they have.
-    ///
-    /// # Panics
-    ///
-    /// When one failed, or does not end.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.ended().await;
     }
 
-    /// Runs `body` while the tasks run, and then stops them, also when `body` panics.
-    ///
-    /// # Panics
-    ///
-    /// When `body` does; at once when a task fails or ends early; and when one does not end well.
+    /// Runs `body` while the tasks run, and then stops them, also when `body` panics. Fails at once
+    /// when a task does, or ends early.
     pub async fn during<T>(&self, body: impl Future<Output = T>) -> T {
         let mut seen = self.failures.subscribe();
         let outcome = tokio::select! {

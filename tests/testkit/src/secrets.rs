@@ -54,7 +54,6 @@ pub fn note_keys(what: &'static str, file: &str) {
 
 /// Which secret of those that were noted so far `text` has, and what stands before it; none if it
 /// has none.
-#[must_use]
 pub fn found_in(text: &str) -> Option<String> {
     let noted = NOTED.read().unwrap_or_else(PoisonError::into_inner);
     for (start, head) in text.as_bytes().windows(HEAD_BYTES).enumerate() {

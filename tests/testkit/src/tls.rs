@@ -29,10 +29,6 @@ impl TlsFront {
     /// Listens on a free port of 127.0.0.1 with a certificate for `names`, and dials `upstream`
     /// (`host:port`) for each connection. Agrees on one of `protocols` (ALPN), unless that is
     /// empty.
-    ///
-    /// # Panics
-    ///
-    /// When there is no free port, or a name fits no certificate.
     pub async fn start(upstream: impl Into<String>, names: &[&str], protocols: &[&str]) -> Self {
         let authority = Authority::new();
         let certified = authority.certify(names, Life::Long);
@@ -44,10 +40,6 @@ impl TlsFront {
     }
 
     /// The same with a certificate of the test's.
-    ///
-    /// # Panics
-    ///
-    /// As [`TlsFront::start`].
     pub async fn with(
         upstream: impl Into<String>,
         certified: &Certified,
@@ -70,13 +62,11 @@ impl TlsFront {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The certificate of the authority that signed its own, as PEM; empty where the test has it.
-    #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }

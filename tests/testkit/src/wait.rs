@@ -24,10 +24,6 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// assert_eq!(seen, 3);
 /// # }
 /// ```
-///
-/// # Panics
-///
-/// When that takes longer than [`PATIENCE`], with what was seen last.
 pub async fn until<T, E, F, Fut>(what: &str, probe: F) -> T
 where
     F: FnMut() -> Fut,
@@ -38,10 +34,6 @@ where
 }
 
 /// Like [`until`], with another limit.
-///
-/// # Panics
-///
-/// When that takes longer than `limit`, with what was seen last.
 pub async fn within<T, E, F, Fut>(limit: Duration, what: &str, mut probe: F) -> T
 where
     F: FnMut() -> Fut,

@@ -19,7 +19,6 @@ pub struct Caller {
 
 impl Caller {
     /// A new user without any role.
-    #[must_use]
     pub fn user() -> Self {
         Self {
             claims: Claims {
@@ -39,7 +38,6 @@ impl Caller {
     }
 
     /// One of our own services.
-    #[must_use]
     pub fn service(name: &str) -> Self {
         let mut caller = Self::user();
         caller.claims.kind = Some(Kind::Service);
@@ -48,19 +46,16 @@ impl Caller {
     }
 
     /// The service that manages chats for their owners.
-    #[must_use]
     pub fn internal() -> Self {
         Self::service("internal")
     }
 
     /// A worker.
-    #[must_use]
     pub fn gitsync() -> Self {
         Self::service("gitsync")
     }
 
     /// The same user, with a role in an organization.
-    #[must_use]
     pub fn member(mut self, organization: Uuid, role: &str) -> Self {
         self.claims.organizations.push(Organization {
             id: organization,
@@ -70,61 +65,45 @@ impl Caller {
     }
 
     /// The same user, in a group.
-    #[must_use]
     pub fn group(mut self, group: Uuid) -> Self {
         self.claims.groups.insert(group);
         self
     }
 
     /// The same caller, with a role over the whole site.
-    #[must_use]
     pub fn site(mut self, role: &str) -> Self {
         self.claims.site_roles.insert(role.to_owned());
         self
     }
 
     /// The same user, suspended.
-    #[must_use]
     pub fn suspended(mut self) -> Self {
         self.claims.suspended = true;
         self
     }
 
     /// The same caller, whose token expires at `at`, in seconds since 1970.
-    #[must_use]
     pub fn expires(mut self, at: i64) -> Self {
         self.claims.exp = at;
         self
     }
 
     /// The same caller, whose token expires in this many seconds.
-    #[must_use]
     pub fn expires_in(self, seconds: i64) -> Self {
         self.expires(jiff::Timestamp::now().as_second() + seconds)
     }
 
     /// The `sub` of the token.
-    #[must_use]
     pub fn id(&self) -> String {
         self.claims.sub.clone()
     }
 
     /// A token, signed with [`KEYS`].
-    ///
-    /// # Panics
-    ///
-    /// When the claims cannot be signed.
-    #[must_use]
     pub fn token(&self) -> String {
         KEYS.token(self)
     }
 
     /// The bearer of a token that `signer` has signed.
-    ///
-    /// # Panics
-    ///
-    /// When the claims cannot be signed, or the token does not fit a header.
-    #[must_use]
     pub fn bearer(&self, signer: &Signer) -> Bearer {
         bearer(&keys::sign(signer, self))
     }

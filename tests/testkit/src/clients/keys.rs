@@ -48,11 +48,6 @@ enum Private {
 
 impl KeyPair {
     /// A new pair of Ed25519 keys.
-    ///
-    /// # Panics
-    ///
-    /// When the system has no randomness.
-    #[must_use]
     pub fn generate() -> Self {
         let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect("a key pair");
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("our own key pair");
@@ -72,31 +67,16 @@ impl KeyPair {
     }
 
     /// A new pair for ES256.
-    ///
-    /// # Panics
-    ///
-    /// When the system has no randomness.
-    #[must_use]
     pub fn p256() -> Self {
         Self::ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")
     }
 
     /// A new pair for ES384.
-    ///
-    /// # Panics
-    ///
-    /// When the system has no randomness.
-    #[must_use]
     pub fn p384() -> Self {
         Self::ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")
     }
 
     /// A new pair for RS256 and PS256, of 2048 bits.
-    ///
-    /// # Panics
-    ///
-    /// When the system has no randomness.
-    #[must_use]
     pub fn rsa() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair");
         let public = pair.public_key();
@@ -132,7 +112,6 @@ impl KeyPair {
     }
 
     /// The public key as a provider publishes it (RFC 7517), under its id.
-    #[must_use]
     pub fn jwk(&self) -> Value {
         let mut jwk = self.public.clone();
         jwk["kid"] = json!(self.id);
@@ -141,7 +120,6 @@ impl KeyPair {
     }
 
     /// The algorithm that it signs with, unless a header says another.
-    #[must_use]
     pub fn algorithm(&self) -> &'static str {
         match &self.private {
             Private::Ed25519(_) => "EdDSA",
@@ -152,25 +130,18 @@ impl KeyPair {
     }
 
     /// A token of `caller`, as our own command makes it: named by the key's thumbprint.
-    ///
-    /// # Panics
-    ///
-    /// When it is no Ed25519 key.
-    #[must_use]
     pub fn token(&self, caller: &Caller) -> String {
         let signer = Signer::from_private_key_pem(self.private_pem.as_bytes());
         sign(&signer.expect("an Ed25519 key"), caller)
     }
 
     /// A token with these claims, as a provider makes it: named by the key's id.
-    #[must_use]
     pub fn issue(&self, claims: &Value) -> String {
         let header = json!({"typ": "JWT", "alg": self.algorithm(), "kid": self.id});
         self.issue_as(&header, claims)
     }
 
     /// A token with these claims, signed by an attacker with the public key as a shared secret.
-    #[must_use]
     pub fn forge(&self, claims: &Value) -> String {
         let header = json!({"typ": "JWT", "alg": "HS256", "kid": self.id});
         let message = message(&header, claims);
@@ -180,11 +151,6 @@ impl KeyPair {
     }
 
     /// A token with this header and these claims, which need not be true.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be signed.
-    #[must_use]
     pub fn issue_as(&self, header: &Value, claims: &Value) -> String {
         let message = message(header, claims);
         let random = SystemRandom::new();

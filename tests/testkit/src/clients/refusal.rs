@@ -4,7 +4,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// Code, stable reason and field of an error; an error without a reason has an empty one.
-#[must_use]
 pub fn facts(status: &Status) -> (Code, String, Option<String>) {
     let details = status.get_error_details();
     let reason = details
@@ -19,10 +18,6 @@ pub fn facts(status: &Status) -> (Code, String, Option<String>) {
 }
 
 /// The [`facts`] of a call that must fail.
-///
-/// # Panics
-///
-/// When it did not.
 #[track_caller]
 pub fn refused<T>(result: Result<T, Status>) -> (Code, String, Option<String>) {
     match result {

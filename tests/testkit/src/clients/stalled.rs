@@ -23,10 +23,6 @@ pub struct Untaken(h2::RecvStream);
 
 impl Stalled {
     /// Connects to `url`.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot.
     pub async fn connect(url: &str) -> Self {
         let address = url.trim_start_matches("http://");
         let stream = TcpStream::connect(address).await.expect("connect");
@@ -66,10 +62,6 @@ impl Stalled {
     /// # Errors
     ///
     /// What the server refuses it with.
-    ///
-    /// # Panics
-    ///
-    /// When the connection is gone.
     pub async fn call(
         &self,
         method: &str,
@@ -108,10 +100,6 @@ impl Untaken {
 
 /// Makes one call with a megabyte of headers, on a connection of its own, and waits until it is
 /// refused.
-///
-/// # Panics
-///
-/// When it cannot connect.
 pub async fn header_bomb(url: &str, token: &str) {
     let stalled = Stalled::connect(url).await;
     let mut request = post("chat.v1.ChatService/GetChats", token);

@@ -82,7 +82,6 @@ impl CheckRun {
     }
 
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("CR_kwDO{:08X}", self.id)
     }
@@ -90,7 +89,6 @@ impl CheckRun {
 
 impl CommitStatus {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("SC_kwDO{:08X}", self.id)
     }
@@ -98,7 +96,6 @@ impl CommitStatus {
 
 impl ReviewThread {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("PRRT_kwDO{:08X}", self.id)
     }

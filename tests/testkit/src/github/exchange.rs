@@ -22,7 +22,7 @@ pub const ENTERPRISE_PREFIX: &str = "/api/v3";
 /// The path of the GraphQL API.
 pub const GRAPHQL_PATH: &str = "/graphql";
 /// The path of an enterprise server's GraphQL API.
-pub const ENTERPRISE_GRAPHQL_PATH: &str = "/api/graphql";
+const ENTERPRISE_GRAPHQL_PATH: &str = "/api/graphql";
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 pub(crate) async fn answer(

@@ -12,8 +12,8 @@ use super::state::Shared;
 /// part of one.
 ///
 /// None of them but [`Fault::Delay`], [`Fault::TruncatedJson`], [`Fault::InPart`],
-/// [`Fault::HalfBody`], [`Fault::LargeJson`] and [`Fault::SsoPartial`], which spoil the ordinary
-/// answer, is counted against the primary rate limit.
+/// [`Fault::HalfBody`] and [`Fault::LargeJson`], which spoil the ordinary answer, is counted
+/// against the primary rate limit.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status with an error body in GitHub's form.
@@ -84,9 +84,6 @@ pub enum Fault {
     /// 401 for a valid token, as GitHub sometimes returns during outages: the headers show the
     /// limit of unauthenticated requests.
     BadCredentials,
-    /// The ordinary answer, with a header that tells of organizations left out for want of single
-    /// sign-on.
-    SsoPartial,
     /// A query that took too long or too much; nothing of it is answered.
     Overloaded(Overload),
     /// 200 with an error that the token lacks a scope; GraphQL only.
@@ -199,7 +196,6 @@ pub struct FaultHandle {
 
 impl FaultHandle {
     /// How many requests it has spoiled so far.
-    #[must_use]
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::SeqCst)
     }

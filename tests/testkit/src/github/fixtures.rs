@@ -11,8 +11,6 @@ pub const REVIEWS: &str = include_str!("../../fixtures/github/reviews.json");
 pub const REPOSITORY: &str = include_str!("../../fixtures/github/repository.json");
 /// The user whose token it is.
 pub const PRIVATE_USER: &str = include_str!("../../fixtures/github/private_user.json");
-/// Any user, as the public API shows them.
-pub const PUBLIC_USER: &str = include_str!("../../fixtures/github/public_user.json");
 /// The state of all rate limits.
 pub const RATE_LIMIT: &str = include_str!("../../fixtures/github/rate_limit.json");
 /// The part of GitHub's GraphQL schema that the stand-in serves; `fixtures/trim-schema.mjs` cuts it

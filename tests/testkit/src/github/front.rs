@@ -163,52 +163,21 @@ fn refusal(
     {
         return Some(refusal::unsupported_version(400, version));
     }
-    if let Some(refusal) = bad_login(world, incoming, caller, viewer) {
-        return Some(refusal);
+    if *caller == Caller::Unknown {
+        return Some(bad_credentials());
     }
     let now = world.now();
-    let in_flight = world.record.in_flight_by(caller);
-    let resource = incoming.resource();
-    if let Err(pause) = world.secondary.admit(viewer, resource, in_flight, now) {
-        return Some(refusal::secondary(pause.status, pause.retry_after));
+    if let Some(left) = viewer.and_then(|viewer| world.pauses.left(viewer, now)) {
+        return Some(refusal::secondary(403, Some(left)));
     }
     if !world.limits.is_disabled()
         && !is_free(incoming)
         && incoming.query.is_none()
         && world.limits.bucket(viewer, Resource::Core, now).is_spent()
     {
-        let status = refusal::status_code(world.limits.status());
-        let request_id = request_id(incoming);
-        return Some(refusal::limit_exceeded(viewer, status, &request_id));
+        return Some(refusal::limit_exceeded(viewer, &request_id(incoming)));
     }
     None
-}
-
-/// The refusal of a token that is good no longer, or of a user who may not come in.
-fn bad_login(
-    world: &mut World,
-    incoming: &Incoming,
-    caller: &Caller,
-    viewer: Option<AccountId>,
-) -> Option<Answer> {
-    let token = incoming.token.as_deref().unwrap_or_default();
-    let former = world.model.former_owner(token);
-    let locked = |world: &World, id: AccountId| world.logins.is_locked(id);
-    if *caller == Caller::Unknown {
-        return Some(match former {
-            Some(owner) if locked(world, owner) => refusal::locked_out(),
-            Some(owner) => {
-                world.logins.note_failure(owner);
-                bad_credentials()
-            }
-            None => bad_credentials(),
-        });
-    }
-    let viewer = viewer?;
-    if locked(world, viewer) {
-        return Some(refusal::locked_out());
-    }
-    world.logins.is_suspended(viewer).then(refusal::suspended)
 }
 
 /// Asking for the state of the limits costs nothing.

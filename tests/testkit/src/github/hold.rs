@@ -47,10 +47,6 @@ impl Hold {
     }
 
     /// Resolves once at least `count` requests wait here at the same time.
-    ///
-    /// # Panics
-    ///
-    /// If that does not happen within 30 seconds.
     pub async fn waiting(&self, count: usize) {
         let mut state = self.gate.state.subscribe();
         let enough = state.wait_for(|state| state.inside >= count);
@@ -64,10 +60,6 @@ impl Hold {
     }
 
     /// Resolves once no request waits here any more: all were let go, or their clients hung up.
-    ///
-    /// # Panics
-    ///
-    /// If that does not happen within 30 seconds.
     pub async fn empty(&self) {
         let mut state = self.gate.state.subscribe();
         let emptied = state.wait_for(|state| state.inside == 0);
@@ -81,7 +73,6 @@ impl Hold {
     }
 
     /// How many requests wait here now.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.gate.state.borrow().inside
     }

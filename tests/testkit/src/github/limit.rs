@@ -25,7 +25,6 @@ pub enum Resource {
 
 impl Resource {
     /// The name in `x-ratelimit-resource`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Core => "core",
@@ -54,7 +53,6 @@ pub(crate) struct Limits {
     buckets: HashMap<(Option<AccountId>, Resource), RateLimit>,
     disabled: bool,
     unheaded: bool,
-    status: Option<u16>,
 }
 
 impl Limits {
@@ -97,15 +95,6 @@ impl Limits {
 
     pub(crate) fn has_headers(&self) -> bool {
         !self.disabled && !self.unheaded
-    }
-
-    /// The status of REST answers when a bucket is spent.
-    pub(crate) fn status(&self) -> u16 {
-        self.status.unwrap_or(403)
-    }
-
-    pub(crate) fn set_status(&mut self, status: u16) {
-        self.status = Some(status);
     }
 
     pub(crate) fn is_disabled(&self) -> bool {

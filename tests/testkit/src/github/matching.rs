@@ -17,19 +17,16 @@ pub struct Matching {
     method: Option<Method>,
     query: Vec<(String, String)>,
     login: Option<String>,
-    body: Option<String>,
     operation: Option<String>,
 }
 
 impl Matching {
     /// Every request.
-    #[must_use]
     pub fn any() -> Self {
         Self::default()
     }
 
     /// Requests whose path has this run of segments.
-    #[must_use]
     pub fn path(pattern: &str) -> Self {
         let (pattern, whole_tail) = match pattern.strip_suffix('$') {
             Some(rest) => (rest, true),
@@ -44,48 +41,35 @@ impl Matching {
     }
 
     /// Only requests with this method.
-    #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.method = Some(method);
         self
     }
 
     /// Only requests with this query parameter, after decoding.
-    #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Only requests with a token of this user.
-    #[must_use]
     pub fn by(mut self, login: &str) -> Self {
         self.login = Some(login.to_owned());
         self
     }
 
-    /// Only requests whose body contains this text.
-    #[must_use]
-    pub fn body_contains(mut self, text: &str) -> Self {
-        self.body = Some(text.to_owned());
-        self
-    }
-
     /// Queries to the GraphQL API.
-    #[must_use]
     pub fn graphql() -> Self {
         Self::path("/graphql").method(Method::POST)
     }
 
     /// Only GraphQL queries whose operation has this name.
-    #[must_use]
     pub fn operation(mut self, name: &str) -> Self {
         self.operation = Some(name.to_owned());
         self
     }
 
     /// Whether it describes this request.
-    #[must_use]
     pub fn matches(&self, request: &RecordedRequest) -> bool {
         let Self {
             segments: _,
@@ -93,7 +77,6 @@ impl Matching {
             method,
             query,
             login,
-            body,
             operation,
         } = self;
         self.matches_path(&request.path)
@@ -101,9 +84,6 @@ impl Matching {
                 .as_ref()
                 .is_none_or(|method| *method == request.method)
             && query.iter().all(|pair| request.query.contains(pair))
-            && body
-                .as_ref()
-                .is_none_or(|text| request.body.contains(text.as_str()))
             && operation.as_ref().is_none_or(|operation| {
                 let query = request.graphql.as_ref();
                 query.and_then(|query| query.operation.as_ref()) == Some(operation)

@@ -31,7 +31,6 @@ pub enum AccountKind {
 
 impl AccountKind {
     /// The `type` of the account in GitHub's answers.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "User",
@@ -56,14 +55,13 @@ pub struct Account {
 
 impl Account {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("U_kgDO{:08X}", self.id)
     }
 }
 
 /// A repository.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Repository {
     /// GitHub's number for it; survives renames.
     pub id: RepositoryId,
@@ -103,7 +101,6 @@ pub struct Repository {
 
 impl Repository {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("R_kgDO{:08X}", self.id)
     }
@@ -118,8 +115,6 @@ pub(crate) struct Model {
     tokens: HashMap<String, AccountId>,
     /// The user that an app's installation shows itself as, by the installation's own account.
     installations: HashMap<AccountId, AccountId>,
-    /// Whose tokens those were that were revoked.
-    former_tokens: HashMap<String, AccountId>,
     repositories: BTreeMap<RepositoryId, Repository>,
     /// By lower-cased full name.
     names: HashMap<String, RepositoryId>,
@@ -233,21 +228,11 @@ impl Model {
 
     pub(crate) fn add_token(&mut self, token: &str, owner: AccountId) {
         secrets::note("a token of the git host", token);
-        self.former_tokens.remove(token);
         self.tokens.insert(token.to_owned(), owner);
     }
 
     pub(crate) fn revoke_token(&mut self, token: &str) -> bool {
-        let owner = self.tokens.remove(token);
-        if let Some(owner) = owner {
-            self.former_tokens.insert(token.to_owned(), owner);
-        }
-        owner.is_some()
-    }
-
-    /// Whose token it was before it was revoked.
-    pub(crate) fn former_owner(&self, token: &str) -> Option<AccountId> {
-        self.former_tokens.get(token).copied()
+        self.tokens.remove(token).is_some()
     }
 
     pub(crate) fn token_owner(&self, token: &str) -> Option<AccountId> {
@@ -293,19 +278,10 @@ impl Model {
             owner,
             name: name.to_owned(),
             private: true,
-            archived: false,
             default_branch: "main".to_owned(),
-            fork_of: None,
-            access: BTreeSet::new(),
             branches: BTreeMap::from([("main".to_owned(), sha)]),
             created_at: now,
-            pull_requests: BTreeMap::new(),
-            reviews_required: false,
-            required_checks: Vec::new(),
-            protected_checks: Vec::new(),
-            checks: HashMap::new(),
-            heads: Heads::new(),
-            open_count: 0,
+            ..Repository::default()
         };
         let full_name = self.full_name(&repository).to_ascii_lowercase();
         self.renamed.remove(&full_name);

@@ -35,17 +35,12 @@ const TOKEN_CHARS: usize = 520;
 /// All apps, and what was issued as them.
 #[derive(Default)]
 pub(crate) struct Apps {
-    /// By client id.
-    apps: HashMap<String, App>,
+    /// The apps' secrets, by client id.
+    secrets: HashMap<String, String>,
     /// By refresh token; one that was used is gone.
     grants: HashMap<String, Grant>,
     /// When access tokens expire.
     expiries: HashMap<String, Timestamp>,
-}
-
-struct App {
-    secret: String,
-    life: Duration,
 }
 
 struct Grant {
@@ -69,7 +64,6 @@ pub struct Tokens {
 impl Tokens {
     /// When the access token expires that was issued a moment ago, by the machine's clock, in
     /// seconds since 1970.
-    #[must_use]
     pub fn expires_at(&self) -> i64 {
         let now = Timestamp::now();
         now.saturating_add(self.expires_in)
@@ -88,21 +82,15 @@ pub struct AppHandle {
 impl GitHub {
     /// The app with this client id, created if it does not exist, with this secret.
     pub fn oauth_app(&self, client_id: &str, secret: &str) -> AppHandle {
-        secrets::note("a client secret", secret);
-        let app = App {
-            secret: secret.to_owned(),
-            life: LIFE,
-        };
-        let mut world = self.shared.lock();
-        world.apps.apps.insert(client_id.to_owned(), app);
-        AppHandle {
+        let app = AppHandle {
             shared: Arc::clone(&self.shared),
             client_id: client_id.to_owned(),
-        }
+        };
+        app.set_secret(secret);
+        app
     }
 
     /// The address at which tokens are renewed.
-    #[must_use]
     pub fn token_url(&self) -> String {
         format!("{}{TOKEN_PATH}", self.api_base_url())
     }
@@ -113,21 +101,11 @@ impl AppHandle {
     pub fn set_secret(&self, secret: &str) {
         secrets::note("a client secret", secret);
         let mut world = self.shared.lock();
-        if let Some(app) = world.apps.apps.get_mut(&self.client_id) {
-            secret.clone_into(&mut app.secret);
-        }
-    }
-
-    /// Sets how long access tokens live that are issued from now on.
-    pub fn set_life(&self, life: Duration) {
-        let mut world = self.shared.lock();
-        if let Some(app) = world.apps.apps.get_mut(&self.client_id) {
-            app.life = life;
-        }
+        let secrets = &mut world.apps.secrets;
+        secrets.insert(self.client_id.clone(), secret.to_owned());
     }
 
     /// Tokens of `user`, who signs in.
-    #[must_use]
     pub fn sign_in(&self, user: &UserHandle) -> Tokens {
         let mut world = self.shared.lock();
         issue(&mut world, &self.client_id, user.id())
@@ -160,7 +138,6 @@ impl Apps {
 fn issue(world: &mut World, client_id: &str, account: AccountId) -> Tokens {
     let now = world.now();
     let after = |life: Duration| now.saturating_add(life).unwrap_or(Timestamp::MAX);
-    let life = world.apps.apps.get(client_id).map_or(LIFE, |app| app.life);
     let access_token = access_token();
     let refresh_token = format!("ghr_{}{}", part(), part());
     secrets::note("a refresh token", &refresh_token);
@@ -168,7 +145,7 @@ fn issue(world: &mut World, client_id: &str, account: AccountId) -> Tokens {
     world
         .apps
         .expiries
-        .insert(access_token.clone(), after(life));
+        .insert(access_token.clone(), after(LIFE));
     let grant = Grant {
         client_id: client_id.to_owned(),
         account,
@@ -179,7 +156,7 @@ fn issue(world: &mut World, client_id: &str, account: AccountId) -> Tokens {
     Tokens {
         access_token,
         refresh_token,
-        expires_in: life,
+        expires_in: LIFE,
     }
 }
 
@@ -215,13 +192,13 @@ pub(crate) fn answer(world: &mut World, incoming: &Incoming) -> Option<Answer> {
         let found = form.find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     };
-    let Some(app) = world.apps.apps.get(field("client_id")) else {
+    let Some(secret) = world.apps.secrets.get(field("client_id")) else {
         return Some(Answer::json(
             StatusCode::NOT_FOUND,
             &json!({ "error": "Not Found" }),
         ));
     };
-    let body = if app.secret != field("client_secret") {
+    let body = if secret != field("client_secret") {
         error(
             "incorrect_client_credentials",
             "The client_id and/or client_secret passed are incorrect.",

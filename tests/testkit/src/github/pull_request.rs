@@ -8,7 +8,7 @@ use super::check::{Requested, ReviewThread};
 use super::model::{AccountId, RepositoryId};
 
 /// A pull request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PullRequest {
     /// GitHub's number for it among everything.
     pub id: u64,
@@ -67,7 +67,7 @@ pub struct PullRequest {
 }
 
 /// The branch that a pull request comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Head {
     /// The repository; it may be gone, and is then `null` in GitHub's answers.
     pub repository: RepositoryId,
@@ -82,9 +82,10 @@ pub struct Head {
 }
 
 /// What has become of a pull request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum PullRequestState {
     /// Still open, perhaps as a draft.
+    #[default]
     Open,
     /// Closed without being merged.
     Closed,
@@ -98,9 +99,10 @@ pub enum PullRequestState {
 }
 
 /// Whether a pull request can be merged without conflicts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Mergeable {
     /// It can.
+    #[default]
     Mergeable,
     /// There are conflicts.
     Conflicting,
@@ -140,7 +142,6 @@ pub enum ReviewState {
 
 impl ReviewState {
     /// The `state` of the review in GitHub's answers.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approved => "APPROVED",
@@ -154,19 +155,16 @@ impl ReviewState {
 
 impl PullRequest {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("PR_kwDO{:08X}", self.id)
     }
 
     /// Whether it is open, draft or not.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.state == PullRequestState::Open
     }
 
     /// Whether it was merged.
-    #[must_use]
     pub fn is_merged(&self) -> bool {
         matches!(self.state, PullRequestState::Merged { .. })
     }
@@ -216,7 +214,6 @@ impl PullRequest {
 
 impl Review {
     /// GitHub's opaque id for the GraphQL API.
-    #[must_use]
     pub fn node_id(&self) -> String {
         format!("PRR_kwDO{:08X}", self.id)
     }

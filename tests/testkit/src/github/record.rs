@@ -78,7 +78,6 @@ pub(crate) struct Noted {
 
 impl RecordedRequest {
     /// The login of the user whose token it carried.
-    #[must_use]
     pub fn login(&self) -> Option<&str> {
         match &self.caller {
             Caller::User(login) => Some(login),
@@ -87,7 +86,6 @@ impl RecordedRequest {
     }
 
     /// The first query parameter of that name.
-    #[must_use]
     pub fn query_value(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
@@ -96,7 +94,6 @@ impl RecordedRequest {
     }
 
     /// The header of that name, if it is text.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -171,11 +168,6 @@ impl Record {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &RecordedRequest> {
         self.requests.iter()
-    }
-
-    /// How many requests of one caller are inside now.
-    pub(crate) fn in_flight_by(&self, caller: &Caller) -> usize {
-        self.by_caller.get(caller).map_or(0, |crowd| crowd.now)
     }
 
     pub(crate) fn max_in_flight(&self) -> usize {

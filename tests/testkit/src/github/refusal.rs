@@ -157,11 +157,7 @@ pub(crate) fn overloaded(overload: Overload, request_id: &str) -> Answer {
 }
 
 /// The primary limit in the REST API.
-pub(crate) fn limit_exceeded(
-    viewer: Option<AccountId>,
-    status: StatusCode,
-    request_id: &str,
-) -> Answer {
+pub(crate) fn limit_exceeded(viewer: Option<AccountId>, request_id: &str) -> Answer {
     let message = match viewer {
         Some(id) => format!(
             "API rate limit exceeded for user ID {id}. If you reach out to GitHub Support for \
@@ -172,7 +168,7 @@ pub(crate) fn limit_exceeded(
             .to_owned(),
     };
     let documentation = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api";
-    Answer::error_about(status, &message, documentation)
+    Answer::error_about(StatusCode::FORBIDDEN, &message, documentation)
 }
 
 fn errors_only(error: &Value) -> Answer {

@@ -68,7 +68,6 @@ pub enum SampleState {
 
 impl Sample {
     /// The user of that login.
-    #[must_use]
     pub fn user(&self, login: &str) -> Option<&SampleUser> {
         self.users.iter().find(|user| user.login == login)
     }

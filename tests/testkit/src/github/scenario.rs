@@ -170,7 +170,6 @@ impl GitHub {
     }
 
     /// The pull request as the model has it.
-    #[must_use]
     pub fn find_pull_request(&self, full_name: &str, number: u64) -> Option<PullRequest> {
         let (owner, name) = full_name.split_once('/')?;
         let world = self.shared.lock();
@@ -241,11 +240,6 @@ impl GitHub {
             Some(account) => self.budget_handle(Some(account.id), resource),
             None => panic!("there is no account {login}"),
         }
-    }
-
-    /// The rate limit of those without a token.
-    pub fn anonymous_budget(&self) -> BudgetHandle {
-        self.budget_handle(None, Resource::Core)
     }
 
     fn budget_handle(&self, account: Option<AccountId>, resource: Resource) -> BudgetHandle {

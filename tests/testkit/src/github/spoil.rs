@@ -81,12 +81,6 @@ pub(crate) async fn answer(
         } => refusal::secondary(status, retry_after),
         Fault::Forbidden => refusal::forbidden(),
         Fault::SsoRequired => refusal::single_sign_on("acme"),
-        Fault::SsoPartial => {
-            let mut answer = ordinary(shared, incoming, visit);
-            let name = HeaderName::from_static("x-github-sso");
-            answer.set(name, "partial-results; organizations=21955855,20582480");
-            return answer.into_response();
-        }
         Fault::Overloaded(overload) => {
             let request_id = front::request_id(incoming);
             refusal::overloaded(overload, &request_id)

@@ -12,11 +12,10 @@ use super::front::API_VERSIONS;
 use super::graphql::{self, Documents};
 use super::hold::Gate;
 use super::limit::Limits;
-use super::login::Logins;
 use super::model::{AccountId, Model};
 use super::oauth::Apps;
 use super::record::{Caller, Noted, Record, RecordedRequest};
-use super::secondary::Secondary;
+use super::secondary::Pauses;
 
 /// Where the real host's pages are; the addresses in answers say so unless a test changes it.
 pub const DEFAULT_WEB_BASE: &str = "https://github.com";
@@ -30,13 +29,13 @@ pub(crate) struct Shared {
 }
 
 /// The state proper.
+#[derive(Default)]
 pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) limits: Limits,
     pub(crate) graphql: graphql::Settings,
     pub(crate) barriers: Barriers,
-    pub(crate) secondary: Secondary,
-    pub(crate) logins: Logins,
+    pub(crate) pauses: Pauses,
     pub(crate) apps: Apps,
     pub(crate) faults: Faults,
     pub(crate) holds: Vec<Arc<Gate>>,
@@ -56,23 +55,10 @@ pub(crate) struct World {
 impl Shared {
     pub(crate) fn new(api_base: String) -> Self {
         let world = World {
-            model: Model::default(),
-            limits: Limits::default(),
-            graphql: graphql::Settings::default(),
-            barriers: Barriers::default(),
-            secondary: Secondary::default(),
-            logins: Logins::default(),
-            apps: Apps::default(),
-            faults: Faults::default(),
-            holds: Vec::new(),
-            record: Record::default(),
-            latency: Duration::ZERO,
             api_base,
             web_base: DEFAULT_WEB_BASE.to_owned(),
-            clock_skew: SignedDuration::ZERO,
-            token_expiry: None,
             api_versions: &API_VERSIONS,
-            ghosts: false,
+            ..World::default()
         };
         Self {
             world: Mutex::new(world),

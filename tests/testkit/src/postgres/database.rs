@@ -85,17 +85,11 @@ impl Client {
 
 impl Database {
     /// Its address, as `postgres://user:password@host:port/name`.
-    #[must_use]
     pub fn url(&self) -> &str {
         self.url.as_str()
     }
 
     /// Its address through something that listens elsewhere, as a [`crate::proxy::Proxy`] does.
-    ///
-    /// # Panics
-    ///
-    /// When the server's address is not one of TCP.
-    #[must_use]
     pub fn url_through(&self, address: std::net::SocketAddr) -> String {
         let mut url = self.url.clone();
         url.set_ip_host(address.ip())
@@ -106,27 +100,17 @@ impl Database {
     }
 
     /// Host and port of its server, for a proxy to dial.
-    ///
-    /// # Panics
-    ///
-    /// When the server's address is not one of TCP.
-    #[must_use]
     pub fn address(&self) -> String {
         let host = self.url.host_str().expect("a postgres:// URL has a host");
         format!("{host}:{}", self.url.port().unwrap_or(5432))
     }
 
     /// Its name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Opens a new connection.
-    ///
-    /// # Panics
-    ///
-    /// When that fails.
     pub async fn client(&self) -> Client {
         Client::connect(&self.url)
             .await

@@ -39,10 +39,6 @@ pub struct PgBouncer {
 
 impl PgBouncer {
     /// Starts one in front of the server of `database`, as its user.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be fetched or does not start.
     pub async fn start(database: &Database) -> Self {
         let fetched = Debian::fetch("pgbouncer", "trixie", &PACKAGES).await;
         let debian = fetched.unwrap_or_else(|error| panic!("no PgBouncer: {error}"));
@@ -80,7 +76,6 @@ impl PgBouncer {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -20,10 +20,6 @@ impl Server {
     /// # Errors
     ///
     /// When a file cannot be written.
-    ///
-    /// # Panics
-    ///
-    /// When the server does not do so.
     pub async fn secure(
         &self,
         certified: &Certified,

@@ -102,7 +102,6 @@ impl Server {
     }
 
     /// The address of one of its databases, with the password.
-    #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!(
             "postgres://{USER}:{}@127.0.0.1:{}/{database}",
@@ -111,7 +110,6 @@ impl Server {
     }
 
     /// The port on 127.0.0.1.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -129,15 +127,6 @@ impl Server {
             }
             None => Ok(()),
         }
-    }
-
-    /// Stops the server as `pg_ctl stop -m fast` does; [`Server::resume`] starts it again.
-    ///
-    /// # Errors
-    ///
-    /// When it does not end in time.
-    pub async fn shut_down(&mut self) -> Result<(), StartError> {
-        self.halt("INT").await
     }
 
     /// Ends the server as a crash does: no checkpoint, recovery at the next start.
@@ -172,7 +161,6 @@ impl Server {
     }
 
     /// The end of its log.
-    #[must_use]
     pub fn log_tail(&self) -> String {
         const LINES: usize = 20;
         let bytes = std::fs::read(self.log_file()).unwrap_or_default();

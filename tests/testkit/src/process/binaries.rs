@@ -45,10 +45,6 @@ pub enum BuildError {
 const AS_FOR_TESTS: &[&str] = &["--test", "it"];
 
 /// Builds the binaries at the first call; later calls of the process return the same.
-///
-/// # Panics
-///
-/// When the build fails, with what the compiler says.
 pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| {

@@ -59,10 +59,6 @@ pub(crate) async fn output_in(
 
 /// Runs `command` to its end, which must be a good one, and returns what it wrote to standard
 /// output.
-///
-/// # Panics
-///
-/// When it cannot be started, or fails; with what it wrote to standard error.
 pub fn run(mut command: Command) -> String {
     let output = command.output().expect("run a command");
     no_secret(&output);

@@ -40,11 +40,6 @@ pub enum Life {
 
 impl Authority {
     /// A new one.
-    ///
-    /// # Panics
-    ///
-    /// When the system has no randomness.
-    #[must_use]
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -58,18 +53,12 @@ impl Authority {
     }
 
     /// Its own certificate, in PEM.
-    #[must_use]
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate for servers and clients with these names: of DNS, addresses, or URIs with
     /// `://`.
-    ///
-    /// # Panics
-    ///
-    /// When a name fits no certificate.
-    #[must_use]
     pub fn certify(&self, names: &[&str], life: Life) -> Certified {
         let (uris, others): (Vec<&str>, Vec<&str>) =
             names.iter().copied().partition(|name| name.contains("://"));
@@ -109,10 +98,6 @@ impl Default for Authority {
 impl Certified {
     /// Writes it to `NAME.crt` and `NAME.key` in a directory, each whole or not at all. Returns
     /// their paths.
-    ///
-    /// # Panics
-    ///
-    /// When they cannot be written.
     pub fn write(&self, directory: &Path, name: &str) -> (PathBuf, PathBuf) {
         let write = |suffix: &str, text: &str| {
             let path = directory.join(format!("{name}.{suffix}"));

@@ -7,7 +7,36 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use testkit::github::GitHub;
 
-use crate::certify::certify;
+/// `acme/web` with open pull requests, from `b1` on; ann, who may read it; and their ids.
+pub(crate) async fn world(pull_requests: usize) -> (GitHub, Client, Vec<String>) {
+    let github = GitHub::start().await;
+    let ann = github.user("ann");
+    github.repository("acme/web").grant(&ann);
+    let client = Client::with(&github, &ann.token());
+    let ids = (1..=pull_requests).map(|number| {
+        let branch = format!("b{number}");
+        id_of(
+            &github,
+            github.pull_request("acme/web").head(&branch).open(),
+        )
+    });
+    let ids = ids.collect();
+    (github, client, ids)
+}
+
+/// `acme/web`, which is public, and a client without a token.
+pub(crate) async fn public() -> (GitHub, Client) {
+    let github = GitHub::start().await;
+    github.repository("acme/web").public();
+    let client = Client::anonymous(&github);
+    (github, client)
+}
+
+/// The id of a pull request of `acme/web`.
+pub(crate) fn id_of(github: &GitHub, number: u64) -> String {
+    let found = github.find_pull_request("acme/web", number);
+    found.expect("there is such a pull request").node_id()
+}
 
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -90,17 +119,10 @@ impl Client {
         }
     }
 
-    /// Sends a query, and compares what is answered with the schema.
+    /// Sends a query.
     pub(crate) async fn query(&self, query: &str, variables: Value) -> Reply {
-        let reply = Self::read(self.query_request(query, &variables))
-            .await
-            .expect("the stand-in answers");
-        if let Ok(body) = serde_json::from_str::<Value>(&reply.body)
-            && let Some(data) = body.get("data")
-        {
-            certify(query, data);
-        }
-        reply
+        let reply = Self::read(self.query_request(query, &variables)).await;
+        reply.expect("the stand-in answers")
     }
 
     async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::github::{Barrier, Fault, GitHub, Matching, Overload};
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Reply, world};
 use crate::graphql::{DISCOVER, PROBE};
 
 const TWO: &str = "query Two {
@@ -12,14 +12,10 @@ const TWO: &str = "query Two {
 }";
 
 /// `acme/web` with a pull request, `other/app`, and ann, who may read both.
-fn world(github: &GitHub) -> (Client, String) {
-    let ann = github.user("ann");
-    for name in ["acme/web", "other/app"] {
-        github.repository(name).grant(&ann);
-    }
-    github.pull_request("acme/web").head("fix").open();
-    let token = ann.token();
-    (Client::with(github, &token), token)
+async fn both() -> (GitHub, Client, Vec<String>) {
+    let (github, client, ids) = world(1).await;
+    github.repository("other/app").grant(&github.user("ann"));
+    (github, client, ids)
 }
 
 /// The first error of a GraphQL answer.
@@ -30,38 +26,33 @@ fn error(reply: &Reply) -> Value {
 
 #[tokio::test]
 async fn barriers_leave_the_other_aliases_alone_and_rest_gives_the_same_reason() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let cases = [
-        (Barrier::SingleSignOn, "FORBIDDEN", "SAML enforcement", 403),
-        (Barrier::NoPermission, "FORBIDDEN", "not accessible", 403),
-        (
-            Barrier::AddressNotAllowed,
-            "FORBIDDEN",
-            "`acme` organization has an IP allow list",
-            403,
-        ),
-        (
-            Barrier::Blocked { status: 451 },
-            "FORBIDDEN",
-            "access blocked",
-            451,
-        ),
-        (
-            Barrier::Blocked { status: 403 },
-            "FORBIDDEN",
-            "access blocked",
-            403,
-        ),
-        (
-            Barrier::NotFound,
-            "NOT_FOUND",
-            "Could not resolve to a Repository",
-            404,
-        ),
-    ];
+    let (github, client, _) = both().await;
+    let not_found = "Could not resolve to a Repository";
     for place in ["acme", "acme/web"] {
-        for (barrier, kind, text, status) in cases {
+        for (barrier, kind, text, status) in [
+            (Barrier::SingleSignOn, "FORBIDDEN", "SAML enforcement", 403),
+            (Barrier::NoPermission, "FORBIDDEN", "not accessible", 403),
+            (
+                Barrier::AddressNotAllowed,
+                "FORBIDDEN",
+                "`acme` organization has an IP",
+                403,
+            ),
+            (
+                Barrier::Blocked { status: 451 },
+                "FORBIDDEN",
+                "access blocked",
+                451,
+            ),
+            (
+                Barrier::Blocked { status: 403 },
+                "FORBIDDEN",
+                "access blocked",
+                403,
+            ),
+            (Barrier::NotFound, "NOT_FOUND", not_found, 404),
+        ] {
+            let is_sso = barrier == Barrier::SingleSignOn;
             let handle = github.bar(place, barrier);
             let reply = client.query(TWO, json!({})).await;
             let error = error(&reply);
@@ -70,24 +61,17 @@ async fn barriers_leave_the_other_aliases_alone_and_rest_gives_the_same_reason()
                 (&json!(kind), &json!(["a"]))
             );
             assert!(reply.body.contains(text), "{}", reply.body);
-            let saml = &error["extensions"]["saml_failure"];
-            assert_eq!(saml == true, barrier == Barrier::SingleSignOn, "{error}");
+            assert_eq!(
+                error["extensions"]["saml_failure"] == true,
+                is_sso,
+                "{error}"
+            );
             let data = &reply.json()["data"];
             assert!(data["a"].is_null() && data["b"].is_object());
-
-            for path in [
-                "/repos/acme/web",
-                "/repos/acme/web/pulls",
-                "/repos/acme/web/pulls/1",
-            ] {
-                let rest = client.get(path).await;
+            for path in ["", "/pulls", "/pulls/1"] {
+                let rest = client.get(&format!("/repos/acme/web{path}")).await;
                 assert_eq!(rest.status, status, "{path}");
-                let header = rest.header("x-github-sso");
-                assert_eq!(
-                    !header.is_empty(),
-                    barrier == Barrier::SingleSignOn,
-                    "{header}"
-                );
+                assert_eq!(!rest.header("x-github-sso").is_empty(), is_sso);
             }
             assert_eq!(client.get("/repos/other/app").await.status, 200);
             handle.lift();
@@ -98,8 +82,9 @@ async fn barriers_leave_the_other_aliases_alone_and_rest_gives_the_same_reason()
 
 #[tokio::test]
 async fn a_barrier_may_be_for_one_user_or_let_one_token_through() {
-    let github = GitHub::start().await;
-    let (ann, token) = world(&github);
+    let (github, _, _) = both().await;
+    let token = github.user("ann").token();
+    let ann = Client::with(&github, &token);
     let bob = github.user("bob");
     github.repository("acme/web").grant(&bob);
     let bob = Client::with(&github, &bob.token());
@@ -121,114 +106,49 @@ async fn a_barrier_may_be_for_one_user_or_let_one_token_through() {
 }
 
 #[tokio::test]
-async fn a_pull_request_just_created_is_missing_for_a_while() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let id = github.find_pull_request("acme/web", 1).unwrap().node_id();
+async fn a_pull_request_may_be_missing_for_a_while_null_without_a_word_or_in_no_list() {
+    let (github, client, ids) = both().await;
+    let probe = async || client.query(PROBE, json!({ "ids": ids })).await;
     github.bar("acme/web#1", Barrier::NotFound).times(3);
     assert_eq!(client.get("/repos/acme/web/pulls/1").await.status, 404);
-    let error = error(&client.query(TWO, json!({})).await);
-    assert_eq!(error["path"], json!(["a", "pullRequest"]));
-    let reply = client.query(PROBE, json!({"ids": [id]})).await;
+    let missing = error(&client.query(TWO, json!({})).await);
+    assert_eq!(missing["path"], json!(["a", "pullRequest"]));
     assert_eq!(
-        reply.errors(),
+        probe().await.errors(),
         [("NOT_FOUND".to_owned(), json!(["nodes", 0]))]
     );
     assert_eq!(client.get("/repos/acme/web/pulls/1").await.status, 200);
-    client.query(TWO, json!({})).await.data();
-}
 
-#[tokio::test]
-async fn a_node_may_be_null_without_a_word() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let id = github.find_pull_request("acme/web", 1).unwrap().node_id();
     let handle = github.bar("acme/web#1", Barrier::Null);
-    let data = client.query(PROBE, json!({"ids": [id]})).await.data();
-    assert_eq!(data["nodes"], json!([null]));
+    assert_eq!(probe().await.data()["nodes"], json!([null]));
     handle.lift();
-    let data = client.query(PROBE, json!({"ids": [id]})).await.data();
-    assert!(data["nodes"][0].is_object());
-}
 
-#[tokio::test]
-async fn lists_may_lose_sight_of_a_pull_request_that_is_there() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let id = github.find_pull_request("acme/web", 1).unwrap().node_id();
-    let variables = json!({"o0": "acme", "r0": "web", "h0": "fix", "f0": "refs/heads/fix"});
+    let variables = json!({"o0": "acme", "r0": "web", "h0": "b1", "f0": "refs/heads/b1"});
     let handle = github.bar("acme/web#1", Barrier::Unlisted);
     let data = client.query(DISCOVER, variables.clone()).await.data();
     assert_eq!(data["d0"]["open"]["nodes"], json!([]));
-    assert_eq!(
-        data["d0"]["head"]["associatedPullRequests"]["nodes"],
-        json!([])
-    );
-    assert_eq!(
-        client.get("/repos/acme/web/pulls?head=acme:fix").await.body,
-        "[]"
-    );
+    let of_branch = &data["d0"]["head"]["associatedPullRequests"]["nodes"];
+    assert_eq!(*of_branch, json!([]));
+    let listed = client.get("/repos/acme/web/pulls?head=acme:b1").await;
+    assert_eq!(listed.body, "[]");
     assert_eq!(client.get("/repos/acme/web/pulls/1").await.status, 200);
-    let by_id = client.query(PROBE, json!({"ids": [id]})).await.data();
-    assert!(by_id["nodes"][0].is_object());
+    assert!(probe().await.data()["nodes"][0].is_object());
     handle.lift();
     let data = client.query(DISCOVER, variables).await.data();
-    assert_eq!(data["d0"]["open"]["nodes"][0]["id"], id);
-}
-
-#[tokio::test]
-async fn a_dead_token_locks_the_user_out_if_it_is_used_on() {
-    let github = GitHub::start().await;
-    let (good, _) = world(&github);
-    let dead = github.user("ann").token();
-    github.revoke(&dead);
-    github.lock_out_after(3);
-    let dead = Client::with(&github, &dead);
-
-    let first = dead.query(TWO, json!({})).await.status;
-    let second = dead.get("/user").await.status;
-    assert_eq!(good.get("/user").await.status, 200);
-    let third = dead.query(TWO, json!({})).await.status;
-    let fourth = dead.get("/user").await.status;
-
-    assert_eq!([first, second, third, fourth], [401, 401, 401, 403]);
-    assert_eq!(github.failed_logins("ann"), 3);
-    for reply in [good.get("/user").await, good.query(TWO, json!({})).await] {
-        assert_eq!(reply.status, 403);
-        assert!(
-            reply
-                .message()
-                .contains("Maximum number of login attempts exceeded")
-        );
-    }
-    github.set_locked_out("ann", false);
-    assert_eq!(good.get("/user").await.status, 200);
-    github.set_suspended("ann", true);
-    let suspended = good.query(TWO, json!({})).await;
-    assert_eq!(suspended.status, 403);
-    assert!(suspended.message().contains("suspended"));
-    github.set_suspended("ann", false);
-    good.query(TWO, json!({})).await.data();
+    assert_eq!(data["d0"]["open"]["nodes"][0]["id"], ids[0]);
 }
 
 #[tokio::test]
 async fn an_older_host_lacks_fields_or_the_whole_api() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let id = github.find_pull_request("acme/web", 1).unwrap().node_id();
-    let probe = || client.query(PROBE, json!({"ids": [id]}));
+    let (github, client, ids) = world(1).await;
+    let probe = async || client.query(PROBE, json!({ "ids": ids })).await;
     probe().await.data();
     github.hide_field("PullRequest", "isInMergeQueue");
     let reply = probe().await;
     assert_eq!(reply.errors()[0].0, "undefinedField");
-    assert!(
-        reply
-            .body
-            .contains("Field 'isInMergeQueue' doesn't exist on type 'PullRequest'")
-    );
+    let text = "Field 'isInMergeQueue' doesn't exist on type 'PullRequest'";
+    assert!(reply.body.contains(text), "{}", reply.body);
     assert!(github.unexpected().is_empty(), "it was hidden on purpose");
-    github.show_fields();
-    probe().await.data();
     github.set_graphql(false);
     assert_eq!(probe().await.status, 404);
     assert_eq!(client.get("/user").await.status, 200);
@@ -236,25 +156,17 @@ async fn an_older_host_lacks_fields_or_the_whole_api() {
 
 #[tokio::test]
 async fn whole_answers_go_wrong_with_the_hosts_own_words() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    let cases = [
-        (
-            Fault::Overloaded(Overload::BadGateway),
-            502,
-            "Something went wrong",
-        ),
+    let (github, client, _) = both().await;
+    let wrong = "Something went wrong";
+    for (fault, status, text) in [
+        (Fault::Overloaded(Overload::BadGateway), 502, wrong),
         (Fault::Overloaded(Overload::GatewayTimeout), 504, "Unicorn"),
         (
             Fault::Overloaded(Overload::NoTime),
             200,
             "We couldn't respond",
         ),
-        (
-            Fault::Overloaded(Overload::SomethingWrong),
-            200,
-            "Something went wrong",
-        ),
+        (Fault::Overloaded(Overload::SomethingWrong), 200, wrong),
         (
             Fault::Overloaded(Overload::ResourceLimits),
             200,
@@ -282,12 +194,9 @@ async fn whole_answers_go_wrong_with_the_hosts_own_words() {
         (Fault::Unprocessable, 422, "too many files changed"),
         (Fault::BadCredentials, 401, "Bad credentials"),
         (Fault::Html, 200, "<!DOCTYPE html>"),
-    ];
-    for (fault, status, text) in cases {
-        github
-            .fault(Matching::any())
-            .times(2)
-            .respond(fault.clone());
+    ] {
+        let twice = github.fault(Matching::any()).times(2);
+        twice.respond(fault.clone());
         let query = client.query(TWO, json!({})).await;
         let rest = client.get("/repos/acme/web/pulls/1").await;
         for reply in [query, rest] {
@@ -296,30 +205,16 @@ async fn whole_answers_go_wrong_with_the_hosts_own_words() {
         }
         client.query(TWO, json!({})).await.data();
     }
-    github
-        .fault(Matching::any())
-        .once()
-        .respond(Fault::SsoPartial);
-    let partial = client.query(TWO, json!({})).await;
-    assert!(
-        partial
-            .header("x-github-sso")
-            .starts_with("partial-results; organizations=")
-    );
-    partial.data();
 }
 
 #[tokio::test]
 async fn bodies_of_queries_can_be_garbage() {
-    let github = GitHub::start().await;
-    let (client, _) = world(&github);
-    github
-        .fault("/graphql")
-        .once()
-        .respond(Fault::TruncatedJson);
+    let (github, client, _) = both().await;
+    let once = |fault| github.fault("/graphql").once().respond(fault);
+    once(Fault::TruncatedJson);
     let reply = client.query(TWO, json!({})).await;
     assert!(serde_json::from_str::<Value>(&reply.body).is_err());
-    github.fault("/graphql").once().respond(Fault::InPart {
+    once(Fault::InPart {
         without: vec!["/a"],
         kind: Some("RESOURCE_LIMITS_EXCEEDED"),
         message: "Resource limits for this query exceeded.",
@@ -327,13 +222,12 @@ async fn bodies_of_queries_can_be_garbage() {
     let in_part = client.query(TWO, json!({})).await.json();
     assert!(in_part["data"]["a"].is_null() && in_part["data"]["b"].is_object());
     assert_eq!(in_part["errors"][0]["path"], Value::Null);
-    let large = Fault::LargeJson { bytes: 1 << 20 };
-    github.fault("/graphql").once().respond(large);
+    once(Fault::LargeJson { bytes: 1 << 20 });
     let reply = client.query(TWO, json!({})).await;
     assert!(reply.body.len() > 1 << 20 && reply.json()["data"]["a"].is_object());
-    github.fault("/graphql").once().respond(Fault::HalfBody);
+    once(Fault::HalfBody);
     let response = client.query_request(TWO, &json!({})).send().await.unwrap();
     assert!(response.bytes().await.is_err());
-    github.fault("/graphql").once().respond(Fault::Reset);
+    once(Fault::Reset);
     assert!(client.query_request(TWO, &json!({})).send().await.is_err());
 }

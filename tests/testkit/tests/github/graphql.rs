@@ -1,9 +1,9 @@
 //! What the GraphQL API says about the model.
 
 use serde_json::{Value, json};
-use testkit::github::{GitHub, Mergeable, Resource, ReviewState};
+use testkit::github::{Mergeable, Resource, ReviewState};
 
-use crate::client::Client;
+use crate::client::{id_of, world};
 
 /// The three queries that a sync engine sends: a cheap look, everything, and a search by branch.
 pub(crate) const PROBE: &str = "
@@ -52,59 +52,36 @@ query Discover($o0: String!, $r0: String!, $h0: String!, $f0: String!) {
   }
 }";
 
-fn id_of(github: &GitHub, full_name: &str, number: u64) -> String {
-    let found = github.find_pull_request(full_name, number);
-    found.expect("there is such a pull request").node_id()
-}
-
 fn discover(owner: &str, name: &str, branch: &str) -> Value {
     json!({"o0": owner, "r0": name, "h0": branch, "f0": format!("refs/heads/{branch}")})
 }
 
 #[tokio::test]
 async fn a_probe_tells_what_changed_for_one_point() {
-    let github = GitHub::start().await;
-    let ann = github.user("ann");
-    github.repository("acme/web").grant(&ann);
-    let ids: Vec<String> = (0..100)
-        .map(|_| {
-            let number = github.pull_request("acme/web").draft().open();
-            id_of(&github, "acme/web", number)
-        })
-        .collect();
-    let client = Client::with(&github, &ann.token());
-
+    let (github, client, ids) = world(100).await;
+    github.set_draft("acme/web", 1, true);
     let reply = client.query(PROBE, json!({ "ids": ids })).await;
-
     let data = reply.data();
     let first = github.find_pull_request("acme/web", 1).unwrap();
-    assert_eq!(
-        data["nodes"][0],
-        json!({
-            "__typename": "PullRequest",
-            "id": first.node_id(),
-            "updatedAt": first.updated_at.to_string(),
-            "state": "OPEN",
-            "isDraft": true,
-            "headRefOid": first.head.sha,
-            "baseRefOid": first.base_sha,
-            "reviewDecision": null,
-            "isInMergeQueue": false,
-        })
-    );
+    let expected = json!({
+        "__typename": "PullRequest",
+        "id": first.node_id(),
+        "updatedAt": first.updated_at.to_string(),
+        "state": "OPEN",
+        "isDraft": true,
+        "headRefOid": first.head.sha,
+        "baseRefOid": first.base_sha,
+        "reviewDecision": null,
+        "isInMergeQueue": false,
+    });
+    assert_eq!(data["nodes"][0], expected);
     assert_eq!(data["nodes"].as_array().unwrap().len(), 100);
-    let bucket = github.budget_of("ann", Resource::Graphql).get();
-    assert_eq!(
-        data["rateLimit"],
-        json!({
-            "cost": 1,
-            "limit": 5000,
-            "nodeCount": 100,
-            "remaining": 4999,
-            "used": 1,
-            "resetAt": jiff::Timestamp::from_second(bucket.reset).unwrap().to_string(),
-        })
-    );
+    let reset = github.budget_of("ann", Resource::Graphql).get().reset;
+    let reset = jiff::Timestamp::from_second(reset).unwrap().to_string();
+    let rate = json!({
+        "cost": 1, "limit": 5000, "nodeCount": 100, "remaining": 4999, "used": 1, "resetAt": reset,
+    });
+    assert_eq!(data["rateLimit"], rate);
     assert_eq!(reply.header("x-ratelimit-resource"), "graphql");
     assert_eq!(reply.header("x-ratelimit-remaining"), "4999");
     assert_eq!(github.budget("ann").get().used, 0);
@@ -112,68 +89,51 @@ async fn a_probe_tells_what_changed_for_one_point() {
 
 #[tokio::test]
 async fn a_detail_query_has_everything_in_the_order_asked() {
-    let github = GitHub::start().await;
+    let (github, client, _) = world(0).await;
     let ann = github.user("ann");
-    github.repository("acme/web").grant(&ann);
     github.fork("acme/web", "dmitri").grant(&ann);
-    let number = github
-        .pull_request("acme/web")
-        .head("fix")
-        .from_fork("dmitri/web")
-        .author("dmitri")
-        .title("Say \"hi\"\n")
-        .diff(7, 3, 2)
-        .commits(4)
-        .open();
-    github.review("acme/web", number, "bob", ReviewState::ChangesRequested);
-    github.review("acme/web", number, "bob", ReviewState::Approved);
-    github.review("acme/web", number, "bob", ReviewState::Commented);
+    let new = github.pull_request("acme/web").from_fork("dmitri/web");
+    let new = new.head("fix").author("dmitri").title("Say \"hi\"\n");
+    let number = new.diff(7, 3, 2).commits(4).open();
+    for state in [
+        ReviewState::ChangesRequested,
+        ReviewState::Approved,
+        ReviewState::Commented,
+    ] {
+        github.review("acme/web", number, "bob", state);
+    }
     github.edit_pull_request("acme/web", number, |found| {
         found.mergeable = Mergeable::Conflicting;
     });
-    let id = id_of(&github, "acme/web", number);
-    let client = Client::with(&github, &ann.token());
     let rest = client.get("/repos/acme/web/pulls/1").await.json();
-
-    let reply = client.query(DETAIL, json!({ "ids": [id] })).await;
-
+    let ids = [id_of(&github, number)];
+    let reply = client.query(DETAIL, json!({ "ids": ids })).await;
     let data = reply.data();
     let node = &data["nodes"][0];
-    assert_eq!(
-        data["viewer"],
-        json!({"databaseId": ann.id(), "login": "ann"})
-    );
+    let viewer = json!({"databaseId": ann.id(), "login": "ann"});
+    assert_eq!(data["viewer"], viewer);
     // The two APIs agree.
-    for (graphql, rest) in [
-        (&node["id"], &rest["node_id"]),
-        (&node["url"], &rest["html_url"]),
-        (&node["title"], &rest["title"]),
-        (&node["headRefOid"], &rest["head"]["sha"]),
-        (&node["additions"], &rest["additions"]),
-        (&node["commits"]["totalCount"], &rest["commits"]),
-        (&node["repository"]["id"], &rest["base"]["repo"]["node_id"]),
-        (
-            &node["repository"]["nameWithOwner"],
-            &rest["base"]["repo"]["full_name"],
-        ),
-        (
-            &node["headRepository"]["nameWithOwner"],
-            &rest["head"]["repo"]["full_name"],
-        ),
-        (&node["updatedAt"], &rest["updated_at"]),
+    for (graphql, over_rest) in [
+        ("/id", "/node_id"),
+        ("/url", "/html_url"),
+        ("/title", "/title"),
+        ("/headRefOid", "/head/sha"),
+        ("/additions", "/additions"),
+        ("/commits/totalCount", "/commits"),
+        ("/repository/id", "/base/repo/node_id"),
+        ("/repository/nameWithOwner", "/base/repo/full_name"),
+        ("/headRepository/nameWithOwner", "/head/repo/full_name"),
+        ("/updatedAt", "/updated_at"),
     ] {
-        assert_eq!(graphql, rest);
+        assert_eq!(node.pointer(graphql), rest.pointer(over_rest), "{graphql}");
     }
     // But for what GraphQL adds to an avatar's address.
-    let avatars = [&node["author"]["avatarUrl"], &rest["user"]["avatar_url"]];
-    let [graphql, rest_avatar] = avatars.map(|url| url.as_str().unwrap());
-    assert!(
-        graphql.starts_with(&format!("{rest_avatar}&u=")),
-        "{graphql}"
-    );
+    let avatar = node["author"]["avatarUrl"].as_str().unwrap();
+    let over_rest = rest["user"]["avatar_url"].as_str().unwrap();
+    assert!(avatar.starts_with(&format!("{over_rest}&u=")), "{avatar}");
     assert_eq!(node["isCrossRepository"], true);
-    assert_eq!(node["mergeable"], "CONFLICTING");
-    assert_eq!(rest["mergeable"], false);
+    let mergeable = (&node["mergeable"], &rest["mergeable"]);
+    assert_eq!(mergeable, (&json!("CONFLICTING"), &json!(false)));
     assert_eq!(node["author"]["__typename"], "User");
     assert_eq!(node["headRepositoryOwner"]["login"], "dmitri");
     let reviews = node["latestOpinionatedReviews"]["nodes"]
@@ -183,68 +143,47 @@ async fn a_detail_query_has_everything_in_the_order_asked() {
     assert_eq!(reviews[0]["state"], "APPROVED");
     assert_eq!(data["rateLimit"]["nodeCount"], 21);
     // Members come in the order of the query.
-    let places: Vec<usize> = [
-        "\"viewer\"",
-        "\"nodes\"",
-        "\"number\"",
-        "\"title\"",
-        "\"rateLimit\"",
-    ]
-    .iter()
-    .map(|name| reply.body.find(name).unwrap())
-    .collect();
+    let members = ["viewer", "nodes", "number", "title", "rateLimit"];
+    let places = members.map(|name| reply.body.find(&format!("\"{name}\"")).unwrap());
     assert!(places.is_sorted(), "{}", reply.body);
 }
 
 #[tokio::test]
 async fn discovery_finds_pull_requests_by_branch_and_from_forks() {
-    let github = GitHub::start().await;
-    let ann = github.user("ann");
-    github.repository("acme/web").grant(&ann);
-    github.fork("acme/web", "dmitri").grant(&ann);
-    github.pull_request("acme/web").head("fix").open();
-    let forked = github
-        .pull_request("acme/web")
-        .head("fix")
-        .from_fork("dmitri/web")
-        .open();
-    github.pull_request("acme/web").head("fix").closed();
-    github.pull_request("acme/web").head("other").open();
-    let client = Client::with(&github, &ann.token());
-
-    let base = client.query(DISCOVER, discover("ACME", "Web", "fix")).await;
-    let fork = client
-        .query(DISCOVER, discover("dmitri", "web", "fix"))
-        .await;
-    let nothing = client
-        .query(DISCOVER, discover("acme", "web", "gone"))
-        .await;
-
-    let numbers = |list: &Value| -> Vec<u64> {
-        let nodes = list["nodes"].as_array().unwrap();
-        nodes
-            .iter()
-            .filter_map(|node| node["number"].as_u64())
-            .collect()
+    let (github, client, _) = world(0).await;
+    let fork = github.fork("acme/web", "dmitri");
+    fork.grant(&github.user("ann"));
+    let new = || github.pull_request("acme/web").head("fix");
+    new().open();
+    let forked = new().from_fork("dmitri/web").open();
+    new().closed();
+    new().head("other").open();
+    let discover = async |owner, name, branch| {
+        let variables = discover(owner, name, branch);
+        client.query(DISCOVER, variables).await.data()["d0"].take()
     };
-    let base = base.data();
+    let numbers = |list: &Value| -> Vec<u64> {
+        let nodes = list["nodes"].as_array().unwrap().iter();
+        nodes.filter_map(|node| node["number"].as_u64()).collect()
+    };
     // The name of the branch is all that counts, wherever it is.
-    assert_eq!(numbers(&base["d0"]["open"]), [2, 1]);
-    assert_eq!(
-        base["d0"]["open"]["nodes"][0]["headRepositoryOwner"]["login"],
-        "dmitri"
-    );
-    assert_eq!(numbers(&base["d0"]["head"]["associatedPullRequests"]), [1]);
-    let fork = fork.data();
-    assert_eq!(numbers(&fork["d0"]["open"]), [0_u64; 0]);
-    let found = &fork["d0"]["head"]["associatedPullRequests"];
+    let base = discover("ACME", "Web", "fix").await;
+    assert_eq!(numbers(&base["open"]), [2, 1]);
+    let owner = &base["open"]["nodes"][0]["headRepositoryOwner"]["login"];
+    assert_eq!(owner, "dmitri");
+    assert_eq!(numbers(&base["head"]["associatedPullRequests"]), [1]);
+    let fork = discover("dmitri", "web", "fix").await;
+    assert_eq!(numbers(&fork["open"]), [0_u64; 0]);
+    let found = &fork["head"]["associatedPullRequests"];
     assert_eq!(numbers(found), [forked]);
     assert_eq!(
         found["nodes"][0]["baseRepository"]["nameWithOwner"],
         "acme/web"
     );
-    assert_eq!(fork["d0"]["parent"]["nameWithOwner"], "acme/web");
-    let nothing = nothing.data();
-    assert_eq!(nothing["d0"]["head"], Value::Null);
-    assert_eq!(nothing["d0"]["open"]["nodes"], json!([]));
+    assert_eq!(fork["parent"]["nameWithOwner"], "acme/web");
+    let nothing = discover("acme", "web", "gone").await;
+    assert_eq!(
+        (&nothing["head"], &nothing["open"]["nodes"]),
+        (&Value::Null, &json!([]))
+    );
 }

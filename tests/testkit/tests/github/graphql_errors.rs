@@ -1,9 +1,9 @@
 //! Queries that the GraphQL API refuses, and those that it answers in part.
 
 use serde_json::{Value, json};
-use testkit::github::{Caller, GitHub};
+use testkit::github::Caller;
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Reply, world};
 use crate::graphql::{DETAIL, DISCOVER, PROBE};
 
 /// The only error of an answer: its type or code, and its path.
@@ -14,17 +14,9 @@ fn only_error(reply: &Reply) -> (String, Value) {
     errors.swap_remove(0)
 }
 
-async fn client_of_ann(github: &GitHub) -> Client {
-    let ann = github.user("ann");
-    github.repository("acme/web").grant(&ann);
-    github.pull_request("acme/web").open();
-    Client::with(github, &ann.token())
-}
-
 #[tokio::test]
 async fn what_the_host_lacks_or_cannot_read_is_refused_as_a_whole_with_its_code() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (github, client, _) = world(1).await;
     let cases = [
         (
             "query Q { viewer { nope } }",
@@ -59,7 +51,8 @@ async fn what_the_host_lacks_or_cannot_read_is_refused_as_a_whole_with_its_code(
         3,
         "undefined fields and types: {unexpected:#?}"
     );
-    let error = &client.query("{ viewer { nope } }", json!({})).await.json()["errors"][0];
+    let reply = client.query("{ viewer { nope } }", json!({})).await.json();
+    let error = &reply["errors"][0];
     assert_eq!(
         error["message"],
         "Field 'nope' doesn't exist on type 'User'"
@@ -70,8 +63,7 @@ async fn what_the_host_lacks_or_cannot_read_is_refused_as_a_whole_with_its_code(
 
 #[tokio::test]
 async fn requests_that_are_no_queries_are_refused() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (github, client, _) = world(1).await;
     let empty = client
         .query_request("", &json!({}))
         .body("{")
@@ -111,7 +103,7 @@ async fn requests_that_are_no_queries_are_refused() {
         .query("{ x }", json!({}))
         .await;
     assert_eq!(misplaced.status, 404);
-    let beside = github.enterprise_graphql_url().replace("/graphql", "");
+    let beside = format!("{}/api", github.api_base_url());
     let token = github.user("ann").token();
     let enterprise = Client::at(&beside, Some(&token))
         .query("{ viewer { login } }", json!({}))
@@ -121,18 +113,15 @@ async fn requests_that_are_no_queries_are_refused() {
 
 #[tokio::test]
 async fn what_is_missing_is_null_at_its_path_and_the_rest_is_there() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (github, client, ids) = world(1).await;
     github.repository("acme/secret");
     github.pull_request("acme/secret").open();
-    let open = github.find_pull_request("acme/web", 1).unwrap().node_id();
     let hidden = github
         .find_pull_request("acme/secret", 1)
         .unwrap()
         .node_id();
-
     let reply = client
-        .query(PROBE, json!({"ids": [hidden, open, "nonsense"]}))
+        .query(PROBE, json!({"ids": [hidden, ids[0], "nonsense"]}))
         .await;
     assert_eq!(
         reply.errors(),
@@ -143,7 +132,7 @@ async fn what_is_missing_is_null_at_its_path_and_the_rest_is_there() {
     );
     let data = &reply.json()["data"]["nodes"];
     assert_eq!((&data[0], &data[2]), (&Value::Null, &Value::Null));
-    assert_eq!(data[1]["id"], open);
+    assert_eq!(data[1]["id"], ids[0]);
 
     let query = "query Q($n: Int!) {
         a: repository(owner: \"acme\", name: \"secret\") { id }
@@ -173,10 +162,8 @@ async fn what_is_missing_is_null_at_its_path_and_the_rest_is_there() {
 
 #[tokio::test]
 async fn a_renamed_repository_answers_to_its_old_name_with_the_new_one() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (github, client, ids) = world(1).await;
     github.rename("acme/web", "acme/site");
-    let id = github.find_pull_request("acme/site", 1).unwrap().node_id();
     let query = "query Q($follow: Boolean) {
         repository(owner: \"acme\", name: \"web\", followRenames: $follow) { nameWithOwner }
         resource(url: \"https://github.com/acme/web/pull/1\") { ... on PullRequest { id } }
@@ -185,19 +172,18 @@ async fn a_renamed_repository_answers_to_its_old_name_with_the_new_one() {
     for follow in [json!({}), json!({"follow": true})] {
         let data = client.query(query, follow).await.data();
         assert_eq!(data["repository"]["nameWithOwner"], "acme/site");
-        assert_eq!(data["resource"]["id"], id);
+        assert_eq!(data["resource"]["id"], ids[0]);
     }
     let strict = client.query(query, json!({"follow": false})).await;
     assert_eq!(only_error(&strict).0, "NOT_FOUND");
-    let detail = client.query(DETAIL, json!({"ids": [id]})).await.data();
+    let detail = client.query(DETAIL, json!({ "ids": ids })).await.data();
     let found = &detail["nodes"][0]["repository"]["nameWithOwner"];
     assert_eq!(*found, "acme/site", "ids survive a rename");
 }
 
 #[tokio::test]
 async fn what_a_query_may_touch_is_bounded() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (_github, client, _) = world(1).await;
     let ids: Vec<String> = (0..101).map(|index| format!("PR_{index}")).collect();
     let reply = client.query(PROBE, json!({ "ids": ids })).await;
     assert_eq!(
@@ -235,10 +221,8 @@ async fn what_a_query_may_touch_is_bounded() {
 
 #[tokio::test]
 async fn queries_are_recorded_with_their_price_and_without_their_token() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
-    let id = github.find_pull_request("acme/web", 1).unwrap().node_id();
-    client.query(PROBE, json!({"ids": [id, "gone"]})).await;
+    let (github, client, ids) = world(1).await;
+    client.query(PROBE, json!({"ids": [ids[0], "gone"]})).await;
     let variables = json!({"o0": "acme", "r0": "web", "h0": "fix", "f0": "fix"});
     client.query(DISCOVER, variables.clone()).await;
 
@@ -260,8 +244,7 @@ async fn queries_are_recorded_with_their_price_and_without_their_token() {
 
 #[tokio::test]
 async fn prices_follow_the_published_formula() {
-    let github = GitHub::start().await;
-    let client = client_of_ann(&github).await;
+    let (_github, client, _) = world(1).await;
     // The example of GitHub's documentation has 5,101 requests and costs 51 points.
     let query = "query Q($ids: [ID!]!, $many: Int = 50) {
         viewer { login }

@@ -207,126 +207,86 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
     use crate::github::model::AccountKind;
-    use crate::github::pull_request::{Head, Mergeable, PullRequestState};
+    use crate::github::pull_request::{Head, PullRequestState};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const ID: u64 = 77;
 
     /// A model with `acme/web` and `acme/fork`, and a pull request from the second into the first.
-    fn model() -> (Model, RepositoryId, RepositoryId, u64) {
+    fn model() -> (Model, RepositoryId, RepositoryId) {
         let mut model = Model::default();
         let acme = model.ensure_account("acme", AccountKind::Organization);
         let web = model.insert_repository(acme, "web", NOW);
         let fork = model.insert_repository(acme, "fork", NOW);
-        let id = model.next_id();
+        let head = Head {
+            repository: fork,
+            branch: "fix".to_owned(),
+            sha: "old".to_owned(),
+            ..Head::default()
+        };
         let pull_request = PullRequest {
-            id,
+            id: ID,
             number: 7,
-            title: String::new(),
-            author: acme,
-            head: Head {
-                repository: fork,
-                owner: acme,
-                owner_login: "acme".to_owned(),
-                branch: "fix".to_owned(),
-                sha: "old".to_owned(),
-            },
-            base_branch: "main".to_owned(),
-            base_sha: String::new(),
-            state: PullRequestState::Open,
-            draft: false,
-            additions: 0,
-            deletions: 0,
-            changed_files: 0,
-            commits: 0,
-            created_at: NOW,
-            updated_at: NOW,
-            closed_at: None,
-            mergeable: Mergeable::Mergeable,
-            in_merge_queue: false,
-            auto_merge: false,
-            queue_position: 1,
-            behind: false,
-            blocked: false,
-            unknown_reads: Cell::new(0),
-            reviews: Vec::new(),
-            threads: Vec::new(),
-            requested: Vec::new(),
-            changed: 0,
+            head,
+            ..PullRequest::default()
         };
         model.insert_pull_request(web, pull_request);
-        (model, web, fork, id)
+        (model, web, fork)
     }
 
     /// What all indexes say: found by id, in the target by branch, from the source by branch.
-    fn found(
-        model: &Model,
-        id: u64,
-        target: RepositoryId,
-        source: RepositoryId,
-        branch: &str,
-    ) -> [bool; 3] {
+    fn found(model: &Model, target: RepositoryId, source: RepositoryId, branch: &str) -> [bool; 3] {
+        let target = model.repository(target);
         [
-            model.pull_request(id).is_some(),
-            model
-                .repository(target)
-                .is_some_and(|target| target.with_head(branch).count() == 1),
+            model.pull_request(ID).is_some(),
+            target.is_some_and(|target| target.with_head(branch).count() == 1),
             model.pull_requests_from(source, branch).count() == 1,
         ]
     }
 
     #[test]
-    fn a_pull_request_is_found_by_id_head_and_source() {
-        let (model, web, fork, id) = model();
-        assert_eq!(found(&model, id, web, fork, "fix"), [true; 3]);
-        assert_eq!(found(&model, id, web, web, "main"), [true, false, false]);
-        assert_eq!(model.repository(web).map(|web| web.open_count), Some(1));
-    }
-
-    #[test]
-    fn the_indexes_follow_edits() {
-        let (mut model, web, fork, id) = model();
+    fn the_indexes_find_a_pull_request_and_follow_edits() {
+        let (mut model, web, fork) = model();
+        let open_count = |model: &Model| model.repository(web).map(|web| web.open_count);
+        assert_eq!(found(&model, web, fork, "fix"), [true; 3]);
+        assert_eq!(found(&model, web, web, "main"), [true, false, false]);
+        assert_eq!(open_count(&model), Some(1));
         let edited = model.edit_pull_request(web, 7, NOW, |found| {
             "other".clone_into(&mut found.head.branch);
             found.head.repository = web;
             found.state = PullRequestState::Closed;
         });
         assert!(edited && !model.edit_pull_request(web, 8, NOW, |_| {}));
-        assert_eq!(found(&model, id, web, web, "other"), [true; 3]);
-        assert_eq!(found(&model, id, web, fork, "fix"), [true, false, false]);
-        assert_eq!(model.repository(web).map(|web| web.open_count), Some(0));
+        assert_eq!(found(&model, web, web, "other"), [true; 3]);
+        assert_eq!(found(&model, web, fork, "fix"), [true, false, false]);
+        assert_eq!(open_count(&model), Some(0));
     }
 
     #[test]
     fn a_push_moves_what_is_open_and_comes_from_there() {
-        let (mut model, web, fork, id) = model();
-        let sha = |model: &Model| {
-            model
-                .pull_request(id)
-                .map(|(_, found)| found.head.sha.clone())
-        };
+        let (mut model, web, fork) = model();
+        let sha = |model: &Model| model.pull_request(ID).unwrap().1.head.sha.clone();
         model.push(web, "fix", "elsewhere", NOW);
-        assert_eq!(sha(&model).as_deref(), Some("old"));
+        assert_eq!(sha(&model), "old");
         model.push(fork, "fix", "new", NOW);
-        assert_eq!(sha(&model).as_deref(), Some("new"));
+        assert_eq!(sha(&model), "new");
         model.edit_pull_request(web, 7, NOW, |found| found.state = PullRequestState::Closed);
         model.push(fork, "fix", "late", NOW);
-        assert_eq!(sha(&model).as_deref(), Some("new"));
+        assert_eq!(sha(&model), "new");
     }
 
     #[test]
     fn a_repository_takes_its_pull_requests_along() {
-        let (mut model, web, fork, id) = model();
+        let (mut model, web, fork) = model();
         model.delete_repository(fork);
         assert_eq!(
-            found(&model, id, web, fork, "fix"),
+            found(&model, web, fork, "fix"),
             [true; 3],
-            "its base is still there"
+            "its base is there"
         );
         model.delete_repository(web);
-        assert_eq!(found(&model, id, web, fork, "fix"), [false; 3]);
+        assert_eq!(found(&model, web, fork, "fix"), [false; 3]);
     }
 }

@@ -22,7 +22,6 @@ impl UserHandle {
     }
 
     /// A new token of theirs; there may be any number.
-    #[must_use]
     pub fn token(&self) -> String {
         let is_installation = self.shared.lock().model.app_of(self.id).is_some();
         let token = if is_installation {
@@ -42,13 +41,11 @@ impl UserHandle {
     }
 
     /// The number that GitHub knows them by.
-    #[must_use]
     pub fn id(&self) -> AccountId {
         self.id
     }
 
     /// The login, as its owner writes it.
-    #[must_use]
     pub fn login(&self) -> String {
         let world = self.shared.lock();
         world
@@ -59,7 +56,6 @@ impl UserHandle {
     }
 
     /// Where their picture is.
-    #[must_use]
     pub fn avatar_url(&self) -> String {
         let world = self.shared.lock();
         world
@@ -90,13 +86,11 @@ impl RepositoryHandle {
     }
 
     /// The number that GitHub knows it by.
-    #[must_use]
     pub fn id(&self) -> RepositoryId {
         self.id
     }
 
     /// `owner/name` as of now.
-    #[must_use]
     pub fn full_name(&self) -> String {
         let world = self.shared.lock();
         world
@@ -200,7 +194,6 @@ impl BudgetHandle {
     }
 
     /// The limit as it stands.
-    #[must_use]
     pub fn get(&self) -> RateLimit {
         let mut world = self.shared.lock();
         let now = world.now();

@@ -1,13 +1,10 @@
 //! A pull request in the making.
 
-use std::cell::Cell;
 use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::{find, split};
 use crate::github::model::{AccountKind, RepositoryId};
-use crate::github::pull_request::{Head, Mergeable, PullRequest, PullRequestState};
+use crate::github::pull_request::{Head, PullRequest, PullRequestState};
 use crate::github::state::Shared;
 
 /// A pull request in the making. Made by
@@ -27,7 +24,6 @@ pub struct NewPullRequest {
     deletions: u64,
     changed_files: u64,
     commits: u64,
-    opened_at: Option<Timestamp>,
 }
 
 impl NewPullRequest {
@@ -45,7 +41,6 @@ impl NewPullRequest {
             deletions: 3,
             changed_files: 5,
             commits: 3,
-            opened_at: None,
         }
     }
 
@@ -97,12 +92,6 @@ impl NewPullRequest {
     /// How many commits it has.
     pub fn commits(mut self, commits: u64) -> Self {
         self.commits = commits;
-        self
-    }
-
-    /// When it was opened; now unless said.
-    pub fn opened_at(mut self, at: Timestamp) -> Self {
-        self.opened_at = Some(at);
         self
     }
 
@@ -168,9 +157,8 @@ impl NewPullRequest {
             .pull_requests
             .last_key_value()
             .map_or(1, |(last, _)| last + 1);
-        let created_at = self.opened_at.unwrap_or(now);
         let state = state(author, merge_sha);
-        let closed_at = (state != PullRequestState::Open).then_some(now.max(created_at));
+        let closed_at = (state != PullRequestState::Open).then_some(now);
         let pull_request = PullRequest {
             id,
             number,
@@ -185,20 +173,12 @@ impl NewPullRequest {
             deletions: self.deletions,
             changed_files: self.changed_files,
             commits: self.commits,
-            created_at,
-            updated_at: closed_at.unwrap_or(created_at),
+            created_at: now,
+            updated_at: now,
             closed_at,
-            mergeable: Mergeable::Mergeable,
-            in_merge_queue: false,
-            auto_merge: false,
             queue_position: 1,
-            behind: false,
-            blocked: false,
-            unknown_reads: Cell::new(0),
-            reviews: Vec::new(),
-            threads: Vec::new(),
-            requested: Vec::new(),
             changed,
+            ..PullRequest::default()
         };
         model.insert_pull_request(self.repository, pull_request);
         number

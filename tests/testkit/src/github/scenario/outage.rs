@@ -8,7 +8,6 @@ use crate::github::barrier::{Bar, Barrier, Place};
 use crate::github::fault::Overload;
 use crate::github::graphql::LimitSpelling;
 use crate::github::model::AccountId;
-use crate::github::secondary::SecondaryRules;
 use crate::github::state::{Shared, World};
 
 impl GitHub {
@@ -38,63 +37,20 @@ impl GitHub {
         self.shared.lock().api_versions = versions;
     }
 
-    /// Enforces the secondary limits from now on.
-    pub fn enforce_secondary(&self, rules: SecondaryRules) {
-        let mut world = self.shared.lock();
-        world.secondary.rules = rules;
-        world.secondary.enforced = true;
-    }
-
-    /// Says what answers to paused users look like, without enforcing anything.
-    pub fn set_secondary_rules(&self, rules: SecondaryRules) {
-        self.shared.lock().secondary.rules = rules;
-    }
-
     /// Refuses everything of this user for so long, REST and GraphQL, as the secondary limit does.
     #[track_caller]
     pub fn pause(&self, login: &str, pause: Duration) {
         let mut world = self.shared.lock();
         let (id, now) = (account(&world, login), world.now());
-        world.secondary.pause(id, now, pause);
+        world.pauses.pause(id, now, pause);
     }
 
     /// Whether this user is paused by the secondary limit.
     #[track_caller]
-    #[must_use]
     pub fn is_paused(&self, login: &str) -> bool {
         let world = self.shared.lock();
-        world
-            .secondary
-            .is_paused(account(&world, login), world.now())
-    }
-
-    /// Locks a user out, valid tokens included, after `failures` requests with revoked tokens.
-    pub fn lock_out_after(&self, failures: u64) {
-        self.shared.lock().logins.lockout_after = Some(failures);
-    }
-
-    /// Locks a user out, or lets them in again.
-    #[track_caller]
-    pub fn set_locked_out(&self, login: &str, locked: bool) {
-        let mut world = self.shared.lock();
-        let id = account(&world, login);
-        world.logins.set_locked(id, locked);
-    }
-
-    /// Suspends a user, or takes them back.
-    #[track_caller]
-    pub fn set_suspended(&self, login: &str, suspended: bool) {
-        let mut world = self.shared.lock();
-        let id = account(&world, login);
-        world.logins.set_suspended(id, suspended);
-    }
-
-    /// How many requests came with tokens of this user that were revoked.
-    #[track_caller]
-    #[must_use]
-    pub fn failed_logins(&self, login: &str) -> u64 {
-        let world = self.shared.lock();
-        world.logins.failures(account(&world, login))
+        let left = world.pauses.left(account(&world, login), world.now());
+        left.is_some()
     }
 
     /// Turns the GraphQL API off, as on a host without one, or on again.
@@ -106,11 +62,6 @@ impl GitHub {
     pub fn hide_field(&self, type_name: &str, field: &str) {
         let hidden = (type_name.to_owned(), field.to_owned());
         self.shared.lock().graphql.hidden.insert(hidden);
-    }
-
-    /// Puts all hidden fields back.
-    pub fn show_fields(&self) {
-        self.shared.lock().graphql.hidden.clear();
     }
 
     /// Sets how many nodes a query may touch; 500,000 unless said.
@@ -145,11 +96,6 @@ impl GitHub {
     /// Sets the word for the primary limit in GraphQL answers; both are live.
     pub fn set_limit_spelling(&self, spelling: LimitSpelling) {
         self.shared.lock().graphql.spelling = spelling;
-    }
-
-    /// Sets the status of the primary limit in REST: 403, or 429.
-    pub fn set_limit_status(&self, status: u16) {
-        self.shared.lock().limits.set_status(status);
     }
 }
 
