@@ -29,6 +29,8 @@ CREATE TABLE chats (
     primary_pr_number integer,
     primary_pr_state text,
     primary_pr_draft boolean,
+    -- As git_refs.attention has it; 0 without one.
+    primary_attention smallint NOT NULL DEFAULT 0,
 
     -- Status and pull request state as lists filter by them, in numbers that fit an index of a
     -- share: 0 is a name that this schema does not know, and no pull request.
@@ -57,6 +59,9 @@ CREATE TABLE chats (
         AND (primary_pr_state IS NULL) = (primary_pr_number IS NULL)
         AND (primary_pr_state IS NULL) = (primary_pr_draft IS NULL)
     ),
+    CONSTRAINT chats_primary_attention_check CHECK (
+        primary_attention = 0 OR (primary_pr_state = 'open') IS TRUE
+    ),
     CONSTRAINT chats_owner_id_create_request_id_key UNIQUE (owner_id, create_request_id)
 );
 
@@ -82,6 +87,21 @@ CREATE INDEX chats_organization_filter_idx
     WHERE organization_id IS NOT NULL;
 CREATE INDEX chats_filter_idx
     ON chats (archived, list_status, list_pr, updated_at DESC, id DESC);
+-- The same of those whose pull request needs attention, which are few, and by what for: as
+-- combinations of the indexes above, each list would merge three times as many.
+CREATE INDEX chats_owner_attention_idx
+    ON chats (
+        owner_id, archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC
+    )
+    WHERE primary_attention > 0;
+CREATE INDEX chats_organization_attention_idx
+    ON chats (
+        organization_id, archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC
+    )
+    WHERE organization_id IS NOT NULL AND primary_attention > 0;
+CREATE INDEX chats_attention_idx
+    ON chats (archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC)
+    WHERE primary_attention > 0;
 -- The primary ref's repository and pull request number: their chats in list order.
 CREATE INDEX chats_primary_repository_idx
     ON chats (primary_repository_key, updated_at DESC, id DESC)
@@ -108,6 +128,7 @@ CREATE TABLE chat_acl (
     chat_archived boolean NOT NULL,
     chat_status smallint NOT NULL,
     chat_pr smallint NOT NULL,
+    chat_attention smallint NOT NULL,
     CONSTRAINT chat_acl_pkey PRIMARY KEY (chat_id, subject_kind, subject_id),
     CONSTRAINT chat_acl_subject_kind_check CHECK (subject_kind IN ('user', 'group')),
     CONSTRAINT chat_acl_level_check CHECK (level IN ('reader', 'writer'))
@@ -120,7 +141,7 @@ CREATE TABLE chat_acl (
 CREATE INDEX chat_acl_subject_idx
     ON chat_acl (
         subject_id, chat_updated_at DESC, chat_id DESC, chat_archived, chat_status, chat_pr,
-        subject_kind
+        chat_attention, subject_kind
     );
 CREATE INDEX chat_acl_owner_id_idx
     ON chat_acl (subject_kind, subject_id, owner_id, chat_updated_at DESC, chat_id DESC);

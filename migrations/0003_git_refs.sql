@@ -34,6 +34,29 @@ CREATE TABLE git_refs (
     pr_repository text,
     pr_host_id text,
     pr_updated_at timestamptz,
+    -- What an open one needs attention for now, as a sum: 1 it conflicts, 2 a reviewer asks for
+    -- changes, 4 its checks failed, 8 it is ready to merge, as PullRequest::is_ready_to_merge has
+    -- it.
+    attention smallint NOT NULL GENERATED ALWAYS AS (
+        (CASE WHEN pull_request ->> 'state' = 'open' THEN
+            ((pull_request #>> '{head,merge_state}' = 'conflicting') IS TRUE)::integer
+            + 2 * (
+                (pull_request ->> 'changes_requested' = 'true') IS TRUE
+                OR (pull_request ->> 'review_decision' = 'changes_requested') IS TRUE
+            )::integer
+            + 4 * ((pull_request #>> '{head,checks,state}' = 'failing') IS TRUE)::integer
+            + 8 * (
+                (pull_request #>> '{head,merge_state}' = 'clean') IS TRUE
+                AND (pull_request #>> '{head,checks,state}' IN ('none', 'passing')) IS TRUE
+                AND (pull_request ->> 'draft' = 'false') IS TRUE
+                AND (pull_request ->> 'changes_requested' = 'false') IS TRUE
+                AND (
+                    pull_request ->> 'review_decision' IN ('changes_requested', 'review_required')
+                ) IS NOT TRUE
+                AND (pull_request -> 'queue_position' > '0') IS NOT TRUE
+            )::integer
+        ELSE 0 END)::smallint
+    ) STORED,
 
     -- Why the last refresh brought nothing; NULL when it worked. Problems of the account and the
     -- budget are joined when a chat is read.
@@ -141,3 +164,20 @@ CREATE TABLE git_ref_polls (
 -- What is due of an account, lane by lane.
 CREATE INDEX git_ref_polls_due_idx ON git_ref_polls (account_id, lane, due_at)
     WHERE due_at IS NOT NULL;
+
+-- What was raised of a ref last, by what its pull request needed attention for: so it is raised
+-- once for a commit, whatever ceases and comes back, and once for a review, whatever is pushed.
+-- Written when something is raised, by a writer of the ref.
+CREATE TABLE git_ref_attentions (
+    ref_id uuid NOT NULL
+        CONSTRAINT git_ref_attentions_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
+    -- A part of the sum that is git_refs.attention.
+    kind smallint NOT NULL,
+    -- For which head, because of which reviews (the host's ids), and when.
+    head_sha text NOT NULL,
+    review_ids jsonb NOT NULL DEFAULT '[]',
+    raised_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT git_ref_attentions_pkey PRIMARY KEY (ref_id, kind),
+    CONSTRAINT git_ref_attentions_kind_check CHECK (kind > 0),
+    CONSTRAINT git_ref_attentions_review_ids_check CHECK (jsonb_typeof(review_ids) = 'array')
+);

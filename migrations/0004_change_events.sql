@@ -13,7 +13,8 @@ CREATE TABLE change_events (
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (
         kind IN (
-            'created', 'updated', 'status_changed', 'diff_status_changed', 'archived', 'deleted'
+            'created', 'updated', 'status_changed', 'diff_status_changed', 'attention', 'archived',
+            'deleted'
         )
     )
 );

@@ -22,6 +22,7 @@ CREATE TABLE chats (
     primary_pr_number integer,
     primary_pr_state text,
     primary_pr_draft boolean,
+    primary_attention smallint NOT NULL DEFAULT 0,
 
     list_status smallint GENERATED ALWAYS AS (
         coalesce(array_position(
@@ -48,6 +49,9 @@ CREATE TABLE chats (
         AND (primary_pr_state IS NULL) = (primary_pr_number IS NULL)
         AND (primary_pr_state IS NULL) = (primary_pr_draft IS NULL)
     ),
+    CONSTRAINT chats_primary_attention_check CHECK (
+        primary_attention = 0 OR (primary_pr_state = 'open') IS TRUE
+    ),
     CONSTRAINT chats_owner_id_create_request_id_key UNIQUE (owner_id, create_request_id)
 );
 
@@ -69,6 +73,19 @@ CREATE INDEX chats_organization_filter_idx
     WHERE organization_id IS NOT NULL;
 CREATE INDEX chats_filter_idx
     ON chats (archived, list_status, list_pr, updated_at DESC, id DESC);
+CREATE INDEX chats_owner_attention_idx
+    ON chats (
+        owner_id, archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC
+    )
+    WHERE primary_attention > 0;
+CREATE INDEX chats_organization_attention_idx
+    ON chats (
+        organization_id, archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC
+    )
+    WHERE organization_id IS NOT NULL AND primary_attention > 0;
+CREATE INDEX chats_attention_idx
+    ON chats (archived, list_status, list_pr, primary_attention, updated_at DESC, id DESC)
+    WHERE primary_attention > 0;
 CREATE INDEX chats_primary_repository_idx
     ON chats (primary_repository_key, updated_at DESC, id DESC)
     WHERE primary_repository_key IS NOT NULL;
@@ -89,6 +106,7 @@ CREATE TABLE chat_acl (
     chat_archived boolean NOT NULL,
     chat_status smallint NOT NULL,
     chat_pr smallint NOT NULL,
+    chat_attention smallint NOT NULL,
     CONSTRAINT chat_acl_pkey PRIMARY KEY (chat_id, subject_kind, subject_id),
     CONSTRAINT chat_acl_subject_kind_check CHECK (subject_kind IN ('user', 'group')),
     CONSTRAINT chat_acl_level_check CHECK (level IN ('reader', 'writer'))
@@ -97,7 +115,7 @@ CREATE TABLE chat_acl (
 CREATE INDEX chat_acl_subject_idx
     ON chat_acl (
         subject_id, chat_updated_at DESC, chat_id DESC, chat_archived, chat_status, chat_pr,
-        subject_kind
+        chat_attention, subject_kind
     );
 CREATE INDEX chat_acl_owner_id_idx
     ON chat_acl (subject_kind, subject_id, owner_id, chat_updated_at DESC, chat_id DESC);
@@ -247,6 +265,26 @@ CREATE TABLE git_refs (
     pr_repository text,
     pr_host_id text,
     pr_updated_at timestamptz,
+    attention smallint NOT NULL GENERATED ALWAYS AS (
+        (CASE WHEN pull_request ->> 'state' = 'open' THEN
+            ((pull_request #>> '{head,merge_state}' = 'conflicting') IS TRUE)::integer
+            + 2 * (
+                (pull_request ->> 'changes_requested' = 'true') IS TRUE
+                OR (pull_request ->> 'review_decision' = 'changes_requested') IS TRUE
+            )::integer
+            + 4 * ((pull_request #>> '{head,checks,state}' = 'failing') IS TRUE)::integer
+            + 8 * (
+                (pull_request #>> '{head,merge_state}' = 'clean') IS TRUE
+                AND (pull_request #>> '{head,checks,state}' IN ('none', 'passing')) IS TRUE
+                AND (pull_request ->> 'draft' = 'false') IS TRUE
+                AND (pull_request ->> 'changes_requested' = 'false') IS TRUE
+                AND (
+                    pull_request ->> 'review_decision' IN ('changes_requested', 'review_required')
+                ) IS NOT TRUE
+                AND (pull_request -> 'queue_position' > '0') IS NOT TRUE
+            )::integer
+        ELSE 0 END)::smallint
+    ) STORED,
 
     problem_class text,
     problem_since timestamptz,
@@ -323,6 +361,18 @@ CREATE TABLE git_ref_polls (
 CREATE INDEX git_ref_polls_due_idx ON git_ref_polls (account_id, lane, due_at)
     WHERE due_at IS NOT NULL;
 
+CREATE TABLE git_ref_attentions (
+    ref_id uuid NOT NULL
+        CONSTRAINT git_ref_attentions_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
+    kind smallint NOT NULL,
+    head_sha text NOT NULL,
+    review_ids jsonb NOT NULL DEFAULT '[]',
+    raised_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT git_ref_attentions_pkey PRIMARY KEY (ref_id, kind),
+    CONSTRAINT git_ref_attentions_kind_check CHECK (kind > 0),
+    CONSTRAINT git_ref_attentions_review_ids_check CHECK (jsonb_typeof(review_ids) = 'array')
+);
+
 CREATE TABLE change_events (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT change_events_pkey PRIMARY KEY,
     position bigint CONSTRAINT change_events_position_key UNIQUE,
@@ -332,7 +382,8 @@ CREATE TABLE change_events (
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT change_events_kind_check CHECK (
         kind IN (
-            'created', 'updated', 'status_changed', 'diff_status_changed', 'archived', 'deleted'
+            'created', 'updated', 'status_changed', 'diff_status_changed', 'attention', 'archived',
+            'deleted'
         )
     )
 );

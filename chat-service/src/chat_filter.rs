@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use proto::sync::{PullRequest, PullRequestState};
 
 use crate::{
+    attention::AttentionKind,
     authz::Authorized,
     chat::{Chat, ChatStatus, View},
     id::{ChatId, UserId, WorkspaceId},
@@ -31,6 +32,8 @@ pub struct ChatFilter {
     pub labels: BTreeMap<String, String>,
     /// Whose primary ref's pull request is in one of these, unless empty.
     pub pull_requests: Vec<PullRequestFilter>,
+    /// Whose primary ref's pull request needs attention for one of these, unless empty.
+    pub attention: Vec<AttentionKind>,
     /// Whose primary ref is in this repository: `owner/name`, in any case.
     pub repository: Option<String>,
     /// Whose primary ref's pull request has this number.
@@ -63,6 +66,7 @@ impl ChatFilter {
             statuses,
             labels,
             pull_requests,
+            attention,
             repository,
             pull_request_number,
             title,
@@ -79,6 +83,11 @@ impl ChatFilter {
             && (pull_requests.is_empty()
                 || pull_request
                     .is_some_and(|known| pull_requests.iter().any(|wanted| wanted.matches(known))))
+            && (attention.is_empty()
+                || primary.is_some_and(|primary| {
+                    let mut needs = primary.attention.iter();
+                    needs.any(|needs| attention.contains(&needs.kind))
+                }))
             && repository.as_ref().is_none_or(|wanted| {
                 primary.is_some_and(|primary| folded(&primary.repository) == folded(wanted))
             })

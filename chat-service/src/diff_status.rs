@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use proto::sync::{ProblemClass, PullRequest, PullRequestState};
 
 use crate::{
+    attention::Attention,
     id::{ChatId, GitRefId},
     text_enum::text_enum,
 };
@@ -49,6 +50,8 @@ pub struct DiffStatus {
     pub reported_at: Timestamp,
     /// The pull request; none is known otherwise.
     pub pull_request: Option<PullRequest>,
+    /// What the pull request needs attention for now.
+    pub attention: Vec<Attention>,
     /// When the host last answered with a status.
     pub refreshed_at: Option<Timestamp>,
     /// How fresh the above is.

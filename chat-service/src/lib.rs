@@ -5,10 +5,11 @@
 //! binary does besides), `grpc` (parse, call, render), the use cases ([`git_ref`], [`refresh`],
 //! [`sync`],
 //! [`accounts`], [`oauth`], [`events`]), [`store`] (all SQL), [`authz`] (who may do what, as a
-//! predicate), and the words that all share ([`chat`], [`diff_status`], [`id`], [`error`]). No
-//! modules import one another in a circle; a repository rule keeps it so.
+//! predicate), and the words that all share ([`chat`], [`diff_status`], [`attention`], [`id`],
+//! [`error`]). No modules import one another in a circle; a repository rule keeps it so.
 
 pub mod accounts;
+pub mod attention;
 pub mod auth;
 pub mod authz;
 pub mod branch_name;

@@ -47,8 +47,11 @@ pub const MAX_REQUESTS: [(&str, usize); 1] = [("chat.v1.ReportOutcomesRequest", 
 /// there.
 pub const MAX_PULL_REQUEST_TITLE_CHARS: usize = 256;
 
-/// Bytes of a pull request's address, or of its author's picture.
+/// Bytes of a pull request's address.
 pub const MAX_URL_BYTES: usize = 512;
+
+/// Bytes of the address of an author's picture. One that is longer is left out.
+pub const MAX_AVATAR_URL_BYTES: usize = 255;
 
 /// Checks that are named of those that failed.
 pub const MAX_FAILED_CHECKS: usize = 5;
@@ -62,11 +65,21 @@ pub const MAX_CHECK_URL_BYTES: usize = 255;
 /// Reviewers that are named of those who are asked.
 pub const MAX_REQUESTED_REVIEWERS: usize = 5;
 
-/// Bytes of a reviewer's name. One that is longer is left out: GitHub's are at most 39, and those
-/// of teams not much longer.
-pub const MAX_REVIEWER_BYTES: usize = 80;
+/// Bytes of the name of a reviewer or an author. One that is longer is left out: GitHub's are at
+/// most 39, and those of teams not much longer.
+pub const MAX_LOGIN_BYTES: usize = 80;
 
-/// Bytes of the name of a branch, a commit or an account: as long as git can store one.
+/// Reviews that are named of those that ask for changes.
+pub const MAX_CHANGE_REQUESTS: usize = 3;
+
+/// Bytes of a review's id. One that is longer is left out: GitHub's are about 26, and of the former
+/// kind 44.
+pub const MAX_REVIEW_ID_BYTES: usize = 48;
+
+/// Bytes of a commit's id: SHA-256 in hex.
+pub const MAX_COMMIT_BYTES: usize = 64;
+
+/// Bytes of the name of a branch: as long as git can store one.
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Bytes of a remote's URL as it is kept, without user info: a host, an owner and a name of the

@@ -12,6 +12,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    attention::AttentionKind,
     chat::ChatStatus,
     chat_filter::{DEFAULT_PAGE_SIZE, PullRequestFilter},
 };
@@ -118,6 +119,9 @@ pub struct FilterSettings {
     /// State of the chats' pull requests; repeatable, any of them
     #[arg(long = "pull-request-state", value_parser = pull_request, value_name = "STATE")]
     pub pull_requests: Vec<PullRequestFilter>,
+    /// What the chats' pull requests need attention for; repeatable, any of them
+    #[arg(long, value_parser = attention, value_name = "KIND")]
+    pub attention: Vec<AttentionKind>,
     /// Repository of the chats' branches, in any case
     #[arg(long, value_name = "OWNER/NAME")]
     pub repository: Option<String>,
@@ -207,6 +211,13 @@ fn pull_request(text: &str) -> Result<PullRequestFilter, &'static str> {
         "closed" => Ok(PullRequestFilter::Settled(PullRequestState::Closed)),
         _ => Err("must be one of open, draft, merged, closed"),
     }
+}
+
+fn attention(text: &str) -> Result<AttentionKind, String> {
+    AttentionKind::parse(text).ok_or_else(|| {
+        let names = AttentionKind::ALL.iter().map(|kind| kind.name());
+        format!("must be one of {}", names.collect::<Vec<_>>().join(", "))
+    })
 }
 
 fn label(text: &str) -> Result<(String, String), &'static str> {

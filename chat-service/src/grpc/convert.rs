@@ -1,5 +1,6 @@
 //! Contract messages as domain values and back. Every conversion of input names the field at fault.
 
+mod attention;
 mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use policy::{Level, Subject};
 use proto::{bounds::MAX_CHAT_IDS, chat::v1};
 use uuid::Uuid;
 
+pub(crate) use self::attention::attention_kind;
 use crate::{
     chat::{Chat, ChatStatus, MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, View},
     diff_status::{DiffStatus, Freshness},
@@ -242,6 +244,7 @@ fn render_chat_status(status: ChatStatus) -> v1::ChatStatus {
 
 fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
     let icon = status.icon();
+    let attention = attention::shown(&status);
     let problem_message = status.problem_message();
     // Destructured, so that a new fact does not compile until it is shown or left out on purpose.
     let DiffStatus {
@@ -254,6 +257,7 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         primary,
         reported_at,
         pull_request,
+        attention: _,
         refreshed_at,
         freshness,
         next_refresh_at,
@@ -278,6 +282,7 @@ fn diff_status(status: DiffStatus) -> v1::ChatDiffStatus {
         }),
         icon: icon.map(|icon| icon.name.to_owned()),
         icon_color: icon.map(|icon| icon.color.to_owned()),
+        attention,
         ..v1::ChatDiffStatus::default()
     };
     if let Some(pull_request) = pull_request {

@@ -69,6 +69,7 @@ impl ListChats {
 pub(super) fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> {
     few("statuses", request.statuses.len())?;
     few("pull_request_states", request.pull_request_states.len())?;
+    few("attention", request.attention.len())?;
     Ok(ChatFilter {
         owner: convert::maybe_uuid("owner_id", request.owner_id.as_deref())?.map(UserId),
         workspace: convert::maybe_uuid("workspace_id", request.workspace_id.as_deref())?
@@ -83,6 +84,9 @@ pub(super) fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> 
             &request.pull_request_states,
             |field, value| pull_request(field, *value),
         )?,
+        attention: convert::each("attention", &request.attention, |field, value| {
+            convert::attention_kind(field, *value)
+        })?,
         repository: request
             .repository
             .map(|text| parse_repository(&text))

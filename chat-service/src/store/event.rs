@@ -42,6 +42,8 @@ text_enum! {
         Archived = "archived",
         /// It was made.
         Created = "created",
+        /// A pull request needs attention. That is said once: no other change hides it.
+        Attention = "attention",
         /// It is gone.
         Deleted = "deleted",
     }

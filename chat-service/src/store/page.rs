@@ -16,9 +16,10 @@
 //!   that the caller may read; if that does not fill the page, the filter's index names the chats
 //!   and the predicate is checked on each. That index has the chats of all owners: with `owner_id`
 //!   it is asked only where the caller may read more than `candidates` of that owner's;
-//! - archived, status and pull request state ([`Facets`]) are in an index of every way. Those of
-//!   one owner's, one organization's and all chats begin with them: each combination that the
-//!   filter asks for is a range, in list order. That of shares ends in them, after the sort key: a
+//! - archived, status, pull request state and attention ([`Facets`]) are in an index of every way.
+//!   Those of one owner's, one organization's and all chats begin with them: each combination that
+//!   the filter asks for is a range, in list order; with attention it is an index of its own, of
+//!   the chats that need any. That of shares ends in them, after the sort key: a
 //!   range of a subject's shares compares them within the index, at some 30 ns each. Were they
 //!   before the sort key there, too, a list without a filter would merge up to 64 ranges of each of
 //!   hundreds of groups, or each share would need one more index, all entries of which a change of
@@ -32,8 +33,9 @@
 //! Everything else is checked on each row that a branch walks, and costs as many rows as it turns
 //! down. What bounds these residual filters:
 //! - a title of less than three letters: the chats that the caller may read;
-//! - `archived`, `statuses` and `pull_request_states` with `owner_id`, where the caller may read
-//!   only what is shared or in an organization: the chats of that owner that the caller may read;
+//! - `archived`, `statuses`, `pull_request_states` and `attention` with `owner_id`, where the
+//!   caller may read only what is shared or in an organization: the chats of that owner that the
+//!   caller may read;
 //! - the last part of a search: the chats that its index names, `candidates` of them at most for
 //!   title and labels. Only callers who may read more than `near` chats come to it, or with
 //!   `owner_id` more than `candidates` of that owner's;

@@ -1,7 +1,7 @@
 //! Rows of chats, refs and shares as domain types, by column name.
 
 use policy::{Level, Subject};
-use proto::sync::ProblemClass;
+use proto::sync::{ProblemClass, PullRequest};
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use super::{
     unknown::count_unknown,
 };
 use crate::{
+    attention::{Attention, RaisedRow},
     chat::Chat,
     diff_status::{DiffStatus, Problem},
     id::{GroupId, UserId},
@@ -44,6 +45,12 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
         count_unknown("pull_request", &error.to_string());
         class = class.or(Some(ProblemClass::Internal));
     }
+    let pull_request: Option<PullRequest> = shown.unwrap_or_default();
+    let head_sha = pull_request.as_ref().map(|shown| &*shown.head.sha);
+    let raised: Option<Json<Vec<RaisedRow>>> = row.try_get("raised").map_err(StoreError::row)?;
+    let raised = raised.map(|Json(raised)| raised).unwrap_or_default();
+    let sum = row.get_as("attention")?;
+    let attention = head_sha.map(|head_sha| Attention::of_sum(sum, &raised, head_sha));
     let since = row.get_as("problem_since")?;
     let until = row.get_as("problem_until")?;
     Ok(DiffStatus {
@@ -55,7 +62,8 @@ pub(crate) fn diff_status(row: &Row) -> Result<DiffStatus, StoreError> {
         repository: row.get_as("repository")?,
         primary: row.get_as("is_primary")?,
         reported_at: row.get_as("reported_at")?,
-        pull_request: shown.unwrap_or_default(),
+        attention: attention.unwrap_or_default(),
+        pull_request,
         refreshed_at: row.get_as("refreshed_at")?,
         freshness: row.get_as("freshness")?,
         next_refresh_at: row.get_as("next_refresh_at")?,

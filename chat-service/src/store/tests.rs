@@ -25,6 +25,7 @@ use super::{
     statements::MAX_COMPOSED,
 };
 use crate::{
+    attention::AttentionKind,
     authz::{Action, Authorizer, Principal},
     chat::ChatStatus,
     chat::View,
@@ -130,7 +131,7 @@ async fn until_running(database: &Database, wanted: i64) {
 
 /// Every combination of the filters.
 fn filters() -> impl Iterator<Item = ChatFilter> {
-    (0..512_u32).map(|bits| {
+    (0..1024_u32).map(|bits| {
         let has = |bit: u32| bits & (1 << bit) != 0;
         let id = Uuid::now_v7();
         ChatFilter {
@@ -149,6 +150,10 @@ fn filters() -> impl Iterator<Item = ChatFilter> {
             repository: has(6).then(|| "acme/web".to_owned()),
             pull_request_number: has(7).then_some(7),
             title: has(8).then(|| "title".to_owned()),
+            attention: has(9)
+                .then_some(AttentionKind::Conflicting)
+                .into_iter()
+                .collect(),
         }
     })
 }

@@ -7,6 +7,7 @@ mod owner;
 use std::sync::{Arc, Mutex};
 
 use chat_service::{
+    attention::AttentionKind,
     auth::{Auth, ServiceNames},
     authz::{Action, Authorized, Authorizer, Principal},
     chat::ChatStatus,
@@ -235,6 +236,16 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         labels: [(key.to_owned(), value.to_owned())].into(),
         ..none()
     };
+    let needing = |attention: &[AttentionKind]| ChatFilter {
+        attention: attention.to_vec(),
+        ..none()
+    };
+    let asked = needing(&[AttentionKind::ChangesRequested]);
+    let asked_draft = ChatFilter {
+        archived: Some(false),
+        pull_requests: vec![PullRequestFilter::Draft],
+        ..asked.clone()
+    };
     let pending = ChatFilter {
         statuses: vec![ChatStatus::Pending],
         ..none()
@@ -260,6 +271,9 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         (&auditor, state(merged), by_filter),
         (&auditor, pending.clone(), by_filter),
         (&auditor, archived.clone(), by_filter),
+        (&auditor, asked.clone(), "chats_attention_idx"),
+        (&auditor, asked_draft.clone(), "chats_attention_idx"),
+        (&auditor, needing(AttentionKind::ALL), "chats_attention_idx"),
     ];
     let (recent, old, stranger) = (of("owner 1"), of("owner 2"), Caller::user());
     let many = in_group("group 1");
@@ -291,12 +305,23 @@ async fn every_caller_and_filter_is_served_by_its_index() {
         };
         [&archived, &pending, &both, &state(merged)].map(|filter| (caller, filter.clone(), index))
     });
+    let needing = [
+        (&recent, "chats_owner_attention_idx"),
+        (&many, "chat_acl_subject_idx"),
+        (&large, "chats_organization_attention_idx"),
+        (&hundred, "chat_acl_subject_idx"),
+    ]
+    .into_iter()
+    .flat_map(|(caller, index)| {
+        [&asked, &asked_draft].map(|filter| (caller, filter.clone(), index))
+    });
     let cases = cases
         .into_iter()
         .chain(plain)
         .chain(searching)
         .chain(in_repository)
-        .chain(filtered);
+        .chain(filtered)
+        .chain(needing);
 
     let modes = ["force_custom_plan", "force_generic_plan"];
     let mut connections = Vec::new();

@@ -152,6 +152,27 @@ async fn a_malformed_filter_is_refused_by_the_name_of_its_field() {
                 },
             ),
             (
+                "attention[1]",
+                GetChatsRequest {
+                    attention: vec![1, 0],
+                    ..page(0)
+                },
+            ),
+            (
+                "attention[0]",
+                GetChatsRequest {
+                    attention: vec![5],
+                    ..page(0)
+                },
+            ),
+            (
+                "attention",
+                GetChatsRequest {
+                    attention: vec![1; 11],
+                    ..page(0)
+                },
+            ),
+            (
                 "repository",
                 GetChatsRequest {
                     repository: Some("acme".to_owned()),

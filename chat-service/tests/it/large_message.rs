@@ -9,10 +9,11 @@ use chat_service::{
 use prost::Message as _;
 use proto::{
     bounds::{
-        MAX_CHAT_BYTES, MAX_CHECK_NAME_CHARS, MAX_CHECK_URL_BYTES, MAX_FAILED_CHECKS,
-        MAX_NAME_BYTES, MAX_ORIGIN_BYTES, MAX_OUTCOMES, MAX_PAGE_BYTES,
-        MAX_PULL_REQUEST_TITLE_CHARS, MAX_REQUESTED_REVIEWERS, MAX_REVIEWER_BYTES, MAX_SYNC_BYTES,
-        MAX_URL_BYTES, SMALL_PAGE_SIZE,
+        MAX_AVATAR_URL_BYTES, MAX_CHANGE_REQUESTS, MAX_CHAT_BYTES, MAX_CHECK_NAME_CHARS,
+        MAX_CHECK_URL_BYTES, MAX_COMMIT_BYTES, MAX_FAILED_CHECKS, MAX_LOGIN_BYTES, MAX_NAME_BYTES,
+        MAX_ORIGIN_BYTES, MAX_OUTCOMES, MAX_PAGE_BYTES, MAX_PULL_REQUEST_TITLE_CHARS,
+        MAX_REQUESTED_REVIEWERS, MAX_REVIEW_ID_BYTES, MAX_SYNC_BYTES, MAX_URL_BYTES,
+        SMALL_PAGE_SIZE,
     },
     chat::v1::{self, GetChatsRequest, chat_service_client::ChatServiceClient},
 };
@@ -34,16 +35,18 @@ WITH made AS (
     INSERT INTO chats (id, owner_id, organization_id, workspace_id, title, status, labels, archived)
     SELECT gen_random_uuid(), $2, gen_random_uuid(), gen_random_uuid(), $3, 'error', $4, TRUE
     FROM generate_series(1, $1::int)
-    RETURNING id, updated_at, list_status, list_pr
+    RETURNING id, updated_at, list_status, list_pr, primary_attention
 )
 INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id,
-    chat_archived, chat_status, chat_pr)
-SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2, TRUE, m.list_status, m.list_pr
+    chat_archived, chat_status, chat_pr, chat_attention)
+SELECT m.id, 'group', gen_random_uuid(), 'reader', m.updated_at, $2, TRUE, m.list_status, m.list_pr,
+    m.primary_attention
 FROM made m CROSS JOIN generate_series(1, $5::int)";
 
 /// $1 refs of each chat, with an origin of $2 bytes, names of $3, addresses of $4, the title $5, $7
-/// reviewers with names of $6 bytes, and $10 failed checks with the name $8 and addresses of $9
-/// bytes.
+/// reviewers with names of $6 bytes, $10 failed checks with the name $8 and addresses of $9 bytes,
+/// $12 reviews with ids of $11 bytes, addresses of pictures of $13 bytes, and commits of $14. All
+/// need attention for all that can be at once.
 const REFS: &str = "
 WITH budget AS (
     INSERT INTO git_budgets (id, budget_key, provider_id)
@@ -58,13 +61,14 @@ WITH budget AS (
     SELECT gen_random_uuid(), c.id, a.id, repeat('p', 64), repeat('o', $2),
         repeat('w', 100) || '/' || repeat('n', 100), lpad(i::text, $3, 'b'), i = 1, t.at,
         jsonb_build_object('number', n.most, 'url', repeat('u', $4), 'state', 'open', 'draft', TRUE,
-            'title', $5::text, 'base_branch', repeat('b', $3), 'author_login', repeat('a', $3),
-            'author_avatar_url', repeat('v', $4), 'changes_requested', TRUE, 'approved', TRUE,
+            'title', $5::text, 'base_branch', repeat('b', $3), 'author_login', repeat('a', $6),
+            'author_avatar_url', repeat('v', $13), 'changes_requested', TRUE, 'approved', TRUE,
             'reviewer_count', n.most, 'review_decision', 'review_required',
             'requested_reviewers', array_fill(repeat('r', $6), ARRAY[$7::int]), 'requested_again', TRUE,
+            'change_requests', array_fill(repeat('i', $11), ARRAY[$12::int]),
             'unresolved_threads', n.most, 'auto_merge', TRUE, 'queue_position', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
-                'sha', repeat('s', $3), 'additions', n.most, 'deletions', n.most,
-                'changed_files', n.most, 'commits', n.most, 'merge_state', 'unknown', 'checks',
+                'sha', repeat('s', $14), 'additions', n.most, 'deletions', n.most,
+                'changed_files', n.most, 'commits', n.most, 'merge_state', 'conflicting', 'checks',
                 jsonb_build_object('state', 'failing', 'total', n.most, 'passed', n.most,
                     'failed', n.most, 'pending', n.most, 'skipped', n.most, 'at_least', TRUE,
                     'failed_checks', array_fill(jsonb_build_object('name', $8::text,
@@ -74,6 +78,10 @@ WITH budget AS (
     CROSS JOIN (VALUES ('2026-01-01 00:00:00.999999Z'::timestamptz)) t (at)
     CROSS JOIN (VALUES (2147483647)) n (most)
     RETURNING id, account_id, reported_at
+), raised AS (
+    INSERT INTO git_ref_attentions (ref_id, kind, head_sha, raised_at)
+    SELECT m.id, k.kind, repeat('s', $14), m.reported_at
+    FROM made m CROSS JOIN unnest('{1, 2, 4}'::smallint[]) AS k (kind)
 )
 INSERT INTO git_ref_polls (ref_id, account_id, refreshed_at, due_at, early_at)
 SELECT m.id, m.account_id, m.reported_at, now(), now()
@@ -116,11 +124,15 @@ async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
                     &name,
                     &url,
                     &title,
-                    &int(MAX_REVIEWER_BYTES),
+                    &int(MAX_LOGIN_BYTES),
                     &int(MAX_REQUESTED_REVIEWERS),
                     &WIDE.repeat(MAX_CHECK_NAME_CHARS),
                     &int(MAX_CHECK_URL_BYTES),
                     &int(MAX_FAILED_CHECKS),
+                    &int(MAX_REVIEW_ID_BYTES),
+                    &int(MAX_CHANGE_REQUESTS),
+                    &int(MAX_AVATAR_URL_BYTES),
+                    &int(MAX_COMMIT_BYTES),
                 ],
             )
             .await

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chat_service::{
+    attention::AttentionKind,
     authz::{Authorized, Authorizer},
     chat::{Chat, ChatStatus, View},
     chat_filter::{ChatFilter, Cursor, ListDetail, PullRequestFilter, folded},
@@ -62,11 +63,15 @@ const FILL: [&str; 5] = [
          SELECT gen_random_uuid(), c.id, a.id, 'github', '', 'Acme/web' || floor(r.a * 3), 'b', TRUE,
              r.state, CASE WHEN r.state IS NOT NULL THEN jsonb_build_object('number', 1 + floor(r.b * 3),
                  'state', r.state, 'draft', r.b < 0.5, 'url', '', 'title', '', 'base_branch', '',
-                 'changes_requested', FALSE, 'approved', FALSE, 'reviewer_count', 0,
+                 'changes_requested', r.a < 0.2, 'approved', FALSE, 'reviewer_count', 0,
                  'head', jsonb_build_object('branch', '', 'sha', '', 'additions', 0, 'deletions', 0,
-                     'changed_files', 0, 'commits', 0)) END
+                     'changed_files', 0, 'commits', 0,
+                     'merge_state', CASE WHEN r.d < 0.4 THEN 'conflicting' ELSE 'clean' END,
+                     'checks', jsonb_build_object('state', CASE WHEN r.e < 0.5 THEN 'failing' ELSE
+                         'passing' END, 'total', 1, 'passed', 0, 'failed', 0, 'pending', 0, 'skipped', 0)
+                 )) END
          FROM chats c CROSS JOIN account a CROSS JOIN LATERAL (
-             SELECT random() AS a, random() AS b,
+             SELECT random() AS a, random() AS b, random() AS d, random() AS e,
                  (ARRAY['open', 'merged', 'closed', NULL])[1 + floor(random() * 4)::int] AS state, c.id
          ) r
          WHERE r.a < 0.8 RETURNING id, account_id
@@ -76,13 +81,14 @@ const FILL: [&str; 5] = [
      SET primary_repository_key = r.repository_key,
          primary_pr_number = (r.pull_request ->> 'number')::integer,
          primary_pr_state = r.pull_request ->> 'state',
-         primary_pr_draft = (r.pull_request ->> 'draft')::boolean
+         primary_pr_draft = (r.pull_request ->> 'draft')::boolean,
+         primary_attention = r.attention
      FROM git_refs r
      WHERE r.chat_id = c.id AND $1::float8 IS NOT NULL AND $2::int > 0",
     "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
-         chat_archived, chat_status, chat_pr)
+         chat_archived, chat_status, chat_pr, chat_attention)
      SELECT c.id, k.kind, ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'reader',
-         c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr
+         c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr, c.primary_attention
      FROM chats c CROSS JOIN generate_series(0, 5) n CROSS JOIN (VALUES ('user'), ('group')) k (kind)
      WHERE random() < 0.12 AND $1::float8 IS NOT NULL AND $2::int > 0",
 ];
@@ -109,7 +115,7 @@ fn caller(random: &mut Random) -> Caller {
 fn filter(random: &mut Random) -> ChatFilter {
     let mut filter = ChatFilter::default();
     for _ in 0..random.below(3) {
-        match random.below(10) {
+        match random.below(11) {
             0 | 9 => filter.owner = Some(UserId(thing(random.below(6)))),
             1 => filter.workspace = Some(WorkspaceId(thing(random.below(6)))),
             2 => filter.archived = Some(random.chance(50)),
@@ -136,6 +142,10 @@ fn filter(random: &mut Random) -> ChatFilter {
             }
             6 => filter.repository = Some("aCME/web1".to_owned()),
             7 => filter.pull_request_number = Some(2),
+            8 => {
+                let kinds = AttentionKind::ALL.iter().copied();
+                filter.attention = kinds.filter(|_| random.chance(50)).collect();
+            }
             _ => {
                 let title = random.pick(&[
                     "fix",
@@ -413,7 +423,8 @@ mod race {
                 let drifted = client
                     .query(
                         "SELECT FROM git_refs r JOIN chats c ON c.id = r.chat_id \
-                         WHERE r.is_primary AND r.repository_key IS DISTINCT FROM c.primary_repository_key",
+                         WHERE r.is_primary AND (r.repository_key, r.attention) \
+                             IS DISTINCT FROM (c.primary_repository_key, c.primary_attention)",
                         &[],
                     )
                     .await

@@ -61,8 +61,9 @@ const PUT: [&str; 3] = [
      FROM jsonb_to_recordset($1::jsonb) AS x (id uuid, owner uuid, organization uuid,
          workspace uuid, title text, status text, labels jsonb, archived boolean)",
     "INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
-         chat_archived, chat_status, chat_pr)
-     SELECT c.id, s.kind, s.id, s.level, c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr
+         chat_archived, chat_status, chat_pr, chat_attention)
+     SELECT c.id, s.kind, s.id, s.level, c.owner_id, c.updated_at, c.archived, c.list_status, c.list_pr,
+         c.primary_attention
      FROM jsonb_to_recordset($1::jsonb) AS x (id uuid, shares jsonb)
      JOIN chats c ON c.id = x.id
      CROSS JOIN jsonb_to_recordset(x.shares) AS s (kind text, id uuid, level text)",

@@ -179,8 +179,9 @@ mod race {
             let drifted = client
                 .query(
                     "SELECT a.subject_id FROM chat_acl a JOIN chats c ON c.id = a.chat_id \
-                     WHERE (a.chat_updated_at, a.chat_archived, a.chat_status, a.chat_pr) \
-                     <> (c.updated_at, c.archived, c.list_status, c.list_pr)",
+                     WHERE (a.chat_updated_at, a.chat_archived, a.chat_status, a.chat_pr, \
+                         a.chat_attention) \
+                     <> (c.updated_at, c.archived, c.list_status, c.list_pr, c.primary_attention)",
                     &[],
                 )
                 .await

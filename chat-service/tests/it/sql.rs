@@ -9,7 +9,11 @@ use std::{
 
 /// Statements with an outer join, each with the test that has it return a row without a match: that
 /// its right side may be NULL stands in no catalog, so that the snapshot cannot show it.
-const OUTER_JOINS: [(&str, &str); 10] = [
+const OUTER_JOINS: [(&str, &str); 11] = [
+    (
+        "apply_outcomes",
+        "an_outcome_without_news_writes_the_narrow_row_alone",
+    ),
     (
         "find_spender",
         "a_tokens_budget_becomes_its_accounts_when_the_host_identifies_it",

@@ -1,6 +1,7 @@
 //! Leases: who gets what, for how long, and with which credential.
 
 mod account;
+mod attention;
 mod backlog;
 mod budget;
 mod cost;

@@ -64,7 +64,8 @@ fn called(git_ref: LeasedRef, name: &str) -> LeasedRef {
     }
 }
 
-/// What was found in one line: state, place, author, and reviews; or what else is said.
+/// What was found in one line: state, place, author, and reviews, with how many that are named ask
+/// for changes; or what else is said.
 fn summary(outcome: &Outcome) -> String {
     let found = match &outcome.finding {
         Finding::PullRequest(found) => found,
@@ -94,7 +95,8 @@ fn summary(outcome: &Outcome) -> String {
         words.push("draft".to_owned());
     }
     if shown.changes_requested {
-        words.push("changes requested".to_owned());
+        let reviews = shown.progress.change_requests.len();
+        words.push(format!("changes requested in {reviews}"));
     }
     if shown.approved {
         words.push("approved".to_owned());

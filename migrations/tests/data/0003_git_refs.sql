@@ -8,3 +8,4 @@ VALUES (
 );
 INSERT INTO git_ref_polls (ref_id, account_id, due_at, early_at)
 SELECT id, account_id, now(), now() FROM git_refs;
+INSERT INTO git_ref_attentions (ref_id, kind, head_sha) SELECT id, 4, repeat('a', 40) FROM git_refs;

@@ -7,7 +7,9 @@ use super::{
     field::{FieldError, Wire, words},
     pull_request::{PullRequest, PullRequestState, fits},
 };
-use crate::bounds::{MAX_REQUESTED_REVIEWERS, MAX_REVIEWER_BYTES};
+use crate::bounds::{
+    MAX_CHANGE_REQUESTS, MAX_LOGIN_BYTES, MAX_REQUESTED_REVIEWERS, MAX_REVIEW_ID_BYTES,
+};
 
 words! {
     /// Whether the host would merge it now.
@@ -80,6 +82,10 @@ pub struct Progress {
     /// One of them approved before, and is asked again.
     #[serde(default)]
     pub requested_again: bool,
+    /// The host's ids of the reviews that ask for changes, of each reviewer the latest, the first
+    /// few.
+    #[serde(default)]
+    pub change_requests: Vec<String>,
     /// Review threads that are not resolved, among the first hundred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresolved_threads: Option<u32>,
@@ -95,8 +101,11 @@ impl Progress {
     /// With its lists cut to what the database takes.
     pub(super) fn fitted(&mut self) {
         self.requested_reviewers
-            .retain(|name| !name.is_empty() && fits(name, MAX_REVIEWER_BYTES));
+            .retain(|name| !name.is_empty() && fits(name, MAX_LOGIN_BYTES));
         self.requested_reviewers.truncate(MAX_REQUESTED_REVIEWERS);
+        self.change_requests
+            .retain(|id| !id.is_empty() && fits(id, MAX_REVIEW_ID_BYTES));
+        self.change_requests.truncate(MAX_CHANGE_REQUESTS);
     }
 }
 

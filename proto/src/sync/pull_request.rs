@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     bounds::{
-        MAX_HOST_ID_BYTES, MAX_NAME_BYTES, MAX_PULL_REQUEST_TITLE_CHARS, MAX_REPOSITORY_BYTES,
-        MAX_URL_BYTES,
+        MAX_AVATAR_URL_BYTES, MAX_COMMIT_BYTES, MAX_HOST_ID_BYTES, MAX_LOGIN_BYTES, MAX_NAME_BYTES,
+        MAX_PULL_REQUEST_TITLE_CHARS, MAX_REPOSITORY_BYTES, MAX_URL_BYTES,
     },
     chat::v1,
 };
@@ -127,8 +127,8 @@ impl FoundPullRequest {
         if let Some(checks) = &mut shown.head.checks {
             checks.fitted();
         }
-        drop_unfit(&mut shown.author_login, MAX_NAME_BYTES);
-        drop_unfit(&mut shown.author_avatar_url, MAX_URL_BYTES);
+        drop_unfit(&mut shown.author_login, MAX_LOGIN_BYTES);
+        drop_unfit(&mut shown.author_avatar_url, MAX_AVATAR_URL_BYTES);
         drop_unfit(&mut self.host_id, MAX_HOST_ID_BYTES);
         let fits = fits(&shown.url, MAX_URL_BYTES)
             && !shown.url.is_empty()
@@ -136,7 +136,7 @@ impl FoundPullRequest {
             && self.repository.contains('/')
             && fits(&shown.head.branch, MAX_NAME_BYTES)
             && fits(&shown.base_branch, MAX_NAME_BYTES)
-            && fits(&shown.head.sha, MAX_NAME_BYTES)
+            && fits(&shown.head.sha, MAX_COMMIT_BYTES)
             && shown.number > 0
             && [
                 shown.reviewer_count,
@@ -175,6 +175,7 @@ impl FoundPullRequest {
                     review_decision: ReviewDecision::known(message.review_decision),
                     requested_reviewers: message.requested_reviewers,
                     requested_again: message.requested_again,
+                    change_requests: message.change_requests,
                     unresolved_threads: count(message.unresolved_threads),
                     auto_merge: message.auto_merge,
                     queue_position: count(message.queue_position),
@@ -213,6 +214,7 @@ impl FoundPullRequest {
             review_decision: word(shown.progress.review_decision),
             requested_reviewers: shown.progress.requested_reviewers,
             requested_again: shown.progress.requested_again,
+            change_requests: shown.progress.change_requests,
             unresolved_threads: shown.progress.unresolved_threads.message(),
             auto_merge: shown.progress.auto_merge,
             queue_position: shown.progress.queue_position.message(),

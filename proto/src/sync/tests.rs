@@ -221,12 +221,15 @@ fn checks_are_cut_to_what_is_shown_of_them() {
         failed("f".to_owned(), "https://ci.example/6"),
     ];
     many.shown.progress.requested_reviewers = (0..9).map(|name| name.to_string()).collect();
+    many.shown.progress.change_requests = (0..9).map(|id| id.to_string()).collect();
+    many.shown.progress.change_requests[0] = "x".repeat(500);
     let fitted = many.fitted().unwrap().shown;
     let checks = fitted.head.checks.unwrap().failed_checks;
     assert_eq!(checks[0].name, "ä".repeat(80));
     let urls: Vec<bool> = checks.iter().map(|check| check.url.is_some()).collect();
     assert_eq!(urls, [true, false, false, true, true]);
     assert_eq!(fitted.progress.requested_reviewers.len(), 5);
+    assert_eq!(fitted.progress.change_requests, ["1", "2", "3"]);
 }
 
 #[test]
@@ -243,12 +246,13 @@ fn a_long_title_loses_its_end_and_not_the_status() {
 
 #[test]
 fn what_is_needed_and_does_not_fit_rejects_the_outcome() {
-    let change: [fn(&mut FoundPullRequest); 7] = [
+    let change: [fn(&mut FoundPullRequest); 8] = [
         |found| found.shown.url = "x".repeat(5000),
         |found| found.shown.url = String::new(),
         |found| found.repository = "web".to_owned(),
         |found| found.shown.head.branch = "a\0b".to_owned(),
         |found| found.shown.head.branch = "b".repeat(256),
+        |found| found.shown.head.sha = "a".repeat(65),
         |found| found.shown.number = 0,
         |found| found.shown.head.commits = -1,
     ];

@@ -7,6 +7,7 @@
 
 mod abuse;
 mod admission;
+mod attention;
 mod connections;
 mod credentials;
 mod database;

@@ -47,6 +47,7 @@ impl Picture {
                 | WatchEventKind::Updated
                 | WatchEventKind::StatusChanged
                 | WatchEventKind::DiffStatusChanged
+                | WatchEventKind::Attention
                 | WatchEventKind::Archived
                 | WatchEventKind::Unspecified,
                 Some(chat),
@@ -117,6 +118,7 @@ pub async fn list(
         statuses: request.statuses.clone(),
         labels: request.labels.clone(),
         pull_request_states: request.pull_request_states.clone(),
+        attention: request.attention.clone(),
         repository: request.repository.clone(),
         pull_request_number: request.pull_request_number,
         title: request.title.clone(),

@@ -1,7 +1,10 @@
 //! `chat-service list`.
 
 use proto::{
-    chat::v1::{ChatStatus as Status, ChatView, GetChatsRequest, PullRequestState as State},
+    chat::v1::{
+        AttentionKind as Kind, ChatStatus as Status, ChatView, GetChatsRequest,
+        PullRequestState as State,
+    },
     sync::PullRequestState,
 };
 
@@ -10,6 +13,7 @@ use super::{
     output::Output,
 };
 use crate::{
+    attention::AttentionKind,
     chat::ChatStatus,
     chat_filter::{MAX_PAGE_SIZE, PullRequestFilter},
     config::{FilterSettings, ListSettings},
@@ -63,6 +67,7 @@ pub(super) fn filtered(filter: &FilterSettings) -> GetChatsRequest {
         statuses,
         labels,
         pull_requests,
+        attention,
         repository,
         pull_request,
         title,
@@ -74,6 +79,7 @@ pub(super) fn filtered(filter: &FilterSettings) -> GetChatsRequest {
         statuses: statuses.iter().map(|one| status(*one).into()).collect(),
         labels: labels.iter().cloned().collect(),
         pull_request_states: pull_requests.iter().map(|one| state(*one).into()).collect(),
+        attention: attention.iter().map(|one| kind(*one).into()).collect(),
         repository: repository.clone(),
         pull_request_number: *pull_request,
         title: title.clone(),
@@ -104,5 +110,15 @@ fn state(filter: PullRequestFilter) -> State {
         PullRequestFilter::Draft => State::Draft,
         PullRequestFilter::Settled(PullRequestState::Merged) => State::Merged,
         PullRequestFilter::Settled(PullRequestState::Closed) => State::Closed,
+    }
+}
+
+/// A kind of attention as the contract has it.
+fn kind(kind: AttentionKind) -> Kind {
+    match kind {
+        AttentionKind::Conflicting => Kind::Conflicting,
+        AttentionKind::ChecksFailed => Kind::ChecksFailed,
+        AttentionKind::ChangesRequested => Kind::ChangesRequested,
+        AttentionKind::ReadyToMerge => Kind::ReadyToMerge,
     }
 }

@@ -160,6 +160,7 @@ fn event_cells(event: &WatchChatsResponse, clock: &Clock) -> Option<Vec<Cell>> {
         | WatchEventKind::Updated
         | WatchEventKind::StatusChanged
         | WatchEventKind::DiffStatusChanged
+        | WatchEventKind::Attention
         | WatchEventKind::Archived => cells(event.chat.as_ref()?, clock),
     };
     let at = event.changed_at.as_ref().and_then(timestamp);

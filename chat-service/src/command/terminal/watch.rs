@@ -142,6 +142,7 @@ fn request(settings: &WatchSettings) -> WatchChatsRequest {
         pull_request_number,
         title,
         workspace_id,
+        attention,
         page_size: _,
         page_token: _,
         view: _,
@@ -165,5 +166,6 @@ fn request(settings: &WatchSettings) -> WatchChatsRequest {
         title,
         view: view.into(),
         workspace_id,
+        attention,
     }
 }

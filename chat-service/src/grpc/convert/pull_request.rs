@@ -105,6 +105,8 @@ fn review_progress(progress: Progress) -> v1::ReviewProgress {
         review_decision,
         requested_reviewers,
         requested_again,
+        // Shown with what needs attention.
+        change_requests: _,
         unresolved_threads,
         auto_merge: _,
         queue_position: _,

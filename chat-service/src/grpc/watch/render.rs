@@ -70,6 +70,7 @@ fn changed(kind: ChangeKind) -> v1::WatchEventKind {
         ChangeKind::StatusChanged => v1::WatchEventKind::StatusChanged,
         ChangeKind::DiffStatusChanged => v1::WatchEventKind::DiffStatusChanged,
         ChangeKind::Archived => v1::WatchEventKind::Archived,
+        ChangeKind::Attention => v1::WatchEventKind::Attention,
         ChangeKind::Deleted => v1::WatchEventKind::Deleted,
     }
 }

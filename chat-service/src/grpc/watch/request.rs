@@ -81,6 +81,7 @@ fn filters(request: &v1::WatchChatsRequest) -> Vec<u8> {
     filters.chat_ids.sort_unstable();
     filters.statuses.sort_unstable();
     filters.pull_request_states.sort_unstable();
+    filters.attention.sort_unstable();
     filters.encode_to_vec()
 }
 
@@ -102,6 +103,7 @@ fn as_list(request: v1::WatchChatsRequest) -> v1::GetChatsRequest {
         title,
         view,
         workspace_id,
+        attention,
     } = request;
     v1::GetChatsRequest {
         owner_id,
@@ -115,6 +117,7 @@ fn as_list(request: v1::WatchChatsRequest) -> v1::GetChatsRequest {
         title,
         workspace_id,
         view,
+        attention,
         ..v1::GetChatsRequest::default()
     }
 }

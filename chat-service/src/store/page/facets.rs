@@ -1,11 +1,12 @@
-//! Facets of a chat, which the index of every way holds beside its key: archived, status and pull
-//! request state.
+//! Facets of a chat, which an index of every way holds beside its key: archived, status, pull
+//! request state, and what the pull request needs attention for.
 
 use std::collections::BTreeSet;
 
 use proto::sync::PullRequestState;
 
 use crate::{
+    attention::AttentionKind,
     chat::ChatStatus,
     chat_filter::{ChatFilter, PullRequestFilter},
     store::sql::Params,
@@ -13,6 +14,12 @@ use crate::{
 
 /// The numbers of statuses and of pull request states, with room for those of later releases.
 const NUMBERS: std::ops::RangeInclusive<i16> = 0..=7;
+/// The sums of what a pull request can need attention for at once: one that is ready to merge needs
+/// it for nothing else.
+const SUMS: std::ops::RangeInclusive<i16> = 1..=8;
+/// The pull request states, as the column `list_pr` has them, that can need attention: the schema
+/// lets no others.
+const OPEN: [i16; 2] = [1, 2];
 
 /// The facets of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) struct Facets {
     statuses: BTreeSet<i16>,
     /// Any, if empty.
     pull_requests: BTreeSet<i16>,
+    /// The sums that have any of what is wanted. Whatever it needs, or nothing, if empty.
+    attention: BTreeSet<i16>,
 }
 
 impl Facets {
@@ -36,6 +45,7 @@ impl Facets {
                 .flat_map(|wanted| pull_request(*wanted))
                 .copied()
                 .collect(),
+            attention: sums(&filter.attention),
         };
         let asks = facets.archived.is_some() || facets.in_runs();
         asks.then_some(facets)
@@ -43,10 +53,11 @@ impl Facets {
 
     /// Whether [`Self::print_runs`] makes several keys of one.
     pub(super) fn in_runs(&self) -> bool {
-        !self.statuses.is_empty() || !self.pull_requests.is_empty()
+        !(self.statuses.is_empty() && self.pull_requests.is_empty() && self.attention.is_empty())
     }
 
-    /// For an index of chats that begins with the key and these three: each combination is a key.
+    /// For an index of chats that begins with the key and these: each combination is a key.
+    /// Attention is in an index of its own, which has nothing of the chats without.
     pub(super) fn print_values(
         &self,
         params: &mut Params,
@@ -57,7 +68,12 @@ impl Facets {
         let archived = self.archived.map_or(vec![false, true], |only| vec![only]);
         let archived = params.push(archived);
         let statuses = params.push(all_unless_named(&self.statuses));
-        let pull_requests = params.push(all_unless_named(&self.pull_requests));
+        let pull_requests = if self.pull_requests.is_empty() && !self.attention.is_empty() {
+            OPEN.to_vec()
+        } else {
+            all_unless_named(&self.pull_requests)
+        };
+        let pull_requests = params.push(pull_requests);
         columns.extend(["f.archived", "s.status", "p.pr"].map(str::to_owned));
         tables.extend([
             format!("unnest(${archived}::boolean[]) AS f (archived)"),
@@ -67,9 +83,17 @@ impl Facets {
         under_key.push_str(
             " AND c.archived = key.archived AND c.list_status = key.status AND c.list_pr = key.pr",
         );
+        if !self.attention.is_empty() {
+            let sums: Vec<i16> = self.attention.iter().copied().collect();
+            let sums = params.push(sums);
+            columns.push("n.attention".to_owned());
+            tables.push(format!("unnest(${sums}::smallint[]) AS n (attention)"));
+            under_key
+                .push_str(" AND c.primary_attention = key.attention AND c.primary_attention > 0");
+        }
     }
 
-    /// For an index of shares that ends in these three, and compares them as it is walked. Numbers
+    /// For an index of shares that ends in these, and compares them as it is walked. Numbers
     /// that follow one another are one key: they are compared in one walk.
     pub(super) fn print_runs(
         &self,
@@ -82,7 +106,11 @@ impl Facets {
             let archived = params.push(archived);
             under_key.push_str(&format!(" AND a.chat_archived = ${archived}"));
         }
-        let dimensions = [("status", &self.statuses), ("pr", &self.pull_requests)];
+        let dimensions = [
+            ("status", &self.statuses),
+            ("pr", &self.pull_requests),
+            ("attention", &self.attention),
+        ];
         for (name, wanted) in dimensions {
             if wanted.is_empty() {
                 continue;
@@ -107,6 +135,12 @@ fn all_unless_named(wanted: &BTreeSet<i16>) -> Vec<i16> {
     } else {
         wanted.iter().copied().collect()
     }
+}
+
+/// The sums that have any of `wanted`.
+fn sums(wanted: &[AttentionKind]) -> BTreeSet<i16> {
+    let wanted = AttentionKind::sum(wanted);
+    SUMS.filter(|sum| sum & wanted != 0).collect()
 }
 
 /// First and last of numbers that follow one another.

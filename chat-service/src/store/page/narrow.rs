@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::branch::{IndexFilter, Keys, PageBranch};
 use crate::{
+    attention::AttentionKind,
     chat_filter::{ChatFilter, PullRequestFilter, folded},
     store::sql::Params,
 };
@@ -24,6 +25,7 @@ impl IndexFilter {
                 rest.archived = None;
                 rest.statuses.clear();
                 rest.pull_requests.clear();
+                rest.attention.clear();
             }
         }
         rest
@@ -104,6 +106,7 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
         statuses,
         labels,
         pull_requests,
+        attention,
         repository,
         pull_request_number,
         title,
@@ -164,6 +167,10 @@ pub(super) fn print_filter(filter: &ChatFilter, params: &mut Params) -> String {
             params.push(states),
             params.push(drafts),
         );
+    }
+    if !attention.is_empty() {
+        let wanted = params.push(AttentionKind::sum(attention));
+        let _ = write!(out, " AND (SELECT c.primary_attention & ${wanted} > 0)");
     }
     out
 }

@@ -1,18 +1,18 @@
 -- name: apply_outcomes
 -- Applies the outcomes $2 (a JSON array) to refs that spend the budget of the lease $1, each with
--- its event and its next due time. Returns the result of each and, for applied ones, the lateness
--- by lane; an outcome without a row spends another budget or was looked up since. The caller has
--- locked all of them, and proves the lease last.
+-- its next due time. Returns the result of each, whether it is news to readers, what it needs
+-- attention for and, for applied ones, the lateness by lane; an outcome without a row spends
+-- another budget or was looked up since. The caller has locked all, and proves the lease last.
 --
 -- An outcome of before the last report, or of a replaced credential, is superseded: it is applied
 -- only if it found a pull request, and leaves the ref due and RefreshChat waiting. A failure never
 -- touches what is known, nor does an older status of it, by the host's clock (outdated).
 -- "Unchanged" fails where nothing is known. Due stays what is primary, or open, or was not looked
--- up since its last report, and nothing of an archived chat. Only visible changes make events.
+-- up since its last report, and nothing of an archived chat. Only visible changes are news.
 WITH judged AS (
     SELECT o.*, t.*, r.chat_id, r.is_primary, c.archived, r.pull_request AS known,
-        r.problem_class AS known_problem, p.due_at AS was_due_at, p.lane AS due_lane,
-        r.reported_at - interval '1 us' AS before_report,
+        r.problem_class AS known_problem, r.attention AS needed, p.due_at AS was_due_at,
+        p.lane AS due_lane, r.reported_at - interval '1 us' AS before_report,
         CASE
             WHEN o.kind = 'found' AND (t.same AND t.host_updated_at < r.pr_updated_at) IS NOT TRUE
                 THEN 'found'
@@ -44,8 +44,7 @@ WITH judged AS (
         AND p.looks = o.looks
         AND p.report_seq >= o.report_seq
 ), planned AS (
-    SELECT
-        j.*, k.*, k.shown IS DISTINCT FROM j.known AS differs, k.shown ->> 'state' AS state,
+    SELECT j.*, k.*, k.shown IS DISTINCT FROM j.known AS differs, k.shown ->> 'state' AS state,
         (k.shown ->> 'number')::integer AS number, (k.shown ->> 'draft')::boolean AS draft,
         j.effect = 'found' AND j.host_updated_at > r.pr_updated_at AS moved,
         CASE j.effect WHEN 'failed' THEN coalesce(j.problem_class, 'internal')
@@ -98,7 +97,8 @@ WITH judged AS (
             ELSE p.refreshed_at END,
         found_at = CASE WHEN n.effect <> 'found' THEN p.found_at WHEN n.current THEN now()
             ELSE n.before_report END,
-        changed_at = CASE WHEN n.effect = 'found' AND NOT n.same THEN least(n.host_updated_at, now())
+        changed_at = CASE WHEN n.effect = 'found' AND NOT n.same
+            THEN least(n.host_updated_at, now())
             WHEN n.differs OR n.moved THEN now() ELSE p.changed_at END,
         base_interval_seconds = CASE WHEN n.current THEN n.base_seconds
             ELSE p.base_interval_seconds END,
@@ -123,21 +123,19 @@ WITH judged AS (
             r.upstream_repository, r.canonical_repository)
             IS DISTINCT FROM (n.shown, n.pr_repository, n.pr_host_id, n.pr_updated_at, n.problem,
             n.new_upstream, n.new_canonical)
+    RETURNING r.id, r.attention
 ), filtered AS (
     UPDATE chats c
-    SET primary_pr_number = n.number, primary_pr_state = n.state, primary_pr_draft = n.draft
-    FROM planned n WHERE c.id = n.chat_id AND n.is_primary
-        AND (c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft)
-            IS DISTINCT FROM (n.number, n.state, n.draft)
-    RETURNING c.id, c.list_pr
+    SET primary_pr_number = n.number, primary_pr_state = n.state, primary_pr_draft = n.draft,
+        primary_attention = s.attention
+    FROM planned n JOIN shown s ON s.id = n.id WHERE c.id = n.chat_id AND n.is_primary
+        AND (c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft, c.primary_attention)
+            IS DISTINCT FROM (n.number, n.state, n.draft, s.attention)
+    RETURNING c.id, c.list_pr, c.primary_attention
 ), shared AS (
-    UPDATE chat_acl a SET chat_pr = f.list_pr FROM filtered f
-    WHERE a.chat_id = f.id AND a.chat_pr <> f.list_pr
-), recorded AS (
-    INSERT INTO change_events (chat_id, kind)
-    SELECT DISTINCT n.chat_id, 'diff_status_changed'
-    FROM planned n WHERE n.differs OR n.problem IS DISTINCT FROM n.known_problem
-    RETURNING id
+    UPDATE chat_acl a SET chat_pr = f.list_pr, chat_attention = f.primary_attention
+    FROM filtered f WHERE a.chat_id = f.id
+        AND (a.chat_pr, a.chat_attention) <> (f.list_pr, f.primary_attention)
 )
 SELECT n.id, n.effect = 'found' AND NOT n.same AS is_another,
     CASE WHEN NOT n.current THEN 'superseded' WHEN n.kind = 'unchanged' AND n.effect = 'failed'
@@ -146,5 +144,7 @@ SELECT n.id, n.effect = 'found' AND NOT n.same AS is_another,
     n.problem IS NULL AND n.known_problem IS NOT NULL AS is_healed, n.due_lane,
     CASE WHEN n.current AND n.was_due_at IS NOT NULL
         THEN greatest(extract(epoch FROM now() - n.was_due_at), 0)::float8 END AS late_seconds,
-    EXISTS (SELECT FROM recorded) AS events
-FROM planned n
+    n.differs OR n.problem IS DISTINCT FROM n.known_problem AS is_news,
+    coalesce(s.attention, n.needed) AS attention,
+    (n.known #> '{head,sha}' = n.shown #> '{head,sha}') IS NOT TRUE AS is_new_head
+FROM planned n LEFT JOIN shown s ON s.id = n.id

@@ -1,6 +1,6 @@
 -- name: list_diff_statuses
 -- The git refs of the chats $1, which the caller was shown to read: of each chat the primary first,
--- then by last report.
+-- then by last report. What was raised is an array for each kind: the kind, the head and the time.
 --
 -- Problems of the account and pauses of the budget are not written on refs, but joined here. A
 -- pause, or a rest, shows on what is due before it ends, unless it is for less urgent lanes only;
@@ -17,6 +17,15 @@ SELECT
     r.is_primary,
     r.reported_at,
     r.pull_request,
+    r.attention,
+    CASE
+        WHEN r.attention > 0
+            THEN (
+                SELECT jsonb_agg(jsonb_build_array(o.kind, o.head_sha, o.raised_at))
+                FROM git_ref_attentions o
+                WHERE o.ref_id = r.id
+            )
+    END AS raised,
     p.refreshed_at,
     CASE
         WHEN coalesce(k.class, w.class) IS NOT NULL THEN 'paused'

@@ -1,7 +1,8 @@
 -- name: lock_outcome_chats
 -- Locks, before their refs, the chats whose filter columns the outcomes $1 (a JSON array) may
--- change: those of refs that would have another pull request, state or draft, primary or not, since
--- a report that is waited for may make one the primary. The others are not waited for.
+-- change: those of refs that would have another pull request, state or draft, or may need attention
+-- for something else, primary or not, since a report that is waited for may make one the primary.
+-- The others are not waited for.
 SELECT c.id
 FROM chats c
 WHERE c.id = ANY (ARRAY(
@@ -10,8 +11,16 @@ WHERE c.id = ANY (ARRAY(
         JOIN git_refs r ON r.id = o.id
         WHERE o.kind IN ('found', 'no_pull_request')
             AND (
-                r.pull_request -> 'number', r.pull_request -> 'state', r.pull_request -> 'draft'
-            ) IS DISTINCT FROM (o.found -> 'number', o.found -> 'state', o.found -> 'draft')
+                r.pull_request -> 'number', r.pull_request -> 'state', r.pull_request -> 'draft',
+                r.pull_request -> 'changes_requested', r.pull_request -> 'review_decision',
+                r.pull_request -> 'queue_position', r.pull_request #> '{head,sha}',
+                r.pull_request #> '{head,merge_state}', r.pull_request #> '{head,checks,state}'
+            ) IS DISTINCT FROM (
+                o.found -> 'number', o.found -> 'state', o.found -> 'draft',
+                o.found -> 'changes_requested', o.found -> 'review_decision',
+                o.found -> 'queue_position', o.found #> '{head,sha}',
+                o.found #> '{head,merge_state}', o.found #> '{head,checks,state}'
+            )
     ))
 ORDER BY c.id
 FOR NO KEY UPDATE

@@ -20,7 +20,7 @@ WITH reported AS (
         reported_at = excluded.reported_at,
         -- Another repository may have taken the old name, and be the one that was pushed to.
         canonical_repository = NULL
-    RETURNING r.id, r.chat_id, r.account_id, r.repository_key, r.pull_request
+    RETURNING r.id, r.chat_id, r.account_id, r.repository_key, r.pull_request, r.attention
 ), polled AS (
     INSERT INTO git_ref_polls AS p (ref_id, account_id, due_at, early_at, lane)
     SELECT r.id, r.account_id, d.due_at, d.due_at, 3
@@ -40,7 +40,8 @@ WITH reported AS (
     SET primary_repository_key = r.repository_key,
         primary_pr_number = f.number,
         primary_pr_state = f.state,
-        primary_pr_draft = f.draft
+        primary_pr_draft = f.draft,
+        primary_attention = r.attention
     FROM reported r
     CROSS JOIN LATERAL (
         SELECT
@@ -50,15 +51,17 @@ WITH reported AS (
     ) AS f
     WHERE c.id = r.chat_id
         AND (
-            c.primary_repository_key, c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft
-        ) IS DISTINCT FROM (r.repository_key, f.number, f.state, f.draft)
-    RETURNING c.id, c.list_pr
+            c.primary_repository_key, c.primary_pr_number, c.primary_pr_state, c.primary_pr_draft,
+            c.primary_attention
+        ) IS DISTINCT FROM (r.repository_key, f.number, f.state, f.draft, r.attention)
+    RETURNING c.id, c.list_pr, c.primary_attention
 ), shared AS (
     UPDATE chat_acl a
-    SET chat_pr = f.list_pr
+    SET chat_pr = f.list_pr,
+        chat_attention = f.primary_attention
     FROM filtered f
     WHERE a.chat_id = f.id
-        AND a.chat_pr <> f.list_pr
+        AND (a.chat_pr, a.chat_attention) <> (f.list_pr, f.primary_attention)
 )
 INSERT INTO change_events (chat_id, kind)
 SELECT r.chat_id, 'diff_status_changed'

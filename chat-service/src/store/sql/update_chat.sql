@@ -39,14 +39,16 @@ updated AS (
         AND t.current
         AND t.fits
         AND (t.title_changes OR t.status_changes OR t.labels_change OR t.archived_changes)
-    RETURNING chats.id, chats.updated_at, chats.archived, chats.list_status, chats.list_pr
+    RETURNING chats.id, chats.updated_at, chats.archived, chats.list_status, chats.list_pr,
+        chats.primary_attention
 ),
 shares AS (
     UPDATE chat_acl a
     SET chat_updated_at = u.updated_at,
         chat_archived = u.archived,
         chat_status = u.list_status,
-        chat_pr = u.list_pr
+        chat_pr = u.list_pr,
+        chat_attention = u.primary_attention
     FROM updated u
     WHERE a.chat_id = u.id
 ),

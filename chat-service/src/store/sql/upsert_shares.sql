@@ -3,10 +3,10 @@
 -- the levels $4. Returns the shares that are new.
 INSERT INTO chat_acl AS a (
     chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at, chat_archived, chat_status,
-    chat_pr
+    chat_pr, chat_attention
 )
 SELECT c.id, new.kind, new.id, new.level, c.owner_id, c.updated_at, c.archived, c.list_status,
-    c.list_pr
+    c.list_pr, c.primary_attention
 FROM chats c
 CROSS JOIN unnest($2::text[], $3::uuid[], $4::text[]) AS new (kind, id, level)
 WHERE c.id = $1

@@ -44,6 +44,7 @@ const MOVE_TOKENS: Sql = sql!("move_tokens");
 const OBSERVE_BUDGET: Sql = sql!("observe_budget");
 const NAME_BUDGET: Sql = sql!("name_budget");
 const RAISE_PAUSES: Sql = sql!("raise_pauses");
+const RECORD_CHANGES: Sql = sql!("record_changes");
 
 /// The result of a report.
 pub(crate) enum ReportResult {
@@ -186,7 +187,7 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
     let changes: Vec<bool> = column(&changed, "changed")?;
     let mut applied = ReportEffects {
         awaited: locked.get_as("awaited")?,
-        events: batch.events,
+        events: false,
         refused: refused(&changed)?,
         accounts_changed: changes.contains(&true),
         moved: merging,
@@ -218,8 +219,13 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
     let answer: String = letters.collect();
     let leased: Option<Vec<Uuid>> = None;
     let ends = report.release_lease || merging;
-    let [_, _, _, ended, joined, _] = tx
+    let [recorded, _, _, _, ended, joined, _] = tx
         .commit_after([
+            bind(
+                RECORD_CHANGES,
+                &[&batch.needing, &batch.new_heads, &batch.news],
+            )
+            .only_if(!batch.needing.is_empty() || !batch.news.is_empty()),
             bind(
                 OBSERVE_BUDGET,
                 &[
@@ -243,6 +249,7 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
             bind(INSERT_SYNC_REQUEST, &[&request, &leased, &answer]),
         ])
         .await?;
+    applied.events = !recorded.is_empty();
     applied.due = is_due(&ended)? || is_due(&joined)?;
     Ok(ReportResult::Applied(applied))
 }

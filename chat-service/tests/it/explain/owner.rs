@@ -44,11 +44,12 @@ WITH made AS (
         '2026-01-01'::timestamptz + i * interval '1 s'
     FROM (VALUES ($3::uuid, $1::int), ($4::uuid, $2::int)) o (id, chats)
     CROSS JOIN generate_series(1, o.chats) i
-    RETURNING id, owner_id, updated_at, archived, list_status, list_pr
+    RETURNING id, owner_id, updated_at, archived, list_status, list_pr, primary_attention
 )
 INSERT INTO chat_acl (chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id,
-    chat_archived, chat_status, chat_pr)
-SELECT m.id, s.kind, s.id, 'reader', m.updated_at, m.owner_id, m.archived, m.list_status, m.list_pr
+    chat_archived, chat_status, chat_pr, chat_attention)
+SELECT m.id, s.kind, s.id, 'reader', m.updated_at, m.owner_id, m.archived, m.list_status, m.list_pr,
+    m.primary_attention
 FROM made m CROSS JOIN (VALUES ('user', $9::uuid), ('group', $7::uuid)) s (kind, id)
 WHERE m.owner_id = $4 OR m.updated_at = '2026-01-01'::timestamptz + interval '1 s'";
 

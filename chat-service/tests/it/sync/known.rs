@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Leases what is due and reports the same of all of it.
-async fn answer_all(stack: &Stack, worker: &Worker, result: v1::outcome::Result) {
+pub(super) async fn answer_all(stack: &Stack, worker: &Worker, result: v1::outcome::Result) {
     make_all_due(stack).await;
     for lease in worker.lease().await.into_iter().map(crate::worker::Leased) {
         let outcomes = lease

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::chat::v1::{
-    self, ChatStatus, ChatView, GetChatsRequest, PullRequestState, WatchChatsRequest,
+    self, AttentionKind, ChatStatus, ChatView, GetChatsRequest, PullRequestState,
+    WatchChatsRequest,
     WatchEventKind::{Created, NotMatching, Resync, StatusChanged, Updated},
 };
 use tonic::Code;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::{begin, next, next_chat, only_id, set_status, update, watch, watch_with};
 use crate::{
     stack::{Caller, Stack, refused, user},
-    worker::{Owner, Worker, found},
+    worker::{Owner, Worker, found, pull_request},
 };
 
 fn in_state(status: ChatStatus) -> WatchChatsRequest {
@@ -56,6 +57,7 @@ fn as_watch(list: &GetChatsRequest) -> WatchChatsRequest {
         statuses: list.statuses,
         labels: list.labels,
         pull_request_states: list.pull_request_states,
+        attention: list.attention,
         repository: list.repository,
         pull_request_number: list.pull_request_number,
         title: list.title,
@@ -91,6 +93,13 @@ fn lists() -> Vec<GetChatsRequest> {
             ..all()
         },
         GetChatsRequest {
+            attention: vec![
+                AttentionKind::Conflicting.into(),
+                AttentionKind::ChangesRequested.into(),
+            ],
+            ..all()
+        },
+        GetChatsRequest {
             repository: Some("ACME/Web".to_owned()),
             ..all()
         },
@@ -116,8 +125,13 @@ async fn a_watch_lets_through_what_a_list_of_the_same_filters_has() {
         let owner = Owner::linked(stack).await;
         let friend = Caller::user();
         let mut all = watch(stack, &owner.caller).await;
-        let pull_request = owner.chat("feat/x").await;
-        Worker::of(stack).answer(found()).await;
+        let with_pull_request = owner.chat("feat/x").await;
+        let asked = v1::PullRequest {
+            changes_requested: true,
+            ..pull_request()
+        };
+        let asked = v1::outcome::Result::Found(asked);
+        Worker::of(stack).answer(asked).await;
         let with = async |title: &str, status: ChatStatus, team: &str| {
             let request = v1::CreateChatRequest {
                 title: title.to_owned(),
@@ -128,7 +142,7 @@ async fn a_watch_lets_through_what_a_list_of_the_same_filters_has() {
             stack.chat_with(&owner.caller, request).await
         };
         let own = [
-            pull_request,
+            with_pull_request,
             with("Fix the login", ChatStatus::Waiting, "a").await,
             with("a", ChatStatus::Running, "a").await,
             with("b", ChatStatus::Error, "b").await,

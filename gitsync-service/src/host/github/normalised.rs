@@ -43,7 +43,11 @@ pub(super) fn requested(names: impl Iterator<Item = String>, reviews: &ReviewSum
     names.sort();
     names.dedup();
     let approved = |name: &String| reviews.approved_by.contains(&name.to_lowercase());
+    // In an order that both interfaces have.
+    let mut change_requests = reviews.change_requests.clone();
+    change_requests.sort();
     Progress {
+        change_requests,
         requested_again: names.iter().any(approved),
         requested_reviewers: names,
         ..Progress::default()

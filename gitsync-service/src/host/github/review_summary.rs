@@ -11,4 +11,6 @@ pub(super) struct ReviewSummary {
     pub(super) reviewer_count: i32,
     /// Those of them who approved, in lower case.
     pub(super) approved_by: Vec<String>,
+    /// The node ids of the latest decisive reviews that ask for changes.
+    pub(super) change_requests: Vec<String>,
 }

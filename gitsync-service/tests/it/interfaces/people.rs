@@ -80,7 +80,7 @@ pub(super) fn rows() -> Vec<Row> {
                     ],
                 )
             },
-            "open, acme/web#1, by ann, changes requested, 2 reviewers",
+            "open, acme/web#1, by ann, changes requested in 1, 2 reviewers",
         ),
         (
             "approved after changes were requested",
@@ -167,12 +167,12 @@ pub(super) fn rows() -> Vec<Row> {
         (
             "more reviewers than most have, and one of the last requests changes",
             |github| many_reviewers(github, 25, ReviewState::Approved, 23),
-            "open, acme/web#1, by ann, changes requested, 25 reviewers",
+            "open, acme/web#1, by ann, changes requested in 1, 25 reviewers",
         ),
         (
             "more reviewers than a page holds, and one of the last requests changes",
             |github| many_reviewers(github, 102, ReviewState::Approved, 101),
-            "open, acme/web#1, by ann, changes requested, 102 reviewers",
+            "open, acme/web#1, by ann, changes requested in 1, 102 reviewers",
         ),
         (
             "an approval after many that were dismissed",

@@ -11,6 +11,7 @@ WITH numbered AS MATERIALIZED (
         c.archived,
         c.list_status,
         c.list_pr,
+        c.primary_attention,
         row_number() OVER (ORDER BY c.created_at) AS i,
         row_number() OVER (ORDER BY c.created_at DESC) - 1 AS from_new,
         random() AS who
@@ -25,10 +26,10 @@ WITH numbered AS MATERIALIZED (
 )
 INSERT INTO chat_acl (
     chat_id, subject_kind, subject_id, level, chat_updated_at, owner_id, chat_archived, chat_status,
-    chat_pr
+    chat_pr, chat_attention
 )
 SELECT k.id, s.kind, s.subject, CASE WHEN k.i % 3 = 0 THEN 'writer' ELSE 'reader' END, k.updated_at,
-    k.owner_id, k.archived, k.list_status, k.list_pr
+    k.owner_id, k.archived, k.list_status, k.list_pr, k.primary_attention
 FROM numbered AS k
 CROSS JOIN LATERAL (
     SELECT 'group' AS kind, bench_id('group', 1) AS subject
@@ -50,6 +51,7 @@ CROSS JOIN LATERAL (
     WHERE k.i % greatest($1::int / 10000, 1) = 0
 ) AS s
 UNION ALL
-SELECT k.id, 'group', t.subject, 'reader', k.updated_at, k.owner_id, k.archived, k.list_status, k.list_pr
+SELECT k.id, 'group', t.subject, 'reader', k.updated_at, k.owner_id, k.archived, k.list_status, k.list_pr,
+    k.primary_attention
 FROM strewn t
 JOIN numbered k ON k.i = t.i

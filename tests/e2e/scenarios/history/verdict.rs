@@ -58,6 +58,7 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
             | WatchEventKind::Updated
             | WatchEventKind::StatusChanged
             | WatchEventKind::DiffStatusChanged
+            | WatchEventKind::Attention
             | WatchEventKind::Archived
             | WatchEventKind::Resync
             | WatchEventKind::Heartbeat => {}
@@ -95,6 +96,7 @@ fn right(world: &World, watched: &Watched, heard: &Heard) -> Result<(), &'static
         | WatchEventKind::Updated
         | WatchEventKind::StatusChanged
         | WatchEventKind::DiffStatusChanged
+        | WatchEventKind::Attention
         | WatchEventKind::Archived => {
             let titled = record
                 .titled(&heard.title)

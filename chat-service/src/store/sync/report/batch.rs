@@ -36,7 +36,11 @@ pub(super) struct Batch {
     pub(super) seen_to_change: Vec<Uuid>,
     pub(super) found_another: Vec<Uuid>,
     pub(super) healed: Vec<Uuid>,
-    pub(super) events: bool,
+    /// Those that readers are shown differently.
+    pub(super) news: Vec<Uuid>,
+    /// Those that need attention, and of these the ones whose head was not known before.
+    pub(super) needing: Vec<Uuid>,
+    pub(super) new_heads: Vec<Uuid>,
     /// How long after they were due refs have their outcomes, by the lane in which they were.
     pub(super) lateness: Vec<(Lane, Duration)>,
 }
@@ -62,7 +66,9 @@ impl Batch {
             seen_to_change: Vec::new(),
             found_another: Vec::new(),
             healed: Vec::new(),
-            events: false,
+            news: Vec::new(),
+            needing: Vec::new(),
+            new_heads: Vec::new(),
             lateness: Vec::new(),
         }
     }
@@ -108,7 +114,15 @@ impl Batch {
                 self.lateness.push((row.get_as("due_lane")?, late));
             }
             self.stored += 1;
-            self.events |= row.get_as::<bool>("events")?;
+            if row.get_as("is_news")? {
+                self.news.push(id);
+            }
+            if row.get_as::<i16>("attention")? > 0 {
+                self.needing.push(id);
+                if row.get_as("is_new_head")? {
+                    self.new_heads.push(id);
+                }
+            }
             if row.get_as("seen_to_change")? {
                 self.seen_to_change.push(id);
             }

@@ -62,13 +62,15 @@ async fn of_all_watched_chats_the_fifty_updated_last_are_viewed() {
             .batch_execute(&format!(
                 "INSERT INTO chat_acl (
                     chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
-                    chat_archived, chat_status, chat_pr
+                    chat_archived, chat_status, chat_pr, chat_attention
                  )
-                 SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr,
+                    primary_attention
                  FROM chats
                  WHERE owner_id = '{friend}'
                  UNION ALL
-                 SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr
+                 SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr,
+                    primary_attention
                  FROM chats
                  WHERE owner_id = '{colleague}'"
             ))
@@ -132,13 +134,15 @@ async fn of_one_owners_watched_chats_only_the_watchers_are_viewed() {
             .batch_execute(&format!(
                 "INSERT INTO chat_acl (
                     chat_id, subject_kind, subject_id, level, owner_id, chat_updated_at,
-                    chat_archived, chat_status, chat_pr
+                    chat_archived, chat_status, chat_pr, chat_attention
                  )
-             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr
+             SELECT id, 'user', '{id}'::uuid, 'reader', owner_id, updated_at, archived, list_status, list_pr,
+                    primary_attention
                  FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 1', 'chat 2')) OR owner_id = '{colleague}'
              UNION ALL
-             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr
+             SELECT id, 'group', '{team}', 'reader', owner_id, updated_at, archived, list_status, list_pr,
+                    primary_attention
                  FROM chats
              WHERE (owner_id = '{friend}' AND title IN ('chat 2', 'chat 3')) OR owner_id = '{colleague}'"
             ))

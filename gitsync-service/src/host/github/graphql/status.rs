@@ -104,6 +104,7 @@ struct Reviews {
 
 #[derive(Debug, Deserialize)]
 struct ReviewNode {
+    id: Option<String>,
     state: String,
     /// Null when the account is gone.
     author: Option<LoginNode>,
@@ -240,6 +241,11 @@ fn summary(reviews: Reviews) -> Option<ReviewSummary> {
             .filter(|review| review.state == "APPROVED")
             .filter_map(|review| normalised::login(&review.author.as_ref()?.login))
             .map(|login| login.to_lowercase())
+            .collect(),
+        change_requests: decisive
+            .iter()
+            .filter(|review| review.state == "CHANGES_REQUESTED")
+            .filter_map(|review| review.id.clone())
             .collect(),
     })
 }

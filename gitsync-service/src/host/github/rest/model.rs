@@ -122,6 +122,7 @@ pub(super) struct CurrentUser {
 #[derive(Debug, Deserialize)]
 pub(super) struct Review {
     pub(super) id: u64,
+    pub(super) node_id: Option<String>,
     /// Null when the account is gone.
     #[serde(deserialize_with = "nullable")]
     pub(super) user: Option<Login>,

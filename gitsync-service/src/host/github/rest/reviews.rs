@@ -18,7 +18,7 @@ enum Decision {
 /// with the highest id counts. Comments and pending reviews decide nothing and hide nothing, and
 /// bots count like anyone.
 pub(super) fn summarize(reviews: &[Review]) -> ReviewSummary {
-    let mut latest: HashMap<String, (u64, Decision)> = HashMap::new();
+    let mut latest: HashMap<String, (&Review, Decision)> = HashMap::new();
     for review in reviews {
         let Some(decision) = decision(&review.state) else {
             continue;
@@ -29,9 +29,9 @@ pub(super) fn summarize(reviews: &[Review]) -> ReviewSummary {
         };
         let held = latest
             .entry(login.to_lowercase())
-            .or_insert((review.id, decision));
-        if review.id >= held.0 {
-            *held = (review.id, decision);
+            .or_insert((review, decision));
+        if review.id >= held.0.id {
+            *held = (review, decision);
         }
     }
     let any = |wanted| latest.values().any(|(_, decision)| *decision == wanted);
@@ -40,6 +40,11 @@ pub(super) fn summarize(reviews: &[Review]) -> ReviewSummary {
         changes_requested,
         approved: any(Decision::Approved) && !changes_requested,
         reviewer_count: i32::try_from(latest.len()).unwrap_or(i32::MAX),
+        change_requests: latest
+            .values()
+            .filter(|(_, decision)| *decision == Decision::ChangesRequested)
+            .filter_map(|(review, _)| review.node_id.clone())
+            .collect(),
         approved_by: latest
             .into_iter()
             .filter(|(_, (_, decision))| *decision == Decision::Approved)
