@@ -104,6 +104,16 @@ export function FilterBar({ filters, repositories, isUser, onChange }: Props) {
             {text}
           </button>
         ))}
+        <button
+          type="button"
+          class="state narrow"
+          aria-label="Needs attention"
+          title="Needs attention: conflicts, failed checks, requested changes, or ready to merge"
+          aria-pressed={filters.needsAttention}
+          onClick={() => onChange({ ...filters, needsAttention: !filters.needsAttention })}
+        >
+          <Icon name="attention" tone="amber" size={13} />
+        </button>
       </div>
     </form>
   );

@@ -1,6 +1,6 @@
 // The filters of the list: as users choose them, as requests have them, and as the page's address
 // keeps them.
-import { PullRequestState } from "../gen/chat/v1/chat_pb";
+import { AttentionKind, PullRequestState } from "../gen/chat/v1/chat_pb";
 
 export type Scope = "all" | "mine" | "shared";
 export type Archiving = "active" | "archived" | "both";
@@ -9,6 +9,8 @@ export interface Filters {
   readonly scope: Scope;
   readonly archiving: Archiving;
   readonly states: readonly PullRequestState[];
+  /** Only chats whose pull request a person, or the agent, has to look at. */
+  readonly needsAttention: boolean;
   /** `owner/name`, or empty. */
   readonly repository: string;
   /** Part of the title, or empty. */
@@ -19,6 +21,7 @@ export const NO_FILTERS: Filters = {
   scope: "all",
   archiving: "active",
   states: [],
+  needsAttention: false,
   repository: "",
   title: "",
 };
@@ -30,6 +33,13 @@ export const STATES = {
   merged: PullRequestState.MERGED,
   closed: PullRequestState.CLOSED,
 } as const;
+
+const ATTENTION = [
+  AttentionKind.CONFLICTING,
+  AttentionKind.CHECKS_FAILED,
+  AttentionKind.CHANGES_REQUESTED,
+  AttentionKind.READY_TO_MERGE,
+];
 
 /** Characters of a title filter at most, as at the service. */
 export const MAX_TITLE = 200;
@@ -44,12 +54,13 @@ export function narrows(filters: Filters): boolean {
 
 /** The fields that `GetChats` and `WatchChats` share. */
 export function request(filters: Filters, userId: string | undefined) {
-  const { scope, archiving, states, repository, title } = filters;
+  const { scope, archiving, states, needsAttention, repository, title } = filters;
   return {
     ...(scope === "mine" && userId !== undefined ? { ownerId: userId } : {}),
     ...(archiving === "both" ? {} : { archived: archiving === "archived" }),
     sharedWithMe: scope === "shared",
     pullRequestStates: [...states],
+    attention: needsAttention ? ATTENTION : [],
     ...(repository === "" ? {} : { repository }),
     ...(title === "" ? {} : { title }),
   };
@@ -62,6 +73,7 @@ export function write(filters: Filters): string {
   if (filters.archiving !== "active") query.set("archived", filters.archiving);
   const names = Object.entries(STATES).filter(([, state]) => filters.states.includes(state));
   if (names.length > 0) query.set("pr", names.map(([name]) => name).join(","));
+  if (filters.needsAttention) query.set("attention", "any");
   if (filters.repository !== "") query.set("repository", filters.repository);
   if (filters.title !== "") query.set("title", filters.title);
   return query.toString();
@@ -78,6 +90,7 @@ export function read(text: string): Filters {
     scope: scope === "mine" || scope === "shared" ? scope : "all",
     archiving: archiving === "archived" || archiving === "both" ? archiving : "active",
     states: Object.entries(STATES).flatMap(([name, state]) => (names.includes(name) ? [state] : [])),
+    needsAttention: query.get("attention") === "any",
     repository: isRepository(repository) ? repository : "",
     title: (query.get("title") ?? "").slice(0, MAX_TITLE),
   };

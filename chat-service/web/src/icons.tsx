@@ -1,5 +1,6 @@
 // Drawings of Lucide, as elements.
 import {
+  Bell,
   Check,
   CheckCheck,
   ChevronLeft,
@@ -39,6 +40,7 @@ const DRAWINGS = {
   pause: Pause,
   "error-triangle": TriangleAlert,
   approved: UserCheck,
+  attention: Bell,
   back: ChevronLeft,
   branch: GitBranch,
   "changes requested": FileDiff,
