@@ -1,4 +1,4 @@
-//! Leases whenever there is room for more, context each lease to its own task, and winds everything
+//! Leases whenever there is room for more, hands each lease to its own task, and winds everything
 //! up on a stop.
 
 use std::time::Duration;

@@ -46,7 +46,8 @@ const OTHERS: [&str; 11] = [
 const LOCK_ALL: &str = "SELECT FROM chats FOR UPDATE; SELECT FROM chat_acl FOR UPDATE;
     SELECT FROM git_refs FOR UPDATE; SELECT FROM git_ref_polls FOR UPDATE;
     SELECT FROM git_accounts FOR UPDATE; SELECT FROM git_credentials FOR UPDATE;
-    SELECT FROM git_tokens FOR UPDATE; SELECT FROM git_budgets FOR UPDATE";
+    SELECT FROM git_tokens FOR UPDATE; SELECT FROM git_budgets FOR UPDATE;
+    SELECT FROM git_ref_attentions FOR UPDATE";
 /// Version and locker of every row, where a lock shows even after it was given up.
 const VERSIONS: &str = "SELECT string_agg(v.row, ' ' ORDER BY v.row) FROM (
     SELECT 'c' || ctid || xmin || '/' || xmax AS row FROM chats
@@ -57,6 +58,7 @@ const VERSIONS: &str = "SELECT string_agg(v.row, ' ' ORDER BY v.row) FROM (
     UNION ALL SELECT 'k' || ctid || xmin || '/' || xmax FROM git_credentials
     UNION ALL SELECT 't' || ctid || xmin || '/' || xmax FROM git_tokens
     UNION ALL SELECT 'b' || ctid || xmin || '/' || xmax FROM git_budgets
+    UNION ALL SELECT 'n' || ctid || xmin || '/' || xmax FROM git_ref_attentions
 ) AS v";
 
 fn tried() -> BTreeSet<String> {
