@@ -48,6 +48,11 @@ const DEFAULT_PORT: u16 = 5432;
 /// Shows whether the options of the startup packet arrived: poolers drop or refuse them.
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
 
+/// A statement waits for a lock for this part of its time at most. With all of it, the server would
+/// end it for the time: nothing would say that it waited for another session, and the caller would
+/// take the list or the chat to be too much. With half, what gets its lock late still has as long to run.
+const LOCK_SHARE: u32 = 2;
+
 /// The settings of every session, in PostgreSQL's units: from the startup packet, or those of the
 /// role.
 ///
@@ -59,12 +64,13 @@ pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
 /// off. The limits are the server's, so that they hold for a statement whose caller went away, too.
 pub(super) fn limits(statement_timeout: Duration) -> [(&'static str, String); 6] {
     let milliseconds = statement_timeout.as_millis().to_string();
+    let lock = (statement_timeout / LOCK_SHARE).as_millis().to_string();
     [
         ("jit", "off".to_owned()),
         ("plan_cache_mode", "force_generic_plan".to_owned()),
         ("enable_seqscan", "off".to_owned()),
         ("statement_timeout", milliseconds.clone()),
-        ("lock_timeout", milliseconds.clone()),
+        ("lock_timeout", lock),
         ("idle_in_transaction_session_timeout", milliseconds),
     ]
 }

@@ -248,18 +248,7 @@ async fn behind_a_pooler_the_settings_of_the_role_and_a_direct_url_are_required_
         for name in ["statement_timeout is \"0\"", "plan_cache_mode is \"auto\""] {
             assert!(differing.contains(name), "{differing}");
         }
-        let client = database.client().await;
-        for (name, value) in [
-            ("jit", "off"),
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("statement_timeout", "'10s'"),
-            ("lock_timeout", "'10s'"),
-            ("idle_in_transaction_session_timeout", "'10s'"),
-        ] {
-            let set = format!("ALTER DATABASE {} SET {name} = {value}", database.name());
-            client.batch_execute(&set).await.unwrap();
-        }
+        database.take_documented_settings().await;
         let no_direct_url = refused().await;
         assert!(
             no_direct_url.contains("CHAT_DATABASE_DIRECT_URL is required"),
@@ -288,7 +277,7 @@ async fn every_session_of_the_service_has_limits_and_notices_a_host_that_is_gone
         drive(connection);
         for (name, wanted) in [
             ("statement_timeout", "10s"),
-            ("lock_timeout", "10s"),
+            ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "10s"),
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "2"),

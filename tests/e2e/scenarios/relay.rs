@@ -188,19 +188,8 @@ async fn changes_reach_the_watchers_of_other_replicas_whenever_the_relay_is_kill
 async fn changes_reach_the_watchers_of_other_replicas_whenever_a_relay_behind_a_pooler_is_lost() {
     Box::pin(Stack::run(async |stack| {
         let pooler = PgBouncer::start(&stack.database).await;
-        let client = stack.database.client().await;
         // Settings of a session do not reach PostgreSQL behind a pooler.
-        for setting in [
-            "jit = off",
-            "plan_cache_mode = force_generic_plan",
-            "enable_seqscan = off",
-            "statement_timeout = '10s'",
-            "lock_timeout = '10s'",
-            "idle_in_transaction_session_timeout = '10s'",
-        ] {
-            let sql = format!("ALTER DATABASE {} SET {setting}", stack.database.name());
-            client.batch_execute(&sql).await.unwrap();
-        }
+        stack.database.take_documented_settings().await;
         let direct = ("CHAT_DATABASE_DIRECT_URL", stack.database.url());
         let faults = [Fault::Cut, Fault::Stop, Fault::Kill];
         let address = pooler.address().to_string();

@@ -22,6 +22,11 @@ const PREFIX: &str = "t_";
 /// A database of a named server that is older than this was left behind by a run that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
+/// What operators are shown to set on the role of chat-service behind a pooler,
+const ROLE_SETTINGS: &str = include_str!("../../../../deploy/docs/configuration.md");
+/// each in a line that begins so.
+const ROLE_SETTING: &str = "ALTER ROLE chat ";
+
 /// The advisory lock under which processes that share a named server make the template: the bytes
 /// of "testkit\0".
 const TEMPLATE_LOCK: i64 = 0x7465_7374_6b69_7400;
@@ -115,6 +120,24 @@ impl Database {
         Client::connect(&self.url)
             .await
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error:?}", self.name))
+    }
+
+    /// Has all later sessions of this database begin with the settings that operators are shown to
+    /// give to the role of chat-service behind a pooler.
+    ///
+    /// # Panics
+    ///
+    /// When the document shows none, or PostgreSQL does not take them.
+    pub async fn take_documented_settings(&self) {
+        let shown = ROLE_SETTINGS.lines();
+        let settings: Vec<_> = shown
+            .filter_map(|line| line.strip_prefix(ROLE_SETTING))
+            .collect();
+        assert!(!settings.is_empty(), "no settings are shown");
+        let client = self.client().await;
+        for setting in settings {
+            execute(&client, &format!("ALTER DATABASE {} {setting}", self.name)).await;
+        }
     }
 
     async fn create(shared: &Shared, template: &str) -> Self {
