@@ -1,9 +1,15 @@
 //! Looks up the refs of a lease: asks what [`Resolver`]s want to know, as far as the budget allows,
 //! and plans the next refresh of each ref that was resolved.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use proto::sync::{
     BudgetObservation, CredentialObservation, Finding, Learned, Lease, LeaseGroup, LeasedRef,
     Outcome, ProblemClass, ProviderKind,
@@ -147,23 +153,61 @@ impl Refresh {
             }
         };
         match github {
-            Ok(github) => self.resolve(group, &github, outcomes).await,
+            Ok(github) => self.resolve(&group.refs, &github, outcomes).await,
             Err(OpenError::Credential) => admission.unsendable_credential(),
             Err(OpenError::Failed(class)) => fail(class),
         }
     }
 
+    /// Resolves refs of one credential. A panic is a bug that one of them meets: those that have no
+    /// outcome yet are bisected, so that it fails alone and costs the others requests and no more.
     async fn resolve(
         &self,
-        group: &LeaseGroup,
+        refs: &[LeasedRef],
         host: &impl Host,
         outcomes: &UnboundedSender<Outcome>,
     ) {
-        let mut resolver = Resolver::new(&group.refs);
+        let mut parts = vec![Cow::Borrowed(refs)];
+        while let Some(part) = parts.pop() {
+            let sent = Mutex::new(HashSet::new());
+            let send = |resolved: Resolution<'_>| {
+                let id = resolved.git_ref.id;
+                self.send(outcomes, resolved);
+                lock(&sent).insert(id);
+            };
+            // Whatever it was changing is taken as it was left, like behind a poisoned lock.
+            let resolving = AssertUnwindSafe(self.resolve_all(&part, host, &send));
+            if resolving.catch_unwind().await.is_ok() {
+                continue;
+            }
+            let sent = std::mem::take(&mut *lock(&sent));
+            let left = part.iter().filter(|git_ref| !sent.contains(&git_ref.id));
+            let left: Vec<LeasedRef> = left.cloned().collect();
+            match left.as_slice() {
+                [] => {}
+                [git_ref] => {
+                    tracing::error!(git_ref.id = %git_ref.id, "the lookup of a ref panicked");
+                    self.send(outcomes, failed(git_ref, ProblemClass::Internal));
+                }
+                several => {
+                    let (some, others) = several.split_at(several.len() / 2);
+                    parts.extend([others, some].map(|half| Cow::Owned(half.to_vec())));
+                }
+            }
+        }
+    }
+
+    async fn resolve_all(
+        &self,
+        refs: &[LeasedRef],
+        host: &impl Host,
+        send: &(impl Fn(Resolution<'_>) + Sync),
+    ) {
+        let mut resolver = Resolver::new(refs);
         loop {
             let asks = resolver.questions();
             for resolved in resolver.take_resolved() {
-                self.send(outcomes, resolved);
+                send(resolved);
             }
             if asks.is_empty() {
                 return;
@@ -174,7 +218,7 @@ impl Refresh {
                 }
                 resolver.answer(place, &answer);
                 for resolved in resolver.take_resolved() {
-                    self.send(outcomes, resolved);
+                    send(resolved);
                 }
             })
             .await;
@@ -237,6 +281,10 @@ impl Refresh {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The result of a ref that was not looked up, for a reason other than its repository.
 fn failed(git_ref: &LeasedRef, class: ProblemClass) -> Resolution<'_> {
     Resolution {
@@ -248,3 +296,6 @@ fn failed(git_ref: &LeasedRef, class: ProblemClass) -> Resolution<'_> {
         learned: Learned::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

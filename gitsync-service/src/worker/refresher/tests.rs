@@ -1,0 +1,93 @@
+use proto::sync::{BudgetKey, BudgetView, GitRefId, LeaseToken, RepositoryPath};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use uuid::Uuid;
+
+use super::*;
+use crate::host::{Ask, Question};
+
+/// A host of which some branches lead to a bug of ours.
+struct Buggy;
+
+impl Host for Buggy {
+    async fn ask(&self, asks: &[Ask], answer: &mut (dyn FnMut(usize, Answer) + Send)) {
+        for (place, ask) in asks.iter().enumerate() {
+            let Question::OfBranch { branch, .. } = &ask.question else {
+                panic!("{ask:?}");
+            };
+            assert!(!branch.starts_with("bug"), "as a bug would");
+            let class = ProblemClass::RepositoryNotFound;
+            answer(
+                place,
+                Answer::Failed {
+                    class,
+                    repository: false,
+                },
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn refresh() -> Refresh {
+    let lease = Lease {
+        token: LeaseToken(Uuid::nil()),
+        budget_key: BudgetKey("key".to_owned()),
+        expires_in: Duration::from_secs(60),
+        groups: Vec::new(),
+        budget: BudgetView::default(),
+    };
+    let refresher = Refresher::new(RefresherSettings::default()).unwrap();
+    refresher.begin(Arc::new(lease), Instant::now() + Duration::from_secs(60))
+}
+
+fn git_ref(branch: &str) -> LeasedRef {
+    let repository = RepositoryPath::parse("acme/web").unwrap();
+    LeasedRef::new(GitRefId(Uuid::now_v7()), repository, branch)
+}
+
+/// The outcomes of these refs, each by its branch.
+fn outcomes(refs: &[LeasedRef], found: &mut UnboundedReceiver<Outcome>) -> Vec<(String, Finding)> {
+    let mut outcomes = Vec::new();
+    while let Ok(outcome) = found.try_recv() {
+        let git_ref = refs.iter().find(|git_ref| git_ref.id == outcome.git_ref);
+        outcomes.push((git_ref.unwrap().branch.clone(), outcome.finding));
+    }
+    outcomes.sort_by(|one, other| one.0.cmp(&other.0));
+    outcomes
+}
+
+fn failed_with(class: ProblemClass) -> Finding {
+    Finding::Failed {
+        class,
+        repository_wide: false,
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_that_panics_costs_its_own_ref_and_no_other_of_the_lease() {
+    let branches = ["a", "b", "bug", "c", "d", "e", "f"];
+    let refs = branches.map(git_ref);
+    let (send, mut found) = mpsc::unbounded_channel();
+    refresh().resolve(&refs, &Buggy, &send).await;
+    let wanted = branches.map(|branch| {
+        let class = if branch == "bug" {
+            ProblemClass::Internal
+        } else {
+            ProblemClass::RepositoryNotFound
+        };
+        (branch.to_owned(), failed_with(class))
+    });
+    let mut wanted = wanted.to_vec();
+    wanted.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(outcomes(&refs, &mut found), wanted);
+}
+
+#[tokio::test]
+async fn lookups_that_all_panic_are_all_reported_once() {
+    let refs = ["bug-1", "bug-2", "bug-3"].map(git_ref);
+    let (send, mut found) = mpsc::unbounded_channel();
+    refresh().resolve(&refs, &Buggy, &send).await;
+    let wanted = ["bug-1", "bug-2", "bug-3"]
+        .map(|branch| (branch.to_owned(), failed_with(ProblemClass::Internal)));
+    assert_eq!(outcomes(&refs, &mut found), wanted);
+}
