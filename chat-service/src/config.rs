@@ -16,6 +16,7 @@ use clap::{ArgAction, Args};
 use secrecy::SecretString;
 use service_runtime::{
     config::{Reader, Span, address, collector, count, log_filter, percent, span},
+    egress::{EgressProxy, https_proxy, no_proxy},
     telemetry::LogFormat,
     trace::TraceSettings,
 };
@@ -230,6 +231,15 @@ pub struct Settings {
     #[arg(value_name = "FILE")]
     pub web_sign_in: Option<Arc<SignIn>>,
 
+    /// URL of the proxy that https URLs of keys, and where tokens are renewed, are reached through, as
+    /// in `http://proxy.example:3128`
+    #[arg(long, env = "CHAT_HTTPS_PROXY", value_parser = https_proxy)]
+    #[arg(value_name = "URL", hide_env_values = true)]
+    pub https_proxy: Option<SecretString>,
+    /// Hosts that are reached without the proxy, as in `.svc,10.0.0.0/8`
+    #[arg(long, env = "CHAT_NO_PROXY", value_parser = no_proxy, value_name = "HOSTS")]
+    pub no_proxy: Option<String>,
+
     /// Format of log lines on standard error: json or text
     #[arg(
         long,
@@ -280,6 +290,12 @@ impl Settings {
             endpoint: self.trace_endpoint.clone(),
             percent: self.trace_percent,
         }
+    }
+
+    /// What requests to git hosts and identity providers go through.
+    #[must_use]
+    pub fn proxy(&self) -> Option<EgressProxy> {
+        EgressProxy::of(self.https_proxy.as_ref(), self.no_proxy.as_ref())
     }
 
     /// How the pool is set up.

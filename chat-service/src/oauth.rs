@@ -33,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 
 use proto::sync::ProblemClass;
 use secrecy::SecretString;
-use service_runtime::jitter::jittered;
+use service_runtime::{egress::EgressProxy, jitter::jittered};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +122,8 @@ pub struct RenewerParts {
     pub metrics: OauthMetrics,
     /// Wakes the renewer.
     pub renewals: Renewals,
+    /// What token endpoints are reached through, if not directly.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// Renews tokens in the background.
@@ -136,11 +138,11 @@ impl Renewer {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
+    /// When TLS cannot be set up, or the proxy's URL cannot be used.
     pub fn new(parts: RenewerParts) -> anyhow::Result<Self> {
         Ok(Self {
+            exchange: Exchange::new(parts.proxy.as_ref())?,
             parts,
-            exchange: Exchange::new()?,
             breakers: Breakers::default(),
         })
     }

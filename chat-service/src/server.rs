@@ -145,20 +145,17 @@ impl Service {
             version: env!("CARGO_PKG_VERSION"),
             instance: Uuid::now_v7().to_string(),
         };
-        let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
-        let metrics = Metrics::new(&mut registry);
+        let own = registry.sub_registry_with_prefix("chat");
+        let traces = Traces::start(&settings.traces(), &traced, own)?;
+        let keys = KeyMetrics::register(own);
         let readiness = Readiness::default();
-        let version = env!("CARGO_PKG_VERSION");
-        ops::register(
-            registry.sub_registry_with_prefix("chat"),
-            &readiness,
-            version,
-        );
-        store.register_metrics(&mut registry);
+        ops::register(own, &readiness, env!("CARGO_PKG_VERSION"));
         let mut certificates = settings.listener_tls.certificates.clone();
         certificates.extend(store.certificates());
         certificates.extend(direct.certificates());
-        certificates.register(&mut registry);
+        certificates.register(own);
+        let metrics = Metrics::new(&mut registry);
+        store.register_metrics(&mut registry);
         let listeners = Listeners::bind(&settings).await?;
         let authorizer = authorizer(&settings, &metrics);
         let store = store.deciding_by(authorizer.deciding_reading());
@@ -172,8 +169,7 @@ impl Service {
             },
             ops: listeners.ops.0.local_addr()?,
         };
-        let keys = KeyMetrics::register(&mut registry);
-        let (auth, sync_auth, verifiers) = settings.callers.authentication(&keys);
+        let (auth, sync_auth, verifiers) = settings.callers.authentication(settings.proxy(), &keys);
         let parts = ServerParts {
             notifier: Notifier::new(),
             watchers: Watchers::new(&store, metrics.events.clone()).await?,
@@ -261,6 +257,7 @@ impl Service {
             notifier: parts.notifier.clone(),
             metrics: parts.metrics.oauth.clone(),
             renewals: parts.renewals.clone(),
+            proxy: settings.proxy(),
         })?;
         // Nothing is begun during a drain, and what was begun is finished within it.
         let renewing = TaskTracker::new();

@@ -16,6 +16,7 @@ use service_runtime::{
         ConfigError, Reader, Span, address, collector, count, environment, log_filter, percent,
         span, token_file,
     },
+    egress::{EgressProxy, https_proxy, no_proxy},
     telemetry::LogFormat,
     token::TokenFile,
     trace::TraceSettings,
@@ -23,10 +24,10 @@ use service_runtime::{
 
 pub use self::operators::OperatorSettings;
 pub use self::tls::{Plaintext, Tls};
-use self::value::{chat_service_url, default_worker_id, https_proxy, no_proxy, worker_id};
+use self::value::{chat_service_url, default_worker_id, worker_id};
 use crate::{
     budget::{self, ceiling, host_state, pause},
-    host::github::{self, EgressProxy, REQUEST_TIMEOUT},
+    host::github::{self, REQUEST_TIMEOUT},
     schedule::Schedule,
     worker::{BATCH_SIZE, CONCURRENCY, DRAIN_TIMEOUT, INTERVAL, TICK_TIMEOUT},
 };
@@ -108,11 +109,12 @@ pub struct Settings {
     #[arg(long, env = "GITSYNC_GRAPHQL", action = ArgAction::Set, default_value_t = true)]
     pub graphql: bool,
 
-    /// URL of the proxy that git hosts are reached through, as in `http://proxy.example:3128`
+    /// URL of the proxy that git hosts and https URLs of keys are reached through, as in
+    /// `http://proxy.example:3128`
     #[arg(long, env = "GITSYNC_HTTPS_PROXY", value_parser = https_proxy)]
     #[arg(value_name = "URL", hide_env_values = true)]
     pub https_proxy: Option<SecretString>,
-    /// Git hosts that are reached without the proxy, as in `.corp.example,10.0.0.0/8`
+    /// Hosts that are reached without the proxy, as in `.corp.example,10.0.0.0/8`
     #[arg(long, env = "GITSYNC_NO_PROXY", value_parser = no_proxy)]
     #[arg(value_name = "HOSTS")]
     pub no_proxy: Option<String>,
@@ -282,15 +284,18 @@ impl Settings {
         }
     }
 
+    /// What requests to other hosts than chat-service go through.
+    #[must_use]
+    pub fn proxy(&self) -> Option<EgressProxy> {
+        EgressProxy::of(self.https_proxy.as_ref(), self.no_proxy.as_ref())
+    }
+
     /// How git hosts are asked.
     #[must_use]
     pub fn github(&self) -> github::Settings {
         github::Settings {
             graphql: self.graphql,
-            proxy: self.https_proxy.clone().map(|url| EgressProxy {
-                url,
-                bypass: self.no_proxy.clone(),
-            }),
+            proxy: self.proxy(),
             ..github::Settings::default()
         }
     }

@@ -93,14 +93,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         instance: settings.worker_id.clone(),
     };
-    let traces = Traces::start(&settings.traces(), &traced, &mut registry)?;
+    let own = registry.sub_registry_with_prefix("gitsync");
+    let traces = Traces::start(&settings.traces(), &traced, own)?;
     let verifier = settings
         .operators
-        .verifier(&KeyMetrics::register(&mut registry));
+        .verifier(settings.proxy(), &KeyMetrics::register(own));
     let keeping = verifier.keep(close.clone());
     let certificates = settings.tls.certificates.clone();
-    certificates.register(&mut registry);
-    let own = registry.sub_registry_with_prefix("gitsync");
+    certificates.register(own);
     ops::register(own, &readiness, env!("CARGO_PKG_VERSION"));
     let connections = ConnectionMetrics::register(own);
     let calls = metrics.served_calls.clone();

@@ -1,14 +1,7 @@
 //! The client of chat-service's `SyncService`. Each method is one call and never repeats itself:
 //! what a failure means is in [`SyncError`], and the worker decides.
 
-use std::{
-    error::Error as _,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use proto::{
     bounds::MAX_SYNC_BYTES,
@@ -17,6 +10,7 @@ use proto::{
 };
 use service_runtime::{
     call_metrics::{CallMetrics, code_name},
+    telemetry::Failing,
     tls::{ChannelError, ClientTls, Refusal, channel},
     token::TokenFile,
     trace,
@@ -51,8 +45,8 @@ pub struct SyncClient {
     client: SyncServiceClient<TracedChannel>,
     refusal: Refusal,
     token: Option<TokenFile>,
-    /// The token file could not be read when that was last tried.
-    token_failing: Arc<AtomicBool>,
+    /// Whether the token file can be read.
+    token_failing: Arc<Failing>,
     worker_id: String,
     calls: CallMetrics,
 }
@@ -137,17 +131,23 @@ impl SyncClient {
         let Some(token) = &self.token else {
             return;
         };
-        let reloaded = token.reload();
-        let was_failing = self
-            .token_failing
-            .swap(reloaded.is_err(), Ordering::Relaxed);
-        match reloaded {
-            Ok(_) if was_failing => tracing::info!("the token file can be read again"),
-            Err(error) if !was_failing => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the token file cannot be read; keeping the last token"
-            ),
-            Ok(_) | Err(_) => {}
+        match token.reload() {
+            Ok(is_new) => {
+                if self.token_failing.ends() {
+                    tracing::info!("the token file can be read again");
+                }
+                if is_new {
+                    tracing::info!("the token file holds another token, which is used from now on");
+                }
+            }
+            Err(error) => {
+                if self.token_failing.begins() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the token file cannot be read; keeping the last token"
+                    );
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use service_runtime::{
     config::{Span, TextList, list, span},
+    egress::EgressProxy,
     token::{AUDIENCE, ClaimNames, KeyMetrics, KeySources, Trust, Verifier},
 };
 
@@ -73,9 +74,14 @@ pub struct CallerSettings {
 }
 
 impl CallerSettings {
-    /// Authenticates the calls of both listeners. The verifiers are to be kept up to date.
+    /// Authenticates the calls of both listeners. The verifiers are to be kept up to date, through
+    /// `proxy`.
     #[must_use]
-    pub fn authentication(&self, metrics: &KeyMetrics) -> (Auth, SyncAuth, Vec<Verifier>) {
+    pub fn authentication(
+        &self,
+        proxy: Option<EgressProxy>,
+        metrics: &KeyMetrics,
+    ) -> (Auth, SyncAuth, Vec<Verifier>) {
         let public = Trust {
             name: "public",
             keys: self.jwt_keys.clone(),
@@ -85,6 +91,7 @@ impl CallerSettings {
             claims: self.jwt_claims.clone(),
             authorities: self.jwks_ca_file.clone(),
             bearer: None,
+            proxy,
         };
         let own = self.sync_jwt_keys.clone().map(|keys| Trust {
             name: "sync",

@@ -58,7 +58,8 @@ pub enum Command {
 #[derive(Subcommand)]
 pub enum PolicyCommand {
     /// Shows that policies can go live: they load, and Cedar, the predicates in memory and their
-    /// SQL decide alike about every abstract chat; touches no data
+    /// SQL decide alike about every abstract chat. PostgreSQL itself runs the SQL, in any database,
+    /// also an empty one, of which it touches nothing
     Check(PolicyCheckSettings),
     /// Says what policies decide about a chat, and why
     Explain(PolicyExplainSettings),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::{
     Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-    redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use service_runtime::egress::{EgressProxy, http_client};
 use url::form_urlencoded;
 
 use super::answer::TokenAnswer;
@@ -32,23 +32,20 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) struct Exchange(reqwest::Client);
 
 impl Exchange {
-    /// Builds the only HTTP client of the process.
+    /// Builds the client of token endpoints.
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
-        reqwest::Client::builder()
+    /// When TLS cannot be set up, or the proxy's URL cannot be used.
+    pub(super) fn new(proxy: Option<&EgressProxy>) -> Result<Self, reqwest::Error> {
+        http_client(proxy)?
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
-            .redirect(redirect::Policy::none())
             // A request that is sent again may meet a token that is used up, and one on a
             // connection that was idle may be lost in between.
             .retry(reqwest::retry::never())
             .pool_max_idle_per_host(0)
-            // An ambient HTTPS_PROXY must not decide where tokens go.
-            .no_proxy()
             .build()
             .map(Self)
     }

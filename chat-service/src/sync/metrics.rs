@@ -46,6 +46,10 @@ macro_rules! counters {
                     registry.register(name, help, metrics.$counter.clone());
                 )*
                 let help = "Outcomes of refreshes, by result";
+                // Counted from 0 on: what begins with 1 has no increase.
+                for status in OutcomeStatus::ALL {
+                    metrics.outcomes_of(*status);
+                }
                 registry.register("chat_outcomes", help, metrics.outcomes.clone());
                 let help = "Time from when a ref was due to when its outcome was stored, by the lane \
                             in which it was due";
@@ -102,10 +106,12 @@ impl SyncMetrics {
 
     pub(super) fn count_outcomes(&self, statuses: &[OutcomeStatus]) {
         for status in statuses {
-            let label = StatusLabel {
-                status: status.name(),
-            };
-            self.outcomes.get_or_create(&label).inc();
+            self.outcomes_of(*status).inc();
         }
+    }
+
+    fn outcomes_of(&self, status: OutcomeStatus) -> Counter {
+        let status = status.name();
+        self.outcomes.get_or_create_owned(&StatusLabel { status })
     }
 }

@@ -34,7 +34,9 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use self::begun::PrefacedStream;
 pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
-use crate::{jitter::jittered, peer::PeerNames, tls::ServerTls, token::MAX_TOKEN_BYTES};
+use crate::{
+    jitter::jittered, peer::PeerNames, telemetry::Failing, tls::ServerTls, token::MAX_TOKEN_BYTES,
+};
 
 /// By this share the ages of connections differ from the one that is set.
 const AGE_JITTER: f64 = 0.1;
@@ -102,6 +104,7 @@ pub async fn serve<S, B>(
     let slots = Arc::new(Semaphore::new(options.most));
     let mut connections = JoinSet::new();
     let (refusals, handshakes) = (Seldom::default(), Arc::new(Seldom::default()));
+    let failing = Failing::default();
     loop {
         let accepted = tokio::select! {
             () = close.cancelled() => break,
@@ -112,13 +115,18 @@ pub async fn serve<S, B>(
             Ok((stream, _)) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted; trying again");
+                if failing.begins() {
+                    tracing::warn!(%error, "no connection can be accepted; trying again");
+                }
                 tokio::select! {
                     () = close.cancelled() => break,
                     () = sleep(ACCEPT_PAUSE) => continue,
                 }
             }
         };
+        if failing.ends() {
+            tracing::info!("connections are accepted again");
+        }
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             metrics.refused.inc();
             if refusals.is_now() {

@@ -233,4 +233,14 @@ mod tests {
         readiness.not_ready("draining");
         assert_eq!(readiness.gauge.get(), 0);
     }
+
+    #[test]
+    fn a_panic_is_counted_whatever_becomes_of_its_task() {
+        let mut registry = Registry::default();
+        register(&mut registry, &Readiness::default(), "1.2.3");
+        let before = PANICS.get();
+        let panicked = std::thread::spawn(|| panic!("as a bug would")).join();
+        assert!(panicked.is_err());
+        assert!(PANICS.get() > before);
+    }
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use service_runtime::{
     config::{Span, TextList, list, span},
+    egress::EgressProxy,
     token::{AUDIENCE, ClaimNames, KeyMetrics, KeySources, Trust, Verifier},
 };
 
@@ -44,9 +45,9 @@ pub struct OperatorSettings {
 }
 
 impl OperatorSettings {
-    /// Verifies operators' tokens; to be kept up to date.
+    /// Verifies operators' tokens; to be kept up to date, through `proxy`.
     #[must_use]
-    pub fn verifier(&self, metrics: &KeyMetrics) -> Verifier {
+    pub fn verifier(&self, proxy: Option<EgressProxy>, metrics: &KeyMetrics) -> Verifier {
         let trust = Trust {
             name: "operators",
             keys: self.jwt_keys.clone(),
@@ -56,6 +57,7 @@ impl OperatorSettings {
             claims: self.jwt_claims.clone(),
             authorities: self.jwks_ca_file.clone(),
             bearer: None,
+            proxy,
         };
         Verifier::new(trust, metrics)
     }

@@ -27,11 +27,12 @@ use std::{
 };
 
 use proto::sync::{BudgetView, Credential, ProblemClass, Provider};
+use service_runtime::egress::EgressProxy;
 
 use super::Answer;
 use crate::budget::{Admission, Supply, WithholdReason};
 
-pub use client::{CONNECT_TIMEOUT, EgressProxy, MAX_BODY_BYTES, REQUEST_TIMEOUT};
+pub use client::{CONNECT_TIMEOUT, MAX_BODY_BYTES, REQUEST_TIMEOUT};
 pub use connection::HostConnection;
 pub use rest::MAX_REVIEW_PAGES;
 

@@ -1,18 +1,9 @@
 //! The way to a git host: through a proxy or past it, and whose certificates are believed.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::path::PathBuf;
 
 use proto::{chat::v1 as pb, sync::ProblemClass};
-use testkit::{process::Process, tls::TlsFront};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use testkit::{egress::ConnectProxy, process::Process, tls::TlsFront};
 
 use crate::{
     binary::{Keys, configured},
@@ -21,82 +12,6 @@ use crate::{
 
 /// A name that only the proxy can reach.
 const GHES: &str = "ghes.corp.test";
-const PASSWORD: &str = "hush-hush";
-
-/// An HTTP proxy that takes `CONNECT` alone, and leads everything to one address.
-struct ConnectProxy {
-    address: SocketAddr,
-    /// The heads of the requests for a tunnel.
-    heads: Arc<Mutex<Vec<String>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl ConnectProxy {
-    async fn start(upstream: SocketAddr) -> Self {
-        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = Arc::clone(&heads);
-        let (address, tasks) = serve(move |mut client| {
-            let seen = Arc::clone(&seen);
-            async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = client.read_u8().await else {
-                        return;
-                    };
-                    head.push(byte);
-                }
-                seen.lock().unwrap().push(String::from_utf8(head).unwrap());
-                let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
-                if client.write_all(answer).await.is_ok() {
-                    tunnel(client, upstream).await;
-                }
-            }
-        })
-        .await;
-        Self {
-            address,
-            heads,
-            _tasks: tasks,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://ann:{PASSWORD}@{}", self.address)
-    }
-
-    /// The hosts that tunnels were asked for, and whether each request knew the password.
-    fn tunnels(&self) -> Vec<(String, bool)> {
-        let heads = self.heads.lock().unwrap();
-        let names = |head: &String| {
-            let host = head.split(' ').nth(1).unwrap().to_owned();
-            // `ann:hush-hush`.
-            (host, head.contains("Basic YW5uOmh1c2gtaHVzaA=="))
-        };
-        heads.iter().map(names).collect()
-    }
-}
-
-async fn serve<F>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinSet<()>)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((client, _)) = listener.accept().await {
-            connections.spawn(answer(client));
-        }
-    });
-    (address, tasks)
-}
-
-async fn tunnel(mut client: TcpStream, upstream: SocketAddr) {
-    let mut server = TcpStream::connect(upstream).await.unwrap();
-    // Either side may break off.
-    let _ = copy_bidirectional(&mut client, &mut server).await;
-}
 
 /// Where a worker finds a GitHub that speaks TLS, and how.
 struct Way {
@@ -110,7 +25,10 @@ impl Way {
         stack.github.pull_request("acme/web").head("a").open();
         let upstream = stack.github.address().to_string();
         let front = TlsFront::start(upstream, &[GHES, "localhost"], &[]).await;
-        let proxy = ConnectProxy::start(front.address()).await;
+        let proxy = ConnectProxy::start().await;
+        for host in [GHES, "localhost"] {
+            proxy.route(host, front.address());
+        }
         let keys = Keys::new();
         std::fs::write(keys.file("authority.pem"), front.authority()).unwrap();
         Self { front, proxy, keys }
@@ -137,7 +55,6 @@ impl Way {
         let outcome = stack.applied("a").await;
         let log = process.lines().join("\n");
         assert!(log.contains("effective configuration"), "{log}");
-        assert!(!log.contains(PASSWORD), "{log}");
         process.stop().await;
         outcome.result.unwrap()
     }

@@ -1,6 +1,7 @@
 //! Everything over TLS: whose certificates are believed, what is refused and in which words, and
 //! certificates that are replaced while calls are made.
 
+mod alone;
 mod files;
 mod refused;
 mod rotation;
@@ -120,7 +121,7 @@ async fn all_that_processes_say_to_each_other_is_said_over_tls() {
         for (url, role) in [(stack.ops_url(), "server"), (&ops, "worker")] {
             assert_eq!(get(&files, &format!("{url}/livez")).await.unwrap(), "ok\n");
             let metrics = get(&files, &format!("{url}/metrics")).await.unwrap();
-            let gauge = format!("certificate_expiry_timestamp_seconds{{role=\"{role}\"}}");
+            let gauge = format!("_certificate_expiry_timestamp_seconds{{role=\"{role}\"}}");
             assert!(metrics.contains(&gauge), "{metrics}");
         }
         let authority = files.path("authority.pem");

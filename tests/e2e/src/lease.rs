@@ -1,7 +1,19 @@
 //! What a test reports in the place of a worker.
 
-use proto::chat::v1::{Lease, NoPullRequest, Outcome, ReportOutcomesRequest, outcome};
+use proto::chat::v1::{
+    Lease, LeaseDiffStatusesRequest, NoPullRequest, Outcome, ReportOutcomesRequest, outcome,
+};
 use uuid::Uuid;
+
+/// Asks for whatever is due now.
+#[must_use]
+pub fn whatever_is_due() -> LeaseDiffStatusesRequest {
+    LeaseDiffStatusesRequest {
+        request_id: Uuid::now_v7().to_string(),
+        worker_id: "by hand".to_owned(),
+        ..LeaseDiffStatusesRequest::default()
+    }
+}
 
 /// That there is no pull request for the first ref of the lease, which is given back.
 pub fn no_pull_request(lease: &Lease) -> ReportOutcomesRequest {

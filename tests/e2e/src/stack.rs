@@ -239,7 +239,7 @@ impl Stack {
         self.worker_with(&[]).await
     }
 
-    /// Starts a worker with more variables.
+    /// Starts a worker with more variables; one that is empty is not set at all.
     ///
     /// # Panics
     ///
@@ -270,8 +270,14 @@ impl Stack {
             .env("GITSYNC_TOKEN_FILE", &token)
             .env("GITSYNC_JWT_KEYS", self.directory.file("jwt.pub"))
             .env("GITSYNC_LISTEN", "127.0.0.1:0")
-            .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0")
-            .envs(variables.iter().copied());
+            .env("GITSYNC_OPS_LISTEN", "127.0.0.1:0");
+        for (name, value) in variables {
+            if value.is_empty() {
+                worker.env_remove(name);
+            } else {
+                worker.env(name, value);
+            }
+        }
         let mut process = Process::spawn("gitsync-service", worker).expect("start the worker");
         let listening = process.wait_for_event("listening").await;
         Worker {

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use opentelemetry_proto::tonic::{
@@ -62,6 +65,8 @@ struct Received {
     spans: Mutex<Vec<Span>>,
     /// Everything that was sent, as text.
     text: Mutex<String>,
+    /// Nothing is taken.
+    refuses: AtomicBool,
 }
 
 impl Collector {
@@ -87,6 +92,11 @@ impl Collector {
     /// Its endpoint.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Takes nothing more, as a collector whose quota is spent, or everything again.
+    pub fn set_refusing(&self, refuses: bool) {
+        self.received.refuses.store(refuses, Ordering::Relaxed);
     }
 
     /// All spans so far, in the order in which they were received.
@@ -116,6 +126,9 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(Status::permission_denied("the quota is spent"));
+        }
         let request = request.into_inner();
         lock(&self.text).push_str(&format!("{request:?}\n"));
         for of_resource in request.resource_spans {

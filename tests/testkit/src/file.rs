@@ -1,4 +1,4 @@
-//! Files that a test hands to a process, and replaces while it runs.
+//! Files and directories that a test hands to a process, and replaces while it runs.
 
 use std::{
     fs,
@@ -45,5 +45,54 @@ impl Drop for TempFile {
     fn drop(&mut self) {
         // One that was renamed is gone already.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A directory of its own in the system's temporary directory; gone, with what is in it, when it is
+/// dropped.
+#[derive(Debug)]
+pub struct TempDirectory(PathBuf);
+
+impl TempDirectory {
+    /// A new one, empty.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("testkit-{}", Uuid::now_v7()));
+        fs::create_dir(&path).expect("make a directory");
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same as text, as settings name it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    /// A file in it, as settings name it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Default for TempDirectory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for TempDirectory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod clients;
 pub mod collector;
+pub mod egress;
 pub mod file;
 pub mod github;
 pub mod http;

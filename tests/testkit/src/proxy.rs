@@ -33,6 +33,8 @@ pub enum Mode {
     Stall,
     /// Passes everything on after this long, either way.
     Delay(Duration),
+    /// Ends each connection when so many bytes of what the server says were passed on.
+    CutAfter(usize),
 }
 
 /// A running proxy. Dropping it closes every connection.
@@ -127,8 +129,8 @@ async fn connection(client: TcpStream, upstream: String, mode: watch::Receiver<M
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
         tokio::join!(
-            pass(client_read, server_write, mode.clone()),
-            pass(server_read, client_write, mode.clone()),
+            pass(client_read, server_write, mode.clone(), false),
+            pass(server_read, client_write, mode.clone(), true),
         );
     };
     tokio::select! {
@@ -138,19 +140,29 @@ async fn connection(client: TcpStream, upstream: String, mode: watch::Receiver<M
 }
 
 /// Copies one direction. An end is passed on too, so that half-closed connections work.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    is_answer: bool,
+) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut passed = 0;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         // The guard that `wait_for` returns ends with the statement.
-        let delay = match mode.wait_for(|mode| *mode != Mode::Stall).await.as_deref() {
-            Ok(Mode::Delay(delay)) => *delay,
-            Ok(Mode::Pass | Mode::Cut | Mode::Stall) => Duration::ZERO,
+        let (mut delay, mut most) = (Duration::ZERO, usize::MAX);
+        match mode.wait_for(|mode| *mode != Mode::Stall).await.as_deref() {
+            Ok(Mode::Delay(by)) => delay = *by,
+            Ok(Mode::CutAfter(bytes)) if is_answer => most = *bytes,
+            Ok(Mode::Pass | Mode::Cut | Mode::Stall | Mode::CutAfter(_)) => {}
             Err(_) => return,
-        };
+        }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        if to.write_all(&buffer[..read]).await.is_err() {
+        let next = read.min(most.saturating_sub(passed));
+        passed += next;
+        if to.write_all(&buffer[..next]).await.is_err() || passed >= most {
             return;
         }
     }

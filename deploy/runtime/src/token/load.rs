@@ -8,6 +8,7 @@ use super::{
     key::{self, Key, KeyError},
     source::KeySource,
 };
+use crate::egress::{EgressProxy, http_client};
 
 /// Bytes of a file or an answer at most. A set of five RSA keys with certificates has 10 KB.
 const MAX_BYTES: usize = 256 * 1024;
@@ -39,6 +40,8 @@ pub(super) struct Access {
     pub(super) authorities: Option<PathBuf>,
     /// A file with a bearer token that they ask for, as a Kubernetes API server does.
     pub(super) bearer: Option<PathBuf>,
+    /// What they are reached through, if not directly.
+    pub(super) proxy: Option<EgressProxy>,
 }
 
 impl From<reqwest::Error> for LoadError {
@@ -81,10 +84,7 @@ pub(super) async fn load(source: &KeySource, access: &Access) -> Result<Vec<Key>
 /// Both files are read each time, since they may have been replaced; a client each time costs
 /// milliseconds every few minutes.
 async fn fetch(url: &reqwest::Url, access: &Access) -> Result<Vec<u8>, LoadError> {
-    let mut client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT);
+    let mut client = http_client(access.proxy.as_ref())?.connect_timeout(CONNECT_TIMEOUT);
     if let Some(path) = &access.authorities {
         let pem = tokio::fs::read(path).await?;
         client = client.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);

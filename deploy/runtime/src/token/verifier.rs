@@ -18,6 +18,7 @@ use super::{
     metrics::KeyMetrics,
     source::KeySources,
 };
+use crate::egress::EgressProxy;
 
 /// The trusted issuers, and the conditions on their tokens.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Trust {
     pub authorities: Option<PathBuf>,
     /// File with a bearer token that key URLs ask for.
     pub bearer: Option<PathBuf>,
+    /// What key URLs are reached through, if not directly.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// Checks tokens. Cheap to clone; clones have the same keys.
@@ -61,6 +64,7 @@ impl Verifier {
         let access = Access {
             authorities: trust.authorities,
             bearer: trust.bearer,
+            proxy: trust.proxy,
         };
         let metrics = metrics.of(trust.name);
         Self(Arc::new(Inner {

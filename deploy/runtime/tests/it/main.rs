@@ -50,6 +50,7 @@ fn trust(sources: &str) -> Trust {
         claims: ClaimNames::default(),
         authorities: None,
         bearer: None,
+        proxy: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which tokens are accepted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -243,6 +243,38 @@ fn a_call_has_one_bearer_token() {
             verifier.verify_headers(&headers).err(),
             refused,
             "{values:?}"
+        );
+    }
+}
+
+/// A token is verified where its call is handled, since no kind of key takes longer than other calls of the
+/// thread may wait. A build without optimizations takes several times what a release does, and a machine
+/// under load as much again.
+#[test]
+fn no_kind_of_key_holds_the_thread_of_a_call_for_long() {
+    const TIMES: usize = 101;
+    for pair in [
+        KeyPair::generate(),
+        KeyPair::p256(),
+        KeyPair::p384(),
+        KeyPair::rsa(),
+    ] {
+        let file = TempFile::new(&set(&[&pair]));
+        let verifier = verifier(trust(&file.name()));
+        let token = pair.issue(&claims());
+        let mut taken: Vec<Duration> = (0..TIMES)
+            .map(|_| {
+                let begun = Instant::now();
+                verifier.verify(&token).unwrap();
+                begun.elapsed()
+            })
+            .collect();
+        taken.sort();
+        let median = taken[TIMES / 2];
+        assert!(
+            median < Duration::from_millis(3),
+            "{}: {median:?}",
+            pair.algorithm()
         );
     }
 }

@@ -8,7 +8,6 @@ mod answer;
 mod base;
 mod body;
 mod exchange;
-mod proxy;
 
 use std::{
     fmt,
@@ -22,10 +21,10 @@ use std::{
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
-    redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
+use service_runtime::egress::{EgressProxy, http_client};
 use url::Url;
 
 use proto::sync::{Lane, Pause, ProblemClass};
@@ -37,8 +36,6 @@ use super::{
     instance::{Instance, NO_GRAPHQL},
     rate_limit::LimitHeaders,
 };
-
-pub use proxy::EgressProxy;
 
 pub(super) use answer::{HttpAnswer, Redirect, Reply};
 
@@ -96,18 +93,12 @@ impl HttpClient {
         request_timeout: Duration,
         proxy: Option<&EgressProxy>,
     ) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder()
+        http_client(proxy)?
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT.min(request_timeout))
             .timeout(request_timeout)
-            .redirect(redirect::Policy::none())
-            // An ambient HTTPS_PROXY must not decide where tokens go.
-            .no_proxy();
-        let builder = match proxy {
-            Some(proxy) => builder.proxy(proxy.build()?),
-            None => builder,
-        };
-        builder.build().map(Self)
+            .build()
+            .map(Self)
     }
 }
 

@@ -114,9 +114,9 @@ async fn certificates_and_authorities_are_replaced_and_no_call_fails() {
             }
             let certified = new.certify(&LOCAL, Life::Long);
             server.secure(&certified, &new.pem(), &[]).await.unwrap();
-            let gauge = "certificate_expiry_timestamp_seconds{role=\"server\"}";
+            let gauge = "chat_certificate_expiry_timestamp_seconds{role=\"server\"}";
             second_in_use(&ops, gauge).await;
-            let gauge = "certificate_expiry_timestamp_seconds{role=\"worker\"}";
+            let gauge = "gitsync_certificate_expiry_timestamp_seconds{role=\"worker\"}";
             second_in_use(&worker.ops, gauge).await;
             files.write("authority.pem", &new.pem());
             believed(2).await;

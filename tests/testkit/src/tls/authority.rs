@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use rcgen::{
@@ -14,6 +15,8 @@ use tokio_rustls::rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An authority of its own.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -34,6 +37,8 @@ pub enum Life {
     Long,
     /// Until this year begins, which is long after the test too.
     Until(i32),
+    /// Until tomorrow.
+    Soon,
     /// Until before the test.
     Over,
 }
@@ -75,6 +80,7 @@ impl Authority {
         match life {
             Life::Long => {}
             Life::Until(year) => params.not_after = date_time_ymd(year, 1, 1),
+            Life::Soon => params.not_after = (SystemTime::now() + DAY).into(),
             Life::Over => {
                 params.not_before = date_time_ymd(2020, 1, 1);
                 params.not_after = date_time_ymd(2021, 1, 1);
