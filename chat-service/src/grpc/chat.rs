@@ -151,7 +151,9 @@ impl ChatService for ChatGrpc {
         request: Request<v1::BatchGetChatsRequest>,
     ) -> Result<Response<v1::BatchGetChatsResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
-        let ids = convert::ids("chat_ids", &request.into_inner().chat_ids)?;
+        let request = request.into_inner();
+        let ids = convert::ids("chat_ids", &request.chat_ids)?;
+        let view = convert::view("view", request.view, View::Full)?;
         let ids: Vec<ChatId> = ids.into_iter().map(ChatId).collect();
         let readable = self.authorizer.chats(&principal, Action::ReadChat);
         let sample = self.authorizer.sample();
@@ -165,7 +167,7 @@ impl ChatService for ChatGrpc {
         let mut response = v1::BatchGetChatsResponse::default();
         for id in ids {
             match found.remove(&id) {
-                Some(chat) => response.chats.push(viewer.shown(chat, View::Full)),
+                Some(chat) => response.chats.push(viewer.shown(chat, view)),
                 None => response.missing_chat_ids.push(id.to_string()),
             }
         }

@@ -1,6 +1,8 @@
 //! `BatchGetChats`: several chats by id.
 
-use proto::chat::v1::{self, BatchGetChatsRequest, BatchGetChatsResponse};
+use proto::chat::v1::{
+    self, BatchGetChatsRequest, BatchGetChatsResponse, ChatView, GetChatsRequest,
+};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -14,7 +16,10 @@ async fn get(
     caller: &Caller,
     chat_ids: Vec<String>,
 ) -> Result<BatchGetChatsResponse, Status> {
-    let request = BatchGetChatsRequest { chat_ids };
+    let request = BatchGetChatsRequest {
+        chat_ids,
+        ..BatchGetChatsRequest::default()
+    };
     let response = stack.chats(caller).batch_get_chats(request).await?;
     Ok(response.into_inner())
 }
@@ -37,6 +42,28 @@ async fn several_chats_come_in_the_order_of_their_ids_as_each_alone() {
             assert_eq!(response.chats, alone);
             assert_eq!(response.missing_chat_ids, Vec::<String>::new());
         }
+        // In the view of a list, unless it is asked for all.
+        for view in [ChatView::Basic, ChatView::Full] {
+            let request = BatchGetChatsRequest {
+                chat_ids: ids.clone(),
+                view: view.into(),
+            };
+            let batch = stack.chats(&owner.caller).batch_get_chats(request).await;
+            let mut batch = batch.unwrap().into_inner().chats;
+            let list = GetChatsRequest {
+                view: view.into(),
+                ..GetChatsRequest::default()
+            };
+            let list = stack.chats(&owner.caller).get_chats(list).await.unwrap();
+            batch.sort_by(|one, other| other.id.cmp(&one.id));
+            assert_eq!(batch, list.into_inner().chats);
+        }
+        let unknown = BatchGetChatsRequest {
+            chat_ids: ids,
+            view: 9,
+        };
+        let refused = refused(stack.chats(&owner.caller).batch_get_chats(unknown).await);
+        assert_eq!(refused.2.as_deref(), Some("view"));
     })
     .await;
 }

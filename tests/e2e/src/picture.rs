@@ -107,6 +107,7 @@ pub async fn list(
     if !request.chat_ids.is_empty() {
         let request = BatchGetChatsRequest {
             chat_ids: request.chat_ids.clone(),
+            view: ChatView::Full.into(),
         };
         let answer = client.batch_get_chats(request).await?.into_inner();
         return Ok(by_id(answer.chats).collect());

@@ -72,7 +72,10 @@ pub(super) async fn on_chat(
         ),
         ("BatchGetChats", _) => {
             let chat_ids = vec![chat_id];
-            let request = v1::BatchGetChatsRequest { chat_ids };
+            let request = v1::BatchGetChatsRequest {
+                chat_ids,
+                ..v1::BatchGetChatsRequest::default()
+            };
             let batch = client.batch_get_chats(request).await.unwrap().into_inner();
             let got = batch.chats.iter().any(|got| got.id == chat.id);
             assert_ne!(got, batch.missing_chat_ids.contains(&chat.id));

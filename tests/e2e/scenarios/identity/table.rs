@@ -41,6 +41,7 @@ pub(super) fn table() -> Vec<Row> {
             "chat.v1.ChatService/BatchGetChats",
             &v1::BatchGetChatsRequest {
                 chat_ids: vec![chat_id()],
+                ..v1::BatchGetChatsRequest::default()
             },
             [Ok, Ok, Ok, Ok],
         ),
