@@ -140,3 +140,40 @@ impl DecisionGuard {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use policy::User;
+
+    use super::*;
+    use crate::events::watch::tests::{chat, user};
+
+    #[test]
+    fn what_cedar_denies_fails_the_call_and_is_counted() {
+        let disagreements = Disagreements::default();
+        let guard = Guard::new(1, disagreements.clone());
+        let policies = Policies::embedded().unwrap();
+        let id = user();
+        let principal = Principal::User(User {
+            id,
+            organizations: BTreeMap::new(),
+            groups: [].into(),
+            site_roles: [].into(),
+            suspended: false,
+        });
+        let recheck = |chats: &[Chat]| {
+            let sample = guard.sample();
+            guard.recheck(sample, &policies, &principal, Action::ReadChat, chats)
+        };
+        recheck(&[chat(id)]).unwrap();
+        assert_eq!(disagreements.count(), 0);
+        let refused = recheck(&[chat(id), chat(user())]);
+        assert!(
+            matches!(refused, Err(Error::Internal { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(disagreements.count(), 1);
+    }
+}

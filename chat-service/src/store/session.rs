@@ -49,8 +49,8 @@ const DEFAULT_PORT: u16 = 5432;
 pub(super) const MARK: (&str, &str) = ("chat_service.options", "sent");
 
 /// A statement waits for a lock for this part of its time at most. With all of it, the server would
-/// end it for the time: nothing would say that it waited for another session, and the caller would
-/// take the list or the chat to be too much. With half, what gets its lock late still has as long to run.
+/// end it for the time: nothing would say that it waited for another session. With half, a
+/// statement that gets its lock late still has as long to run.
 const LOCK_SHARE: u32 = 2;
 
 /// The settings of every session, in PostgreSQL's units: from the startup packet, or those of the

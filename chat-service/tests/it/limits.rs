@@ -271,3 +271,45 @@ async fn an_answer_that_is_not_taken_counts_against_its_caller_and_is_ended_at_i
     })
     .await;
 }
+
+/// Waits until this number of connections of callers is open.
+async fn until_open(stack: &Stack, wanted: u64) {
+    wait::until("connections end", || async {
+        let open: u64 = stack
+            .metric("chat_connections_open{listener=\"grpc\"}")
+            .await;
+        if open == wanted { Ok(()) } else { Err(open) }
+    })
+    .await;
+}
+
+/// Its grace is longer than an answer may take: it cuts no answer that is taken, and does not wait
+/// for one that is not.
+#[tokio::test]
+async fn a_connection_at_its_age_has_its_answers_taken_and_ends_with_those_that_are_not() {
+    let change = |settings: &mut chat_service::config::Settings, _: &mut _| {
+        settings.max_connection_age = Duration::from_secs(5).into();
+        settings.call_timeout = Duration::from_secs(15).into();
+    };
+    Stack::run_with(change, async |stack| {
+        let caller = Caller::user();
+        let client = stack.database.client().await;
+        let owner = Uuid::parse_str(&caller.id()).unwrap();
+        client.execute(LARGE_CHATS, &[&200, &owner]).await.unwrap();
+        let late = Stalled::connect(&stack.public_url).await;
+        let never = Stalled::connect(&stack.public_url).await;
+        let taken_late = call_untaken(&late, &caller).await.unwrap();
+        let untaken = call_untaken(&never, &caller).await.unwrap();
+        let _idle = Stalled::connect(&stack.public_url).await;
+        until_open(stack, 3).await;
+        // The last one, which nothing keeps, has reached its age: so have the others.
+        until_open(stack, 2).await;
+        late.open();
+        assert!(taken_late.take().await.unwrap() > 2_000_000);
+        until_open(stack, 1).await;
+        until_open(stack, 0).await;
+        never.open();
+        assert!(untaken.take().await.is_err(), "it was ended");
+    })
+    .await;
+}

@@ -89,6 +89,14 @@ async fn the_shipped_policies_decide_alike_in_cedar_memory_and_sql() {
     let all =
         format!("{combinations} chats of {combinations} x {callers} callers x {actions} actions");
     assert!(report.contains(&all), "{all} is not in {report}");
+    // It needs PostgreSQL, and nothing that is in the database.
+    let empty = testkit::postgres::empty_database().await;
+    let sample = ["--max-evaluations", "10000", "--database-url", empty.url()];
+    let shipped = shipped();
+    let checked = [&["policy", "check", shipped.to_str().unwrap()], &sample[..]].concat();
+    let (code, report, errors) = output_of(&checked);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(report.contains("predicates ran as SQL"), "{report}");
     // The real tables were not touched.
     let client = database.client().await;
     let rows = client.query("SELECT id FROM chats", &[]).await.unwrap();

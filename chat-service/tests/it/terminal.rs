@@ -8,11 +8,12 @@ mod watching;
 
 use proto::chat::v1::{ChatStatus, CreateChatRequest, ProblemClass};
 use serde_json::Value;
-use testkit::postgres::Client as Database;
+use testkit::{postgres::Client as Database, proxy::Mode};
 use uuid::Uuid;
 
 use self::client::{Client, Ran};
 use crate::{
+    lock::{Holder, until_blocked},
     stack::{Caller, Stack},
     worker::{Leased, Owner, Worker, failed, found, outcome},
 };
@@ -239,6 +240,39 @@ async fn the_state_of_the_synchronisation_is_shown_to_site_admins_alone() {
             "{}",
             refused.err
         );
+    })
+    .await;
+}
+
+/// Whichever code gRPC gives it: that depends on how far the call had come.
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_a_call_says_so_and_is_no_bug() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        let chat = stack.chat(&owner).await;
+        for arguments in [&["list"][..], &["refresh", &chat.id]] {
+            let (client, proxy) = watching::through_a_proxy(stack, &owner).await;
+            let holder = Holder::of(stack, "LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await;
+            let mut command = client.start(arguments);
+            until_blocked(stack, 1).await;
+            proxy.cut();
+            command.remarks("cannot be reached: ").await;
+            assert_eq!(command.ends().await, Some(69), "{arguments:?}");
+            holder.let_go().await;
+        }
+        // In the middle of an answer.
+        let title = "x".repeat(200);
+        for _ in 0..50 {
+            let chat = named(&title, ChatStatus::Waiting);
+            stack.chat_with(&owner, chat).await;
+        }
+        for least in [1, 2_000, 10_000] {
+            let (client, proxy) = watching::through_a_proxy(stack, &owner).await;
+            proxy.set(Mode::CutAfter(least));
+            let mut command = client.start(&["list", "--json"]);
+            command.remarks("cannot be reached: ").await;
+            assert_eq!(command.ends().await, Some(69), "{least}");
+        }
     })
     .await;
 }

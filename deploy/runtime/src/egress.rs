@@ -1,5 +1,5 @@
-//! The way of a service's own requests out: the only HTTP client that the services build, perhaps
-//! through a proxy, and the settings that name one.
+//! Requests of a service to other hosts: the only HTTP client that the services build, perhaps with
+//! a proxy, and the settings that name one.
 
 use std::net::IpAddr;
 
@@ -29,8 +29,8 @@ impl EgressProxy {
     }
 }
 
-/// Begins an HTTP client whose requests carry secrets: it follows no redirect, and goes through `proxy`
-/// or none. An ambient `HTTPS_PROXY` must not decide where secrets go.
+/// Begins an HTTP client whose requests carry secrets: it follows no redirect, and goes through
+/// `proxy` or none. An ambient `HTTPS_PROXY` must not decide where secrets go.
 ///
 /// # Errors
 ///
@@ -66,8 +66,7 @@ pub fn https_proxy(text: &str) -> Result<SecretString, &'static str> {
 ///
 /// # Errors
 ///
-/// What they must be. What is refused here would be no host to the HTTP client either, which ignores
-/// it.
+/// What they must be. An entry that is refused here would be ignored by the HTTP client.
 pub fn no_proxy(text: &str) -> Result<String, &'static str> {
     let is_network = |entry: &str| {
         let (address, mask) = entry.split_once('/').unwrap_or((entry, "0"));

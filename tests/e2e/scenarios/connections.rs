@@ -141,8 +141,15 @@ async fn a_process_without_descriptors_says_so_at_rest_and_goes_on_when_there_ar
             spent < 100,
             "{spent} hundredths of a second in three seconds"
         );
+        let log = stack.chat_service.log();
+        let warnings = log.iter().filter(|line| line["level"] == "WARN").count();
+        assert_eq!(
+            warnings, 1,
+            "a line when it begins, whatever is tried: {log:?}"
+        );
         drop(held);
         wait::until("it serves again", || list(stack)).await;
+        warned(stack, "connections are accepted again").await;
         Vec::new()
     })
     .await;

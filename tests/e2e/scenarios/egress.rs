@@ -1,4 +1,4 @@
-//! The way of chat-service's own requests out: to identity providers, and to where tokens are renewed.
+//! Requests of chat-service to other hosts: to identity providers, and to where tokens are renewed.
 
 use std::time::Duration;
 

@@ -19,8 +19,8 @@ const PASSWORD: &str = "hush-hush-egress";
 /// `ann` with it, as HTTP writes them.
 const BASIC: &str = "Basic YW5uOmh1c2gtaHVzaC1lZ3Jlc3M=";
 
-/// An HTTP proxy that takes `CONNECT` alone, and knows where some names are. Dropping it closes every
-/// connection.
+/// An HTTP proxy that takes `CONNECT` alone, and knows where some names are. Dropping it closes
+/// every connection.
 #[derive(Debug)]
 pub struct ConnectProxy {
     address: SocketAddr,
@@ -63,7 +63,7 @@ impl ConnectProxy {
         }
     }
 
-    /// Leads to `upstream` who asks for `host`, at whatever port. Other hosts cannot be reached.
+    /// Leads requests for `host`, at whatever port, to `upstream`. Other hosts cannot be reached.
     pub fn route(&self, host: &str, upstream: SocketAddr) {
         lock(&self.shared).routes.insert(host.to_owned(), upstream);
     }
@@ -78,8 +78,8 @@ impl ConnectProxy {
     /// password.
     #[must_use]
     pub fn tunnels(&self) -> Vec<(String, bool)> {
-        let told = |head: &String| (target(head).to_owned(), head.contains(BASIC));
-        lock(&self.shared).heads.iter().map(told).collect()
+        let request = |head: &String| (target(head).to_owned(), head.contains(BASIC));
+        lock(&self.shared).heads.iter().map(request).collect()
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Mode {
     Stall,
     /// Passes everything on after this long, either way.
     Delay(Duration),
-    /// Ends each connection when so many bytes of what the server says were passed on.
+    /// Ends each connection when this number of bytes of the server was passed on.
     CutAfter(usize),
 }
 

@@ -11,7 +11,7 @@ use super::{client::Client, json, named};
 use crate::stack::{Caller, Stack, user};
 
 /// A watch of `caller` through a proxy.
-async fn through_a_proxy(stack: &Stack, caller: &Caller) -> (Client, Proxy) {
+pub(super) async fn through_a_proxy(stack: &Stack, caller: &Caller) -> (Client, Proxy) {
     let proxy = Proxy::start(stack.public_url.trim_start_matches("http://")).await;
     let client = Client::of(stack, caller).at(&format!("http://{}", proxy.address()));
     (client, proxy)

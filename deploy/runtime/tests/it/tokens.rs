@@ -247,9 +247,8 @@ fn a_call_has_one_bearer_token() {
     }
 }
 
-/// A token is verified where its call is handled, since no kind of key takes longer than other calls of the
-/// thread may wait. A build without optimizations takes several times what a release does, and a machine
-/// under load as much again.
+/// A token is verified where its call is handled: no kind of key takes longer than other calls of
+/// the thread may wait. A build without optimizations takes several times as long as a release.
 #[test]
 fn no_kind_of_key_holds_the_thread_of_a_call_for_long() {
     const TIMES: usize = 101;

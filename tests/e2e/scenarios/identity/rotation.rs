@@ -6,16 +6,18 @@ use std::sync::{
 };
 
 use e2e::stack::{REPOSITORY, Stack, Worker};
-use proto::chat::v1::{Chat, GetChatsRequest, RefreshChatRequest};
+use proto::chat::v1::{Chat, GetChatsRequest, RefreshChatRequest, ReleaseLeaseRequest};
 use proto::gitsync::v1::GetWorkerStateRequest;
 use testkit::{
     clients::{self, Caller, KeyPair, bearer, channel},
     file::TempFile,
+    http,
     jwks::Provider,
     wait,
 };
 use tokio::task::JoinSet;
 use tonic::Code;
+use uuid::Uuid;
 
 use super::{claims, set};
 
@@ -174,6 +176,13 @@ async fn no_call_fails_while_keys_at_a_url_are_rotated() {
     rotated_under_load(Published::Url(provider), key).await;
 }
 
+/// Gives back a lease that there is not.
+fn nothing() -> ReleaseLeaseRequest {
+    ReleaseLeaseRequest {
+        lease_token: Uuid::now_v7().to_string(),
+    }
+}
+
 /// Chats of owners that the worker refreshes again and again.
 async fn refreshed(stack: &Stack, owners: &[(Caller, Chat)], rounds: usize) {
     for _ in 0..rounds {
@@ -219,10 +228,11 @@ async fn no_call_of_a_worker_fails_while_its_token_and_the_key_of_it_are_replace
                 // The service reads its file by itself within seconds; the worker its own.
                 wait::until("the old token is refused", || async {
                     let mut sync = clients::sync(channel(stack.sync_url()), bearer(&issue(&old)));
-                    let asked = sync.release_lease(proto::chat::v1::ReleaseLeaseRequest {
-                        lease_token: uuid::Uuid::now_v7().to_string(),
-                    });
-                    match asked.await.map_err(|status| status.code()) {
+                    match sync
+                        .release_lease(nothing())
+                        .await
+                        .map_err(|status| status.code())
+                    {
                         Err(Code::Unauthenticated) => Ok(()),
                         other => Err(format!("{other:?}")),
                     }
@@ -238,6 +248,72 @@ async fn no_call_of_a_worker_fails_while_its_token_and_the_key_of_it_are_replace
         let state = state.unwrap().into_inner();
         assert!(state.outcomes_reported > 0, "{state:?}");
         assert_eq!(state.last_errors, []);
+        vec![worker]
+    })
+    .await;
+}
+
+/// As a node replaces projected tokens: long before the end of the old one.
+#[tokio::test]
+async fn a_worker_takes_a_new_token_while_the_old_one_is_still_good() {
+    let keys = [KeyPair::generate(), KeyPair::generate()];
+    let file = TempFile::new(&set(&[&keys[0], &keys[1]]));
+    let issue = |key: &KeyPair| key.issue(&claims(&Caller::gitsync()));
+    let token = TempFile::new(&issue(&keys[0]));
+    let name = file.name();
+    Stack::run_with(&[("CHAT_SYNC_JWT_KEYS", &name)], async |stack| {
+        let mut worker = stack
+            .worker_with(&[("GITSYNC_TOKEN_FILE", &token.name())])
+            .await;
+        let owner = stack.linked_user("ann").await;
+        stack.github.repository(REPOSITORY).push("feature");
+        let chat = stack.chat(&owner).await;
+        stack.report(&owner, &chat, REPOSITORY, "feature").await;
+        let owners = [(owner, chat)];
+        refreshed(stack, &owners, 1).await;
+        // What is there for a moment is no token, and costs nothing.
+        token.replace("");
+        let says = |what: &'static str| {
+            move |line: &serde_json::Value| {
+                line["message"].as_str().is_some_and(|m| m.contains(what))
+            }
+        };
+        let worker_log = &mut worker.process;
+        worker_log
+            .wait_for_log("warns once", says("keeping the last token"))
+            .await;
+        refreshed(stack, &owners, 1).await;
+        token.replace(&issue(&keys[1]));
+        worker_log
+            .wait_for_log("has it", says("holds another token"))
+            .await;
+        file.replace(&set(&[&keys[1]]));
+        wait::until("the old token is refused", || async {
+            let mut sync = clients::sync(channel(stack.sync_url()), bearer(&issue(&keys[0])));
+            match sync
+                .release_lease(nothing())
+                .await
+                .map_err(|status| status.code())
+            {
+                Err(Code::Unauthenticated) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        refreshed(stack, &owners, 2).await;
+        let metrics = http::get(&worker.ops, "/metrics").await;
+        let mut lines = metrics.lines();
+        let refused = lines.find(|line| {
+            line.starts_with("rpc_client_call_duration_seconds_count")
+                && line.contains("UNAUTHENTICATED")
+        });
+        assert_eq!(refused, None, "no call was made with the old one");
+        let warnings = worker.process.log();
+        let warnings = warnings
+            .iter()
+            .filter(|line| line["level"] == "WARN")
+            .count();
+        assert_eq!(warnings, 1, "{}", worker.process.tail(20));
         vec![worker]
     })
     .await;

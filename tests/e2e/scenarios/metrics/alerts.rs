@@ -1,7 +1,15 @@
 //! Alerts that real faults fire: a real Prometheus scrapes both processes, and evaluates the rules
-//! that are shipped, with times that a test can wait for.
+//! that are shipped, with times that a test can wait for. `deploy/docs/alerts.md` names the test of
+//! each alert.
+
+mod bounds;
+mod hosts;
+mod oauth;
+mod replicas;
+mod table;
 
 use e2e::stack::{REPOSITORY, Stack, Worker};
+use futures_util::future::join_all;
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest, UpdateChatRequest};
 use testkit::{
     clients::Caller,
@@ -29,6 +37,16 @@ async fn prometheus(chat: &[&str], workers: &[&Worker]) -> Prometheus {
     Prometheus::start(&rules, &endpoints).await
 }
 
+/// Waits until a process says that it is ready, or that it is not.
+async fn until_ready(url: &str, ready: bool) {
+    let status = if ready {
+        "HTTP/1.1 200"
+    } else {
+        "HTTP/1.1 503"
+    };
+    http::until_contains(url, "/readyz", status).await;
+}
+
 /// Nothing is done while an alert is waited for.
 async fn nothing() {}
 
@@ -54,7 +72,12 @@ async fn while_the_database_is_away_operators_hear_of_it_and_of_nothing_once_it_
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
         let caller = Caller::user();
         let calling = async || list(stack, &caller).await;
-        let all = ["DatabaseUnreachable", "ChatServiceUnavailable", "CallsFail"];
+        let all = [
+            "DatabaseUnreachable",
+            "ChatServiceUnavailable",
+            "ProcessNotReady",
+            "CallsFail",
+        ];
         prometheus.until_quiet(&all, &calling).await;
         stack.database_proxy.cut();
         prometheus.until_firing(&all, &calling).await;
@@ -68,8 +91,17 @@ async fn while_the_database_is_away_operators_hear_of_it_and_of_nothing_once_it_
     .await;
 }
 
+/// A statement that takes longer than it may.
+const SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+    CREATE TRIGGER slow BEFORE INSERT ON chats FOR EACH ROW EXECUTE FUNCTION slow()";
+/// Callers at once, for whom there are two connections.
+const CROWD: usize = 30;
+
 #[tokio::test]
-async fn of_a_database_that_takes_no_writes_or_logins_or_holds_a_lock_operators_hear_the_cause() {
+async fn of_a_database_that_takes_no_writes_or_logins_or_is_slow_or_locked_operators_hear_the_cause()
+ {
     let server = Server::start(Options::default()).await.unwrap();
     let database = postgres::database_on(&server).await;
     let client = database.client().await;
@@ -79,21 +111,28 @@ async fn of_a_database_that_takes_no_writes_or_logins_or_holds_a_lock_operators_
             client.batch_execute(sql).await.unwrap();
         }
     };
-    let limit = [("CHAT_STATEMENT_TIMEOUT", "1s")];
-    Box::pin(Stack::run_on(database, &limit, async |stack| {
+    let limits = [
+        ("CHAT_STATEMENT_TIMEOUT", "1s"),
+        ("CHAT_DATABASE_CONNECTIONS", "6"),
+    ];
+    Box::pin(Stack::run_on(database, &limits, async |stack| {
         let prometheus = prometheus(&[stack.ops_url()], &[]).await;
         let owner = Caller::user();
         let chat = stack.chat(&owner).await;
         let creating = async || create(stack, &owner).await;
         let all = [
             "DatabaseRefusesWrites",
+            "DatabaseLocked",
             "DatabaseSlow",
+            "DatabaseSaturated",
             "DatabaseUnreachable",
         ];
         prometheus.until_quiet(&all, &creating).await;
         set("default_transaction_read_only = on").await;
         prometheus.until_firing(&all[..1], &creating).await;
+        until_ready(stack.ops_url(), false).await;
         set("default_transaction_read_only = off").await;
+        until_ready(stack.ops_url(), true).await;
 
         let mut holder = stack.database.client().await;
         let held = holder.transaction().await.unwrap();
@@ -112,14 +151,30 @@ async fn of_a_database_that_takes_no_writes_or_logins_or_holds_a_lock_operators_
             let _ = stack.chats(&owner).update_chat(request).await;
         };
         prometheus.until_firing(&all[1..2], &archiving).await;
+        // It is of use for all that needs no lock.
+        until_ready(stack.ops_url(), true).await;
         held.rollback().await.unwrap();
+
+        client.batch_execute(SLOW).await.unwrap();
+        prometheus.until_firing(&all[2..3], &creating).await;
+        let crowd: Vec<_> = (0..CROWD).map(|_| Caller::user()).collect();
+        let crowded = async || {
+            join_all(crowd.iter().map(|caller| create(stack, caller))).await;
+        };
+        prometheus.until_firing(&all[3..4], crowded).await;
+        until_ready(stack.ops_url(), true).await;
+        client
+            .batch_execute("DROP TRIGGER slow ON chats")
+            .await
+            .unwrap();
 
         // As while a password is replaced.
         let end = "ALTER ROLE postgres NOLOGIN;
                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE application_name LIKE 'chat-service%'";
         client.batch_execute(end).await.unwrap();
-        prometheus.until_firing(&all[2..], &creating).await;
+        prometheus.until_firing(&all[4..], &creating).await;
+        until_ready(stack.ops_url(), false).await;
         let login = "ALTER ROLE postgres LOGIN";
         client.batch_execute(login).await.unwrap();
         prometheus.until_quiet(&all, &creating).await;
@@ -222,11 +277,7 @@ async fn of_callers_that_are_beyond_their_limits_or_have_no_token_operators_hear
             let _ = chats.get_chats(request).await;
         };
         prometheus.until_firing(&all[1..], stranger).await;
-        let ready = http::get(stack.ops_url(), "/readyz").await;
-        assert!(
-            ready.starts_with("HTTP/1.1 200"),
-            "the service is well: {ready}"
-        );
+        until_ready(stack.ops_url(), true).await;
         Vec::new()
     })
     .await;

@@ -1,0 +1,129 @@
+//! Git hosts that slow down, lack something, or whose limits are spent, and workers that wait for
+//! them.
+
+use std::{
+    slice,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use e2e::stack::{REPOSITORY, Stack};
+use proto::chat::v1::{Chat, ChatDiffStatus};
+use testkit::{
+    clients::Caller,
+    github::{Matching, Resource},
+};
+
+use super::{nothing, prometheus, until_ready};
+
+/// Leases at once: more than may be lost before that is news.
+const LEASES: usize = 8;
+/// Budgets: more than may be paused before that is news.
+const PAUSED: usize = 22;
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+/// Linked users, each with a budget of its own and a chat.
+async fn owners(stack: &Stack, count: usize) -> Vec<(Caller, Chat)> {
+    let mut owners = Vec::new();
+    for number in 0..count {
+        let owner = stack.linked_user(&format!("user-{number}")).await;
+        let chat = stack.chat(&owner).await;
+        owners.push((owner, chat));
+    }
+    owners
+}
+
+async fn report(stack: &Stack, owners: &[(Caller, Chat)], repository: &str, branch: &str) {
+    for (owner, chat) in owners {
+        stack.report(owner, chat, repository, branch).await;
+    }
+}
+
+#[tokio::test]
+async fn of_busy_workers_that_lose_their_leases_and_of_lookups_that_fail_operators_hear() {
+    Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        let slots = LEASES.to_string();
+        let worker = stack.worker_with(&[("GITSYNC_CONCURRENCY", &slots)]).await;
+        let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
+        let all = ["WorkersSaturated", "LeasesLost", "LookupsFail"];
+        prometheus.until_quiet(&all, nothing).await;
+        let owners = owners(stack, LEASES).await;
+        let hold = stack.github.hold(Matching::any());
+        report(stack, &owners, REPOSITORY, "feature").await;
+        hold.waiting(LEASES).await;
+        prometheus.until_firing(&all[..1], nothing).await;
+        // As after a step of the database's clock: the worker knows nothing of it.
+        let client = stack.database.client().await;
+        let ended = "UPDATE git_budgets SET lease_expires_at = now() - interval '1 s'
+                     WHERE lease_token IS NOT NULL";
+        client.execute(ended, &[]).await.unwrap();
+        prometheus.until_firing(&all[1..2], nothing).await;
+        hold.release();
+        prometheus.until_quiet(&all[..1], nothing).await;
+        let branches = AtomicUsize::new(0);
+        let failing = async || {
+            let branch = format!("branch-{}", branches.fetch_add(1, Ordering::Relaxed));
+            report(stack, &owners, "acme/nowhere", &branch).await;
+        };
+        prometheus.until_firing(&all[2..], failing).await;
+        prometheus.until_quiet(&all, nothing).await;
+        vec![worker]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_host_without_graphql_or_with_secondary_limits_operators_hear() {
+    Stack::run(async |stack| {
+        let worker = stack.worker().await;
+        let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
+        let all = ["HostWithoutGraphql", "HostSlowsDown"];
+        prometheus.until_quiet(&all, nothing).await;
+        let owners = owners(stack, 4).await;
+        stack.github.set_graphql(false);
+        report(stack, &owners, REPOSITORY, "first").await;
+        prometheus.until_firing(&all[..1], nothing).await;
+        for number in 0..owners.len() {
+            stack.github.pause(&format!("user-{number}"), HALF_AN_HOUR);
+        }
+        report(stack, &owners, REPOSITORY, "second").await;
+        prometheus.until_firing(&all[1..], nothing).await;
+        until_ready(&worker.ops, true).await;
+        vec![worker]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_rate_limits_that_are_spent_and_of_the_budgets_that_rest_operators_hear() {
+    Stack::run(async |stack| {
+        let worker = stack.worker().await;
+        let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
+        let all = ["RateLimitsSpent", "BudgetsPaused"];
+        prometheus.until_quiet(&all, nothing).await;
+        let owners = owners(stack, PAUSED).await;
+        for number in 0..PAUSED {
+            for resource in [Resource::Core, Resource::Graphql] {
+                let budget = stack.github.budget_of(&format!("user-{number}"), resource);
+                budget.remaining(0).resets_in(HALF_AN_HOUR);
+            }
+        }
+        // Each is asked once and rests then: one with each look, and the others together.
+        let asked = AtomicUsize::new(0);
+        let asking = async || {
+            if let Some(owner) = owners.get(asked.fetch_add(1, Ordering::Relaxed)) {
+                report(stack, slice::from_ref(owner), REPOSITORY, "feature").await;
+            }
+        };
+        prometheus.until_firing(&all[..1], asking).await;
+        let rest = owners.get(asked.into_inner()..).unwrap_or_default();
+        report(stack, rest, REPOSITORY, "feature").await;
+        prometheus.until_firing(&all[1..], nothing).await;
+        for (owner, chat) in &owners {
+            let paused = |status: &ChatDiffStatus| status.problem.is_some();
+            stack.status_when(owner, chat, "it says why", paused).await;
+        }
+        vec![worker]
+    })
+    .await;
+}
