@@ -231,8 +231,8 @@ pub struct Settings {
     #[arg(value_name = "FILE")]
     pub web_sign_in: Option<Arc<SignIn>>,
 
-    /// URL of the proxy through which key URLs and token endpoints are reached, if they are https, as
-    /// in `http://proxy.example:3128`
+    /// URL of the proxy through which https URLs of keys and of token endpoints are reached, as in
+    /// `http://proxy.example:3128`
     #[arg(long, env = "CHAT_HTTPS_PROXY", value_parser = https_proxy)]
     #[arg(value_name = "URL", hide_env_values = true)]
     pub https_proxy: Option<SecretString>,

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn what_cedar_denies_fails_the_call_and_is_counted() {
         let disagreements = Disagreements::default();
-        let guard = Guard::new(1, disagreements.clone());
+        let guard = DecisionGuard::new(1, disagreements.clone());
         let policies = Policies::embedded().unwrap();
         let id = user();
         let principal = Principal::User(User {

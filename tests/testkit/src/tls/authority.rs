@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SanType, date_time_ymd,
@@ -80,7 +81,7 @@ impl Authority {
         match life {
             Life::Long => {}
             Life::Until(year) => params.not_after = date_time_ymd(year, 1, 1),
-            Life::Soon => params.not_after = (SystemTime::now() + DAY).into(),
+            Life::Soon => params.not_after = (SystemTime::from(Timestamp::now()) + DAY).into(),
             Life::Over => {
                 params.not_before = date_time_ymd(2020, 1, 1);
                 params.not_after = date_time_ymd(2021, 1, 1);
