@@ -10,6 +10,7 @@
 //! (`service-runtime`), and links neither of them. The local launcher uses it too.
 
 pub mod clients;
+pub mod clock;
 pub mod collector;
 pub mod egress;
 pub mod file;

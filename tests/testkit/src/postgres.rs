@@ -4,7 +4,8 @@
 //! copy of a migrated template: real isolation, also for `LISTEN`/`NOTIFY` and advisory locks.
 //! `TEST_DATABASE_URL` names an existing server instead, whose user must be allowed to create
 //! databases; `TESTKIT_POSTGRES_BIN` names the directory of the programs, or is `embedded` for the
-//! prebuilt server. A missing server is a panic, never a skip.
+//! prebuilt server, or `embedded-14` to `embedded-18` for one of another version. A missing server
+//! is a panic, never a skip.
 //!
 //! ```no_run
 //! # async fn test() {

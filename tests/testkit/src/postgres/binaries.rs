@@ -13,12 +13,9 @@ use super::{
 };
 use crate::process::output;
 
-/// Names the directory of `initdb` and `postgres`, before all other places; or says
-/// [`EMBEDDED`].
+/// Names the directory of `initdb` and `postgres`, before all other places; or asks for a prebuilt
+/// server, even where one is installed.
 const DIRECTORY_VARIABLE: &str = "TESTKIT_POSTGRES_BIN";
-
-/// Asks for the prebuilt server, even where one is installed.
-const EMBEDDED: &str = "embedded";
 
 /// Where Debian and its kin put the server, which is not in `PATH` there.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -32,8 +29,11 @@ impl Binaries {
     /// is found but cannot be run is passed over for the next place, unless the variable names it.
     pub(super) async fn find() -> Result<Self, StartError> {
         let mut passed_over = Vec::new();
-        match std::env::var_os(DIRECTORY_VARIABLE) {
-            Some(named) if named == EMBEDDED => {}
+        let named = std::env::var_os(DIRECTORY_VARIABLE);
+        let asked_for = named.as_ref().and_then(|named| named.to_str());
+        let asked_for = asked_for.and_then(embedded::Version::asked_for);
+        match named {
+            Some(_) if asked_for.is_some() => {}
             Some(named) => {
                 let directory = PathBuf::from(named);
                 return Self::at(&directory).ok_or(StartError::NotInDirectory {
@@ -49,7 +49,7 @@ impl Binaries {
                 }
             }
         }
-        let directory = embedded::fetch()
+        let directory = embedded::fetch(asked_for.unwrap_or(embedded::DEFAULT))
             .await
             .map_err(|error| StartError::NoBinaries {
                 cause: error.to_string(),

@@ -41,6 +41,11 @@ impl Debian {
         Ok(Self(ready))
     }
 
+    /// Where a file of the packages is.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+
     /// A command that runs a program of the packages, as in `usr/bin/prometheus`, with their
     /// libraries.
     pub(crate) fn command(&self, program: &str) -> Command {

@@ -1,5 +1,7 @@
 //! One private PostgreSQL server: started on loopback, stopped with the process that started it.
 
+mod standby;
+
 use std::{
     fs::Permissions,
     net::{Ipv4Addr, TcpListener},
@@ -129,6 +131,15 @@ impl Server {
         }
     }
 
+    /// Stops the server as `pg_ctl stop -m fast` does; [`Server::resume`] starts it again.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn shut_down(&mut self) -> Result<(), StartError> {
+        self.halt("INT").await
+    }
+
     /// Ends the server as a crash does: no checkpoint, recovery at the next start.
     ///
     /// What was committed survives: the operating system holds what was written.
@@ -189,6 +200,17 @@ impl Server {
         })
     }
 
+    /// Only the user that the server runs as reaches into its directory, as PostgreSQL demands.
+    fn close_directory(&self) -> Result<(), StartError> {
+        std::fs::set_permissions(&self.directory, Permissions::from_mode(0o700))
+            .map_err(StartError::io("protect", &self.directory))?;
+        if let Some(User { uid, gid }) = self.user {
+            chown(&self.directory, Some(uid), Some(gid))
+                .map_err(StartError::io("give away", &self.directory))?;
+        }
+        Ok(())
+    }
+
     /// Makes the cluster, unless a former start did.
     async fn initialize(&mut self) -> Result<(), StartError> {
         let password_file = self.directory.join(PASSWORD);
@@ -211,12 +233,10 @@ impl Server {
             .map_err(StartError::io("write", &password_file))?;
         std::fs::set_permissions(&password_file, Permissions::from_mode(0o600))
             .map_err(StartError::io("protect", &password_file))?;
-        std::fs::set_permissions(&self.directory, Permissions::from_mode(0o700))
-            .map_err(StartError::io("protect", &self.directory))?;
+        self.close_directory()?;
         if let Some(User { uid, gid }) = self.user {
-            for path in [&self.directory, &password_file] {
-                chown(path, Some(uid), Some(gid)).map_err(StartError::io("give away", path))?;
-            }
+            chown(&password_file, Some(uid), Some(gid))
+                .map_err(StartError::io("give away", &password_file))?;
         }
         // `password` and not SCRAM: connections never leave this machine, and SCRAM's 4096 rounds
         // cost an unoptimised client tens of milliseconds in each of hundreds of tests.
