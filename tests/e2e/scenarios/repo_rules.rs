@@ -2,6 +2,7 @@
 //! what is promised, which settings an operator sees, and where documents point.
 
 mod documents;
+mod faults;
 mod modules;
 mod promises;
 mod settings;
@@ -155,6 +156,7 @@ fn versions_and_features_are_chosen_in_one_place() {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         let dependencies = manifest.split("dependencies]").skip(1);
         for line in dependencies
+            .filter_map(|section| section.split("\n[").next())
             .flat_map(str::lines)
             .filter(|line| line.contains('='))
         {

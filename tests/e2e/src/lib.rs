@@ -5,5 +5,6 @@
 pub mod abuse;
 pub mod follower;
 pub mod lease;
+pub mod load;
 pub mod picture;
 pub mod stack;

@@ -84,12 +84,14 @@ impl Picture {
     }
 }
 
-/// The chat without what changes by itself as time passes, of which there are no messages.
+/// The chat without what changes as time passes and by lookups that found nothing new, of which
+/// there are no messages.
 fn settled(chat: &Chat) -> Chat {
     let mut chat = chat.clone();
     for status in chat.diff_status.iter_mut().chain(&mut chat.diff_statuses) {
         status.freshness = 0;
         status.next_refresh_at = None;
+        status.refreshed_at = None;
         status.problem = None;
     }
     chat

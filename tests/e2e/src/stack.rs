@@ -69,6 +69,21 @@ struct Addresses {
     ops: String,
 }
 
+impl Addresses {
+    /// Has a process listen there again.
+    fn listen(&self, variables: &mut BTreeMap<String, String>) {
+        for (name, url) in [
+            ("CHAT_LISTEN", &self.grpc),
+            ("CHAT_SYNC_LISTEN", &self.sync),
+            ("CHAT_SCALER_LISTEN", &self.scaler),
+            ("CHAT_OPS_LISTEN", &self.ops),
+        ] {
+            let address = url.trim_start_matches("http://");
+            variables.insert(name.to_owned(), address.to_owned());
+        }
+    }
+}
+
 /// A running worker.
 pub struct Worker {
     /// The process.
@@ -214,17 +229,7 @@ impl Stack {
     ///
     /// When it does not start.
     pub async fn restart_chat_service(&mut self) {
-        for (name, url) in [
-            ("CHAT_LISTEN", &self.addresses.grpc),
-            ("CHAT_SYNC_LISTEN", &self.addresses.sync),
-            ("CHAT_SCALER_LISTEN", &self.addresses.scaler),
-            ("CHAT_OPS_LISTEN", &self.addresses.ops),
-        ] {
-            self.chat_variables.insert(
-                name.to_owned(),
-                url.trim_start_matches("http://").to_owned(),
-            );
-        }
+        self.addresses.listen(&mut self.chat_variables);
         let (process, addresses) = start_chat_service(&self.chat_variables).await;
         self.chat_service = process;
         self.addresses = addresses;

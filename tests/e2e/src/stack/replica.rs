@@ -1,6 +1,6 @@
 //! Further replicas of chat-service, and its commands.
 
-use std::process::Stdio;
+use std::{collections::BTreeMap, process::Stdio};
 
 use proto::chat::v1::{
     chat_service_client::ChatServiceClient, sync_service_client::SyncServiceClient,
@@ -19,6 +19,7 @@ pub struct Replica {
     pub process: Process,
     /// Between it and its database.
     pub database_proxy: Proxy,
+    variables: BTreeMap<String, String>,
     addresses: Addresses,
 }
 
@@ -52,7 +53,8 @@ impl Stack {
         self.replica_of(self.database.address(), &[]).await
     }
 
-    /// The same, with a proxy to `database`, and with more variables.
+    /// The same, with a proxy to `database`, and with more variables. When the stack got a
+    /// URL of the database among its variables, the replica has that one, and no proxy.
     ///
     /// # Panics
     ///
@@ -71,16 +73,31 @@ impl Stack {
         ] {
             variables.insert(name.to_owned(), "127.0.0.1:0".to_owned());
         }
-        variables.insert(
-            "CHAT_DATABASE_URL".to_owned(),
-            self.database.url_through(database_proxy.address()),
-        );
+        let through = |proxy: &Proxy| self.database.url_through(proxy.address());
+        if let Some(url) = variables.get_mut("CHAT_DATABASE_URL")
+            && *url == through(&self.database_proxy)
+        {
+            *url = through(&database_proxy);
+        }
         let (process, addresses) = start_chat_service(&variables).await;
         Replica {
             process,
             database_proxy,
+            variables,
             addresses,
         }
+    }
+
+    /// Starts a replica again, after the test ended it, at the same addresses.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn restart_replica(&self, replica: &mut Replica) {
+        replica.addresses.listen(&mut replica.variables);
+        let (process, addresses) = start_chat_service(&replica.variables).await;
+        replica.process = process;
+        replica.addresses = addresses;
     }
 
     /// `ChatService` of a replica as `caller`.
