@@ -20,7 +20,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,6 +35,9 @@ const CALLS_PER_CONNECTION: u32 = 32;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// An answer is made at once.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Set by each scrape.
+static TASKS: LazyLock<Gauge> = LazyLock::new(Gauge::default);
 
 /// Whether this process should get traffic, and if not, why.
 #[derive(Clone, Debug)]
@@ -100,6 +103,11 @@ pub fn register(registry: &mut Registry, readiness: &Readiness, version: &'stati
         "panics",
         "Panics of this process: each is a bug, and ended the task in which it happened",
         PANICS.clone(),
+    );
+    registry.register(
+        "tasks",
+        "Tasks of this process: one for each connection, call, stream, and its own work",
+        TASKS.clone(),
     );
 }
 
@@ -170,6 +178,8 @@ async fn readyz(State((readiness, _)): State<(Readiness, Arc<Registry>)>) -> imp
 async fn render(
     State((_, registry)): State<(Readiness, Arc<Registry>)>,
 ) -> Result<impl IntoResponse, StatusCode> {
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    TASKS.set(tasks.try_into().unwrap_or(i64::MAX));
     let mut text = String::new();
     encode_registry(&mut text, &registry)
         .and_then(|()| exposition(&text))

@@ -3,14 +3,15 @@
 //! `bench list`: the cost of a page of chats, by caller and filter. `bench sync`: the cost of
 //! keeping statuses fresh. `bench accounts`: the cost of a budget with very many accounts. `bench
 //! ledger`: whether every acknowledged report is looked up while workers die. `bench abuse`: what
-//! one tenant can do to another. `bench watch`: how long a change is on its way to watchers. See
-//! the README.
+//! one tenant can do to another. `bench watch`: how long a change is on its way to watchers. `bench
+//! soak`: whether the processes grow while they work, and what they cost when idle. See the README.
 
 mod abuse;
 mod accounts;
 mod figures;
 mod ledger;
 mod list;
+mod soak;
 mod sync;
 mod watch;
 
@@ -40,6 +41,8 @@ enum Command {
     Abuse(abuse::Options),
     /// How long a change is on its way to watchers, and what they cost.
     Watch(watch::Options),
+    /// Whether the processes grow under a load that does not, and what they cost when idle.
+    Soak(soak::Options),
 }
 
 #[tokio::main]
@@ -52,6 +55,7 @@ async fn main() -> ExitCode {
         Command::Ledger(options) => Box::pin(ledger::run(options)).await,
         Command::Abuse(options) => Box::pin(abuse::run(options)).await,
         Command::Watch(options) => Box::pin(watch::run(options)).await,
+        Command::Soak(options) => Box::pin(soak::run(options)).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
