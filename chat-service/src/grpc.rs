@@ -11,3 +11,5 @@ pub(crate) mod sync_admin;
 mod update;
 mod viewer;
 mod watch;
+
+pub use list::filter as list_filter;

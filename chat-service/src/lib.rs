@@ -37,3 +37,5 @@ pub mod sync;
 mod text_enum;
 pub mod title;
 pub mod web;
+
+pub use grpc::list_filter;

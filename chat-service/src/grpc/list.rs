@@ -66,7 +66,11 @@ impl ListChats {
 }
 
 /// The filter of `request`, without `shared_with_me`, which depends on the caller.
-pub(super) fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> {
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] with the field.
+pub fn filter(request: v1::GetChatsRequest) -> Result<ChatFilter, Error> {
     few("statuses", request.statuses.len())?;
     few("pull_request_states", request.pull_request_states.len())?;
     few("attention", request.attention.len())?;

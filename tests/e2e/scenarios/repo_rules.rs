@@ -48,7 +48,7 @@ fn collect(directory: &Path, files: &mut Vec<(String, String)>) {
     }
 }
 
-fn members() -> [&'static str; 9] {
+fn members() -> [&'static str; 10] {
     [
         "proto",
         "migrations",
@@ -57,6 +57,7 @@ fn members() -> [&'static str; 9] {
         "tests/bench",
         "tests/testkit",
         "tests/e2e",
+        "tests/fuzz",
         "deploy/local",
         "deploy/runtime",
     ]

@@ -105,6 +105,14 @@ fn malformed(problem: &'static str) -> Fault {
 }
 
 impl Scanner {
+    /// Of a body with messages of this name, as in `.chat.v1.GetChatRequest`, each of `most` bytes
+    /// at most. `None` if there is no such message.
+    #[must_use]
+    pub fn of(shapes: &Arc<Shapes>, message: &str, most: usize) -> Option<Self> {
+        let found = shapes.find(message)?;
+        Some(Self::new(Arc::clone(shapes), found, most))
+    }
+
     /// Of a body with messages of this shape, each of `most` bytes at most.
     pub(crate) fn new(shapes: Arc<Shapes>, message: usize, most: usize) -> Self {
         Self {

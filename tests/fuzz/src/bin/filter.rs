@@ -1,0 +1,5 @@
+//! See `fuzz::filter`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::filter(data));
