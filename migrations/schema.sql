@@ -412,3 +412,44 @@ CREATE TABLE sync_requests (
 );
 
 CREATE INDEX sync_requests_created_at_idx ON sync_requests (created_at);
+
+CREATE UNLOGGED TABLE git_diffs (
+    ref_id uuid NOT NULL CONSTRAINT git_diffs_pkey PRIMARY KEY
+        CONSTRAINT git_diffs_ref_id_fkey REFERENCES git_refs (id) ON DELETE CASCADE,
+    account_id uuid NOT NULL,
+    asked bigint NOT NULL DEFAULT 1,
+    answered bigint NOT NULL DEFAULT 0,
+    wanted_until timestamptz NOT NULL,
+
+    report_seq bigint,
+    generation bigint,
+    head_sha text,
+    result text,
+    problem_class text,
+    retry_at timestamptz,
+    pr_number integer,
+    base_branch text,
+    content bytea,
+    fetched_at timestamptz,
+    expires_at timestamptz,
+
+    CONSTRAINT git_diffs_asked_check CHECK (asked >= 1 AND answered BETWEEN 0 AND asked),
+    CONSTRAINT git_diffs_result_check CHECK (
+        result IN ('found', 'too_large', 'missing', 'failed')
+        AND (result IS NULL) = (answered = 0)
+        AND (result IS NULL) = (expires_at IS NULL)
+        AND (result IS NULL) = (fetched_at IS NULL)
+        AND (result IS NULL) = (report_seq IS NULL)
+        AND (result IS NULL) = (generation IS NULL)
+        AND ((result = 'found') IS TRUE) = (content IS NOT NULL)
+        AND ((result = 'failed') IS TRUE) = (problem_class IS NOT NULL)
+    ),
+    CONSTRAINT git_diffs_size_check CHECK (octet_length(content) <= 4194304),
+    CONSTRAINT git_diffs_text_check CHECK (
+        octet_length(head_sha) <= 255 AND octet_length(base_branch) <= 255
+    )
+) WITH (fillfactor = 70);
+
+ALTER TABLE git_diffs ALTER COLUMN content SET STORAGE EXTERNAL;
+
+CREATE INDEX git_diffs_account_id_idx ON git_diffs (account_id);

@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = secret::secret_messages(&pool);
     tonic_prost_build::configure()
         .btree_map(".")
+        // Cloned when a call is repeated.
+        .bytes(".chat.v1.Diff.content")
         .skip_debug(secret.iter().map(|name| format!(".{name}")))
         .compile_fds(descriptors)?;
     Ok(())

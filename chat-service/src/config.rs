@@ -27,7 +27,8 @@ pub use self::commands::{
     PolicyExplainSettings, ResealSettings, TokenSettings,
 };
 pub use self::terminal::{
-    FilterSettings, ListSettings, RefreshSettings, ServerSettings, TerminalCommand, WatchSettings,
+    DiffSettings, FilterSettings, ListSettings, RefreshSettings, ServerSettings, TerminalCommand,
+    WatchSettings,
 };
 pub use self::tls::{ListenerTls, Plaintext, TlsSettings};
 pub use service_runtime::config::ConfigError;
@@ -144,7 +145,7 @@ pub struct Settings {
     #[arg(long, env = "CHAT_CALL_TIMEOUT", value_parser = span(SECOND, 5 * MINUTE))]
     #[arg(default_value_t = (30 * SECOND).into())]
     pub call_timeout: Span,
-    /// Longest wait of a `RefreshChat` call for the worker's outcomes
+    /// Longest wait of a `RefreshChat` or `GetChatDiff` call for the worker's outcomes
     #[arg(long, env = "CHAT_REFRESH_TIMEOUT", value_parser = span(SECOND, 2 * MINUTE))]
     #[arg(default_value_t = (15 * SECOND).into())]
     pub refresh_timeout: Span,

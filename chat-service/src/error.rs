@@ -71,6 +71,12 @@ pub enum Error {
     /// The chat changed after its etag was read.
     #[error("the chat has changed since its etag was read")]
     Outdated,
+    /// There is no diff.
+    #[error("the chat has no branch, or the git host does not have it any more")]
+    DiffNotFound,
+    /// A diff was replaced or forgotten while it was sent.
+    #[error("the diff was asked for anew, or took too long to be read; call again")]
+    DiffReplaced,
     /// Another change won.
     #[error("another change came first; try again")]
     Conflict {
@@ -156,6 +162,8 @@ impl Error {
             Self::InvalidArgument { reason, .. } => (Code::InvalidArgument, reason),
             Self::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, reason),
             Self::Outdated => (Code::Aborted, reason::ETAG_MISMATCH),
+            Self::DiffNotFound => (Code::NotFound, reason::DIFF_NOT_FOUND),
+            Self::DiffReplaced => (Code::Aborted, reason::DIFF_REPLACED),
             Self::Conflict { .. } => (Code::Aborted, reason::CONCURRENT_CHANGE),
             Self::ResourceExhausted { reason, .. } => (Code::ResourceExhausted, reason),
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
@@ -299,6 +307,8 @@ mod tests {
                 reason: reason::LEASE_LOST,
             },
             Error::Outdated,
+            Error::DiffNotFound,
+            Error::DiffReplaced,
             Error::Conflict { source: secret() },
             Error::ResourceExhausted {
                 problem: "too many streams".to_owned(),
@@ -335,6 +345,8 @@ mod tests {
         InvalidArgument | FIELD_INVALID | page_size: must not be negative
         FailedPrecondition | LEASE_LOST | the lease is lost
         Aborted | ETAG_MISMATCH | the chat has changed since its etag was read
+        NotFound | DIFF_NOT_FOUND | the chat has no branch, or the git host does not have it any more
+        Aborted | DIFF_REPLACED | the diff was asked for anew, or took too long to be read; call again
         Aborted | CONCURRENT_CHANGE | another change came first; try again
         ResourceExhausted | TOO_MANY_REQUESTS | too many streams
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod chat;
 mod convert;
+mod diff;
 pub(crate) mod git_account;
 mod list;
 pub(crate) mod scaler;

@@ -17,6 +17,7 @@ pub mod chat;
 pub mod chat_filter;
 pub mod command;
 pub mod config;
+mod diff;
 pub mod diff_status;
 pub mod error;
 pub mod etag;

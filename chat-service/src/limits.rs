@@ -58,7 +58,7 @@ pub struct Bounds {
     pub user_calls_per_second: u32,
     /// `WatchChats` streams of a user.
     pub user_watches: usize,
-    /// Calls of a user that wait: `RefreshChat`, and a worker's `LeaseDiffStatuses`.
+    /// Calls of a user that wait: `RefreshChat`, `GetChatDiff`, and a worker's `LeaseDiffStatuses`.
     pub user_waiting_calls: usize,
     /// Bytes of a user's answers that were not taken yet.
     pub user_unread_bytes: usize,

@@ -112,12 +112,7 @@ pub async fn refresh_chat(
                 .map_or(RefreshResult::Fresh, RefreshResult::Failed));
         }
         if now >= deadline {
-            return Ok(RefreshResult::Failed(Error::Unavailable {
-                problem: "no worker answered in time",
-                reason: reason::NO_WORKER_IN_TIME,
-                retry_after: Some(Duration::from_secs(1)),
-                source: None,
-            }));
+            return Ok(RefreshResult::Failed(no_worker()));
         }
         tokio::select! {
             () = tokio::time::sleep(FALLBACK_LOOK.min(deadline - now)) => {}
@@ -169,6 +164,16 @@ fn merged(
     merged
 }
 
+/// No worker answered in time.
+pub(crate) fn no_worker() -> Error {
+    Error::Unavailable {
+        problem: "no worker answered in time",
+        reason: reason::NO_WORKER_IN_TIME,
+        retry_after: Some(Duration::from_secs(1)),
+        source: None,
+    }
+}
+
 /// The error of a failed lookup for the caller. A pull request that is gone is an answer, and a ref
 /// that is no longer polled is ignored.
 fn failure(last: &LastOutcome) -> Option<Error> {
@@ -178,7 +183,8 @@ fn failure(last: &LastOutcome) -> Option<Error> {
     of_class(last.problem?, None)
 }
 
-fn of_class(class: ProblemClass, retry_after: Option<Duration>) -> Option<Error> {
+/// What the caller hears of a problem; `None` for one that is an answer.
+pub(crate) fn of_class(class: ProblemClass, retry_after: Option<Duration>) -> Option<Error> {
     let precondition = |problem, reason| Some(Error::FailedPrecondition { problem, reason });
     let exhausted = |problem: &str, reason| {
         Some(Error::ResourceExhausted {

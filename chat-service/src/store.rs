@@ -15,6 +15,7 @@ pub(crate) mod chat;
 mod column;
 mod connection;
 pub(crate) mod credential;
+pub mod diff;
 mod due;
 pub mod error;
 pub(crate) mod event;

@@ -40,7 +40,8 @@ use std::{sync::Arc, time::Duration};
 use proto::{
     bounds::MAX_LEASE_WAIT,
     sync::{
-        Lease, LeaseRequest, LeaseToken, OutcomeStatus, Renewal, Report, ReportAnswer, RequestId,
+        DiffReport, Lease, LeaseRequest, LeaseToken, OutcomeStatus, Renewal, Report, ReportAnswer,
+        RequestId,
     },
 };
 use service_runtime::telemetry::{AUDIT, Failing};
@@ -57,7 +58,7 @@ use crate::{
     provider::Providers,
     store::{
         Store,
-        sync::{Claim, CredentialRefusal, ReportResult},
+        sync::{Claim, CredentialRefusal, DiffReportResult, ReportResult},
     },
 };
 
@@ -247,6 +248,27 @@ impl Dispatcher {
             .authorizer
             .site(principal, Action::ReportOutcomes)?;
         self.apply(report).await
+    }
+
+    /// Takes the diff of a leased ref, and wakes those who wait for it. Nothing is stored of one
+    /// that is not wanted any more, or not of the ref as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FailedPrecondition`] when the lease is lost.
+    pub async fn report_diff(
+        &self,
+        principal: &Principal,
+        report: &DiffReport,
+    ) -> Result<(), Error> {
+        let parts = &*self.parts;
+        parts.authorizer.site(principal, Action::ReportOutcomes)?;
+        match parts.store.report_diff(report).await? {
+            DiffReportResult::Stored { budget } => parts.notifier.notify_outcomes(&[budget]),
+            DiffReportResult::NotWanted => {}
+            DiffReportResult::LeaseLost => return Err(self.lost()),
+        }
+        Ok(())
     }
 
     /// Gives a lease back. Does nothing when it is lost.

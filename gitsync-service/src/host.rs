@@ -93,6 +93,51 @@ pub enum Answer {
     Unsent(WithholdReason),
 }
 
+/// What a diff is asked of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiffTarget {
+    /// A pull request.
+    PullRequest {
+        /// Where.
+        repository: RepositoryPath,
+        /// Its number there.
+        number: i32,
+    },
+    /// A branch, against the default branch that a pull request from it would go to: that of what
+    /// its repository is a fork of, or else of the repository itself.
+    Branch {
+        /// The branch's own repository.
+        repository: RepositoryPath,
+        /// The branch, case-sensitive.
+        branch: String,
+    },
+}
+
+/// A host's answer when it was asked for a diff.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiffAnswer {
+    /// This is it.
+    Diff {
+        /// As the host made it; at most [`proto::bounds::MAX_DIFF_BYTES`].
+        content: Vec<u8>,
+        /// Of a branch: what it is compared with.
+        base_branch: Option<String>,
+    },
+    /// It is larger than is read, or than the host makes any.
+    TooLarge,
+    /// The pull request or the branch does not exist.
+    Missing,
+    /// The host was asked, and this is what is wrong.
+    Failed(ProblemClass),
+    /// The host was not asked, or refused to be.
+    Unsent {
+        /// Why.
+        withheld: WithholdReason,
+        /// For how long, if that is known.
+        retry_after: Option<Duration>,
+    },
+}
+
 /// A pull request as a host describes it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPullRequest {
@@ -205,4 +250,7 @@ pub trait Host: Send + Sync {
         asks: &[Ask],
         answer: &mut (dyn FnMut(usize, Answer) + Send),
     ) -> impl Future<Output = ()> + Send;
+
+    /// Asks for a diff, which a person waits for, with what [`Host::ask`] was answered for before.
+    fn diff(&self, of: &DiffTarget) -> impl Future<Output = DiffAnswer> + Send;
 }

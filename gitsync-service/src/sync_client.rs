@@ -6,7 +6,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use proto::{
     bounds::MAX_SYNC_BYTES,
     chat::v1::{self as pb, sync_service_client::SyncServiceClient},
-    sync::{Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId},
+    sync::{DiffReport, Lease, LeaseRequest, LeaseToken, Renewal, Report, ReportAnswer, RequestId},
 };
 use service_runtime::{
     call_metrics::{CallMetrics, code_name},
@@ -27,9 +27,12 @@ use tonic_types::{ErrorInfo, StatusExt as _};
 const LEASE: &str = "chat.v1.SyncService/LeaseDiffStatuses";
 const RENEW: &str = "chat.v1.SyncService/RenewLease";
 const REPORT: &str = "chat.v1.SyncService/ReportOutcomes";
+const REPORT_DIFF: &str = "chat.v1.SyncService/ReportDiff";
 const RELEASE: &str = "chat.v1.SyncService/ReleaseLease";
 /// How long a call may take beyond the time that it was asked to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the report of a diff may take, which has megabytes.
+const DIFF_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection whose peer vanished without a word (a node died) is noticed after these two,
 /// well within a third of a lease.
@@ -204,6 +207,16 @@ impl SyncClient {
             .call(REPORT, report.message(), CALL_TIMEOUT, call)
             .await?;
         Ok(ReportAnswer::read(&answer))
+    }
+
+    /// Reports what came of asking for a diff.
+    pub(crate) async fn report_diff(&self, report: &DiffReport) -> Result<(), SyncError> {
+        let call = |mut client: SyncServiceClient<TracedChannel>, request| async move {
+            client.report_diff(request).await
+        };
+        self.call(REPORT_DIFF, report.message(), DIFF_TIMEOUT, call)
+            .await?;
+        Ok(())
     }
 
     /// Gives a lease back.

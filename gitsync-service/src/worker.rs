@@ -6,6 +6,7 @@
 
 mod active_lease;
 mod backoff;
+mod diff;
 mod lease_loop;
 mod refresher;
 mod report;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sync_client::SyncClient;
 
+pub use diff::{DiffFetch, LookupResult};
 pub use refresher::{CONCURRENCY, Refresh, Refresher, RefresherSettings};
 pub(crate) use state::{WorkerSnapshot, WorkerState};
 pub use upstream_health::UpstreamHealth;

@@ -37,6 +37,7 @@ pub const ALL: &[Migration] = files![
     "0002_git_accounts",
     "0003_git_refs",
     "0004_change_events",
+    "0005_git_diffs",
 ];
 
 /// The advisory lock that names the one runner: the bytes of "migrate\0".

@@ -41,7 +41,19 @@ pub const MAX_LISTS: [(&str, usize); 3] = [
 ];
 
 /// Requests, by the full name of the message, that may have more bytes than [`MAX_REQUEST_BYTES`].
-pub const MAX_REQUESTS: [(&str, usize); 1] = [("chat.v1.ReportOutcomesRequest", MAX_SYNC_BYTES)];
+pub const MAX_REQUESTS: [(&str, usize); 2] = [
+    ("chat.v1.ReportOutcomesRequest", MAX_SYNC_BYTES),
+    (
+        "chat.v1.ReportDiffRequest",
+        MAX_DIFF_BYTES + MAX_REQUEST_BYTES,
+    ),
+];
+
+/// Bytes of a diff at most: GitHub's own bound, 20,000 lines in 300 files, is about half of it.
+pub const MAX_DIFF_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of a diff in one message of `GetChatDiff` at most.
+pub const MAX_DIFF_PART_BYTES: usize = 256 * 1024;
 
 /// Characters of a pull request's title; of one that is longer, the end is cut off. GitHub stops
 /// there.

@@ -50,6 +50,14 @@ pub const GIT_ACCOUNT_NOT_LINKED: &str = "GIT_ACCOUNT_NOT_LINKED";
 pub const GIT_CREDENTIAL_REJECTED: &str = "GIT_CREDENTIAL_REJECTED";
 /// The git host refuses the owner this repository.
 pub const GIT_ACCESS_DENIED: &str = "GIT_ACCESS_DENIED";
+/// The chat has no branch, or the git host does not have it or its pull request any more.
+pub const DIFF_NOT_FOUND: &str = "DIFF_NOT_FOUND";
+/// The diff is larger than any that is given, or that the git host makes.
+pub const DIFF_TOO_LARGE: &str = "DIFF_TOO_LARGE";
+/// The diff was replaced or forgotten while it was sent: call again.
+pub const DIFF_REPLACED: &str = "DIFF_REPLACED";
+/// The diffs of too many branches of the owner's account are asked for.
+pub const TOO_MANY_DIFFS: &str = "TOO_MANY_DIFFS";
 /// The outcome could not be stored.
 pub const OUTCOME_NOT_STORED: &str = "OUTCOME_NOT_STORED";
 /// The chat was changed since its etag was read: read it again.

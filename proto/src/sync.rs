@@ -8,6 +8,7 @@
 
 mod budget;
 mod checks;
+mod diff;
 mod field;
 mod lease;
 mod leased_ref;
@@ -20,6 +21,7 @@ mod repository;
 
 pub use budget::{BudgetObservation, BudgetView, CredentialObservation, Pause, Window, is_host_id};
 pub use checks::{CheckState, Checks, FailedCheck};
+pub use diff::{Diff, DiffReport, DiffResult};
 pub use field::{FieldError, message_duration};
 pub use lease::{BudgetKey, Credential, Lease, LeaseGroup, LeaseRequest, Provider, ProviderKind};
 pub use leased_ref::{Fence, KnownPullRequest, Lane, LeasedRef, Upstream};

@@ -32,8 +32,8 @@ macro_rules! actions {
 }
 
 actions! {
-    /// `GetChats`, `GetChat`, `BatchGetChats`, `WatchChats`: seeing that a chat exists and what is
-    /// in it.
+    /// `GetChats`, `GetChat`, `BatchGetChats`, `WatchChats`, `GetChatDiff`: seeing that a chat
+    /// exists and what is in it.
     ReadChat = "readChat": Chat,
     /// `CreateChat`.
     CreateChat = "createChat": Chat,
@@ -59,7 +59,7 @@ actions! {
     LeaseDiffStatuses = "leaseDiffStatuses": Sync,
     /// `RenewLease`.
     RenewLease = "renewLease": Sync,
-    /// `ReportOutcomes`.
+    /// `ReportOutcomes`, `ReportDiff`.
     ReportOutcomes = "reportOutcomes": Sync,
     /// `ReleaseLease`.
     ReleaseLease = "releaseLease": Sync,

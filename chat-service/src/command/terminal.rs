@@ -1,10 +1,11 @@
-//! `chat-service list`, `watch`, `refresh` and `sync-state`: commands that call a running server,
-//! for people at a terminal and for scripts.
+//! `chat-service list`, `watch`, `refresh`, `diff` and `sync-state`: commands that call a running
+//! server, for people at a terminal and for scripts.
 //!
 //! They are clients like any other: they speak the contract over gRPC, and policy decides what the
 //! bearer of their token may see.
 
 mod connection;
+mod diff;
 mod failure;
 mod json;
 mod list;
@@ -50,6 +51,7 @@ pub async fn run(command: &TerminalCommand, output: &mut Output<'_>) -> anyhow::
             }
         }
         TerminalCommand::Refresh(settings) => refresh::refresh(settings, output).await,
+        TerminalCommand::Diff(settings) => diff::diff(settings, output).await,
         TerminalCommand::SyncState(settings) => sync_state::show(settings, output).await,
     };
     done.or_else(|error| match error.downcast_ref::<io::Error>() {

@@ -35,6 +35,10 @@ pub enum TerminalCommand {
     /// Has the pull requests of a chat looked up now, and prints what the git host says
     #[command(after_help = EXIT_CODES)]
     Refresh(RefreshSettings),
+    /// Prints the diff of the branch that a chat's agent reported last: of its pull request, if it
+    /// has one
+    #[command(after_help = EXIT_CODES)]
+    Diff(DiffSettings),
     /// Prints what is due, leased and wrong with the lookups of pull requests; for site admins
     #[command(after_help = EXIT_CODES)]
     SyncState(ServerSettings),
@@ -48,6 +52,7 @@ impl TerminalCommand {
             Self::List(settings) => &settings.server,
             Self::Watch(settings) => &settings.server,
             Self::Refresh(settings) => &settings.server,
+            Self::Diff(settings) => &settings.server,
             Self::SyncState(server) => server,
         }
     }
@@ -174,6 +179,17 @@ pub struct RefreshSettings {
     #[command(flatten)]
     pub server: ServerSettings,
     /// Chat whose pull requests are looked up: its UUID
+    #[arg(value_parser = uuid)]
+    pub chat: Uuid,
+}
+
+/// Settings of `diff`.
+#[derive(Args)]
+pub struct DiffSettings {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerSettings,
+    /// Chat whose diff is printed: its UUID
     #[arg(value_parser = uuid)]
     pub chat: Uuid,
 }

@@ -183,6 +183,7 @@ async fn prune(store: &Store) -> Infallible {
             in_batches(|| store.prune_change_events(retention)).await,
         );
         log_failure("requests", in_batches(|| store.prune_sync_requests()).await);
+        log_failure("diffs", in_batches(|| store.prune_diffs()).await);
         for _ in 0..BATCHES_A_ROUND {
             match store.prune_budgets(budget).await {
                 Ok(Some(last)) => budget = last,

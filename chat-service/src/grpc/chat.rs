@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{
     call::Deadline,
     convert,
+    diff::{self, DiffStream},
     list::ListChats,
     update::{self, ShareChange},
     viewer::Viewer,
@@ -24,6 +25,7 @@ use crate::{
     authz::{Action, Authorizer, Principal},
     chat::{Chat, ChatStatus, DEFAULT_TITLE, MAX_LABELS, MAX_SUBJECTS, View},
     chat_filter::ListDetail,
+    diff::chat_diff,
     error::Error,
     etag::Etag,
     events::{
@@ -86,6 +88,16 @@ impl ChatGrpc {
         Ok(Viewer::of(&self.authorizer, principal).shown(chat, View::Full))
     }
 
+    /// How long a call may wait for workers, as its client and the configuration have it.
+    fn patience<T>(&self, request: &Request<T>) -> Duration {
+        let deadline = request.extensions().get::<Deadline>();
+        let left = deadline.map_or(self.refresh_timeout, |Deadline(at)| {
+            at.saturating_duration_since(tokio::time::Instant::now())
+                .min(self.refresh_timeout)
+        });
+        refresh::patience(left)
+    }
+
     /// Tells watchers of a change; the chat as the caller sees it since.
     async fn changed(&self, principal: &Principal, id: ChatId) -> Result<v1::Chat, Error> {
         self.notifier.notify(Topic::Changes);
@@ -95,6 +107,7 @@ impl ChatGrpc {
 
 #[tonic::async_trait]
 impl ChatService for ChatGrpc {
+    type GetChatDiffStream = DiffStream;
     type WatchChatsStream = WatchStream;
 
     async fn get_chats(
@@ -285,19 +298,15 @@ impl ChatService for ChatGrpc {
         request: Request<v1::RefreshChatRequest>,
     ) -> Result<Response<v1::RefreshChatResponse>, Status> {
         let principal = Caller::of(&request)?.principal;
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let patience = self.patience(&request);
         let id = convert::chat_id(&request.into_inner().chat_id)?;
-        let left = deadline.map_or(self.refresh_timeout, |Deadline(at)| {
-            at.saturating_duration_since(tokio::time::Instant::now())
-                .min(self.refresh_timeout)
-        });
         let refreshed = refresh::refresh_chat(
             &self.store,
             &self.authorizer,
             &self.notifier,
             &principal,
             id,
-            refresh::patience(left),
+            patience,
         )
         .await?;
         let chat = self.shown(&principal, id).await?;
@@ -305,6 +314,28 @@ impl ChatService for ChatGrpc {
             RefreshResult::Fresh => Ok(Response::new(v1::RefreshChatResponse { chat: Some(chat) })),
             RefreshResult::Failed(error) => Err(error.with_known(KNOWN_TYPE, &known(chat))),
         }
+    }
+
+    async fn get_chat_diff(
+        &self,
+        request: Request<v1::GetChatDiffRequest>,
+    ) -> Result<Response<DiffStream>, Status> {
+        let principal = Caller::of(&request)?.principal;
+        let patience = self.patience(&request);
+        let id = convert::chat_id(&request.into_inner().chat_id)?;
+        self.visible(&principal, id).await?;
+        let head = chat_diff(
+            &self.store,
+            &self.authorizer,
+            &self.notifier,
+            &principal,
+            id,
+            patience,
+        )
+        .await?;
+        // The right to read it may have been lost during the wait.
+        self.visible(&principal, id).await?;
+        Ok(Response::new(diff::parts(self.store.clone(), head)))
     }
 
     async fn report_git_ref(

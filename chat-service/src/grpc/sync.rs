@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     chat::v1::{self, sync_service_server::SyncService},
-    sync::{Lease, LeaseRequest, Report},
+    sync::{DiffReport, Lease, LeaseRequest, Report},
 };
 use tonic::{Request, Response, Status};
 
@@ -59,6 +59,18 @@ impl SyncService for SyncGrpc {
         let report = Report::read(request.into_inner()).map_err(Error::from)?;
         let answer = self.dispatcher.report(&caller.principal, &report).await?;
         Ok(Response::new(answer.message(&report.outcomes)))
+    }
+
+    async fn report_diff(
+        &self,
+        request: Request<v1::ReportDiffRequest>,
+    ) -> Result<Response<v1::ReportDiffResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let report = DiffReport::read(request.into_inner()).map_err(Error::from)?;
+        self.dispatcher
+            .report_diff(&caller.principal, &report)
+            .await?;
+        Ok(Response::new(v1::ReportDiffResponse {}))
     }
 
     async fn release_lease(

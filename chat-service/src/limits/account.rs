@@ -25,7 +25,8 @@ const BURST: Duration = Duration::from_secs(2);
 const WATCH: &str = "/chat.v1.ChatService/WatchChats";
 /// Calls that hold no resource while they wait, which may be as long as their deadlines allow. They
 /// are counted apart from the others, so that open streams leave room for a probe's `Check`.
-const WAITING: [&str; 6] = [
+const WAITING: [&str; 7] = [
+    "/chat.v1.ChatService/GetChatDiff",
     "/chat.v1.ChatService/RefreshChat",
     "/chat.v1.SyncService/LeaseDiffStatuses",
     "/externalscaler.ExternalScaler/StreamIsActive",

@@ -27,7 +27,7 @@ impl Store {
     /// When the database is away.
     pub async fn prune_sync_requests(&self) -> Result<bool, StoreError> {
         let pruned = self.write(PRUNE_SYNC_REQUESTS, &[&BATCH]).await?.len();
-        Ok(is_full(pruned))
+        Ok(is_full(pruned, BATCH))
     }
 
     /// Looks at the budgets after `last`: forgets their tokens of long ago, and then those that
@@ -40,6 +40,7 @@ impl Store {
     }
 }
 
-fn is_full(rows: usize) -> bool {
-    i64::try_from(rows).is_ok_and(|rows| rows >= BATCH)
+/// Whether a statement took all the `rows` that it takes at most.
+pub(super) fn is_full(rows: usize, most: i64) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows >= most)
 }

@@ -2,6 +2,7 @@
 //! end here.
 
 mod admin;
+mod diff;
 mod hand_out;
 mod lease;
 mod report;
@@ -10,6 +11,7 @@ mod state;
 mod window;
 mod workload;
 
+pub(crate) use diff::DiffReportResult;
 pub(crate) use hand_out::{LeaseRows, LeasedRow, SealedCredential};
 pub(crate) use lease::Claim;
 pub use lease::QUANTUM;

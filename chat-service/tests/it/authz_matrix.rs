@@ -108,7 +108,7 @@ impl Cast {
 }
 
 /// One line per RPC, or per thing that an RPC can be asked to do.
-const ROWS: [(&str, &str); 23] = [
+const ROWS: [(&str, &str); 25] = [
     ("chat.v1.ChatService.GetChats", "lists it"),
     ("chat.v1.ChatService.GetChats", "lists it as shared"),
     ("chat.v1.ChatService.GetChat", ""),
@@ -119,6 +119,7 @@ const ROWS: [(&str, &str); 23] = [
     ("chat.v1.ChatService.DeleteChat", ""),
     ("chat.v1.ChatService.UpdateChatSharing", ""),
     ("chat.v1.ChatService.RefreshChat", ""),
+    ("chat.v1.ChatService.GetChatDiff", ""),
     ("chat.v1.ChatService.ReportGitRef", ""),
     ("chat.v1.ChatService.WatchChats", "hears of it"),
     ("chat.v1.GitAccountService.LinkGitAccount", "the owner's"),
@@ -134,6 +135,7 @@ const ROWS: [(&str, &str); 23] = [
     ("chat.v1.SyncService.LeaseDiffStatuses", ""),
     ("chat.v1.SyncService.RenewLease", "an unknown one"),
     ("chat.v1.SyncService.ReportOutcomes", "an unknown lease"),
+    ("chat.v1.SyncService.ReportDiff", "of an unknown lease"),
     ("chat.v1.SyncService.ReleaseLease", "an unknown one"),
 ];
 

@@ -82,6 +82,9 @@ async fn call(
         "chat.v1.ChatService.RefreshChat" => {
             send!(chats, refresh_chat, RefreshChatRequest, message)
         }
+        "chat.v1.ChatService.GetChatDiff" => {
+            send!(chats, get_chat_diff, GetChatDiffRequest, message)
+        }
         "chat.v1.ChatService.ReportGitRef" => {
             send!(chats, report_git_ref, ReportGitRefRequest, message)
         }
@@ -106,6 +109,9 @@ async fn call(
         "chat.v1.SyncService.RenewLease" => send!(sync, renew_lease, RenewLeaseRequest, message),
         "chat.v1.SyncService.ReportOutcomes" => {
             send!(sync, report_outcomes, ReportOutcomesRequest, message)
+        }
+        "chat.v1.SyncService.ReportDiff" => {
+            send!(sync, report_diff, ReportDiffRequest, message)
         }
         "chat.v1.SyncService.ReleaseLease" => {
             send!(sync, release_lease, ReleaseLeaseRequest, message)

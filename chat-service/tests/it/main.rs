@@ -12,6 +12,7 @@ mod conflict;
 mod connection;
 mod database;
 mod delete;
+mod diff;
 mod etag;
 mod explain;
 mod filters;

@@ -9,10 +9,14 @@ use std::{
 
 /// Statements with an outer join, each with the test that has it return a row without a match: that
 /// its right side may be NULL stands in no catalog, so that the snapshot cannot show it.
-const OUTER_JOINS: [(&str, &str); 11] = [
+const OUTER_JOINS: [(&str, &str); 12] = [
     (
         "apply_outcomes",
         "an_outcome_without_news_writes_the_narrow_row_alone",
+    ),
+    (
+        "find_diff",
+        "without_a_usable_credential_a_diff_is_refused_at_once_with_the_reason",
     ),
     (
         "find_spender",

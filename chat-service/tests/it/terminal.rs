@@ -290,11 +290,10 @@ async fn every_failure_is_one_sentence_an_exit_code_and_no_token() {
             assert_eq!(ran.err.trim_end().lines().count(), 1, "{}", ran.err);
             assert!(!ran.err.contains(&owner.token()), "{}", ran.err);
         };
-        check(
-            client.run(&["refresh", &other]).await,
-            66,
-            "chat not found (RESOURCE_NOT_FOUND)",
-        );
+        for command in ["refresh", "diff"] {
+            let ran = client.run(&[command, &other]).await;
+            check(ran, 66, "chat not found (RESOURCE_NOT_FOUND)");
+        }
         let title = format!("--title={long}");
         check(client.run(&["list", &title]).await, 64, "(FIELD_INVALID)");
         let since = client.run(&["watch", "--since=none"]).await;

@@ -85,6 +85,22 @@ impl Worker {
             .unwrap()
     }
 
+    /// Reports what came of asking for the diff of a leased ref.
+    pub(crate) async fn report_diff(
+        &self,
+        lease: &str,
+        git_ref: &v1::LeasedRef,
+        result: v1::report_diff_request::Result,
+    ) -> Result<(), Status> {
+        let request = v1::ReportDiffRequest {
+            lease_token: lease.to_owned(),
+            git_ref_id: git_ref.git_ref_id.clone(),
+            fence: git_ref.fence,
+            result: Some(result),
+        };
+        self.client.clone().report_diff(request).await.map(drop)
+    }
+
     /// Returns whether a person has come to wait for a ref of the lease's budget.
     pub(crate) async fn renew(&self, token: &str) -> Result<bool, Status> {
         let lease_token = token.to_owned();

@@ -94,6 +94,16 @@ impl State {
         }
     }
 
+    /// What is left of the pause that the host asked for.
+    fn pause(&self, now: Instant) -> Option<Pause> {
+        let pause = self.pause?;
+        let duration = pause.left(pause.value.duration, now)?;
+        Some(Pause {
+            duration,
+            ..pause.value
+        })
+    }
+
     /// Whether the host wants no requests at `now`.
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         let left = self
@@ -193,17 +203,16 @@ impl LeaseBudget {
             windows: windows
                 .filter_map(|(name, window)| window.observation(name, now))
                 .collect(),
-            pause: state.pause.and_then(|pause| {
-                let duration = pause.left(pause.value.duration, now)?;
-                Some(Pause {
-                    duration,
-                    ..pause.value
-                })
-            }),
+            pause: state.pause(now),
             rest: self.rest(&state, now),
             secondary_refusals: state.secondary_refusals,
         };
         (observation != BudgetObservation::default()).then_some(observation)
+    }
+
+    /// What is left of the pause of the budget as a whole, if the host asked for one.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.lock().pause(Instant::now())
     }
 
     /// Keeps the pauses for the budget's next lease, since this one can send no further report.

@@ -9,23 +9,31 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::join_all};
+use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use proto::sync::{
     BudgetObservation, CredentialObservation, Finding, Learned, Lease, LeaseGroup, LeasedRef,
     Outcome, ProblemClass, ProviderKind,
 };
-use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+use tokio::{
+    sync::{
+        Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
+    time::Instant,
+};
 
 use crate::{
     budget::{self, Budgets, DemandFactor, LeaseBudget},
     host::{
-        Answer, Host,
+        Answer, DiffTarget, Host,
         github::{self, Github, GithubError, OpenError},
     },
     metrics::Metrics,
     resolve::{Resolution, Resolver},
     schedule::Schedule,
 };
+
+use super::diff::{DIFFS_AT_ONCE, DiffFetch, LookupResult, diff_of, result};
 
 /// How many requests to git hosts a worker has on the wire at once.
 pub const CONCURRENCY: usize = 10;
@@ -67,6 +75,8 @@ pub struct Refresher {
     budgets: Arc<Budgets>,
     schedule: Arc<Schedule>,
     metrics: Arc<Metrics>,
+    /// Places for diffs.
+    diffs: Arc<Semaphore>,
 }
 
 impl Refresher {
@@ -82,6 +92,7 @@ impl Refresher {
             budgets: Budgets::new(settings.budget, concurrency, Arc::clone(&metrics)),
             schedule: Arc::new(settings.schedule),
             metrics,
+            diffs: Arc::new(Semaphore::new(DIFFS_AT_ONCE)),
         })
     }
 
@@ -122,12 +133,13 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    /// Looks up every ref and sends each outcome as soon as it is known.
+    /// Looks up every ref and sends each outcome as soon as it is known, with its diff if that is
+    /// wanted.
     ///
     /// A ref that was not asked for, because of a limit, a refused credential or the end of the
     /// turn, has no outcome. Cancel-safe: dropping it stops every request, and what was sent stays
     /// sent.
-    pub async fn run(&self, outcomes: &UnboundedSender<Outcome>) {
+    pub async fn run(&self, outcomes: &UnboundedSender<LookupResult>) {
         // What a person waits for is asked first, whosever credential it needs.
         let mut groups: Vec<&LeaseGroup> = self.lease.groups.iter().collect();
         groups.sort_by_key(|group| group.refs.iter().map(|git_ref| git_ref.lane).min());
@@ -135,10 +147,12 @@ impl Refresh {
         join_all(groups.map(|group| self.look_up(group, outcomes))).await;
     }
 
-    async fn look_up(&self, group: &LeaseGroup, outcomes: &UnboundedSender<Outcome>) {
+    async fn look_up(&self, group: &LeaseGroup, outcomes: &UnboundedSender<LookupResult>) {
+        let (diffs, wanted) = unbounded_channel();
+        let sinks = RefSinks { outcomes, diffs };
         let fail = |class| {
             for git_ref in &group.refs {
-                self.send(outcomes, failed(git_ref, class));
+                self.send(&sinks, failed(git_ref, class));
             }
         };
         let Some(credential) = &group.credential else {
@@ -153,7 +167,14 @@ impl Refresh {
             }
         };
         match github {
-            Ok(github) => self.resolve(&group.refs, &github, outcomes).await,
+            Ok(github) => {
+                // What is resolved has its diff while others are still looked up.
+                let resolving = async {
+                    self.resolve(&group.refs, &github, &sinks).await;
+                    drop(sinks);
+                };
+                tokio::join!(resolving, self.fetch_diffs(&github, wanted, outcomes));
+            }
             Err(OpenError::Credential) => admission.unsendable_credential(),
             Err(OpenError::Failed(class)) => fail(class),
         }
@@ -161,18 +182,22 @@ impl Refresh {
 
     /// Resolves refs of one credential. A panic is a bug that one of them meets: those that have no
     /// outcome yet are bisected, so that it fails alone and costs the others requests and no more.
-    async fn resolve(
-        &self,
-        refs: &[LeasedRef],
-        host: &impl Host,
-        outcomes: &UnboundedSender<Outcome>,
-    ) {
+    async fn resolve<'a>(&self, refs: &'a [LeasedRef], host: &impl Host, sinks: &RefSinks<'a>) {
         let mut parts = vec![Cow::Borrowed(refs)];
         while let Some(part) = parts.pop() {
             let sent = Mutex::new(HashSet::new());
             let send = |resolved: Resolution<'_>| {
                 let id = resolved.git_ref.id;
-                self.send(outcomes, resolved);
+                // A part of a bisection is a copy, and a diff may be asked for after it is gone.
+                if let Some(git_ref) = refs.iter().find(|git_ref| git_ref.id == id) {
+                    self.send(
+                        sinks,
+                        Resolution {
+                            git_ref,
+                            ..resolved
+                        },
+                    );
+                }
                 lock(&sent).insert(id);
             };
             // Whatever it was changing is taken as it was left, like behind a poisoned lock.
@@ -187,7 +212,7 @@ impl Refresh {
                 [] => {}
                 [git_ref] => {
                     tracing::error!(git_ref.id = %git_ref.id, "the lookup of a ref panicked");
-                    self.send(outcomes, failed(git_ref, ProblemClass::Internal));
+                    send(failed(git_ref, ProblemClass::Internal));
                 }
                 several => {
                     let (some, others) = several.split_at(several.len() / 2);
@@ -225,9 +250,51 @@ impl Refresh {
         }
     }
 
-    fn send(&self, outcomes: &UnboundedSender<Outcome>, resolved: Resolution<'_>) {
+    fn send<'a>(&self, sinks: &RefSinks<'a>, resolved: Resolution<'a>) {
+        let diff = if resolved.git_ref.diff_wanted {
+            match diff_of(&resolved) {
+                Ok(of) => {
+                    // The receiver lives for as long as the group is looked up.
+                    let _ = sinks.diffs.send((resolved, of));
+                    return;
+                }
+                Err(result) => Some(DiffFetch::new(resolved.git_ref, result, None)),
+            }
+        } else {
+            None
+        };
+        self.finish(sinks.outcomes, resolved, diff);
+    }
+
+    fn finish(
+        &self,
+        outcomes: &UnboundedSender<LookupResult>,
+        resolved: Resolution<'_>,
+        diff: Option<DiffFetch>,
+    ) {
+        let outcome = self.outcome(resolved);
         // The receiver is gone only after the lease has ended, when nothing may be written.
-        let _ = outcomes.send(self.outcome(resolved));
+        let _ = outcomes.send(LookupResult { outcome, diff });
+    }
+
+    /// Asks for the diffs of refs that are resolved. One that was not asked for before the turn
+    /// ended stays wanted, and its ref due, without an outcome.
+    async fn fetch_diffs(
+        &self,
+        host: &impl Host,
+        mut wanted: UnboundedReceiver<DiffTask<'_>>,
+        outcomes: &UnboundedSender<LookupResult>,
+    ) {
+        let wanted = stream::poll_fn(move |context| wanted.poll_recv(context));
+        let fetching = wanted.for_each_concurrent(DIFFS_AT_ONCE, |(resolved, of)| async move {
+            let room = Arc::clone(&self.refresher.diffs).acquire_owned().await;
+            let answer = host.diff(&of).await;
+            if let Some(result) = result(&resolved, &of, answer, self.budget.pause()) {
+                let diff = DiffFetch::new(resolved.git_ref, result, room.ok());
+                self.finish(outcomes, resolved, Some(diff));
+            }
+        });
+        fetching.await;
     }
 
     fn outcome(&self, resolved: Resolution<'_>) -> Outcome {
@@ -283,6 +350,17 @@ impl Refresh {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A ref that is resolved, and of what its diff is.
+type DiffTask<'a> = (Resolution<'a>, DiffTarget);
+
+/// Where refs go once they are resolved.
+struct RefSinks<'a> {
+    /// Those of which all is known.
+    outcomes: &'a UnboundedSender<LookupResult>,
+    /// Those whose diff is to be asked for.
+    diffs: UnboundedSender<DiffTask<'a>>,
 }
 
 /// The result of a ref that was not looked up, for a reason other than its repository.

@@ -8,14 +8,16 @@ use std::{
 };
 
 use proto::sync::{
-    Finding, Outcome, OutcomeStatus, ProblemClass, ProblemName as _, Report, RequestId,
+    DiffReport, Finding, Outcome, OutcomeStatus, ProblemClass, ProblemName as _, Report, RequestId,
 };
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use uuid::Uuid;
 
 use crate::sync_client::{SyncClient, SyncError};
 
-use super::{Refresh, WorkerState, active_lease::ActiveLease, backoff::Backoff};
+use super::{
+    DiffFetch, LookupResult, Refresh, WorkerState, active_lease::ActiveLease, backoff::Backoff,
+};
 
 /// How long a first outcome waits for others: too short to be noticed, long enough for those that
 /// were asked for together.
@@ -47,21 +49,28 @@ impl Reporter<'_> {
     /// Reports everything that comes; when nothing more can come, gives the lease back.
     pub(super) async fn run(
         &self,
-        mut finished: UnboundedReceiver<Outcome>,
+        mut finished: UnboundedReceiver<LookupResult>,
     ) -> Result<(), LeaseEnd> {
         while let Some(first) = finished.recv().await {
-            let mut outcomes = vec![first];
+            let mut gathering = vec![first];
             let gathered = tokio::time::sleep(GATHER_WINDOW);
             tokio::pin!(gathered);
-            while outcomes.len() < REPORT_SIZE {
+            while gathering.len() < REPORT_SIZE {
                 tokio::select! {
                     biased;
                     next = finished.recv() => match next {
-                        Some(next) => outcomes.push(next),
+                        Some(next) => gathering.push(next),
                         None => break,
                     },
                     () = &mut gathered => break,
                 }
+            }
+            let mut outcomes = Vec::with_capacity(gathering.len());
+            for LookupResult { outcome, diff } in gathering {
+                if let Some(diff) = diff {
+                    self.report_diff(diff).await?;
+                }
+                outcomes.push(outcome);
             }
             let last = finished.is_closed() && finished.is_empty();
             self.report(&outcomes, last).await?;
@@ -127,6 +136,26 @@ impl Reporter<'_> {
             }
         }
         if last { self.release().await } else { Ok(()) }
+    }
+
+    /// Reports a diff. One that chat-service refuses is given up: its ref has its outcome all the
+    /// same.
+    async fn report_diff(&self, fetched: DiffFetch) -> Result<(), LeaseEnd> {
+        let DiffFetch {
+            git_ref,
+            fence,
+            result,
+            room: _room,
+        } = fetched;
+        let report = DiffReport {
+            lease: self.active.lease.token,
+            git_ref,
+            fence,
+            result,
+        };
+        self.until_answered("report_diff", || self.sync.report_diff(&report))
+            .await?;
+        Ok(())
     }
 
     fn may_release(&self) -> bool {

@@ -11,6 +11,7 @@ mod branches;
 mod ceiling;
 mod checks;
 mod credentials;
+mod diffs;
 mod egress;
 mod failure_table;
 mod failures;

@@ -6,13 +6,13 @@ use gitsync_service::{
     budget,
     host::github,
     schedule::Schedule,
-    worker::{Refresher, RefresherSettings, TICK_TIMEOUT},
+    worker::{LookupResult, Refresher, RefresherSettings, TICK_TIMEOUT},
 };
 use proto::sync::{
-    BudgetKey, BudgetObservation, BudgetView, Credential, CredentialObservation, Finding,
-    FoundPullRequest, GitAccountId, GitRefId, KnownPullRequest, Lease, LeaseGroup, LeaseToken,
-    LeasedRef, Outcome, ProblemClass, Provider, ProviderKind, PullRequestState, RepositoryPath,
-    Upstream, Window,
+    BudgetKey, BudgetObservation, BudgetView, Credential, CredentialObservation, DiffResult,
+    Finding, FoundPullRequest, GitAccountId, GitRefId, KnownPullRequest, Lease, LeaseGroup,
+    LeaseToken, LeasedRef, Outcome, ProblemClass, Provider, ProviderKind, PullRequestState,
+    RepositoryPath, Upstream, Window,
 };
 use secrecy::SecretString;
 use testkit::github::GitHub;
@@ -176,6 +176,8 @@ pub(crate) fn lease_with(key: &str, groups: Vec<LeaseGroup>, budget: BudgetView)
 pub(crate) struct Refreshed {
     /// By the refs' names.
     pub(crate) outcomes: BTreeMap<String, Outcome>,
+    /// Those that were wanted.
+    pub(crate) diffs: BTreeMap<String, DiffResult>,
     /// In the order in which they came.
     pub(crate) order: Vec<String>,
     pub(crate) budget: Option<BudgetObservation>,
@@ -196,15 +198,21 @@ pub(crate) async fn refresh_until(
     refresh.run(&found).await;
     drop(found);
     let mut outcomes = BTreeMap::new();
+    let mut diffs = BTreeMap::new();
     let mut order = Vec::new();
-    while let Some(outcome) = finished.recv().await {
+    while let Some(LookupResult { outcome, diff }) = finished.recv().await {
         let name = ref_name(outcome.git_ref);
+        if let Some(diff) = diff {
+            assert_eq!((diff.git_ref, diff.fence), (outcome.git_ref, outcome.fence));
+            diffs.insert(name.clone(), diff.result);
+        }
         order.push(name.clone());
         let again = outcomes.insert(name, outcome);
         assert!(again.is_none(), "two outcomes of one ref: {again:?}");
     }
     Refreshed {
         outcomes,
+        diffs,
         order,
         budget: refresh.observation(),
         credentials: refresh.credentials(),

@@ -62,6 +62,7 @@ struct State {
     lease_answers: HashMap<String, Vec<pb::Lease>>,
     report_answers: HashMap<String, pb::ReportOutcomesResponse>,
     reports: Vec<pb::ReportOutcomesRequest>,
+    diffs: Vec<pb::ReportDiffRequest>,
     calls: Vec<Call>,
     failures: HashMap<&'static str, VecDeque<Failure>>,
     /// Refs whose outcomes make a whole report unacceptable.
@@ -98,7 +99,8 @@ impl SyncServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let chat = Chat::default();
-        let service = SyncServiceServer::new(chat.clone());
+        let service = SyncServiceServer::new(chat.clone())
+            .max_decoding_message_size(proto::bounds::MAX_SYNC_BYTES);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             tonic::transport::Server::builder()
@@ -195,6 +197,11 @@ impl Chat {
     /// All reports that were applied, each once.
     pub(crate) fn reports(&self) -> Vec<pb::ReportOutcomesRequest> {
         self.lock().reports.clone()
+    }
+
+    /// All diffs that came, as often as they did.
+    pub(crate) fn diffs(&self) -> Vec<pb::ReportDiffRequest> {
+        self.lock().diffs.clone()
     }
 
     /// All outcomes that were applied, by the names of their refs.
@@ -402,6 +409,24 @@ impl SyncService for Chat {
         let report = request.into_inner();
         self.note(call("report", &report.request_id), &metadata)?;
         failing(self.next_failure("report"), async { self.apply(report) }).await
+    }
+
+    async fn report_diff(
+        &self,
+        request: Request<pb::ReportDiffRequest>,
+    ) -> Result<Response<pb::ReportDiffResponse>, Status> {
+        let metadata = request.metadata().clone();
+        let diff = request.into_inner();
+        self.note(call("diff", ""), &metadata)?;
+        let act = async {
+            let mut state = self.lock();
+            if !state.alive.contains(&diff.lease_token) {
+                return Err(lease_lost());
+            }
+            state.diffs.push(diff);
+            Ok(pb::ReportDiffResponse {})
+        };
+        failing(self.next_failure("diff"), act).await
     }
 
     async fn release_lease(

@@ -19,6 +19,7 @@ fn blocking(sql: &str) -> Vec<String> {
         let after = |word| Some(words[words.iter().position(|other| *other == word)? + 1]);
         match words.as_slice() {
             ["CREATE", "TABLE", "IF", "NOT", "EXISTS", table, ..]
+            | ["CREATE", "UNLOGGED", "TABLE", table, ..]
             | ["CREATE", "TABLE", table, ..] => {
                 made.insert(*table);
             }

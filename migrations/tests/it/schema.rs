@@ -4,7 +4,10 @@ use testkit::postgres::Client;
 
 /// What the catalogs say of everything in the schema, line by line, in an order of its own.
 const CATALOG: &str = "
-    SELECT format('table %s %s', c.relname, coalesce(array_to_string(c.reloptions, ','), ''))
+    SELECT format(
+        'table %s %s persistence=%s',
+        c.relname, coalesce(array_to_string(c.reloptions, ','), ''), c.relpersistence
+    )
     FROM pg_class c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')
     UNION ALL
@@ -13,11 +16,11 @@ const CATALOG: &str = "
     WHERE s.schemaname = 'public'
     UNION ALL
     SELECT format(
-        'column %s.%s %s %s %s identity=%s generated=%s statistics=%s',
+        'column %s.%s %s %s %s identity=%s generated=%s statistics=%s storage=%s',
         c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
         CASE WHEN a.attnotnull THEN 'NOT NULL' ELSE 'NULL' END,
         coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attidentity, a.attgenerated,
-        coalesce(a.attstattarget, -1)
+        coalesce(a.attstattarget, -1), a.attstorage
     )
     FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'

@@ -160,6 +160,8 @@ message! {
         /// The trace context of the caller that waits for the outcome. An invalid `traceparent` is
         /// ignored.
         traceparent: Option<String>,
+        /// A person waits for its diff in `GetChatDiff`.
+        diff_wanted: bool,
     }
 }
 
@@ -192,6 +194,7 @@ impl LeasedRef {
             since_found: None,
             fingerprint: None,
             traceparent: None,
+            diff_wanted: false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod attention;
 mod connections;
 mod credentials;
 mod database;
+mod diff;
 mod egress;
 mod failure;
 mod history;

@@ -10,7 +10,7 @@ use proto::chat::v1::{Chat, WatchChatsResponse, WatchEventKind};
 use super::{
     json::Contract,
     name::words,
-    printable::printable,
+    printable::{printable, printable_lines},
     row::{CHAT_COLUMNS, Clock, EVENT_COLUMNS, cells, only},
     table::{Cell, TableColumn, TextTable},
     time::timestamp,
@@ -103,6 +103,20 @@ impl<'a> Output<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Prints a text of many lines, byte by byte as it is; at a terminal, what acts on that is
+    /// escaped. Nothing if JSON is wanted.
+    pub(super) fn text(&mut self, text: &[u8], at_a_terminal: bool) -> anyhow::Result<()> {
+        if let Form::Table { .. } = &self.form {
+            if at_a_terminal {
+                let text = printable_lines(&String::from_utf8_lossy(text));
+                self.out.write_all(text.as_bytes())?;
+            } else {
+                self.out.write_all(text)?;
+            }
+        }
+        Ok(self.out.flush()?)
     }
 
     /// Prints rows below those before, or begins a table with them; nothing if JSON is wanted.

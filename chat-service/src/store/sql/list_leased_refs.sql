@@ -30,7 +30,14 @@ SELECT
     r.pr_host_id,
     extract(epoch FROM now() - p.found_at)::double precision AS found_seconds,
     p.fingerprint,
-    p.traceparent
+    p.traceparent,
+    EXISTS (
+        SELECT
+        FROM git_diffs d
+        WHERE d.ref_id = r.id
+            AND d.answered < d.asked
+            AND d.wanted_until > now()
+    ) AS diff_wanted
 FROM git_ref_polls p
 JOIN git_refs r ON r.id = p.ref_id
 JOIN chats c ON c.id = r.chat_id

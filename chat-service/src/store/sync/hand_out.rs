@@ -170,6 +170,7 @@ fn leased_row(row: &Row) -> Result<LeasedRow, StoreError> {
             since_found: row.get_as("found_seconds")?,
             fingerprint: row.get_as("fingerprint")?,
             traceparent: row.get_as("traceparent")?,
+            diff_wanted: row.get_as("diff_wanted")?,
         },
     })
 }

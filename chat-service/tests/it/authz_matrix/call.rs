@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::Cast;
-use crate::stack::{Caller, Stack};
+use crate::stack::{Caller, Stack, facts};
 
 /// How long nothing must come, counted from when another watcher has heard of the change.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -120,6 +120,13 @@ pub(super) async fn on_chat(
                 .refresh_chat(v1::RefreshChatRequest { chat_id })
                 .await,
         ),
+        ("GetChatDiff", _) => {
+            let request = v1::GetChatDiffRequest { chat_id };
+            match client.get_chat_diff(request).await {
+                Err(status) if facts(&status).1 == "DIFF_NOT_FOUND" => "yes (no branch)".to_owned(),
+                answered => answer(answered),
+            }
+        }
         ("ReportGitRef", _) => {
             let request = v1::ReportGitRefRequest {
                 target: Some(Target::ChatId(chat_id)),
@@ -270,6 +277,18 @@ pub(super) async fn rest(stack: &Stack, cast: &Cast, caller: &Caller, rpc: &str)
                 ..v1::ReportOutcomesRequest::default()
             };
             answer(stack.sync(caller).report_outcomes(request).await)
+        }
+        "ReportDiff" => {
+            let request = v1::ReportDiffRequest {
+                lease_token,
+                git_ref_id: some_uuid(),
+                fence: Some(v1::Fence {
+                    report_seq: 1,
+                    ..v1::Fence::default()
+                }),
+                result: Some(v1::report_diff_request::Result::Missing(v1::DiffMissing {})),
+            };
+            answer(stack.sync(caller).report_diff(request).await)
         }
         "ReleaseLease" => answer(
             stack

@@ -16,13 +16,14 @@ use super::{
 use crate::stack::{Caller, Stack};
 
 /// All RPCs that name a chat, with what can be asked of them.
-pub(super) const NAMING_A_CHAT: [(&str, &str); 7] = [
+pub(super) const NAMING_A_CHAT: [(&str, &str); 8] = [
     ("chat.v1.ChatService.GetChat", ""),
     ("chat.v1.ChatService.UpdateChat", "title"),
     ("chat.v1.ChatService.UpdateChat", "archived"),
     ("chat.v1.ChatService.DeleteChat", ""),
     ("chat.v1.ChatService.UpdateChatSharing", ""),
     ("chat.v1.ChatService.RefreshChat", ""),
+    ("chat.v1.ChatService.GetChatDiff", ""),
     ("chat.v1.ChatService.ReportGitRef", ""),
 ];
 
@@ -74,6 +75,10 @@ pub(super) async fn refusal(
         }
         "RefreshChat" => client
             .refresh_chat(v1::RefreshChatRequest { chat_id })
+            .await
+            .map(|_| ()),
+        "GetChatDiff" => client
+            .get_chat_diff(v1::GetChatDiffRequest { chat_id })
             .await
             .map(|_| ()),
         "ReportGitRef" => {

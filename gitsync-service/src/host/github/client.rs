@@ -27,7 +27,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use service_runtime::egress::{EgressProxy, http_client};
 use url::Url;
 
-use proto::sync::{Lane, Pause, ProblemClass};
+use proto::{
+    bounds::MAX_DIFF_BYTES,
+    sync::{Lane, Pause, ProblemClass},
+};
 
 use crate::budget::Admission;
 
@@ -70,6 +73,8 @@ const MAX_REDIRECTS: usize = 3;
 
 const USER_AGENT: &str = concat!("gitsync-service/", env!("CARGO_PKG_VERSION"));
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github+json");
+/// In place of JSON: the diff of what is asked for.
+const DIFF_MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.github.diff");
 /// The version of the REST API that is asked for, where the host has it.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2026-03-10");
 const API_VERSION_HEADER: HeaderName = HeaderName::from_static("x-github-api-version");
@@ -108,6 +113,8 @@ pub(super) enum Endpoint {
     ListPulls,
     ListPullsOfCommit,
     GetPull,
+    GetPullDiff,
+    CompareDiff,
     ListReviews,
     ListCheckRuns,
     GetCombinedStatus,
@@ -123,12 +130,46 @@ impl Endpoint {
             Self::ListPulls => "list_pulls",
             Self::ListPullsOfCommit => "list_pulls_of_commit",
             Self::GetPull => "get_pull",
+            Self::GetPullDiff => "get_pull_diff",
+            Self::CompareDiff => "compare_diff",
             Self::ListReviews => "list_reviews",
             Self::ListCheckRuns => "list_check_runs",
             Self::GetCombinedStatus => "get_combined_status",
             Self::GetRepository => "get_repository",
             Self::GetUser => "get_user",
             Self::Query(name) => name,
+        }
+    }
+}
+
+/// In which form an answer is asked for.
+#[derive(Clone, Copy, Debug)]
+enum MediaForm {
+    Json,
+    Diff,
+}
+
+impl MediaForm {
+    fn media_type(self) -> HeaderValue {
+        match self {
+            Self::Json => MEDIA_TYPE,
+            Self::Diff => DIFF_MEDIA_TYPE,
+        }
+    }
+
+    /// The largest answer that is read.
+    fn most(self) -> usize {
+        match self {
+            Self::Json => MAX_BODY_BYTES,
+            Self::Diff => MAX_DIFF_BYTES,
+        }
+    }
+
+    /// What a broken answer means. A diff may well be too large, as the host says itself of others.
+    fn broken(self, broken: TransportError) -> NoAnswer {
+        match (self, broken) {
+            (Self::Diff, TransportError::TooLarge) => NoAnswer::Failed(ProblemClass::QueryTooHeavy),
+            (Self::Json | Self::Diff, broken) => broken.into(),
         }
     }
 }
@@ -239,6 +280,38 @@ impl Client {
         endpoint: Endpoint,
         url: Url,
     ) -> Result<Option<HttpAnswer<T>>, NoAnswer> {
+        let Some(answer) = self.fetch(turn, endpoint, MediaForm::Json, url).await? else {
+            return Ok(None);
+        };
+        Ok(Some(HttpAnswer {
+            body: serde_json::from_slice(&answer.body)
+                .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?,
+            limits: answer.limits,
+            next: answer.next,
+            moved: answer.moved,
+        }))
+    }
+
+    /// Asks for the diff at `url`, which need not be UTF-8. `None`: it does not exist for this
+    /// token. One that is too large is [`ProblemClass::QueryTooHeavy`]: no more than
+    /// [`MAX_DIFF_BYTES`] are read.
+    pub(super) async fn diff(
+        &self,
+        turn: &RestTurn,
+        endpoint: Endpoint,
+        url: Url,
+    ) -> Result<Option<Vec<u8>>, NoAnswer> {
+        let answer = self.fetch(turn, endpoint, MediaForm::Diff, url).await?;
+        Ok(answer.map(|answer| answer.body))
+    }
+
+    async fn fetch(
+        &self,
+        turn: &RestTurn,
+        endpoint: Endpoint,
+        form: MediaForm,
+        url: Url,
+    ) -> Result<Option<HttpAnswer<Vec<u8>>>, NoAnswer> {
         let lane = turn.lane;
         let permit = if turn.begun.load(Ordering::Relaxed) {
             self.admission.permit_begun(CORE, lane, REST_POINTS).await
@@ -248,33 +321,37 @@ impl Client {
         let permit = permit.map_err(NoAnswer::Withheld)?;
         turn.begun.store(true, Ordering::Relaxed);
         permit
-            .run(self.get_admitted(lane, endpoint, url))
+            .run(self.fetch_admitted(lane, endpoint, form, url))
             .await
             .unwrap_or_else(|| Err(NoAnswer::unavailable("it did not answer within the turn")))
     }
 
-    async fn get_admitted<T: DeserializeOwned>(
+    async fn fetch_admitted(
         &self,
         lane: Lane,
         endpoint: Endpoint,
+        form: MediaForm,
         mut url: Url,
-    ) -> Result<Option<HttpAnswer<T>>, NoAnswer> {
+    ) -> Result<Option<HttpAnswer<Vec<u8>>>, NoAnswer> {
         let exchange = RequestExchange::new(self, CORE, endpoint);
         let mut moved = Redirect::No;
         for _ in 0..=MAX_REDIRECTS {
             let versioned = self.instance.has_api_version();
-            let mut request = self.request(Method::GET, url.clone());
+            let mut request = self.request(Method::GET, url.clone(), form);
             if versioned {
                 request = request.header(API_VERSION_HEADER, API_VERSION);
             }
             let response = exchange.send(request).await?;
             match response.status() {
                 StatusCode::OK => {
-                    let next = self.base.next_page(response.headers())?;
+                    let next = match form {
+                        MediaForm::Json => self.base.next_page(response.headers())?,
+                        // Its pages are of commits, and each has all of the diff.
+                        MediaForm::Diff => None,
+                    };
                     let limits = limit_headers(response.headers());
-                    let bytes = read(response, MAX_BODY_BYTES).await?;
-                    let body = serde_json::from_slice(&bytes)
-                        .map_err(|_| NoAnswer::invalid("not the JSON that was asked for"))?;
+                    let body = read(response, form.most()).await;
+                    let body = body.map_err(|broken| form.broken(broken))?;
                     return Ok(Some(HttpAnswer {
                         body,
                         limits,
@@ -323,7 +400,7 @@ impl Client {
         let body =
             serde_json::to_vec(query).map_err(|_| NoAnswer::Failed(ProblemClass::Internal))?;
         let request = self
-            .request(Method::POST, self.graphql.clone())
+            .request(Method::POST, self.graphql.clone(), MediaForm::Json)
             .header(CONTENT_TYPE, JSON)
             .body(body);
         let response = match exchange.send(request).await {
@@ -361,10 +438,10 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    fn request(&self, method: Method, url: Url, form: MediaForm) -> RequestBuilder {
         self.http
             .request(method, url)
-            .header(ACCEPT, MEDIA_TYPE)
+            .header(ACCEPT, form.media_type())
             .header(AUTHORIZATION, self.authorization.clone())
     }
 }

@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use proto::sync::ProblemClass;
 
 use super::{
-    GRAPHQL, NoAnswer,
+    CORE, GRAPHQL, NoAnswer,
     client::Client,
     graphql::{RestFallback, Round},
     instance::Instance,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     budget::WithholdReason,
-    host::{Answer, Ask, Host},
+    host::{Answer, Ask, DiffAnswer, DiffTarget, Host},
 };
 
 /// A GitHub as one credential sees it, for as long as a lease lasts.
@@ -63,6 +63,26 @@ impl Host for HostConnection {
         let round = Round::new(&self.session, asks, &sink, &over_graphql);
         let (diverted, ()) = tokio::join!(round.run(), self.ask_rest(asks, &sink, over_rest));
         self.ask_rest(asks, &sink, diverted).await;
+    }
+
+    async fn diff(&self, of: &DiffTarget) -> DiffAnswer {
+        let client = &self.session.client;
+        match self.rest.diff(client, of).await {
+            Ok(Some((content, base_branch))) => {
+                client.admission.answered_well();
+                DiffAnswer::Diff {
+                    content,
+                    base_branch,
+                }
+            }
+            Ok(None) => DiffAnswer::Missing,
+            Err(NoAnswer::Failed(ProblemClass::QueryTooHeavy)) => DiffAnswer::TooLarge,
+            Err(NoAnswer::Failed(class)) => DiffAnswer::Failed(class),
+            Err(NoAnswer::Withheld(withheld)) => DiffAnswer::Unsent {
+                withheld,
+                retry_after: client.admission.window_pause(CORE),
+            },
+        }
     }
 }
 

@@ -61,9 +61,7 @@ pub(super) fn refusal(
         408 | 500 | 502 | 504 => Refusal::Overloaded,
         501..=599 => Refusal::Failed(ProblemClass::HostUnavailable),
         400 | 410 => Refusal::Failed(ProblemClass::HostIncompatible),
-        422 if body.contains("too many files") || body.contains("too_large") => {
-            Refusal::Failed(ProblemClass::QueryTooHeavy)
-        }
+        406 | 422 if is_too_heavy(&body) => Refusal::Failed(ProblemClass::QueryTooHeavy),
         422 => Refusal::Failed(ProblemClass::HostIncompatible),
         _ => Refusal::Failed(ProblemClass::HostAnswerInvalid),
     }
@@ -83,6 +81,13 @@ fn limit(status: u16, limits: &LimitHeaders, body: &str) -> Option<Refusal> {
         return Some(Refusal::Primary(limits.reset_in()));
     }
     (status == 429 || body.contains("rate limit")).then_some(Refusal::Secondary(None))
+}
+
+/// Whether the host does not make an answer for its size, as it says of diffs. In lower case.
+fn is_too_heavy(body: &str) -> bool {
+    ["too many files", "too_large", "too long to generate"]
+        .iter()
+        .any(|said| body.contains(said))
 }
 
 fn forbidden(limits: &LimitHeaders, sso: Option<&str>, body: &str) -> Refusal {
@@ -299,6 +304,17 @@ mod tests {
                 "Validation Failed: too many files changed",
                 ProblemClass::QueryTooHeavy,
             ),
+            (
+                406,
+                "Sorry, the diff exceeded the maximum number of files (300). too_large",
+                ProblemClass::QueryTooHeavy,
+            ),
+            (
+                422,
+                "Sorry, this diff is taking too long to generate.",
+                ProblemClass::QueryTooHeavy,
+            ),
+            (406, "", ProblemClass::HostAnswerInvalid),
             (204, "", ProblemClass::HostAnswerInvalid),
         ] {
             assert_eq!(of(status, body), Refusal::Failed(class), "{status}");

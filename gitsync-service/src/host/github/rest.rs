@@ -5,6 +5,7 @@
 //! request".
 
 mod checks;
+mod diff;
 mod memo;
 mod model;
 mod questions;

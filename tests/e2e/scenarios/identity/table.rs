@@ -90,6 +90,11 @@ pub(super) fn table() -> Vec<Row> {
             [NotFound, NotFound, NotFound, NotFound],
         ),
         row(
+            "chat.v1.ChatService/GetChatDiff",
+            &v1::GetChatDiffRequest { chat_id: chat_id() },
+            [NotFound, NotFound, NotFound, NotFound],
+        ),
+        row(
             "chat.v1.ChatService/ReportGitRef",
             &v1::ReportGitRefRequest {
                 target: Some(v1::report_git_ref_request::Target::ChatId(chat_id())),
@@ -174,6 +179,19 @@ pub(super) fn table() -> Vec<Row> {
                 request_id: some(),
                 lease_token: some(),
                 ..v1::ReportOutcomesRequest::default()
+            },
+            [Denied, Denied, FailedPrecondition, Denied],
+        ),
+        row(
+            "chat.v1.SyncService/ReportDiff",
+            &v1::ReportDiffRequest {
+                lease_token: some(),
+                git_ref_id: some(),
+                fence: Some(v1::Fence {
+                    report_seq: 1,
+                    ..v1::Fence::default()
+                }),
+                result: Some(v1::report_diff_request::Result::Missing(v1::DiffMissing {})),
             },
             [Denied, Denied, FailedPrecondition, Denied],
         ),

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rust_files;
 
 /// Modules of chat-service that do something with what the store keeps.
-const USE_CASES: [&str; 14] = [
+const USE_CASES: [&str; 15] = [
     "accounts",
     "auth",
     "command",
     "config",
+    "diff",
     "events",
     "git_ref",
     "grpc",

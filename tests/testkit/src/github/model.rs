@@ -91,6 +91,8 @@ pub struct Repository {
     pub required_checks: Vec<String>,
     /// The contexts that the protection of the branches requires.
     pub protected_checks: Vec<String>,
+    /// Bytes that diffs of these branches have.
+    pub(crate) diff_lengths: HashMap<String, usize>,
     /// What hangs on commits.
     pub(crate) checks: HashMap<String, CommitChecks>,
     /// The numbers of the pull requests by the name of their head branch.
@@ -154,6 +156,22 @@ impl Model {
     pub(crate) fn root(&self, repository: &Repository) -> Option<&Repository> {
         let parent = self.repository(repository.fork_of?)?;
         Some(self.root(parent).unwrap_or(parent))
+    }
+
+    /// The repository of an account in the network of `repository`, of that name if it is said.
+    pub(crate) fn of_network(
+        &self,
+        repository: &Repository,
+        owner: &str,
+        name: Option<&str>,
+    ) -> Option<&Repository> {
+        let root = |found: &Repository| self.root(found).map_or(found.id, |root| root.id);
+        let owner = self.find_account(owner)?.id;
+        self.repositories.values().find(|found| {
+            found.owner == owner
+                && root(found) == root(repository)
+                && name.is_none_or(|name| found.name.eq_ignore_ascii_case(name))
+        })
     }
 
     /// Orders changes that happen within the same second.

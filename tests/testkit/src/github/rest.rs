@@ -1,6 +1,7 @@
 //! The REST endpoints: which there are, and what each answers.
 
 mod check;
+mod diff;
 mod paging;
 mod render;
 mod template;
@@ -39,11 +40,11 @@ pub(crate) fn route(
         ["user"] => Some(get_user(world, incoming, viewer)),
         ["rate_limit"] => Some(get_rate_limit(world, incoming, viewer)),
         ["repos", owner, name, rest @ ..] => {
-            let endpoint = Endpoint::parse(rest)?;
+            let endpoint = Endpoint::parse(rest, diff::is_wanted(incoming))?;
             Some(named(world, incoming, viewer, (owner, name), endpoint))
         }
         ["repositories", id, rest @ ..] => {
-            let endpoint = Endpoint::parse(rest)?;
+            let endpoint = Endpoint::parse(rest, diff::is_wanted(incoming))?;
             let found = id.parse().ok().and_then(|id| world.model.repository(id));
             Some(in_repository(world, incoming, viewer, found, endpoint))
         }
@@ -66,11 +67,16 @@ enum Endpoint<'a> {
     Reviews(&'a str),
     CheckRuns(&'a str),
     CombinedStatus(&'a str),
+    /// Of a pull request, or of two branches.
+    PullRequestDiff(&'a str),
+    ComparisonDiff(&'a str),
 }
 
 impl<'a> Endpoint<'a> {
-    fn parse(segments: &[&'a str]) -> Option<Self> {
+    fn parse(segments: &[&'a str], wants_diff: bool) -> Option<Self> {
         match segments {
+            ["pulls", number] if wants_diff => Some(Self::PullRequestDiff(number)),
+            ["compare", compared] if wants_diff => Some(Self::ComparisonDiff(compared)),
             [] => Some(Self::Repository),
             ["pulls"] => Some(Self::PullRequests),
             ["commits", sha, "pulls"] => Some(Self::PullRequestsOfCommit(sha)),
@@ -140,7 +146,10 @@ fn in_repository(
     if let Some(barrier) = world.barriers.at_repository(visitor, repository) {
         return stopped(world, repository, barrier);
     }
-    if let Endpoint::PullRequest(number) | Endpoint::Reviews(number) = endpoint {
+    if let Endpoint::PullRequest(number)
+    | Endpoint::Reviews(number)
+    | Endpoint::PullRequestDiff(number) = endpoint
+    {
         let found = find(repository, number);
         let barrier = found.and_then(|found| world.barriers.at_pull_request(visitor, found));
         if let Some(barrier) = barrier {
@@ -188,6 +197,13 @@ fn in_repository(
             }
             None => not_found(),
         },
+        Endpoint::PullRequestDiff(number) => match find(repository, number) {
+            Some(found) => diff::of_pull_request(&world.model, found),
+            None => not_found(),
+        },
+        Endpoint::ComparisonDiff(compared) => {
+            diff::of_comparison(&world.model, repository, compared)
+        }
         Endpoint::CheckRuns(sha) => {
             let page = Page::of(incoming);
             let checks = repository.checks_of(sha);

@@ -251,7 +251,11 @@ impl Lookup<'_> {
         Err(NoAnswer::invalid("too many pages of reviews"))
     }
 
-    fn pull_url(&self, repository: &RepositoryPath, number: i32) -> Result<Url, NoAnswer> {
+    pub(super) fn pull_url(
+        &self,
+        repository: &RepositoryPath,
+        number: i32,
+    ) -> Result<Url, NoAnswer> {
         let (owner, name) = owner_and_name(repository)?;
         let number = number.to_string();
         let segments = ["repos", owner, name, "pulls", &number];

@@ -161,6 +161,13 @@ impl RepositoryHandle {
         sha
     }
 
+    /// Gives the diffs of a branch this length, which is at least that of one line.
+    pub fn diff_length(&self, branch: &str, bytes: usize) -> &Self {
+        self.edit(|repository| {
+            repository.diff_lengths.insert(branch.to_owned(), bytes);
+        })
+    }
+
     /// Deletes a branch; pull requests from it stay as they are.
     pub fn delete_branch(&self, branch: &str) -> &Self {
         self.edit(|repository| {
