@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Chat, ChatDiffStatus } from "../gen/chat/v1/chat_pb";
 import type { Chats } from "./client";
+import { DiffView } from "./diff_view";
 import { type Failure, failure } from "./failure";
 import { Icon } from "./icons";
 import { known } from "./merging";
@@ -90,6 +91,9 @@ export function Details({ chats, id, row, now, onClose }: Props) {
                 <Branch key={status.id} status={status} now={now} />
               ))}
             </ul>
+          )}
+          {shown.diffStatus && (
+            <DiffView key={id} chats={chats} id={id} href={link(shown.diffStatus.url)} />
           )}
         </article>
       )}
