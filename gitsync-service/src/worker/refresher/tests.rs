@@ -1,9 +1,8 @@
 use proto::sync::{BudgetKey, BudgetView, GitRefId, LeaseToken, RepositoryPath};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
 use uuid::Uuid;
 
 use super::*;
-use crate::host::{Ask, Question};
+use crate::host::{Ask, DiffAnswer, Question};
 
 /// A host of which some branches lead to a bug of ours.
 struct Buggy;
@@ -26,6 +25,10 @@ impl Host for Buggy {
             tokio::task::yield_now().await;
         }
     }
+
+    async fn diff(&self, of: &DiffTarget) -> DiffAnswer {
+        panic!("no ref wants a diff: {of:?}");
+    }
 }
 
 fn refresh() -> Refresh {
@@ -46,9 +49,16 @@ fn git_ref(branch: &str) -> LeasedRef {
 }
 
 /// The outcomes of these refs, each by its branch.
-fn outcomes(refs: &[LeasedRef], found: &mut UnboundedReceiver<Outcome>) -> Vec<(String, Finding)> {
+async fn outcomes(refs: &[LeasedRef]) -> Vec<(String, Finding)> {
+    let (outcomes, mut found) = unbounded_channel();
+    let (diffs, _) = unbounded_channel();
+    let sinks = RefSinks {
+        outcomes: &outcomes,
+        diffs,
+    };
+    refresh().resolve(refs, &Buggy, &sinks).await;
     let mut outcomes = Vec::new();
-    while let Ok(outcome) = found.try_recv() {
+    while let Ok(LookupResult { outcome, .. }) = found.try_recv() {
         let git_ref = refs.iter().find(|git_ref| git_ref.id == outcome.git_ref);
         outcomes.push((git_ref.unwrap().branch.clone(), outcome.finding));
     }
@@ -67,8 +77,6 @@ fn failed_with(class: ProblemClass) -> Finding {
 async fn a_lookup_that_panics_costs_its_own_ref_and_no_other_of_the_lease() {
     let branches = ["a", "b", "bug", "c", "d", "e", "f"];
     let refs = branches.map(git_ref);
-    let (send, mut found) = mpsc::unbounded_channel();
-    refresh().resolve(&refs, &Buggy, &send).await;
     let wanted = branches.map(|branch| {
         let class = if branch == "bug" {
             ProblemClass::Internal
@@ -79,15 +87,13 @@ async fn a_lookup_that_panics_costs_its_own_ref_and_no_other_of_the_lease() {
     });
     let mut wanted = wanted.to_vec();
     wanted.sort_by(|one, other| one.0.cmp(&other.0));
-    assert_eq!(outcomes(&refs, &mut found), wanted);
+    assert_eq!(outcomes(&refs).await, wanted);
 }
 
 #[tokio::test]
 async fn lookups_that_all_panic_are_all_reported_once() {
     let refs = ["bug-1", "bug-2", "bug-3"].map(git_ref);
-    let (send, mut found) = mpsc::unbounded_channel();
-    refresh().resolve(&refs, &Buggy, &send).await;
     let wanted = ["bug-1", "bug-2", "bug-3"]
         .map(|branch| (branch.to_owned(), failed_with(ProblemClass::Internal)));
-    assert_eq!(outcomes(&refs, &mut found), wanted);
+    assert_eq!(outcomes(&refs).await, wanted);
 }
