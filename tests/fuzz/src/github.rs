@@ -145,8 +145,8 @@ pub fn github(data: &[u8]) {
         refresh.run(&found).await;
         drop(found);
         let mut outcomes = Vec::new();
-        while let Some(outcome) = finished.recv().await {
-            outcomes.push(outcome);
+        while let Some(result) = finished.recv().await {
+            outcomes.push(result.outcome);
         }
         outcomes
     });
