@@ -235,12 +235,9 @@ fn chat(title: &str, filter: &ChatFilter) -> Chat {
 ///
 /// For that text.
 pub fn planted(data: &[u8]) {
-    let mut right = 0;
-    for (byte, wanted) in data.iter().zip(b"planted!") {
-        if byte != wanted {
-            return;
-        }
-        right += 1;
-    }
-    assert!(right < 8, "found");
+    // A branch of its own for each byte. A loop over them has the same branches for all.
+    let is = |at: usize, wanted: u8| data.get(at) == Some(&wanted);
+    let found =
+        is(0, b'p') && is(1, b'l') && is(2, b'a') && is(3, b'n') && is(4, b't') && is(5, b'!');
+    assert!(!found, "found");
 }
