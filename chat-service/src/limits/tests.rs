@@ -358,5 +358,5 @@ fn the_methods_that_wait_and_that_watch_exist() {
             }
         }
     }
-    assert_eq!(found, 4);
+    assert_eq!(found, 5);
 }

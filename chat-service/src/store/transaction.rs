@@ -258,6 +258,9 @@ mod tests {
         let (left, right) = tokio::join!(lock(one, other), lock(other, one));
         left.unwrap();
         right.unwrap();
-        assert_eq!(attempts.load(Ordering::Relaxed), 3);
+        // The one that is run again may lock its first chat before the other has woken up, and be
+        // in a deadlock again.
+        let attempts = attempts.load(Ordering::Relaxed);
+        assert!(attempts >= 3, "{attempts} attempts");
     }
 }

@@ -93,6 +93,8 @@ fn first_page() -> GetChatsRequest {
 async fn with_all_connections_in_use_calls_are_refused_and_workers_and_health_go_on() {
     let few = |settings: &mut Settings, _: &mut BTreeMap<String, String>| {
         settings.database_connections = 6;
+        // Those that wait for the lock do so for longer than a call waits for a connection.
+        settings.statement_timeout = Duration::from_secs(30).into();
     };
     Stack::run_with(few, async |stack| {
         // Of one caller, only some calls are at the database at once.

@@ -1,9 +1,12 @@
 //! The largest messages: the page that the bounds of all fields allow arrives, whole, at clients
 //! that know its limit, and a report of as many outcomes as one can have is read.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use chat_service::{
     chat::{MAX_LABEL_KEY_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_SUBJECTS, MAX_TITLE_CHARS},
     chat_filter::MAX_PAGE_SIZE,
+    config::Settings,
     diff_status::MAX_GIT_REFS,
 };
 use prost::Message as _;
@@ -102,7 +105,12 @@ fn labels() -> Value {
 #[tokio::test]
 async fn the_largest_page_arrives_at_clients_that_know_its_limit() {
     const { assert!(MAX_PAGE_SIZE * MAX_CHAT_BYTES < MAX_PAGE_BYTES) };
-    Stack::run(async |stack| {
+    // A page of 30 MiB may take a busy machine longer than a call has.
+    let patient = |settings: &mut Settings, _: &mut BTreeMap<String, String>| {
+        settings.statement_timeout = Duration::from_secs(60).into();
+        settings.call_timeout = Duration::from_secs(90).into();
+    };
+    Stack::run_with(patient, async |stack| {
         let owner = Caller::user();
         let client = stack.database.client().await;
         let id = Uuid::parse_str(&owner.id()).unwrap();

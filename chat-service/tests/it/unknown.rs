@@ -1,12 +1,13 @@
 //! Names of a later release in rows: it runs beside this one, or ran before a rollback.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use proto::chat::v1::{
     self, ChatStatus, GetChatsRequest, ProblemClass, Subject, UpdateChatSharingRequest,
     WatchEventKind, subject,
 };
 use testkit::http;
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::{
@@ -32,6 +33,9 @@ const COLUMNS: [(&str, &str, &str); 13] = [
     ("chat_acl", "subject_kind", "'of_a_later_release'"),
     ("change_events", "kind", "'of_a_later_release'"),
 ];
+
+/// The column of diffs, likewise: what it says decides a call of its own.
+const DIFF_RESULT: (&str, &str) = ("git_diffs", "result");
 
 /// Those with names that no statement returns.
 const NEVER_READ: [(&str, &str); 1] = [("chats", "primary_pr_state")];
@@ -102,12 +106,42 @@ async fn every_column_with_names_is_looked_at_here() {
             .iter()
             .map(|(table, column, _)| (*table, *column))
             .chain(NEVER_READ)
+            .chain([DIFF_RESULT])
             .map(|(table, column)| (table.to_owned(), column.to_owned()))
             .collect();
         let listed = listed(stack).await;
         let left_out: Vec<_> = listed.difference(&known).collect();
         assert!(left_out.is_empty(), "{left_out:?}");
         assert!(listed.len() > 8, "{listed:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_of_a_diff_of_a_later_release_is_counted_and_is_no_diff() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        let client = stack.database.client().await;
+        client.batch_execute(DROP_CHECKS).await.unwrap();
+        client
+            .batch_execute(
+                "INSERT INTO git_diffs (ref_id, account_id, answered, wanted_until, result,
+                     report_seq, generation, fetched_at, expires_at)
+                 SELECT id, account_id, 1, now() + interval '1 minute', 'of_a_later_release',
+                     1, 1, now(), now() + interval '1 minute'
+                 FROM git_refs",
+            )
+            .await
+            .unwrap();
+        let mut request = Request::new(v1::GetChatDiffRequest { chat_id: chat.id });
+        request.set_timeout(Duration::from_secs(2));
+        let read = async {
+            let diff = stack.chats(&owner.caller).get_chat_diff(request).await?;
+            diff.into_inner().message().await
+        };
+        read.await.unwrap_err();
+        assert!(unknown_values(stack, "result").await);
     })
     .await;
 }

@@ -2,7 +2,7 @@
 import type { DiffSource } from "../gen/chat/v1/chat_service_pb";
 import type { Chats } from "./client";
 
-/** Bytes that are shown at most: a browser lays more of one text out slowly, and it is at the host. */
+/** Bytes that are shown at most: a browser lays out longer text slowly. The host has all of it. */
 export const MAX_SHOWN_BYTES = 512 * 1024;
 
 export interface Diff {
@@ -39,7 +39,7 @@ export async function readDiff(chats: Chats, chatId: string, signal: AbortSignal
   return { source, text: visible(isWhole ? text + decoder.decode() : text), isWhole };
 }
 
-/** Text in which what turns the direction of others, and what is not seen, is shown as what it is. */
+/** Text in which characters that are not seen, or turn the direction of others, are spelled. */
 function visible(text: string): string {
   return text.replace(
     /[^\P{Cc}\n\r\t]|[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu,

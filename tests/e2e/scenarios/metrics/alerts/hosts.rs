@@ -2,7 +2,6 @@
 //! them.
 
 use std::{
-    slice,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -95,11 +94,11 @@ async fn of_a_host_without_graphql_or_with_secondary_limits_operators_hear() {
 }
 
 #[tokio::test]
-async fn of_rate_limits_that_are_spent_and_of_the_budgets_that_rest_operators_hear() {
+async fn of_the_budgets_that_rest_operators_hear() {
     Stack::run(async |stack| {
         let worker = stack.worker().await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
-        let all = ["RateLimitsSpent", "BudgetsPaused"];
+        let all = ["BudgetsPaused"];
         prometheus.until_quiet(&all, nothing).await;
         let owners = owners(stack, PAUSED).await;
         for number in 0..PAUSED {
@@ -108,17 +107,8 @@ async fn of_rate_limits_that_are_spent_and_of_the_budgets_that_rest_operators_he
                 budget.remaining(0).resets_in(HALF_AN_HOUR);
             }
         }
-        // Each is asked once and rests then: one with each look, and the others together.
-        let asked = AtomicUsize::new(0);
-        let asking = async || {
-            if let Some(owner) = owners.get(asked.fetch_add(1, Ordering::Relaxed)) {
-                report(stack, slice::from_ref(owner), REPOSITORY, "feature").await;
-            }
-        };
-        prometheus.until_firing(&all[..1], asking).await;
-        let rest = owners.get(asked.into_inner()..).unwrap_or_default();
-        report(stack, rest, REPOSITORY, "feature").await;
-        prometheus.until_firing(&all[1..], nothing).await;
+        report(stack, &owners, REPOSITORY, "feature").await;
+        prometheus.until_firing(&all, nothing).await;
         for (owner, chat) in &owners {
             let paused = |status: &ChatDiffStatus| status.problem.is_some();
             stack.status_when(owner, chat, "it says why", paused).await;
