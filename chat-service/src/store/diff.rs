@@ -1,7 +1,7 @@
 //! The diffs that callers of `GetChatDiff` ask for, and the answers until they were read.
 //!
 //! A question makes its ref due, as one that a person waits for, and is wanted for as long as
-//! someone moves that on. What workers answer is in [`super::sync`].
+//! someone moves that on. What workers answer is in `store::sync`.
 
 use std::time::Duration;
 

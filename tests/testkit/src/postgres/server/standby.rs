@@ -137,9 +137,15 @@ mod tests {
             .unwrap();
         primary.crash().await.unwrap();
         let url = standby.url(database.name());
-        let connected = tokio_postgres::connect(&url, NoTls).await;
-        let (client, connection) = connected.unwrap();
-        drive(connection);
+        // It has received what was committed, and may be replaying it still.
+        let client = crate::wait::until("the standby has the table", || async {
+            let connected = tokio_postgres::connect(&url, NoTls).await;
+            let (client, connection) = connected.map_err(|error| error.to_string())?;
+            drive(connection);
+            let read = client.query("SELECT number FROM kept", &[]).await;
+            read.map(|_| client).map_err(|error| error.to_string())
+        })
+        .await;
         let refused = client.batch_execute("DELETE FROM kept").await.unwrap_err();
         assert_eq!(refused.code().unwrap().code(), "25006", "{refused:?}");
         standby.promote().await;
