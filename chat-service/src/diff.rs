@@ -48,7 +48,7 @@ pub(crate) async fn chat_diff(
 ) -> Result<DiffHead, Error> {
     let deadline = Instant::now() + patience;
     let readable = authorizer.chats(principal, Action::ReadChat);
-    // Heard from now on, so that an answer right after the commit is not missed.
+    // Subscribe before asking, so that an answer right after the commit is not lost.
     let mut outcomes = notifier.subscribe_outcomes();
     let mut asked: Option<DiffQuestion> = None;
     let mut questions = 0;

@@ -59,7 +59,7 @@ pub async fn refresh_chat(
     let deadline = Instant::now() + patience;
     let readable = authorizer.chats(principal, Action::ReadChat);
     let allowed = authorizer.chats(principal, Action::RefreshChat);
-    // Heard from now on, so that an outcome right after the commit is not missed.
+    // Subscribe before refs are made due, so that an outcome right after the commit is not lost.
     let mut outcomes = notifier.subscribe_outcomes();
     let (readable, allowed) = (&readable, &allowed);
     let make_due = |answered: Vec<GitRefId>| async move {

@@ -1,7 +1,7 @@
 //! The diffs that callers of `GetChatDiff` ask for, and the answers until they were read.
 //!
-//! A question makes its ref due, as one that a person waits for, and is wanted for as long as
-//! someone moves that on. What workers answer is in `store::sync`.
+//! A question makes its ref due in the interactive lane. It expires unless a waiting call extends
+//! it. Reports of workers are stored by `store::sync`.
 
 use std::time::Duration;
 
@@ -13,8 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    column::{Columns as _, column, first},
-    due::{LIST_CHAT_ACCOUNTS, LOCK_ACCOUNTS, LOCK_CHAT_POLLS},
+    column::{Columns as _, first},
     guard::Guard,
     prune::is_full,
     sql::{Values, bind, sql},
@@ -29,7 +28,6 @@ use crate::{
 const FIND_DIFF: Sql = sql!("find_diff");
 const ASK_DIFF: Sql = sql!("ask_diff");
 const WANT_DIFF: Sql = sql!("want_diff");
-const AWAIT_BUDGETS: Sql = sql!("await_budgets");
 const READ_DIFF: Sql = sql!("read_diff");
 const PRUNE_DIFFS: Sql = sql!("prune_diffs");
 
@@ -152,7 +150,7 @@ impl Store {
         self.transaction(|tx| ask(tx, chat, &guard)).await
     }
 
-    /// Someone still waits for the diff of a ref.
+    /// Extends the time for which a question is wanted: a call still waits for its answer.
     pub(crate) async fn want_diff(&self, git_ref: GitRefId) -> Result<(), StoreError> {
         let seconds = WANTED.as_secs_f64();
         self.write(WANT_DIFF, &[&git_ref.0, &seconds]).await?;
@@ -188,29 +186,10 @@ impl Store {
 }
 
 async fn ask(tx: Tx, chat: ChatId, guard: &Guard) -> Result<AskResult, StoreError> {
-    guard.pass(&tx).await?;
-    let chats = [chat.0];
-    let [_, rows] = tx
-        .pipeline([
-            bind(LOCK_CHAT_POLLS, &[&chats.as_slice()]),
-            bind(LIST_CHAT_ACCOUNTS, &[&chats.as_slice()]),
-        ])
-        .await?;
-    let accounts: Vec<Uuid> = column(&rows, "id")?;
-    let wanted = WANTED.as_secs_f64();
-    let ([_, rows], due) = tx
-        .commit_due_and(
-            [
-                bind(LOCK_ACCOUNTS, &[&accounts]),
-                bind(
-                    ASK_DIFF,
-                    &[&chat.0, &MAX_ASKED, &wanted, &trace::traceparent()],
-                ),
-            ],
-            &accounts,
-            &[bind(AWAIT_BUDGETS, &[&accounts])],
-        )
-        .await?;
+    let (wanted, trace) = (WANTED.as_secs_f64(), trace::traceparent());
+    let values: Values<'_> = &[&chat.0, &MAX_ASKED, &wanted, &trace];
+    let question = bind(ASK_DIFF, values);
+    let (rows, due) = tx.commit_awaited(guard, chat, question).await?;
     let Some(row) = rows.first() else {
         return Ok(AskResult::NoRef);
     };

@@ -11,9 +11,11 @@ use super::{
     Sql, StoreError,
     column::column,
     connection::rows_of_each,
+    guard::Guard,
     sql::{Bound, bind, sql},
     transaction::Tx,
 };
+use crate::id::ChatId;
 
 /// No budget, or no account, beside those that another parameter names.
 pub(super) const NONE: &[Uuid] = &[];
@@ -24,6 +26,8 @@ pub(super) const LOCK_POLLS: Sql = sql!("lock_polls");
 pub(super) const LOCK_CHAT_POLLS: Sql = sql!("lock_chat_polls");
 /// The accounts of the refs of the chats `$1`.
 pub(super) const LIST_CHAT_ACCOUNTS: Sql = sql!("list_chat_accounts");
+/// Notes, for the holders of leases of the budgets of the accounts `$1`, that a person waits.
+const AWAIT_BUDGETS: Sql = sql!("await_budgets");
 /// Locks the accounts `$1`.
 pub(super) const LOCK_ACCOUNTS: Sql = sql!("lock_accounts");
 /// Sets lane and due time of the accounts `$1`, which are locked.
@@ -75,6 +79,34 @@ impl Tx {
         let is_due = is_due(settled.unwrap_or_default())?;
         rows.truncate(N);
         Ok((rows_of_each(rows)?, is_due))
+    }
+
+    /// Runs `statement`, which makes refs of `chat` due for a person who waits, and commits, once
+    /// the caller has passed `guard` and the chat's refs and their accounts are locked. Returns the
+    /// statement's rows, and whether waiting lease calls are to be notified.
+    pub(super) async fn commit_awaited(
+        self,
+        guard: &Guard,
+        chat: ChatId,
+        statement: Bound<'_>,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        guard.pass(&self).await?;
+        let chats = [chat.0];
+        let [_, rows] = self
+            .pipeline([
+                bind(LOCK_CHAT_POLLS, &[&chats.as_slice()]),
+                bind(LIST_CHAT_ACCOUNTS, &[&chats.as_slice()]),
+            ])
+            .await?;
+        let accounts: Vec<Uuid> = column(&rows, "id")?;
+        let ([_, rows], due) = self
+            .commit_due_and(
+                [bind(LOCK_ACCOUNTS, &[&accounts]), statement],
+                &accounts,
+                &[bind(AWAIT_BUDGETS, &[&accounts])],
+            )
+            .await?;
+        Ok((rows, due))
     }
 }
 

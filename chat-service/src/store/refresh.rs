@@ -9,10 +9,9 @@ use uuid::Uuid;
 
 use super::{
     Sql, Store, StoreError,
-    column::{Columns as _, column},
-    due::{LIST_CHAT_ACCOUNTS, LOCK_ACCOUNTS, LOCK_CHAT_POLLS},
+    column::Columns as _,
     guard::Guard,
-    sql::{bind, sql},
+    sql::{Values, bind, sql},
     transaction::Tx,
 };
 use crate::{
@@ -21,7 +20,6 @@ use crate::{
 };
 
 const REFRESH_REFS: Sql = sql!("refresh_refs");
-const AWAIT_BUDGETS: Sql = sql!("await_budgets");
 const LIST_OUTCOME_SEQS: Sql = sql!("list_outcome_seqs");
 
 /// The polled refs of a chat, which were made due.
@@ -86,25 +84,10 @@ async fn make_due(
     guard: &Guard,
     answered: &[Uuid],
 ) -> Result<DueRefs, StoreError> {
-    guard.pass(&tx).await?;
-    let chats = [chat.0];
-    let [_, rows] = tx
-        .pipeline([
-            bind(LOCK_CHAT_POLLS, &[&chats.as_slice()]),
-            bind(LIST_CHAT_ACCOUNTS, &[&chats.as_slice()]),
-        ])
-        .await?;
-    let accounts: Vec<Uuid> = column(&rows, "id")?;
-    let ([_, rows], due) = tx
-        .commit_due_and(
-            [
-                bind(LOCK_ACCOUNTS, &[&accounts]),
-                bind(REFRESH_REFS, &[&chat.0, &answered, &trace::traceparent()]),
-            ],
-            &accounts,
-            &[bind(AWAIT_BUDGETS, &[&accounts])],
-        )
-        .await?;
+    let trace = trace::traceparent();
+    let values: Values<'_> = &[&chat.0, &answered, &trace];
+    let refresh = bind(REFRESH_REFS, values);
+    let (rows, due) = tx.commit_awaited(guard, chat, refresh).await?;
     let mut awaited = DueRefs {
         due,
         ..DueRefs::default()

@@ -1,13 +1,7 @@
 //! Looks up the refs of a lease: asks what [`Resolver`]s want to know, as far as the budget allows,
 //! and plans the next refresh of each ref that was resolved.
 
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use proto::sync::{
@@ -183,29 +177,36 @@ impl Refresh {
     /// Resolves refs of one credential. A panic is a bug that one of them meets: those that have no
     /// outcome yet are bisected, so that it fails alone and costs the others requests and no more.
     async fn resolve<'a>(&self, refs: &'a [LeasedRef], host: &impl Host, sinks: &RefSinks<'a>) {
+        // A part of a bisection is a copy, and a diff may be asked for after it is gone.
+        let send = |Resolution {
+                        git_ref: copy,
+                        finding,
+                        learned,
+                    }: Resolution<'_>| {
+            if let Some(git_ref) = refs.iter().find(|git_ref| git_ref.id == copy.id) {
+                self.send(
+                    sinks,
+                    Resolution {
+                        git_ref,
+                        finding,
+                        learned,
+                    },
+                );
+            }
+        };
         let mut parts = vec![Cow::Borrowed(refs)];
         while let Some(part) = parts.pop() {
-            let sent = Mutex::new(HashSet::new());
-            let send = |resolved: Resolution<'_>| {
+            let mut sent = HashSet::new();
+            let mut note = |resolved: Resolution<'_>| {
                 let id = resolved.git_ref.id;
-                // A part of a bisection is a copy, and a diff may be asked for after it is gone.
-                if let Some(git_ref) = refs.iter().find(|git_ref| git_ref.id == id) {
-                    self.send(
-                        sinks,
-                        Resolution {
-                            git_ref,
-                            ..resolved
-                        },
-                    );
-                }
-                lock(&sent).insert(id);
+                send(resolved);
+                sent.insert(id);
             };
-            // Whatever it was changing is taken as it was left, like behind a poisoned lock.
-            let resolving = AssertUnwindSafe(self.resolve_all(&part, host, &send));
+            // State that a panic interrupted is used as it is, like behind a poisoned lock.
+            let resolving = AssertUnwindSafe(self.resolve_all(&part, host, &mut note));
             if resolving.catch_unwind().await.is_ok() {
                 continue;
             }
-            let sent = std::mem::take(&mut *lock(&sent));
             let left = part.iter().filter(|git_ref| !sent.contains(&git_ref.id));
             let left: Vec<LeasedRef> = left.cloned().collect();
             match left.as_slice() {
@@ -226,7 +227,7 @@ impl Refresh {
         &self,
         refs: &[LeasedRef],
         host: &impl Host,
-        send: &(impl Fn(Resolution<'_>) + Sync),
+        send: &mut (impl FnMut(Resolution<'_>) + Send),
     ) {
         let mut resolver = Resolver::new(refs);
         loop {
@@ -346,10 +347,6 @@ impl Refresh {
             None => refused.clone(),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A ref that is resolved, and of what its diff is.

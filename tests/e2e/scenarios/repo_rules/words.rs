@@ -34,8 +34,8 @@ const RULE: &str = "tests/e2e/scenarios/repo_rules/words.rs";
 const IDENTIFIERS: [&str; 2] = ["is_none", "is_none_or"];
 /// Directories of dependencies and generated files.
 const GENERATED: [&str; 5] = [".git", "target", "node_modules", "dist", "gen"];
-const EXTENSIONS: [&str; 11] = [
-    "rs", "sql", "proto", "ts", "tsx", "mjs", "md", "yaml", "yml", "sh", "toml",
+const EXTENSIONS: [&str; 12] = [
+    "rs", "sql", "cedar", "proto", "ts", "tsx", "mjs", "md", "yaml", "yml", "sh", "toml",
 ];
 
 /// Columns of a comment line, as rustfmt's `max_width` for code.
