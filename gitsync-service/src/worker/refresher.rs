@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     budget::{self, Budgets, DemandFactor, LeaseBudget},
     host::{
-        Answer, DiffTarget, Host,
+        Answer, DiffAnswer, DiffTarget, Host,
         github::{self, Github, GithubError, OpenError},
     },
     metrics::Metrics,
@@ -202,9 +202,10 @@ impl Refresh {
                 send(resolved);
                 sent.insert(id);
             };
-            // State that a panic interrupted is used as it is, like behind a poisoned lock.
-            let resolving = AssertUnwindSafe(self.resolve_all(&part, host, &mut note));
-            if resolving.catch_unwind().await.is_ok() {
+            if without_panic(self.resolve_all(&part, host, &mut note))
+                .await
+                .is_some()
+            {
                 continue;
             }
             let left = part.iter().filter(|git_ref| !sent.contains(&git_ref.id));
@@ -279,7 +280,8 @@ impl Refresh {
     }
 
     /// Asks for the diffs of refs that are resolved. One that was not asked for before the turn
-    /// ended stays wanted, and its ref due, without an outcome.
+    /// ended stays wanted, and its ref due, without an outcome. One that panics has failed, alone:
+    /// its ref has the outcome that was found, and the others have their diffs.
     async fn fetch_diffs(
         &self,
         host: &impl Host,
@@ -289,7 +291,11 @@ impl Refresh {
         let wanted = stream::poll_fn(move |context| wanted.poll_recv(context));
         let fetching = wanted.for_each_concurrent(DIFFS_AT_ONCE, |(resolved, of)| async move {
             let room = Arc::clone(&self.refresher.diffs).acquire_owned().await;
-            let answer = host.diff(&of).await;
+            let answer = without_panic(host.diff(&of)).await.unwrap_or_else(|| {
+                let id = resolved.git_ref.id;
+                tracing::error!(git_ref.id = %id, "the question for the diff of a ref panicked");
+                DiffAnswer::Failed(ProblemClass::Internal)
+            });
             if let Some(result) = result(&resolved, &of, answer, self.budget.pause()) {
                 let diff = DiffFetch::new(resolved.git_ref, result, room.ok());
                 self.finish(outcomes, resolved, Some(diff));
@@ -358,6 +364,12 @@ struct RefSinks<'a> {
     outcomes: &'a UnboundedSender<LookupResult>,
     /// Those whose diff is to be asked for.
     diffs: UnboundedSender<DiffTask<'a>>,
+}
+
+/// What a part of a lease's work returns. `None` when it panicked: a bug, which costs that part and
+/// not the turn. State that a panic interrupted is used as it is, like behind a poisoned lock.
+async fn without_panic<T>(part: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(part).catch_unwind().await.ok()
 }
 
 /// The result of a ref that was not looked up, for a reason other than its repository.

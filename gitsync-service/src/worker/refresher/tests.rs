@@ -1,4 +1,4 @@
-use proto::sync::{BudgetKey, BudgetView, GitRefId, LeaseToken, RepositoryPath};
+use proto::sync::{BudgetKey, BudgetView, DiffResult, GitRefId, LeaseToken, RepositoryPath};
 use uuid::Uuid;
 
 use super::*;
@@ -27,7 +27,12 @@ impl Host for Buggy {
     }
 
     async fn diff(&self, of: &DiffTarget) -> DiffAnswer {
-        panic!("no ref wants a diff: {of:?}");
+        let DiffTarget::Branch { branch, .. } = of else {
+            panic!("{of:?}");
+        };
+        tokio::task::yield_now().await;
+        assert!(!branch.starts_with("bug"), "as a bug would");
+        DiffAnswer::Missing
     }
 }
 
@@ -96,4 +101,52 @@ async fn lookups_that_all_panic_are_all_reported_once() {
     let wanted = ["bug-1", "bug-2", "bug-3"]
         .map(|branch| (branch.to_owned(), failed_with(ProblemClass::Internal)));
     assert_eq!(outcomes(&refs).await, wanted);
+}
+
+#[tokio::test]
+async fn a_diff_that_panics_fails_alone_and_its_ref_and_the_others_have_what_was_found() {
+    let branches = ["a", "bug-1", "b", "bug-2", "c", "d"];
+    let refs = branches.map(|branch| LeasedRef {
+        diff_wanted: true,
+        ..git_ref(branch)
+    });
+    let (outcomes, mut found) = unbounded_channel();
+    let (diffs, wanted) = unbounded_channel();
+    for git_ref in &refs {
+        let resolved = Resolution {
+            git_ref,
+            finding: Finding::NoPullRequest,
+            learned: Learned::default(),
+        };
+        let of = diff_of(&resolved).unwrap();
+        diffs.send((resolved, of)).unwrap();
+    }
+    drop(diffs);
+    let fetching = async {
+        refresh().fetch_diffs(&Buggy, wanted, &outcomes).await;
+        drop(outcomes);
+    };
+    // A diff has its place until it is reported.
+    let reporting = async {
+        let mut seen = Vec::new();
+        while let Some(LookupResult { outcome, diff }) = found.recv().await {
+            assert_eq!(outcome.finding, Finding::NoPullRequest);
+            let git_ref = refs.iter().find(|git_ref| git_ref.id == outcome.git_ref);
+            let branch = git_ref.unwrap().branch.clone();
+            let wanted = if branch.starts_with("bug") {
+                DiffResult::Failed {
+                    class: ProblemClass::Internal,
+                    retry_after: None,
+                }
+            } else {
+                DiffResult::Missing
+            };
+            assert_eq!(diff.unwrap().result, wanted, "{branch}");
+            seen.push(branch);
+        }
+        seen
+    };
+    let ((), mut seen) = tokio::join!(fetching, reporting);
+    seen.sort();
+    assert_eq!(seen, ["a", "b", "bug-1", "bug-2", "c", "d"]);
 }
