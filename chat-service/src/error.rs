@@ -107,6 +107,14 @@ pub enum Error {
         #[source]
         source: Option<Source>,
     },
+    /// The connection is at its age, or the process stops. Nothing has failed.
+    #[error("{problem}")]
+    ConnectionEnds {
+        /// What the client is to do.
+        problem: &'static str,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
     /// The call's own deadline passed.
     #[error("the deadline passed")]
     Deadline,
@@ -167,6 +175,7 @@ impl Error {
             Self::Conflict { .. } => (Code::Aborted, reason::CONCURRENT_CHANGE),
             Self::ResourceExhausted { reason, .. } => (Code::ResourceExhausted, reason),
             Self::Unavailable { reason, .. } => (Code::Unavailable, reason),
+            Self::ConnectionEnds { .. } => (Code::Unavailable, reason::DEPENDENCY_UNAVAILABLE),
             Self::Deadline => (Code::DeadlineExceeded, reason::DEADLINE),
             Self::SlowStatement { .. } => (Code::DeadlineExceeded, reason::STATEMENT_TIMEOUT),
             Self::Locked { .. } => (Code::Aborted, reason::LOCK_TIMEOUT),
@@ -199,7 +208,8 @@ impl Error {
         if let Self::InvalidArgument { field, problem, .. } = self {
             details.add_bad_request_violation(field, problem);
         } else if let Self::ResourceExhausted { retry_after, .. }
-        | Self::Unavailable { retry_after, .. } = self
+        | Self::Unavailable { retry_after, .. }
+        | Self::ConnectionEnds { retry_after, .. } = self
         {
             if retry_after.is_some() {
                 details.set_retry_info(*retry_after);
@@ -321,6 +331,10 @@ mod tests {
                 retry_after: Some(Duration::from_secs(1)),
                 source: Some(secret()),
             },
+            Error::ConnectionEnds {
+                problem: "the connection ends; connect again",
+                retry_after: None,
+            },
             Error::Deadline,
             Error::SlowStatement { source: secret() },
             Error::Locked { source: secret() },
@@ -350,6 +364,7 @@ mod tests {
         Aborted | CONCURRENT_CHANGE | another change came first; try again
         ResourceExhausted | TOO_MANY_REQUESTS | too many streams
         Unavailable | DEPENDENCY_UNAVAILABLE | the database is not available
+        Unavailable | DEPENDENCY_UNAVAILABLE | the connection ends; connect again
         DeadlineExceeded | DEADLINE | the deadline passed
         DeadlineExceeded | STATEMENT_TIMEOUT | this takes the database too long; nothing was changed
         Aborted | LOCK_TIMEOUT | another change takes too long; nothing was changed; try again

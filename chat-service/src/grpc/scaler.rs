@@ -3,12 +3,9 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, stream};
-use proto::{
-    externalscaler::{
-        GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
-        MetricValue, ScaledObjectRef, external_scaler_server::ExternalScaler,
-    },
-    reason,
+use proto::externalscaler::{
+    GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
+    MetricValue, ScaledObjectRef, external_scaler_server::ExternalScaler,
 };
 use service_runtime::listener::ConnectionEnd;
 use tokio::sync::watch;
@@ -168,11 +165,9 @@ impl Activity {
 }
 
 fn ended() -> Error {
-    Error::Unavailable {
+    Error::ConnectionEnds {
         problem: "the connection ends; connect again",
-        reason: reason::DEPENDENCY_UNAVAILABLE,
         retry_after: None,
-        source: None,
     }
 }
 

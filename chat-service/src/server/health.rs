@@ -38,7 +38,7 @@ pub(super) async fn report(
             Some(Ok(())) => {
                 readiness.ready();
                 if failing.ends() {
-                    tracing::warn!(event = "database_back", "the database takes work again");
+                    tracing::info!(event = "database_back", "the database takes work again");
                 }
             }
             Some(Err(unfit)) => {

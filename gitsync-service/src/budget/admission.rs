@@ -343,13 +343,22 @@ impl Admission {
     pub(crate) fn note_host(&self, state: &'static str, holds: bool, request: Option<&str>) {
         let host = &*self.api_base_url;
         self.metrics().set_host_state(host, state, holds);
-        tracing::warn!(
-            git_host.url = host,
-            state,
-            holds,
-            git_host.request_id = request,
-            "a git host is in another state"
-        );
+        if holds {
+            tracing::warn!(
+                git_host.url = host,
+                state,
+                holds,
+                git_host.request_id = request,
+                "a git host is in another state"
+            );
+        } else {
+            tracing::info!(
+                git_host.url = host,
+                state,
+                holds,
+                "a git host is out of a state"
+            );
+        }
     }
 
     /// The host takes the credential.

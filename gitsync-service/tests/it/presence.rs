@@ -74,6 +74,9 @@ async fn it_is_of_no_use_before_chat_service_answered_and_is_alive() {
         let keys = Keys::new();
         stack.chat().accept_only("another token");
         let asked = Asked::start(configured(stack, &keys)).await;
+        asked.process.expect_warnings(&[
+            "a call to chat-service failed: chat-service does not accept this worker's token",
+        ]);
         assert_eq!(asked.is_of_use().await, Ok(false));
         until("it was refused", || async {
             let calls = stack.chat().calls("lease").len();
@@ -99,6 +102,10 @@ async fn it_says_so_when_chat_service_is_silent_and_when_it_is_back() {
         command.env("GITSYNC_INTERVAL", "100ms");
         let asked = Asked::start(command).await;
         asked.until_of_use(true).await;
+        asked.process.expect_warnings(&[
+            "a call to chat-service failed: chat-service did not answer (UNAVAILABLE): away",
+            "chat-service does not answer",
+        ]);
         stack.chat().away(true);
         asked.until_of_use(false).await;
         assert!(

@@ -144,6 +144,7 @@ async fn the_workers_state_is_for_site_admins_only() {
         let hold = stack.github.hold("/pulls$");
         stack.chat().queue(stack.lease("held", &["a", "b"]));
         let (process, grpc, _) = start(stack, &keys).await;
+        process.expect_warnings(&["a git host is in another state: graphql_left"]);
         hold.waiting(2).await;
 
         let forged = Keys::new().token(&Caller::user().site("admin"));

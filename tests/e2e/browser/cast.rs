@@ -1,6 +1,9 @@
 //! What people, agents, a git host and operators do while a page is open.
 
-use e2e::stack::{Stack, Worker};
+use e2e::{
+    stack::{Stack, Worker},
+    warnings,
+};
 use prost_types::FieldMask;
 use proto::chat::v1::{
     self, Chat, ChatDiffStatus, ChatStatus, CreateChatRequest, RefreshChatRequest, Subject,
@@ -26,6 +29,8 @@ pub(crate) struct Cast<'a> {
 
 impl<'a> Cast<'a> {
     pub(crate) fn new(stack: &'a mut Stack, owner: Caller, workers: Vec<Worker>) -> Self {
+        // Scenarios restart and kill what they like.
+        stack.expect_warnings(warnings::ANY);
         Self {
             stack,
             owner,

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use proto::chat::v1::{
     AttentionKind, Chat, ChatDiffStatus, CheckState, WatchChatsRequest, WatchChatsResponse,
     WatchEventKind,
@@ -186,6 +189,8 @@ async fn a_check_that_fails_is_heard_of_once_within_an_active_interval_and_again
 async fn what_was_raised_is_heard_of_once_with_one_id_when_all_was_killed_in_between() {
     // What a killed worker had leased is soon another's.
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
+        stack.expect_warnings(warnings::LEASE_LOST);
         let owner = stack.linked_user("ann").await;
         let worker = stack.worker_with(&[ACTIVE]).await;
         let (chat, number, run) = with_a_check(stack, &owner).await;

@@ -72,6 +72,7 @@ async fn list(stack: &Stack) -> Result<(), Status> {
 #[tokio::test]
 async fn connections_beyond_the_limit_are_refused_and_not_held() {
     Stack::run_with(&[("CHAT_MAX_CONNECTIONS", "3")], async |stack| {
+        stack.expect_warnings(&["too many connections; refusing more"]);
         let url = stack.grpc_url();
         let held = [
             connected(url).await,
@@ -121,6 +122,8 @@ fn ticks(process: &Process) -> u64 {
 #[tokio::test]
 async fn a_process_without_descriptors_says_so_at_rest_and_goes_on_when_there_are_some() {
     Stack::run(async |stack| {
+        stack
+            .expect_warnings(&["no connection can be accepted; trying again: Too many open files"]);
         list(stack).await.unwrap();
         let open = std::fs::read_dir(format!("/proc/{}/fd", stack.chat_service.id()));
         let allowed = open.unwrap().count() + 10;

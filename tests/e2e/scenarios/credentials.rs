@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::stack::{PROVIDER, REPOSITORY, Stack};
+use e2e::{
+    stack::{PROVIDER, REPOSITORY, Stack},
+    warnings,
+};
 use proto::chat::v1::{
     self, CredentialState, Freshness, LinkGitAccountRequest, ListGitAccountsRequest, ProblemClass,
 };
@@ -42,6 +45,8 @@ async fn state(stack: &Stack, user: &Caller) -> CredentialState {
 #[tokio::test]
 async fn no_good_credential_is_given_up_when_a_host_refuses_all_of_them_for_two_minutes() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::HOST_AWAY);
+        stack.expect_warnings(&["the git host refused the credential of an account: suspect"]);
         let mut chats = Vec::new();
         for number in 0..USERS {
             let user = stack.linked_user(&format!("user-{number}")).await;
@@ -158,6 +163,7 @@ async fn fifty_installation_tokens_of_one_app_are_fifty_budgets() {
 #[tokio::test]
 async fn a_refusal_is_logged_with_the_hosts_request_id_and_what_limited_it() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::SLOWED_DOWN);
         let headers = [
             ("x-github-request-id", "ABCD:1234"),
             ("gh-limited-by", "cpu-budget"),

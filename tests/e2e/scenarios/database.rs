@@ -1,7 +1,7 @@
 //! A database that refuses: the service answers `UNAVAILABLE`, writes little to its log, and goes
 //! on when the database takes work again.
 
-use e2e::stack::Stack;
+use e2e::{stack::Stack, warnings};
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest};
 use testkit::{
     clients::Caller,
@@ -21,6 +21,7 @@ async fn on_a_server(body: impl AsyncFnOnce(&mut Stack, &Client)) {
     let database = postgres::database_on(&server).await;
     let client = database.client().await;
     Stack::run_on(database, &[], async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         body(stack, &client).await;
         Vec::new()
     })

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use proto::{
     bounds::MAX_DIFF_BYTES,
     chat::v1::{
@@ -150,6 +153,7 @@ async fn a_diff_of_four_mebibytes_arrives_whole_and_with_a_byte_more_it_is_too_l
 #[tokio::test]
 async fn of_an_account_whose_limit_is_spent_there_is_no_diff_until_it_says_when() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::LIMIT_SPENT);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         stack.github.pull_request(REPOSITORY).head("feature").open();
@@ -283,6 +287,7 @@ async fn callers_of_two_replicas_share_one_request_to_the_host() {
 #[tokio::test]
 async fn a_failure_of_the_host_has_its_reason_and_the_terminal_prints_the_diff_once_it_is_back() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&["call failed: the git host failed"]);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         let head = stack.github.repository(REPOSITORY).push("feature");

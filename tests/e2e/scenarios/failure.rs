@@ -1,6 +1,6 @@
 //! When a host or a credential fails: only those concerned, and never what is known.
 
-use e2e::stack::Stack;
+use e2e::{stack::Stack, warnings};
 use proto::{
     chat::v1::{
         ChatDiffStatus, GetSyncStateRequest, ProblemClass, PullRequestState, RefreshChatRequest,
@@ -24,6 +24,7 @@ fn problem(status: &ChatDiffStatus) -> Option<ProblemClass> {
 #[tokio::test]
 async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::LIMIT_SPENT);
         let ann = stack.linked_user("ann").await;
         let bob = stack.linked_user("bob").await;
         let mut chats = Vec::new();
@@ -105,6 +106,7 @@ async fn a_rate_limit_skips_the_rest_of_its_group_and_not_another_group() {
 #[tokio::test]
 async fn one_failing_ref_never_keeps_another_from_being_written() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
         let owner = stack.linked_user("ann").await;
@@ -194,6 +196,7 @@ async fn a_failed_lookup_never_looks_like_no_pull_request() {
 #[tokio::test]
 async fn a_token_never_appears_in_a_log_an_error_a_metric_or_an_event() {
     Stack::run_with(&[("CHAT_LOG", "trace")], async |stack| {
+        stack.expect_warnings(&["the git host refused the credential of an account: suspect"]);
         let worker = stack.worker_with(&[("GITSYNC_LOG", "trace")]).await;
         let (owner, operator) = (Caller::user(), Caller::user().site("admin"));
         let token = stack.link(&owner, "ann").await;

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::stack::Stack;
+use e2e::{stack::Stack, warnings};
 use testkit::random::Random;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -90,6 +90,12 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
     });
     let began = Instant::now();
     Box::pin(Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
+        stack.expect_warnings(&[
+            // Of a chat that is deleted while it is looked up.
+            "chat-service cannot store outcomes",
+            "call failed: another change takes too long",
+        ]);
         let stack: &Stack = stack;
         let client = stack.database.client().await;
         client.batch_execute(LINGER).await.unwrap();

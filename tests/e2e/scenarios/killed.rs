@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use e2e::{
     lease::no_pull_request,
     stack::{REPOSITORY, Stack},
+    warnings,
 };
 use proto::chat::v1::{Chat, LeaseDiffStatusesRequest, PullRequestState};
 use testkit::{clients::Caller, github::Matching, process::Signal, wait};
@@ -71,6 +72,8 @@ fn each(chats: &[Chat], events: i64) -> BTreeMap<Uuid, i64> {
 #[tokio::test]
 async fn what_a_killed_worker_had_reported_is_kept_and_announced_once() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
+        stack.expect_warnings(warnings::LEASE_LOST);
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
         let owner = stack.linked_user("ann").await;
@@ -96,6 +99,7 @@ async fn what_a_killed_worker_had_reported_is_kept_and_announced_once() {
 #[tokio::test]
 async fn what_was_leased_when_chat_service_was_killed_is_written_and_announced_once() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
         let owner = stack.linked_user("ann").await;
         let chats = reported(stack, &owner, &["one", "two", "three"]).await;
         let hold = stack.github.hold(Matching::graphql());
@@ -122,6 +126,7 @@ async fn what_was_leased_when_chat_service_was_killed_is_written_and_announced_o
 #[tokio::test]
 async fn a_report_that_was_applied_when_chat_service_was_killed_is_not_applied_again() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
         let owner = stack.linked_user("ann").await;
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, REPOSITORY, "feature").await;

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use proto::chat::v1::{
     DeleteChatRequest, GetChatsRequest, GetSyncStateRequest, Subject, UnlinkGitAccountRequest,
     UpdateChatRequest, UpdateChatSharingRequest, subject,
@@ -50,6 +53,7 @@ fn warnings(log: &[Value]) -> BTreeMap<String, usize> {
 #[tokio::test]
 async fn a_database_that_is_away_is_warned_of_when_it_goes_and_when_it_is_back() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let mut worker = stack.worker().await;
         worker.process.wait_for_event("ready").await;
         let caller = Caller::user();
@@ -154,6 +158,8 @@ async fn the_audit_says_who_was_let_do_what_and_who_was_not() {
             .await
             .unwrap();
 
+        let last = |line: &Value| line["action"] == "unlinkGitAccount";
+        stack.chat_service.wait_for_log("unlinks", last).await;
         let named = |caller: &Caller| format!("user:{}", caller.id());
         let (chat, user) = (format!("chat {}", chat.id), format!("user {}", owner.id()));
         for (principal, action, resource, decision) in [

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use e2e::stack::{REPOSITORY, Stack, Worker};
+use e2e::{
+    stack::{REPOSITORY, Stack, Worker},
+    warnings,
+};
 use proto::chat::v1::{GetChatsRequest, PullRequestState};
 use testkit::{github::Resource, http, process::Signal, prometheus::promtool, wait};
 
@@ -182,6 +185,8 @@ const RARE: [&str; 7] = [
 #[tokio::test]
 async fn both_services_have_the_metrics_that_are_used_and_use_those_that_they_have() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::LIMIT_SPENT);
+        stack.expect_warnings(&["a row holds a value of a later release"]);
         let worker = traffic(stack).await;
         // The relay counts what is due, paused and failing, and who has linked.
         wait::until("the relay has looked", || async {

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::stack::{PROVIDER, REPOSITORY, Stack, Worker};
+use e2e::{
+    stack::{PROVIDER, REPOSITORY, Stack, Worker},
+    warnings,
+};
 use proto::chat::v1::{
     Chat, ChatDiffStatus, CredentialState, Freshness, LeaseDiffStatusesRequest, ProblemClass,
     PullRequestState, RefreshChatRequest,
@@ -167,6 +170,7 @@ async fn an_account_whose_new_tokens_were_lost_on_the_way_says_that_it_is_to_be_
 #[tokio::test]
 async fn a_crash_after_the_host_has_answered_is_shown_on_the_account() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
         let (user, chat) = user(stack).await;
         let hold = stack.github.hold(TOKEN_PATH);
         stack.let_tokens_age(LIFE, LIFE).await;
@@ -207,6 +211,8 @@ async fn a_crash_after_the_host_has_answered_is_shown_on_the_account() {
 #[tokio::test]
 async fn what_the_host_gave_is_stored_however_long_the_database_is_away() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
+        stack.expect_warnings(&["renewed tokens are not stored yet; trying again"]);
         let (user, chat) = user(stack).await;
         let hold = stack.github.hold(TOKEN_PATH);
         stack.let_tokens_age(LIFE, LIFE).await;
@@ -314,6 +320,7 @@ async fn try_again(stack: &Stack) {
 #[tokio::test]
 async fn a_token_endpoint_that_fails_is_no_verdict_on_the_account() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&["a token endpoint fails; tokens are renewed later"]);
         let worker = stack.worker().await;
         let (user, chat) = user(stack).await;
         until_open(stack, &user, &chat).await;
@@ -383,6 +390,7 @@ async fn a_token_endpoint_that_fails_is_no_verdict_on_the_account() {
 #[tokio::test]
 async fn a_wrong_client_secret_is_a_metric_and_one_warning_and_no_users_problem() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&["a git host does not accept the OAuth client id or secret"]);
         let mut users = Vec::new();
         for number in 0..3 {
             let user = Caller::user();

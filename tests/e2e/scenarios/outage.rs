@@ -1,6 +1,9 @@
 //! What is acknowledged survives restarts; what is away is said to be away.
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use proto::{
     chat::v1::{GetChatsRequest, PullRequestState},
     gitsync::v1::GetWorkerStateRequest,
@@ -19,6 +22,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus}
 #[tokio::test]
 async fn no_acknowledged_report_is_lost_when_chat_service_restarts() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         stack.github.pull_request(REPOSITORY).head("feature").open();
@@ -47,6 +51,7 @@ async fn no_acknowledged_report_is_lost_when_chat_service_restarts() {
 #[tokio::test]
 async fn while_the_database_is_away_calls_are_unavailable_and_afterwards_all_goes_on() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         stack.github.pull_request(REPOSITORY).head("feature").open();
@@ -85,6 +90,9 @@ async fn no_acknowledged_report_or_outcome_is_lost_when_everything_is_killed() {
     let mut server = Server::start(Options::default()).await.unwrap();
     let database = postgres::database_on(&server).await;
     Stack::run_on(database, &[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
+        stack.expect_warnings(warnings::DATABASE_AWAY);
+        stack.expect_warnings(warnings::LEASE_LOST);
         let owner = stack.linked_user("ann").await;
         for branch in ["known", "leased", "waiting"] {
             stack.github.pull_request(REPOSITORY).head(branch).open();
@@ -140,6 +148,7 @@ async fn no_acknowledged_report_or_outcome_is_lost_when_everything_is_killed() {
 #[tokio::test]
 async fn health_tells_of_a_database_that_does_not_answer_and_of_its_return() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let status_is = |wanted: ServingStatus| {
             let mut health = stack.health();
             async move {

@@ -161,6 +161,7 @@ async fn a_code_is_changed_for_its_token_once_and_cannot_be_guessed() {
         ("CHAT_WEB_SIGN_IN_FILE", path.as_str()),
     ];
     Stack::run_with(&variables, async |stack| {
+        stack.expect_warnings(&["a sign-in was refused"]);
         let sign_in = async |headers: &[(&str, &str)], code: &'static str| {
             let answer = send(stack, Method::POST, "/sign-in", headers, code).await;
             assert_eq!(answer.header("cache-control"), "no-store");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use e2e::{
     lease::no_pull_request,
     stack::{REPOSITORY, Stack},
+    warnings,
 };
 use proto::chat::v1::{
     Freshness, GetSyncStateRequest, LeaseDiffStatusesRequest, PullRequestState,
@@ -50,6 +51,7 @@ async fn a_git_ref_reported_during_a_refresh_is_looked_up_again() {
 #[tokio::test]
 async fn three_refreshes_are_inside_the_provider_at_once() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
         let owner = stack.linked_user("ann").await;
@@ -71,6 +73,7 @@ async fn three_refreshes_are_inside_the_provider_at_once() {
 #[tokio::test]
 async fn the_refs_of_a_killed_worker_are_refreshed_by_another_within_the_lease_time() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::LEASE_LOST);
         let owner = stack.linked_user("ann").await;
         let hold = stack.github.hold(Matching::graphql());
         let mut chats = Vec::new();
@@ -102,6 +105,9 @@ async fn the_refs_of_a_killed_worker_are_refreshed_by_another_within_the_lease_t
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
+        stack.expect_warnings(warnings::LEASE_LOST);
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
         let owner = stack.linked_user("ann").await;
@@ -288,6 +294,8 @@ async fn a_repeated_report_or_lease_changes_nothing_and_a_late_report_is_refused
 #[tokio::test]
 async fn a_graceful_stop_reports_what_it_finished_and_releases_the_rest() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
+        stack.expect_warnings(&["the drain took too long; the leases that are left run out"]);
         // Each ref has requests of its own.
         stack.github.set_graphql(false);
         let owner = stack.linked_user("ann").await;
@@ -347,6 +355,8 @@ async fn a_graceful_stop_reports_what_it_finished_and_releases_the_rest() {
 #[tokio::test]
 async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_another() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
+        stack.expect_warnings(warnings::LEASE_LOST);
         let owner = stack.linked_user("ann").await;
         stack.github.pull_request(REPOSITORY).head("feature").open();
         let chat = stack.chat(&owner).await;

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::stack::{REPOSITORY, Stack, Worker};
+use e2e::{
+    stack::{REPOSITORY, Stack, Worker},
+    warnings,
+};
 use proto::chat::v1::{Chat, Freshness, Problem, ProblemClass, RefreshChatRequest};
 use testkit::{
     clients::Caller,
@@ -33,6 +36,15 @@ struct World {
 impl World {
     async fn start() -> Self {
         let stack = Stack::start_with(&[("CHAT_LEASE_DURATION", "2s")]).await;
+        for expected in [
+            warnings::LIMIT_SPENT,
+            warnings::SLOWED_DOWN,
+            warnings::LEASE_LOST,
+            // Two workers find out at once that both tokens are of one account.
+            &["a report cannot be stored as a whole; storing row by row"],
+        ] {
+            stack.expect_warnings(expected);
+        }
         let mut limited = Vec::new();
         for _ in 0..2 {
             let owner = stack.linked_user("ann").await;

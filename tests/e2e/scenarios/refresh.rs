@@ -78,6 +78,7 @@ async fn a_refresh_returns_what_the_host_says_now() {
 #[tokio::test]
 async fn when_the_host_fails_the_error_is_classed_and_the_old_status_stays() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&["call failed: the git host failed"]);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;
         stack
@@ -155,6 +156,7 @@ async fn when_the_host_fails_the_error_is_classed_and_the_old_status_stays() {
 #[tokio::test]
 async fn without_a_worker_it_is_unavailable_in_time() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&["call failed: no worker answered in time"]);
         let owner = stack.linked_user("ann").await;
         let chat = stack.chat(&owner).await;
         stack.report(&owner, &chat, "acme/web", "feature").await;
@@ -181,6 +183,11 @@ async fn without_a_worker_it_is_unavailable_in_time() {
 #[tokio::test]
 async fn when_the_write_fails_the_old_status_stays_and_others_are_written() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&[
+            "a report cannot be stored as a whole; storing row by row",
+            "chat-service cannot store outcomes",
+            "call failed: what the git host said could not be stored",
+        ]);
         stack.chat_service.expect_errors();
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::stack::{Replica, Stack};
+use e2e::{
+    stack::{Replica, Stack},
+    warnings,
+};
 use proto::chat::v1::{CreateChatRequest, WatchChatsRequest, WatchChatsResponse, WatchEventKind};
 use testkit::{clients::Caller, http, postgres::PgBouncer, process::Signal, wait};
 use tonic::Streaming;
@@ -158,6 +161,7 @@ async fn whenever_the_relay_is_lost(
 
 async fn whenever_it_is_lost_so(fault: Fault) {
     Box::pin(Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let database = stack.database.address();
         whenever_the_relay_is_lost(stack, [fault; 3], &database, &[]).await;
         Vec::new()
@@ -187,6 +191,7 @@ async fn changes_reach_the_watchers_of_other_replicas_whenever_the_relay_is_kill
 #[tokio::test]
 async fn changes_reach_the_watchers_of_other_replicas_whenever_a_relay_behind_a_pooler_is_lost() {
     Box::pin(Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let pooler = PgBouncer::start(&stack.database).await;
         // Settings of a session do not reach PostgreSQL behind a pooler.
         stack.database.take_documented_settings().await;

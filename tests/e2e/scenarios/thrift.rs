@@ -2,7 +2,10 @@
 
 use std::slice::from_ref;
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use testkit::{postgres::Client, wait};
 
 use crate::killed::until_open;
@@ -30,6 +33,7 @@ async fn from_a_report_to_its_status_are_at_most_two_host_round_trips() {
 #[tokio::test]
 async fn from_a_report_to_its_status_are_three_round_trips_to_a_host_without_graphql() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
         stack.github.set_graphql(false);
         let worker = stack.worker().await;
         let owner = stack.linked_user("ann").await;

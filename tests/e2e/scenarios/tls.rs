@@ -148,6 +148,7 @@ async fn connections_that_never_finish_their_handshake_are_closed_in_time() {
         ("CHAT_PLAINTEXT", "ops".to_owned()),
     ]);
     Stack::run_with(&borrowed(&variables), async |stack| {
+        stack.expect_warnings(&["too many connections; refusing more"]);
         let ops = stack.ops_url().to_owned();
         stack.speak_tls(&files.authority.pem());
         let address = stack.grpc_url().trim_start_matches("https://").to_owned();

@@ -279,6 +279,10 @@ async fn a_collector_that_hangs_costs_spans_and_neither_calls_nor_the_drain() {
     proxy.stall();
     let url = format!("http://{}", proxy.address());
     let mut stack = Stack::start_with(&[(ENDPOINT, &url), (PERCENT, "100")]).await;
+    stack.expect_warnings(&[
+        "the collector takes no traces: no answer in time",
+        "the collector of traces takes too long; the last spans are dropped",
+    ]);
     let owner = Caller::user();
     let chat = stack.chat(&owner).await;
     for _ in 0..CALLS / 50 {
@@ -313,6 +317,7 @@ async fn a_collector_that_comes_back_gets_what_waited_and_is_warned_of_once() {
     proxy.cut();
     let url = format!("http://{}", proxy.address());
     Stack::run_with(&[(ENDPOINT, &url), (PERCENT, "0")], async |stack| {
+        stack.expect_warnings(&["the collector takes no traces"]);
         let owner = Caller::user();
         let chat = stack.chat(&owner).await;
         let mut client = stack.chats(&owner);

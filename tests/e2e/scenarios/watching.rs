@@ -6,6 +6,7 @@ use e2e::{
     follower::Follower,
     picture::list,
     stack::{Replica, Stack},
+    warnings,
 };
 use prost_types::FieldMask;
 use proto::chat::v1::{
@@ -146,6 +147,7 @@ async fn who_resumes_has_seen_every_final_state_when_postgresql_was_killed() {
     let mut server = Server::start(Options::default()).await.unwrap();
     let database = postgres::database_on(&server).await;
     Stack::run_on(database, &[], async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let replica = stack.replica().await;
         let urls = [stack.grpc_url(), replica.grpc_url()];
         let mut owner = Owner::new(stack, urls[0]).await;
@@ -250,6 +252,7 @@ async fn a_watcher_that_misses_two_heartbeats_receives_all_changes_at_another_re
 #[tokio::test]
 async fn who_resumes_has_seen_every_final_state_when_the_relay_was_killed() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         // The stack's own is out of the way, so that one of the others is the relay.
         stack.chat_service.signal(Signal::Stop).unwrap();
         let mut replicas = [stack.replica().await, stack.replica().await];

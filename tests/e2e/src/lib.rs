@@ -8,3 +8,4 @@ pub mod lease;
 pub mod load;
 pub mod picture;
 pub mod stack;
+pub mod warnings;

@@ -20,7 +20,7 @@ use testkit::{
     clients::{self, Authorized, Bearer, Caller},
     github::{AppHandle, GitHub},
     postgres::Database,
-    process::{Process, binaries, command, run},
+    process::{Process, Warnings, binaries, command, run},
     proxy::Proxy,
     wait,
 };
@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use self::directory::Directory;
 pub use self::replica::Replica;
+use self::replica::start_chat_service;
 
 /// Id of the provider that the stand-in plays.
 pub const PROVIDER: &str = "github";
@@ -59,6 +60,7 @@ pub struct Stack {
     addresses: Addresses,
     signer: Signer,
     directory: Directory,
+    pub(crate) warnings: Warnings,
 }
 
 #[derive(Clone, Debug)]
@@ -209,7 +211,8 @@ impl Stack {
         chat_variables.extend(accounts::variables(&github, &directory));
         let variables = variables.iter().copied();
         chat_variables.extend(variables.map(|(name, value)| (name.into(), value.into())));
-        let (chat_service, addresses) = start_chat_service(&chat_variables).await;
+        let warnings = Warnings::default();
+        let (chat_service, addresses) = start_chat_service(&chat_variables, &warnings).await;
         Self {
             database,
             database_proxy,
@@ -220,6 +223,7 @@ impl Stack {
             addresses,
             signer,
             directory,
+            warnings,
         }
     }
 
@@ -230,7 +234,7 @@ impl Stack {
     /// When it does not start.
     pub async fn restart_chat_service(&mut self) {
         self.addresses.listen(&mut self.chat_variables);
-        let (process, addresses) = start_chat_service(&self.chat_variables).await;
+        let (process, addresses) = start_chat_service(&self.chat_variables, &self.warnings).await;
         self.chat_service = process;
         self.addresses = addresses;
     }
@@ -283,7 +287,9 @@ impl Stack {
                 worker.env(name, value);
             }
         }
-        let mut process = Process::spawn("gitsync-service", worker).expect("start the worker");
+        let mut process = Process::spawn("gitsync-service", worker)
+            .expect("start the worker")
+            .warning_as(&self.warnings);
         let listening = process.wait_for_event("listening").await;
         Worker {
             process,
@@ -468,20 +474,6 @@ impl Stack {
             self.github.unexpected()
         );
     }
-}
-
-async fn start_chat_service(variables: &BTreeMap<String, String>) -> (Process, Addresses) {
-    let mut chat_service = command(&binaries().chat_service);
-    chat_service.arg("serve").envs(variables);
-    let mut process = Process::spawn("chat-service", chat_service).expect("start chat-service");
-    let listening = process.wait_for_event("listening").await;
-    let addresses = Addresses {
-        grpc: address(&listening, "grpc"),
-        sync: address(&listening, "sync"),
-        scaler: address(&listening, "scaler"),
-        ops: address(&listening, "ops"),
-    };
-    (process, addresses)
 }
 
 fn address(listening: &Value, name: &str) -> String {

@@ -8,6 +8,7 @@ mod binaries;
 pub(crate) mod guard;
 mod leaks;
 mod output;
+mod warnings;
 
 use std::{
     collections::VecDeque,
@@ -25,6 +26,7 @@ pub(crate) use self::output::output_in;
 pub use self::{
     binaries::{Binaries, BuildError, binaries, build},
     output::{output, run},
+    warnings::Warnings,
 };
 use self::{
     guard::Guard,
@@ -92,6 +94,7 @@ pub struct Process {
     leaks: Leaks,
     end_of_log: EndOfLog,
     expects_errors: bool,
+    warnings: Warnings,
 }
 
 impl Process {
@@ -143,6 +146,7 @@ impl Process {
             leaks,
             end_of_log,
             expects_errors: false,
+            warnings: Warnings::default(),
         };
         // On an error the child is dropped with `process`, and so killed.
         process.guard = Some(guard?);
@@ -245,8 +249,19 @@ impl Process {
         self.expects_errors = true;
     }
 
+    /// Expects warnings that begin so, past ones included. Others are bugs.
+    pub fn expect_warnings(&self, texts: &[&'static str]) {
+        self.warnings.expect(texts);
+    }
+
+    /// The same process, which may write the warnings that `warnings` expects.
+    pub fn warning_as(mut self, warnings: &Warnings) -> Self {
+        self.warnings = warnings.clone();
+        self
+    }
+
     /// Sends SIGTERM, waits for its end, and asserts that it was an orderly one: exit code 0, and
-    /// no line of level ERROR that was not expected.
+    /// no line of level WARN or ERROR that was not expected.
     pub async fn stop(mut self) {
         self.leaks.search_metrics();
         self.signal(Signal::Terminate)
@@ -259,11 +274,16 @@ impl Process {
             self.tail(40)
         );
         self.end_of_log.wait();
-        let mut errors = self.log();
-        errors.retain(|line| line["level"] == "ERROR");
+        let mut unexpected = self.log();
+        unexpected.retain(|line| match line["level"].as_str() {
+            Some("ERROR") => !self.expects_errors,
+            Some("WARN") => !self.warnings.expects(line),
+            _ => false,
+        });
         assert!(
-            errors.is_empty() || self.expects_errors,
-            "{} logged errors: {errors:#?}",
+            unexpected.is_empty(),
+            "{} warned of what its test does not expect (expect_warnings, expect_errors): \
+             {unexpected:#?}",
             self.name
         );
     }
@@ -389,6 +409,19 @@ mod tests {
             sh("trap 'exit 0' TERM; echo '{\"event\":\"up\"}' >&2; while :; do sleep 0.01; done");
         process.wait_for_event("up").await;
         process.stop().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "script warned of what its test does not expect")]
+    async fn a_warning_that_no_test_expects_fails_it() {
+        let script = r#"trap 'exit 0' TERM; echo '{"level":"WARN","message":"the disk is full","error":"3 blocks left"}' >&2;
+            echo '{"event":"up"}' >&2; while :; do sleep 0.01; done"#;
+        let expecting = sh(script);
+        expecting.expect_warnings(&["the disk is full: 3 blocks left"]);
+        for mut process in [expecting, sh(script)] {
+            process.wait_for_event("up").await;
+            process.stop().await;
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use futures_util::stream;
 use jiff::Timestamp;
-use proto::{bounds::HEARTBEAT_INTERVAL, chat::v1, reason};
+use proto::{bounds::HEARTBEAT_INTERVAL, chat::v1};
 use service_runtime::jitter::jittered;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
@@ -124,11 +124,9 @@ impl Live {
 }
 
 fn ended() -> Error {
-    Error::Unavailable {
+    Error::ConnectionEnds {
         problem: "the connection ends; connect again, and resume after the last revision",
-        reason: reason::DEPENDENCY_UNAVAILABLE,
         retry_after: Some(jittered(RETRY_AFTER, 0.8)),
-        source: None,
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     FIND_SYNC_REQUEST, INSERT_SYNC_REQUEST, LOCK_LEASE, LOCK_REQUEST, spread::Spread,
     window::observed,
 };
+use crate::error::chain;
 use crate::store::{
     Sql, Store, StoreError,
     column::{Columns as _, column, first},
@@ -109,7 +110,11 @@ impl Store {
         let storing = |storing| self.transaction(move |tx| apply(tx, report, storing));
         match storing(StoreMode::Together).await {
             Err(StoreError::Data { source }) => {
-                tracing::warn!(error = %source, "a report cannot be stored as a whole; storing row by row");
+                let error = chain(&source);
+                tracing::warn!(
+                    error,
+                    "a report cannot be stored as a whole; storing row by row"
+                );
                 storing(StoreMode::Singly).await
             }
             together => together,

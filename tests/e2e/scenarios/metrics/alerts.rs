@@ -8,7 +8,10 @@ mod oauth;
 mod replicas;
 mod table;
 
-use e2e::stack::{REPOSITORY, Stack, Worker};
+use e2e::{
+    stack::{REPOSITORY, Stack, Worker},
+    warnings,
+};
 use futures_util::future::join_all;
 use proto::chat::v1::{CreateChatRequest, GetChatsRequest, UpdateChatRequest};
 use testkit::{
@@ -68,6 +71,7 @@ async fn create(stack: &Stack, caller: &Caller) {
 #[tokio::test]
 async fn while_the_database_is_away_operators_hear_of_it_and_of_nothing_once_it_is_back() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
         let worker = stack.worker().await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
         let caller = Caller::user();
@@ -116,6 +120,11 @@ async fn of_a_database_that_takes_no_writes_or_logins_or_is_slow_or_locked_opera
         ("CHAT_DATABASE_CONNECTIONS", "6"),
     ];
     Box::pin(Stack::run_on(database, &limits, async |stack| {
+        stack.expect_warnings(warnings::DATABASE_AWAY);
+        stack.expect_warnings(&[
+            "call failed: another change takes too long",
+            "call failed: this takes the database too long",
+        ]);
         let prometheus = prometheus(&[stack.ops_url()], &[]).await;
         let owner = Caller::user();
         let chat = stack.chat(&owner).await;
@@ -212,6 +221,8 @@ async fn of_a_relay_that_stands_still_operators_hear_until_another_one_has_taken
 #[tokio::test]
 async fn of_a_host_that_fails_and_of_a_worker_that_dies_with_its_leases_operators_hear() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::HOST_AWAY);
+        stack.expect_warnings(warnings::LEASE_LOST);
         let mut worker = stack.worker().await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
         let mut owners = Vec::new();

@@ -16,6 +16,7 @@ async fn a_worker_with_a_certificate_and_no_token_does_its_work_if_its_name_is_k
     let mut variables = files.chat_service();
     variables.push(("CHAT_GITSYNC_CERTIFICATES", "gitsync.test".to_owned()));
     Stack::run_with(&borrowed(&variables), async |stack| {
+        stack.expect_warnings(&["a call to chat-service failed: chat-service refuses the call (PERMISSION_DENIED): not allowed: SyncService"]);
         stack.speak_tls(&files.authority.pem());
         let mut variables = files.worker();
         variables.extend([

@@ -29,6 +29,10 @@ async fn says(worker: &mut Worker, why: &str) {
 /// A worker of `stack` with these variables is refused with these words.
 async fn worker_is_refused(stack: &Stack, variables: &[(&'static str, String)], why: &str) {
     let mut worker = stack.worker_with(&borrowed(variables)).await;
+    stack.expect_warnings(&[
+        "a call to chat-service failed",
+        "chat-service does not answer",
+    ]);
     says(&mut worker, why).await;
     worker.process.stop().await;
 }

@@ -79,6 +79,7 @@ async fn certificates_and_authorities_are_replaced_and_no_call_fails() {
         ("CHAT_MAX_CONNECTION_AGE", "10s".to_owned()),
     ]);
     Stack::run_on(database, &borrowed(&variables), async |stack| {
+        stack.expect_warnings(&["the notification connection broke; connecting anew: db error: FATAL: terminating connection"]);
         let (ops, new) = (stack.ops_url().to_owned(), Authority::new());
         let both = format!("{old}{}", new.pem());
         stack.speak_tls(&both);
@@ -172,6 +173,7 @@ async fn a_file_that_cannot_be_used_keeps_the_last_certificate_and_is_reported_o
     let mut variables = files.chat_service();
     variables.push(("CHAT_PLAINTEXT", "ops".to_owned()));
     Stack::run_with(&borrowed(&variables), async |stack| {
+        stack.expect_warnings(&["certificates cannot be read again; keeping those in use"]);
         stack.speak_tls(&files.authority.pem());
         let key = std::fs::read_to_string(files.path("server.key")).unwrap();
         files.write(

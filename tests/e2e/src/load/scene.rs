@@ -9,7 +9,10 @@ use testkit::{postgres::Database, proxy::Proxy};
 use tokio_postgres::NoTls;
 
 use super::{Load, Recovery};
-use crate::stack::{Replica, Stack, Worker};
+use crate::{
+    stack::{Replica, Stack, Worker},
+    warnings,
+};
 
 /// What may happen, and within what time all is well again.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +89,7 @@ pub async fn under_load(
         database,
         setting.chat_service,
         async |stack| {
+            stack.expect_warnings(warnings::ANY);
             let address = stack.database.address();
             let replica = stack.replica_of(address, setting.replica).await;
             let [one, other] = setting.workers;

@@ -7,11 +7,11 @@ use proto::chat::v1::{
 };
 use testkit::{
     clients::{self, Authorized, Caller, channel},
-    process::{Process, binaries, command, output, run},
+    process::{Process, Warnings, binaries, command, output, run},
     proxy::Proxy,
 };
 
-use super::{Addresses, Stack, start_chat_service};
+use super::{Addresses, Stack, address};
 
 /// Another chat-service on the same database.
 pub struct Replica {
@@ -79,7 +79,7 @@ impl Stack {
         {
             *url = through(&database_proxy);
         }
-        let (process, addresses) = start_chat_service(&variables).await;
+        let (process, addresses) = start_chat_service(&variables, &self.warnings).await;
         Replica {
             process,
             database_proxy,
@@ -95,7 +95,7 @@ impl Stack {
     /// When it does not start.
     pub async fn restart_replica(&self, replica: &mut Replica) {
         replica.addresses.listen(&mut replica.variables);
-        let (process, addresses) = start_chat_service(&replica.variables).await;
+        let (process, addresses) = start_chat_service(&replica.variables, &self.warnings).await;
         replica.process = process;
         replica.addresses = addresses;
     }
@@ -153,4 +153,24 @@ impl Stack {
         assert!(output.status.success(), "{errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+/// A chat-service with these variables, and where it listens.
+pub(super) async fn start_chat_service(
+    variables: &BTreeMap<String, String>,
+    warnings: &Warnings,
+) -> (Process, Addresses) {
+    let mut chat_service = command(&binaries().chat_service);
+    chat_service.arg("serve").envs(variables);
+    let mut process = Process::spawn("chat-service", chat_service)
+        .expect("start chat-service")
+        .warning_as(warnings);
+    let listening = process.wait_for_event("listening").await;
+    let addresses = Addresses {
+        grpc: address(&listening, "grpc"),
+        sync: address(&listening, "sync"),
+        scaler: address(&listening, "scaler"),
+        ops: address(&listening, "ops"),
+    };
+    (process, addresses)
 }

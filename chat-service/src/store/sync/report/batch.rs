@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::row::outcome_row;
+use crate::error::chain;
 use crate::store::{Sql, StoreError, column::Columns as _, sql::sql, transaction::Tx};
 
 pub(super) const APPLY_OUTCOMES: Sql = sql!("apply_outcomes");
@@ -89,7 +90,8 @@ impl Batch {
             let rows = Value::Array(vec![row]);
             let effects = match tx.query_alone(APPLY_OUTCOMES, &[&lease, &rows]).await {
                 Err(StoreError::Data { source }) => {
-                    tracing::error!(git_ref.id = %outcome.git_ref, error = %source, "an outcome cannot be stored");
+                    let error = chain(&source);
+                    tracing::error!(git_ref.id = %outcome.git_ref, error, "an outcome cannot be stored");
                     self.unfit.insert(outcome.git_ref.0);
                     let rows = Value::Array(vec![outcome_row(&failure(outcome))]);
                     tx.query_alone(APPLY_OUTCOMES, &[&lease, &rows]).await?

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use e2e::stack::{REPOSITORY, Stack};
+use e2e::{
+    stack::{REPOSITORY, Stack},
+    warnings,
+};
 use proto::chat::v1::{Chat, ChatDiffStatus};
 use testkit::{
     clients::Caller,
@@ -41,6 +44,7 @@ async fn report(stack: &Stack, owners: &[(Caller, Chat)], repository: &str, bran
 #[tokio::test]
 async fn of_busy_workers_that_lose_their_leases_and_of_lookups_that_fail_operators_hear() {
     Stack::run_with(&[("CHAT_LEASE_DURATION", "2s")], async |stack| {
+        stack.expect_warnings(warnings::LEASE_LOST);
         let slots = LEASES.to_string();
         let worker = stack.worker_with(&[("GITSYNC_CONCURRENCY", &slots)]).await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
@@ -74,6 +78,9 @@ async fn of_busy_workers_that_lose_their_leases_and_of_lookups_that_fail_operato
 #[tokio::test]
 async fn of_a_host_without_graphql_or_with_secondary_limits_operators_hear() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::WITHOUT_GRAPHQL);
+        stack.expect_warnings(warnings::SLOWED_DOWN);
+        stack.expect_warnings(&["a git host is in another state: slowed"]);
         let worker = stack.worker().await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
         let all = ["HostWithoutGraphql", "HostSlowsDown"];
@@ -96,6 +103,7 @@ async fn of_a_host_without_graphql_or_with_secondary_limits_operators_hear() {
 #[tokio::test]
 async fn of_the_budgets_that_rest_operators_hear() {
     Stack::run(async |stack| {
+        stack.expect_warnings(warnings::LIMIT_SPENT);
         let worker = stack.worker().await;
         let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
         let all = ["BudgetsPaused"];

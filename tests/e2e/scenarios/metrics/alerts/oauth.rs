@@ -28,6 +28,10 @@ async fn users(stack: &Stack, of: &str) {
 #[tokio::test]
 async fn of_a_token_endpoint_that_fails_or_does_not_know_us_operators_hear() {
     Stack::run(async |stack| {
+        stack.expect_warnings(&[
+            "a token endpoint fails; tokens are renewed later",
+            "a git host does not accept the OAuth client id or secret",
+        ]);
         let prometheus = prometheus(&[stack.ops_url()], &[]).await;
         let all = ["OauthDown", "OauthMisconfigured"];
         prometheus.until_quiet(&all, nothing).await;

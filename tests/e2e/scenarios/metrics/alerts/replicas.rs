@@ -62,6 +62,7 @@ async fn of_a_certificate_that_ends_a_clock_that_is_off_and_changes_that_wait_op
             replica.process.stop().await;
         }
 
+        stack.expect_warnings(&["the relay failed; trying again: the statement"]);
         let unplaced = ["ChangesUnplaced"];
         prometheus.until_quiet(&unplaced, nothing).await;
         let mut holder = stack.database.client().await;
