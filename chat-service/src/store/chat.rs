@@ -133,12 +133,14 @@ impl Store {
     ) -> Result<(Vec<Chat>, bool), StoreError> {
         // One row more than the page shows whether a next page exists.
         let limit = page_size.saturating_add(1).try_into().unwrap_or(i64::MAX);
-        let connection = self.connection().await?.within(LIST_LIMIT);
+        let connection = self.connection().await?;
         let readable = readable.pred();
         let matches = match page::explain_search(readable, filter) {
             Some(explain) => {
                 let values = explain.values();
-                let rows = connection.read(explain.statement(), &values).await?;
+                let rows = connection
+                    .read_within(LIST_LIMIT, explain.statement(), &values)
+                    .await?;
                 let plan = first(&rows, "QUERY PLAN")?;
                 page::Matches::from_plan(&plan.unwrap_or_default())
             }
@@ -154,7 +156,7 @@ impl Store {
             page
         };
         let mut rows = connection
-            .read(page.statement(), &page.values())
+            .read_within(LIST_LIMIT, page.statement(), &page.values())
             .await
             .map_err(too_broad)?;
         let more = rows.len() > page_size;

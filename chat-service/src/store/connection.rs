@@ -15,20 +15,25 @@ use futures_util::{
     future::{MaybeDone, maybe_done},
 };
 use service_runtime::trace::Span;
-use tokio::{runtime::Handle, time::error::Elapsed};
+use tokio::runtime::Handle;
 use tokio_postgres::{Error as PgError, Row, Statement as Prepared, error::SqlState};
 
 use super::{
     Sql, StoreError,
     error::is_of_the_session,
     metrics::Timeouts,
-    pool::{Pool, PooledSession, Slot},
+    pool::{Pool, PooledSession, SILENCE, Slot},
     session::Session,
     sql::{Bound, Statement, Values, bind},
 };
 
 /// The protocol counts parameters in 16 bits.
 pub(super) const MAX_PARAMETERS: usize = 65_535;
+
+/// A statement within a limit waits for a lock for all of it but this part. With all of it, nothing
+/// would say that it waited; with much less, it would not outlast a migration, which queues for a
+/// lock for a second.
+const LOCK_GRACE: u32 = 8;
 
 /// Begins a transaction.
 pub(super) const BEGIN: Sql = Sql {
@@ -57,8 +62,6 @@ pub(crate) struct Connection {
     /// There until it is dropped.
     slot: Option<Slot>,
     pool: Pool,
-    /// How long a round trip may take, if its caller set that; the server enforces its own limits.
-    limit: Option<Duration>,
     /// Round trips without an answer.
     under_way: AtomicUsize,
     /// `BEGIN` was sent, and no end.
@@ -78,19 +81,10 @@ impl Connection {
             session,
             slot: Some(slot),
             pool,
-            limit: None,
             under_way: AtomicUsize::new(0),
             open: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
-    }
-
-    /// The same, where each round trip takes at most `limit`: beyond it the error is
-    /// [`StoreError::Timeout`], and dropping the connection cancels the statement. The limit is
-    /// this process's and not the server's, so that setting it costs no round trip.
-    pub(crate) fn within(mut self, limit: Duration) -> Self {
-        self.limit = Some(limit);
-        self
     }
 
     /// Runs a statement that changes nothing.
@@ -100,6 +94,31 @@ impl Connection {
         values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         let [rows] = self.read_all([bind(statement, values)]).await?;
+        Ok(rows)
+    }
+
+    /// Runs a statement that changes nothing and may take `limit` at most. One that takes longer is
+    /// [`StoreError::Timeout`], and one that waits for a lock meanwhile [`StoreError::Locked`].
+    ///
+    /// Both limits are the server's: what it does not answer was lost on the way, and says nothing
+    /// of the statement. They are of a transaction, since a pooler lends its sessions for no
+    /// longer, and are sent with the statement, so that they cost no round trip.
+    pub(crate) async fn read_within(
+        &self,
+        limit: Duration,
+        statement: Statement<'_>,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let lock = limit - limit / LOCK_GRACE;
+        self.open.store(true, Ordering::Relaxed);
+        self.send_and_forget(&format!(
+            "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
+            limit.as_millis(),
+            lock.as_millis()
+        ));
+        let statements = [bind(statement, values), bind(COMMIT, &[])];
+        let answer = self.answer(&statements, StoreError::from_read, limit + SILENCE);
+        let [rows, _] = rows_of_each(answer.await?)?;
         Ok(rows)
     }
 
@@ -152,33 +171,27 @@ impl Connection {
         statements: &[Bound<'_>],
         classify: Classify,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let exchange = self.exchange(statements, classify);
-        let limit = self.limit.unwrap_or_else(|| self.pool.silence());
-        let answer = tokio::time::timeout(limit, exchange).await;
-        answer.map_or_else(
-            // The round trip stays under way: dropping the connection cancels it.
-            |elapsed| Err(self.unanswered(statements, elapsed)),
-            |answer| {
-                self.under_way.fetch_sub(1, Ordering::Relaxed);
-                answer
-            },
-        )
+        self.answer(statements, classify, self.pool.silence()).await
     }
 
-    fn unanswered(&self, statements: &[Bound<'_>], elapsed: Elapsed) -> StoreError {
-        let source = Box::new(elapsed);
-        if self.limit.is_none() {
+    /// The same, where the server has ended each statement long before `silence` is over.
+    async fn answer(
+        &self,
+        statements: &[Bound<'_>],
+        classify: Classify,
+        silence: Duration,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let exchange = self.exchange(statements, classify);
+        let answer = tokio::time::timeout(silence, exchange).await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        answer.unwrap_or_else(|elapsed| {
             self.failed.store(true, Ordering::Relaxed);
             self.pool.metrics().timed_out(Timeouts::Silence);
-            return StoreError::Uncertain { source };
-        }
-        self.pool.metrics().timed_out(Timeouts::Limit);
-        let first = statements.iter().find(|bound| !bound.skipped);
-        StoreError::Timeout {
-            statement: first.map_or("", |bound| bound.statement.name),
-            source,
-        }
+            Err(StoreError::Uncertain {
+                source: Box::new(elapsed),
+            })
+        })
     }
 
     /// Ends when all that was sent is answered.

@@ -46,19 +46,19 @@ pub enum StoreError {
     /// Did not happen: the request id was used for a call of another kind.
     #[error("the request id was used for a call of another kind")]
     OtherKind,
-    /// Did not happen: it took too long.
+    /// Did not happen: it took too long, as the server says.
     #[error("the statement {statement} took too long")]
     Timeout {
-        /// Its name, or that of the first of those that were sent with it.
+        /// Its name.
         statement: &'static str,
-        /// The server's error, or the limit that was exceeded.
+        /// The server's error.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: PgError,
     },
     /// Did not happen: a list took longer than lists may.
     #[error("the list took too long")]
     ListTooBroad {
-        /// The server's error, or the limit that was exceeded.
+        /// The server's error.
         #[source]
         source: Box<StoreError>,
     },
@@ -161,7 +161,7 @@ impl StoreError {
             } else if state == SqlState::QUERY_CANCELED {
                 Self::Timeout {
                     statement: "",
-                    source: Box::new(source),
+                    source,
                 }
             } else if matches!(state.code().get(..2), Some("22" | "23")) {
                 Self::Data { source }

@@ -29,8 +29,6 @@ struct Operation {
 pub(super) enum Timeouts {
     /// A statement, by the server's limit.
     Statement,
-    /// A statement, by the limit that its caller set.
-    Limit,
     /// A statement, after which the server was still silent.
     Silence,
     /// A lock.
@@ -40,18 +38,11 @@ pub(super) enum Timeouts {
 }
 
 impl Timeouts {
-    const ALL: [Self; 5] = [
-        Self::Statement,
-        Self::Limit,
-        Self::Silence,
-        Self::Lock,
-        Self::Connection,
-    ];
+    const ALL: [Self; 4] = [Self::Statement, Self::Silence, Self::Lock, Self::Connection];
 
     fn label(self) -> [(&'static str, &'static str); 1] {
         let kind = match self {
             Self::Statement => "statement",
-            Self::Limit => "limit",
             Self::Silence => "silence",
             Self::Lock => "lock",
             Self::Connection => "connection",
@@ -140,8 +131,8 @@ impl StoreMetrics {
         );
         registry.register(
             "chat_database_timeouts",
-            "Timeouts, by kind: a statement (by the server's limit, by its caller's, or of a \
-             silent server), a lock, a connection of the pool",
+            "Timeouts, by kind: a statement (by the server's limit, or of a silent \
+             server), a lock, a connection of the pool",
             self.timeouts.clone(),
         );
         registry.register(

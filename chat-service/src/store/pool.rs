@@ -30,9 +30,9 @@ const LEAST_RESERVED: usize = 2;
 /// first.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Grace after the statement timeout, at which a healthy server ends a statement: one that has not
-/// answered by then hangs.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Grace after a statement's timeout, at which a healthy server ends it: one that has not answered
+/// by then hangs, or is not heard.
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 
 /// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -236,16 +236,23 @@ impl Session {
     /// returns whether the session is at rest then. When it is, no cancellation is on its way that
     /// could hit a later statement: the server has acted on each before its connection closes, and
     /// has answered a statement since.
-    pub(super) async fn settle(&self, mut busy: bool, open: bool) -> bool {
-        let end = if open { "ROLLBACK" } else { "" };
+    pub(super) async fn settle(&self, mut busy: bool, mut open: bool) -> bool {
         let settled = async {
             loop {
                 if busy && self.cancel().await.is_err() {
                     return false;
                 }
+                // In a transaction that failed, the server refuses a SELECT.
+                let end = if open { "ROLLBACK" } else { "SELECT" };
                 let answer = self.client.batch_execute(end);
                 match tokio::time::timeout(CANCEL_INTERVAL, answer).await {
                     Ok(Ok(())) => return true,
+                    // The cancellation hit the commit, and left the transaction open.
+                    Ok(Err(error))
+                        if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) =>
+                    {
+                        open = true;
+                    }
                     // The cancellation came late, and hit this.
                     Ok(Err(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
                         busy = false;

@@ -187,8 +187,8 @@ async fn a_storm_of_filter_combinations_keeps_a_bounded_number_of_statements_pre
     }
     let rows = store.read(COUNT_PREPARED, &[]).await.unwrap();
     let prepared: i64 = first(&rows, "count").unwrap().unwrap();
-    // The composed ones, and this one.
-    assert_eq!(prepared, i64::try_from(MAX_COMPOSED).unwrap() + 1);
+    // The composed ones, the end of their transactions, and this one.
+    assert_eq!(prepared, i64::try_from(MAX_COMPOSED).unwrap() + 2);
     // What was forgotten is prepared anew.
     list(&store, &filters().next().unwrap()).await;
 }
@@ -233,7 +233,7 @@ async fn a_transaction_that_is_given_up_in_a_statement_is_rolled_back_and_its_co
     assert!(free, "the transaction holds its lock");
 }
 
-/// A cancellation may come when its statement has just ended.
+/// A cancellation may come when its statement has just ended, or hit the commit after it.
 #[tokio::test]
 async fn the_cancellation_of_a_call_never_hits_the_next_one() {
     let (_database, store) = store(1).await;
@@ -242,7 +242,24 @@ async fn the_cancellation_of_a_call_never_hits_the_next_one() {
         let limit = Duration::from_micros(microseconds);
         let _ = timeout(limit, store.read(nap, &[])).await;
         pid(&store).await;
+        {
+            let connection = store.connection().await.unwrap();
+            let within = connection.read_within(Duration::from_secs(1), nap, &[]);
+            let _ = timeout(limit, within).await;
+        }
+        pid(&store).await;
     }
+}
+
+#[tokio::test]
+async fn a_session_whose_commit_was_cancelled_is_used_again_outside_of_a_transaction() {
+    let (_database, store) = store(1).await;
+    let session = store.pool.connect().await.unwrap();
+    let fail = session.client.batch_execute("BEGIN; SELECT 1 / 0");
+    fail.await.unwrap_err();
+    // As its connection knows it: all that was sent ended with a commit.
+    assert!(session.settle(true, false).await);
+    session.client.batch_execute("SELECT").await.unwrap();
 }
 
 /// A network that is slow with cancellations alone.
@@ -298,15 +315,23 @@ async fn a_cancellation_that_comes_late_never_hits_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_statement_beyond_the_limit_of_its_caller_is_cancelled_and_named() {
+async fn a_limit_of_a_caller_is_the_servers_for_one_statement_and_names_it() {
     let (database, store) = store(1).await;
     let connection = store.connection().await.unwrap();
-    let connection = connection.within(Duration::from_millis(100));
-    let failed = connection.read(SLEEP, &[]).await.unwrap_err();
+    let before = pid_of(&connection).await;
+    let limit = Duration::from_millis(400);
+    let failed = connection.read_within(limit, SLEEP, &[]).await.unwrap_err();
     assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
+    let _holder = holder(&database).await;
+    let failed = connection.read_within(limit, WAIT, &[]).await.unwrap_err();
+    assert_eq!(limit_met(&failed), Some(("lock", "wait")), "{failed:?}");
+    connection.read(LONG_NAP, &[]).await.unwrap();
     drop(connection);
-    until_running(&database, 0).await;
-    assert_shown(&store, "chat_database_timeouts_total{kind=\"limit\"} 1");
+    assert_eq!(pid(&store).await, before, "it is another connection");
+    for kind in ["statement", "lock"] {
+        let line = format!("chat_database_timeouts_total{{kind=\"{kind}\"}} 1");
+        assert_shown(&store, &line);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The database as its callers meet it: calls that give up, all connections in use, several
-//! servers, a pooler.
+//! servers, a pooler, a network that is silent.
 
 mod pooler;
+mod silence;
 mod tls;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -6,7 +6,11 @@ use proto::chat::v1::{self, ChatStatus, CreateChatRequest, GetChatsRequest};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::stack::{Caller, Stack, refused};
+use crate::{
+    lock::Holder,
+    stack::{Caller, Stack, refused},
+    worker::run,
+};
 
 fn page(size: i32) -> GetChatsRequest {
     GetChatsRequest {
@@ -231,18 +235,37 @@ async fn a_list_that_takes_the_database_too_long_is_to_be_narrowed() {
     Stack::run(async |stack| {
         let owner = Caller::user();
         stack.chat(&owner).await;
-        let holder = stack.database.client().await;
-        holder
-            .batch_execute("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE")
-            .await
-            .unwrap();
+        // One chat takes as long as a great many.
+        let slow = "ALTER TABLE chats RENAME TO stored_chats;
+            CREATE VIEW chats AS SELECT * FROM stored_chats WHERE pg_sleep(60) IS NOT NULL";
+        run(stack, slow).await;
         let answer = stack.chats(&owner).get_chats(page(50)).await;
         let (code, reason, _) = refused(answer);
         assert_eq!(
             (code, reason.as_str()),
             (Code::ResourceExhausted, "LIST_TOO_BROAD")
         );
-        holder.batch_execute("ROLLBACK").await.unwrap();
+        run(
+            stack,
+            "DROP VIEW chats; ALTER TABLE stored_chats RENAME TO chats",
+        )
+        .await;
+        let listed = stack.chats(&owner).get_chats(page(50)).await.unwrap();
+        assert_eq!(listed.into_inner().chats.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_waits_for_a_lock_is_to_be_repeated_and_not_narrowed() {
+    Stack::run(async |stack| {
+        let owner = Caller::user();
+        stack.chat(&owner).await;
+        let holder = Holder::of(stack, "LOCK TABLE chats IN ACCESS EXCLUSIVE MODE").await;
+        let answer = stack.chats(&owner).get_chats(page(50)).await;
+        let (code, reason, _) = refused(answer);
+        assert_eq!((code, reason.as_str()), (Code::Aborted, "LOCK_TIMEOUT"));
+        holder.let_go().await;
         let listed = stack.chats(&owner).get_chats(page(50)).await.unwrap();
         assert_eq!(listed.into_inner().chats.len(), 1);
     })

@@ -115,13 +115,11 @@ impl Entries {
     }
 
     /// The failures that no fault of the surroundings explains: a service that cannot answer says
-    /// UNAVAILABLE, and one that is too slow meets the deadline. A list has a limit of its own at
-    /// the database, whatever makes it late, and is then refused.
+    /// UNAVAILABLE, and one that is too slow meets the deadline.
     pub(super) fn unexplained(&self) -> Vec<&Failure> {
         let is_explained = |failure: &&Failure| {
             let (status, code) = (&failure.status, failure.status.code());
             matches!(code, Code::Unavailable | Code::DeadlineExceeded)
-                || (code == Code::ResourceExhausted && failure.kind == Kind::List)
                 || super::client::broke(status)
         };
         let failures = self.failures.iter();
