@@ -249,20 +249,22 @@ impl Ticket {
     }
 }
 
-/// Bytes of an answer that were not taken yet. Dropping it takes them off the account.
+/// Bytes of an answer that were not taken yet. Dropping it takes them off the account, if the
+/// answer has one.
 pub(super) struct UnreadBytes {
-    ticket: Arc<Ticket>,
+    ticket: Option<Arc<Ticket>>,
     bytes: usize,
 }
 
 impl UnreadBytes {
-    pub(super) fn new(ticket: Arc<Ticket>, bytes: usize) -> Self {
-        let place = &ticket.place;
-        place
-            .account
-            .unread_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
-        place.metrics.unread_bytes.inc_by(gauged(bytes));
+    pub(super) fn new(ticket: Option<Arc<Ticket>>, bytes: usize) -> Self {
+        if let Some(Ticket { place, .. }) = ticket.as_deref() {
+            place
+                .account
+                .unread_bytes
+                .fetch_add(bytes, Ordering::Relaxed);
+            place.metrics.unread_bytes.inc_by(gauged(bytes));
+        }
         Self { ticket, bytes }
     }
 
@@ -273,7 +275,9 @@ impl UnreadBytes {
 
 impl Drop for UnreadBytes {
     fn drop(&mut self) {
-        let place = &self.ticket.place;
+        let Some(Ticket { place, .. }) = self.ticket.as_deref() else {
+            return;
+        };
         place
             .account
             .unread_bytes

@@ -4,8 +4,8 @@
 //! The HTTP server polls a body for a piece before it knows whether the peer takes any, keeps the
 //! piece until the peer does, and does not poll meanwhile: a body that is not polled cannot end. So
 //! a body here gives small pieces, few ahead of those that were written, and keeps the rest where
-//! [`TrackedAnswer::sweep`] can drop it. A peer that takes nothing can pin two pieces for each
-//! stream, and the stream's place, until its connection ends.
+//! [`TrackedAnswer::sweep`] can drop it. What the server holds then goes with its stream, a sweep
+//! later, or, where all was given, with its connection: nothing waits for the peer for longer.
 
 use std::{
     future::Future,
@@ -22,6 +22,7 @@ use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use prost::bytes::{Buf as _, Bytes};
+use service_runtime::listener::CallEnd;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower::{BoxError, Layer, Service};
@@ -85,20 +86,28 @@ where
         Box::pin(async move {
             let mut response = call.await?;
             let ticket = response.extensions_mut().remove::<Arc<Ticket>>();
-            Ok(response.map(|body| match ticket {
-                // A refusal is all head.
-                Some(ticket) if !body.is_end_stream() => limits.answer(ticket, body),
-                Some(_) | None => AnswerBody::Plain(body),
+            Ok(response.map(|body| {
+                if body.is_end_stream() {
+                    AnswerBody::Empty(body)
+                } else {
+                    limits.answer(ticket, CallEnd::current(), body)
+                }
             }))
         })
     }
 }
 
 impl Limits {
-    pub(super) fn answer(&self, ticket: Arc<Ticket>, body: Body) -> AnswerBody {
+    pub(super) fn answer(
+        &self,
+        ticket: Option<Arc<Ticket>>,
+        call: Option<CallEnd>,
+        body: Body,
+    ) -> AnswerBody {
         let answer = Arc::new(TrackedAnswer {
             limits: self.clone(),
             ticket,
+            call,
             unwritten: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
             state: Mutex::new(State {
@@ -106,7 +115,7 @@ impl Limits {
                 rest: Bytes::new(),
                 unread: None,
                 since: None,
-                overdue: false,
+                end: AnswerEnd::No,
                 stalled: false,
             }),
         });
@@ -117,8 +126,8 @@ impl Limits {
 
 /// The body of an answer.
 pub(crate) enum AnswerBody {
-    /// Of a call that was not let in.
-    Plain(Body),
+    /// The answer is all head, as that of a call that was not let in.
+    Empty(Body),
     /// Counted.
     Counted(Arc<TrackedAnswer>),
 }
@@ -127,7 +136,10 @@ pub(crate) enum AnswerBody {
 /// sweep.
 pub(crate) struct TrackedAnswer {
     limits: Limits,
-    ticket: Arc<Ticket>,
+    /// `None` for what is no call: a file of the page. That has a deadline too, and no account.
+    ticket: Option<Arc<Ticket>>,
+    /// `None` outside of a listener.
+    call: Option<CallEnd>,
     /// Bytes in pieces that were given and not written yet.
     unwritten: AtomicUsize,
     waker: AtomicWaker,
@@ -143,10 +155,22 @@ struct State {
     unread: Option<UnreadBytes>,
     /// When that message was made.
     since: Option<Instant>,
-    /// It was not taken in time.
-    overdue: bool,
+    end: AnswerEnd,
     /// It waits until less is unread; the sweep wakes it.
     stalled: bool,
+}
+
+/// How far an answer was ended that was not taken in time. Each sweep goes one further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnswerEnd {
+    /// It was not.
+    No,
+    /// What was not given is dropped, and the stream is reset if it is asked for more.
+    Rest,
+    /// It was not: the stream is reset, unless all was given.
+    Stream,
+    /// It was: what the connection still holds goes with it.
+    Connection,
 }
 
 impl State {
@@ -169,15 +193,28 @@ impl TrackedAnswer {
         let late = state
             .since
             .is_some_and(|since| now.saturating_duration_since(since) > timeout);
-        let ended = waits && late && !state.overdue;
-        if ended {
-            state.overdue = true;
-            state.end();
-        }
         let stalled = std::mem::take(&mut state.stalled);
+        let end = match state.end {
+            AnswerEnd::No if waits && late => {
+                state.end();
+                AnswerEnd::Rest
+            }
+            AnswerEnd::No => AnswerEnd::No,
+            AnswerEnd::Rest => AnswerEnd::Stream,
+            AnswerEnd::Stream | AnswerEnd::Connection => AnswerEnd::Connection,
+        };
+        let ended = end == AnswerEnd::Rest;
+        state.end = end;
         drop(state);
         if ended || stalled {
             self.waker.wake();
+        }
+        if let Some(call) = &self.call {
+            match end {
+                AnswerEnd::No | AnswerEnd::Rest => {}
+                AnswerEnd::Stream => call.end(),
+                AnswerEnd::Connection => call.end_connection(),
+            }
         }
         ended
     }
@@ -189,7 +226,7 @@ impl TrackedAnswer {
         let mut state = lock(&self.state);
         // Register before checking, so that a write between the two is not missed.
         self.waker.register(context.waker());
-        if state.overdue {
+        if state.end != AnswerEnd::No {
             // RST_STREAM with this is RESOURCE_EXHAUSTED to a gRPC client.
             let reason = h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM);
             return Poll::Ready(Some(Err(reason.into())));
@@ -199,7 +236,9 @@ impl TrackedAnswer {
         }
         if state.rest.is_empty() {
             let bounds = &self.limits.0.bounds;
-            if self.ticket.is_stream() && self.ticket.unread_limit(bounds).is_some() {
+            let too_much =
+                |ticket: &Arc<Ticket>| ticket.is_stream() && ticket.unread_limit(bounds).is_some();
+            if self.ticket.as_ref().is_some_and(too_much) {
                 // The next sweep wakes it; events until then are coalesced per chat.
                 state.stalled = true;
                 return Poll::Pending;
@@ -208,7 +247,9 @@ impl TrackedAnswer {
                 return Poll::Ready(None);
             };
             let frame = ready!(Pin::new(body).poll_frame(context));
-            self.ticket.end_turn();
+            if let Some(ticket) = &self.ticket {
+                ticket.end_turn();
+            }
             let data = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
@@ -285,18 +326,18 @@ impl http_body::Body for AnswerBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.get_mut() {
-            Self::Plain(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+            Self::Empty(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
             Self::Counted(answer) => answer.poll(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Plain(body) => body.is_end_stream(),
+            Self::Empty(body) => body.is_end_stream(),
             Self::Counted(answer) => {
                 let state = lock(&answer.state);
                 let asked_for_all = state.body.as_ref().is_none_or(Body::is_end_stream);
-                asked_for_all && state.rest.is_empty() && !state.overdue
+                asked_for_all && state.rest.is_empty() && state.end == AnswerEnd::No
             }
         }
     }

@@ -250,7 +250,7 @@ fn answer(limits: &Limits, principal: &Principal, path: &str, messages: &[usize]
     let trailers = Frame::trailers(http::HeaderMap::new());
     let frames = stream::iter(data.into_iter().chain([trailers]));
     let body = Body::new(Messages(Box::pin(frames)));
-    limits.answer(ticket, body)
+    limits.answer(Some(ticket), None, body)
 }
 
 fn poll(body: &mut AnswerBody) -> Poll<Option<Result<Frame<Bytes>, String>>> {

@@ -261,8 +261,10 @@ async fn an_answer_that_is_not_taken_counts_against_its_caller_and_is_ended_at_i
         // Ended: all but what the HTTP server holds of it is dropped, and is nothing that counts.
         wait::until("the caller is let in again", || list(stack, &idler)).await;
         stalled.open();
-        let end = untaken.take().await.unwrap_err();
-        assert_eq!(end.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+        let end = untaken.take().await.unwrap_err().reason();
+        // The second one where the windows are opened a sweep later.
+        let reasons = [h2::Reason::ENHANCE_YOUR_CALM, h2::Reason::CANCEL];
+        assert!(end.is_some_and(|end| reasons.contains(&end)), "{end:?}");
         // What is taken late, and in time, arrives whole.
         let stalled = Stalled::connect(&stack.public_url).await;
         let untaken = call_untaken(&stalled, &idler).await.unwrap();

@@ -4,6 +4,7 @@
 //! and cuts calls without notice when an age and a grace are both set.
 
 mod begun;
+mod call_end;
 mod metrics;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 use axum::body::HttpBody;
 use http::{Request, Response};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
@@ -32,8 +33,11 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use tonic::body::Body;
 use tower::{BoxError, Service, ServiceExt as _};
 
-use self::begun::PrefacedStream;
-pub use self::metrics::{ConnectionMetrics, ListenerMetrics};
+use self::{begun::PrefacedStream, call_end::CallExecutor};
+pub use self::{
+    call_end::CallEnd,
+    metrics::{ConnectionMetrics, ListenerMetrics},
+};
 use crate::{
     jitter::jittered, peer::PeerNames, telemetry::Failing, tls::ServerTls, token::MAX_TOKEN_BYTES,
 };
@@ -81,8 +85,10 @@ pub struct ConnectionOptions {
     pub tls: Option<ServerTls>,
 }
 
-/// Cancelled when the connection of a call should end: at its age, or as the process drains. In the
-/// extensions of each request; a stream without an end of its own ends with it.
+/// Cancelled when the connection of a call should end: at its age, as the process drains, or since
+/// its peer does not take what it is sent.
+///
+/// In the extensions of each request; a stream without an end of its own ends with it.
 #[derive(Clone, Debug)]
 pub struct ConnectionEnd(pub CancellationToken);
 
@@ -136,8 +142,7 @@ pub async fn serve<S, B>(
         };
         let connection = Connection {
             options: options.clone(),
-            closing: close.child_token(),
-            close: close.clone(),
+            closing: ConnectionEnd(close.child_token()),
             slot: Slot::new(slot, metrics.clone()),
             handshakes: Arc::clone(&handshakes),
         };
@@ -201,10 +206,8 @@ type Stream = PrefacedStream<Either<TcpStream, TlsStream<TcpStream>>>;
 
 struct Connection {
     options: ConnectionOptions,
-    /// Of this connection alone.
-    closing: CancellationToken,
-    /// Of the listener.
-    close: CancellationToken,
+    /// Of this connection alone; the listener's close ends it too.
+    closing: ConnectionEnd,
     slot: Slot,
     /// When a handshake that failed was logged.
     handshakes: Arc<Seldom>,
@@ -224,7 +227,7 @@ impl Connection {
     {
         let begun = tokio::select! {
             begun = timeout(BEGIN_TIMEOUT, self.begin(stream)) => begun,
-            () = self.close.cancelled() => return,
+            () = self.closing.0.cancelled() => return,
         };
         let Ok(Some((stream, names))) = begun else {
             return;
@@ -232,9 +235,7 @@ impl Connection {
         let closing = self.closing.clone();
         let service = service.map_request(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
-            request
-                .extensions_mut()
-                .insert(ConnectionEnd(closing.clone()));
+            request.extensions_mut().insert(closing.clone());
             if let Some(names) = &names {
                 request.extensions_mut().insert(names.clone());
             }
@@ -244,14 +245,16 @@ impl Connection {
         let served =
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut served = pin!(served);
+        // Over HTTP/1.1 the connection is what polls its calls.
+        let call = CallEnd::new(self.closing.clone());
         tokio::select! {
-            result = &mut served => return log(result),
+            result = call.scope(served.as_mut()) => return log(result),
             () = sleep(jittered(self.options.max_age, AGE_JITTER)) => {}
-            () = self.close.cancelled() => {}
+            () = self.closing.0.cancelled() => {}
         }
-        self.closing.cancel();
+        self.closing.0.cancel();
         served.as_mut().graceful_shutdown();
-        match timeout(self.options.grace, served).await {
+        match timeout(self.options.grace, call.scope(served)).await {
             Ok(result) => log(result),
             Err(_) => tracing::debug!("a connection was closed with calls under way"),
         }
@@ -281,8 +284,8 @@ impl Connection {
         }
     }
 
-    fn protocol(&self) -> auto::Builder<TokioExecutor> {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+    fn protocol(&self) -> auto::Builder<CallExecutor> {
+        let mut builder = auto::Builder::new(CallExecutor(self.closing.clone()));
         if !self.options.http1 {
             builder = builder.http2_only();
         }
@@ -303,8 +306,11 @@ impl Connection {
     }
 }
 
-fn log(result: Result<(), BoxError>) {
-    if let Err(error) = result {
-        tracing::debug!(error, "a connection failed");
+/// Of a connection without a result, the call was ended.
+fn log(result: Option<Result<(), BoxError>>) {
+    match result {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(error, "a connection failed"),
+        None => tracing::debug!("a connection was closed since its peer took no answer"),
     }
 }

@@ -9,7 +9,7 @@ use proto::{
     reason,
 };
 use testkit::{
-    clients::{Caller, facts},
+    clients::{Caller, Stalled, Untaken, facts},
     http,
     process::{Process, Signal},
     wait,
@@ -223,6 +223,62 @@ async fn a_connection_ends_at_its_age_and_its_streams_with_advice() {
         // The client connects again.
         let list = v1::GetChatsRequest::default();
         chats.get_chats(list).await.unwrap();
+        Vec::new()
+    })
+    .await;
+}
+
+/// An answer has as long as a call; a connection that ends has 10 s more.
+const SHORT: [(&str, &str); 3] = [
+    ("CHAT_CALL_TIMEOUT", "2s"),
+    ("CHAT_STATEMENT_TIMEOUT", "2s"),
+    ("CHAT_REFRESH_TIMEOUT", "2s"),
+];
+
+async fn untaken(stack: &Stack, client: &Stalled) -> Untaken {
+    let method = "chat.v1.ChatService/GetChats";
+    let (token, list) = (stack.token(&Caller::user()), v1::GetChatsRequest::default());
+    client.call(method, &token, &list).await.unwrap()
+}
+
+/// Promise 10, for an answer of which its caller takes not a byte.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_reset_and_other_calls_of_its_connection_go_on() {
+    let age = ("CHAT_MAX_CONNECTION_AGE", "10s");
+    let env: Vec<_> = SHORT.into_iter().chain([age]).collect();
+    Stack::run_with(&env, async |stack| {
+        let client = Stalled::connect(stack.grpc_url()).await;
+        let end = timeout(PATIENCE, untaken(stack, &client).await.take()).await;
+        let end = end.expect("it ends").unwrap_err();
+        assert_eq!(format!("{:?}", end.reason()), "Some(CANCEL)");
+        let _other = untaken(stack, &client).await;
+        // Which keeps the connection no longer than until its own end: there is no grace of 12 s.
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 0").await;
+        until_metrics_have(stack, "chat_calls_in_flight 0").await;
+        until_metrics_have(stack, "chat_unread_answers_bytes 0").await;
+        Vec::new()
+    })
+    .await;
+}
+
+/// Promise 10, for an answer that was passed on whole, so that no stream of it is left to end.
+#[tokio::test]
+async fn an_answer_whose_end_is_not_taken_ends_its_connection_after_a_grace() {
+    Stack::run_with(&SHORT, async |stack| {
+        let client = Stalled::taking(stack.grpc_url(), 1).await;
+        let _untaken = untaken(stack, &client).await;
+        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 1").await;
+        let closed = "chat_connections_open{listener=\"grpc\"} 0";
+        wait::within(2 * PATIENCE, "the connection is closed", || async {
+            let metrics = http::get(stack.ops_url(), "/metrics").await;
+            if metrics.contains(closed) {
+                Ok(())
+            } else {
+                Err(())
+            }
+        })
+        .await;
+        until_metrics_have(stack, "chat_calls_in_flight 0").await;
         Vec::new()
     })
     .await;

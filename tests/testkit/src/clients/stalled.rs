@@ -24,10 +24,15 @@ pub struct Untaken(h2::RecvStream);
 impl Stalled {
     /// Connects to `url`.
     pub async fn connect(url: &str) -> Self {
+        Self::taking(url, 0).await
+    }
+
+    /// The same; of each answer it takes that many bytes.
+    pub async fn taking(url: &str, bytes: u32) -> Self {
         let address = url.trim_start_matches("http://");
         let stream = TcpStream::connect(address).await.expect("connect");
         let (sender, mut connection) = h2::client::Builder::new()
-            .initial_window_size(0)
+            .initial_window_size(bytes)
             .handshake(stream)
             .await
             .expect("speak HTTP/2");
@@ -84,7 +89,8 @@ impl Stalled {
 }
 
 impl Untaken {
-    /// Takes the answer, once the windows are [open](Stalled::open). Returns its length.
+    /// Takes the answer, once the windows are [open](Stalled::open), or waits until the server ends
+    /// it. Returns its length.
     ///
     /// # Errors
     ///
