@@ -137,6 +137,35 @@ CREATE INDEX git_accounts_changed_idx ON git_accounts (id) WHERE unannounced OR 
 CREATE INDEX git_accounts_refused_idx ON git_accounts (provider_id, credential_state)
     WHERE retry_at IS NOT NULL;
 
+-- Accounts, and why the host is not asked with one now, even for a person who waits, and until
+-- when, if that is known: it has no usable credential, or its budget spends nothing. NULL: it can
+-- be asked.
+CREATE VIEW git_account_states AS
+SELECT a.id, a.budget_id, a.generation, w.class AS withheld_class, w.until AS withheld_until
+FROM git_accounts a
+LEFT JOIN git_budgets b ON b.id = a.budget_id
+CROSS JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN a.credential_state = 'none' THEN 'no_account'
+            WHEN a.retry_at > now() THEN 'credential_' || a.credential_state
+            WHEN a.credential_state = 'rejected' AND a.retry_at IS NULL THEN 'credential_rejected'
+            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.renewal_problem
+            ELSE (array_agg(s.class ORDER BY s.until DESC))[1]
+        END AS class,
+        CASE
+            WHEN a.retry_at > now() THEN a.retry_at
+            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.held_until
+            ELSE max(s.until)
+        END AS until
+    FROM (VALUES
+        (b.pause_class, b.paused_until, b.pause_lane),
+        (b.rest_class, b.rests_until, b.rest_lane)
+    ) AS s (class, until, lane)
+    WHERE s.until > now()
+        AND s.lane = 1
+) AS w;
+
 -- An account's tokens, sealed with AES-256-GCM under the key key_id; the account's id and the
 -- column's name are the associated data, so a sealed value that is copied elsewhere does not open.
 CREATE TABLE git_credentials (

@@ -22,8 +22,6 @@ use crate::{
     },
 };
 
-/// When to look again without a notification, which may be lost.
-const FALLBACK_LOOK: Duration = Duration::from_millis(500);
 /// A call asks this often at most.
 ///
 /// It asks again where the chat moves to another branch, the question is lost with the database, or
@@ -75,10 +73,7 @@ pub(crate) async fn chat_diff(
                     own.want_again_at = now + WANTED / 2;
                 }
                 let budgets: Vec<_> = state.budget.into_iter().collect();
-                tokio::select! {
-                    () = tokio::time::sleep(FALLBACK_LOOK.min(deadline - now)) => {}
-                    () = outcomes.of(&budgets) => {}
-                }
+                outcomes.next(&budgets, deadline).await;
             }
             Some(_) | None if questions == MAX_QUESTIONS => return Err(no_worker()),
             Some(_) | None => {

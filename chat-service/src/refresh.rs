@@ -16,8 +16,6 @@ use crate::{
 
 /// The part of the caller's deadline that is reserved for the response itself.
 const MARGIN: Duration = Duration::from_millis(500);
-/// When to look again without a notification: one may be lost, or the chat moves to another branch.
-const FALLBACK_LOOK: Duration = Duration::from_millis(500);
 
 /// How a refresh ended.
 #[derive(Debug)]
@@ -114,10 +112,7 @@ pub async fn refresh_chat(
         if now >= deadline {
             return Ok(RefreshResult::Failed(no_worker()));
         }
-        tokio::select! {
-            () = tokio::time::sleep(FALLBACK_LOOK.min(deadline - now)) => {}
-            () = outcomes.of(&budgets) => {}
-        }
+        outcomes.next(&budgets, deadline).await;
     }
 }
 

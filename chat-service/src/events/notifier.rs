@@ -20,10 +20,13 @@ use std::{
 
 use futures_util::future::poll_fn;
 use service_runtime::telemetry::Failing;
-use tokio::sync::{
-    Notify,
-    broadcast::{self, error::RecvError},
-    watch,
+use tokio::{
+    sync::{
+        Notify,
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +57,8 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Budgets that one `NOTIFY` names at most: a payload is shorter than 8,000 bytes.
 const MAX_NAMED: usize = 200;
+/// When a subscriber to outcomes looks again without a notification.
+const FALLBACK_LOOK: Duration = Duration::from_millis(500);
 /// Notifications of outcomes that a subscriber may fall behind; beyond that it is woken.
 const BACKLOG: usize = 256;
 
@@ -85,8 +90,15 @@ impl Outcomes {
         self.0 = self.0.resubscribe();
     }
 
+    /// Returns when to look again for outcomes of `budgets`: when there may be one, or after a
+    /// moment, since a notification may be lost, and at `deadline` at the latest.
+    pub(crate) async fn next(&mut self, budgets: &[Uuid], deadline: Instant) {
+        let next_look = deadline.min(Instant::now() + FALLBACK_LOOK);
+        let _ = timeout_at(next_look, self.of(budgets)).await;
+    }
+
     /// Returns when there may be an outcome of one of `budgets`.
-    pub async fn of(&mut self, budgets: &[Uuid]) {
+    async fn of(&mut self, budgets: &[Uuid]) {
         loop {
             match self.0.recv().await {
                 Ok(Some(budget)) if !budgets.contains(&budget) => {}
@@ -215,7 +227,7 @@ impl Notifier {
         failing: &Failing,
     ) -> Result<(), tokio_postgres::Error> {
         // A server that is silent after it has taken the connection counts too.
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, database.connect());
+        let connecting = timeout(CONNECT_TIMEOUT, database.connect());
         let Ok(connected) = connecting.await else {
             if failing.begins() {
                 tracing::warn!("the database makes no notification connection; trying again");

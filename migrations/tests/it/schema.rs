@@ -11,6 +11,10 @@ const CATALOG: &str = "
     FROM pg_class c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p')
     UNION ALL
+    SELECT format('view %s %s', v.viewname, v.definition)
+    FROM pg_views v
+    WHERE v.schemaname = 'public'
+    UNION ALL
     SELECT format('sequence %s', row_to_json(s))
     FROM pg_sequences s
     WHERE s.schemaname = 'public'

@@ -32,33 +32,11 @@ SELECT
     d.head_sha,
     d.fetched_at,
     octet_length(d.content) AS size,
-    w.class AS withheld_class,
-    extract(epoch FROM w.until - now())::double precision AS withheld_seconds
+    a.withheld_class,
+    extract(epoch FROM a.withheld_until - now())::double precision AS withheld_seconds
 FROM git_refs r
 JOIN git_ref_polls p ON p.ref_id = r.id
-JOIN git_accounts a ON a.id = p.account_id
-LEFT JOIN git_budgets b ON b.id = a.budget_id
+JOIN git_account_states a ON a.id = p.account_id
 LEFT JOIN git_diffs d ON d.ref_id = r.id
-CROSS JOIN LATERAL (
-    SELECT
-        CASE
-            WHEN a.credential_state = 'none' THEN 'no_account'
-            WHEN a.retry_at > now() THEN 'credential_' || a.credential_state
-            WHEN a.credential_state = 'rejected' AND a.retry_at IS NULL THEN 'credential_rejected'
-            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.renewal_problem
-            ELSE (array_agg(s.class ORDER BY s.until DESC))[1]
-        END AS class,
-        CASE
-            WHEN a.retry_at > now() THEN a.retry_at
-            WHEN a.held_until > now() AND a.renewal_problem IS NOT NULL THEN a.held_until
-            ELSE max(s.until)
-        END AS until
-    FROM (VALUES
-        (b.pause_class, b.paused_until, b.pause_lane),
-        (b.rest_class, b.rests_until, b.rest_lane)
-    ) AS s (class, until, lane)
-    WHERE s.until > now()
-        AND s.lane = 1
-) AS w
 WHERE r.chat_id = $1
     AND r.is_primary

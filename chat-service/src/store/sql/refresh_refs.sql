@@ -11,21 +11,12 @@
 WITH polled AS (
     SELECT
         r.id,
-        p.account_id,
         p.outcome_seq,
         a.budget_id,
-        a.budget_id IS NOT NULL
-            AND (
-                a.retry_at > now()
-                OR (a.credential_state = 'rejected' AND a.retry_at IS NULL)
-                OR (a.held_until > now() AND a.renewal_problem IS NOT NULL)
-                OR (b.paused_until > now() AND b.pause_lane = 1)
-                OR (b.rests_until > now() AND b.rest_lane = 1)
-            ) IS NOT TRUE AS ready
+        a.withheld_class IS NULL AS ready
     FROM git_refs r
     JOIN git_ref_polls p ON p.ref_id = r.id
-    JOIN git_accounts a ON a.id = p.account_id
-    LEFT JOIN git_budgets b ON b.id = a.budget_id
+    JOIN git_account_states a ON a.id = p.account_id
     WHERE r.chat_id = $1
         AND r.id <> ALL($2::uuid[])
         AND (
