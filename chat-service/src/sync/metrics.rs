@@ -53,6 +53,9 @@ macro_rules! counters {
                 registry.register("chat_outcomes", help, metrics.outcomes.clone());
                 let help = "Time from when a ref was due to when its outcome was stored, by the lane \
                             in which it was due";
+                for lane in Lane::ALL {
+                    metrics.lateness_of(*lane);
+                }
                 let lateness = metrics.lateness.clone();
                 registry.register_with_unit("chat_refresh_lateness", help, Unit::Seconds, lateness);
                 metrics
@@ -98,10 +101,13 @@ struct LaneLabel {
 impl SyncMetrics {
     pub(super) fn observe_lateness(&self, late: &[(Lane, Duration)]) {
         for (lane, late) in late {
-            let lane = lane.name();
-            let of_lane = self.lateness.get_or_create(&LaneLabel { lane });
-            of_lane.observe(late.as_secs_f64());
+            self.lateness_of(*lane).observe(late.as_secs_f64());
         }
+    }
+
+    fn lateness_of(&self, lane: Lane) -> Histogram {
+        let lane = lane.name();
+        self.lateness.get_or_create_owned(&LaneLabel { lane })
     }
 
     pub(super) fn count_outcomes(&self, statuses: &[OutcomeStatus]) {

@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use e2e::stack::Stack;
+use e2e::{stack::Stack, warnings};
 use futures_util::future::join_all;
 use proto::{
     chat::v1::{self, WatchChatsRequest},
@@ -287,6 +287,7 @@ async fn an_answer_whose_end_is_not_taken_ends_its_connection_after_a_grace() {
 #[tokio::test]
 async fn calls_are_taken_until_balancers_have_heard_of_the_end() {
     Stack::run_with(&[("CHAT_DRAIN_DELAY", "4s")], async |stack| {
+        stack.expect_warnings(warnings::CHAT_SERVICE_AWAY);
         list(stack).await.unwrap();
         stack.chat_service.signal(Signal::Terminate).unwrap();
         wait::until("it is not ready", || async {

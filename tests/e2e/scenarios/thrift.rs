@@ -60,7 +60,7 @@ async fn from_a_report_to_its_status_are_three_round_trips_to_a_host_without_gra
 }
 
 /// Sets everything's time so much earlier, as if that had passed.
-async fn pass(client: &Client, seconds: f64) {
+pub(crate) async fn pass(client: &Client, seconds: f64) {
     let shift = [
         "UPDATE git_ref_polls SET due_at = due_at - make_interval(secs => $1),
             early_at = early_at - make_interval(secs => $1)",

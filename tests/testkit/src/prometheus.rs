@@ -137,11 +137,23 @@ impl Prometheus {
             connected.map_err(|error| format!("{error}: {}", process.tail(5)))
         })
         .await;
-        Self {
+        let started = Self {
             url,
             _process: process,
             _directory: directory,
-        }
+        };
+        // What is counted before the first scrape is no increase.
+        let all_up = format!("sum(up) == {}", endpoints.len());
+        wait::within(PATIENCE, "Prometheus has scraped all", || async {
+            let answer = started.query(&all_up).await;
+            if answer.contains("\"value\":") {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        })
+        .await;
+        started
     }
 
     /// The answer to an instant query, as JSON.

@@ -6,6 +6,7 @@ mod bounds;
 mod hosts;
 mod oauth;
 mod replicas;
+mod series;
 mod table;
 
 use e2e::{

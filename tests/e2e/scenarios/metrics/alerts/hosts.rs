@@ -10,18 +10,22 @@ use e2e::{
     stack::{REPOSITORY, Stack},
     warnings,
 };
-use proto::chat::v1::{Chat, ChatDiffStatus};
+use proto::chat::v1::{Chat, ChatDiffStatus, RefreshChatRequest};
 use testkit::{
     clients::Caller,
     github::{Matching, Resource},
 };
+use tonic::Request;
 
 use super::{nothing, prometheus, until_ready};
+use crate::thrift::pass;
 
 /// Leases at once: more than may be lost before that is news.
 const LEASES: usize = 8;
 /// Budgets: more than may be paused before that is news.
 const PAUSED: usize = 22;
+/// Budgets that have a fiftieth of their limit left, which are most of those that are asked.
+const NEARLY_SPENT: usize = 12;
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
 /// Linked users, each with a budget of its own and a chat.
@@ -33,6 +37,16 @@ async fn owners(stack: &Stack, count: usize) -> Vec<(Caller, Chat)> {
         owners.push((owner, chat));
     }
     owners
+}
+
+/// What these owners may still ask the host for in the next half hour.
+fn leave(stack: &Stack, owners: usize, remaining: u64) {
+    for number in 0..owners {
+        for resource in [Resource::Core, Resource::Graphql] {
+            let budget = stack.github.budget_of(&format!("user-{number}"), resource);
+            budget.remaining(remaining).resets_in(HALF_AN_HOUR);
+        }
+    }
 }
 
 async fn report(stack: &Stack, owners: &[(Caller, Chat)], repository: &str, branch: &str) {
@@ -109,18 +123,75 @@ async fn of_the_budgets_that_rest_operators_hear() {
         let all = ["BudgetsPaused"];
         prometheus.until_quiet(&all, nothing).await;
         let owners = owners(stack, PAUSED).await;
-        for number in 0..PAUSED {
-            for resource in [Resource::Core, Resource::Graphql] {
-                let budget = stack.github.budget_of(&format!("user-{number}"), resource);
-                budget.remaining(0).resets_in(HALF_AN_HOUR);
-            }
-        }
+        leave(stack, PAUSED, 0);
         report(stack, &owners, REPOSITORY, "feature").await;
         prometheus.until_firing(&all, nothing).await;
         for (owner, chat) in &owners {
             let paused = |status: &ChatDiffStatus| status.problem.is_some();
             stack.status_when(owner, chat, "it says why", paused).await;
         }
+        vec![worker]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_refs_that_wait_for_a_worker_and_then_come_late_operators_hear() {
+    Stack::run(async |stack| {
+        let prometheus = prometheus(&[stack.ops_url()], &[]).await;
+        let all = ["RefsOverdue", "RefreshLate"];
+        prometheus.until_quiet(&all, nothing).await;
+        let owners = owners(stack, 1).await;
+        report(stack, &owners, REPOSITORY, "feature").await;
+        let (owner, chat) = &owners[0];
+        let mut refresh = Request::new(RefreshChatRequest {
+            chat_id: chat.id.clone(),
+        });
+        refresh.set_timeout(Duration::from_secs(1));
+        let refreshed = stack.chats(owner).refresh_chat(refresh).await;
+        assert!(refreshed.is_err(), "no worker is there: {refreshed:?}");
+        stack.expect_warnings(&["call failed: no worker"]);
+        let client = stack.database.client().await;
+        pass(&client, 90.0).await;
+        prometheus.until_firing(&all[..1], nothing).await;
+        let worker = stack.worker().await;
+        prometheus.until_firing(&all[1..], nothing).await;
+        prometheus.until_quiet(&all, nothing).await;
+        vec![worker]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_outcomes_that_are_rejected_and_of_limits_that_are_spent_operators_hear() {
+    Stack::run(async |stack| {
+        let worker = stack.worker().await;
+        let prometheus = prometheus(&[stack.ops_url()], &[&worker]).await;
+        let all = ["OutcomesRejected", "RateLimitsSpent"];
+        prometheus.until_quiet(&all, nothing).await;
+        let ann = stack.linked_user("ann").await;
+        let chat = stack.chat(&ann).await;
+        let hold = stack.github.hold(Matching::graphql());
+        stack.report(&ann, &chat, REPOSITORY, "feature").await;
+        hold.waiting(1).await;
+        // As another worker does when this one's lease is over by the database's clock.
+        let client = stack.database.client().await;
+        let looked_at = "UPDATE git_ref_polls SET looks = looks + 1";
+        client.execute(looked_at, &[]).await.unwrap();
+        stack.expect_warnings(&["chat-service cannot store outcomes"]);
+        hold.release();
+        prometheus.until_firing(&all[..1], nothing).await;
+        prometheus.until_quiet(&all, nothing).await;
+
+        let owners = owners(stack, NEARLY_SPENT).await;
+        leave(stack, NEARLY_SPENT, 100);
+        let next = AtomicUsize::new(0);
+        let spending = async || {
+            if let Some(owner) = owners.get(next.fetch_add(1, Ordering::Relaxed)) {
+                report(stack, std::slice::from_ref(owner), REPOSITORY, "feature").await;
+            }
+        };
+        prometheus.until_firing(&all[1..], spending).await;
         vec![worker]
     })
     .await;
