@@ -300,7 +300,9 @@ fn list_row(status: v1::ChatDiffStatus) -> v1::ChatDiffStatus {
         head_branch: None,
         base_branch: None,
         head_sha: None,
+        author_login: None,
         author_avatar_url: None,
+        commits: None,
         ..status
     }
 }

@@ -1,8 +1,9 @@
 //! How much of a chat is shown to which caller.
 
+use prost::Message as _;
 use proto::chat::v1::{
-    Chat, ChatDiffStatus, ChatView, GetChatRequest, GetChatsRequest, PullRequestState,
-    UpdateChatSharingRequest,
+    Chat, ChatDiffStatus, ChatView, CreateChatRequest, GetChatRequest, GetChatsRequest,
+    PullRequest, PullRequestState, UpdateChatSharingRequest, outcome,
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     stack::{Caller, Stack, group, refused, user},
     watch::{next_chat, watch},
-    worker::{Owner, Worker, found, found_in, make_all_due},
+    worker::{Owner, Worker, found, found_in, git_ref, make_all_due, none, pull_request},
 };
 
 async fn get(stack: &Stack, caller: &Caller, chat: &str, view: ChatView) -> Chat {
@@ -53,7 +54,9 @@ async fn a_list_has_basic_rows_unless_it_is_asked_for_all() {
                 head_branch: None,
                 base_branch: None,
                 head_sha: None,
+                author_login: None,
                 author_avatar_url: None,
+                commits: None,
                 ..status
             }),
             diff_statuses: Vec::new(),
@@ -74,6 +77,70 @@ async fn a_list_has_basic_rows_unless_it_is_asked_for_all() {
         };
         let answer = stack.chats(&owner.caller).get_chats(unknown).await;
         assert_eq!(refused(answer).0, Code::InvalidArgument);
+    })
+    .await;
+}
+
+/// With the texts of the benchmark of lists: of ten chats seven have a branch, five of these a pull
+/// request, and four chats a label.
+#[tokio::test]
+async fn a_page_in_the_basic_view_has_at_most_half_of_the_bytes_of_the_full_one() {
+    Stack::run(async |stack| {
+        let organization = Uuid::now_v7();
+        let caller = Caller::user().member(organization, "member");
+        let owner = Owner { stack, caller };
+        owner.link("ghp_0123456789").await;
+        let worker = Worker::of(stack);
+        for number in 1141..1151 {
+            let title = format!("Fix the flaky release script {number}");
+            let new = CreateChatRequest {
+                title: title.clone(),
+                workspace_id: Some(Uuid::now_v7().to_string()),
+                organization_id: Some(organization.to_string()),
+                labels: (number < 1145)
+                    .then(|| ("team".to_owned(), "team-7".to_owned()))
+                    .into_iter()
+                    .collect(),
+                ..CreateChatRequest::default()
+            };
+            let chat = stack.chat_with(&owner.caller, new).await;
+            if number >= 1148 {
+                continue;
+            }
+            let repository = "acme-7/service-1127";
+            let (origin, branch) = (
+                format!("https://github.com/{repository}.git"),
+                format!("agent/task-{number}-1"),
+            );
+            let report = git_ref(&chat.id, &origin, &branch);
+            owner.try_report(report).await.unwrap();
+            let found = PullRequest {
+                repository: repository.to_owned(),
+                number,
+                url: format!("https://github.com/{repository}/pull/{number}"),
+                title,
+                head_branch: branch,
+                author_login: Some(format!("octo-{number}")),
+                author_avatar_url: Some(format!(
+                    "https://avatars.githubusercontent.com/u/{number}?v=4"
+                )),
+                host_id: Some(format!("PR_{number}")),
+                ..pull_request()
+            };
+            let result = if number < 1146 {
+                outcome::Result::Found(found)
+            } else {
+                none()
+            };
+            worker.answer(result).await;
+        }
+        let bytes = async |view| {
+            let request = in_view(view);
+            let page = stack.chats(&owner.caller).get_chats(request).await.unwrap();
+            page.into_inner().encoded_len()
+        };
+        let (basic, full) = (bytes(ChatView::Basic).await, bytes(ChatView::Full).await);
+        assert!(2 * basic <= full, "{basic} of {full} bytes");
     })
     .await;
 }
