@@ -9,7 +9,7 @@ mod metrics;
 
 use std::{
     convert::Infallible,
-    io,
+    io, mem,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
@@ -38,9 +38,7 @@ pub use self::{
     call_end::CallEnd,
     metrics::{ConnectionMetrics, ListenerMetrics},
 };
-use crate::{
-    jitter::jittered, peer::PeerNames, telemetry::Failing, tls::ServerTls, token::MAX_TOKEN_BYTES,
-};
+use crate::{jitter::jittered, peer::PeerNames, tls::ServerTls, token::MAX_TOKEN_BYTES};
 
 /// By this share the ages of connections differ from the one that is set.
 const AGE_JITTER: f64 = 0.1;
@@ -49,6 +47,9 @@ const AGE_JITTER: f64 = 0.1;
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Backoff when the system has no descriptor or memory for a connection: some end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// Connections are accepted again when this has passed without a failure since one was: a
+/// descriptor that becomes free lets one in, after which there may be none again.
+const ACCEPT_RECOVERY: Duration = ACCEPT_PAUSE.saturating_mul(2);
 /// Refused connections, and handshakes that fail, are logged this often at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of HTTP/2 pings, which distinguish a dead peer from an idle one.
@@ -110,29 +111,26 @@ pub async fn serve<S, B>(
     let slots = Arc::new(Semaphore::new(options.most));
     let mut connections = JoinSet::new();
     let (refusals, handshakes) = (Seldom::default(), Arc::new(Seldom::default()));
-    let failing = Failing::default();
+    let mut acceptance = Acceptance::default();
     loop {
         let accepted = tokio::select! {
             () = close.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
+            () = acceptance.recovered() => continue,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                if failing.begins() {
-                    tracing::warn!(%error, "no connection can be accepted; trying again");
-                }
+                acceptance.failed(&error);
                 tokio::select! {
                     () = close.cancelled() => break,
                     () = sleep(ACCEPT_PAUSE) => continue,
                 }
             }
         };
-        if failing.ends() {
-            tracing::info!("connections are accepted again");
-        }
+        acceptance.succeeded();
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             metrics.refused.inc();
             if refusals.is_now() {
@@ -151,6 +149,39 @@ pub async fn serve<S, B>(
     // Closed first, so that the system refuses new clients while the others drain.
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Whether connections can be accepted, for one line when that ends and one when it is back.
+#[derive(Default)]
+struct Acceptance {
+    failing: bool,
+    /// When it has recovered, if nothing fails until then.
+    recovers_at: Option<Instant>,
+}
+
+impl Acceptance {
+    fn failed(&mut self, error: &io::Error) {
+        self.recovers_at = None;
+        if !mem::replace(&mut self.failing, true) {
+            tracing::warn!(%error, "no connection can be accepted; trying again");
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if self.failing && self.recovers_at.is_none() {
+            self.recovers_at = Some(Instant::now() + ACCEPT_RECOVERY);
+        }
+    }
+
+    /// Ends when it has recovered; while nothing fails, never.
+    async fn recovered(&mut self) {
+        let Some(at) = self.recovers_at else {
+            return std::future::pending().await;
+        };
+        sleep_until(at).await;
+        *self = Self::default();
+        tracing::info!("connections are accepted again");
+    }
 }
 
 /// The error is of one connection: the next one may well be accepted.

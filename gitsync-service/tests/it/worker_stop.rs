@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gitsync_service::worker::Settings;
-use testkit::wait::until;
+use testkit::wait::{PATIENCE, until};
 
 use crate::{stack::Stack, sync_server::Failure};
 
@@ -50,7 +50,7 @@ async fn a_stopping_worker_gives_back_what_it_cannot_finish_in_time() {
 async fn a_worker_that_waits_for_leases_stops_at_once() {
     Stack::run(async |stack| {
         stack.start_worker_with(Settings {
-            interval: Duration::from_secs(30),
+            interval: 2 * PATIENCE,
             ..Settings::default()
         });
         until("the worker waits", || async {
@@ -59,9 +59,7 @@ async fn a_worker_that_waits_for_leases_stops_at_once() {
         })
         .await;
         stack.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(10), stack.ended())
-            .await
-            .unwrap();
+        tokio::time::timeout(PATIENCE, stack.ended()).await.unwrap();
     })
     .await;
 }
@@ -104,9 +102,7 @@ async fn a_stop_does_not_hang_on_a_chat_service_that_is_silent() {
         })
         .await;
         stack.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(10), stack.ended())
-            .await
-            .unwrap();
+        tokio::time::timeout(PATIENCE, stack.ended()).await.unwrap();
     })
     .await;
 }

@@ -18,8 +18,6 @@ const ACTIVE: (&str, &str) = ("GITSYNC_DIFF_STATUS_TTL", "1s");
 /// One interval with its jitter, the look, and the way to the watcher on a busy machine; without
 /// the setting, the interval of what is viewed alone is longer.
 const HEARD_WITHIN: Duration = Duration::from_secs(12);
-/// The relay that is killed is replaced after 10 s.
-const LIMIT: Duration = PATIENCE.saturating_add(Duration::from_secs(10));
 
 /// What a watcher heard: the kinds of messages, and the last one's primary status.
 struct Heard {
@@ -105,7 +103,7 @@ async fn hear_when(
             }
         }
     };
-    let (status, revision) = tokio::time::timeout(LIMIT, heard)
+    let (status, revision) = tokio::time::timeout(PATIENCE, heard)
         .await
         .expect("it is heard of");
     Heard {

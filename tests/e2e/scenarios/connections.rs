@@ -12,7 +12,7 @@ use testkit::{
     clients::{Caller, Stalled, Untaken, facts},
     http,
     process::{Process, Signal},
-    wait,
+    wait::{self, PATIENCE},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -21,9 +21,6 @@ use tokio::{
 };
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
-
-/// Longer than the timeout of a silent peer, and than the shortest age of a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connected(url: &str) -> TcpStream {
     let address = url.trim_start_matches("http://");

@@ -1,7 +1,5 @@
 //! Races between workers, reports and refreshes, with real processes held at chosen points.
 
-use std::time::Duration;
-
 use e2e::{
     lease::no_pull_request,
     stack::{REPOSITORY, Stack},
@@ -407,7 +405,7 @@ async fn two_workers_share_the_work_without_overlap() {
         }
         let lookups = stack.github.count(Matching::graphql());
         assert_eq!(lookups, 10, "a branch was looked up by both workers");
-        wait::within(Duration::from_secs(20), "no lease is left", || async {
+        wait::until("no lease is left", || async {
             let operator = Caller::user().site("admin");
             let state = stack
                 .sync_admin(&operator)

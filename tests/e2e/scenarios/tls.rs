@@ -139,8 +139,8 @@ async fn all_that_processes_say_to_each_other_is_said_over_tls() {
 /// keep others out for that long, and no longer.
 #[tokio::test]
 async fn connections_that_never_finish_their_handshake_are_closed_in_time() {
-    // 10 s, and what a busy machine adds.
-    const LIMIT: Duration = Duration::from_secs(15);
+    // 10 s, and what a busy machine adds; without the timeout they would live for half an hour.
+    const LIMIT: Duration = Duration::from_secs(60);
     let files = Files::new();
     let mut variables = files.chat_service();
     variables.extend([

@@ -19,9 +19,9 @@ use crate::{
 
 /// It, and what it is linked with.
 const PACKAGES: [&str; 2] = ["prometheus", "libc6"];
-/// How long an alert may take to fire: some scrapes, some evaluations, and what the fault itself
-/// takes.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long an alert may take to fire: some scrapes, some evaluations, what the fault itself takes,
+/// and what a busy machine adds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn fetched(program: &str) -> Command {
     let fetched = Debian::fetch("prometheus", "bookworm", &PACKAGES).await;

@@ -5,7 +5,7 @@ use std::{fmt::Debug, future::Future, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long [`until`] waits. Generous: it is only ever used up by a test that fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(20);
