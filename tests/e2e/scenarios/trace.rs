@@ -340,13 +340,12 @@ async fn a_collector_that_comes_back_gets_what_waited_and_is_warned_of_once() {
         let call = is(SERVER, "chat.v1.ChatService/GetChat");
         let call = collector.span("the call of before", call).await;
         assert_eq!(call.trace, TRACE);
-        let log = stack.chat_service.log();
-        let warned = log.iter().filter(|line| takes_none(line)).count();
-        assert_eq!(warned, 1);
-        // The line of a call names its trace.
         let takes_some =
             |line: &serde_json::Value| line["message"] == "the collector takes traces again";
         stack.chat_service.wait_for_log("says so", takes_some).await;
+        let log = stack.chat_service.log();
+        let warned = log.iter().filter(|line| takes_none(line)).count();
+        assert_eq!(warned, 1);
         Vec::new()
     })
     .await;

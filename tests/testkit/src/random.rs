@@ -1,5 +1,14 @@
 //! Random choices that a seed repeats.
 
+/// How many random cases a test tries: `usual`, or as many times more as `CASES_FACTOR` says.
+pub fn cases(usual: u64) -> u64 {
+    let factor = std::env::var_os("CASES_FACTOR").map_or(1, |factor| {
+        let factor = factor.to_str().and_then(|factor| factor.parse().ok());
+        factor.expect("CASES_FACTOR is a number")
+    });
+    usual * factor
+}
+
 /// `SplitMix64`: small, and the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
