@@ -28,8 +28,9 @@ pub use upstream_health::UpstreamHealth;
 /// How long a lease call waits for work, and so the longest silence of an idle worker. The call
 /// returns at once when a ref becomes due.
 pub const INTERVAL: Duration = Duration::from_secs(10);
-/// How many refs are leased at once: as many as one question to GitHub can be about.
-pub const BATCH_SIZE: usize = 100;
+/// How many refs are leased at once: as many as two questions to GitHub can be about, so that what
+/// changed of them is asked for together.
+pub const BATCH_SIZE: usize = 200;
 /// How long the refs of a lease may be looked up, apart from [`INTERVAL`] and from reports.
 pub const TICK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop may take; a pod's grace period must be longer.

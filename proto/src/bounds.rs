@@ -124,8 +124,9 @@ pub const MAX_REFUSALS: u32 = 10_000;
 /// Characters of a worker's id at most.
 pub const MAX_WORKER_ID_CHARS: usize = 100;
 
-/// Refs of one lease call unless the worker says otherwise: one full probe of GitHub's GraphQL.
-pub const DEFAULT_LEASED_REFS: i64 = 100;
+/// Refs of one lease call unless the worker says otherwise: two full probes of GitHub's GraphQL,
+/// so that what changed of them is asked for in one request.
+pub const DEFAULT_LEASED_REFS: i64 = 200;
 
 /// Refs of one lease call at most.
 pub const MAX_LEASED_REFS: i64 = 500;

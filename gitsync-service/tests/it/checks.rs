@@ -283,36 +283,3 @@ async fn a_host_that_lacks_a_field_is_asked_without_it_and_what_is_known_stays()
     );
     assert_eq!(progress.auto_merge, Some(false));
 }
-
-/// Two hundred open pull requests whose checks run, at the interval of active ones: each look asks
-/// a hundred at once, and what twenty rollups that moved have become.
-#[tokio::test]
-async fn two_hundred_running_pull_requests_take_eight_percent_of_an_hours_points() {
-    const LOOKS_AN_HOUR: u64 = 120;
-    const MOVED: u64 = 20;
-    let (github, token) = world().await;
-    let mut refs = linked(&github, &token, 200).await;
-    for pull in 1..=200 {
-        github.check_run(WEB, pull, (Some("CI"), "build"), RunState::Queued);
-    }
-    let refreshed = looked_up(&github, &token, &refs).await;
-    for git_ref in &mut refs {
-        *git_ref = after(&refreshed.outcomes[&ref_name(git_ref.id)], git_ref.clone());
-    }
-    github.clear_requests();
-    for pull in 1..=MOVED {
-        github.check_run(WEB, pull * 10, (Some("CI"), "test"), RunState::Queued);
-    }
-    let refreshed = looked_up(&github, &token, &refs).await;
-    assert_eq!(refreshed.outcomes.len(), 200);
-    let points = github
-        .requests()
-        .into_iter()
-        .map(|request| request.graphql.unwrap().cost);
-    let an_hour = points.sum::<u64>() * LOOKS_AN_HOUR;
-    assert!(
-        an_hour <= 5_000 * 8 / 100,
-        "{an_hour} points, {:?}",
-        operations(&github)
-    );
-}

@@ -1,13 +1,14 @@
 //! How little the common flows take. The numbers are those of the table in `tests/bench/README.md`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use gitsync_service::{schedule::Schedule, worker::BATCH_SIZE};
 use proto::sync::{Lease, LeasedRef, Upstream};
 use testkit::github::{GitHub, RunState};
 
 use crate::{
     batches::{after, linked, opened},
-    support::{engine, git_ref, group, lease, refresh, world},
+    support::{engine, git_ref, group, lease, ref_name, refresh, world},
 };
 
 const TABLE: &str = include_str!("../../../tests/bench/README.md");
@@ -115,4 +116,28 @@ async fn sixty_known_ones_of_which_five_changed_take_two_requests() {
         github.repository("acme/web").push(&format!("b{index}"));
     }
     keeps("60 known of which 5 changed", &github, &token, &refs).await;
+}
+
+/// At the interval of active ones, by 20 of which the sum of the checks moved since the last look.
+/// chat-service hands out as many in a turn, and those that are due soon with those that are due.
+#[tokio::test]
+async fn two_hundred_running_pull_requests_take_eight_percent_of_an_hours_points() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let (github, token) = world().await;
+    let mut refs = linked(&github, &token, BATCH_SIZE).await;
+    for (pull, _) in (1..).zip(&refs) {
+        github.check_run("acme/web", pull, (Some("CI"), "build"), RunState::Queued);
+    }
+    let refreshed = refresh(&engine(), leased(&github, &token, &refs)).await;
+    for git_ref in &mut refs {
+        *git_ref = after(&refreshed.outcomes[&ref_name(git_ref.id)], git_ref.clone());
+    }
+    for pull in 1..=20 {
+        github.check_run("acme/web", pull * 10, (Some("CI"), "test"), RunState::Queued);
+    }
+    let flow = "200 known whose checks run, of which those of 20 moved";
+    keeps(flow, &github, &token, &refs).await;
+    let looks = HOUR.as_secs() / Schedule::DEFAULT.diff_status_ttl.as_secs();
+    let points = looks * taken(&github).1;
+    assert!(points <= 5_000 * 8 / 100, "{points} points an hour");
 }

@@ -6,7 +6,7 @@ use e2e::{
     stack::{REPOSITORY, Stack},
     warnings,
 };
-use testkit::{postgres::Client, wait};
+use testkit::{github::RunState, postgres::Client, wait};
 
 use crate::killed::until_open;
 
@@ -103,6 +103,19 @@ async fn until_idle(client: &Client) -> i64 {
     .await
 }
 
+/// Waits until that many refs were looked up since they were set apart, and nothing is due.
+async fn until_seen(client: &Client, count: u64) {
+    wait::until("all are looked up", || async {
+        let seen = until_idle(client).await;
+        if u64::try_from(seen) == Ok(count) {
+            Ok(())
+        } else {
+            Err(seen)
+        }
+    })
+    .await;
+}
+
 /// Each was reported at its own time, as people's agents push, and has its interval of two minutes.
 #[tokio::test]
 async fn fifty_refs_that_became_due_apart_from_one_another_travel_in_few_requests() {
@@ -151,6 +164,50 @@ async fn fifty_refs_that_became_due_apart_from_one_another_travel_in_few_request
         assert_eq!(seen, 50);
         let requests = stack.github.requests();
         assert!(requests.len() <= 6, "{} requests", requests.len());
+        vec![worker]
+    })
+    .await;
+}
+
+/// At the interval of active ones, by 20 of which the sum of the checks moved since the last look.
+#[tokio::test]
+async fn two_hundred_running_pull_requests_are_one_turn_of_three_points() {
+    const PULLS: u64 = 200;
+    Stack::run(async |stack| {
+        let owner = stack.linked_user("ann").await;
+        let mut chat = stack.chat(&owner).await;
+        for number in 1..=PULLS {
+            let branch = format!("branch-{number}");
+            stack.github.pull_request(REPOSITORY).head(&branch).open();
+            let check = (Some("CI"), "build");
+            let queued = RunState::Queued;
+            stack.github.check_run(REPOSITORY, number, check, queued);
+            stack.report(&owner, &chat, REPOSITORY, &branch).await;
+            if number % 20 == 0 {
+                chat = stack.chat(&owner).await;
+            }
+        }
+        let worker = stack.worker().await;
+        let client = stack.database.client().await;
+        until_seen(&client, PULLS).await;
+        for number in 1..=20 {
+            let check = (Some("CI"), "test");
+            let queued = RunState::Queued;
+            stack
+                .github
+                .check_run(REPOSITORY, number * 10, check, queued);
+        }
+        // `misses` tells which were not looked up again since.
+        let apart = "UPDATE git_ref_polls SET misses = 1";
+        client.batch_execute(apart).await.unwrap();
+        stack.github.clear_requests();
+        pass(&client, 60.0).await;
+        until_seen(&client, PULLS).await;
+        let requests = stack.github.requests();
+        let points = requests
+            .iter()
+            .map(|request| request.graphql.as_ref().map_or(1, |query| query.cost));
+        assert_eq!(points.sum::<u64>(), 3, "{requests:#?}");
         vec![worker]
     })
     .await;

@@ -5,6 +5,8 @@
 --
 -- A turn is a quantum of due refs over all accounts of the budget, in the order of lanes, one of
 -- ten of them the oldest of any lane. It is never cut: the budget that fills the call is its last.
+-- At most a hundred of them were never found: those take several requests, where the others are
+-- asked about by the hundred, and what becomes due meanwhile waits for the end of the turn.
 -- Refs are found through the accounts' index, a quantum of accounts of each lane, and an account's
 -- through its polls', about two quanta of each lane over those accounts. An account that was looked
 -- at and of which nothing is due is returned without a ref: it is to be settled, lest it hide
@@ -13,7 +15,7 @@ WITH due AS MATERIALIZED (
     SELECT
         b.place, b.id AS budget_id, b.quantum, a.id AS account_id, a.expired, p.ref_id, p.lane,
         row_number() OVER (PARTITION BY b.place ORDER BY p.lane, p.due_at, p.ref_id) AS urgency,
-        row_number() OVER (PARTITION BY b.place ORDER BY p.due_at, p.ref_id) AS age
+        p.known, row_number() OVER (PARTITION BY b.place ORDER BY p.due_at, p.ref_id) AS age
     FROM unnest($1::uuid[], $2::bigint[], $3::smallint[])
         WITH ORDINALITY AS b (id, quantum, withheld_from, place)
     CROSS JOIN generate_series(1, 4) AS account_lanes (lane)
@@ -30,10 +32,10 @@ WITH due AS MATERIALIZED (
         ) AS k
     ) AS a
     LEFT JOIN LATERAL (
-        SELECT r.ref_id, r.lane, r.due_at
+        SELECT r.ref_id, r.lane, r.due_at, r.known
         FROM generate_series(1, 4) AS ref_lanes (lane)
         CROSS JOIN LATERAL (
-            SELECT o.ref_id, o.lane, o.due_at
+            SELECT o.ref_id, o.lane, o.due_at, o.found_at IS NOT NULL AS known
             FROM git_ref_polls o
             WHERE o.account_id = a.id
                 AND NOT a.expired
@@ -47,8 +49,7 @@ WITH due AS MATERIALIZED (
 ), awaited AS MATERIALIZED (
     SELECT d.ref_id
     FROM due d
-    WHERE d.lane = 1
-        AND d.urgency <= d.quantum
+    WHERE d.lane = 1 AND d.urgency <= d.quantum
     ORDER BY d.urgency, d.place
     LIMIT greatest($4::bigint / 2, 1, $4::bigint - (SELECT count(*) FROM due o WHERE o.lane > 1))
 ), turn AS (
@@ -61,19 +62,20 @@ WITH due AS MATERIALIZED (
             OVER (ORDER BY t.place RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM (
         SELECT
-            d.place, d.budget_id, d.account_id, d.ref_id, d.quantum,
+            d.place, d.budget_id, d.account_id, d.ref_id, d.quantum, d.known,
             w.ref_id IS NOT NULL AS awaited,
-            row_number() OVER (
-                PARTITION BY d.place
-                ORDER BY w.ref_id IS NULL,
-                    d.urgency > d.quantum - d.quantum / 10 AND d.age > d.quantum / 10,
-                    d.urgency
-            ) AS number
+            row_number() OVER sorted AS number,
+            count(*) FILTER (WHERE NOT d.known) OVER sorted AS first_looks
         FROM due d
         LEFT JOIN awaited w ON w.ref_id = d.ref_id
         WHERE d.lane > 1 OR w.ref_id IS NOT NULL
+        WINDOW sorted AS (
+            PARTITION BY d.place
+            ORDER BY w.ref_id IS NULL,
+                d.urgency > d.quantum - d.quantum / 10 AND d.age > d.quantum / 10, d.urgency
+        )
     ) AS t
-    WHERE t.number <= t.quantum
+    WHERE t.number <= t.quantum AND (t.known OR t.first_looks <= 100)
 )
 SELECT t.budget_id, t.account_id, t.ref_id, FALSE AS expired
 FROM turn t

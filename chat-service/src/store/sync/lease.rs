@@ -7,7 +7,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use proto::sync::{Lane, LeaseRequest, LeaseToken, Renewal};
+use proto::{
+    bounds::DEFAULT_LEASED_REFS,
+    sync::{Lane, LeaseRequest, LeaseToken, Renewal},
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -40,7 +43,7 @@ const FIND_NEXT_BUDGET: Sql = sql!("find_next_budget");
 const RENEW_LEASE: Sql = sql!("renew_lease");
 
 /// Refs that a turn of a budget hands out at most: a full batch of a worker.
-pub const QUANTUM: i64 = 100;
+pub const QUANTUM: i64 = DEFAULT_LEASED_REFS;
 /// Budgets that a claim looks at: each costs some index entries, whether its turn comes or not.
 const MAX_BUDGETS: i64 = 20;
 /// How long a claim waits for a budget that other transactions hold one after the other.

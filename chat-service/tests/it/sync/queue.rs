@@ -2,6 +2,7 @@
 
 use chat_service::sync::QUANTUM;
 
+use super::fairness::tenant;
 use crate::{
     lock::{Holder, until_blocked},
     stack::Stack,
@@ -364,7 +365,49 @@ async fn a_turn_hands_out_a_quantum_over_all_accounts_of_a_budget() {
         assert_eq!(leases.len(), 1);
         assert_eq!(lease.refs().len(), 4);
         assert_eq!(lease.0.groups.len(), 2, "one group for each account");
-        assert_eq!(QUANTUM, 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_hands_out_two_hundred_refs_of_which_a_hundred_at_most_were_never_found() {
+    Stack::run(async |stack| {
+        let all = i32::try_from(QUANTUM).unwrap();
+        assert_eq!(all, 200);
+        tenant(stack, all + 50, 3, 60).await;
+        let worker = Worker::of(stack);
+        let turn = async || {
+            let leases = lease(&worker, all).await;
+            let of_known = "SELECT count(*) FROM git_ref_polls WHERE found_at IS NOT NULL
+                 AND ref_id = ANY($1::text[]::uuid[])";
+            let ids: Vec<&str> = leases.iter().flat_map(Leased::ids).collect();
+            let client = stack.database.client().await;
+            let row = client.query_one(of_known, &[&ids]).await.unwrap();
+            for lease in &leases {
+                worker.release(&lease.0.lease_token).await;
+            }
+            run(stack, "UPDATE git_budgets SET queue_at = now()").await;
+            (ids.len(), row.try_get::<_, i64>(0).unwrap())
+        };
+        assert_eq!(
+            turn().await,
+            (100, 0),
+            "all are looked up for the first time"
+        );
+
+        // The ones that are known became due last.
+        let find = |count: i32| {
+            format!(
+                "UPDATE git_ref_polls SET found_at = now(), due_at = now(), early_at = now()
+                 WHERE ref_id IN (
+                     SELECT ref_id FROM git_ref_polls WHERE found_at IS NULL LIMIT {count}
+                 )"
+            )
+        };
+        run(stack, &find(150)).await;
+        assert_eq!(turn().await, (200, 100));
+        run(stack, &find(100)).await;
+        assert_eq!(turn().await, (200, 200));
     })
     .await;
 }
