@@ -69,7 +69,7 @@ WITH budget AS (
             'reviewer_count', n.most, 'review_decision', 'review_required',
             'requested_reviewers', array_fill(repeat('r', $6), ARRAY[$7::int]), 'requested_again', TRUE,
             'change_requests', array_fill(repeat('i', $11), ARRAY[$12::int]),
-            'unresolved_threads', n.most, 'auto_merge', TRUE, 'queue_position', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
+            'unresolved_threads', n.most, 'unresolved_bot_threads', n.most, 'auto_merge', TRUE, 'queue_position', n.most, 'head', jsonb_build_object('branch', repeat('h', $3),
                 'sha', repeat('s', $14), 'additions', n.most, 'deletions', n.most,
                 'changed_files', n.most, 'commits', n.most, 'merge_state', 'conflicting', 'checks',
                 jsonb_build_object('state', 'failing', 'total', n.most, 'passed', n.most,

@@ -119,13 +119,18 @@ function merging({ mergeability }: ChatDiffStatus): (string | undefined)[] {
 }
 
 function reviews(status: ChatDiffStatus): (string | undefined)[] {
-  const { requestedReviewers = [], unresolvedThreads } = status.reviewProgress ?? {};
+  const progress = status.reviewProgress;
+  const { requestedReviewers = [], unresolvedThreads, unresolvedBotThreads } = progress ?? {};
   const names = requestedReviewers.map(plain).join(", ");
   const threads = unresolvedThreads ?? 0;
+  const bots = unresolvedBotThreads ?? 0;
+  const ofBots = bots === 0 ? "" : bots < threads ? `, ${bots} of them by bots` : ", by bots";
   return [
     status.approved ? "Approved." : undefined,
     names === "" ? undefined : `A review is asked of ${names}.`,
-    threads > 0 ? `${threads} thread${threads === 1 ? " is" : "s are"} unresolved.` : undefined,
+    threads > 0
+      ? `${threads} thread${threads === 1 ? " is" : "s are"} unresolved${ofBots}.`
+      : undefined,
   ];
 }
 

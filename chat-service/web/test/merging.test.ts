@@ -115,6 +115,10 @@ test("what a review waits for is said", () => {
     "A review is asked of ann, acme/core.",
     "2 threads are unresolved.",
   ]);
-  const one = { unresolvedThreads: 1 };
-  assert.deepEqual(known(status({ reviewProgress: one })), ["1 thread is unresolved."]);
+  const threads = (unresolvedThreads: number, unresolvedBotThreads?: number) =>
+    known(status({ reviewProgress: { unresolvedThreads, unresolvedBotThreads } }));
+  assert.deepEqual(threads(1), ["1 thread is unresolved."]);
+  assert.deepEqual(threads(3, 0), ["3 threads are unresolved."]);
+  assert.deepEqual(threads(3, 2), ["3 threads are unresolved, 2 of them by bots."]);
+  assert.deepEqual(threads(1, 1), ["1 thread is unresolved, by bots."]);
 });

@@ -19,6 +19,7 @@ mod rest;
 mod review_summary;
 mod session;
 mod sizes;
+mod thread_authors;
 
 use std::{
     collections::HashMap,

@@ -6,7 +6,7 @@ use proto::sync::{
     CheckState, Checks, Finding, Lane, Lease, LeasedRef, MergeBlocker, MergeState, PullRequest,
     ReviewDecision,
 };
-use testkit::github::{GitHub, Overload, ReviewState, RunState};
+use testkit::github::{Fault, GitHub, Matching, Overload, ReviewState, RunState};
 
 use crate::{
     batches::{after, linked, operations},
@@ -40,6 +40,12 @@ async fn found(change: impl FnOnce(&GitHub, u64)) -> PullRequest {
 
 fn checks(shown: &PullRequest) -> &Checks {
     shown.head.checks.as_ref().unwrap()
+}
+
+/// How many threads are not resolved, and how many of them a bot began.
+fn threads(shown: &PullRequest) -> (Option<u32>, Option<u32>) {
+    let progress = &shown.progress;
+    (progress.unresolved_threads, progress.unresolved_bot_threads)
 }
 
 fn ended(conclusion: &'static str) -> RunState {
@@ -109,13 +115,10 @@ async fn of_more_than_a_hundred_checks_a_lower_bound_is_shown_and_never_green() 
 }
 
 #[tokio::test]
-async fn the_review_decision_threads_and_the_merge_queue_are_reported() {
+async fn the_review_decision_and_the_merge_queue_are_reported() {
     let shown = found(|github, pull| {
         github.repository(WEB).require_reviews();
         github.review(WEB, pull, "bob", ReviewState::ChangesRequested);
-        for resolved in [true, false, true, false] {
-            github.review_thread(WEB, pull, resolved);
-        }
         github.edit_pull_request(WEB, pull, |pull| {
             (pull.in_merge_queue, pull.queue_position) = (true, 3);
         });
@@ -126,7 +129,6 @@ async fn the_review_decision_threads_and_the_merge_queue_are_reported() {
         progress.review_decision,
         Some(ReviewDecision::ChangesRequested)
     );
-    assert_eq!(progress.unresolved_threads, Some(2));
     assert_eq!(progress.queue_position, Some(3));
     let blockers = [MergeBlocker::ChangesRequested, MergeBlocker::InQueue];
     assert_eq!(shown.merge_blockers(), blockers);
@@ -139,11 +141,7 @@ async fn the_review_decision_threads_and_the_merge_queue_are_reported() {
     .await;
     let progress = &shown.progress;
     assert_eq!(progress.review_decision, Some(ReviewDecision::NotRequired));
-    assert_eq!(
-        progress.unresolved_threads,
-        Some(0),
-        "all of them are resolved"
-    );
+    assert_eq!(threads(&shown), (Some(0), Some(0)), "all are resolved");
     assert_eq!(progress.queue_position, Some(0));
     assert!(shown.is_ready_to_merge());
 }
@@ -157,10 +155,64 @@ async fn threads_are_counted_after_the_merge_as_well() {
     }
     github.merge(WEB, 1);
     let merged = looked_up(&github, &token, &refs).await;
-    assert_eq!(
-        merged.found("b0").shown.progress.unresolved_threads,
-        Some(2)
-    );
+    assert_eq!(threads(&merged.found("b0").shown), (Some(2), Some(0)));
+}
+
+/// As a connection of each thread, who began it would cost a point for each pull request.
+#[tokio::test]
+async fn threads_that_bots_began_are_counted_apart_and_each_thread_is_asked_about_once() {
+    let (github, token) = world().await;
+    let pull = github.pull_request(WEB).head("feature").open();
+    for resolved in [true, false] {
+        github.review_thread(WEB, pull, resolved);
+        github.bot_thread(WEB, pull, resolved);
+    }
+    github.bot_thread(WEB, pull, false);
+    let refs = [git_ref("r", WEB, "feature")];
+    let engine = engine();
+    let look = async || refresh(&engine, leased(&github, &token, &refs)).await;
+    let asked = || {
+        let requests = github.requests().into_iter();
+        let queries = requests.map(|request| request.graphql.unwrap());
+        let asked = queries.map(|query| (query.operation.unwrap(), query.ids, query.cost));
+        let asked: Vec<(String, usize, u64)> = asked.collect();
+        github.clear_requests();
+        asked
+    };
+    let discover = ("Discover".to_owned(), 0, 1);
+    let about = |ids| ("Threads".to_owned(), ids, 1);
+    let shown = look().await.found("r").shown.clone();
+    assert_eq!(threads(&shown), (Some(3), Some(2)));
+    assert_eq!(asked(), [discover.clone(), about(3)]);
+
+    let again = look().await.found("r").shown.clone();
+    assert_eq!(threads(&again), (Some(3), Some(2)));
+    assert_eq!(asked(), std::slice::from_ref(&discover));
+
+    github.bot_thread(WEB, pull, false);
+    let more = look().await.found("r").shown.clone();
+    assert_eq!(threads(&more), (Some(4), Some(3)));
+    assert_eq!(asked(), [discover, about(1)]);
+}
+
+#[tokio::test]
+async fn threads_of_which_the_host_does_not_say_who_began_them_are_counted_all_the_same() {
+    for fault in [
+        Fault::Status(502),
+        Fault::Overloaded(Overload::NoTime),
+        Fault::HalfBody,
+    ] {
+        let (github, token) = world().await;
+        let pull = github.pull_request(WEB).head("feature").open();
+        github.bot_thread(WEB, pull, false);
+        let of_threads = Matching::graphql().operation("Threads");
+        github.fault(of_threads).respond(fault.clone());
+        let refs = [git_ref("r", WEB, "feature")];
+        let refreshed = looked_up(&github, &token, &refs).await;
+        let shown = &refreshed.found("r").shown;
+        assert_eq!(threads(shown), (Some(1), None), "{fault:?}");
+        assert_eq!(operations(&github), ["Discover", "Threads"], "{fault:?}");
+    }
 }
 
 /// Fifty pull requests, so that it is asked first what changed.

@@ -326,6 +326,7 @@ pub(crate) fn in_both_interfaces(finding: &Finding) -> Finding {
         let shown = &mut Arc::make_mut(found).shown;
         shown.progress.review_decision = None;
         shown.progress.unresolved_threads = None;
+        shown.progress.unresolved_bot_threads = None;
         shown.progress.queue_position = None;
         let checks = shown.head.checks.iter_mut();
         for check in checks.flat_map(|checks| &mut checks.failed_checks) {

@@ -55,6 +55,21 @@ async fn a_first_look_and_an_unchanged_one_take_one_request_each() {
     keeps("unchanged", &github, &token, &refs).await;
 }
 
+/// Who began a thread is remembered, so that it is asked once.
+#[tokio::test]
+async fn a_first_look_at_unresolved_threads_takes_a_second_request() {
+    let (github, token) = world().await;
+    let refs = opened(&github, 1);
+    github.review_thread("acme/web", 1, false);
+    keeps(
+        "first look, with unresolved threads",
+        &github,
+        &token,
+        &refs,
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_fork_whose_pull_request_is_upstream_takes_two_requests() {
     let (github, token) = world().await;
@@ -133,7 +148,12 @@ async fn two_hundred_running_pull_requests_take_eight_percent_of_an_hours_points
         *git_ref = after(&refreshed.outcomes[&ref_name(git_ref.id)], git_ref.clone());
     }
     for pull in 1..=20 {
-        github.check_run("acme/web", pull * 10, (Some("CI"), "test"), RunState::Queued);
+        github.check_run(
+            "acme/web",
+            pull * 10,
+            (Some("CI"), "test"),
+            RunState::Queued,
+        );
     }
     let flow = "200 known whose checks run, of which those of 20 moved";
     keeps(flow, &github, &token, &refs).await;

@@ -89,6 +89,9 @@ pub struct Progress {
     /// Review threads that are not resolved, among the first hundred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unresolved_threads: Option<u32>,
+    /// How many of them a bot began; people began the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unresolved_bot_threads: Option<u32>,
     /// Auto-merge is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_merge: Option<bool>,

@@ -189,6 +189,7 @@ fn what_a_host_did_not_tell_is_not_written() {
     let names = [
         "review_decision",
         "unresolved_threads",
+        "unresolved_bot_threads",
         "auto_merge",
         "queue_position",
     ];

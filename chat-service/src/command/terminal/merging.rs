@@ -29,7 +29,11 @@ pub(super) fn merging(status: &ChatDiffStatus) -> Cell {
         .as_ref()
         .map(reasons)
         .unwrap_or_default();
-    let parts = [format!("{glyph} {text}{named}"), reasons.join(", ")];
+    let parts = [
+        format!("{glyph} {text}{named}"),
+        reasons.join(", "),
+        threads(status),
+    ];
     let parts: Vec<_> = parts.iter().filter(|part| !part.is_empty()).collect();
     let text: Vec<&str> = parts.into_iter().map(String::as_str).collect();
     Cell::colored(text.join("; "), Some(color))
@@ -109,6 +113,19 @@ fn reasons(merging: &Mergeability) -> Vec<String> {
             }
         })
         .collect()
+}
+
+/// The review threads that are not resolved, and whose they are.
+fn threads(status: &ChatDiffStatus) -> String {
+    let review = status.review_progress.as_ref();
+    let of = |count: Option<i32>| count.filter(|count| *count > 0);
+    let Some(all) = review.and_then(|review| of(review.unresolved_threads)) else {
+        return String::new();
+    };
+    match review.and_then(|review| of(review.unresolved_bot_threads)) {
+        Some(bots) => format!("{all} unresolved, {bots} by bots"),
+        None => format!("{all} unresolved"),
+    }
 }
 
 #[cfg(test)]
@@ -231,6 +248,26 @@ mod tests {
             merging(&status).text(),
             "✗ 3+ failing: build, \\u{1b}[2Jlint, 1 more; review required, in queue at 2"
         );
+        let threads = |all, bots| {
+            let review_progress = Some(ReviewProgress {
+                unresolved_threads: all,
+                unresolved_bot_threads: bots,
+                ..ReviewProgress::default()
+            });
+            let checks = checks(CheckState::Pending, 0, 1);
+            let status = ChatDiffStatus {
+                checks,
+                review_progress,
+                ..open()
+            };
+            merging(&status).text().to_owned()
+        };
+        assert_eq!(
+            threads(Some(3), Some(2)),
+            "● 1 pending; 3 unresolved, 2 by bots"
+        );
+        assert_eq!(threads(Some(3), None), "● 1 pending; 3 unresolved");
+        assert_eq!(threads(Some(0), Some(0)), "● 1 pending");
     }
 
     #[test]

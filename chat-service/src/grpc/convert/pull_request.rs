@@ -108,6 +108,7 @@ fn review_progress(progress: Progress) -> v1::ReviewProgress {
         // Shown with what needs attention.
         change_requests: _,
         unresolved_threads,
+        unresolved_bot_threads,
         auto_merge: _,
         queue_position: _,
     } = progress;
@@ -119,6 +120,10 @@ fn review_progress(progress: Progress) -> v1::ReviewProgress {
         requested_reviewers,
         requested_again,
         unresolved_threads: unresolved_threads.map(count),
+        // An earlier look's, where the last one did not learn who began them.
+        unresolved_bot_threads: unresolved_bot_threads
+            .zip(unresolved_threads)
+            .map(|(of_bots, all)| count(of_bots.min(all))),
     }
 }
 

@@ -99,6 +99,7 @@ fn failing() -> v1::PullRequest {
         review_decision: v1::ReviewDecision::Approved.into(),
         requested_reviewers: vec!["bob".to_owned()],
         unresolved_threads: Some(3),
+        unresolved_bot_threads: Some(2),
         auto_merge: Some(true),
         queue_position: Some(0),
         ..pull_request()
@@ -127,6 +128,7 @@ async fn checks_are_shown_of_the_head_alone_and_what_a_host_does_not_tell_stays(
         assert_eq!(progress.decision(), v1::ReviewDecision::Approved);
         assert_eq!(progress.requested_reviewers, ["bob"]);
         assert_eq!(progress.unresolved_threads, Some(3));
+        assert_eq!(progress.unresolved_bot_threads, Some(2));
 
         // Another interface of the host tells less: nothing is forgotten, and nothing is news.
         let events = "SELECT count(*) FROM change_events";

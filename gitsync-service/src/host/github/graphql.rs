@@ -4,7 +4,7 @@
 //! puts them into requests of [`row`]s; [`evidence`] derives from failed requests how large one may
 //! be. [`document`] has the queries' texts, [`answer`] reads responses into a result for each row,
 //! [`error`] classifies GitHub's errors as a pure function, [`status`] and [`branch`] read what was
-//! found.
+//! found; [`threads`] asks whose review threads are.
 
 mod answer;
 mod branch;
@@ -16,6 +16,7 @@ mod queue;
 mod round;
 mod row;
 mod status;
+mod threads;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +25,7 @@ use super::{
     NoAnswer,
     client::{Client, Reply},
     rate_limit::LimitHeaders,
+    thread_authors::ThreadAuthors,
 };
 use crate::host::BranchFacts;
 
@@ -110,12 +112,18 @@ struct Query<'a> {
     variables: Map<String, Value>,
 }
 
+/// An answer whose rows are not read yet, with what its headers say.
+struct RowsAnswer {
+    envelope: Envelope,
+    limits: LimitHeaders,
+}
+
 /// Sends the rows, without the `dropped` fields. The caller holds the permit.
 async fn send(
     client: &Client,
     dropped: &[&str],
     rows: &[&Row<'_>],
-) -> Result<QueryResult<BatchResult>, NoAnswer> {
+) -> Result<QueryResult<RowsAnswer>, NoAnswer> {
     let query = Query {
         query: &document::text(rows, dropped),
         variables: variables(rows),
@@ -124,7 +132,7 @@ async fn send(
     match client.query(endpoint, &query).await? {
         Reply::Body(bytes, limits) => {
             let answered = Envelope::read(&bytes, &limits, client, endpoint)?;
-            Ok(answered.map(|envelope| read(envelope, &limits, rows)))
+            Ok(answered.map(|envelope| RowsAnswer { envelope, limits }))
         }
         Reply::Missing | Reply::Refused => Ok(QueryResult::Elsewhere),
         Reply::Overloaded => Ok(QueryResult::Overloaded),
@@ -166,8 +174,13 @@ fn variables(rows: &[&Row<'_>]) -> Map<String, Value> {
     variables
 }
 
-/// Reads the result of each row.
-fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> BatchResult {
+/// Reads the result of each row. `authors` are those of review threads, as far as they are known.
+fn read(answer: RowsAnswer, rows: &[&Row<'_>], authors: &ThreadAuthors) -> BatchResult {
+    let RowsAnswer {
+        mut envelope,
+        limits,
+    } = answer;
+    let whole = |node: &Value| status::whole(node, authors);
     let overloaded = envelope.overloaded;
     let ids: Vec<&str> = rows.iter().filter_map(|row| row.id()).collect();
     // A request asks one thing of all its ids.
@@ -177,7 +190,7 @@ fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Bat
             envelope.nodes(&ids, status::fingerprint),
             RowAnswer::Fingerprint,
         ),
-        Some(_) => row_answers(envelope.nodes(&ids, status::whole), RowAnswer::PullRequest),
+        Some(_) => row_answers(envelope.nodes(&ids, whole), RowAnswer::PullRequest),
     };
     let mut nodes = nodes.into_iter();
     let parts = rows.iter().enumerate().map(|(place, row)| match row {
@@ -187,14 +200,14 @@ fn read(mut envelope: Envelope, limits: &LimitHeaders, rows: &[&Row<'_>]) -> Bat
         Row::Number(..) => {
             let read = |repository: &Value| match repository.get("pullRequest") {
                 Some(Value::Null) => Ok(None),
-                Some(found) => status::whole(found).map(Some),
+                Some(found) => whole(found).map(Some),
                 None => Err(answer::lacking()),
             };
             let part = envelope.alias(place, read, Option::is_none);
             part.map(RowAnswer::PullRequest)
         }
         Row::Branch(row) => {
-            let read = |repository: &Value| branch::facts(row, repository, limits);
+            let read = |repository: &Value| branch::facts(row, repository, &limits, authors);
             let part = envelope.alias(place, read, |facts| branch::is_nothing(facts, row));
             part.map(RowAnswer::Branch)
         }

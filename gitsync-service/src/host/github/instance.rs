@@ -18,6 +18,7 @@ use super::{
     Settings,
     capability::{Capability, Lack},
     sizes::{HOLD, Sizes},
+    thread_authors::ThreadAuthors,
 };
 
 /// How long the account of a token is not asked for again after the host did not return it.
@@ -36,6 +37,7 @@ const MOST_REMEMBERED: usize = 10_000;
 pub(super) struct Instance {
     pub(super) settings: Settings,
     pub(super) sizes: Sizes,
+    pub(super) thread_authors: ThreadAuthors,
     /// It has GraphQL, whatever is answered in a bad moment.
     is_public: bool,
     capability: Mutex<Capability>,
@@ -56,6 +58,7 @@ impl Instance {
         Self {
             settings,
             sizes: Sizes::default(),
+            thread_authors: ThreadAuthors::default(),
             is_public: host == "api.github.com" || host.ends_with(".ghe.com"),
             capability: Mutex::default(),
             dropped: Mutex::default(),

@@ -56,6 +56,8 @@ pub(crate) struct CommitChecks {
 pub struct ReviewThread {
     /// GitHub's number for it.
     pub id: u64,
+    /// Who began it.
+    pub author: AccountId,
     /// Whether it was resolved.
     pub resolved: bool,
 }
@@ -98,6 +100,11 @@ impl ReviewThread {
     /// GitHub's opaque id for the GraphQL API.
     pub fn node_id(&self) -> String {
         format!("PRRT_kwDO{:08X}", self.id)
+    }
+
+    /// The same of its first comment.
+    pub fn comment_node_id(&self) -> String {
+        format!("PRRC_kwDO{:08X}", self.id)
     }
 }
 

@@ -30,7 +30,7 @@ query Checks($ids: [ID!]!) {
       mergeable
       mergeStateStatus
       mergeQueueEntry { position }
-      reviewThreads(first: 100) { nodes { isResolved } }
+      reviewThreads(first: 100) { nodes { id isResolved } }
       reviewRequests(first: 20) { nodes { requestedReviewer { ... on User { login } ... on Team { slug } } } }
       baseRef { refUpdateRule { requiredStatusCheckContexts } }
     }
@@ -191,7 +191,7 @@ async fn requests_threads_and_the_queue_are_served() {
     github.request_review(WEB, PULL, "bob");
     github.request_team_review(WEB, PULL, "platform");
     github.review_thread(WEB, PULL, true);
-    github.review_thread(WEB, PULL, false);
+    github.bot_thread(WEB, PULL, false);
     github.edit_pull_request(WEB, PULL, |pull| {
         (pull.in_merge_queue, pull.queue_position) = (true, 2);
         pull.auto_merge = true;
@@ -204,8 +204,15 @@ async fn requests_threads_and_the_queue_are_served() {
             {"requestedReviewer": {"slug": "platform"}},
         ])
     );
-    let threads = json!([{"isResolved": true}, {"isResolved": false}]);
-    assert_eq!(node["reviewThreads"]["nodes"], threads);
+    let threads = node["reviewThreads"]["nodes"].as_array().unwrap();
+    let resolved: Vec<&Value> = threads.iter().map(|thread| &thread["isResolved"]).collect();
+    assert_eq!(resolved, [&json!(true), &json!(false)]);
+    let query = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on PullRequestReviewThread {
+        comments(first: 1) { nodes { author { __typename } } } } } }";
+    let ids: Vec<&Value> = threads.iter().map(|thread| &thread["id"]).collect();
+    let data = client.query(query, json!({ "ids": ids })).await.data();
+    let author = |of: &str| json!({"comments": {"nodes": [{"author": {"__typename": of}}]}});
+    assert_eq!(data["nodes"], json!([author("User"), author("Bot")]));
     assert_eq!(node["mergeQueueEntry"], json!({"position": 2}));
     let body = client.get("/repos/acme/web/pulls/1").await.json();
     assert_eq!(body["requested_reviewers"][0]["login"], "bob");

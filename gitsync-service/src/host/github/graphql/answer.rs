@@ -48,7 +48,7 @@ const NETWORK_LIST: &str = "associatedPullRequests";
 
 /// An answer whose body is one.
 pub(super) struct Envelope {
-    data: Map<String, Value>,
+    pub(super) data: Map<String, Value>,
     /// The failure of every row without an answer.
     whole: Option<NoAnswer>,
     /// Whether to send the unanswered rows again, in smaller parts.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::{NoAnswer, normalised, rate_limit::LimitHeaders},
+    super::{NoAnswer, normalised, rate_limit::LimitHeaders, thread_authors::ThreadAuthors},
     BranchRow,
     status::{self, RepositoryRef, Whole},
 };
@@ -85,11 +85,13 @@ struct Link {
     base_repository: Option<ForkAncestry>,
 }
 
-/// Reads what was found out about a branch. `limits` has the answer's clock.
+/// Reads what was found out about a branch. `limits` has the answer's clock, and `authors` are
+/// those of review threads.
 pub(super) fn facts(
     row: &BranchRow<'_>,
     repository: &Value,
     limits: &LimitHeaders,
+    authors: &ThreadAuthors,
 ) -> Result<BranchFacts, NoAnswer> {
     let BranchAnswer {
         name_with_owner,
@@ -124,7 +126,10 @@ pub(super) fn facts(
         repository: asked.clone(),
     };
     for node in open.nodes.into_iter().flatten() {
-        facts.open.extend(open_candidate(&node, row, home, &asked)?);
+        let whole = |node: &Value| status::whole(node, authors);
+        facts
+            .open
+            .extend(open_candidate(&node, row, home, &asked, whole)?);
     }
     let hides_default = at_home && default.is_none();
     let reader = LinkReader { row, limits };
@@ -264,6 +269,7 @@ fn open_candidate(
     row: &BranchRow<'_>,
     home: &RepositoryPath,
     asked: &RepositoryPath,
+    whole: impl Fn(&Value) -> Result<Whole, NoAnswer>,
 ) -> Result<Option<Candidate>, NoAnswer> {
     let text = |pointer: &str| node.pointer(pointer).and_then(Value::as_str);
     if text("/headRefName") != Some(row.branch) {
@@ -273,7 +279,7 @@ fn open_candidate(
         .map(normalised::repository)
         .transpose()?;
     let whole = if row.whole && head_repository.as_ref() == Some(home) {
-        match status::whole(node)? {
+        match whole(node)? {
             Whole::Status(observed) => Some(observed),
             Whole::MoreReviews => None,
         }

@@ -9,6 +9,7 @@ const LOOK: &str = include_str!("../queries/look.graphql");
 const FINGERPRINT: &str = include_str!("../queries/fingerprint.graphql");
 const STATUS: &str = include_str!("../queries/status.graphql");
 const LINK: &str = include_str!("../queries/link.graphql");
+const THREADS: &str = include_str!("../queries/threads.graphql");
 
 /// The operation's name in the source.
 const NAME: &str = "query Look(";
@@ -64,6 +65,13 @@ pub(super) fn text(rows: &[&Row<'_>], dropped: &[&str]) -> String {
     if has(Sort::Discover) {
         write(&mut text, LINK, |_| None, &[]);
     }
+    text
+}
+
+/// The whole text of the query for who began review threads.
+pub(super) fn threads() -> String {
+    let mut text = String::with_capacity(THREADS.len());
+    write(&mut text, THREADS, |_| None, &[]);
     text
 }
 
@@ -180,6 +188,10 @@ mod tests {
                 let file = std::path::Path::new(&folder).join(name.join("_"));
                 std::fs::write(file.with_extension("graphql"), text).unwrap();
             }
+        }
+        if let Some(folder) = std::env::var_os("SENT_QUERIES") {
+            let file = std::path::Path::new(&folder).join("threads.graphql");
+            std::fs::write(file, threads()).unwrap();
         }
         let many = vec![&branch; 12];
         let text = text(&many, &[]);

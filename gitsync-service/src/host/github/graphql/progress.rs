@@ -13,6 +13,7 @@ use super::super::{
     check::{self, Check, CheckList},
     normalised,
     review_summary::ReviewSummary,
+    thread_authors::ThreadAuthors,
 };
 
 /// The names in an answer of what may be missing.
@@ -206,6 +207,7 @@ struct Nodes<T> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Thread {
+    id: Option<String>,
     is_resolved: bool,
 }
 
@@ -269,8 +271,8 @@ impl ProgressFields {
         Some(check::merge_state(mergeable, state))
     }
 
-    /// Who is waited for.
-    pub(super) fn progress(&self, reviews: &ReviewSummary) -> Progress {
+    /// Who is waited for. `authors` are those of review threads, as far as they are known.
+    pub(super) fn progress(&self, reviews: &ReviewSummary, authors: &ThreadAuthors) -> Progress {
         let requests = self.review_requests.as_ref();
         let requests = requests.and_then(|requests| requests.nodes.as_ref());
         let names = requests.into_iter().flatten().flatten();
@@ -281,6 +283,11 @@ impl ProgressFields {
         });
         let threads = self.review_threads.as_ref();
         let threads = threads.and_then(|threads| threads.nodes.as_ref());
+        let unresolved: Option<Vec<&Thread>> = threads.map(|threads| {
+            let threads = threads.iter().flatten();
+            threads.filter(|thread| !thread.is_resolved).collect()
+        });
+        let of_bot = |thread: &&Thread| authors.is_bots(thread.id.as_deref()?).map(u32::from);
         Progress {
             review_decision: self.review_decision.as_ref().and_then(|decision| {
                 Some(match decision.as_deref() {
@@ -291,13 +298,11 @@ impl ProgressFields {
                     Some(_) => return None,
                 })
             }),
-            unresolved_threads: threads.map(|threads| {
-                let open = threads
-                    .iter()
-                    .flatten()
-                    .filter(|thread| !thread.is_resolved);
-                u32::try_from(open.count()).unwrap_or(u32::MAX)
-            }),
+            unresolved_threads: unresolved
+                .as_ref()
+                .map(|threads| u32::try_from(threads.len()).unwrap_or(u32::MAX)),
+            unresolved_bot_threads: unresolved
+                .and_then(|threads| threads.iter().map(of_bot).sum::<Option<u32>>()),
             auto_merge: self.auto_merge_request.as_ref().map(Option::is_some),
             queue_position: self.merge_queue_entry.as_ref().map(|entry| {
                 let position = entry.as_ref().map(|entry| entry.position);

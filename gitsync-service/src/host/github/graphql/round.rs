@@ -22,8 +22,9 @@ use super::{
     evidence::Evidence,
     progress,
     queue::{BatchEntry, QueryBatch, RowQueue},
+    read,
     row::{Sort, has_id},
-    send,
+    send, threads,
 };
 use crate::{
     budget::WithholdReason,
@@ -180,12 +181,19 @@ impl<'a> Round<'a> {
         let Some(queried) = queried else {
             return self.cut_off(batch.rows);
         };
+        let took = begun.elapsed();
         if batch.kinds().any(|(kind, _)| kind == QueryKind::Detail) {
             let instance = &self.session.instance;
-            instance.note_detail(admission.key(), begun.elapsed());
+            instance.note_detail(admission.key(), took);
         }
+        if let Ok(QueryResult::InPart(answer)) = &queried {
+            let learning = threads::learn_authors(self.session, lane, &answer.envelope);
+            Box::pin(learning).await;
+        }
+        let authors = &self.session.instance.thread_authors;
+        let queried = queried.map(|queried| queried.map(|answer| read(answer, &rows, authors)));
         match queried {
-            Ok(queried) => self.settle(batch, begun.elapsed(), &dropped, queried),
+            Ok(queried) => self.settle(batch, took, &dropped, queried),
             Err(NoAnswer::Withheld(withheld)) => self.withhold(batch.rows, withheld),
             Err(reason) => self.refused(batch.rows, reason),
         }

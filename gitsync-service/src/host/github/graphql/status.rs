@@ -9,6 +9,7 @@ use super::{
         NoAnswer,
         normalised::{self, count},
         review_summary::ReviewSummary,
+        thread_authors::ThreadAuthors,
     },
     progress::{ProgressFields, VolatileFields},
 };
@@ -131,8 +132,8 @@ pub(super) enum Whole {
     MoreReviews,
 }
 
-/// Reads the whole status.
-pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
+/// Reads the whole status. `authors` are those of review threads, as far as they are known.
+pub(super) fn whole(node: &Value, authors: &ThreadAuthors) -> Result<Whole, NoAnswer> {
     let fingerprint = fingerprint(node)?;
     let Node {
         id,
@@ -185,7 +186,7 @@ pub(super) fn whole(node: &Value) -> Result<Whole, NoAnswer> {
             approved: reviews.approved,
             reviewer_count: reviews.reviewer_count,
             pushed_after_merge: None,
-            progress: fields.progress(&reviews),
+            progress: fields.progress(&reviews, authors),
             head: Head {
                 branch: head_ref_name,
                 sha: head_ref_oid,

@@ -42,6 +42,7 @@ pub(crate) enum Entity<'w> {
     Expected(Placed<'w>, &'w str),
     QueueEntry(Placed<'w>),
     Thread(&'w ReviewThread),
+    ThreadComment(&'w ReviewThread),
     ReviewRequest(Placed<'w>, usize, &'w Requested),
     Team(&'w str),
     RefUpdateRule(&'w Repository),
@@ -71,6 +72,7 @@ pub(crate) enum Of {
     Reviews,
     Contexts,
     Threads,
+    ThreadComments,
     ReviewRequests,
 }
 
@@ -109,13 +111,14 @@ impl Entity<'_> {
                 Of::Reviews => "PullRequestReviewConnection",
                 Of::Contexts => "StatusCheckRollupContextConnection",
                 Of::Threads => "PullRequestReviewThreadConnection",
+                Of::ThreadComments => "PullRequestReviewCommentConnection",
                 Of::ReviewRequests => "ReviewRequestConnection",
             },
             Self::Edge(connection, _) => match connection.of {
                 Of::PullRequests => "PullRequestEdge",
                 Of::Reviews => "PullRequestReviewEdge",
                 // Their edges are not served.
-                Of::Contexts | Of::Threads | Of::ReviewRequests => "Edge",
+                Of::Contexts | Of::Threads | Of::ThreadComments | Of::ReviewRequests => "Edge",
             },
             Self::PageInfo(_) => "PageInfo",
             Self::Total(_) => "PullRequestCommitConnection",
@@ -129,6 +132,7 @@ impl Entity<'_> {
             Self::StatusContext(_) | Self::Expected(..) => "StatusContext",
             Self::QueueEntry(_) => "MergeQueueEntry",
             Self::Thread(_) => "PullRequestReviewThread",
+            Self::ThreadComment(_) => "PullRequestReviewComment",
             Self::ReviewRequest(..) => "ReviewRequest",
             Self::Team(_) => "Team",
             Self::RefUpdateRule(_) => "RefUpdateRule",
@@ -164,6 +168,7 @@ impl Entity<'_> {
             | Self::Expected(..)
             | Self::QueueEntry(_)
             | Self::Thread(_)
+            | Self::ThreadComment(_)
             | Self::ReviewRequest(..)
             | Self::Team(_)
             | Self::RefUpdateRule(_) => false,

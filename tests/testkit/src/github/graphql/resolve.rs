@@ -149,6 +149,7 @@ impl<'w> Resolver<'w> {
             | Entity::Expected(..)
             | Entity::QueueEntry(_)
             | Entity::Thread(_)
+            | Entity::ThreadComment(_)
             | Entity::ReviewRequest(..)
             | Entity::Team(_)
             | Entity::RefUpdateRule(_) => Ok(self.check(entity, name, arguments)),

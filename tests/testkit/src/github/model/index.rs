@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::{Model, Repository, RepositoryId};
+use crate::github::check::ReviewThread;
 use crate::github::pull_request::PullRequest;
 
 /// The numbers of a repository's pull requests by the name of their head branch.
@@ -94,6 +95,15 @@ impl Model {
         let (repository, number) = self.places.by_id.get(&id)?;
         let repository = self.repository(*repository)?;
         Some((repository, repository.pull_requests.get(number)?))
+    }
+
+    /// A review thread, and the repository of its pull request.
+    pub(crate) fn review_thread(&self, id: u64) -> Option<(&Repository, &ReviewThread)> {
+        self.repositories.values().find_map(|repository| {
+            let pull_requests = repository.pull_requests.values();
+            let mut threads = pull_requests.flat_map(|pull_request| &pull_request.threads);
+            Some((repository, threads.find(|thread| thread.id == id)?))
+        })
     }
 
     /// The pull requests whose heads were at a commit, wherever they go, oldest first: those that

@@ -87,13 +87,36 @@ impl GitHub {
         });
     }
 
-    /// Begins a review thread, resolved or not.
+    /// Has a person begin a review thread, resolved or not.
     #[track_caller]
     pub fn review_thread(&self, full_name: &str, number: u64, resolved: bool) {
+        self.begin_thread(full_name, number, ("reviewer", AccountKind::User), resolved);
+    }
+
+    /// Has a bot begin a review thread, resolved or not.
+    #[track_caller]
+    pub fn bot_thread(&self, full_name: &str, number: u64, resolved: bool) {
+        let bot = ("reviewer[bot]", AccountKind::Bot);
+        self.begin_thread(full_name, number, bot, resolved);
+    }
+
+    #[track_caller]
+    fn begin_thread(
+        &self,
+        full_name: &str,
+        number: u64,
+        (login, kind): (&str, AccountKind),
+        resolved: bool,
+    ) {
         let mut world = self.shared.lock();
-        let id = world.model.next_id();
+        let author = world.model.ensure_account(login, kind);
+        let thread = ReviewThread {
+            id: world.model.next_id(),
+            author,
+            resolved,
+        };
         edit(&mut world, full_name, number, |pull_request| {
-            pull_request.threads.push(ReviewThread { id, resolved });
+            pull_request.threads.push(thread);
         });
     }
 

@@ -77,6 +77,15 @@ impl<'w> Resolver<'w> {
             Entity::Thread(thread) => match name {
                 "id" => Resolved::owned(thread.node_id()),
                 "isResolved" => Resolved::Flag(thread.resolved),
+                "comments" => {
+                    let first = vec![Entity::ThreadComment(thread)];
+                    Resolved::Object(page::cut(Of::ThreadComments, first, arguments))
+                }
+                _ => Resolved::Null,
+            },
+            Entity::ThreadComment(thread) => match name {
+                "id" => Resolved::owned(thread.comment_node_id()),
+                "author" => Resolved::object(self.find_account(thread.author)),
                 _ => Resolved::Null,
             },
             Entity::ReviewRequest(placed, index, requested) => match name {

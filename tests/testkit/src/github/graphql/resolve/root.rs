@@ -80,6 +80,11 @@ impl<'w> Resolver<'w> {
                 None => Ok(None),
             };
         }
+        if let Some(number) = number("PRRT_kwDO") {
+            let (repository, thread) = model.review_thread(number).ok_or_else(missing)?;
+            let found = self.open_repository(repository, missing)?;
+            return Ok(found.map(|_| Entity::Thread(thread)));
+        }
         if let Some(number) = number("R_kgDO") {
             let repository = model.repository(number).ok_or_else(missing)?;
             let found = self.open_repository(repository, missing)?;
