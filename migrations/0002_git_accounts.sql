@@ -54,6 +54,8 @@ CREATE TABLE git_budgets (
     secondary_strikes integer NOT NULL DEFAULT 0,
     struck_at timestamptz,
     cautious_until timestamptz,
+    -- How often an operator has resumed it: no pause of before that is noted any more.
+    resumes bigint NOT NULL DEFAULT 0,
 
     CONSTRAINT git_budgets_lane_check CHECK (
         lane BETWEEN 1 AND 4 AND pause_lane BETWEEN 1 AND 4 AND rest_lane BETWEEN 1 AND 4

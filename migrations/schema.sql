@@ -150,6 +150,7 @@ CREATE TABLE git_budgets (
     secondary_strikes integer NOT NULL DEFAULT 0,
     struck_at timestamptz,
     cautious_until timestamptz,
+    resumes bigint NOT NULL DEFAULT 0,
 
     CONSTRAINT git_budgets_lane_check CHECK (
         lane BETWEEN 1 AND 4 AND pause_lane BETWEEN 1 AND 4 AND rest_lane BETWEEN 1 AND 4

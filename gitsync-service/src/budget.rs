@@ -120,7 +120,7 @@ pub struct Budgets {
     ceiling: LocalCeiling,
     /// By API base.
     hosts: Mutex<HashMap<String, Arc<HostState>>>,
-    /// Pauses of lost leases, which may not have been reported.
+    /// Pauses that may not have been reported.
     unreported: Mutex<HashMap<BudgetKey, UnreportedPauses>>,
 }
 
@@ -140,16 +140,18 @@ impl Budgets {
         })
     }
 
-    /// The budget of a lease that ends at `deadline` at the latest. It begins with the pauses of
-    /// the budget's last lease in this process, if that lease was lost.
+    /// The budget of a lease that ends at `deadline` at the latest. It begins with the pauses
+    /// that the budget's last lease in this process could not report, unless an operator has
+    /// resumed the budget since.
     #[must_use]
     pub fn open(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Arc<LeaseBudget> {
         let pauses = self.unreported().remove(&lease.budget_key);
+        let pauses = pauses.filter(|pauses| pauses.hold_for(&lease.budget));
         let pauses = pauses.unwrap_or_default();
         Arc::new(LeaseBudget::new(Arc::clone(self), lease, deadline, pauses))
     }
 
-    /// Keeps a lost lease's pauses for the budget's next lease.
+    /// Keeps the pauses that a lease could not report for the budget's next lease.
     fn keep_unreported(&self, key: &BudgetKey, pauses: UnreportedPauses) {
         let (mut unreported, now) = (self.unreported(), Instant::now());
         unreported.retain(|_, pauses| pauses.in_force(now));

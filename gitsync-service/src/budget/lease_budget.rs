@@ -60,14 +60,22 @@ struct SkippedLanes {
     window_paused: Option<Lane>,
 }
 
-/// Pauses that a host asked for in a lost lease, whose reports may not have delivered them.
+/// Pauses that a host asked for in a lease whose reports may not have delivered them.
 #[derive(Debug, Default)]
 pub(super) struct UnreportedPauses {
+    /// How often an operator had resumed the budget when they were met.
+    resumes: i64,
     budget: Option<TimedValue<Pause>>,
     windows: Vec<(&'static str, TimedValue<Duration>)>,
 }
 
 impl UnreportedPauses {
+    /// Whether they are those of a budget as a lease has it, and not of before an operator resumed
+    /// it.
+    pub(super) fn hold_for(&self, budget: &BudgetView) -> bool {
+        self.resumes >= budget.resumes
+    }
+
     /// Whether a pause is in force at `now`.
     pub(super) fn in_force(&self, now: Instant) -> bool {
         let budget = self
@@ -206,8 +214,13 @@ impl LeaseBudget {
             pause: state.pause(now),
             rest: self.rest(&state, now),
             secondary_refusals: state.secondary_refusals,
+            resumes: self.view.resumes,
         };
-        (observation != BudgetObservation::default()).then_some(observation)
+        let nothing = BudgetObservation {
+            resumes: self.view.resumes,
+            ..BudgetObservation::default()
+        };
+        (observation != nothing).then_some(observation)
     }
 
     /// What is left of the pause of the budget as a whole, if the host asked for one.
@@ -215,11 +228,12 @@ impl LeaseBudget {
         self.lock().pause(Instant::now())
     }
 
-    /// Keeps the pauses for the budget's next lease, since this one can send no further report.
+    /// Keeps the pauses for the budget's next lease, since this one cannot report them.
     pub(crate) fn undeliverable(&self) {
         let state = self.lock();
         let windows = state.windows.iter();
         let pauses = UnreportedPauses {
+            resumes: self.view.resumes,
             budget: state.pause,
             windows: windows
                 .filter_map(|(name, window)| Some((*name, window.paused()?)))

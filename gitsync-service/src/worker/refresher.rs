@@ -339,7 +339,7 @@ impl Refresh {
         self.budget.delivered();
     }
 
-    /// Keeps the budget's pauses for its next lease, since this one can send no further report.
+    /// Keeps the budget's pauses for its next lease, since this one cannot report them.
     pub(super) fn undeliverable(&self) {
         self.budget.undeliverable();
     }

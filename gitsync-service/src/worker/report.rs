@@ -191,6 +191,9 @@ impl Reporter<'_> {
             })
             .await?;
         let Some(answer) = answer else {
+            if observed {
+                self.refresh.undeliverable();
+            }
             return Ok(None);
         };
         if observed {

@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Hang,
     /// Say that the lease is lost.
     LeaseLost,
+    /// Refuse the call as it is.
+    Refused,
     /// Refuse the worker's token, as one that was replaced meanwhile.
     Unauthenticated,
 }
@@ -334,6 +336,7 @@ async fn failing<T>(
         Some(Failure::Away) => Err(Status::unavailable("away")),
         Some(Failure::Hang) => std::future::pending().await,
         Some(Failure::LeaseLost) => Err(lease_lost()),
+        Some(Failure::Refused) => Err(Status::invalid_argument("refused")),
         Some(Failure::Unauthenticated) => Err(Status::unauthenticated("expired")),
         Some(Failure::LoseAnswer) => {
             act.await?;

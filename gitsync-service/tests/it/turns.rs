@@ -107,9 +107,9 @@ async fn the_answer_to_a_report_ends_a_turn_as_well() {
     .await;
 }
 
-/// The next lease would ask again what the host has just refused.
-#[tokio::test]
-async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_lease() {
+/// A lease whose one request the host refuses, with a pause that the worker cannot report; the next
+/// one of its budget begins once `ended`.
+async fn unreported(failure: Failure, ended: impl AsyncFnOnce(&Stack)) {
     Stack::run(async |stack| {
         let of_one_budget = |name: &str| pb::Lease {
             budget_key: "key".to_owned(),
@@ -122,16 +122,10 @@ async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_
                 status: 403,
                 retry_after: Some(60),
             });
-        stack.chat().fail("report", &[Failure::LeaseLost]);
-        stack.chat().queue(of_one_budget("lost"));
+        stack.chat().fail("report", &[failure]);
+        stack.chat().queue(of_one_budget("first"));
         stack.start_worker();
-        until("the loss is counted", || async {
-            stack
-                .metric("gitsync_leases_lost_total 1")
-                .then_some(())
-                .ok_or("not yet")
-        })
-        .await;
+        ended(stack).await;
         stack.chat().queue(of_one_budget("next"));
         stack.released("next").await;
         assert_eq!(stack.github.count(Matching::any()), 1);
@@ -139,6 +133,29 @@ async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_
         let reported = reports.last().unwrap().budget.as_ref().unwrap();
         let pause = reported.pause.as_ref().unwrap();
         assert_eq!(pause.class(), pb::ProblemClass::SecondaryLimited);
+    })
+    .await;
+}
+
+/// The next lease would ask again what the host has just refused.
+#[tokio::test]
+async fn a_pause_that_a_lost_lease_could_not_report_is_that_of_its_budgets_next_lease() {
+    unreported(Failure::LeaseLost, async |stack| {
+        until("the loss is counted", || async {
+            stack
+                .metric("gitsync_leases_lost_total 1")
+                .then_some(())
+                .ok_or("not yet")
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pause_whose_report_is_refused_is_that_of_its_budgets_next_lease() {
+    unreported(Failure::Refused, async |stack| {
+        stack.released("first").await;
     })
     .await;
 }

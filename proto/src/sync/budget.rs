@@ -27,6 +27,8 @@ message! {
         demand: f64,
         /// Whether the host has identified the account.
         account_known: bool,
+        /// How often an operator has resumed it: the fence of what is observed of it.
+        resumes: i64,
     }
 }
 
@@ -127,6 +129,8 @@ message! {
         rest: Option<Pause>,
         /// Secondary limits met since the last report.
         secondary_refusals: u32,
+        /// [`BudgetView::resumes`] of the lease.
+        resumes: i64,
     }
 }
 

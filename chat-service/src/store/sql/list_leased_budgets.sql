@@ -23,6 +23,7 @@ SELECT
         WHEN b.cautious_until > now() THEN extract(epoch FROM b.cautious_until - now())
     END::double precision AS cautious_seconds,
     b.demand,
+    b.resumes,
     b.budget_key NOT LIKE '%|token:%' AS account_known
 FROM git_budgets b
 WHERE b.id = ANY($3::uuid[])

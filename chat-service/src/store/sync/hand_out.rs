@@ -129,6 +129,7 @@ fn budget(row: &Row) -> Result<LeasedBudget, StoreError> {
                 cautious_for: row.get_as("cautious_seconds")?,
                 demand: row.get_as("demand")?,
                 account_known: row.get_as("account_known")?,
+                resumes: row.get_as("resumes")?,
             },
         },
     })

@@ -217,7 +217,8 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
         pause,
         rest,
         secondary_refusals,
-    } = report.budget.clone().unwrap_or_default();
+        resumes: _,
+    } = observation(report, locked.get_as("resumes")?);
     let (pause, rest) = (PauseColumns::of(pause), PauseColumns::of(rest));
     let refusals = i32::try_from(secondary_refusals).unwrap_or(i32::MAX);
     let letters = applied.statuses.iter().flat_map(letter);
@@ -290,6 +291,21 @@ fn refused(rows: &[Row]) -> Result<Vec<CredentialRefusal>, StoreError> {
         }
     }
     Ok(refused)
+}
+
+/// What a report says of its budget, which an operator has resumed `resumes` times: of what was met
+/// before the last of them only that it was met.
+fn observation(report: &Report, resumes: i64) -> BudgetObservation {
+    let observed = report.budget.clone().unwrap_or_default();
+    if observed.resumes >= resumes {
+        return observed;
+    }
+    BudgetObservation {
+        windows: Vec::new(),
+        pause: None,
+        rest: None,
+        ..observed
+    }
 }
 
 /// A pause as `observe_budget.sql` takes it.

@@ -97,6 +97,51 @@ async fn a_budget_that_an_operator_resumed_is_leased_at_once_as_one_of_which_lit
 }
 
 #[tokio::test]
+async fn what_was_met_before_an_operator_resumed_a_budget_pauses_it_no_more_and_later_pauses_do() {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        owner.chat("feat/x").await;
+        let worker = Worker::of(stack);
+        let met = |lease: &v1::Lease| v1::BudgetObservation {
+            windows: vec![v1::Window {
+                name: "core".to_owned(),
+                limit: Some(5000),
+                remaining: Some(0),
+                reset_in: Some(crate::worker::seconds(1800)),
+                pause_for: Some(crate::worker::seconds(1800)),
+                ..v1::Window::default()
+            }],
+            pause: Some(pause(1800, ProblemClass::SecondaryLimited)),
+            rest: Some(pause(1800, ProblemClass::LimitReserved)),
+            secondary_refusals: 1,
+            resumes: lease.budget.as_ref().unwrap().resumes,
+            ..v1::BudgetObservation::default()
+        };
+        let ends_with = async |lease: &v1::Lease| {
+            let mut last = report(&lease.lease_token, Vec::new());
+            last.budget = Some(met(lease));
+            last.release_lease = true;
+            worker.try_report(last).await.unwrap();
+            make_all_due(stack).await;
+        };
+        let before = worker.lease_one().await.0;
+        let budget_key = budget_key(stack).await;
+        let request = v1::ResumeBudgetRequest { budget_key };
+        let mut admin = stack.admin(&operator());
+        admin.resume_budget(request).await.unwrap();
+        ends_with(&before).await;
+
+        let after = worker.lease_one().await.0;
+        let budget = after.budget.clone().unwrap();
+        assert_eq!((budget.windows.len(), budget.resumes), (0, 1));
+        assert_eq!(budget.secondary_strikes, 1, "it was met all the same");
+        ends_with(&after).await;
+        assert!(worker.lease().await.is_empty(), "paused");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn refs_that_an_operator_made_due_are_looked_up_whatever_was_planned() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;

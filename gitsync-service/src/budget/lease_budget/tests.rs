@@ -121,6 +121,35 @@ fn a_success_after_a_secondary_limit_does_not_lift_it() {
 }
 
 #[test]
+fn a_pause_that_could_not_be_reported_holds_until_an_operator_resumes_the_budget() {
+    let budgets = budgets();
+    let open = |resumes| {
+        let view = BudgetView {
+            resumes,
+            ..BudgetView::default()
+        };
+        let lease = lease("key", view);
+        let budget = budgets.open(&lease, Instant::now() + MINUTE);
+        let admission = budget.admission(&lease.groups[0]);
+        (budget, admission)
+    };
+    let (lost, admission) = open(3);
+    admission.secondary_limit(Some(RESET), None);
+    admission.pause_window(CORE, Some(RESET));
+    lost.undeliverable();
+    let (next, admission) = open(3);
+    let checked = admission.check(GRAPHQL, Lane::Interactive, 1);
+    assert_eq!(checked, Err(WithholdReason::BudgetPaused));
+    assert_eq!(next.observation().unwrap().resumes, 3);
+    next.undeliverable();
+    let (resumed, admission) = open(4);
+    for window in [CORE, GRAPHQL] {
+        assert_eq!(admission.check(window, Lane::Interactive, 1), Ok(()));
+    }
+    assert_eq!(resumed.observation(), None);
+}
+
+#[test]
 fn of_a_credential_only_news_are_reported() {
     let at = |second| Timestamp::from_second(second).unwrap();
     let budgets = budgets();
