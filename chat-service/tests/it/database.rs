@@ -1,6 +1,7 @@
 //! The database as its callers meet it: calls that give up, all connections in use, several
 //! servers, a pooler, a network that is silent.
 
+mod list_limit;
 mod pooler;
 mod silence;
 mod tls;
