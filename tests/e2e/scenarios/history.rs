@@ -2,14 +2,16 @@
 //! in another order than they began, and watchers that are cut off and resume.
 //!
 //! Each history has callers of all kinds. Some change chats at the same time, others watch them. At
-//! its end each watcher must show what a list gives it, and each message that it got must have been
-//! one that it may get. Many histories run at once on one database, each as noise for the others.
+//! its end each watcher must show what a list gives it, each message that it got must have been one
+//! that it may get, and what pull requests needed attention for must have been heard of as often as
+//! it was raised. Many histories run at once on one database, each as noise for the others.
 //!
 //! `HISTORIES` says how many, and `HISTORY_SEED` with which choices they begin; the seed of each
 //! failure is in its message. Choices are repeated by a seed, and the order in which tasks run is
 //! not.
 
 mod actor;
+mod attention;
 mod cast;
 mod disturbance;
 mod journal;
@@ -99,6 +101,7 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
         let stack: &Stack = stack;
         let client = stack.database.client().await;
         client.batch_execute(LINGER).await.unwrap();
+        let worker = stack.worker().await;
         let mut replicas = [stack.replica().await, stack.replica().await];
         let places = Arc::new(Places::new([
             stack.grpc_url(),
@@ -115,8 +118,9 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
                 while running.len() < AT_ONCE
                     && let Some(seed) = seeds.next()
                 {
-                    let cast = Cast::new(stack);
-                    running.spawn(history(seed, cast, places.clone(), resyncs));
+                    let cast = Cast::new(stack).await;
+                    let world = World::new(cast, places.clone(), &stack.github, seed);
+                    running.spawn(history(seed, world, resyncs));
                 }
                 match running.join_next().await {
                     Some(counted) => counts += counted.unwrap()?,
@@ -161,6 +165,7 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
             counts.lost,
             counts.deleted,
             counts.not_matching,
+            counts.raised,
         ] {
             assert!(histories == 1 || counted > 0, "{counts:?}");
         }
@@ -168,19 +173,13 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
         for replica in replicas {
             replica.process.stop().await;
         }
-        Vec::new()
+        vec![worker]
     }))
     .await;
 }
 
 /// One history. `Err` says what was wrong, with its seed.
-async fn history(
-    seed: u64,
-    cast: Cast,
-    places: Arc<Places>,
-    resyncs: bool,
-) -> Result<Counts, String> {
-    let world = World::new(cast, places, Random::new(seed));
+async fn history(seed: u64, world: World, resyncs: bool) -> Result<Counts, String> {
     let lived = timeout(LIMIT, world.live()).await;
     let lived = lived.unwrap_or_else(|_| Err(format!("it did not end within {LIMIT:?}")));
     let lived = lived.and_then(|counts| match counts.resyncs {

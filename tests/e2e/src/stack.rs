@@ -5,7 +5,7 @@ mod directory;
 mod replica;
 mod tls;
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use proto::chat::v1::{
@@ -50,7 +50,7 @@ pub struct Stack {
     /// Between chat-service and its database.
     pub database_proxy: Proxy,
     /// The git host.
-    pub github: GitHub,
+    pub github: Arc<GitHub>,
     /// The app that chat-service renews expiring tokens as.
     pub oauth: AppHandle,
     /// The running chat-service.
@@ -168,7 +168,7 @@ impl Stack {
     ///
     /// When something does not start.
     pub async fn start_on(database: Database, variables: &[(&str, &str)]) -> Self {
-        let github = GitHub::start().await;
+        let github = Arc::new(GitHub::start().await);
         github.repository(REPOSITORY).public();
         let directory = Directory(std::env::temp_dir().join(format!("e2e-{}", Uuid::now_v7())));
         let mut generate = command(&binaries().chat_service);

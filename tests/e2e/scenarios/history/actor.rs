@@ -8,6 +8,7 @@ use testkit::random::Random;
 use tonic::{Code, Status};
 
 use super::{
+    attention,
     cast::{Role, ShareTarget},
     world::{LABEL, World, title},
 };
@@ -29,9 +30,10 @@ pub(super) async fn act(world: &World, mut random: Random) -> Result<(), Status>
         let done = match random.below(100) {
             0..10 => create(world, &mut random).await,
             10..45 => update(world, &mut random, chat).await,
-            45..65 => share(world, &mut random, chat, true).await,
-            65..85 => share(world, &mut random, chat, false).await,
-            85..93 => {
+            45..62 => share(world, &mut random, chat, true).await,
+            62..79 => share(world, &mut random, chat, false).await,
+            79..87 => attention::raise(world, &mut random, chat).await,
+            87..94 => {
                 let branch = random.pick(&BRANCHES);
                 world.report(&mut random, chat, branch).await
             }

@@ -84,8 +84,8 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// New users, and the two services of all histories.
-    pub(super) fn new(stack: &Stack) -> Self {
+    /// New users, and the two services of all histories. Owners have linked an account.
+    pub(super) async fn new(stack: &Stack) -> Self {
         let (organization, group) = (Uuid::now_v7(), Uuid::now_v7());
         let caller = |role| match role {
             Role::Owner | Role::Colleague => Caller::user().member(organization, "member"),
@@ -97,6 +97,11 @@ impl Cast {
             Role::Suspended => Caller::user().group(group).suspended(),
         };
         let callers = Role::ALL.map(|role| (role, caller(role)));
+        for (role, caller) in &callers {
+            if matches!(role, Role::Owner | Role::Colleague) {
+                stack.link(caller, &format!("user-{}", caller.id())).await;
+            }
+        }
         let bearer = |caller: &Caller| bearer(&stack.token(caller));
         Self {
             ids: callers.iter().map(|(role, of)| (*role, of.id())).collect(),

@@ -22,6 +22,12 @@ pub(super) struct Record {
     shares: Vec<Share>,
     /// When its deletion was first asked for.
     pub(super) deleted: Option<Instant>,
+    /// The number of the pull request of the chat's own branch.
+    pub(super) pull_request: Option<u64>,
+    /// How often something can have been raised of it.
+    pub(super) may_raise: usize,
+    /// When what was surely raised of it began.
+    pub(super) raised: Vec<Instant>,
 }
 
 /// A share that is added to a chat, or removed from it.
@@ -80,6 +86,9 @@ impl Record {
             titles: vec![title],
             shares: Vec::new(),
             deleted: None,
+            pull_request: None,
+            may_raise: 0,
+            raised: Vec::new(),
         }
     }
 

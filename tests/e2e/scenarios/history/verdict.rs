@@ -8,6 +8,7 @@ use testkit::random::Random;
 use tokio::time::sleep;
 
 use super::{
+    attention,
     cast::Role,
     watcher::{Heard, Watched},
     world::{Counts, World, passes},
@@ -39,6 +40,8 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
             listed.get(id)
         )));
     }
+    attention::judge(&world.journal(), &world.cast, watched)
+        .map_err(|what| watched.problem(&format!("{what}: {:#?}", watched.heard)))?;
     let mut counts = Counts {
         messages: watched.heard.len(),
         cuts: watched.cuts,
@@ -50,6 +53,7 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
             watched.problem(&format!("{what}, in {heard:?} of {:#?}", watched.heard))
         })?;
         match heard.kind {
+            WatchEventKind::Attention => counts.raised += 1,
             WatchEventKind::AccessLost => counts.lost += 1,
             WatchEventKind::Deleted => counts.deleted += 1,
             WatchEventKind::NotMatching => counts.not_matching += 1,
@@ -58,7 +62,6 @@ pub(super) async fn judge(world: &World, watched: &Watched) -> Result<Counts, St
             | WatchEventKind::Updated
             | WatchEventKind::StatusChanged
             | WatchEventKind::DiffStatusChanged
-            | WatchEventKind::Attention
             | WatchEventKind::Archived
             | WatchEventKind::Resync
             | WatchEventKind::Heartbeat => {}

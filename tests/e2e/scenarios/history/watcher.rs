@@ -42,6 +42,9 @@ pub(super) struct Watched {
     pub(super) picture: Picture,
     pub(super) heard: Vec<Heard>,
     pub(super) cuts: usize,
+    /// When the first message had come, and so a point to resume from.
+    pub(super) since: Option<Instant>,
+    streams: usize,
     heard_the_end: bool,
 }
 
@@ -49,6 +52,8 @@ pub(super) struct Watched {
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     pub(super) at: Instant,
+    /// The number of the stream.
+    pub(super) stream: usize,
     pub(super) kind: WatchEventKind,
     pub(super) chat: String,
     pub(super) title: String,
@@ -110,6 +115,17 @@ impl Plan {
         }
     }
 
+    /// Whether this watch is about all chats, of some owner or with some ids, whatever they are
+    /// like.
+    pub(super) fn is_unfiltered(&self) -> bool {
+        let request = WatchChatsRequest {
+            owner_id: None,
+            chat_ids: Vec::new(),
+            ..self.request.clone()
+        };
+        request == WatchChatsRequest::default()
+    }
+
     /// Whether this caller hears of anything.
     pub(super) fn hears(&self) -> bool {
         self.anchor.is_some()
@@ -127,6 +143,8 @@ pub(super) async fn watch(
         picture: Picture::default(),
         heard: Vec::new(),
         cuts: 0,
+        since: None,
+        streams: 0,
         heard_the_end: false,
     };
     loop {
@@ -164,6 +182,7 @@ async fn stream(world: &World, watched: &mut Watched, random: &mut Random) -> Re
         Ok(stream) => stream.into_inner(),
         Err(status) => return watched.unless_lost(&status),
     };
+    watched.streams += 1;
     let mut is_first = true;
     while !watched.has_ended() {
         let message = tokio::select! {
@@ -198,6 +217,7 @@ async fn is_over(over: &mut watch::Receiver<bool>) {
 
 impl Watched {
     fn hear(&mut self, world: &World, message: WatchChatsResponse) {
+        self.since.get_or_insert_with(Instant::now);
         if let Some(chat) = &message.chat {
             let at = message.changed_at.map(|at| (at.seconds, at.nanos));
             let ended = world.ended.get().copied();
@@ -205,6 +225,7 @@ impl Watched {
                 && ended.is_some_and(|ended| at >= Some(ended));
             self.heard.push(Heard {
                 at: Instant::now(),
+                stream: self.streams,
                 kind: message.kind(),
                 chat: chat.id.clone(),
                 title: chat.title.clone(),

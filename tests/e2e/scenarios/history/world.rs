@@ -17,6 +17,7 @@ use proto::chat::v1::{
 };
 use testkit::{
     clients::{Authorized, facts},
+    github::GitHub,
     random::Random,
 };
 use tokio::{sync::watch, time::sleep};
@@ -56,6 +57,7 @@ const REST: Duration = Duration::from_millis(200);
 pub(super) struct World {
     pub(super) cast: Cast,
     places: Arc<Places>,
+    pub(super) github: Arc<GitHub>,
     random: Random,
     journal: Mutex<Journal>,
     /// When the first of the last changes was made, by the database's clock: seconds and
@@ -72,6 +74,7 @@ pub(super) struct Counts {
     pub(super) lost: usize,
     pub(super) deleted: usize,
     pub(super) not_matching: usize,
+    pub(super) raised: usize,
     pub(super) cuts: usize,
     pub(super) resyncs: usize,
 }
@@ -82,17 +85,19 @@ impl AddAssign for Counts {
         self.lost += other.lost;
         self.deleted += other.deleted;
         self.not_matching += other.not_matching;
+        self.raised += other.raised;
         self.cuts += other.cuts;
         self.resyncs += other.resyncs;
     }
 }
 
 impl World {
-    pub(super) fn new(cast: Cast, places: Arc<Places>, random: Random) -> Self {
+    pub(super) fn new(cast: Cast, places: Arc<Places>, github: &Arc<GitHub>, seed: u64) -> Self {
         Self {
             cast,
             places,
-            random,
+            github: github.clone(),
+            random: Random::new(seed),
             journal: Mutex::default(),
             ended: OnceLock::new(),
             over: watch::Sender::new(false),
