@@ -20,6 +20,16 @@ use crate::{
     },
 };
 
+/// Runs `body` with a chat whose owner is linked and whose branch was reported, and a worker.
+async fn asking(body: impl for<'a> AsyncFnOnce(&'a Stack, Owner<'a>, v1::Chat, Worker)) {
+    Stack::run(async |stack| {
+        let owner = Owner::linked(stack).await;
+        let chat = owner.chat("feat/x").await;
+        body(stack, owner, chat, Worker::of(stack)).await;
+    })
+    .await;
+}
+
 /// A diff as it was read.
 type DiffRead = Result<(DiffSource, Vec<u8>), Status>;
 
@@ -92,10 +102,7 @@ async fn until_asked(stack: &Stack) {
 
 #[tokio::test]
 async fn a_diff_is_asked_for_with_the_lookup_of_its_ref_and_comes_in_parts() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         // Looked up since its report, so that only the question makes it due.
         worker.answer(found()).await;
         let content: Vec<u8> = (0..=250).cycle().take(700_000).collect();
@@ -117,10 +124,7 @@ async fn a_diff_is_asked_for_with_the_lookup_of_its_ref_and_comes_in_parts() {
 
 #[tokio::test]
 async fn a_branch_without_a_difference_is_a_diff_of_no_bytes() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let empty = Of::Found(v1::Diff {
             base_branch: Some("trunk".to_owned()),
             ..v1::Diff::default()
@@ -141,14 +145,11 @@ async fn a_branch_without_a_difference_is_a_diff_of_no_bytes() {
 
 #[tokio::test]
 async fn calls_of_all_readers_for_one_branch_share_a_question() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
+    asking(async |stack, owner, chat, worker| {
         let reader = Caller::user();
         stack
             .share(&owner.caller, &chat.id, vec![user(&reader)])
             .await;
-        let worker = Worker::of(stack);
         let call = |caller| diff(stack, caller, &chat.id);
         let answering = async {
             until_asked(stack).await;
@@ -173,10 +174,7 @@ async fn calls_of_all_readers_for_one_branch_share_a_question() {
 
 #[tokio::test]
 async fn an_answer_is_given_again_until_it_is_a_minute_old_or_something_is_new() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let call = || diff(stack, &owner.caller, &chat.id);
         let (first, ()) = tokio::join!(
             call(),
@@ -233,10 +231,7 @@ async fn an_answer_is_given_again_until_it_is_a_minute_old_or_something_is_new()
 
 #[tokio::test]
 async fn a_diff_of_before_a_report_is_not_stored_and_the_next_lease_asks_again() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             let lease = wanted(stack, &worker).await;
             report_earlier(stack).await;
@@ -255,10 +250,7 @@ async fn a_diff_of_before_a_report_is_not_stored_and_the_next_lease_asks_again()
 
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_stores_no_diff_and_a_repeated_report_stores_one() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             let lost = wanted(stack, &worker).await;
             worker.release(&lost.0.lease_token).await;
@@ -289,10 +281,7 @@ async fn a_worker_that_lost_its_lease_stores_no_diff_and_a_repeated_report_store
 
 #[tokio::test]
 async fn a_chat_that_moves_to_another_branch_has_that_ones_diff() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             until_asked(stack).await;
             owner.report(&chat.id, "feat/y").await;
@@ -324,10 +313,7 @@ async fn a_chat_that_moves_to_another_branch_has_that_ones_diff() {
 
 #[tokio::test]
 async fn what_is_lost_with_the_database_is_asked_for_again_by_those_who_wait() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             let lease = wanted(stack, &worker).await;
             // As a crash leaves an unlogged table.
@@ -354,10 +340,7 @@ async fn what_is_lost_with_the_database_is_asked_for_again_by_those_who_wait() {
 /// As of an earlier release, which knows of no diffs.
 #[tokio::test]
 async fn a_worker_that_never_answers_ends_the_wait_after_a_few_lookups() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let mut looked_up = 0;
         let answering = async {
             loop {

@@ -37,24 +37,33 @@ impl Host {
         }
     }
 
-    /// Runs `body` beside a service that renews tokens here.
-    async fn run(&self, body: impl AsyncFnOnce(&Stack)) {
+    /// Runs `body` with a host, and a service that renews tokens there.
+    async fn run(body: impl AsyncFnOnce(&Self, &Stack)) {
+        let host = Self::start().await;
         Stack::run_with(
             |_, vars| {
-                let secret = self.secret.display().to_string();
+                let secret = host.secret.display().to_string();
                 for (name, value) in [
                     ("TYPE", "github"),
-                    ("API_BASE_URL", &self.github.api_base_url()),
+                    ("API_BASE_URL", &host.github.api_base_url()),
                     ("OAUTH_CLIENT_ID", CLIENT_ID),
                     ("OAUTH_CLIENT_SECRET_FILE", &secret),
-                    ("OAUTH_TOKEN_URL", &self.github.token_url()),
+                    ("OAUTH_TOKEN_URL", &host.github.token_url()),
                 ] {
                     vars.insert(format!("GIT_PROVIDER_0_{name}"), value.to_owned());
                 }
             },
-            body,
+            async |stack| body(&host, stack).await,
         )
         .await;
+    }
+
+    /// A user who signed in here, and a chat whose branch was reported.
+    async fn owner<'a>(&self, stack: &'a Stack, says_when: bool) -> (Owner<'a>, v1::Chat) {
+        let owner = Owner::unlinked(stack);
+        self.link(&owner, says_when).await;
+        let chat = owner.chat("feat/x").await;
+        (owner, chat)
     }
 
     /// Links `owner` with tokens of a user who signs in, and says when they expire, or not.
@@ -120,10 +129,17 @@ async fn state(owner: &Owner<'_>) -> CredentialState {
     list.into_inner().accounts[0].credential_state()
 }
 
+async fn until_state(owner: &Owner<'_>, wanted: CredentialState) {
+    wait::until("the credential is in that state", || async {
+        let state = state(owner).await;
+        if state == wanted { Ok(()) } else { Err(state) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn tokens_are_renewed_before_they_expire_where_something_is_planned_soon() {
-    let host = Host::start().await;
-    host.run(async |stack| {
+    Host::run(async |host, stack| {
         let (busy, dormant) = (Owner::unlinked(stack), Owner::unlinked(stack));
         let first = host.link(&busy, true).await;
         host.link(&dormant, true).await;
@@ -149,8 +165,7 @@ async fn tokens_are_renewed_before_they_expire_where_something_is_planned_soon()
 
 #[tokio::test]
 async fn the_refresh_token_of_a_dormant_account_is_not_let_die() {
-    let host = Host::start().await;
-    host.run(async |stack| {
+    Host::run(async |host, stack| {
         let dormant = Owner::unlinked(stack);
         host.link(&dormant, true).await;
         run(
@@ -172,11 +187,8 @@ async fn the_refresh_token_of_a_dormant_account_is_not_let_die() {
 
 #[tokio::test]
 async fn a_renewed_token_spends_the_budget_of_the_former_one_with_its_pause() {
-    let host = Host::start().await;
-    host.run(async |stack| {
-        let owner = Owner::unlinked(stack);
-        host.link(&owner, true).await;
-        owner.chat("feat/x").await;
+    Host::run(async |host, stack| {
+        host.owner(stack, true).await;
         run(
             stack,
             "UPDATE git_budgets SET paused_until = now() + interval '1 hour', pause_class = 'rate_limited',
@@ -201,25 +213,14 @@ async fn a_renewed_token_spends_the_budget_of_the_former_one_with_its_pause() {
 /// Of a token that does not say when it expires, the host's refusal is the first to be heard of.
 #[tokio::test]
 async fn a_refused_token_that_can_be_renewed_is_renewed_at_once() {
-    let host = Host::start().await;
-    host.run(async |stack| {
-        let owner = Owner::unlinked(stack);
-        host.link(&owner, false).await;
-        owner.chat("feat/x").await;
+    Host::run(async |host, stack| {
+        let (owner, _) = host.owner(stack, false).await;
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         let refusing = refusal(&lease);
         worker.try_report(refusing).await.unwrap();
         host.until_renewed(1).await;
-        wait::until("it is accepted again", || async {
-            let state = state(&owner).await;
-            if state == CredentialState::Accepted {
-                Ok(())
-            } else {
-                Err(state)
-            }
-        })
-        .await;
+        until_state(&owner, CredentialState::Accepted).await;
         let leases = worker.wait_for_lease().await;
         assert_eq!(leases.len(), 1, "it is not tried in a minute, but now");
     })
@@ -240,11 +241,8 @@ fn refusal(lease: &Leased) -> v1::ReportOutcomesRequest {
 
 #[tokio::test]
 async fn a_refusal_of_what_can_be_neither_used_nor_renewed_changes_nothing() {
-    let host = Host::start().await;
-    host.run(async |stack| {
-        let owner = Owner::unlinked(stack);
-        host.link(&owner, true).await;
-        let chat = owner.chat("feat/x").await;
+    Host::run(async |host, stack| {
+        let (owner, chat) = host.owner(stack, true).await;
         let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         host.app.revoke(&host.github.user("ann"));
@@ -253,15 +251,7 @@ async fn a_refusal_of_what_can_be_neither_used_nor_renewed_changes_nothing() {
             host.until_renewed(refused).await;
             until_seen(stack).await;
         }
-        wait::until("it is rejected", || async {
-            let state = state(&owner).await;
-            if state == CredentialState::Rejected {
-                Ok(())
-            } else {
-                Err(state)
-            }
-        })
-        .await;
+        until_state(&owner, CredentialState::Rejected).await;
         worker.try_report(refusal(&lease)).await.unwrap();
         assert_eq!(state(&owner).await, CredentialState::Rejected);
         let dead =
@@ -300,11 +290,8 @@ async fn an_expired_token_that_cannot_be_renewed_here_is_leased() {
 /// A process that leased a renewal and died; its lease is as long as any.
 #[tokio::test]
 async fn a_renewal_that_is_leased_is_begun_by_no_other_process_before_that_lease_ends() {
-    let host = Host::start().await;
-    host.run(async |stack| {
-        let owner = Owner::unlinked(stack);
-        host.link(&owner, true).await;
-        owner.chat("feat/x").await;
+    Host::run(async |host, stack| {
+        host.owner(stack, true).await;
         run(
             stack,
             "UPDATE git_credentials SET renewal_lease = gen_random_uuid(),

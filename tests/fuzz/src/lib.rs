@@ -2,7 +2,7 @@
 //! or if what it promises of the value does not hold.
 //!
 //! Each is a function of bytes. libFuzzer calls it from the program of the same name in `src/bin`;
-//! the tests call it with the seeds in `corpus`.
+//! the tests call it with the seeds in `corpus`, and for policies with those that are shipped.
 
 mod github;
 

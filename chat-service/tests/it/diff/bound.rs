@@ -8,7 +8,7 @@ use proto::{
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{answer, diff, of_pull_request, until_asked, wanted};
+use super::{answer, asking, diff, of_pull_request, until_asked, wanted};
 use crate::{
     prune::{take_over, until_none},
     stack::{Stack, facts, refused},
@@ -44,9 +44,7 @@ async fn others(stack: &Stack, number: usize, columns: &str, values: &str) {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_a_question_that_no_worker_is_given() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
+    asking(async |stack, owner, chat, worker| {
         tokio::select! {
             read = diff(stack, &owner.caller, &chat.id) => panic!("{read:?}"),
             () = until_asked(stack) => {}
@@ -59,7 +57,6 @@ async fn a_call_that_is_dropped_leaves_a_question_that_no_worker_is_given() {
         .await;
         // Since then some seconds pass.
         run(stack, "UPDATE git_diffs SET wanted_until = now()").await;
-        let worker = Worker::of(stack);
         let lease = worker.lease_one().await;
         assert!(!lease.git_ref().diff_wanted);
         worker
@@ -73,10 +70,7 @@ async fn a_call_that_is_dropped_leaves_a_question_that_no_worker_is_given() {
 
 #[tokio::test]
 async fn a_call_that_waits_keeps_its_question_wanted() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             until_asked(stack).await;
             run(stack, "UPDATE git_diffs SET wanted_until = now()").await;
@@ -96,10 +90,7 @@ async fn a_call_that_waits_keeps_its_question_wanted() {
 
 #[tokio::test]
 async fn a_diff_of_four_mebibytes_is_taken_and_one_with_a_byte_more_is_refused() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let answering = async {
             let lease = wanted(stack, &worker).await;
             let report = |bytes| {
@@ -127,9 +118,7 @@ async fn a_diff_of_four_mebibytes_is_taken_and_one_with_a_byte_more_is_refused()
 
 #[tokio::test]
 async fn while_twenty_others_of_the_account_are_asked_for_a_question_is_refused() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
+    asking(async |stack, owner, chat, worker| {
         others(stack, 20, "wanted_until", "now() + interval '1 h'").await;
         let status = diff(stack, &owner.caller, &chat.id).await.unwrap_err();
         let reason = "TOO_MANY_DIFFS".to_owned();
@@ -137,7 +126,6 @@ async fn while_twenty_others_of_the_account_are_asked_for_a_question_is_refused(
 
         // Another account's are its own, and so is what is not wanted any more.
         run(stack, "UPDATE git_diffs SET wanted_until = now()").await;
-        let worker = Worker::of(stack);
         let (read, ()) = tokio::join!(
             diff(stack, &owner.caller, &chat.id),
             answer(stack, &worker, of_pull_request(b"+1\n"), found()),
@@ -185,10 +173,7 @@ async fn an_account_keeps_its_last_twenty_diffs_and_at_most_thirty_two_mebibytes
 
 #[tokio::test]
 async fn an_answer_goes_a_minute_after_it_is_given_no_more() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let (read, ()) = tokio::join!(
             diff(stack, &owner.caller, &chat.id),
             answer(stack, &worker, of_pull_request(b"+1\n"), found()),
@@ -215,10 +200,7 @@ async fn an_answer_goes_a_minute_after_it_is_given_no_more() {
 
 #[tokio::test]
 async fn a_diff_that_is_replaced_while_it_is_read_ends_the_stream_and_never_mixes() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let content = vec![b'1'; MAX_DIFF_BYTES];
         let call = || {
             let chat_id = chat.id.clone();

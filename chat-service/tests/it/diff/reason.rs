@@ -6,7 +6,7 @@ use proto::chat::v1::{self, ProblemClass, report_diff_request::Result as Of};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::{answer, diff, diff_within};
+use super::{answer, asking, diff, diff_within};
 use crate::{
     stack::{Caller, Stack, facts, refused},
     worker::{Owner, Worker, failed, found, gone, limited, none, outcome, report, run, value},
@@ -21,10 +21,7 @@ fn failure(class: ProblemClass, after: Option<i64>) -> Of {
 
 #[tokio::test]
 async fn each_failure_has_its_code_its_reason_and_when_to_come_back() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
+    asking(async |stack, owner, chat, worker| {
         let access = ProblemClass::AccessDenied;
         for (answered, result, code, reason) in [
             (
@@ -102,9 +99,7 @@ async fn a_chat_without_a_branch_has_no_diff() {
 
 #[tokio::test]
 async fn for_a_stranger_there_is_no_such_chat_and_who_loses_the_right_while_waiting_gets_nothing() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
+    asking(async |stack, owner, chat, worker| {
         let hidden = (Code::NotFound, "RESOURCE_NOT_FOUND".to_owned(), None);
         let stranger = refused(diff(stack, &Caller::user(), &chat.id).await);
         assert_eq!(stranger, hidden);
@@ -114,7 +109,6 @@ async fn for_a_stranger_there_is_no_such_chat_and_who_loses_the_right_while_wait
         stack
             .share(&owner.caller, &chat.id, vec![subject.clone()])
             .await;
-        let worker = Worker::of(stack);
         let withdrawing = async {
             super::until_asked(stack).await;
             let request = v1::UpdateChatSharingRequest {
@@ -162,9 +156,7 @@ async fn without_a_usable_credential_a_diff_is_refused_at_once_with_the_reason()
 
 #[tokio::test]
 async fn without_a_worker_a_diff_is_unavailable_in_time() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
+    asking(async |stack, owner, chat, _| {
         let limit = Duration::from_secs(2);
         let refusal = refused(diff_within(stack, &owner.caller, &chat.id, limit).await);
         let reason = "NO_WORKER_IN_TIME".to_owned();
