@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use proto::chat::v1::{
 };
 use testkit::{
     clients::{self, Bearer, Caller, bearer, channel},
+    lock::lock,
     secrets, wait,
 };
 use tokio::task::JoinSet;
@@ -38,12 +39,12 @@ impl Serving {
         let urls = replicas
             .iter()
             .map(|replica| (replica.grpc_url().to_owned(), replica.sync_url().to_owned()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = urls.collect();
+        *lock(&self.0) = urls.collect();
     }
 
     /// One of them: public and sync.
     fn any(&self) -> (String, String) {
-        let urls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let urls = lock(&self.0);
         let at = usize::from(Uuid::new_v4().as_bytes()[0]) % urls.len();
         urls[at].clone()
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::secrets;
+use crate::{lock::lock, secrets};
 
 /// Its user's password.
 const PASSWORD: &str = "hush-hush-egress";
@@ -81,10 +81,6 @@ impl ConnectProxy {
         let request = |head: &String| (target(head).to_owned(), head.contains(BASIC));
         lock(&self.shared).heads.iter().map(request).collect()
     }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn target(head: &str) -> &str {

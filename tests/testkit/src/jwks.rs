@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use axum::{
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::clients::KeyPair;
+use crate::{clients::KeyPair, lock::lock};
 
 /// A running provider. Dropping it ends it.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Provider {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> T {
-        change(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.shared))
     }
 }
 
@@ -109,7 +109,7 @@ async fn answer(
     headers: HeaderMap,
 ) -> (StatusCode, Vec<u8>) {
     let (answer, delay) = {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&shared);
         shared.requests += 1;
         let given = headers.get("authorization").map(|value| value.as_bytes());
         let wanted = shared.bearer.as_ref().map(String::as_bytes);

@@ -17,6 +17,7 @@ pub mod file;
 pub mod github;
 pub mod http;
 pub mod jwks;
+pub mod lock;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;

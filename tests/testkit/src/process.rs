@@ -17,7 +17,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
@@ -32,7 +32,7 @@ use self::{
     guard::Guard,
     leaks::{EndOfLog, Leaks, end_of_log},
 };
-use crate::wait;
+use crate::{lock::lock, wait};
 
 /// This many of the last lines of standard error are kept.
 const KEPT_LINES: usize = 50_000;
@@ -364,10 +364,6 @@ fn collect(
         drop(lines);
         bytes.clear();
     }
-}
-
-fn lock(lines: &Mutex<VecDeque<String>>) -> MutexGuard<'_, VecDeque<String>> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

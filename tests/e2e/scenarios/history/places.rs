@@ -1,10 +1,11 @@
 //! Where the replicas are.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use proto::chat::v1::chat_service_client::ChatServiceClient;
 use testkit::{
     clients::{Authorized, Bearer, channel, chats},
+    lock::lock,
     random::Random,
 };
 use tonic::transport::Channel;
@@ -18,12 +19,12 @@ impl Places {
     }
 
     pub(super) fn replace(&self, place: usize, url: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = channel(url);
+        lock(&self.0)[place] = channel(url);
     }
 
     /// `ChatService` of any replica.
     pub(super) fn any(&self, random: &mut Random, bearer: Bearer) -> ChatServiceClient<Authorized> {
-        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let channels = lock(&self.0);
         let channel = channels[random.below(channels.len())].clone();
         chats(channel, bearer)
     }

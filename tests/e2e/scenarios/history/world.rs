@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     ops::AddAssign,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use proto::chat::v1::{
 use testkit::{
     clients::{Authorized, facts},
     github::GitHub,
+    lock::lock,
     random::Random,
 };
 use tokio::{sync::watch, time::sleep};
@@ -105,7 +106,7 @@ impl World {
     }
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.journal)
     }
 
     /// `ChatService` of any replica.

@@ -1,7 +1,7 @@
 //! Keys and tokens that are replaced while calls are made: none of them fails.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -13,6 +13,7 @@ use testkit::{
     file::TempFile,
     http,
     jwks::Provider,
+    lock::lock,
     wait,
 };
 use tokio::task::JoinSet;
@@ -50,7 +51,7 @@ impl Load {
             let (answered, over) = (Arc::clone(&load.answered), Arc::clone(&load.over));
             load.callers.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let key = Arc::clone(&key.lock().unwrap_or_else(PoisonError::into_inner));
+                    let key = Arc::clone(&lock(&key));
                     let bearer = bearer(&key.issue(&operator));
                     let mut chats = clients::chats(public.clone(), bearer.clone());
                     chats.get_chats(GetChatsRequest::default()).await.unwrap();
@@ -65,7 +66,7 @@ impl Load {
     }
 
     fn sign_with(&self, key: &Arc<KeyPair>) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(key);
+        *lock(&self.key) = Arc::clone(key);
     }
 
     /// Waits for more calls, all of which must succeed.

@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
+use testkit::lock::lock;
 use tonic::{Code, Status};
 
 /// What a call does.
@@ -67,7 +68,7 @@ pub(super) struct Ledger(Arc<Mutex<Entries>>);
 
 impl Ledger {
     pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Notes how a call ended, and passes its answer on.

@@ -1,6 +1,6 @@
 //! Everything one stand-in holds, behind one lock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,7 @@ use super::model::{AccountId, Model};
 use super::oauth::Apps;
 use super::record::{Caller, Noted, Record, RecordedRequest};
 use super::secondary::Pauses;
+use crate::lock::lock;
 
 /// Where the real host's pages are; the addresses in answers say so unless a test changes it.
 pub const DEFAULT_WEB_BASE: &str = "https://github.com";
@@ -69,7 +70,7 @@ impl Shared {
 
     /// The state. A test that panicked while it held the lock has failed anyway; the others go on.
     pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.world)
     }
 
     pub(crate) fn activity(&self) -> watch::Receiver<u64> {

@@ -4,7 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::secrets;
+use crate::{lock::lock, secrets};
 
 /// How long a process that is about to end may take to tell its metrics. One that is stopped tells
 /// none.
@@ -60,7 +60,7 @@ impl Leaks {
     }
 
     fn lock(&self) -> MutexGuard<'_, Found> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) struct EndOfLog(Mutex<Receiver<()>>);
 
 impl EndOfLog {
     pub(super) fn wait(&self) {
-        let end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = lock(&self.0);
         // Both errors are an end: nothing is ever sent.
         let _ = end.recv_timeout(LOG_TIMEOUT);
     }

@@ -1,9 +1,11 @@
 //! The warnings that a test is about. Elsewhere a line of level WARN fails its test, as one of
 //! level ERROR does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+
+use crate::lock::lock;
 
 /// The fields that say what exactly a message warns of, in the order in which its text has them.
 const PARTICULARS: [&str; 5] = ["error", "why", "detail", "class", "state"];
@@ -32,14 +34,14 @@ impl Warnings {
     /// Expects warnings whose text begins with one of `texts`, past ones included. The text is the
     /// message with its particulars: `call failed: the database is not available`.
     pub fn expect(&self, texts: &[&'static str]) {
-        let mut expected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expected = lock(&self.0);
         expected.extend(texts);
     }
 
     /// Whether this line of a log is expected.
     pub(super) fn expects(&self, line: &Value) -> bool {
         let text = text(line);
-        let expected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = lock(&self.0);
         let slow = SLOW.iter().map(|(begin, _)| begin);
         let mut all = slow.chain(expected.iter());
         all.any(|begin| text.starts_with(begin))

@@ -1,7 +1,7 @@
 //! A GraphQL request as it was sent: document, operation, variables.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_graphql_parser::types::{
     DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, Selection,
@@ -12,6 +12,7 @@ use async_graphql_value::Name;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use crate::lock::lock;
 
 /// How many documents stay parsed. Clients send a handful; one that writes values into its queries
 /// sends a new one each time, and must not fill the memory.
@@ -76,7 +77,7 @@ impl Documents {
     }
 
     fn parse(&self, text: String) -> Result<Arc<Document>, Unreadable> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if let Some(document) = known.get(&text) {
             return Ok(Arc::clone(document));
         }
