@@ -151,6 +151,22 @@ fn exists(files: &BTreeSet<String>, document: &str, path: &str) -> bool {
 }
 
 #[test]
+fn the_architecture_says_who_writes_each_table_of_the_schema() {
+    let schema = read("migrations/schema.sql");
+    let made = schema.lines().filter(|line| line.starts_with("CREATE "));
+    let tables: Vec<_> = made
+        .filter_map(|line| line.split_once("TABLE ")?.1.strip_suffix(" ("))
+        .collect();
+    let document = read("ARCHITECTURE.md");
+    let missing: Vec<_> = tables
+        .iter()
+        .filter(|table| !document.contains(&format!("\n| `{table}` | ")))
+        .collect();
+    assert!(missing.is_empty(), "no row has {missing:?}");
+    assert!(tables.len() > 10, "{tables:?}");
+}
+
+#[test]
 fn every_path_that_a_followed_document_names_exists() {
     let files = files();
     let top = fs::read_dir(root()).unwrap();
