@@ -11,7 +11,7 @@ use crate::lock::lock;
 const PARTICULARS: [&str; 5] = ["error", "why", "detail", "class", "state"];
 
 /// What a slow machine alone causes, whatever a test is about, each with why.
-const SLOW: [(&str, &str); 3] = [
+const SLOW: [(&str, &str); 4] = [
     (
         "the database takes no work: the database does not answer",
         "each health check waits 2 s for an answer",
@@ -19,6 +19,10 @@ const SLOW: [(&str, &str); 3] = [
     (
         "a call to chat-service failed: chat-service did not answer (CANCELLED): Timeout expired",
         "a worker waits for some seconds for an answer",
+    ),
+    (
+        "a call to chat-service failed: chat-service did not answer (DEADLINE_EXCEEDED)",
+        "so does it where the call has a deadline",
     ),
     (
         "call failed: this takes the database too long",
