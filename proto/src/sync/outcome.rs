@@ -74,7 +74,7 @@ words! {
     OutcomeStatus = OutcomeResultStatus {
         /// It was applied.
         Applied = "applied",
-        /// The ref was reported since, or its credential replaced: it stays due.
+        /// The ref was reported since, or its credential replaced: it stays due. Or it was deleted.
         Superseded = "superseded",
         /// It is not of this lease, is a repetition, or cannot be stored.
         Rejected = "rejected",

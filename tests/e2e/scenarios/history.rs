@@ -93,11 +93,7 @@ async fn run(histories: usize, disturbances: &'static [Disturbance]) {
     let began = Instant::now();
     Box::pin(Stack::run(async |stack| {
         stack.expect_warnings(warnings::DATABASE_AWAY);
-        stack.expect_warnings(&[
-            // Of a chat that is deleted while it is looked up.
-            "chat-service cannot store outcomes",
-            "call failed: another change takes too long",
-        ]);
+        stack.expect_warnings(&["call failed: another change takes too long"]);
         let stack: &Stack = stack;
         let client = stack.database.client().await;
         client.batch_execute(LINGER).await.unwrap();

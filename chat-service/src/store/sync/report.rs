@@ -155,20 +155,22 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
     let mut batch = Batch::of(report);
     let rows = batch.rows();
     let together = storing == StoreMode::Together;
+    let mut polls = Vec::new();
     if !together {
-        tx.pipeline([
-            bind(LOCK_OUTCOME_CHATS, &[&rows]),
-            bind(LOCK_POLLS, &[&refs]),
-            bind(LOCK_ACCOUNTS, &[&accounts]),
-        ])
-        .await?;
+        [_, polls, _] = tx
+            .pipeline([
+                bind(LOCK_OUTCOME_CHATS, &[&rows]),
+                bind(LOCK_POLLS, &[&refs]),
+                bind(LOCK_ACCOUNTS, &[&accounts]),
+            ])
+            .await?;
         batch.store_singly(&tx, report).await?;
     }
     let any = !report.outcomes.is_empty();
     let observed_credentials = credential_rows(&report.credentials);
     let merging = merge.is_some();
     let (from, to) = merge.unwrap_or_default();
-    let [_, _, _, effects, changed, _, _, _, _, locked] = tx
+    let [_, found, _, effects, changed, _, _, _, _, locked] = tx
         .pipeline([
             bind(LOCK_OUTCOME_CHATS, &[&rows]).only_if(together && any),
             bind(LOCK_POLLS, &[&refs]).only_if(together && any),
@@ -187,7 +189,8 @@ async fn apply(tx: Tx, report: &Report, storing: StoreMode) -> Result<ReportResu
         return Ok(ReportResult::LeaseLost);
     };
     batch.take(&effects)?;
-    let statuses = batch.statuses(report);
+    polls.extend(found);
+    let statuses = batch.statuses(report, &column(&polls, "ref_id")?);
     let budget: Uuid = locked.get_as("id")?;
     let changes: Vec<bool> = column(&changed, "changed")?;
     let mut applied = ReportEffects {

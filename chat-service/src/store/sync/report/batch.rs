@@ -138,13 +138,18 @@ impl Batch {
         Ok(())
     }
 
-    pub(super) fn statuses(&self, report: &Report) -> Vec<OutcomeStatus> {
-        let status = |outcome: &Outcome| self.effects.get(&outcome.git_ref.0).copied();
-        report
-            .outcomes
-            .iter()
-            .map(|outcome| status(outcome).unwrap_or(OutcomeStatus::Rejected))
-            .collect()
+    /// The status of each outcome, where `present` are the refs that there are, in the order of
+    /// their ids. One that was deleted since it was handed out has nothing to store.
+    pub(super) fn statuses(&self, report: &Report, present: &[Uuid]) -> Vec<OutcomeStatus> {
+        let status = |outcome: &Outcome| {
+            let id = outcome.git_ref.0;
+            let stored = self.effects.get(&id).copied();
+            stored.unwrap_or_else(|| match present.binary_search(&id) {
+                Ok(_) => OutcomeStatus::Rejected,
+                Err(_) => OutcomeStatus::Superseded,
+            })
+        };
+        report.outcomes.iter().map(status).collect()
     }
 }
 
