@@ -97,8 +97,9 @@ impl Connection {
         Ok(rows)
     }
 
-    /// Runs a statement that changes nothing and may take `limit` at most. One that takes longer is
-    /// [`StoreError::Timeout`], and one that waits for a lock meanwhile [`StoreError::Locked`].
+    /// Runs a statement that changes nothing and may take `limit` at most, or the pool's timeout if
+    /// that is shorter. One that takes longer is [`StoreError::Timeout`], and one that waits for a
+    /// lock meanwhile [`StoreError::Locked`].
     ///
     /// Both limits are the server's: what it does not answer was lost on the way, and says nothing
     /// of the statement. They are of a transaction, since a pooler lends its sessions for no
@@ -109,6 +110,7 @@ impl Connection {
         statement: Statement<'_>,
         values: Values<'_>,
     ) -> Result<Vec<Row>, StoreError> {
+        let limit = limit.min(self.pool.statement_timeout());
         let lock = limit - limit / LOCK_GRACE;
         self.open.store(true, Ordering::Relaxed);
         self.send_and_forget(&format!(

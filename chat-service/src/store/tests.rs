@@ -328,10 +328,6 @@ async fn a_limit_of_a_caller_is_the_servers_for_one_statement_and_names_it() {
     connection.read(LONG_NAP, &[]).await.unwrap();
     drop(connection);
     assert_eq!(pid(&store).await, before, "it is another connection");
-    for kind in ["statement", "lock"] {
-        let line = format!("chat_database_timeouts_total{{kind=\"{kind}\"}} 1");
-        assert_shown(&store, &line);
-    }
 }
 
 #[tokio::test]
@@ -345,6 +341,11 @@ async fn the_limits_of_the_server_name_the_statement_that_met_them() {
     let failed = store.read(SLEEP, &[]).await.unwrap_err();
     assert_eq!(limit_met(&failed), Some(("timeout", "sleep")), "{failed:?}");
     assert_shown(&store, "chat_database_timeouts_total{kind=\"statement\"} 1");
+    {
+        let connection = store.connection().await.unwrap();
+        let longer = connection.read_within(Duration::from_secs(60), SLEEP, &[]);
+        assert_eq!(limit_met(&longer.await.unwrap_err()), limit_met(&failed));
+    }
     let _holder = holder(&database).await;
     // A lock is not waited for until the statement's time is over: the cause would be lost.
     let failed = store.read(WAIT, &[]).await.unwrap_err();
