@@ -143,8 +143,9 @@ async fn whose_share_went_right_before_the_deletion_hears_of_it_once() {
     .await;
 }
 
+/// Chats are deleted every day, and operators hear of outcomes that are rejected.
 #[tokio::test]
-async fn an_outcome_for_a_deleted_chat_is_rejected_and_the_others_are_applied() {
+async fn an_outcome_for_a_deleted_chat_is_superseded_and_the_others_are_applied() {
     Stack::run(async |stack| {
         let owner = Owner::linked(stack).await;
         let gone = owner.chat("feat/x").await;
@@ -161,7 +162,7 @@ async fn an_outcome_for_a_deleted_chat_is_rejected_and_the_others_are_applied() 
             .refs()
             .iter()
             .map(|leased| match leased.branch.as_str() {
-                "feat/x" => OutcomeResultStatus::Rejected,
+                "feat/x" => OutcomeResultStatus::Superseded,
                 _ => OutcomeResultStatus::Applied,
             })
             .collect();

@@ -92,7 +92,10 @@ async fn a_repeated_report_returns_the_first_answer() {
             &lease.0.lease_token,
             vec![unknown, outcome(lease.git_ref(), found())],
         );
-        let answer = [OutcomeResultStatus::Rejected, OutcomeResultStatus::Applied];
+        let answer = [
+            OutcomeResultStatus::Superseded,
+            OutcomeResultStatus::Applied,
+        ];
         assert_eq!(worker.try_report(once.clone()).await.unwrap(), answer);
         let (first, events_before) = (owner.status(&chat.id).await, events(stack, &chat.id).await);
         assert_eq!(worker.try_report(once.clone()).await.unwrap(), answer);

@@ -51,26 +51,6 @@ async fn one_outcome_reported_twice_under_one_lease_with_two_request_ids_counts_
     .await;
 }
 
-/// Chats are deleted every day: workers warn, and operators hear, of outcomes that are rejected.
-#[tokio::test]
-async fn an_outcome_of_a_chat_that_was_deleted_meanwhile_is_superseded() {
-    Stack::run(async |stack| {
-        let owner = Owner::linked(stack).await;
-        let chat = owner.chat("feat/x").await;
-        let worker = Worker::of(stack);
-        let lease = worker.lease_one().await;
-        let delete = v1::DeleteChatRequest {
-            chat_id: chat.id,
-            etag: None,
-        };
-        let mut chats = stack.chats(&owner.caller);
-        chats.delete_chat(delete).await.unwrap();
-        let reported = worker.try_report(keeping(&lease, found())).await;
-        assert_eq!(reported.unwrap(), [Status::Superseded]);
-    })
-    .await;
-}
-
 /// The ref's account has another token since the first lease: both leases live, and both have the
 /// ref.
 async fn leases_of_two_budgets<'a>(owner: &Owner<'a>, worker: &Worker) -> (Leased, Leased) {

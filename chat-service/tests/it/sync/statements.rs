@@ -12,15 +12,21 @@ fn lines(name: &str) -> usize {
 
 #[test]
 fn the_claim_and_what_is_due_are_two_statements_of_at_most_100_lines_together() {
-    let claim = lines("lock_ready_budgets") + lines("list_due_refs");
+    let names = ["lock_ready_budgets", "list_due_refs"];
+    let claim: usize = names.into_iter().map(lines).sum();
     assert!(claim <= 100, "{claim} lines");
+    // And nothing of them is kept elsewhere.
+    for name in names {
+        assert!(!statement(name).contains("git_account_states"), "{name}");
+    }
     let schema = include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../migrations/schema.sql"
     ));
-    for hidden in ["CREATE FUNCTION", "CREATE VIEW", "CREATE TRIGGER"] {
+    for hidden in ["CREATE FUNCTION", "CREATE TRIGGER"] {
         assert!(!schema.contains(hidden), "{hidden}");
     }
+    assert_eq!(schema.matches("CREATE VIEW").count(), 1);
 }
 
 #[test]
