@@ -160,16 +160,16 @@ struct State {
     stalled: bool,
 }
 
-/// How far an answer was ended that was not taken in time. Each sweep goes one further.
+/// How far an answer that was not taken in time is ended. Each sweep goes one further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AnswerEnd {
-    /// It was not.
+    /// It is not ended.
     No,
-    /// What was not given is dropped, and the stream is reset if it is asked for more.
+    /// What was not given is dropped, and the stream is reset if the server asks for more.
     Rest,
-    /// It was not: the stream is reset, unless all was given.
+    /// The server did not ask: the stream is reset, unless all was given.
     Stream,
-    /// It was: what the connection still holds goes with it.
+    /// All was given: what the connection still holds is dropped with it.
     Connection,
 }
 

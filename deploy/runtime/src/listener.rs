@@ -337,7 +337,7 @@ impl Connection {
     }
 }
 
-/// Of a connection without a result, the call was ended.
+/// Logs how a connection ended. One whose call was ended has no result.
 fn log(result: Option<Result<(), BoxError>>) {
     match result {
         Some(Ok(())) => {}

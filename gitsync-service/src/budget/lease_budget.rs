@@ -70,8 +70,7 @@ pub(super) struct UnreportedPauses {
 }
 
 impl UnreportedPauses {
-    /// Whether they are those of a budget as a lease has it, and not of before an operator resumed
-    /// it.
+    /// Whether no operator has resumed the budget, as a lease has it, since they were met.
     pub(super) fn hold_for(&self, budget: &BudgetView) -> bool {
         self.resumes >= budget.resumes
     }

@@ -172,7 +172,7 @@ async fn two_hundred_refs_every_two_minutes_take_less_than_a_twentieth_of_the_ho
     let mut refs = linked(&github, &token, 200).await;
     let refresher = engine();
     for _ in 0..30 {
-        // A lease has a hundred.
+        // A lease that is half full.
         for hundred in refs.chunks_mut(100) {
             let refreshed = refresh(&refresher, leased(&github, &token, hundred)).await;
             assert_eq!(refreshed.outcomes.len(), 100);

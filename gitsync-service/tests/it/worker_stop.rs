@@ -51,6 +51,8 @@ async fn a_worker_that_waits_for_leases_stops_at_once() {
     Stack::run(async |stack| {
         stack.start_worker_with(Settings {
             interval: 2 * PATIENCE,
+            // The drain ends no call within the time that this test has.
+            drain_timeout: 4 * PATIENCE,
             ..Settings::default()
         });
         until("the worker waits", || async {

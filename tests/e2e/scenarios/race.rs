@@ -382,7 +382,8 @@ async fn a_partitioned_worker_loses_its_lease_and_the_refs_are_refreshed_by_anot
 /// Two workers share the budget keys between them, and no key is with both.
 #[tokio::test]
 async fn two_workers_share_the_work_without_overlap() {
-    Stack::run(async |stack| {
+    // Longer than a test waits: a lease that is not released is still there.
+    Stack::run_with(&[("CHAT_LEASE_DURATION", "10m")], async |stack| {
         let mut chats = Vec::new();
         for index in 0..10 {
             let login = format!("user-{index}");

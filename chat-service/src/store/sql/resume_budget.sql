@@ -1,7 +1,8 @@
 -- name: resume_budget
 -- Ends every pause and rest of the budget with the key $1, and clears the remainder and reset of
 -- its windows, which the host's next response states again. What a lease of before observes changes
--- none of that any more. Its count of secondary limits stays. No row: no budget has this key.
+-- none of that any more. The budget's count of secondary limits stays. No row: no budget has this
+-- key.
 UPDATE git_budgets b
 SET resumes = b.resumes + 1,
     paused_until = NULL,

@@ -296,8 +296,8 @@ fn refused(rows: &[Row]) -> Result<Vec<CredentialRefusal>, StoreError> {
     Ok(refused)
 }
 
-/// What a report says of its budget, which an operator has resumed `resumes` times: of what was met
-/// before the last of them only that it was met.
+/// What a report says of its budget, which an operator has resumed `resumes` times. Of a lease that
+/// began before the last time, only the account and the secondary limits are taken.
 fn observation(report: &Report, resumes: i64) -> BudgetObservation {
     let observed = report.budget.clone().unwrap_or_default();
     if observed.resumes >= resumes {

@@ -26,7 +26,7 @@ const SLOW: [(&str, &str); 4] = [
     ),
     (
         "call failed: this takes the database too long",
-        "a list has 2 s for its statement",
+        "PostgreSQL ends a statement at its timeout",
     ),
 ];
 
