@@ -249,8 +249,10 @@ async fn an_answer_that_is_not_taken_is_reset_and_other_calls_of_its_connection_
         let end = end.expect("it ends").unwrap_err();
         assert_eq!(format!("{:?}", end.reason()), "Some(CANCEL)");
         let _other = untaken(stack, &client).await;
-        // Which keeps the connection no longer than until its own end: there is no grace of 12 s.
-        until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 0").await;
+        // Which keeps the connection no longer than until its own end: with a grace of 12 s, that
+        // would be 17 s from here at least.
+        let closed = until_metrics_have(stack, "chat_connections_open{listener=\"grpc\"} 0");
+        timeout(Duration::from_secs(15), closed).await.unwrap();
         until_metrics_have(stack, "chat_calls_in_flight 0").await;
         until_metrics_have(stack, "chat_unread_answers_bytes 0").await;
         Vec::new()

@@ -5,7 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Threads that are remembered. What is forgotten is asked for again.
+/// Threads that are remembered, up to those of one more answer each. What is forgotten is asked for
+/// again.
 const MOST_THREADS: usize = 10_000;
 
 /// Of the review threads of one host, by their ids, whether a bot began each.
@@ -20,11 +21,16 @@ impl ThreadAuthors {
 
     /// Notes whether a bot began it.
     pub(super) fn note(&self, thread: &str, is_bots: bool) {
+        self.lock().insert(thread.to_owned(), is_bots);
+    }
+
+    /// Forgets all when they are many. Before those of an answer are looked up, so that what is
+    /// noted for it is there when it is read.
+    pub(super) fn make_room(&self) {
         let mut known = self.lock();
         if known.len() >= MOST_THREADS {
             known.clear();
         }
-        known.insert(thread.to_owned(), is_bots);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, bool>> {

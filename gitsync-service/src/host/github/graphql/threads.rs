@@ -1,6 +1,6 @@
 //! Asks who began the unresolved review threads of what was answered, each of them once.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use proto::sync::Lane;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,8 @@ const ENDPOINT: &str = "graphql_threads";
 const MOST_THREADS: usize = 100;
 /// The cost of that request in points.
 const POINTS: i64 = 1;
+/// How long what was answered waits for that. A host answers ids in a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The list of a pull request's threads.
 const THREADS: &str = "reviewThreads";
 
@@ -30,6 +32,7 @@ pub(super) async fn learn_authors(session: &HostSession, lane: Lane, answer: &En
         collect(value, &mut ids);
     }
     let known = &session.instance.thread_authors;
+    known.make_room();
     ids.retain(|id| known.is_bots(id).is_none());
     let ids: Vec<&str> = ids.into_iter().take(MOST_THREADS).collect();
     if ids.is_empty() {
@@ -49,9 +52,10 @@ pub(super) async fn learn_authors(session: &HostSession, lane: Lane, answer: &En
         query: &document::threads(),
         variables: Map::from_iter([("ids".to_owned(), json!(ids))]),
     };
-    let answered = permit.run(session.client.query(ENDPOINT, &query)).await;
+    let asked = permit.run(session.client.query(ENDPOINT, &query));
+    let answered = tokio::time::timeout(PATIENCE, asked).await;
     drop(permit);
-    let Some(Ok(Reply::Body(bytes, limits))) = answered else {
+    let Ok(Some(Ok(Reply::Body(bytes, limits)))) = answered else {
         return;
     };
     let read = Envelope::read(&bytes, &limits, &session.client, ENDPOINT);
@@ -59,8 +63,10 @@ pub(super) async fn learn_authors(session: &HostSession, lane: Lane, answer: &En
         return;
     };
     for (id, part) in ids.iter().zip(authors.nodes(&ids, is_bots)) {
-        if let Part::Answered(Some(is_bots)) = part {
-            known.note(id, is_bots);
+        // A thread that the host does not have counts as a person's, or it would be asked about at
+        // each look, and keep others from being asked about.
+        if let Part::Answered(is_bots) = part {
+            known.note(id, is_bots.unwrap_or(false));
         }
     }
 }
