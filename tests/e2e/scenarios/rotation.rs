@@ -219,7 +219,7 @@ impl Rings {
         let variables = [
             ("CHAT_KEYS_FILE", self.file(step).as_str()),
             // Who chose a replica a moment ago is still served.
-            ("CHAT_DRAIN_DELAY", "1s"),
+            ("CHAT_DRAIN_DELAY", "3s"),
         ]
         .map(|(name, value)| (name, value.to_owned()));
         let variables = variables
