@@ -71,7 +71,12 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
     for chat in &chats {
         cast::refresh(stack, &owner, &chat.id).await;
     }
-    // Activity comes first, and keeps its icon.
+    stack
+        .github
+        .repository(repository)
+        .push("spike/web-components");
+    // Activity comes first, and keeps its icon. The first branch has a pull request: a push would
+    // give it a head without checks.
     let mut active = Vec::new();
     for (status, title, branch) in [
         (
@@ -91,7 +96,6 @@ async fn owner_of_every_state(stack: &Stack) -> (Caller, Value) {
     ] {
         let chat = cast::chat(stack, &owner, title, status).await;
         if let Some(branch) = branch {
-            stack.github.repository(repository).push(branch);
             stack.report(&owner, &chat, repository, branch).await;
             let looked_up = |status: &ChatDiffStatus| status.freshness() == Freshness::Fresh;
             stack
