@@ -1,6 +1,8 @@
 //! Warnings of faults that many tests have in common, for `Stack::expect_warnings`. Which of them
 //! are written depends on what the processes were about when it happened.
 
+pub use testkit::process::DATABASE_AWAY;
+
 use crate::stack::Stack;
 
 impl Stack {
@@ -11,25 +13,6 @@ impl Stack {
     }
 }
 
-/// Of a service whose database is away, refuses it, or does not answer in time, also because the
-/// service itself stood still; and of its workers.
-pub const DATABASE_AWAY: &[&str] = &[
-    "accounts without due refs were not settled",
-    "a call to chat-service failed: chat-service did not answer (UNAVAILABLE)",
-    "a failed renewal could not be noted",
-    "call failed: the database is not available",
-    "change events cannot be read; trying again",
-    "changes of accounts were not followed up; trying again",
-    "missed change events cannot be read; trying again",
-    "the database makes no notification connection; trying again",
-    "the database takes no work",
-    "the notification connection broke; connecting anew",
-    "the relay failed; trying again",
-    "tokens are not renewed; trying again",
-    "what a report means for other refs was not done",
-    "what is old could not be forgotten",
-    "what is viewed cannot be noted",
-];
 /// Of a worker whose chat-service is gone, or cannot be reached, or which itself stood still. What
 /// was on its way then has no status.
 pub const CHAT_SERVICE_AWAY: &[&str] = &[

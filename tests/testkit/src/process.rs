@@ -26,7 +26,7 @@ pub(crate) use self::output::output_in;
 pub use self::{
     binaries::{Binaries, BuildError, binaries, build},
     output::{output, run},
-    warnings::Warnings,
+    warnings::{DATABASE_AWAY, Warnings},
 };
 use self::{
     guard::Guard,
@@ -274,12 +274,11 @@ impl Process {
             self.tail(40)
         );
         self.end_of_log.wait();
-        let mut unexpected = self.log();
-        unexpected.retain(|line| match line["level"].as_str() {
-            Some("ERROR") => !self.expects_errors,
-            Some("WARN") => !self.warnings.expects(line),
-            _ => false,
-        });
+        let log = self.log();
+        let mut unexpected = self.warnings.unexpected(&log);
+        if !self.expects_errors {
+            unexpected.extend(log.iter().filter(|line| line["level"] == "ERROR"));
+        }
         assert!(
             unexpected.is_empty(),
             "{} warned of what its test does not expect (expect_warnings, expect_errors): \
