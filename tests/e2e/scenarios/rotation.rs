@@ -73,8 +73,11 @@ impl Load {
                 2 => self.link().await,
                 _ => self.lease().await,
             };
-            if let Err(status) = called {
-                return format!("{sort}: {status:?}");
+            match called {
+                Ok(()) => {}
+                // A machine that stands still for seconds says nothing of keys.
+                Err(status) if status.message() == "the database is not available" => continue,
+                Err(status) => return format!("{sort}: {status:?}"),
             }
             self.done[sort].fetch_add(1, Ordering::SeqCst);
         }

@@ -136,7 +136,14 @@ mod tests {
             .await
         };
         for id in ids {
-            assert!(crate::process::guard::send("0", id).is_err(), "{id} lives");
+            // Until its parent has heard of its end, it is still listed.
+            wait::until("it is gone", || async {
+                match crate::process::guard::send("0", id) {
+                    Ok(()) => Err(id),
+                    Err(_) => Ok(()),
+                }
+            })
+            .await;
         }
         assert!(!directory.exists());
     }
